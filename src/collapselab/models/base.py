@@ -1,0 +1,92 @@
+"""What every model family offers, and what passes in and out of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from ..store import SampleSet
+
+Progress = Callable[[int, float], None]
+"""Called now and then during training with (images seen, loss)."""
+
+
+class Options(BaseModel):
+    """Options of one model family: every field has its default, its range and its unit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Diverged(Exception):
+    """Training met a loss that is not finite. In this field that is a result: it is recorded and shown."""
+
+    def __init__(self, images_seen: int, loss: float):
+        self.images_seen, self.loss = images_seen, loss
+        super().__init__(f"diverged after {images_seen} images: the loss is {loss}")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """data: (N, ...) as in a sample set. labels: (N,) int64, or None. weights: (N,) float64, all 1 unless a regime weights."""
+
+    data: np.ndarray
+    labels: np.ndarray | None
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class Model(Protocol):
+    """A trained generative model.
+
+    Importing a family costs no torch: networks are imported where they are used, so that a study is planned in a
+    second.
+    """
+
+    Options: ClassVar[type[Options]]
+    options: Options
+
+    @classmethod
+    def fit(
+        cls,
+        training: TrainingSet,
+        options: Any,
+        seed: int,
+        init: Self | None = None,
+        *,
+        images_seen: int | None = None,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+    ) -> Self:
+        """The model trained on a training set.
+
+        init: the model to start from; None starts from scratch. images_seen: the budget of this training; None takes
+        the options' own; families with a closed form ignore it. checkpoint: a file in which an interrupted training
+        leaves its state and from which the same training goes on, to the same bits.
+        Raises Diverged when the loss is not finite.
+        """
+        ...
+
+    def sample(
+        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
+    ) -> SampleSet:
+        """Samples ``start .. start + count`` of the endless sequence that ``seed`` names; sample i does not depend on the others.
+
+        sampling_bias: MAD's lambda in (0, 1], where 1 samples the model as it is (Alemohammad et al. 2023): a Gaussian
+        multiplies its covariance by it, a multinomial takes it as its temperature, a diffusion model guides with
+        weight 1 / sampling_bias - 1. guide: an entry of GUIDES.
+        """
+        ...
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """Everything that ``load`` needs, as named arrays, with the training curve as ``curve.images_seen`` and ``curve.loss``."""
+        ...
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, np.ndarray], options: Any) -> Self:
+        """The model that ``tensors`` and ``options`` describe."""
+        ...

@@ -1,0 +1,354 @@
+"""Sample sets, tables, tensors and records on disk: atomic, hashed, verified on every read, memory-mapped.
+
+A file is written to a temporary name, synced and renamed; then its SHA-256 is written beside it the same way, in the
+format of ``sha256sum``, so that ``sha256sum -c`` checks it too. A reader that finds other bytes than the hash promises
+renames the file to ``<file>.damaged`` and raises :class:`Damaged`: the next run of the workflow remakes it.
+
+Arrays are stored as safetensors (an 8-byte length, a JSON header, raw little-endian arrays), written by the library
+and mapped by hand, since its numpy reader copies. Tables are Parquet. Nothing is ever pickled.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FORMAT = 1  # raised when a stored layout changes meaning; part of every rule's source hash
+METADATA_KEY = "collapselab"  # one key: safetensors writes several in no fixed order, and the bytes must be reproducible
+DTYPES = {
+    "BOOL": np.bool_,
+    "U8": np.uint8,
+    "I32": np.int32,
+    "I64": np.int64,
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+}
+
+
+class Damaged(Exception):
+    """A stored file does not hold the bytes that its hash promises, or not the rows that a reference names."""
+
+    def __init__(self, path: Path, reason: str):
+        self.path = Path(path)
+        super().__init__(f"{path}: {reason}")
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """N samples with where they come from.
+
+    data: (N, C, H, W) uint8 images, (N, d) float32 or float64 vectors, or (N,) int64 categories.
+    labels: (N,) int64, or None.
+    aux: what the sampler can tell about each sample, columns of length N.
+    lineage: JSON-like; who made this from what (hashes of the inputs, options, seeds).
+    """
+
+    data: np.ndarray
+    labels: np.ndarray | None = None
+    aux: Mapping[str, np.ndarray] = field(default_factory=dict)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+# -- bytes ------------------------------------------------------------------------------------------------------------
+
+
+def hash_path(path: Path) -> Path:
+    """The file that holds the hash of ``path``."""
+    return Path(f"{path}.sha256")
+
+
+def content_hash(path: Path) -> str:
+    """The SHA-256 of the file's bytes as they are now, in hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def recorded_hash(path: Path) -> str:
+    """The SHA-256 that was recorded when the file was written."""
+    try:
+        return hash_path(path).read_text().split()[0]
+    except (FileNotFoundError, IndexError):
+        raise Damaged(path, f"no hash in {hash_path(path)}") from None
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file, and put it at ``path`` in one step: readers see the old bytes or the new.
+
+    A failed write or sync leaves ``path`` as it was and no temporary file; the sync is never tried again, since a
+    second fsync may report success for pages that the first has lost.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_hashed(path: Path, write: Callable[[Path], None]) -> str:
+    """Write a file atomically and its hash after it; the hash."""
+    path = Path(path)
+    digest = ""
+
+    def write_and_digest(temporary: Path) -> None:
+        nonlocal digest
+        write(temporary)
+        digest = content_hash(temporary)
+
+    write_atomically(path, write_and_digest)
+    write_atomically(hash_path(path), lambda temporary: temporary.write_text(f"{digest}  {path.name}\n"))
+    return digest
+
+
+def verify(path: Path) -> str:
+    """The file's hash, after checking it against the recorded one; a file that fails is renamed to ``.damaged``."""
+    path = Path(path)
+    found = content_hash(path)
+    try:
+        expected = recorded_hash(path)
+        if found != expected:
+            raise Damaged(path, f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made")
+    except Damaged:
+        os.replace(path, f"{path}.damaged")
+        raise
+    return found
+
+
+# -- tensors and sample sets --------------------------------------------------------------------------------------------
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
+    """Write named arrays and JSON-like metadata as one safetensors file; its hash."""
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    text = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
+    return write_hashed(path, lambda temporary: save_file(arrays, temporary, metadata={METADATA_KEY: text}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The named arrays (memory-mapped, read-only) and the metadata of a file, after verifying its hash."""
+    path = Path(path)
+    verify(path)
+    with open(path, "rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(header_bytes))
+    metadata = json.loads(header.pop("__metadata__", {}).get(METADATA_KEY, "{}"))
+    if metadata.pop("format", None) != FORMAT:
+        raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
+    blob = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + header_bytes) if _has_bytes(header) else np.empty(0, np.uint8)
+    arrays = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        arrays[name] = blob[begin:end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays, metadata
+
+
+def _has_bytes(header: Mapping[str, Any]) -> bool:
+    return any(entry["data_offsets"][1] for entry in header.values())
+
+
+def write_samples(path: Path, samples: SampleSet) -> str:
+    """Write a sample set as one safetensors file; its hash."""
+    tensors = {"data": samples.data, **{f"aux.{name}": column for name, column in samples.aux.items()}}
+    if samples.labels is not None:
+        tensors["labels"] = samples.labels
+    return write_tensors(path, tensors, {"lineage": dict(samples.lineage)})
+
+
+def read_samples(path: Path) -> SampleSet:
+    """A verified, memory-mapped sample set."""
+    tensors, metadata = read_tensors(path)
+    aux = {name.removeprefix("aux."): column for name, column in tensors.items() if name.startswith("aux.")}
+    return SampleSet(tensors["data"], tensors.get("labels"), aux, metadata["lineage"])
+
+
+# -- tables -------------------------------------------------------------------------------------------------------------
+
+
+class Reference(NamedTuple):
+    """Rows of one stored sample set that take part in a training set."""
+
+    source: str  # SHA-256 of the sample set's file
+    path: str  # where that file lies, relative to the project
+    rows: np.ndarray  # (n,) int64
+    origin: str  # real or synthetic
+    arm: str  # whose samples, or which kind of real data
+    generation: int
+    labels: np.ndarray | None  # (n,) int64
+    weight: float
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """A training set as references: which rows of which stored sample sets, in order, with weight and origin."""
+
+    references: tuple[Reference, ...]
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(len(reference.rows) for reference in self.references)
+
+
+@dataclass(frozen=True)
+class KeptTable:
+    """Which rows of a sample set were kept, why, and by whom.
+
+    rows: (n,) int64. scores: (n,) float64, NaN where the selector has none. reasons, judge: words.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    reasons: tuple[str, ...]
+    judge: str
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _write_parquet(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    import pyarrow
+    import pyarrow.parquet
+
+    text = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
+    table = pyarrow.table(dict(columns)).replace_schema_metadata({METADATA_KEY: text})
+    return write_hashed(path, lambda temporary: pyarrow.parquet.write_table(table, temporary))
+
+
+def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
+    import pyarrow.parquet
+
+    verify(path)
+    table = pyarrow.parquet.read_table(path)
+    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
+    if metadata.pop("format", None) != FORMAT:
+        raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
+    return table, metadata
+
+
+def write_training(path: Path, training: TrainingTable) -> str:
+    """Write a training set: one row per reference, with its source's hash, row, origin, generation, label, weight."""
+    import pyarrow
+
+    parts = training.references
+    lengths = [len(part.rows) for part in parts]
+
+    def words(values: Iterable[str]) -> Any:
+        return pyarrow.array(np.repeat(np.array(list(values), dtype=object), lengths), pyarrow.string()).dictionary_encode()
+
+    def numbers(values: Iterable[float], dtype: type) -> np.ndarray:
+        return np.repeat(np.array(list(values), dtype=dtype), lengths)
+
+    labels = [np.full(len(part.rows), -1) if part.labels is None else part.labels for part in parts]
+    columns = {
+        "source": words(part.source for part in parts),
+        "row": np.concatenate([np.asarray(part.rows, np.int64) for part in parts] or [np.empty(0, np.int64)]),
+        "origin": words(part.origin for part in parts),
+        "arm": words(part.arm for part in parts),
+        "generation": numbers((part.generation for part in parts), np.int32),
+        "label": np.concatenate([np.asarray(label, np.int64) for label in labels] or [np.empty(0, np.int64)]),
+        "weight": numbers((part.weight for part in parts), np.float64),
+    }
+    references = [
+        part._asdict() | {"rows": length, "labels": part.labels is not None} for part, length in zip(parts, lengths, strict=True)
+    ]
+    return _write_parquet(path, columns, {"references": references, "lineage": dict(training.lineage)})
+
+
+def read_training(path: Path) -> TrainingTable:
+    """A verified training set."""
+    table, metadata = _read_parquet(path)
+    rows, labels = table["row"].to_numpy(), table["label"].to_numpy()
+    references, begin = [], 0
+    for entry in metadata["references"]:
+        end = begin + entry["rows"]
+        part_labels = labels[begin:end] if entry["labels"] else None
+        references.append(Reference(**(entry | {"rows": rows[begin:end], "labels": part_labels})))
+        begin = end
+    return TrainingTable(tuple(references), metadata["lineage"])
+
+
+def gather(training: TrainingTable) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """The samples that a training set refers to: data (N, ...), labels (N,) or None, weights (N,) float64.
+
+    Raises Damaged when a source's bytes are not those that the table names: a stale generation or a wrong seed in the
+    right place is found here.
+    """
+    sources: dict[str, SampleSet] = {}
+    for reference in training.references:
+        if reference.path not in sources:
+            sources[reference.path] = read_samples(Path(reference.path))
+            found = recorded_hash(Path(reference.path))
+            if found != reference.source:
+                reason = f"holds {found[:12]}…, but the training set was composed from {reference.source[:12]}…"
+                raise Damaged(Path(reference.path), reason)
+    data = np.concatenate([sources[part.path].data[part.rows] for part in training.references])
+    labelled = all(part.labels is not None for part in training.references)
+    labels = np.concatenate([part.labels for part in training.references]) if labelled else None
+    weights = np.repeat([part.weight for part in training.references], [len(part.rows) for part in training.references])
+    return data, labels, weights
+
+
+def write_kept(path: Path, kept: KeptTable) -> str:
+    """Write a kept table."""
+    columns = {
+        "row": np.asarray(kept.rows, np.int64),
+        "score": np.asarray(kept.scores, np.float64),
+        "reason": list(kept.reasons),
+        "judge": [kept.judge] * len(kept.rows),
+    }
+    return _write_parquet(path, columns, {"judge": kept.judge, "lineage": dict(kept.lineage)})
+
+
+def read_kept(path: Path) -> KeptTable:
+    """A verified kept table."""
+    table, metadata = _read_parquet(path)
+    reasons = tuple(table["reason"].to_pylist())
+    return KeptTable(table["row"].to_numpy(), table["score"].to_numpy(), reasons, metadata["judge"], metadata["lineage"])
+
+
+# -- records ------------------------------------------------------------------------------------------------------------
+
+
+def write_json(path: Path, content: Any) -> str:
+    """Write a JSON record with sorted keys; its hash. NaN is written as null: JSON has no NaN, and readers differ."""
+    text = json.dumps(_finite(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return write_hashed(path, lambda temporary: temporary.write_text(text))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float | np.floating):
+        return float(content) if np.isfinite(content) else None
+    if isinstance(content, np.integer):
+        return int(content)
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """A verified JSON record."""
+    verify(path)
+    return json.loads(Path(path).read_text())
