@@ -1,0 +1,27 @@
+"""Images as bytes and as numbers: uint8 on disk, float32 in [-1, 1] inside models and extractors."""
+
+import numpy as np
+
+
+def to_unit(images: np.ndarray) -> np.ndarray:
+    """The images as float32 in [-1, 1], of the same shape: ``x / 127.5 - 1`` of uint8 values x.
+
+    Raises ValueError for any other dtype, whose range would have to be guessed.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise ValueError(f"images: found dtype {str(images.dtype)!r}, allowed is 'uint8'")
+    return images / np.float32(127.5) - np.float32(1)
+
+
+def to_uint8(unit: np.ndarray) -> np.ndarray:
+    """The images as uint8, of the same shape: ``(x + 1) * 127.5`` rounded to the nearest and clipped to 0..255.
+
+    It undoes :func:`to_unit` exactly. Raises ValueError for values that are not finite, which have no byte.
+    """
+    unit = np.asarray(unit)
+    if not np.isfinite(unit).all():
+        raise ValueError(
+            f"images: found {np.count_nonzero(~np.isfinite(unit))} values that are not finite, allowed are numbers"
+        )
+    return np.clip(np.rint((unit + 1) * 127.5), 0, 255).astype(np.uint8)
