@@ -1,0 +1,303 @@
+"""How a training set is composed, generation by generation: one small algebra and the field's names written in it.
+
+A regime says what enters at each generation (real rows that are fixed, fresh or redrawn; synthetic rows of this arm or
+another) and what becomes of the earlier entries (replaced, accumulated, or accumulated and subsampled). For
+generation ``t`` it comes to a list of ``Draw(arm, generation, count)`` and nothing else: the Snakefile reads from it
+which files a training set needs, and compose reads how many rows of each. Pure arithmetic, no files.
+
+Reality takes part as three arms whose names no study can give away: ``fixed`` (the same rows of the train split in
+every generation), ``fresh`` (rows of the fresh split that no generation has seen), ``redrawn`` (rows of the train split
+drawn anew in every generation). Of a known population, fresh and redrawn rows are both new draws.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+REAL = ("fixed", "fresh", "redrawn")
+
+# -- schedules ------------------------------------------------------------------------------------------------------
+
+
+def _generations(value: object) -> object:
+    # JSON has no integer keys: a regime that went through a command line comes back with words.
+    if isinstance(value, dict):
+        return {int(key) if isinstance(key, str) and key.isdigit() else key: number for key, number in value.items()}
+    return value
+
+
+def _schedule(number: object, what: str) -> object:
+    changes = Annotated[dict[Annotated[int, Field(ge=0)], number], Field(min_length=1)]
+    about = f"{what}: one number, or {{generation: number}} where each number holds from its generation on"
+    words = PlainSerializer(lambda value: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value)
+    return Annotated[number | changes, BeforeValidator(_generations), words, Field(description=about)]
+
+
+Count = _schedule(Annotated[int, Field(ge=0)], "a number of rows")
+Positive = _schedule(Annotated[int, Field(ge=1)], "a number, at least 1")
+Weight = _schedule(Annotated[float, Field(ge=0, allow_inf_nan=False)], "the weight of a row")
+Bias = _schedule(Annotated[float, Field(gt=0, le=1)], "the sampling bias lambda of MAD, 1 for none")
+
+
+def at(schedule: float | dict[int, float], generation: int) -> float:
+    """The number that holds at a generation: the last one named up to it, or the first one named."""
+    if not isinstance(schedule, dict):
+        return schedule
+    reached = [start for start in schedule if start <= generation]
+    return schedule[max(reached) if reached else min(schedule)]
+
+
+# -- the algebra ------------------------------------------------------------------------------------------------------
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=True)
+
+
+class Initial(_Part):
+    """The training set of generation 0: real data only."""
+
+    real: int = Field(ge=1, description="rows of the train split, or draws from the population")
+
+
+class Real(_Part):
+    """Real rows that enter at each generation from 1 on."""
+
+    fixed: Count = 0
+    fresh: Count = 0
+    redrawn: Count = 0
+
+
+class LastK(_Part):
+    """The last K generations."""
+
+    last: int = Field(ge=1)
+
+
+class Synthetic(_Part):
+    """Synthetic rows that enter at each generation from 1 on: ``n`` in all, shared equally by the generations eaten."""
+
+    n: Count
+    of: str = Field("self", description="whose samples: self, or the name of another arm")
+    from_: Literal["last", "all"] | LastK = Field("last", alias="from", description="last, {last: K} or all")
+    draw: Literal["stored", "resample"] = Field(
+        "stored", description="stored: rows of the kept samples; resample: new samples of the ancestors' models"
+    )
+
+    def window(self, generation: int) -> range:
+        """The generations eaten at ``generation``."""
+        reach = {"last": 1, "all": generation}.get(self.from_) if isinstance(self.from_, str) else self.from_.last
+        return range(max(0, generation - reach), generation)
+
+
+class Pool(_Part):
+    """What becomes of the entries of earlier generations."""
+
+    mode: Literal["replace", "accumulate", "subsample"] = "replace"
+    budget: Positive | None = Field(None, description="subsample: rows drawn without replacement from all that entered")
+    includes: list[Literal["real", "synthetic"]] = Field(["real", "synthetic"], description="which entries stay")
+
+    @model_validator(mode="after")
+    def _budget_goes_with_subsample(self) -> Self:
+        if (self.budget is not None) != (self.mode == "subsample"):
+            raise ValueError(f"a budget goes with mode: subsample and with no other; found mode {self.mode!r}")
+        return self
+
+
+class Weights(_Part):
+    """The weight of a row in the loss, where a paper weights instead of counting."""
+
+    real: Weight = 1.0
+    synthetic: Weight = 1.0
+
+
+class FromGeneration(_Part):
+    """Each generation starts from the model of one generation."""
+
+    generation: int = Field(ge=0)
+
+
+class FromWeights(_Part):
+    """Each generation starts from a model file."""
+
+    weights: str
+
+
+Init = Literal["scratch", "previous"] | FromGeneration | FromWeights
+
+
+class Regime(_Part):
+    """How the training sets of one arm are composed."""
+
+    initial: Initial
+    real: Real = Real()
+    synthetic: list[Synthetic] = []
+    pool: Pool = Pool()
+    init: Init = "scratch"
+    weights: Weights = Weights()
+
+    @model_validator(mode="after")
+    def _draws_are_of_one_kind(self) -> Self:
+        kinds = {part.draw for part in self.synthetic}
+        if len(kinds) > 1:
+            raise ValueError("one regime draws all its synthetic rows the same way; found both 'stored' and 'resample'")
+        if kinds == {"resample"} and self.pool.mode != "replace":
+            raise ValueError(
+                f"draw: resample makes new rows in every generation, but a pool with mode {self.pool.mode!r} keeps "
+                "its rows; allowed: draw: stored, or pool mode replace"
+            )
+        return self
+
+    @property
+    def resamples(self) -> bool:
+        """Whether synthetic rows are drawn anew from the ancestors' models."""
+        return any(part.draw == "resample" for part in self.synthetic)
+
+
+class Draw(NamedTuple):
+    """``count`` rows of what ``arm`` made at ``generation``."""
+
+    arm: str
+    generation: int
+    count: int
+
+    @property
+    def is_real(self) -> bool:
+        """Whether these rows are real data."""
+        return self.arm in REAL
+
+
+def entering(regime: Regime, arm: str, generation: int) -> list[Draw]:
+    """What enters the pool at a generation."""
+    if generation == 0:
+        return [Draw("fixed", 0, regime.initial.real)]
+    real = regime.real
+    draws = [
+        Draw("fixed", 0, at(real.fixed, generation)),
+        Draw("fresh", generation, at(real.fresh, generation)),
+        Draw("redrawn", generation, at(real.redrawn, generation)),
+    ]
+    for part in regime.synthetic:
+        eaten = part.window(generation)
+        each, left = divmod(at(part.n, generation), len(eaten))
+        # What does not divide goes to the latest generations.
+        draws += [Draw(arm if part.of == "self" else part.of, past, each + (past >= eaten.stop - left)) for past in eaten]
+    return _merged(draws)
+
+
+def draws(regime: Regime, arm: str, generation: int) -> list[Draw]:
+    """The pool of a generation: everything that the training set is taken from, real data first.
+
+    A pool that replaces holds what enters now. A pool that accumulates also holds what entered before, of the origins
+    that it includes; fixed rows are in it once.
+    """
+    if regime.pool.mode == "replace":
+        return entering(regime, arm, generation)
+    kept = [
+        draw
+        for past in range(generation)
+        for draw in entering(regime, arm, past)
+        if ("real" if draw.is_real else "synthetic") in regime.pool.includes
+    ]
+    return _merged(kept + entering(regime, arm, generation))
+
+
+def _merged(draws: list[Draw]) -> list[Draw]:
+    counts: dict[tuple[str, int], int] = {}
+    for arm, generation, count in draws:
+        before = counts.get((arm, generation), 0)
+        counts[arm, generation] = max(before, count) if arm == "fixed" else before + count
+    order = sorted(counts, key=lambda key: (key[0] not in REAL, key[0], key[1]))
+    return [Draw(*key, counts[key]) for key in order if counts[key]]
+
+
+def size(regime: Regime, arm: str, generation: int) -> int:
+    """The number of rows of a training set."""
+    total = sum(draw.count for draw in draws(regime, arm, generation))
+    if regime.pool.budget is None or generation == 0:
+        return total
+    return min(total, at(regime.pool.budget, generation))
+
+
+def ancestors(regime: Regime, arm: str, generation: int) -> list[tuple[str, int]]:
+    """The (arm, generation) whose synthetic rows a training set needs; none in generation 0."""
+    return [(draw.arm, draw.generation) for draw in draws(regime, arm, generation) if not draw.is_real]
+
+
+def fresh_before(regime: Regime, generation: int) -> int:
+    """How many fresh real rows the generations before this one have used up."""
+    return sum(at(regime.real.fresh, past) for past in range(1, generation))
+
+
+# -- the field's names ------------------------------------------------------------------------------------------------
+
+
+def real_only(n: Positive, initial: int) -> Regime:
+    """The control: the same ``n`` real rows in every generation, at the budget of the arms that it stands beside."""
+    return Regime(initial=Initial(real=initial), real=Real(fixed=n))
+
+
+def fully_synthetic(n: Positive, initial: int) -> Regime:
+    """``n`` samples of the last model and nothing else (Alemohammad et al. 2023, MAD; "replace" in Gerstgrasser et al. 2024)."""
+    return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)])
+
+
+def synthetic_augmentation(n: Positive, initial: int, fixed: Positive) -> Regime:
+    """``fixed`` real rows, the same in every generation, filled up to ``n`` with samples of the last model (MAD)."""
+    return Regime(initial=Initial(real=initial), real=Real(fixed=fixed), synthetic=[Synthetic(n=_rest(n, fixed, "fixed"))])
+
+
+def fresh_data(n: Positive, initial: int, fresh: Positive) -> Regime:
+    """``fresh`` real rows that no generation has seen, filled up to ``n`` with samples of the last model (MAD)."""
+    return Regime(initial=Initial(real=initial), real=Real(fresh=fresh), synthetic=[Synthetic(n=_rest(n, fresh, "fresh"))])
+
+
+def ten_percent_real(n: Positive, initial: int) -> Regime:
+    """A tenth of ``n`` drawn anew from the original data, the rest from the last model, fine-tuned (Shumailov et al. 2024)."""
+    tenth = {generation: number // 10 for generation, number in _changes(n).items()}
+    synthetic = [Synthetic(n=_rest(n, tenth, "a tenth"))]
+    return Regime(initial=Initial(real=initial), real=Real(redrawn=tenth), synthetic=synthetic, init="previous")
+
+
+def accumulate(n: Positive, initial: int) -> Regime:
+    """The initial real data and ``n`` samples of every model so far: the set grows (Gerstgrasser et al. 2024)."""
+    pool = Pool(mode="accumulate")
+    return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)], pool=pool)
+
+
+def accumulate_subsample(n: Positive, initial: int) -> Regime:
+    """``n`` rows drawn without replacement from the initial data and ``n`` samples of every model (Kazdan et al. 2024)."""
+    pool = Pool(mode="subsample", budget=n)
+    return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)], pool=pool)
+
+
+def k_memory(n: Positive, initial: int, fresh: Positive, k: int) -> Regime:
+    """``fresh`` new real rows, filled up to ``n`` with new samples of the last ``k`` models in equal shares (MAD, appendix)."""
+    synthetic = Synthetic(n=_rest(n, fresh, "fresh"), from_=LastK(last=k), draw="resample")
+    return Regime(initial=Initial(real=initial), real=Real(fresh=fresh), synthetic=[synthetic])
+
+
+def _changes(schedule: Count) -> dict[int, int]:
+    return schedule if isinstance(schedule, dict) else {0: schedule}
+
+
+def _rest(n: Count, part: Count, name: str) -> dict[int, int]:
+    rest = {t: at(n, t) - at(part, t) for t in sorted({*_changes(n), *_changes(part)})}
+    for generation, number in rest.items():
+        if number < 0:
+            found = f"n = {at(n, generation)}, {name} = {at(part, generation)} from generation {generation} on"
+            raise ValueError(f"{name} is part of n and cannot exceed it; found {found}")
+    return rest
+
+
+REGIMES: dict[str, Callable[..., Regime]] = {
+    "real_only": real_only,
+    "fully_synthetic": fully_synthetic,
+    "synthetic_augmentation": synthetic_augmentation,
+    "fresh_data": fresh_data,
+    "ten_percent_real": ten_percent_real,
+    "accumulate": accumulate,
+    "accumulate_subsample": accumulate_subsample,
+    "k_memory": k_memory,
+}
