@@ -1,0 +1,78 @@
+"""Which samples are kept, why, and by whom."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from .. import seeds
+from ..features import Features
+from ..store import SampleSet
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows that are kept.
+
+    rows: (n,) int64, ascending. scores: (n,) float64, NaN where the selector has none. reasons: n words. judge: who
+    decided. altered: (n, ...) samples that take the place of the kept rows where a correction changed them, or None.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    reasons: tuple[str, ...]
+    judge: str
+    altered: np.ndarray | None = None
+
+
+class Waiting(Exception):
+    """People have not finished judging; the message says who is waited for and where."""
+
+
+class Options(BaseModel):
+    """Options of one selector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Selector(NamedTuple):
+    """A way to select.
+
+    select: ``f(samples, features, options, seed) -> Selection``; ``features`` are those of the samples under the
+    extractor that the selector ``reads``, or None where it reads none.
+    """
+
+    Options: type[Options]
+    select: Callable[[SampleSet, Features | None, Any, int], Selection]
+    reads: str | None = None
+
+
+class NoOptions(Options):
+    """Nothing to choose."""
+
+
+def nobody(samples: SampleSet, features: Features | None, options: NoOptions, seed: int) -> Selection:
+    """Every sample is kept."""
+    count = len(samples)
+    return Selection(np.arange(count), np.full(count, np.nan), ("all",) * count, "nobody")
+
+
+class RandomOptions(Options):
+    """How much chance keeps."""
+
+    share: float = Field(gt=0, le=1, description="share of the samples that is kept")
+
+
+def random(samples: SampleSet, features: Features | None, options: RandomOptions, seed: int) -> Selection:
+    """A share of the samples, drawn without replacement: the control of every other selector."""
+    count = round(options.share * len(samples))
+    rows = np.sort(seeds.generator(seed).permutation(len(samples))[:count])
+    return Selection(rows, np.full(count, np.nan), ("drawn",) * count, "chance")
+
+
+SELECTORS: dict[str, Selector] = {
+    "nobody": Selector(NoOptions, nobody),
+    "random": Selector(RandomOptions, random),
+}
