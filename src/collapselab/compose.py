@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import seeds
-from .regimes import Draw, Regime, at, draws, fresh_before
+from .regimes import Draw, Recipe
 
 Available = Mapping[tuple[str, int], int | None]
 """Rows to choose from, by (arm, generation); ``("fixed", 0)`` and ``("redrawn", t)`` share the train split. None where
@@ -25,28 +25,24 @@ class Chosen(NamedTuple):
     rows: np.ndarray
 
 
-def choose(
-    regime: Regime, arm: str, generation: int, available: Available, study_seed: int, replicate: int
-) -> list[Chosen]:
+def choose(recipe: Recipe, available: Available, study_seed: int, replicate: int) -> list[Chosen]:
     """The rows of a training set, draw by draw, in the order of :func:`regimes.draws`.
 
     Raises ValueError when a draw asks for more rows than there are, with both numbers.
     """
     chosen = [
-        Chosen(draw, _rows(regime, draw, generation, available[draw.arm, draw.generation], study_seed, replicate))
-        for draw in draws(regime, arm, generation)
+        Chosen(draw, _rows(recipe, draw, available[draw.arm, draw.generation], study_seed, replicate))
+        for draw in recipe.draws
     ]
-    if regime.pool.budget is None or generation == 0:
+    if recipe.budget is None:
         return chosen
-    return _subsample(chosen, int(at(regime.pool.budget, generation)), study_seed, replicate, generation)
+    return _subsample(chosen, recipe.budget, seeds.seed_of(study_seed, replicate, recipe.generation, "compose/subsample"))
 
 
-def _rows(
-    regime: Regime, draw: Draw, generation: int, available: int | None, study_seed: int, replicate: int
-) -> np.ndarray:
+def _rows(recipe: Recipe, draw: Draw, available: int | None, study_seed: int, replicate: int) -> np.ndarray:
     if available is None:
         return np.arange(draw.count)
-    start = fresh_before(regime, draw.generation) if draw.arm == "fresh" else 0
+    start = recipe.fresh_before[draw.generation] if draw.arm == "fresh" else 0
     if start + draw.count > available:
         already = f" after {start} in earlier generations" if start else ""
         found = f"{draw.count} rows of '{draw.arm}' at generation {draw.generation} were asked for{already}"
@@ -56,21 +52,18 @@ def _rows(
     elif draw.arm == "redrawn":
         seed = seeds.seed_of(study_seed, replicate, draw.generation, "compose/redrawn")
     else:
-        when = generation if regime.pool.mode == "replace" else None
+        when = None if recipe.keeps_rows else recipe.generation
         seed = seeds.seed_of(study_seed, replicate, when, "compose/synthetic", draw.generation)
     return seeds.generator(seed).permutation(available)[start : start + draw.count]
 
 
-def _subsample(chosen: list[Chosen], budget: int, study_seed: int, replicate: int, generation: int) -> list[Chosen]:
+def _subsample(chosen: list[Chosen], budget: int, seed: int) -> list[Chosen]:
     """``budget`` rows of all that were chosen, without replacement; all of them where there are no more."""
     total = sum(len(part.rows) for part in chosen)
-    seed = seeds.seed_of(study_seed, replicate, generation, "compose/subsample")
     stays = np.zeros(total, bool)
     stays[seeds.generator(seed).permutation(total)[:budget]] = True
-    ends = np.cumsum([len(part.rows) for part in chosen])
-    parts = [
-        Chosen(part.draw, part.rows[stays[end - len(part.rows) : end]]) for part, end in zip(chosen, ends, strict=True)
-    ]
+    kept = np.split(stays, np.cumsum([len(part.rows) for part in chosen])[:-1])
+    parts = [Chosen(part.draw, part.rows[mask]) for part, mask in zip(chosen, kept, strict=True)]
     return [part for part in parts if len(part.rows)]
 
 

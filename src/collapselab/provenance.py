@@ -14,7 +14,7 @@ from . import store
 PACKAGE = Path(__file__).parent
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
-# stored files counts through store.FORMAT.
+# stored files counts through store.FORMAT, a regime through the recipe that it comes to, which is an option of the rule.
 EDGES = {"store", "cli", "config", "tracking", "provenance", "regimes"}
 
 

@@ -230,6 +230,38 @@ def fresh_before(regime: Regime, generation: int) -> int:
     return sum(at(regime.real.fresh, past) for past in range(1, generation))
 
 
+class Recipe(_Part):
+    """What a regime comes to at one generation: all that compose needs to know, with every schedule resolved.
+
+    A rule hands this to its job, so that a change of later generations does not touch earlier ones.
+    """
+
+    generation: int
+    draws: list[Draw]
+    fresh_before: dict[Annotated[int, BeforeValidator(int)], int] = Field(
+        description="for each generation with fresh rows: how many the generations before it have used up"
+    )
+    budget: int | None = Field(description="rows drawn without replacement from all draws; None takes all")
+    keeps_rows: bool = Field(description="whether synthetic rows that once entered stay the same in later generations")
+    resamples: bool
+    weights: dict[Literal["real", "synthetic"], float]
+
+
+def recipe(regime: Regime, arm: str, generation: int) -> Recipe:
+    """The recipe of one training set."""
+    pool = draws(regime, arm, generation)
+    budget = None if regime.pool.budget is None or generation == 0 else at(regime.pool.budget, generation)
+    return Recipe(
+        generation=generation,
+        draws=pool,
+        fresh_before={draw.generation: fresh_before(regime, draw.generation) for draw in pool if draw.arm == "fresh"},
+        budget=budget,
+        keeps_rows=regime.pool.mode != "replace",
+        resamples=regime.resamples,
+        weights={"real": at(regime.weights.real, generation), "synthetic": at(regime.weights.synthetic, generation)},
+    )
+
+
 # -- the field's names ------------------------------------------------------------------------------------------------
 
 
