@@ -1,0 +1,9 @@
+"""The model families, by the names that a study uses; importing them costs no torch."""
+
+from .gaussian import Gaussian
+from .multinomial import Multinomial
+
+MODELS = {"gaussian": Gaussian, "multinomial": Multinomial}
+
+# Families that can also be a known truth: ``POPULATIONS[name].population(options)`` draws the real data of a study.
+POPULATIONS = {"gaussian": Gaussian, "multinomial": Multinomial}

@@ -1,0 +1,139 @@
+"""The multinomial family: shares of K categories, smoothed or not, and a known truth to draw real data from.
+
+A loop of it is the Wright-Fisher process of population genetics; with smoothing, one with mutation (``theory``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from .. import seeds
+from ..store import SampleSet
+from .base import Diverged, Options, Progress, TrainingSet
+
+
+class MultinomialOptions(Options):
+    """How the shares of the categories are estimated."""
+
+    categories: int = Field(ge=1, description="number of categories K; the data are 0 .. K - 1")
+    alpha: float = Field(0.0, ge=0, allow_inf_nan=False, description="Laplace smoothing: rows added to every category")
+    estimate: Literal["mean", "posterior_draw"] = Field(
+        "mean", description="mean: (x + alpha) / (n + K alpha); posterior_draw: one draw from Dirichlet(x + alpha)"
+    )
+
+
+class Law(Options):
+    """Shares by a formula: uniform 1 / K, or zipf, where the category of rank r has a share proportional to 1 / r."""
+
+    categories: int = Field(ge=1, description="number of categories K")
+    law: Literal["uniform", "zipf"]
+
+
+class MultinomialPopulation(Options):
+    """A known truth that real data is drawn from."""
+
+    probabilities: tuple[float, ...] | Law = Field(
+        description="the share of every category, or a law: {categories: K, law: uniform | zipf}"
+    )
+
+    @field_validator("probabilities")
+    @classmethod
+    def _check(cls, value: tuple[float, ...] | Law) -> tuple[float, ...] | Law:
+        if isinstance(value, tuple) and not (all(share >= 0 for share in value) and abs(sum(value) - 1) < 1e-6):
+            raise ValueError(
+                f"probabilities must be shares >= 0 that sum to 1; got {list(value)} with sum {sum(value):g}"
+            )
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class Multinomial:
+    """The law of a category with given probabilities: (K,) float64 that sum to 1."""
+
+    Options: ClassVar = MultinomialOptions
+    PopulationOptions: ClassVar = MultinomialPopulation
+
+    options: Options
+    probabilities: np.ndarray
+
+    @classmethod
+    def population(cls, options: MultinomialPopulation) -> Self:
+        """The known truth that the options describe: its samples are the real data."""
+        shares = options.probabilities
+        if isinstance(shares, Law):
+            ranks = np.arange(1.0, shares.categories + 1)
+            shares = np.ones_like(ranks) if shares.law == "uniform" else 1.0 / ranks
+        return cls(options, np.asarray(shares, np.float64) / np.sum(shares))
+
+    @classmethod
+    def fit(
+        cls,
+        training: TrainingSet,
+        options: MultinomialOptions,
+        seed: int,
+        init: Self | None = None,
+        *,
+        images_seen: int | None = None,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+    ) -> Self:
+        """The estimated shares: with x_k the summed weight of category k and n = sum x,
+
+            mean            p_k = (x_k + alpha) / (n + K alpha)
+            posterior_draw  p ~ Dirichlet(x + alpha), drawn with ``seed``
+
+        Here weights are counts: doubling them all halves the pull of alpha. With alpha 0 a draw is Rubin's (1981)
+        Bayesian bootstrap. The fit is in closed form: init, images_seen, progress and checkpoint have no part in it.
+
+        training.data: (N,) int64 categories. Raises ValueError when a category is not in 0 .. K - 1 or when nothing is
+        there to estimate from, and Diverged when a weight is not finite.
+        """
+        data, categories = np.asarray(training.data), options.categories
+        if data.ndim != 1 or not np.issubdtype(data.dtype, np.integer):
+            raise ValueError(f"multinomial takes whole numbers (rows,); got {data.dtype} data of shape {data.shape}")
+        if data.size and not 0 <= data.min() <= data.max() < categories:
+            raise ValueError(f"multinomial with categories: {categories} takes 0 .. {categories - 1}; "
+                             f"got values from {data.min()} to {data.max()}")  # fmt: skip
+        counts = np.bincount(data, weights=training.weights, minlength=categories) + options.alpha
+        if not np.isfinite(counts).all():
+            raise Diverged(len(data), float("nan"))
+        if counts.sum() == 0:
+            raise ValueError("multinomial with alpha: 0 needs at least one row with weight; got none")
+        if options.estimate == "posterior_draw":
+            counts = seeds.generator(seed).standard_gamma(counts)
+        return cls(options, counts / counts.sum())
+
+    def sample(
+        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
+    ) -> SampleSet:
+        """Samples ``start .. start + count`` as data (count,) int64, at the temperature sampling_bias.
+
+        The law of a sample is p^(1 / sampling_bias), normalised. Every sample inverts its own uniform number. Raises ValueError when a guide is given: there is nothing to steer.
+        """
+        if guide is not None:
+            raise ValueError(f"guide: a multinomial cannot be guided, only sampled with a sampling_bias; got {guide!r}")
+        shares = self.probabilities
+        if sampling_bias != 1.0:
+            shares = (shares / shares.max()) ** (1.0 / sampling_bias)
+        cumulative = np.cumsum(shares)
+        # The first category whose cumulative share reaches the number: one without a share is never it.
+        uniform = seeds.uniforms(seed, start, count, 1)[:, 0]
+        return SampleSet(np.searchsorted(cumulative / cumulative[-1], uniform, side="left").astype(np.int64))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """The exact mean p (K,) and covariance diag(p) - p p' (K, K) of the one-hot encoding, float64."""
+        return self.probabilities, np.diag(self.probabilities) - np.outer(self.probabilities, self.probabilities)
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """probabilities, and a training curve without points: a closed form has no steps."""
+        curve = {"curve.images_seen": np.empty(0, np.int64), "curve.loss": np.empty(0)}
+        return {"probabilities": self.probabilities, **curve}
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
+        """The multinomial that ``tensors`` and ``options`` describe."""
+        return cls(options, tensors["probabilities"])

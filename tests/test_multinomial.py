@@ -1,0 +1,133 @@
+"""The multinomial family: shares by hand, the posterior's moments, samples that keep to themselves."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from collapselab import store
+from collapselab.models.base import Diverged, TrainingSet
+from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation
+
+SEED = 20_230_704
+
+
+def training(data, weights=None):
+    data = np.asarray(data, np.int64)
+    return TrainingSet(data, None, np.ones(len(data)) if weights is None else np.asarray(weights, np.float64))
+
+
+def fitted(data, weights=None, *, seed=0, **options):
+    return Multinomial.fit(training(data, weights), MultinomialOptions(**options), seed)
+
+
+def truth(probabilities):
+    return Multinomial.population(MultinomialPopulation(probabilities=probabilities))
+
+
+def test_shares_are_counted_and_smoothed():
+    np.testing.assert_allclose(fitted([0, 0, 1, 0], categories=3).probabilities, [0.75, 0.25, 0.0])
+    np.testing.assert_allclose(fitted([0, 0, 1, 0], categories=3, alpha=2.0).probabilities, [0.5, 0.3, 0.2])
+    np.testing.assert_allclose(fitted([0, 1], [3.0, 1.0], categories=2).probabilities, [0.75, 0.25])
+    np.testing.assert_allclose(fitted([], categories=4, alpha=0.5).probabilities, 0.25)
+
+
+def test_a_posterior_draw_has_the_moments_of_the_dirichlet():
+    data, alpha = [0, 0, 0, 1, 1, 2], 0.5
+    draws = 20_000
+    found = np.array(
+        [
+            fitted(data, seed=seed, categories=4, alpha=alpha, estimate="posterior_draw").probabilities
+            for seed in range(draws)
+        ]
+    )
+    counts = np.array([3.5, 2.5, 1.5, 0.5])
+    total = counts.sum()
+    mean = counts / total
+    variance = mean * (1 - mean) / (total + 1)
+    assert (abs(found.mean(axis=0) - mean) < 4.5 * np.sqrt(variance / draws)).all()
+    squared = (found - mean) ** 2
+    assert (abs(squared.mean(axis=0) - variance) < 4.5 * squared.std(axis=0) / np.sqrt(draws)).all()
+
+
+def test_a_posterior_draw_belongs_to_its_seed_and_never_revives_a_type():
+    options = {"categories": 3, "estimate": "posterior_draw"}
+    first, again, other = (fitted([0, 0, 1], seed=seed, **options).probabilities for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first[2] == 0.0 and first.sum() == pytest.approx(1.0)
+
+
+def test_samples_follow_the_shares():
+    probabilities, count = np.array([0.0, 0.5, 0.3, 0.0, 0.2, 0.0]), 50_000
+    data = truth(probabilities.tolist()).sample(count, SEED).data
+    assert data.dtype == np.int64
+    shares = np.bincount(data, minlength=6) / count
+    assert (abs(shares - probabilities) <= 4.5 * np.sqrt(probabilities * (1 - probabilities) / count)).all()
+
+
+def test_sampling_bias_is_the_temperature():
+    count = 50_000
+    data = truth([0.6, 0.3, 0.1, 0.0]).sample(count, SEED, sampling_bias=0.5).data
+    expected = np.array([0.36, 0.09, 0.01, 0.0]) / 0.46
+    shares = np.bincount(data, minlength=4) / count
+    assert (abs(shares - expected) <= 4.5 * np.sqrt(expected * (1 - expected) / count)).all()
+
+
+def test_a_strong_bias_takes_the_mode_without_overflow():
+    assert (truth([0.2, 0.5, 0.3]).sample(100, SEED, sampling_bias=1e-4).data == 1).all()
+
+
+def test_sample_i_does_not_depend_on_its_company():
+    model = truth({"categories": 50, "law": "zipf"})
+    whole = model.sample(300, SEED).data
+    for start, count in [(0, 1), (7, 1), (13, 64), (299, 1)]:
+        np.testing.assert_array_equal(model.sample(count, SEED, start=start).data, whole[start : start + count])
+    assert not np.array_equal(model.sample(300, SEED + 1).data, whole)
+
+
+def test_populations():
+    np.testing.assert_allclose(truth({"categories": 4, "law": "uniform"}).probabilities, 0.25)
+    np.testing.assert_allclose(truth({"categories": 3, "law": "zipf"}).probabilities, np.array([6, 3, 2]) / 11)
+    np.testing.assert_allclose(truth([0.333_333_3, 0.666_666_7]).probabilities.sum(), 1.0, rtol=1e-15)
+    mean, covariance = truth([0.2, 0.8]).moments()
+    np.testing.assert_allclose(mean, [0.2, 0.8])
+    np.testing.assert_allclose(covariance, [[0.16, -0.16], [-0.16, 0.16]])
+
+
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        [0.5, 0.4],
+        [1.5, -0.5],
+        [],
+        [float("nan"), 1.0],
+        {"categories": 3, "law": "geometric"},
+        {"categories": 0, "law": "zipf"},
+    ],
+)
+def test_impossible_populations_are_refused(probabilities):
+    with pytest.raises(ValidationError, match="probabilities"):
+        truth(probabilities)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match=r"takes 0 \.\. 2; got values from 0 to 3"):
+        fitted([0, 3], categories=3)
+    with pytest.raises(ValueError, match="got values from -1 to 1"):
+        fitted([-1, 1], categories=3)
+    with pytest.raises(ValueError, match="at least one row with weight"):
+        fitted([], categories=3)
+    with pytest.raises(ValueError, match=r"float64 data of shape \(2, 2\)"):
+        Multinomial.fit(TrainingSet(np.zeros((2, 2)), None, np.ones(2)), MultinomialOptions(categories=2), 0)
+    with pytest.raises(ValueError, match="guide"):
+        truth([1.0]).sample(3, SEED, guide="cads")
+    with pytest.raises(Diverged):
+        fitted([0, 1], [np.nan, 1.0], categories=2)
+
+
+def test_a_model_comes_back_from_disk_with_the_same_samples(tmp_path):
+    model = fitted([0, 1, 1, 2], categories=4, alpha=0.5)
+    store.write_tensors(tmp_path / "model.safetensors", model.tensors(), {})
+    tensors, _ = store.read_tensors(tmp_path / "model.safetensors")
+    loaded = Multinomial.load(tensors, model.options)
+    np.testing.assert_array_equal(loaded.sample(50, SEED).data, model.sample(50, SEED).data)
