@@ -1,0 +1,290 @@
+"""Features: what a sample looks like to a metric or a selector, as a row of numbers.
+
+An extractor turns the data of a sample set into :class:`Features`, once; metrics then are arithmetic on them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from .images import to_unit
+from .seeds import generator
+
+Weights = Mapping[str, np.ndarray]
+
+EXTRACT_BATCH = 256  # fixed and padded: a network's rounding depends on its batch size, a feature must not
+BLOCK_ENTRIES = 2**22  # distances held at once, 32 MiB
+CANCELLED = 1e-6  # a squared distance this small against the squared norms has lost six of its sixteen digits
+
+
+class Undefined(ValueError):
+    """The features at hand determine no value: there are too few rows, or numbers that are not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """n samples as rows of d numbers.
+
+    values: (n, d) float32 or float64.
+    classes: (n,) int64, which class each sample looks like; None where the extractor has no opinion.
+    moments: mean (d,) and covariance (d, d) in float64 where they are known exactly, as of a population; None where
+    they have to be estimated from the values.
+    """
+
+    values: np.ndarray
+    classes: np.ndarray | None = None
+    moments: tuple[np.ndarray, np.ndarray] | None = None
+    _radii: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def require(self, rows: int, role: str) -> None:
+        """Raise Undefined unless there are ``rows`` rows or more and all values are finite; ``role`` is their name."""
+        if len(self) < rows:
+            raise Undefined(f"{role}: found {len(self)} rows, needed are at least {rows}")
+        bad = np.count_nonzero(~np.isfinite(self.values).all(axis=1))
+        if bad:
+            raise Undefined(f"{role}: {bad} of {len(self)} rows have features that are not finite")
+
+    def radii(self, k: int) -> np.ndarray:
+        """The distance of each row to its k-th nearest other row: (n,) float64, computed once for each k.
+
+        Raises Undefined when there are no k other rows.
+        """
+        if k < 1:
+            raise ValueError(f"k: found {k!r}, allowed are whole numbers from 1")
+        if k not in self._radii:
+            self.require(k + 1, f"radii of {k} neighbours")
+            radii = np.empty(len(self))
+            for rows, squared in squared_distances(self.values, self.values):
+                squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
+                radii[rows] = np.sqrt(np.partition(squared, k - 1, axis=1)[:, k - 1])
+            self._radii[k] = radii
+        return self._radii[k]
+
+
+def squared_distances(probes: np.ndarray, manifold: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of rows of |p - m|^2 between all probes (n, d) and the whole manifold (m, d): (rows, (rows, m) float64).
+
+    The sum |p|^2 + |m|^2 - 2 p.m is formed around the manifold's mean and in float64; where it cancels all the same,
+    the distance is measured again by differences. So equal rows are exactly 0 apart, a tight cluster far from the
+    origin keeps its radii, and every distance has a relative error below 1e-9. Memory is bounded by the block.
+    """
+    if probes.shape[1] != manifold.shape[1]:
+        raise ValueError(
+            f"features: found rows of {probes.shape[1]} and of {manifold.shape[1]} numbers, allowed are equal lengths"
+        )
+    centre = manifold.mean(axis=0, dtype=np.float64)
+    manifold = manifold - centre
+    manifold_norms = np.einsum("ij,ij->i", manifold, manifold)
+    step = max(1, BLOCK_ENTRIES // max(1, len(manifold)))
+    for start in range(0, len(probes), step):
+        rows = slice(start, min(start + step, len(probes)))
+        block = probes[rows] - centre
+        scale = np.einsum("ij,ij->i", block, block)[:, None] + manifold_norms
+        squared = scale - 2 * (block @ manifold.T)
+        _measure_again(squared, np.flatnonzero(squared <= CANCELLED * scale), block, manifold)
+        yield rows, squared
+
+
+def _measure_again(squared: np.ndarray, entries: np.ndarray, block: np.ndarray, manifold: np.ndarray) -> None:
+    step = max(1, BLOCK_ENTRIES // block.shape[1])
+    for start in range(0, len(entries), step):
+        row, column = np.divmod(entries[start : start + step], len(manifold))
+        difference = block[row] - manifold[column]
+        squared[row, column] = np.einsum("ij,ij->i", difference, difference)
+
+
+# -- extractors without weights ----------------------------------------------------------------------------------------
+
+
+def identity(data: np.ndarray, weights: Weights | None = None) -> Features:
+    """The vectors themselves, (n, d) in their own precision; categories (n,) are their own classes, as one column."""
+    if data.ndim == 1 and data.dtype == np.int64:
+        return Features(data[:, None].astype(np.float64), classes=data)
+    if data.ndim == 2 and data.dtype in (np.float32, np.float64):
+        return Features(data)
+    raise ValueError(
+        f"data: found {data.dtype} of shape {data.shape}, allowed for identity are float vectors and int64 categories"
+    )
+
+
+def pixels(data: np.ndarray, weights: Weights | None = None) -> Features:
+    """The pixels of (n, C, H, W) uint8 images as rows of float32 in [-1, 1]."""
+    return Features(to_unit(data).reshape(len(data), -1))
+
+
+# -- a classifier of one's own -----------------------------------------------------------------------------------------
+
+
+class LeNetOptions(BaseModel):
+    """How the LeNet is built and trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(32, ge=1, description="channels of the first convolution; later ones have twice as many")
+    features: int = Field(84, ge=1, description="units of the penultimate layer, which are the features")
+    epochs: int = Field(30, ge=1, description="passes over the training images")
+    batch_size: int = Field(64, ge=1, description="images a step")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam's step size at the start; it falls to 0 along a cosine")
+
+
+def lenet(data: np.ndarray, weights: Weights | None = None, device: str = "cpu") -> Features:
+    """The penultimate layer of a trained LeNet, (n, features) float32, and the classes that it predicts.
+
+    data: (n, C, H, W) uint8. weights: from :func:`train_lenet`. A row's features do not depend on how many rows are
+    given with it. Raises ValueError without weights, or when the images are not of the shape that they were trained on.
+    """
+    import torch
+
+    if weights is None:
+        raise ValueError("weights: found None, lenet needs those that train_lenet returns")
+    shape = tuple(int(side) for side in weights["image_shape"])
+    if data.shape[1:] != shape:
+        raise ValueError(f"data: found images of shape {data.shape[1:]}, the lenet was trained on {shape}")
+    tensors = {name: torch.from_numpy(np.array(array)).to(device) for name, array in weights.items()}
+    values = np.empty((len(data), len(weights["hidden.bias"])), np.float32)
+    classes = np.empty(len(data), np.int64)
+    with torch.no_grad(), _repeatable_convolutions():
+        for start in range(0, len(data), EXTRACT_BATCH):
+            rows = slice(start, min(start + EXTRACT_BATCH, len(data)))
+            batch = np.zeros((EXTRACT_BATCH, *shape), np.float32)
+            batch[: rows.stop - start] = to_unit(data[rows])
+            hidden, logits = _lenet_layers(tensors, torch.from_numpy(batch).to(device))
+            values[rows] = hidden[: rows.stop - start].cpu().numpy()
+            classes[rows] = logits.argmax(dim=1)[: rows.stop - start].cpu().numpy()
+    return Features(values, classes)
+
+
+def train_lenet(
+    data: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    options: LeNetOptions | None = None,
+    *,
+    held_out: tuple[np.ndarray, np.ndarray],
+    device: str = "cpu",
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The weights of a LeNet that classifies images, and how well it does: held_out_accuracy, train_accuracy, options.
+
+    Stages of convolution 3x3, ReLU and max-pooling 2x2 (two at least, and more until a side is 4 or less), a hidden
+    layer whose units are the features, and a linear layer to the classes (LeCun et al. 1998, with today's parts).
+
+    data: (n, C, H, W) uint8 with sides of at least 8. labels: (n,) int64 from 0. held_out: images and labels that
+    accuracy is measured on and nothing is trained on. The same seed gives the same bits on one kind of machine with
+    one number of threads. Raises ValueError for smaller images or missing labels.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from .optim import Adam
+
+    options = options or LeNetOptions()
+    for role, part, part_labels in (("data", data, labels), ("held_out", *held_out)):
+        if part_labels is None or len(part_labels) != len(part) or not len(part):
+            found = "none" if part_labels is None else len(part_labels)
+            raise ValueError(
+                f"{role}: found {found} labels for {len(part)} images, allowed is one for each of at least 1"
+            )
+    if data.ndim != 4 or min(data.shape[2:]) < 8:
+        raise ValueError(f"data: found shape {data.shape}, allowed are (n, C, H, W) images with sides of at least 8")
+
+    random = generator(seed)
+    weights = _initial_lenet(random, data.shape[1:], int(labels.max()) + 1, options)
+    parameters = {name: torch.from_numpy(array).to(device).requires_grad_() for name, array in weights.items()}
+    adam = Adam(parameters.values(), options.learning_rate)
+    images, targets = torch.from_numpy(to_unit(data)).to(device), torch.from_numpy(np.array(labels)).to(device)
+    step, steps = 0, options.epochs * -(-len(data) // options.batch_size)
+    with _repeatable_convolutions():
+        for _ in range(options.epochs):
+            for rows in torch.from_numpy(random.permutation(len(data))).to(device).split(options.batch_size):
+                adam.lr = options.learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
+                cross_entropy(_lenet_layers(parameters, images[rows])[1], targets[rows]).backward()
+                adam.step()
+                step += 1
+
+    trained = {name: tensor.detach().cpu().numpy() for name, tensor in parameters.items()}
+    trained["image_shape"] = np.array(data.shape[1:])
+    return trained, {
+        "held_out_accuracy": _accuracy(held_out[0], held_out[1], trained, device),
+        "train_accuracy": _accuracy(data, labels, trained, device),
+        "options": options.model_dump(),
+    }
+
+
+def _accuracy(data: np.ndarray, labels: np.ndarray, weights: Weights, device: str) -> float:
+    return float(np.mean(lenet(data, weights, device).classes == labels))
+
+
+def _initial_lenet(
+    random: np.random.Generator, shape: tuple[int, ...], class_count: int, options: LeNetOptions
+) -> dict[str, np.ndarray]:
+    """He's initialisation (He et al. 2015, eq. 10): normal weights of variance 2 / fan-in, biases 0."""
+    channels, height, width = shape
+    shapes: dict[str, tuple[int, ...]] = {}
+    stage = 0
+    while stage < 2 or min(height, width) > 4:
+        wider = options.width * min(stage + 1, 2)
+        shapes[f"convolution{stage}"] = (wider, channels, 3, 3)
+        channels, height, width, stage = wider, height // 2, width // 2, stage + 1
+    shapes["hidden"] = (options.features, channels * height * width)
+    shapes["classes"] = (class_count, options.features)
+    weights = {}
+    for name, size in shapes.items():
+        deviation = np.sqrt(2 / np.prod(size[1:]))
+        weights[f"{name}.weight"] = (deviation * random.standard_normal(size)).astype(np.float32)
+        weights[f"{name}.bias"] = np.zeros(size[0], np.float32)
+    return weights
+
+
+def _lenet_layers(weights: Mapping[str, Any], images: Any) -> tuple[Any, Any]:
+    """The penultimate layer (n, features) and the logits (n, classes) of (n, C, H, W) images in [-1, 1]."""
+    from torch.nn.functional import conv2d, linear, max_pool2d
+
+    stage = 0
+    while f"convolution{stage}.weight" in weights:
+        weight, bias = weights[f"convolution{stage}.weight"], weights[f"convolution{stage}.bias"]
+        images = max_pool2d(conv2d(images, weight, bias, padding=1).relu(), 2)
+        stage += 1
+    hidden = linear(images.flatten(1), weights["hidden.weight"], weights["hidden.bias"]).relu()
+    return hidden, linear(hidden, weights["classes.weight"], weights["classes.bias"])
+
+
+def _repeatable_convolutions() -> Any:
+    """On a GPU, convolutions that give the same bits each time, in full float32; elsewhere nothing changes."""
+    import torch
+
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+# -- registry ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """How features are made.
+
+    extract: ``f(data, weights=None) -> Features`` with the data of a sample set.
+    train: ``f(data, labels, seed, options, *, held_out) -> (weights, info)``; None for what needs no weights.
+    Options: what ``train`` can be told.
+    """
+
+    extract: Callable[..., Features]
+    train: Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]] | None = None
+    Options: type[BaseModel] | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether it needs weights, and so images with labels to learn from."""
+        return self.train is not None
+
+
+FEATURES: dict[str, Extractor] = {
+    "identity": Extractor(identity),
+    "pixels": Extractor(pixels),
+    "lenet": Extractor(lenet, train_lenet, LeNetOptions),
+}

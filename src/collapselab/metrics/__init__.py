@@ -1,0 +1,66 @@
+"""Metrics: how the fakes compare with the real samples, as a number or as named numbers.
+
+Each is a function ``f(real, fake, *, options) -> float | dict[str, float]`` of features. It raises
+:class:`~collapselab.features.Undefined` where the features at hand determine no value; the record then says why.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..features import Features, Undefined
+from .classes import class_entropy, class_histogram, class_total_variation
+from .copies import copies, duplicates
+from .frechet import frechet_distance
+from .neighbours import coverage, density, precision, recall
+
+__all__ = ["METRICS", "Metric", "Undefined"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and what the rest of the system must know about it.
+
+    function: ``f(real, fake, *, options) -> float | dict[str, float]``.
+    label: what it is called in figures.
+    better: in which direction samples improve; None where neither is.
+    against: what the role ``real`` is given: the held-out real samples, the real samples that the study may train on,
+    or the model's own training set.
+    reads: the part of the features that it looks at.
+    extractors: the feature spaces in which it means something; empty for all.
+    """
+
+    function: Callable[..., float | dict[str, float]]
+    label: str
+    better: Literal["lower", "higher"] | None
+    against: Literal["held_out", "train", "training_set"] = "held_out"
+    reads: Literal["values", "classes"] = "values"
+    extractors: tuple[str, ...] = ()
+
+    def __call__(self, real: Features, fake: Features, **options: Any) -> float | dict[str, float]:
+        return self.function(real, fake, **options)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options with their defaults, as they belong into the fingerprint of a value."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY}
+
+
+METRICS: dict[str, Metric] = {
+    "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower"),
+    "precision": Metric(precision, "Precision", "higher"),
+    "recall": Metric(recall, "Recall", "higher"),
+    "density": Metric(density, "Density", "higher"),
+    "coverage": Metric(coverage, "Coverage", "higher"),
+    "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes"),
+    "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
+    "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
+    "copies_of_real": Metric(copies, "Copies of real images", "lower", "train", extractors=("pixels",)),
+    "copies_of_training": Metric(copies, "Copies of training images", "lower", "training_set", extractors=("pixels",)),
+    "duplicates_of_real": Metric(duplicates, "Duplicates of real images", "lower", "train", extractors=("pixels",)),
+    "duplicates_of_training": Metric(
+        duplicates, "Duplicates of training images", "lower", "training_set", extractors=("pixels",)
+    ),
+}

@@ -1,0 +1,42 @@
+"""How many samples are copies of given real images."""
+
+import numpy as np
+
+from ..features import Features, squared_distances
+
+
+def copies(real: Features, fake: Features, *, alpha: float = 0.5, neighbours: int = 50) -> float:
+    """The share of fakes that lie far closer to one real sample than to the others around it.
+
+    #{f : d(f, nearest) < alpha * mean of d(f, x) over the ``neighbours`` nearest real x} / N_fake
+
+    (Carlini et al. 2023, "Extracting training data from diffusion models", section 5.1: the adaptive distance below
+    1, with alpha .5 and 50 neighbours.) A fake that equals a real sample is a copy whatever lies around it. Never
+    read it alone: real images that were held out have a share too, ``copies(real, held_out)``, and near-duplicates in
+    the real data raise both.
+
+    Raises Undefined for fewer than ``neighbours`` real rows, no fakes, or features that are not finite.
+    """
+    if not 0 < alpha <= 1:
+        raise ValueError(f"alpha: found {alpha!r}, allowed are numbers above 0 and up to 1")
+    if neighbours < 2:
+        raise ValueError(f"neighbours: found {neighbours!r}, allowed are whole numbers from 2")
+    real.require(neighbours, "real")
+    fake.require(1, "fake")
+    copied = 0
+    for _, squared in squared_distances(fake.values, real.values):
+        distances = np.sqrt(np.partition(squared, neighbours - 1, axis=1)[:, :neighbours])
+        nearest = distances.min(axis=1)
+        copied += np.count_nonzero((nearest < alpha * distances.mean(axis=1)) | (nearest == 0))
+    return copied / len(fake)
+
+
+def duplicates(real: Features, fake: Features) -> float:
+    """The share of fakes whose features equal those of a real sample, number for number.
+
+    Raises Undefined without rows on either side, or for features that are not finite.
+    """
+    real.require(1, "real")
+    fake.require(1, "fake")
+    rows = {row.tobytes() for row in real.values + 0.0}  # 0.0 and -0.0 are equal, and so are their bytes after this
+    return float(np.mean([row.tobytes() in rows for row in fake.values.astype(real.values.dtype) + 0.0]))
