@@ -13,7 +13,7 @@ drawn anew in every generation). Of a known population, fresh and redrawn rows a
 from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag, model_validator
 
 REAL = ("fixed", "fresh", "redrawn")
 
@@ -29,9 +29,13 @@ def _generations(value: object) -> object:
 
 def _schedule(number: object, what: str) -> object:
     changes = Annotated[dict[Annotated[int, Field(ge=0)], number], Field(min_length=1)]
-    about = f"{what}: one number, or {{generation: number}} where each number holds from its generation on"
-    words = PlainSerializer(lambda value: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value)
-    return Annotated[number | changes, BeforeValidator(_generations), words, Field(description=about)]
+    return Annotated[
+        Annotated[number, Tag("number")] | Annotated[changes, Tag("schedule")],
+        Discriminator(lambda value: "schedule" if isinstance(value, dict) else "number"),
+        BeforeValidator(_generations),
+        PlainSerializer(lambda value: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value),
+        Field(description=f"{what}: one number, or {{generation: number}}, each holding from its generation on"),
+    ]
 
 
 Count = _schedule(Annotated[int, Field(ge=0)], "a number of rows")

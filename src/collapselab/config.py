@@ -1,0 +1,704 @@
+"""A study, read from YAML and checked at the edge: all faults are reported together, before any work.
+
+Whatever passes :func:`load` is right: nothing behind it checks again. What a study says in words (the name of a
+regime, a preset, an extractor) is resolved here against the registries.
+"""
+
+import difflib
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from .adapt import ADAPTERS
+from .datasets import DATASETS, PARTS, check_sizes
+from .features import FEATURES
+from .guidance import GUIDES
+from .metrics import METRICS
+from .models import MODELS, POPULATIONS
+from .regimes import REAL, REGIMES, Bias, Count, Init, Initial, Positive, Regime, at, draws, fresh_before, real_only, size
+from .select import SELECTORS
+
+CONFIG_BYTES_MAX = 1_000_000
+CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound
+RESERVED_ARMS = {*REAL, "self", "report", "reference"}
+FAIRNESS = {
+    "training_set_size": "all arms have the same training-set size at each generation",
+    "images_seen": "all arms see the same number of images in training at each generation",
+    "init": "all arms start their trainings from the same kind of model",
+}
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a study."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+class BadStudy(ValueError):
+    """A study cannot be run; the message lists every fault with its file, line and key."""
+
+    def __init__(self, path: Path, faults: list[Fault], lines: Mapping[tuple[str | int, ...], int] | None = None):
+        self.faults = faults
+        rows = [f"  {_place(path, fault.path, lines or {})}{fault.message}" for fault in faults]
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"{path}: {count}", *rows]))
+
+
+def _place(path: Path, key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:
+    """``line 12: arms.fresh.regime: ``: the nearest line that the file has for the key."""
+    known = next((key[:length] for length in range(len(key), -1, -1) if key[:length] in lines), None)
+    where = f"line {lines[known]}: " if known else ""
+    return where + (f"{'.'.join(map(str, key))}: " if key else "")
+
+
+# -- the file's shape -------------------------------------------------------------------------------------------------
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+def _name_in(registry: Mapping[str, Any]) -> Any:
+    return Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(registry)})]
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
+
+
+class Split(_Part):
+    """How many real images go where: once, by seed, for the whole study."""
+
+    train: int = Field(0, ge=0, description="images that training sets draw fixed and redrawn rows from")
+    held_out: int = Field(ge=2, description="images that the metrics compare with, never trained on")
+    fresh: int = Field(0, ge=0, description="images that fresh rows are drawn from, without replacement")
+
+
+class Data(_Part):
+    """Real data: images from a source, or a known population to draw from."""
+
+    source: _name_in(DATASETS) | None = Field(None, description="where real images come from")
+    population: _name_in(POPULATIONS) | None = Field(None, description="a model with known parameters: real data is drawn from it")
+    options: dict[str, Any] = Field({}, description="options of the source or the population")
+    split: Split
+    split_seed: int = Field(0, ge=0, description="the split belongs to the study, not to its replicates")
+
+
+class ModelSpec(_Part):
+    """A model family with its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    family: _name_in(MODELS)
+
+
+class Train(_Part):
+    """The budget of one training; the models' own defaults where it says nothing."""
+
+    images_seen: Positive | None = Field(None, description="images that each training sees, repeats counted")
+    epochs: Positive | None = Field(None, description="instead of images_seen: passes over the training set")
+
+
+class Endpoint(_Part):
+    """The number that the verdict is about, named before the study runs."""
+
+    metric: _name_in(METRICS) = "recall"
+    extractor: _name_in(FEATURES)
+
+
+class Arm(_Part):
+    """One setting compared in the study."""
+
+    model: str = Field(description="a name under models")
+    regime: str | dict[str, Any] = Field(
+        description="a preset's name; {preset: name, ...its numbers}; or the algebra itself"
+    )
+    sampling_bias: Bias = 1.0
+    select: str | dict[str, Any] = Field("nobody", description="a selector's name, or {selector: name, ...its options}")
+    adapt: _name_in(ADAPTERS) | None = Field(None, description="what is done to the model after training")
+    guide: _name_in(GUIDES) | None = Field(None, description="what steers the sampler besides the model")
+    stream: int = Field(0, ge=0, description="arms that feed one another need different random streams")
+    about: str = Field("", description="one line for the report")
+
+
+class StudyFile(_Part):
+    """What a study's file may say."""
+
+    name: Name = Field(description="the file's name without .yaml")
+    question: str = Field("", description="the question that the study asks, for the report")
+    seed: int = Field(0, ge=0, description="the study's seed: every random number follows from it")
+    seeds: int = Field(ge=1, description="replicates of every arm")
+    generations: int = Field(ge=0, description="generations after generation 0")
+    data: Data
+    models: dict[Name, ModelSpec] = Field(min_length=1)
+    initial: Initial
+    init: Init = Field("scratch", description="what each training starts from, unless an arm says otherwise")
+    train: Train = Train()
+    samples: int = Field(ge=1, description="samples that each model gives at each generation, all of them measured")
+    grid: int = Field(40, ge=1, description="samples in the report's picture of a generation")
+    extractors: list[_name_in(FEATURES)] = Field(min_length=1)
+    metrics: list[_name_in(METRICS) | dict[str, dict[str, Any]]] = Field(min_length=1, description="names, or {name: options}")
+    primary: Endpoint
+    arms: dict[Name, Arm] = Field(min_length=1)
+    control: Literal["real_only", "none"] = "real_only"
+    waive: dict[Literal[tuple(FAIRNESS)], str] = Field({}, description="fairness rules that this study breaks, and why")
+
+
+# -- what it comes to -------------------------------------------------------------------------------------------------
+
+
+class Lineage(NamedTuple):
+    """One arm of a study, resolved."""
+
+    name: str
+    base: str  # the arm under which its generation 0 is trained
+    model: str
+    regime: Regime
+    sampling_bias: float | dict[int, float]
+    selector: str
+    select_options: dict[str, Any]
+    stream: int
+    about: str
+    is_control: bool
+
+
+class Study:
+    """A study that can be run: the file, resolved against the registries."""
+
+    def __init__(self, file: StudyFile, regimes: dict[str, Regime]):
+        self.file = file
+        self.name = file.name
+        self._regimes = regimes
+
+    @cached_property
+    def lineages(self) -> dict[str, Lineage]:
+        """The arms in the file's order, the control first."""
+        arms = {}
+        for name, arm in self.file.arms.items():
+            selector, options = _select(arm.select)
+            regime = self._regimes[name]
+            base = f"base_{arm.model}" + ("" if self._starts_like_the_study(regime) else f"_{name}")
+            bias = arm.sampling_bias
+            arms[name] = Lineage(name, base, arm.model, regime, bias, selector, options, arm.stream, arm.about, False)
+        return {lineage.name: lineage for lineage in self._controls(list(arms.values()))} | arms
+
+    def _starts_like_the_study(self, regime: Regime) -> bool:
+        return regime.initial == self.file.initial and _base_init(regime.init) == _base_init(self.file.init)
+
+    def _controls(self, arms: list[Lineage]) -> Iterator[Lineage]:
+        """The real-only control at the arms' total size, one for each model."""
+        if self.file.control == "none":
+            return
+        models = list(dict.fromkeys(arm.model for arm in arms))
+        for model in models:
+            name = "control" if len(models) == 1 else f"control_{model}"
+            first = next(arm for arm in arms if arm.model == model)
+            sizes = {t: size(first.regime, first.name, t) for t in range(1, self.file.generations + 1)}
+            n = _shortest(sizes) if sizes else self.file.initial.real
+            regime = real_only(n=n, initial=self.file.initial.real).model_copy(update={"init": self.file.init})
+            about = "real data only, at the arms' total size"
+            yield Lineage(name, f"base_{model}", model, regime, 1.0, "nobody", {}, 0, about, True)
+
+    @cached_property
+    def controls(self) -> dict[str, str]:
+        """The control of each arm that has one: the one with the same model."""
+        by_model = {arm.model: arm.name for arm in self.lineages.values() if arm.is_control}
+        return {arm.name: by_model[arm.model] for arm in self.lineages.values() if arm.model in by_model and not arm.is_control}
+
+    @cached_property
+    def bases(self) -> dict[str, Lineage]:
+        """For each base the first arm that starts from it."""
+        return {arm.base: arm for arm in reversed(self.lineages.values())}
+
+    @cached_property
+    def real(self) -> str:
+        """The folder of the prepared data under ``results/real``: studies that say the same of their data share it."""
+        data = self.file.data
+        text = json.dumps(data.model_dump(mode="json"), sort_keys=True)
+        return f"{data.source or data.population}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The data set that real images come from."""
+        data = self.file.data
+        return DATASETS[data.source].model_validate({"source": data.source, **data.options})
+
+    @cached_property
+    def trained_extractors(self) -> list[str]:
+        """Extractors that the pipeline trains on the real data."""
+        return [name for name in self.file.extractors if FEATURES[name].trained]
+
+    def model_options(self, model: str) -> dict[str, Any]:
+        """The resolved options of a model, JSON-like."""
+        spec = self.file.models[model]
+        return MODELS[spec.family].Options.model_validate(spec.model_extra or {}).model_dump(mode="json")
+
+    def family(self, model: str) -> str:
+        """The family of a model."""
+        return self.file.models[model].family
+
+    def images_seen(self, arm: str, generation: int) -> int | None:
+        """The budget of one training in images; None for families that have none."""
+        lineage, train = self._of(arm), self.file.train
+        if train.epochs is not None:
+            return at(train.epochs, generation) * size(lineage.regime, lineage.name, generation)
+        if train.images_seen is not None:
+            return at(train.images_seen, generation)
+        return self.model_options(lineage.model).get("images_seen")
+
+    def metric_options(self) -> dict[str, dict[str, Any]]:
+        """The metrics in the file's order, with all their options."""
+        wanted = [entry if isinstance(entry, dict) else {entry: {}} for entry in self.file.metrics]
+        return {name: {**METRICS[name].options, **options} for entry in wanted for name, options in entry.items()}
+
+    def _of(self, arm: str) -> Lineage:
+        return self.bases[arm] if arm in self.bases else self.lineages[arm]
+
+
+def _base_init(init: Any) -> Any:
+    """What generation 0 starts from: only a file of weights exists before it."""
+    return init if hasattr(init, "weights") else "scratch"
+
+
+def _shortest(sizes: dict[int, int]) -> int | dict[int, int]:
+    """The same schedule with only the generations at which it changes."""
+    changes = {t: n for t, n in sizes.items() if n != sizes.get(t - 1)}
+    return changes if len(changes) > 1 else next(iter(changes.values()))
+
+
+def _select(spec: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if isinstance(spec, str):
+        return spec, {}
+    return spec.get("selector", ""), {key: value for key, value in spec.items() if key != "selector"}
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> Study:
+    """The study in a file. Raises BadStudy with every fault that was found."""
+    path = Path(path)
+    raw, lines = _parse(path)
+    study, faults = _check(raw, path.stem)
+    if faults:
+        raise BadStudy(path, faults, lines)
+    return study
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        found = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+        raise BadStudy(path, [Fault((), f"no such study; found in {path.parent}: {found}")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadStudy(path, [Fault((), f"cannot be read: {error}")]) from None
+    if len(text) > CONFIG_BYTES_MAX:
+        raise BadStudy(path, [Fault((), f"holds {len(text)} characters; a study has at most {CONFIG_BYTES_MAX}")])
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines, faults = _survey(node)
+        if faults:
+            raise BadStudy(path, faults, lines)
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadStudy(path, [Fault((), f"is not YAML: {' '.join(str(error).split())}")]) from None
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, BadStudy):
+            raise
+        raise BadStudy(path, [Fault((), f"cannot be read as a study: {error}")]) from None
+    if not isinstance(raw, dict):
+        raise BadStudy(path, [Fault((), f"a study is a mapping of keys to values; found {type(raw).__name__}")])
+    return raw, lines
+
+
+def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], list[Fault]]:
+    """The line of every key, and what YAML lets pass but a study must not: keys said twice, aliases without bound."""
+    lines: dict[tuple[str | int, ...], int] = {}
+    faults: list[Fault] = []
+    queue: list[tuple[tuple[str | int, ...], yaml.Node | None]] = [((), root)]
+    for visited, (path, node) in enumerate(_drain(queue)):
+        if visited > CONFIG_NODES_MAX:
+            return lines, [Fault((), f"expands to more than {CONFIG_NODES_MAX} values")]
+        if node is not None:
+            lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                name = _key(key)
+                if name in seen and name != "<<":
+                    faults.append(Fault((*path, name), "is said twice"))
+                seen.add(name)
+                lines[(*path, name)] = key.start_mark.line + 1
+                queue.append(((*path, name), value))
+        elif isinstance(node, yaml.SequenceNode):
+            queue += [((*path, index), value) for index, value in enumerate(node.value)]
+    return lines, faults
+
+
+def _drain(queue: list[Any]) -> Iterator[Any]:
+    while queue:
+        yield queue.pop()
+
+
+def _key(node: yaml.Node) -> str | int:
+    text = str(node.value)
+    return int(text) if node.tag == "tag:yaml.org,2002:int" and text.isdigit() else text
+
+
+# -- checking ---------------------------------------------------------------------------------------------------------
+
+
+def _check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
+    faults: list[Fault] = []
+    file = _validated(StudyFile, raw, (), faults)
+    faults += _names(raw, stem)
+    _open_parts(raw, faults)
+    regimes = _regimes(raw, faults)
+    if file is None or faults:
+        return None, faults
+    study = Study(file, regimes)
+    faults += [*_data_faults(study), *_lineage_faults(study)]
+    # The control's size follows from the arms', so their faults come first.
+    if not faults:
+        faults += [*_supply_faults(study), *_fairness_faults(study)]
+    return study, faults
+
+
+def _names(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
+    if isinstance(raw.get("name"), str) and raw["name"] != stem:
+        yield Fault(("name",), f"found {raw['name']!r} in the file {stem}.yaml; a study has its file's name")
+    if raw.get("name") == "real":
+        yield Fault(("name",), "'real' is the folder of the prepared data; choose another name")
+    models = _mapping(raw.get("models"))
+    for name, arm in _mapping(raw.get("arms")).items():
+        if name in RESERVED_ARMS or str(name).startswith("base_"):
+            yield Fault(("arms", name), "is a reserved name; reserved: " + ", ".join(sorted(RESERVED_ARMS)) + ", base_…")
+        if raw.get("control") != "none" and re.fullmatch(r"control(_.*)?", str(name)):
+            yield Fault(("arms", name), "is the name of the control that every study gets; say control: none to go without")
+        model = _mapping(arm).get("model")
+        if isinstance(model, str) and model not in models:
+            yield Fault(("arms", name, "model"), _unknown(model, models))
+
+
+def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
+    """The parts whose keys depend on a name: options of sources, populations, families, selectors and metrics."""
+    data = _mapping(raw.get("data"))
+    origins = [key for key in ("source", "population") if data.get(key) is not None]
+    if "data" in raw and len(origins) != 1:
+        faults.append(Fault(("data",), f"names either a source or a population; found {' and '.join(origins) or 'neither'}"))
+    options = _mapping(data.get("options"))
+    if "source" in origins and _known(data["source"], DATASETS, ("data", "source"), faults):
+        parsed = _validated(DATASETS[data["source"]], {"source": data["source"], **options}, ("data", "options"), faults)
+        if parsed is not None:
+            pairs = [fault.partition(": ") for fault in parsed.check()]
+            faults += [Fault(("data", "options", field), message) for field, _, message in pairs]
+    if "population" in origins and _known(data["population"], POPULATIONS, ("data", "population"), faults):
+        _validated(POPULATIONS[data["population"]].PopulationOptions, options, ("data", "options"), faults)
+    for name, spec in _mapping(raw.get("models")).items():
+        spec = _mapping(spec)
+        if "family" in spec and _known(spec["family"], MODELS, ("models", name, "family"), faults):
+            rest = {key: value for key, value in spec.items() if key != "family"}
+            _validated(MODELS[spec["family"]].Options, rest, ("models", name), faults)
+    for name, arm in _mapping(raw.get("arms")).items():
+        arm = _mapping(arm)
+        where = ("arms", name, "select")
+        if isinstance(arm.get("select"), str | dict):
+            selector, rest = _select(arm["select"])
+            if _known(selector, SELECTORS, where, faults):
+                _validated(SELECTORS[selector].Options, rest, where, faults)
+        for key, registry in (("adapt", ADAPTERS), ("guide", GUIDES)):
+            if isinstance(arm.get(key), str):
+                _known(arm[key], registry, ("arms", name, key), faults)
+    _measures(raw, faults)
+
+
+def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
+    extractors = raw.get("extractors") if isinstance(raw.get("extractors"), list) else []
+    for index, name in enumerate(extractors):
+        _known(name, FEATURES, ("extractors", index), faults)
+    metrics = []
+    for index, entry in enumerate(raw.get("metrics") if isinstance(raw.get("metrics"), list) else []):
+        for name, options in (entry if isinstance(entry, dict) else {entry: {}}).items():
+            if not _known(name, METRICS, ("metrics", index), faults):
+                continue
+            metrics.append(name)
+            allowed = METRICS[name].options
+            for key in _mapping(options):
+                if key not in allowed:
+                    faults.append(Fault(("metrics", index, name, key), _unknown(key, allowed, "option")))
+    primary = _mapping(raw.get("primary"))
+    for key, registry, said in (("metric", METRICS, metrics), ("extractor", FEATURES, extractors)):
+        value = primary.get(key, "recall" if key == "metric" else None)
+        if value is not None and _known(value, registry, ("primary", key), faults) and value not in said:
+            faults.append(Fault(("primary", key), f"{value!r} is not among the study's {key}s: {', '.join(map(str, said))}"))
+
+
+def _regimes(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Regime]:
+    """The regime of every arm whose regime can be read."""
+    initial = _mapping(raw.get("initial")).get("real")
+    n = initial if isinstance(initial, int) and initial > 0 else 1
+    regimes = {}
+    for name, arm in _mapping(raw.get("arms")).items():
+        spec = _mapping(arm).get("regime")
+        regime = _regime(spec, n, ("arms", name, "regime"), faults)
+        if regime is not None:
+            said_init = isinstance(spec, dict) and "init" in spec
+            study_init = _validated(_Init, {"init": raw.get("init", "scratch")}, (), [])
+            regimes[name] = regime if said_init or study_init is None else regime.model_copy(update={"init": study_init.init})
+    return regimes
+
+
+class _Init(_Part):
+    init: Init
+
+
+def _regime(spec: Any, n: int, where: tuple[str | int, ...], faults: list[Fault]) -> Regime | None:
+    if isinstance(spec, str):
+        spec = {"preset": spec}
+    if not isinstance(spec, dict):
+        return None  # StudyFile has said so
+    if "preset" not in spec:
+        return _validated(Regime, {"initial": {"real": n}} | spec, where, faults)
+    if not _known(spec["preset"], REGIMES, (*where, "preset") if len(spec) > 1 else where, faults):
+        return None
+    preset = REGIMES[spec["preset"]]
+    parameters = inspect.signature(preset).parameters
+    given = {"n": n, "initial": n} | {key: value for key, value in spec.items() if key not in ("preset", "init")}
+    before = len(faults)
+    faults += [Fault((*where, key), _unknown(key, parameters, "number")) for key in given if key not in parameters]
+    missing = [key for key, value in parameters.items() if value.default is value.empty and key not in given]
+    faults += [Fault(where, f"{spec['preset']} needs the number {key!r}") for key in missing]
+    for key in given.keys() & parameters.keys():
+        _validated(_Number, {"number": given[key]}, (*where, key), faults, hide=1)
+    if len(faults) > before:
+        return None
+    try:
+        regime = preset(**{key: _validated(_Number, {"number": value}, (), faults).number for key, value in given.items()})
+    except ValidationError as error:
+        faults += _faults(error, Regime, where)
+    except ValueError as error:
+        faults.append(Fault(where, str(error)))
+    else:
+        if "init" not in spec:
+            return regime
+        init = _validated(_Init, {"init": spec["init"]}, where, faults)
+        return init and regime.model_copy(update={"init": init.init})
+    return None
+
+
+class _Number(_Part):
+    number: Count
+
+
+def _data_faults(study: Study) -> Iterator[Fault]:
+    data, split = study.file.data, study.file.data.split
+    if data.population is not None:
+        for part in ("train", "fresh"):
+            if getattr(split, part):
+                yield Fault(("data", "split", part), "a population has no splits: its real data is drawn anew; leave it out")
+        return
+    try:
+        check_sizes({part: getattr(split, part) for part in PARTS}, study.dataset.count())
+    except ValueError as error:
+        yield Fault(("data",), str(error))
+
+
+def _lineage_faults(study: Study) -> Iterator[Fault]:
+    arms, generations = study.lineages, study.file.generations
+    for name, arm in arms.items():
+        for index, part in enumerate(arm.regime.synthetic):
+            where = ("arms", name, "regime", "synthetic", index)
+            if part.of not in (*arms, "self"):
+                yield Fault((*where, "of"), _unknown(part.of, ("self", *arms), "arm"))
+            elif part.of not in ("self", name) and (other := arms[part.of]).base == arm.base and other.stream == arm.stream:
+                yield Fault(
+                    ("arms", name, "stream"),
+                    f"eats the output of {part.of!r}, with which it shares its random numbers (both have stream "
+                    f"{arm.stream}): their samples of generation 0 would be the same; give one of them another stream",
+                )
+        if hasattr(arm.regime.init, "generation") and arm.regime.init.generation >= max(1, generations):
+            yield Fault(("arms", name, "regime", "init"), f"generation {arm.regime.init.generation} is not before the others")
+        if hasattr(arm.regime.init, "weights") and not Path(arm.regime.init.weights).exists():
+            yield Fault(("arms", name, "regime", "init", "weights"), f"no such file: {arm.regime.init.weights!r}")
+        for t in range(1, generations + 1):
+            if size(arm.regime, name, t) == 0:
+                yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
+                break
+    train = study.file.train
+    if train.images_seen is not None and train.epochs is not None:
+        yield Fault(("train",), "the budget is either images_seen or epochs; found both")
+    trained = study.trained_extractors
+    if trained and study.file.data.population is not None:
+        yield Fault(("extractors",), f"{', '.join(trained)} is trained on real images; a population has none")
+
+
+def _supply_faults(study: Study) -> Iterator[Fault]:
+    """Draws that ask for more rows than there are."""
+    split, generations = study.file.data.split, study.file.generations
+    for name, arm in study.lineages.items():
+        where = ("arms", name, "regime") if name in study.file.arms else ("control",)
+        pools = {t: draws(arm.regime, name, t) for t in range(generations + 1)}
+        if study.file.data.source is not None:
+            fresh = fresh_before(arm.regime, generations + 1)
+            if fresh > split.fresh:
+                asked = f"{generations} generations ask for {fresh} fresh images"
+                yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
+            most = max((draw.count for pool in pools.values() for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)
+            if most > split.train:
+                yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
+        if arm.regime.resamples:
+            continue
+        for past, count in {(d.arm, d.generation): d.count for pool in pools.values() for d in pool if not d.is_real}.items():
+            share = study.lineages[past[0]].select_options.get("share", 1)
+            there = round(study.file.samples * share)
+            if count > there:
+                asked = f"eats {count} samples of {past[0]!r} at generation {past[1]}"
+                yield Fault(where, f"{asked}; {there} are kept (raise samples, or say draw: resample)")
+                break
+
+
+def _fairness_faults(study: Study) -> Iterator[Fault]:
+    """The rules that make arms comparable; a study that breaks one says why under ``waive``."""
+    compared: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS}
+    spans = range(1, study.file.generations + 1)
+    for name, arm in study.lineages.items():
+        compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
+        compared["images_seen"][name] = [study.images_seen(name, t) for t in spans]
+        compared["init"][name] = arm.regime.init if isinstance(arm.regime.init, str) else arm.regime.init.model_dump()
+    for rule, values in compared.items():
+        differ = len({json.dumps(value) for value in values.values()}) > 1
+        if differ and rule not in study.file.waive:
+            found = "; ".join(f"{name} {_brief(value)}" for name, value in values.items())
+            remedy = f"make them equal, or say why not under waive: {{{rule}: reason}}"
+            yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found {found}; {remedy}")
+        if not differ and rule in study.file.waive:
+            yield Fault(("waive", rule), f"nothing to waive: {FAIRNESS[rule]} here")
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list) and len(set(value)) == 1:
+        return f"{value[0]} at every generation"
+    return json.dumps(value)
+
+
+# -- words for faults -------------------------------------------------------------------------------------------------
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], faults: list[Fault]) -> bool:
+    if not isinstance(name, str):
+        return False  # StudyFile has said so
+    if name not in registry:
+        faults.append(Fault(where, _unknown(name, registry)))
+    return name in registry
+
+
+def _unknown(name: Any, allowed: Any, what: str = "name") -> str:
+    names = [str(one) for one in allowed]
+    near = difflib.get_close_matches(str(name), names, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {name!r}; allowed: {', '.join(names) or 'none yet'}{hint}"
+
+
+def _validated(
+    model: type[BaseModel], raw: Any, where: tuple[str | int, ...], faults: list[Fault], hide: int = 0
+) -> Any:
+    """The parsed part, or None with its faults added. hide: leading keys that the user did not write."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        faults += _faults(error, model, where, hide)
+        return None
+
+
+def _faults(error: ValidationError, model: type[BaseModel], where: tuple[str | int, ...], hide: int = 0) -> list[Fault]:
+    """One fault for each key: a union complains once for each of its members."""
+    told: dict[tuple[str | int, ...], list[str]] = {}
+    for entry in error.errors(include_url=False):
+        path, parent = _user_path(entry["loc"], model)
+        told.setdefault(where + path[hide:], []).append(_message(entry, parent))
+    return [Fault(path, "; or ".join(dict.fromkeys(messages))) for path, messages in told.items()]
+
+
+def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None) -> str:
+    if entry["type"] == "missing":
+        return "is missing"
+    if entry["type"] == "extra_forbidden":
+        allowed = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+        return _unknown(entry["loc"][-1], allowed, "key")
+    message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return message if isinstance(entry["input"], dict) else f"found {_quoted(entry['input'])}; {message}"
+
+
+def _quoted(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _user_path(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[tuple[str | int, ...], type[BaseModel] | None]:
+    """The keys of ``loc`` that stand in the file, without pydantic's names of union members; and the model they end in."""
+    path: list[str | int] = []
+    kinds: list[Any] = [model]
+    parent: type[BaseModel] | None = model
+    for word in loc:
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        fields = [
+            (one, field)
+            for one in models
+            for name, field in one.model_fields.items()
+            if word in (name, field.alias)
+        ]
+        if fields:
+            parent, kinds = fields[0][0], _members(fields[0][1].annotation)
+            path.append(word)
+        elif any(get_origin(kind) in (dict, list) for kind in kinds):
+            inner = [get_args(kind)[-1] for kind in kinds if get_origin(kind) in (dict, list)]
+            if isinstance(word, str) and (word in MEMBERS or "[" in word or word in {one.__name__ for one in models}):
+                continue
+            path.append(word)
+            kinds = [member for one in inner for member in _members(one)]
+        elif models and word in {one.__name__ for one in models}:
+            kinds = [one for one in models if one.__name__ == word]
+            parent = kinds[0]
+        elif models and word == loc[-1]:
+            parent = models[0]  # a key that the model does not know
+            path.append(word)
+    return tuple(path), parent
+
+
+MEMBERS = {"number", "schedule", "str", "int", "[key]"}  # how pydantic's paths call the members of a union
+
+
+def _members(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
+        return [member for one in get_args(annotation) for member in _members(one)]
+    return [annotation]
+
+
+# -- the schema -------------------------------------------------------------------------------------------------------
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a study's file, for editors: names are those in the registries."""
+    shape = StudyFile.model_json_schema()
+    algebra = Regime.model_json_schema(ref_template="#/$defs/{model}")
+    shape["$defs"].update(algebra.pop("$defs"))
+    algebra["required"] = []  # an arm's initial is the study's where it names none
+    preset = {"type": "object", "required": ["preset"], "properties": {"preset": {"enum": sorted(REGIMES)}}}
+    shape["$defs"]["Regime"] = algebra
+    regime = shape["$defs"]["Arm"]["properties"]["regime"]
+    regime["anyOf"] = [{"enum": sorted(REGIMES)}, preset, {"$ref": "#/$defs/Regime"}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": "A collapselab study"}
