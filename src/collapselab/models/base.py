@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ..store import SampleSet
 
-Progress = Callable[[int, float], None]
-"""Called now and then during training with (images seen, loss)."""
+Progress = Callable[[int, float], bool | None]
+"""Called often during training with (images seen, loss); returns True to ask the training to stop (Interrupted)."""
 
 
 class Options(BaseModel):
@@ -26,6 +26,14 @@ class Diverged(Exception):
     def __init__(self, images_seen: int, loss: float):
         self.images_seen, self.loss = images_seen, loss
         super().__init__(f"diverged after {images_seen} images: the loss is {loss}")
+
+
+class Interrupted(Exception):
+    """Training was asked to stop and did; its state is in the checkpoint, if it was given one."""
+
+    def __init__(self, images_seen: int):
+        self.images_seen = images_seen
+        super().__init__(f"interrupted after {images_seen} images")
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,10 @@ class Model(Protocol):
         """The model trained on a training set.
 
         init: the model to start from; None starts from scratch. images_seen: the budget of this training; None takes
-        the options' own; families with a closed form ignore it. checkpoint: a file in which an interrupted training
-        leaves its state and from which the same training goes on, to the same bits.
-        Raises Diverged when the loss is not finite.
+        the options' own; families with a closed form ignore it. checkpoint: a folder in which an interrupted training
+        leaves its state and from which the same training goes on, to the same bits; the caller removes it when the
+        trained model is safely stored.
+        Raises Diverged when the loss is not finite, Interrupted when ``progress`` asked to stop.
         """
         ...
 

@@ -1,0 +1,77 @@
+"""Where networks run, and how exactly. These are matters of the machine and not of the study: no option names them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE_VARIABLE = "COLLAPSELAB_DEVICE"
+
+
+def device() -> "torch.device":
+    """The device that ``COLLAPSELAB_DEVICE`` names (``auto``, ``cpu``, ``cuda`` or ``cuda:1``); auto prefers CUDA.
+
+    Raises ValueError for another name, and for CUDA where there is none: a training asked for on a GPU must not turn up
+    days later on a CPU.
+    """
+    import torch
+
+    name = os.environ.get(DEVICE_VARIABLE, "auto").strip().lower()
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise ValueError(
+            f"{DEVICE_VARIABLE}: found {name!r}, allowed are 'auto', 'cpu', 'cuda', 'cuda:0', 'cuda:1', ..."
+        )
+    found = torch.cuda.device_count() if kind != "cpu" and torch.cuda.is_available() else 0
+    if kind == "cpu" or (kind == "auto" and not found):
+        return torch.device("cpu")
+    if int(index or 0) >= found:
+        raise ValueError(f"{DEVICE_VARIABLE}: found {name!r}, but torch sees {found} CUDA devices")
+    return torch.device("cuda", int(index or 0))
+
+
+@contextmanager
+def exact(where: "torch.device", tf32: bool = False) -> Iterator["torch.Generator"]:
+    """Within it the device repeats its bits, and its default generator, which it gives, may be reseeded freely.
+
+    On CUDA: deterministic kernels, no benchmarking of kernels, and TF32 only if asked for. Afterwards everything, the
+    generator's state too, is as it was.
+    """
+    import torch
+
+    if where.type == "cuda":
+        torch.cuda.init()  # the generators exist from then on
+    generator = torch.cuda.default_generators[where.index] if where.type == "cuda" else torch.default_generator
+    state = generator.get_state()
+    try:
+        if where.type == "cuda":
+            with _exact_cuda(tf32):
+                yield generator
+        else:
+            yield generator
+    finally:
+        generator.set_state(state)
+
+
+@contextmanager
+def _exact_cuda(tf32: bool) -> Iterator[None]:
+    import torch
+
+    # cuBLAS reads it when its first handle is made; without it deterministic matrix products are refused.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    # Not torch.use_deterministic_algorithms: that imports the compiler, which takes longer than many a training.
+    was = torch._C._get_deterministic_algorithms(), torch._C._get_deterministic_fill_uninitialized_memory()
+    try:
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = True, False, tf32, tf32
+        torch._C._set_deterministic_algorithms(True, warn_only=False)
+        torch._C._set_deterministic_fill_uninitialized_memory(False)
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+        torch._C._set_deterministic_algorithms(was[0], warn_only=False)
+        torch._C._set_deterministic_fill_uninitialized_memory(was[1])

@@ -1,0 +1,225 @@
+"""The diffusion family: an EDM denoiser (Karras et al. 2022, https://arxiv.org/abs/2206.00364) of uint8 images.
+
+Planning a study imports this module, so torch is imported only where a model is trained or sampled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ...store import SampleSet
+from ..base import Options, Progress, TrainingSet
+
+
+class DiffusionOptions(Options):
+    """How a diffusion model is built, trained and sampled. ``preset`` fills in every option that is not given."""
+
+    preset: str = Field(
+        "tiny", description="a name of PRESETS: the options that it does not share with the defaults below"
+    )
+
+    network: Literal["mlp", "unet"] = Field("unet", description="residual perceptron over all pixels, or DDPM++ U-Net")
+    channels: int = Field(
+        128, ge=4, multiple_of=4, description="width of the perceptron, or channels at full resolution"
+    )
+    blocks: int = Field(4, ge=1, description="residual blocks of the perceptron, or per resolution of the U-Net")
+    multipliers: tuple[int, ...] = Field(
+        (2, 2, 2),
+        min_length=1,
+        description="U-Net: channels of each resolution as multiples; each halves height and width",
+    )
+    attention: tuple[int, ...] = Field((16,), description="U-Net: heights that have self-attention, in pixels")
+    classes: int = Field(10, ge=0, description="number of classes, labelled 0 .. classes - 1; 0: unconditional")
+    label_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of training images whose label is hidden; guidance (sampling_bias < 1) needs some",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of hidden units that are dropped in training")
+    flip: bool = Field(False, description="mirror each training image left to right with probability 1/2")
+
+    sigma_data: float = Field(0.5, gt=0, description="standard deviation of the data's pixels, in units of [-1, 1]")
+    p_mean: float = Field(-1.2, description="mean of ln(sigma) in training")
+    p_std: float = Field(1.2, gt=0, description="standard deviation of ln(sigma) in training")
+
+    images_seen: int = Field(200_000_000, ge=1, description="training images shown, where the study sets no budget")
+    batch: int = Field(512, ge=1, description="images per training step")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's, after the ramp-up")
+    warmup_images: int = Field(
+        10_000_000, ge=0, description="images over which the learning rate grows linearly from 0"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's decay rates of the two moments")
+    ema_half_life: int = Field(
+        500_000, ge=0, description="half-life of the weights' moving average, in images; 0: none"
+    )
+    ema_ramp: float = Field(0.05, gt=0, description="the half-life is at most this share of the images seen so far")
+    tf32: bool = Field(False, description="let a GPU round the factors of matrix products to 10 bits")
+    checkpoint_images: int = Field(
+        1_000_000, ge=1, description="images between two saved states of an unfinished training"
+    )
+
+    sampler: Literal["heun", "ddim"] = Field("heun", description="a name of SAMPLERS")
+    steps: int = Field(18, ge=2, description="steps of the sampler; Heun's evaluates the network 2 steps - 1 times")
+    sigma_min: float = Field(0.002, gt=0, description="lowest noise level before 0")
+    sigma_max: float = Field(80.0, gt=0, description="highest noise level")
+    rho: float = Field(7.0, gt=0, description="Heun: how strongly the steps gather at low noise")
+    sample_batch: int = Field(512, ge=1, description="images sampled at once; part of a sample's identity, to rounding")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        name = given.get("preset", cls.model_fields["preset"].default)
+        if name not in PRESETS:
+            raise ValueError(f"preset: found {name!r}, allowed are {', '.join(map(repr, PRESETS))}")
+        return PRESETS[name] | dict(given)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(
+                f"sigma_min: found {self.sigma_min}, allowed are numbers below sigma_max = {self.sigma_max}"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas: found {list(self.betas)}, allowed are two numbers from 0 to below 1")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Diffusion:
+    """A denoiser's averaged weights, from which it is sampled and from which another training may start.
+
+    shape: (C, H, W) of the images. weights: the exponential moving average of the network's parameters, float32, by name.
+    curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there.
+    """
+
+    Options: ClassVar = DiffusionOptions
+
+    options: DiffusionOptions
+    shape: tuple[int, int, int]
+    weights: Mapping[str, np.ndarray]
+    curve: Mapping[str, np.ndarray]
+
+    @classmethod
+    def fit(
+        cls,
+        training: TrainingSet,
+        options: DiffusionOptions,
+        seed: int,
+        init: Self | None = None,
+        *,
+        images_seen: int | None = None,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+    ) -> Self:
+        """The model after ``ceil(images_seen / batch)`` steps of Adam on the EDM loss (:func:`training.train`).
+
+        training.data: (N, C, H, W) uint8. training.labels: (N,) in 0 .. classes - 1; not used if classes is 0.
+        init: its averaged weights are where the training starts, with a fresh optimiser and a fresh average.
+        Raises ValueError for data, labels or initial weights that do not fit the options, Diverged when the loss or a
+        weight is not finite, Interrupted when ``progress`` asked to stop.
+        """
+        from . import training as trainer
+
+        shape = _checked_shape(training, options)
+        weights, curve = trainer.train(
+            training,
+            options,
+            seed,
+            None if init is None else init.weights,
+            options.images_seen if images_seen is None else images_seen,
+            progress,
+            checkpoint,
+        )
+        return cls(options, shape, weights, curve)
+
+    def sample(
+        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
+    ) -> SampleSet:
+        """Samples ``start .. start + count``: uint8 images, sample i of class i mod classes.
+
+        They are the same bits however ``start`` and ``count`` cut the sequence, on one kind of device.
+
+        sampling_bias: classifier-free guidance (Ho and Salimans 2022, https://arxiv.org/abs/2207.12598) of weight
+        w = 1 / sampling_bias - 1: D = (1 + w) D(x, sigma, label) - w D(x, sigma). guide: denoiser -> denoiser
+        (:data:`sampling.Denoiser`), applied after the sampling bias.
+        Raises ValueError for a bias outside (0, 1], and below 1 for a model without labels or label dropout.
+        """
+        from . import sampling
+
+        if not 0 < sampling_bias <= 1:
+            raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed are numbers above 0 and up to 1")
+        if sampling_bias < 1 and not (self.options.classes and self.options.label_dropout):
+            raise ValueError(
+                f"sampling_bias: found {sampling_bias!r}, allowed is 1: guidance needs a model trained with classes > 0 and "
+                f"label_dropout > 0, this one has classes: {self.options.classes}, label_dropout: {self.options.label_dropout}"
+            )
+        data = sampling.sample(self.options, self.weights, self.shape, count, seed, start, 1 / sampling_bias - 1, guide)
+        labels = (
+            np.arange(start, start + count, dtype=np.int64) % self.options.classes if self.options.classes else None
+        )
+        return SampleSet(data, labels)
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """``shape`` (3,), ``network.<name>`` for each averaged weight, ``curve.images_seen`` and ``curve.loss``."""
+        return {
+            "shape": np.array(self.shape, np.int64),
+            **{f"network.{name}": array for name, array in self.weights.items()},
+            **{f"curve.{name}": array for name, array in self.curve.items()},
+        }
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, np.ndarray], options: DiffusionOptions) -> Self:
+        """The model that ``tensors`` and ``options`` describe."""
+
+        def part(prefix: str) -> dict[str, np.ndarray]:
+            return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+        return cls(options, tuple(int(size) for size in tensors["shape"]), part("network."), part("curve."))
+
+
+def _checked_shape(training: TrainingSet, options: DiffusionOptions) -> tuple[int, int, int]:
+    data, labels, weights = training.data, training.labels, training.weights
+    if data.dtype != np.uint8 or data.ndim != 4 or not len(data):
+        raise ValueError(
+            f"training data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W), N > 0"
+        )
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+        raise ValueError("training weights: allowed are finite numbers from 0 up, not all 0")
+    if options.classes and labels is None:
+        raise ValueError(f"classes: found {options.classes}, but the training data has no labels; allowed is 0")
+    if options.classes and not (labels.min() >= 0 and labels.max() < options.classes):
+        raise ValueError(
+            f"classes: found {options.classes}, but the training data has labels {labels.min()} to {labels.max()}; "
+            f"allowed are labels 0 to {options.classes - 1}"
+        )
+    return data.shape[1:]
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # 8x8 digits on one CPU core in seconds.
+    "tiny": {
+        "network": "mlp",
+        "channels": 384,
+        "blocks": 3,
+        "sigma_data": 0.75,
+        "images_seen": 76_800,
+        "batch": 128,
+        "learning_rate": 2e-3,
+        "warmup_images": 2_560,
+        "ema_half_life": 5_000,
+        "checkpoint_images": 200_000,
+        "steps": 16,
+        "sigma_min": 0.01,
+        "sample_batch": 200,
+    },
+    # Karras et al. 2022, table 7: DDPM++ for CIFAR-10, without the non-leaking augmentation; labels are dropped so that
+    # the model can be guided.
+    "cifar10": {"dropout": 0.13},
+}

@@ -1,0 +1,287 @@
+"""The networks F(c_in x, c_noise, label) inside a denoiser: a residual MLP and the DDPM++ U-Net.
+
+Sources: Ho et al. 2020 (DDPM, https://arxiv.org/abs/2006.11239), Song et al. 2021 (DDPM++, appendix H of
+https://arxiv.org/abs/2011.13456), Karras et al. 2022 (EDM, https://arxiv.org/abs/2206.00364). Both networks take
+
+    images (B, C, H, W), noise (B,): c_noise, labels (B, classes): one-hot rows, or zeros for "no label"
+
+and give F with the shape of the images. A row of zeros is how a dropped label looks, so that one network is both the
+conditional and the unconditional model.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import DiffusionOptions
+
+
+def build(options: DiffusionOptions, shape: Sequence[int]) -> nn.Module:
+    """The network that the options describe for images of ``shape`` (C, H, W), with weights from torch's default generator."""
+    if options.network == "mlp":
+        return MLP(shape, options.channels, options.blocks, options.classes, options.dropout)
+    return UNet(
+        shape,
+        options.channels,
+        options.multipliers,
+        options.blocks,
+        options.attention,
+        options.classes,
+        options.dropout,
+    )
+
+
+# -- preconditioning ----------------------------------------------------------------------------------------------------
+
+
+def scalings(sigma: torch.Tensor, sigma_data: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """c_skip, c_out, c_in and c_noise, each as ``sigma`` (Karras et al. 2022, table 1, column "Ours").
+
+        c_skip = s^2 / (sigma^2 + s^2)     c_out = sigma s / sqrt(sigma^2 + s^2)
+        c_in = 1 / sqrt(sigma^2 + s^2)     c_noise = ln(sigma) / 4
+
+    with s = sigma_data: the network's input and its target then have unit variance at every sigma.
+    """
+    total = sigma**2 + sigma_data**2
+    return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4
+
+
+def denoise(
+    network: nn.Module, noisy: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None, sigma_data: float
+) -> torch.Tensor:
+    """The denoised images D = c_skip x + c_out F(c_in x, c_noise, labels), as ``noisy`` (B, C, H, W); sigma: (B,)."""
+    skip, out, scale, noise = scalings(sigma, sigma_data)
+
+    def wide(factor: torch.Tensor) -> torch.Tensor:
+        return factor[:, None, None, None]
+
+    return wide(skip) * noisy + wide(out) * network(wide(scale) * noisy, noise, labels)
+
+
+def loss_weight(sigma: torch.Tensor, sigma_data: float) -> torch.Tensor:
+    """1 / c_out^2 = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2: the loss of F then weighs every sigma alike."""
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+
+
+# -- layers -------------------------------------------------------------------------------------------------------------
+
+
+def linear(inputs: int, outputs: int, gain: float = 1.0) -> nn.Linear:
+    """A dense layer, Xavier-uniform times ``gain``."""
+    return _scaled(nn.Linear(inputs, outputs), gain)
+
+
+def convolution(inputs: int, outputs: int, size: int = 3, gain: float = 1.0) -> nn.Conv2d:
+    """A convolution that keeps height and width, Xavier-uniform times ``gain``."""
+    return _scaled(nn.Conv2d(inputs, outputs, size, padding=size // 2), gain)
+
+
+def _scaled(layer: nn.Module, gain: float) -> nn.Module:
+    nn.init.xavier_uniform_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+NEARLY_ZERO = 1e-5  # gain of each residual branch's last layer: a block begins as the identity
+
+
+class Embedding(nn.Module):
+    """Noise level and label as one vector: (B,), (B, classes) -> (B, outputs).
+
+    cos and sin of c_noise at geometric frequencies from 1 down to 1e-4 (Ho et al. 2020), plus the label's vector, through
+    two dense layers.
+    """
+
+    def __init__(self, channels: int, outputs: int, classes: int):
+        super().__init__()
+        self.channels = channels
+        self.label = nn.Parameter(torch.randn(classes, channels)) if classes else None
+        self.layers = nn.Sequential(linear(channels, outputs), nn.SiLU(), linear(outputs, outputs), nn.SiLU())
+
+    def forward(self, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        half = self.channels // 2
+        frequencies = torch.exp(-math.log(10_000) / half * torch.arange(half, device=noise.device, dtype=noise.dtype))
+        angles = noise[:, None] * frequencies
+        embedded = torch.cat([angles.cos(), angles.sin()], dim=1)
+        if self.label is not None:
+            embedded = embedded + labels @ self.label
+        return self.layers(embedded)
+
+
+# -- residual MLP -------------------------------------------------------------------------------------------------------
+
+
+class MLPBlock(nn.Module):
+    """h + W2 silu(W1 norm(h) + A e), with e the embedding: (B, channels) -> (B, channels)."""
+
+    def __init__(self, channels: int, embedding: int, dropout: float):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.inner = linear(channels, channels)
+        self.affine = linear(embedding, channels)
+        self.dropout = nn.Dropout(dropout)
+        self.outer = linear(channels, channels, NEARLY_ZERO)
+
+    def forward(self, hidden: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        inner = F.silu(self.inner(self.norm(hidden)) + self.affine(embedded))
+        return hidden + self.outer(self.dropout(inner))
+
+
+class MLP(nn.Module):
+    """A residual perceptron over the pixels: for tiny images it beats a convolutional network of equal time."""
+
+    def __init__(self, shape: Sequence[int], channels: int, blocks: int, classes: int, dropout: float):
+        super().__init__()
+        pixels = math.prod(shape)
+        self.embedding = Embedding(EMBEDDED_CHANNELS, channels, classes)
+        self.first = linear(pixels, channels)
+        self.blocks = nn.ModuleList(MLPBlock(channels, channels, dropout) for _ in range(blocks))
+        self.norm = nn.LayerNorm(channels)
+        self.last = linear(channels, pixels, NEARLY_ZERO)
+
+    def forward(self, images: torch.Tensor, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        embedded = self.embedding(noise, labels)
+        hidden = self.first(images.flatten(1))
+        for block in self.blocks:
+            hidden = block(hidden, embedded)
+        return self.last(F.silu(self.norm(hidden))).reshape(images.shape)
+
+
+EMBEDDED_CHANNELS = 128
+
+
+# -- DDPM++ -------------------------------------------------------------------------------------------------------------
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation with 32 groups, or fewer where a group would have fewer than 4 channels or an odd share of them."""
+    return nn.GroupNorm(math.gcd(channels, min(32, max(1, channels // 4))), channels, eps=1e-6)
+
+
+class Attention(nn.Module):
+    """x + projection of single-head self-attention over the pixels: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = group_norm(channels)
+        self.mixed = convolution(channels, 3 * channels, 1, math.sqrt(0.2))
+        self.projection = convolution(channels, channels, 1, NEARLY_ZERO)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        query, key, value = self.mixed(self.norm(images)).flatten(2).chunk(3, dim=1)  # each (B, C, H W)
+        similarity = torch.einsum("bcq,bck->bqk", query, key / math.sqrt(query.shape[1]))
+        mixed = torch.einsum("bqk,bck->bcq", similarity.softmax(dim=2), value)
+        return images + self.projection(mixed.reshape(images.shape))
+
+
+class UNetBlock(nn.Module):
+    """A residual block of BigGAN's kind, with half the variance from either branch (Song et al. 2021, appendix H).
+
+    resize: "up" doubles height and width (nearest), "down" halves them (mean of 2 x 2), None keeps them.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        embedding: int,
+        dropout: float,
+        *,
+        attention: bool = False,
+        resize: str | None = None,
+    ):
+        super().__init__()
+        self.resize = resize
+        self.norm0 = group_norm(inputs)
+        self.convolution0 = convolution(inputs, outputs)
+        self.affine = linear(embedding, outputs)
+        self.norm1 = group_norm(outputs)
+        self.dropout = nn.Dropout(dropout)
+        self.convolution1 = convolution(outputs, outputs, gain=NEARLY_ZERO)
+        self.skip = convolution(inputs, outputs, 1) if inputs != outputs or resize else nn.Identity()
+        self.attention = Attention(outputs) if attention else None
+
+    def forward(self, images: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        hidden = self.convolution0(_resized(F.silu(self.norm0(images)), self.resize))
+        hidden = F.silu(self.norm1(hidden + self.affine(embedded)[:, :, None, None]))
+        hidden = self.convolution1(self.dropout(hidden))
+        images = (self.skip(_resized(images, self.resize)) + hidden) * math.sqrt(0.5)
+        return images if self.attention is None else self.attention(images) * math.sqrt(0.5)
+
+
+def _resized(images: torch.Tensor, resize: str | None) -> torch.Tensor:
+    if resize == "down":
+        return F.avg_pool2d(images, 2)
+    if resize == "up":
+        return F.interpolate(images, scale_factor=2, mode="nearest")
+    return images
+
+
+class UNet(nn.Module):
+    """DDPM++ as Karras et al. 2022 use it (table 7, "DDPM++"; their non-leaking augmentation is not included).
+
+    channels: at full resolution before multipliers. multipliers: one per resolution, each half of the one before.
+    blocks: residual blocks per resolution on the way down; one more on the way up. attention: the heights that have it.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        channels: int,
+        multipliers: Sequence[int],
+        blocks: int,
+        attention: Sequence[int],
+        classes: int,
+        dropout: float,
+    ):
+        super().__init__()
+        colours, height, width = shape
+        halvings = 2 ** (len(multipliers) - 1)
+        if height % halvings or width % halvings:
+            raise ValueError(
+                f"multipliers: found {len(multipliers)} of them, which halve {height} x {width} images {len(multipliers) - 1} "
+                f"times; allowed are as many as height and width can be halved"
+            )
+        embedding = 4 * channels
+        self.embedding = Embedding(channels, embedding, classes)
+        self.first = convolution(colours, channels)
+        block = {"embedding": embedding, "dropout": dropout}
+
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        now, skips = channels, [channels]
+        for level, multiplier in enumerate(multipliers):
+            if level:
+                self.down.append(UNetBlock(now, now, **block, resize="down"))
+                skips.append(now)
+            for _ in range(blocks):
+                self.down.append(UNetBlock(now, channels * multiplier, **block, attention=height >> level in attention))
+                now = channels * multiplier
+                skips.append(now)
+        self.middle = nn.ModuleList([UNetBlock(now, now, **block, attention=True), UNetBlock(now, now, **block)])
+        for level, multiplier in reversed(list(enumerate(multipliers))):
+            for index in range(blocks + 1):
+                has_attention = index == blocks and height >> level in attention
+                self.up.append(UNetBlock(now + skips.pop(), channels * multiplier, **block, attention=has_attention))
+                now = channels * multiplier
+            if level:
+                self.up.append(UNetBlock(now, now, **block, resize="up"))
+        self.norm = group_norm(now)
+        self.last = convolution(now, colours, gain=NEARLY_ZERO)
+
+    def forward(self, images: torch.Tensor, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        embedded = self.embedding(noise, labels)
+        hidden = self.first(images)
+        skips = [hidden]
+        for block in self.down:
+            hidden = block(hidden, embedded)
+            skips.append(hidden)
+        for block in self.middle:
+            hidden = block(hidden, embedded)
+        for block in self.up:
+            if block.resize is None:
+                hidden = torch.cat([hidden, skips.pop()], dim=1)
+            hidden = block(hidden, embedded)
+        return self.last(F.silu(self.norm(hidden)))

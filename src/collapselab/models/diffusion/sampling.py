@@ -1,0 +1,150 @@
+"""Samplers of the probability-flow ODE dx / dsigma = (x - D(x; sigma)) / sigma (Karras et al. 2022, equation 1 at
+s(t) = 1, sigma(t) = t), and the denoisers that they follow."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ... import seeds
+from ...images import to_uint8
+from ..device import device, exact
+from . import DiffusionOptions
+from .networks import build, denoise
+from .training import load_weights
+
+Denoiser = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+"""D(x, sigma, labels): x (B, C, H, W) float64, sigma a number as a tensor without axes, labels (B,) int64 or None for no
+label; the denoised images, as x."""
+
+# -- samplers -----------------------------------------------------------------------------------------------------------
+
+
+def heun(denoise: Denoiser, noise: torch.Tensor, levels: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    """The end of the ODE from ``levels[0] * noise``, by Heun's second-order steps (Karras et al. 2022, Algorithm 1).
+
+    noise: (B, ...) standard normal. levels: (steps + 1,) falling noise levels; a last step to 0 is Euler's.
+    """
+    x = levels[0] * noise
+    for now, following in pairwise(levels):
+        slope = (x - denoise(x, now, labels)) / now
+        euler = x + (following - now) * slope
+        if following == 0:
+            x = euler
+        else:
+            slope_after = (euler - denoise(euler, following, labels)) / following
+            x = x + (following - now) * (slope + slope_after) / 2
+    return x
+
+
+def ddim(denoise: Denoiser, noise: torch.Tensor, levels: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    """The end of the ODE from ``levels[0] * noise``, by deterministic DDIM (Song, Meng and Ermon 2021, equation 12 with
+    eta = 0, https://arxiv.org/abs/2010.02502).
+
+    With x = x_t / sqrt(alpha_t) and sigma^2 = (1 - alpha_t) / alpha_t that step is x <- D + sigma' / sigma (x - D), which
+    is Euler's for the ODE. Arguments as for :func:`heun`.
+    """
+    x = levels[0] * noise
+    for now, following in pairwise(levels):
+        denoised = denoise(x, now, labels)
+        x = denoised + following / now * (x - denoised)
+    return x
+
+
+def power_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> torch.Tensor:
+    """Noise levels evenly spaced in sigma^(1/rho), then 0 (Karras et al. 2022, equation 5): (steps + 1,) float64."""
+    levels = torch.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps, dtype=torch.float64) ** rho
+    return torch.cat([levels, levels.new_zeros(1)])
+
+
+def diffusion_time_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> torch.Tensor:
+    """Noise levels evenly spaced in DDPM's diffusion time, then 0: (steps + 1,) float64.
+
+    DDPM's linear beta schedule of 1000 steps from 1e-4 to 0.02 (Ho et al. 2020) is, in continuous time (Song et al. 2021,
+    appendix C), sigma(t)^2 = exp(beta_d t^2 / 2 + beta_min t) - 1 with beta_d = 19.9, beta_min = 0.1; t falls evenly
+    from t(sigma_max) to t(sigma_min). ``rho`` has no part in it.
+    """
+    beta_d, beta_min = 19.9, 0.1
+
+    def time(sigma: float) -> float:
+        return (math.sqrt(beta_min**2 + 2 * beta_d * math.log1p(sigma**2)) - beta_min) / beta_d
+
+    times = torch.linspace(time(sigma_max), time(sigma_min), steps, dtype=torch.float64)
+    levels = torch.expm1(beta_d * times**2 / 2 + beta_min * times).sqrt()
+    return torch.cat([levels, levels.new_zeros(1)])
+
+
+# -- denoisers ----------------------------------------------------------------------------------------------------------
+
+
+def denoiser(network: nn.Module, options: DiffusionOptions) -> Denoiser:
+    """The network as a denoiser: float32 inside, float64 outside, where the sampler adds small steps to large numbers."""
+
+    def denoised(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        one_hot = torch.zeros(len(x), options.classes, device=x.device)
+        if labels is not None and options.classes:
+            one_hot = F.one_hot(labels, options.classes).to(torch.float32)
+        return denoise(network, x.float(), sigma.float().expand(len(x)), one_hot, options.sigma_data).double()
+
+    return denoised
+
+
+def guided(denoise: Denoiser, weight: float) -> Denoiser:
+    """Classifier-free guidance (Ho and Salimans 2022, equation 6): ``(1 + w) D(x, sigma, label) - w D(x, sigma)``."""
+
+    def denoised(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return (1 + weight) * denoise(x, sigma, labels) - weight * denoise(x, sigma, None)
+
+    return denoised if weight else denoise
+
+
+# -- samples ------------------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def sample(
+    options: DiffusionOptions,
+    weights: Mapping[str, np.ndarray],
+    shape: Sequence[int],
+    count: int,
+    seed: int,
+    start: int,
+    guidance: float,
+    guide: Callable[[Denoiser], Denoiser] | None,
+) -> np.ndarray:
+    """Samples ``start .. start + count``: (count, C, H, W) uint8.
+
+    The endless sequence is cut into batches of ``sample_batch`` at fixed places, and every batch that holds a wanted
+    sample is computed whole: a sample always has the same neighbours and the same place among them, hence the same bits.
+    """
+    sampler, spaced = SAMPLERS[options.sampler]
+    where, size = device(), options.sample_batch
+    with exact(where, options.tf32):
+        with torch.device("meta"):  # no initial weights, and no random numbers for them
+            network = build(options, shape).eval()
+        network = network.to_empty(device=where)
+        load_weights(network, weights)
+        denoise = guided(denoiser(network, options), guidance)
+        if guide is not None:
+            denoise = guide(denoise)
+        levels = spaced(options.steps, options.sigma_min, options.sigma_max, options.rho).to(where)
+        batches = range(start // size, -(-(start + count) // size))
+        images = np.empty((len(batches) * size, *shape), np.uint8)
+        for index, batch in enumerate(batches):
+            noise = seeds.normals(seed, batch * size, size, math.prod(shape)).reshape(size, *shape)
+            labels = (
+                torch.arange(batch * size, (batch + 1) * size, device=where) % options.classes
+                if options.classes
+                else None
+            )
+            x = sampler(denoise, torch.from_numpy(noise).to(where), levels, labels)
+            images[index * size : (index + 1) * size] = to_uint8(x.cpu().numpy())
+    first = start - batches.start * size
+    return images[first : first + count]
+
+
+SAMPLERS = {"heun": (heun, power_levels), "ddim": (ddim, diffusion_time_levels)}
