@@ -96,8 +96,8 @@ class Multinomial:
         if data.ndim != 1 or not np.issubdtype(data.dtype, np.integer):
             raise ValueError(f"multinomial takes whole numbers (rows,); got {data.dtype} data of shape {data.shape}")
         if data.size and not 0 <= data.min() <= data.max() < categories:
-            raise ValueError(f"multinomial with categories: {categories} takes 0 .. {categories - 1}; "
-                             f"got values from {data.min()} to {data.max()}")  # fmt: skip
+            found = f"got values from {data.min()} to {data.max()}"
+            raise ValueError(f"multinomial with categories: {categories} takes 0 .. {categories - 1}; {found}")
         counts = np.bincount(data, weights=training.weights, minlength=categories) + options.alpha
         if not np.isfinite(counts).all():
             raise Diverged(len(data), float("nan"))
@@ -112,7 +112,8 @@ class Multinomial:
     ) -> SampleSet:
         """Samples ``start .. start + count`` as data (count,) int64, at the temperature sampling_bias.
 
-        The law of a sample is p^(1 / sampling_bias), normalised. Every sample inverts its own uniform number. Raises ValueError when a guide is given: there is nothing to steer.
+        The law of a sample is p^(1 / sampling_bias), normalised; every sample inverts its own uniform number. Raises
+        ValueError when a guide is given: there is nothing to steer.
         """
         if guide is not None:
             raise ValueError(f"guide: a multinomial cannot be guided, only sampled with a sampling_bias; got {guide!r}")
