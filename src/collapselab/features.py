@@ -79,23 +79,24 @@ def squared_distances(probes: np.ndarray, manifold: np.ndarray) -> Iterator[tupl
             f"features: found rows of {probes.shape[1]} and of {manifold.shape[1]} numbers, allowed are equal lengths"
         )
     centre = manifold.mean(axis=0, dtype=np.float64)
-    manifold = manifold - centre
-    manifold_norms = np.einsum("ij,ij->i", manifold, manifold)
+    centred = manifold - centre
+    norms = np.einsum("ij,ij->i", centred, centred)
     step = max(1, BLOCK_ENTRIES // max(1, len(manifold)))
     for start in range(0, len(probes), step):
         rows = slice(start, min(start + step, len(probes)))
         block = probes[rows] - centre
-        scale = np.einsum("ij,ij->i", block, block)[:, None] + manifold_norms
-        squared = scale - 2 * (block @ manifold.T)
-        _measure_again(squared, np.flatnonzero(squared <= CANCELLED * scale), block, manifold)
+        scale = np.einsum("ij,ij->i", block, block)[:, None] + norms
+        squared = scale - 2 * (block @ centred.T)
+        _measure_again(squared, np.flatnonzero(squared <= CANCELLED * scale), probes[rows], manifold)
         yield rows, squared
 
 
-def _measure_again(squared: np.ndarray, entries: np.ndarray, block: np.ndarray, manifold: np.ndarray) -> None:
-    step = max(1, BLOCK_ENTRIES // block.shape[1])
+def _measure_again(squared: np.ndarray, entries: np.ndarray, probes: np.ndarray, manifold: np.ndarray) -> None:
+    """Put |p - m|^2 by differences into the entries of ``squared`` that flat indices name."""
+    step = max(1, BLOCK_ENTRIES // manifold.shape[1])
     for start in range(0, len(entries), step):
         row, column = np.divmod(entries[start : start + step], len(manifold))
-        difference = block[row] - manifold[column]
+        difference = np.subtract(probes[row], manifold[column], dtype=np.float64)
         squared[row, column] = np.einsum("ij,ij->i", difference, difference)
 
 

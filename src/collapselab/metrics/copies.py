@@ -10,10 +10,9 @@ def copies(real: Features, fake: Features, *, alpha: float = 0.5, neighbours: in
 
     #{f : d(f, nearest) < alpha * mean of d(f, x) over the ``neighbours`` nearest real x} / N_fake
 
-    (Carlini et al. 2023, "Extracting training data from diffusion models", section 5.1: the adaptive distance below
-    1, with alpha .5 and 50 neighbours.) A fake that equals a real sample is a copy whatever lies around it. Never
-    read it alone: real images that were held out have a share too, ``copies(real, held_out)``, and near-duplicates in
-    the real data raise both.
+    (Carlini et al. 2023, arXiv 2301.13188: the adaptive distance below 1, with alpha .5 and 50 neighbours.) A fake
+    that equals a real sample is a copy whatever lies around it. Never read the share alone: real images that were held
+    out have one too, ``copies(real, held_out)``, and near-duplicates within the real data raise both.
 
     Raises Undefined for fewer than ``neighbours`` real rows, no fakes, or features that are not finite.
     """
@@ -28,7 +27,7 @@ def copies(real: Features, fake: Features, *, alpha: float = 0.5, neighbours: in
         distances = np.sqrt(np.partition(squared, neighbours - 1, axis=1)[:, :neighbours])
         nearest = distances.min(axis=1)
         copied += np.count_nonzero((nearest < alpha * distances.mean(axis=1)) | (nearest == 0))
-    return copied / len(fake)
+    return float(copied / len(fake))
 
 
 def duplicates(real: Features, fake: Features) -> float:

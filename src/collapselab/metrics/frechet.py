@@ -12,9 +12,9 @@ def frechet_distance(real: Features, fake: Features) -> float:
 
     |mu_r - mu_f|^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2))
 
-    (Dowson and Landau 1982, eq. 16; as a score of generators, Heusel et al. 2017, eq. 6). The exact moments of a
-    population are used where they are known; otherwise the sample mean and the sample covariance over n - 1, so that
-    two values are comparable only at equal n.
+    (Dowson and Landau 1982; as a score of generators, Heusel et al. 2017, arXiv 1706.08500, eq. 6). The exact moments
+    of a population are used where they are known; otherwise the sample mean and the sample covariance over n - 1, so
+    that two values are comparable only at equal n.
 
     No matrix square root is taken. With S = F^T F the trace of (S_r S_f)^(1/2) is the sum of the singular values of
     F_r F_f^T, which is accurate to rounding for the rank-deficient covariances that collapse makes: eigenvalues of

@@ -16,7 +16,7 @@ def precision(real: Features, fake: Features, *, k: int = 5, comparison: str = "
 
     (1 / N_fake) #{f : |f - r| <= radius_k(r) for some real r}
 
-    (Kynkäänniemi et al. 2019, eq. 1; their k is 3.) comparison: ``<=`` as there, or ``<``.
+    (Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 2; their k is 3.) comparison: ``<=`` as there, or ``<``.
     Raises Undefined for k or fewer real rows, no fakes, or features that are not finite.
     """
     return _share_inside(fake, real, k, comparison, ("fake", "real"))
@@ -25,7 +25,7 @@ def precision(real: Features, fake: Features, *, k: int = 5, comparison: str = "
 def recall(real: Features, fake: Features, *, k: int = 5, comparison: str = "<=") -> float:
     """The share of real samples that lie inside the manifold of the fakes: is everything still there?
 
-    Precision with the roles exchanged (Kynkäänniemi et al. 2019, eq. 1).
+    Precision with the roles exchanged (Kynkäänniemi et al. 2019, eq. 2).
     """
     return _share_inside(real, fake, k, comparison, ("real", "fake"))
 
@@ -35,7 +35,7 @@ def density(real: Features, fake: Features, *, k: int = 5, comparison: str = "<"
 
     (1 / (k N_fake)) sum over fakes f of #{r : |f - r| < radius_k(r)}
 
-    (Naeem et al. 2020, eq. 4.) Not bounded by 1; its expectation is 1 when both are drawn from the same law.
+    (Naeem et al. 2020, arXiv 2002.09797.) Not bounded by 1; its expectation is 1 when both are drawn from the same law.
     """
     hits_of_fakes, _ = hits(fake, real, k, comparison, ("fake", "real"))
     return float(hits_of_fakes.mean() / k)
@@ -46,7 +46,7 @@ def coverage(real: Features, fake: Features, *, k: int = 5, comparison: str = "<
 
     (1 / N_real) #{r : |f - r| < radius_k(r) for some fake f}
 
-    (Naeem et al. 2020, eq. 5.) Drawn from the same law, its expectation is
+    (Naeem et al. 2020.) Drawn from the same law, its expectation is
     1 - prod_{i < k} (N_real - 1 - i) / (N_real + N_fake - 1 - i) in any number of dimensions.
     """
     _, hits_of_balls = hits(fake, real, k, comparison, ("fake", "real"))

@@ -1,0 +1,237 @@
+"""Extractors as a registry, distances as numbers that collapse must not spoil, and the LeNet."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from collapselab import features
+from collapselab.datasets import Digits, split
+from collapselab.features import FEATURES, Features, LeNetOptions, Undefined, lenet, squared_distances, train_lenet
+
+ROUNDING = 1e-9  # the relative error of a distance that squared_distances promises
+
+
+def normal(seed, *shape, dtype=np.float64):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def direct_distances(probes, manifold):
+    """All distances by differences, the definition."""
+    return np.sqrt(((probes[:, None].astype(np.float64) - manifold[None]) ** 2).sum(axis=2))
+
+
+def direct_radii(values, k):
+    return np.sort(direct_distances(values, values), axis=1)[:, k]  # column 0 is the row itself
+
+
+@pytest.fixture(scope="module")
+def digits():
+    samples = Digits().load()
+    return split(samples, {"held_out": 597, "train": 800, "fresh": 400}, seed=3)
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    held_out, train = digits["held_out"], digits["train"]
+    return train_lenet(train.data, train.labels, 11, held_out=(held_out.data, held_out.labels))
+
+
+# -- distances ------------------------------------------------------------------------------------------------------
+
+
+def all_distances(probes, manifold):
+    return np.sqrt(np.concatenate([squared for _, squared in squared_distances(probes, manifold)]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distances_are_those_of_the_definition(dtype):
+    probes, manifold = normal(0, 40, 7, dtype=dtype), normal(1, 90, 7, dtype=dtype)
+    np.testing.assert_allclose(all_distances(probes, manifold), direct_distances(probes, manifold), rtol=ROUNDING)
+
+
+def tight(seed, rows, spread, width=512):
+    """A cluster as collapse makes it: narrow, and far from the origin."""
+    offset = np.random.default_rng(99).uniform(0, 0.8, width)
+    return (offset + spread * normal(seed, rows, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("spread", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6])
+def test_a_tight_cluster_keeps_its_radii(spread):
+    values = tight(5, 200, spread)
+    np.testing.assert_allclose(Features(values).radii(5), direct_radii(values, 5), rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1e-10])
+def test_tight_clusters_around_many_centres_keep_their_radii(spread):
+    """Here the mean lies in no cluster, and the expansion of the square alone would leave nothing but rounding."""
+    values = 5 * np.repeat(normal(7, 10, 64), 20, axis=0) + spread * normal(8, 200, 64)
+    np.testing.assert_allclose(Features(values).radii(5), direct_radii(values, 5), rtol=ROUNDING)
+
+
+def test_equal_rows_are_no_distance_apart():
+    few = np.repeat(tight(6, 4, 0.3), 30, axis=0)
+    assert np.all(Features(few).radii(29) == 0)
+    assert np.all(Features(few).radii(30) > 0)
+
+
+def test_radii_in_blocks_equal_those_at_once_in_little_memory(monkeypatch):
+    import tracemalloc
+
+    values = normal(2, 2000, 4)
+    at_once = Features(values).radii(5)
+    monkeypatch.setattr(features, "BLOCK_ENTRIES", 2**16)
+    tracemalloc.start()
+    in_blocks = Features(values).radii(5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(in_blocks, at_once, rtol=ROUNDING)
+    assert peak < 8 * 2**16 * 8 < 2000 * 2000 * 8 / 4  # a few blocks of float64; the whole matrix has sixty
+
+
+def test_radii_are_computed_once():
+    sample = Features(normal(3, 50, 3))
+    assert sample.radii(4) is sample.radii(4)
+
+
+@pytest.mark.parametrize("k", [5, 9])
+def test_radii_need_more_rows_than_neighbours(k):
+    with pytest.raises(Undefined, match=f"found 5 rows, needed are at least {k + 1}"):
+        Features(normal(3, 5, 3)).radii(k)
+
+
+def test_radii_refuse_no_neighbours():
+    with pytest.raises(ValueError, match="k: found 0"):
+        Features(normal(3, 5, 3)).radii(0)
+
+
+def test_rows_of_different_length_are_refused():
+    with pytest.raises(ValueError, match="of 3 and of 4 numbers"):
+        list(squared_distances(normal(0, 5, 3), normal(0, 5, 4)))
+
+
+def test_what_is_not_finite_is_named():
+    values = normal(4, 6, 2)
+    values[[1, 3], 0] = np.nan, np.inf
+    with pytest.raises(Undefined, match="real: 2 of 6 rows"):
+        Features(values).require(2, "real")
+
+
+# -- extractors -----------------------------------------------------------------------------------------------------
+
+
+def inputs(name, digits, trained):
+    """Data that an extractor takes, and its weights."""
+    data = normal(1, 300, 5) if name == "identity" else digits["held_out"].data
+    return data, trained[0] if FEATURES[name].trained else None
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_row_of_features_belongs_to_its_sample_alone(name, digits, trained):
+    """The same bits however many rows follow, and the same numbers to float32 rounding wherever the sample stands."""
+    data, weights = inputs(name, digits, trained)
+    extract = FEATURES[name].extract
+    whole = extract(data, weights)
+    assert whole.values.ndim == 2 and whole.values.dtype in (np.float32, np.float64) and len(whole) == len(data)
+    for rows in (1, 255, 257):
+        part = extract(data[:rows], weights)
+        assert np.array_equal(part.values, whole.values[:rows])
+        assert part.classes is None or np.array_equal(part.classes, whole.classes[:rows])
+    order = np.random.default_rng(0).permutation(len(data))
+    scale = np.abs(whole.values).max()
+    np.testing.assert_allclose(extract(data[order], weights).values, whole.values[order], rtol=0, atol=1e-5 * scale)
+
+
+def test_identity_keeps_vectors_as_they_are():
+    narrow = 1 + 1e-12 * normal(0, 10, 3)
+    assert FEATURES["identity"].extract(narrow).values is narrow
+    assert FEATURES["identity"].extract(narrow.astype(np.float32)).values.dtype == np.float32
+
+
+def test_identity_sees_categories_as_classes():
+    categories = np.array([3, 0, 3])
+    found = FEATURES["identity"].extract(categories)
+    assert found.values.tolist() == [[3.0], [0.0], [3.0]] and found.classes.tolist() == [3, 0, 3]
+
+
+def test_pixels_are_rows_in_the_unit_range(digits):
+    data = digits["train"].data
+    found = FEATURES["pixels"].extract(data).values
+    assert found.shape == (800, 64) and found.dtype == np.float32
+    np.testing.assert_allclose(found, data.reshape(800, 64) / 127.5 - 1, rtol=0, atol=2**-22)
+
+
+@pytest.mark.parametrize("name, data", [("identity", np.zeros((2, 1, 8, 8), np.uint8)), ("pixels", np.zeros((2, 3)))])
+def test_data_of_another_kind_is_refused(name, data):
+    with pytest.raises(ValueError, match=r"found .*allowed"):
+        FEATURES[name].extract(data)
+
+
+def test_planning_and_arithmetic_import_no_torch():
+    code = "import sys, collapselab.metrics; sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(sys.path)}).returncode
+        == 0
+    )
+
+
+# -- the LeNet --------------------------------------------------------------------------------------------------------
+
+
+def test_the_lenet_reads_digits(digits, trained):
+    weights, info = trained
+    found = lenet(digits["held_out"].data, weights)
+    assert info["held_out_accuracy"] > 0.95
+    assert info["held_out_accuracy"] == np.mean(found.classes == digits["held_out"].labels)
+    assert info["train_accuracy"] > 0.99
+    assert found.values.shape == (597, 84) and found.values.dtype == np.float32
+    assert LeNetOptions(**info["options"]) == LeNetOptions()
+
+
+QUICK = LeNetOptions(width=4, features=6, epochs=2)
+
+
+def quick(data, labels, seed):
+    return train_lenet(data, labels, seed, QUICK, held_out=(data, labels))
+
+
+def test_the_same_seed_gives_the_same_bits(digits):
+    data, labels = digits["train"].data, digits["train"].labels
+    (one, info), (same, same_info), (other, _) = (quick(data, labels, seed) for seed in (1, 1, 2))
+    assert info == same_info
+    assert one.keys() == same.keys() and all(np.array_equal(one[name], same[name]) for name in one)
+    assert not np.array_equal(one["hidden.weight"], other["hidden.weight"])
+
+
+def test_held_out_images_train_nothing(digits):
+    data, labels, others = digits["train"].data, digits["train"].labels, digits["fresh"]
+    weights, _ = quick(data, labels, 1)
+    again, _ = train_lenet(data, labels, 1, QUICK, held_out=(others.data, others.labels))
+    assert all(np.array_equal(weights[name], again[name]) for name in weights)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 13), (1, 28, 28), (3, 32, 32), (2, 40, 8)])
+def test_any_size_and_number_of_channels(shape):
+    data = np.random.default_rng(0).integers(0, 256, (70, *shape), dtype=np.uint8)
+    labels = np.arange(70) % 3
+    weights, info = quick(data, labels, 1)
+    assert lenet(data, weights).values.shape == (70, 6)
+    assert weights["classes.weight"].shape == (3, 6)
+    assert 0 <= info["held_out_accuracy"] <= 1
+
+
+def test_the_lenet_refuses_what_it_cannot_read(digits, trained):
+    data, labels = digits["train"].data, digits["train"].labels
+    with pytest.raises(ValueError, match="weights: found None"):
+        lenet(data)
+    with pytest.raises(ValueError, match=r"images of shape \(1, 8, 4\), the lenet was trained on \(1, 8, 8\)"):
+        lenet(data[..., :4], trained[0])
+    with pytest.raises(ValueError, match="sides of at least 8"):
+        quick(data[..., :4], labels, 1)
+    with pytest.raises(ValueError, match="found none labels for 800 images"):
+        quick(data, None, 1)
+    with pytest.raises(ValueError, match="held_out: found 3 labels"):
+        train_lenet(data, labels, 1, QUICK, held_out=(data, labels[:3]))
+    with pytest.raises(ValueError, match="epochs"):
+        LeNetOptions(epochs=0)

@@ -1,0 +1,383 @@
+"""Metrics: closed forms, laws over the whole registry, exact expectations under the null, and collapse."""
+
+import math
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from collapselab import features
+from collapselab.features import FEATURES, Features
+from collapselab.metrics import METRICS, Undefined
+from collapselab.metrics.copies import copies
+from collapselab.metrics.frechet import frechet_distance
+from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall
+
+NEIGHBOURS = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
+
+
+def cloud(seed, rows, width=16, scale=1.0, shift=0.0, classes=4):
+    source = np.random.default_rng(seed)
+    values = shift + scale * source.normal(size=(rows, width))
+    return Features(values, source.integers(0, classes, rows))
+
+
+def gaussian(mean, covariance):
+    """A population: no rows, exact moments."""
+    mean, covariance = np.asarray(mean, float), np.asarray(covariance, float)
+    return Features(np.empty((0, len(mean))), moments=(mean, covariance))
+
+
+def rotation(seed, width):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
+
+
+def numbers(value):
+    """A metric's value as an array, whether it is one number or named ones."""
+    return np.array(list(value.values()) if isinstance(value, dict) else [value])
+
+
+# -- laws over the registry -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_order_of_rows_does_not_matter(name):
+    real, fake = cloud(0, 150), cloud(1, 130, shift=0.3)
+    orders = [np.random.default_rng(2).permutation(len(side)) for side in (real, fake)]
+    shuffled = [Features(side.values[o], side.classes[o]) for side, o in zip((real, fake), orders, strict=True)]
+    value, again = METRICS[name](real, fake), METRICS[name](*shuffled)
+    np.testing.assert_allclose(
+        numbers(again), numbers(value), rtol=1e-12
+    )  # sums of some hundred terms in another order
+    assert not isinstance(value, dict) or value.keys() == again.keys()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_values_are_plain_finite_floats(name):
+    value = METRICS[name](cloud(0, 100), cloud(1, 80))
+    values = list(value.values()) if isinstance(value, dict) else [value]
+    assert all(type(number) is float and math.isfinite(number) for number in values)
+    assert not isinstance(value, dict) or all(type(key) is str for key in value)
+
+
+ON_ITSELF = {
+    "frechet_distance": 0.0,
+    "precision": 1.0,
+    "recall": 1.0,
+    "density": 1.0,  # with <, a ball around a row holds that row and k - 1 others
+    "coverage": 1.0,
+    "class_total_variation": 0.0,
+    "copies_of_real": 1.0,
+    "copies_of_training": 1.0,
+    "duplicates_of_real": 1.0,
+    "duplicates_of_training": 1.0,
+}
+
+
+@pytest.mark.parametrize("name", ON_ITSELF)
+@pytest.mark.parametrize("rows", [300, 12 * 5])
+def test_a_copy_of_the_real_samples_has_the_value_that_it_must(name, rows):
+    sample = cloud(0, rows)
+    assert METRICS[name](sample, Features(sample.values.copy(), sample.classes)) == pytest.approx(
+        ON_ITSELF[name], abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.better])
+def test_better_points_in_the_right_direction(name):
+    """New samples of the real law score better than what the metric is there to find: something else, or copies."""
+    metric, real, good = METRICS[name], cloud(0, 200), cloud(1, 200)
+    bad = Features(real.values + 100, np.zeros(200, np.int64)) if metric.against == "held_out" else real
+    gain = metric(real, good) - metric(real, bad)
+    assert gain > 0 if metric.better == "higher" else gain < 0
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_what_is_undetermined_is_said_to_be(name):
+    metric, sample = METRICS[name], cloud(0, 100)
+    nothing = Features(sample.values[:0], sample.classes[:0])
+    broken = Features(np.where(np.arange(100)[:, None] == 7, np.nan, sample.values), None)
+    for other in (nothing, broken):
+        with pytest.raises(Undefined, match=r"fake|real"):
+            metric(sample, other)
+        with pytest.raises(Undefined, match=r"fake|real"):
+            metric(other, sample)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_entries_are_complete(name):
+    metric = METRICS[name]
+    assert metric.label[0].isupper() and metric.function.__doc__
+    assert set(metric.extractors) <= set(FEATURES)
+    assert all(isinstance(default, int | float | str) for default in metric.options.values())
+
+
+def test_options_are_ready_for_the_fingerprint():
+    assert METRICS["recall"].options == {"k": 5, "comparison": "<="}
+    assert METRICS["coverage"].options == {"k": 5, "comparison": "<"}
+    assert METRICS["copies_of_real"].options == {"alpha": 0.5, "neighbours": 50}
+    assert METRICS["frechet_distance"].options == {}
+
+
+# -- Fréchet distance -----------------------------------------------------------------------------------------------
+
+VARIANCES = np.random.default_rng(3).uniform(0.01, 9, (2, 24))
+
+
+def test_frechet_of_commuting_covariances():
+    mean = np.linspace(-1, 2, 24)
+    expected = mean @ mean + np.sum((np.sqrt(VARIANCES[0]) - np.sqrt(VARIANCES[1])) ** 2)
+    real, fake = gaussian(np.zeros(24), np.diag(VARIANCES[0])), gaussian(mean, np.diag(VARIANCES[1]))
+    assert frechet_distance(real, fake) == pytest.approx(expected, rel=1e-10)
+    turn = rotation(4, 24)
+    turned = [gaussian(turn @ side.moments[0], turn @ side.moments[1] @ turn.T) for side in (real, fake)]
+    assert frechet_distance(*turned) == pytest.approx(expected, rel=1e-10)
+    assert frechet_distance(fake, real) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("deviation", [1e-6, 0.3, 1.0, 20.0])
+def test_frechet_of_isotropic_gaussians(deviation):
+    real, fake = gaussian(np.zeros(7), np.eye(7)), gaussian(np.full(7, 0.5), deviation**2 * np.eye(7))
+    assert frechet_distance(real, fake) == pytest.approx(7 * (1 - deviation) ** 2 + 7 * 0.25, rel=1e-10)
+
+
+def test_frechet_of_covariances_that_do_not_commute():
+    """In two dimensions tr (AB)^(1/2) = sqrt(tr AB + 2 sqrt(det A det B)), since the eigenvalues of AB are positive."""
+    a, b = np.array([[2.0, 0.7], [0.7, 0.5]]), np.array([[1.0, -0.9], [-0.9, 3.0]])
+    root = np.sqrt(np.trace(a @ b) + 2 * np.sqrt(np.linalg.det(a) * np.linalg.det(b)))
+    expected = np.trace(a) + np.trace(b) - 2 * root
+    assert frechet_distance(gaussian([0, 0], a), gaussian([0, 0], b)) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("rows", [10, 50, 400])  # fewer and more rows than the 50 columns, and as many
+def test_frechet_of_a_shifted_or_scaled_sample(rows):
+    real = cloud(5, rows, 50)
+    delta = np.linspace(0, 1, 50)
+    assert frechet_distance(real, Features(real.values + delta)) == pytest.approx(delta @ delta, rel=1e-10)
+    spread = real.values.var(axis=0, ddof=1).sum()
+    centre = real.values.mean(axis=0)
+    narrow = Features(centre + 0.1 * (real.values - centre))
+    assert frechet_distance(real, narrow) == pytest.approx(0.81 * spread, rel=1e-10)
+
+
+def test_sample_covariance_divides_by_one_less():
+    assert frechet_distance(gaussian([1.0], [[0.0]]), Features(np.array([[0.0], [2.0]]))) == pytest.approx(2, rel=1e-10)
+
+
+def test_exact_moments_go_before_the_sample():
+    sample = cloud(6, 40, 3)
+    known = replace(sample, moments=(np.zeros(3), np.eye(3)))
+    assert frechet_distance(known, gaussian(np.zeros(3), np.eye(3))) == pytest.approx(0, abs=1e-12)
+    assert frechet_distance(sample, gaussian(np.zeros(3), np.eye(3))) > 0.01
+
+
+def by_eigenvalues(real, fake):
+    """The textbook formula, by the eigenvalues of the product of the covariances."""
+    (mean_r, cov_r), (mean_f, cov_f) = (
+        (side.values.mean(axis=0, dtype=np.float64), np.cov(side.values.astype(np.float64), rowvar=False))
+        for side in (real, fake)
+    )
+    eigenvalues = np.linalg.eigvals(cov_r @ cov_f).astype(complex).real.clip(0)
+    return np.sum((mean_r - mean_f) ** 2) + np.trace(cov_r) + np.trace(cov_f) - 2 * np.sqrt(eigenvalues).sum()
+
+
+@pytest.mark.parametrize("rows_real, rows_fake", [(500, 400), (500, 20), (20, 15)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_frechet_agrees_with_the_textbook_formula_on_every_route(rows_real, rows_fake, dtype):
+    """Tolerance: an eigenvalue of the product that should be 0 is off by 1e-16 of the largest, and its root by 1e-8."""
+    real, fake = (Features(cloud(s, n, 60, shift=s).values.astype(dtype)) for s, n in ((0, rows_real), (1, rows_fake)))
+    full_rank = min(rows_real, rows_fake) > 60
+    assert frechet_distance(real, fake) == pytest.approx(by_eigenvalues(real, fake), rel=1e-10 if full_rank else 1e-6)
+
+
+def test_frechet_routes_agree_on_one_sample():
+    """The same 20 rows as a sample (centred rows are the factor) and as a covariance of rank 19 (eigenvectors are)."""
+    real, fake = cloud(0, 300, 40), cloud(1, 20, 40, shift=0.2)
+    as_moments = gaussian(fake.values.mean(axis=0), np.cov(fake.values, rowvar=False))
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(as_moments.moments[1])
+    assert frechet_distance(real, as_moments) == pytest.approx(frechet_distance(real, fake), rel=1e-7)
+
+
+@pytest.mark.parametrize("rows", [5, 200])
+def test_frechet_of_a_constant_generator(rows):
+    real, constant = cloud(0, 100, 12), Features(np.full((rows, 12), 0.25))
+    expected = np.sum((real.values.mean(axis=0) - 0.25) ** 2) + real.values.var(axis=0, ddof=1).sum()
+    assert frechet_distance(real, constant) == pytest.approx(expected, rel=1e-10)
+    assert frechet_distance(constant, constant) == 0
+
+
+def test_frechet_of_complementary_directions():
+    assert frechet_distance(gaussian([0, 0], np.diag([1, 0])), gaussian([0, 0], np.diag([0, 1]))) == pytest.approx(2)
+
+
+def test_frechet_refuses_other_widths():
+    with pytest.raises(ValueError, match="of 3 and of 4 numbers"):
+        frechet_distance(cloud(0, 10, 3), cloud(0, 10, 4))
+
+
+# -- precision, recall, density, coverage ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("rows_real, rows_fake", [(200, 200), (150, 90), (60, 180)])
+def test_agreement_with_prdc(k, rows_real, rows_fake):
+    compute_prdc = pytest.importorskip("prdc").compute_prdc
+    real, fake = cloud(0, rows_real), cloud(1, rows_fake, scale=0.8, shift=0.2)
+    theirs = compute_prdc(real.values, fake.values, nearest_k=k)
+    ours = {name: metric(real, fake, k=k, comparison="<") for name, metric in NEIGHBOURS.items()}
+    assert ours == pytest.approx({name: float(value) for name, value in theirs.items()}, abs=1e-6)
+
+
+@pytest.mark.parametrize("rows_real, rows_fake, k, width", [(200, 200, 5, 16), (120, 60, 3, 2), (40, 100, 2, 5)])
+def test_expectations_when_real_and_fake_have_one_law(rows_real, rows_fake, k, width):
+    """By exchangeability, in any dimension: E density = 1, E coverage = 1 - prod_{i<k} (N-1-i) / (N+M-1-i).
+
+    Tolerance: four standard errors of the mean over the replicates, as the replicates themselves show them.
+    """
+    i = np.arange(k)
+    expected = {"density": 1.0, "coverage": 1 - np.prod((rows_real - 1 - i) / (rows_real + rows_fake - 1 - i))}
+    found = {name: [] for name in expected}
+    for seed in range(300):
+        both = cloud(seed, rows_real + rows_fake, width).values
+        real, fake = Features(both[:rows_real]), Features(both[rows_real:])
+        for name, values in found.items():
+            values.append(NEIGHBOURS[name](real, fake, k=k))
+    for name, values in found.items():
+        assert np.mean(values) == pytest.approx(expected[name], abs=4 * np.std(values, ddof=1) / np.sqrt(300)), name
+
+
+def test_a_collapsed_cloud_is_precise_and_recalls_little():
+    real, collapsed = cloud(0, 200, scale=3.0), cloud(1, 200, scale=0.1)
+    assert precision(real, collapsed) > 0.8 and recall(real, collapsed) < 0.3
+    assert density(real, collapsed) > 2 and coverage(real, collapsed) < coverage(real, cloud(2, 200, scale=3.0)) - 0.2
+    assert precision(collapsed, real) < 0.3 and recall(collapsed, real) > 0.8  # the roles are not symmetric
+
+
+def test_half_of_the_modes_are_half_of_the_recall():
+    """Two modes far apart, of which the fakes have one: precise where they are, and half is missing."""
+    left, right = cloud(0, 100, 8), cloud(1, 100, 8, shift=50)
+    real = Features(np.concatenate([left.values, right.values]))
+    fake = Features(np.concatenate([left.values, left.values[::-1]]))
+    assert precision(real, fake) == 1 and recall(real, fake) == 0.5 and coverage(real, fake) == 0.5
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_hits_are_those_of_the_definition_ties_included(comparison):
+    """On a lattice most distances tie: squares of whole numbers, exact in the definition's own arithmetic."""
+    source = np.random.default_rng(0)
+    probes, manifold = (source.integers(0, 3, (rows, 4)).astype(float) for rows in (70, 80))
+    squared = ((probes[:, None] - manifold[None]) ** 2).sum(axis=2)
+    own = ((manifold[:, None] - manifold[None]) ** 2).sum(axis=2)
+    reach = np.sort(own, axis=1)[:, 3]
+    inside = squared < reach if comparison == "<" else squared <= reach
+    of_probes, of_balls = hits(Features(probes), Features(manifold), 3, comparison)
+    assert np.array_equal(of_probes, inside.sum(axis=1)) and np.array_equal(of_balls, inside.sum(axis=0))
+
+
+def test_constant_features_on_both_sides():
+    constant = Features(np.full((30, 512), 0.3, np.float32))
+    assert all(NEIGHBOURS[name](constant, constant, comparison="<=") >= 1 for name in NEIGHBOURS)
+    assert all(NEIGHBOURS[name](constant, constant, comparison="<") == 0 for name in NEIGHBOURS)
+    apart = Features(constant.values + np.float32(1e-6))
+    assert precision(constant, apart) == recall(constant, apart) == 0
+
+
+def test_collapse_to_a_tight_cluster_far_from_the_origin():
+    """Fakes of spread 1e-4 around an offset in float32: half of them as the manifold, half as the probes.
+
+    Both halves have one law, so coverage has its null expectation (.97 at 200, sd below .02 for one sample) and density
+    its own (1). With radii in float32 they would all be 0 or noise.
+    """
+    offset = np.random.default_rng(1).uniform(0, 0.8, 512)
+    cluster = (offset + 1e-4 * np.random.default_rng(2).normal(size=(400, 512))).astype(np.float32)
+    one, other = Features(cluster[:200]), Features(cluster[200:])
+    origin = cluster.astype(np.float64) - offset
+    assert coverage(one, other) == coverage(Features(origin[:200]), Features(origin[200:])) > 0.9
+    assert density(one, other) == density(Features(origin[:200]), Features(origin[200:]))
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_blocks_change_nothing_but_memory(name, monkeypatch):
+    real, fake = cloud(0, 2000, 4), cloud(1, 1800, 4, shift=0.5)
+    at_once = NEIGHBOURS[name](real, fake)
+    monkeypatch.setattr(features, "BLOCK_ENTRIES", 2**16)
+    real, fake = Features(real.values), Features(fake.values)  # without cached radii
+    tracemalloc.start()
+    in_blocks = NEIGHBOURS[name](real, fake)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert in_blocks == at_once
+    assert peak < 8 * 2**16 * 8  # a few blocks; the whole matrix has fifty-five
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_neighbours_refuse_what_has_no_value(name):
+    few, many = cloud(0, 5), cloud(1, 50)
+    real, fake = (many, few) if name == "recall" else (few, many)
+    with pytest.raises(
+        Undefined, match=f"{'fake' if name == 'recall' else 'real'}: found 5 rows, needed are at least 6"
+    ):
+        NEIGHBOURS[name](real, fake)
+    assert NEIGHBOURS[name](fake, real) >= 0  # five probes are enough
+    with pytest.raises(ValueError, match="comparison: found '=<', allowed are '<', '<='"):
+        NEIGHBOURS[name](many, many, comparison="=<")
+    with pytest.raises(ValueError, match="k: found 0"):
+        NEIGHBOURS[name](many, many, k=0)
+
+
+# -- classes --------------------------------------------------------------------------------------------------------
+
+
+def of_classes(*classes):
+    return Features(np.zeros((len(classes), 1)), np.array(classes))
+
+
+def test_classes_that_were_lost_or_invented_are_counted():
+    real, fake = of_classes(0, 1, 2, 10), of_classes(1, 1, 1, 7)
+    assert METRICS["class_histogram"](real, fake) == {"0": 0, "1": 0.75, "2": 0, "7": 0.25, "10": 0}
+    assert METRICS["class_total_variation"](real, fake) == 0.75  # 0, 2 and 10 had a quarter each
+
+
+def test_entropy_is_in_nats():
+    real = of_classes(*range(8))
+    entropy = METRICS["class_entropy"]
+    assert entropy(real, of_classes(*range(8))) == pytest.approx(math.log(8))
+    assert entropy(real, of_classes(3, 3, 3)) == 0 and math.copysign(1, entropy(real, of_classes(3))) == 1
+    assert entropy(real, of_classes(0, 0, 0, 1)) == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
+
+
+# -- copies ---------------------------------------------------------------------------------------------------------
+
+
+def test_planted_copies_are_found_and_new_samples_are_not():
+    real, new = cloud(0, 500, 20), cloud(1, 70, 20).values
+    near = real.values[:30] + 1e-3 * cloud(2, 30, 20).values
+    assert copies(real, Features(np.concatenate([near, new]))) == pytest.approx(0.3)
+    assert METRICS["duplicates_of_real"](real, Features(np.concatenate([real.values[:7], near, new[:63]]))) == 0.07
+
+
+@pytest.mark.parametrize("nearest, expected", [(1.44, 1.0), (1.53, 0.0)])
+def test_the_adaptive_distance_is_the_published_one(nearest, expected):
+    """One real sample at the given distance, 49 at 3, and others at 9 that are not among the 50 nearest.
+
+    d < (d + 49 * 3) / 100 where d < 147 / 99 = 1.485.
+    """
+    real = Features(np.array([nearest] + [3.0] * 49 + [9.0] * 30)[:, None])
+    assert copies(real, Features(np.zeros((1, 1)))) == expected
+
+
+def test_a_duplicate_among_duplicates_is_a_copy():
+    real = Features(np.ones((60, 3)))
+    assert copies(real, real) == 1
+
+
+def test_copies_refuse_what_has_no_value():
+    sample = cloud(0, 49)
+    with pytest.raises(Undefined, match="real: found 49 rows, needed are at least 50"):
+        copies(sample, sample)
+    with pytest.raises(ValueError, match="alpha: found 0"):
+        copies(sample, sample, alpha=0)
+    with pytest.raises(ValueError, match="neighbours: found 1"):
+        copies(sample, sample, neighbours=1)
