@@ -64,7 +64,7 @@ def agrees(found, expected):
     )
 
 
-# -- Gaussian, one dimension ----------------------------------------------------------------------------------------------
+# -- Gaussian, one dimension ------------------------------------------------------------------------------------------
 
 DIMENSIONS, REPLICATES = 250, 100
 
@@ -188,7 +188,7 @@ def test_replace_in_three_dimensions():
     agrees(covariances, np.eye(dimension))
 
 
-# -- multinomial ----------------------------------------------------------------------------------------------------------
+# -- multinomial ------------------------------------------------------------------------------------------------------
 
 TRUTH = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
 
@@ -286,7 +286,7 @@ def test_temperature_in_a_large_loop():
     options, population = {"categories": 3}, {"probabilities": [0.5, 0.3, 0.2]}
     (line,) = loops("multinomial", options, population, regime, generations, 1, bias)
     expected = theory.temperature_shares(generations, population["probabilities"], bias)
-    # Log odds against the mode: each generation divides them by the bias and adds noise of variance 1/(n p) + 1/(n p_0).
+    # Log odds against the mode: a generation divides them by the bias and adds noise of variance 1/(n p) + 1/(n p_0).
     variance = np.zeros(2)
     for model, shares in zip(line, expected, strict=True):
         variance = variance / bias**2 + 1 / (n * shares[1:]) + 1 / (n * shares[0])
