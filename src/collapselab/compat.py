@@ -3,9 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-_KEPT_ALIVE: list[
-    Any
-] = []  # a torch library takes its operators with it when it is collected
+_KEPT_ALIVE: list[Any] = []  # a torch library takes its operators with it when it is collected
 
 
 def import_torchvision() -> ModuleType:
@@ -26,9 +24,7 @@ def import_torchvision() -> ModuleType:
 
         library = torch.library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
-            library.define(
-                f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _KEPT_ALIVE.append(library)
         import torchvision
     return torchvision

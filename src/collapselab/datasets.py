@@ -32,23 +32,16 @@ from . import seeds, store
 from .compat import import_torchvision
 from .store import SampleSet
 
-PARTS = (
-    "held_out",
-    "train",
-    "fresh",
-)  # cut in this order, so that asking for more fresh rows moves no other row
+PARTS = ("held_out", "train", "fresh")  # cut in this order: asking for more fresh rows moves no other row
 SUFFIXES = (".png", ".jpg", ".jpeg")
-MEMBER_BYTES = (
-    2**28
-)  # the largest file that is read out of an archive; a zip of 42 kB can claim 4.5 PB
-BATCH_IMAGES = (
-    1024  # images that are resized together, which bounds the memory in float64
-)
+MEMBER_BYTES = 2**28  # the largest file that is read out of an archive; a zip of 42 kB can claim 4.5 PB
+IDX_BYTES = 2**32  # the largest idx file, some 100 times MNIST
+BATCH_IMAGES = 1024  # images that are resized together, which bounds the memory in float64
 
 Subset = Literal["train", "test", "all"]
 Resize = Literal["area", "lanczos"]
 
-# -- resizing and splitting: arrays in, arrays out ----------------------------------------------------------------------
+# -- resizing and splitting: arrays in, arrays out --------------------------------------------------------------------
 
 
 def resize(images: np.ndarray, resolution: int, method: Resize = "area") -> np.ndarray:
@@ -64,33 +57,23 @@ def resize(images: np.ndarray, resolution: int, method: Resize = "area") -> np.n
     """
     count, channels, height, width = images.shape
     if height != width:
-        raise ValueError(
-            f"resolution: found images of {height} x {width} pixels, resized are square images only"
-        )
+        raise ValueError(f"resolution: found images of {height} x {width} pixels, resized are square images only")
     if method not in RESIZES:
         raise ValueError(f"resize: found {method!r}, allowed are {', '.join(RESIZES)}")
     if height == resolution:
         return images
     resized = np.empty((count, channels, resolution, resolution), np.uint8)
     for start in range(0, count, BATCH_IMAGES):
-        resized[start : start + BATCH_IMAGES] = RESIZES[method](
-            images[start : start + BATCH_IMAGES], resolution
-        )
+        resized[start : start + BATCH_IMAGES] = RESIZES[method](images[start : start + BATCH_IMAGES], resolution)
     return resized
 
 
 def _resize_area(images: np.ndarray, resolution: int) -> np.ndarray:
     size = images.shape[-1]
-    old, new = (
-        np.arange(size) * resolution,
-        np.arange(resolution)[:, None] * size,
-    )  # left edges, in 1 / (size * resolution)
-    overlap = np.clip(
-        np.minimum(old + resolution, new + size) - np.maximum(old, new), 0, None
-    ).astype(np.float64)
-    total = (
-        overlap @ images.astype(np.float64) @ overlap.T
-    )  # exact: integers of at most 255 size^2, far below 2^53
+    old = np.arange(size) * resolution  # left edges, in units of 1 / (size * resolution)
+    new = np.arange(resolution)[:, None] * size
+    overlap = np.clip(np.minimum(old + resolution, new + size) - np.maximum(old, new), 0, None).astype(np.float64)
+    total = overlap @ images.astype(np.float64) @ overlap.T  # exact: integers of at most 255 size^2, far below 2^53
     return np.floor((2 * total + size**2) / (2 * size**2)).astype(np.uint8)
 
 
@@ -99,21 +82,15 @@ def _resize_lanczos(images: np.ndarray, resolution: int) -> np.ndarray:
 
     planes = images.reshape(-1, *images.shape[2:])
     side = (resolution, resolution)
-    resized = [
-        np.asarray(Image.fromarray(plane).resize(side, Image.Resampling.LANCZOS))
-        for plane in planes
-    ]
+    resized = [np.asarray(Image.fromarray(plane).resize(side, Image.Resampling.LANCZOS)) for plane in planes]
     return np.stack(resized).reshape(*images.shape[:2], *side)
 
 
-RESIZES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "area": _resize_area,
-    "lanczos": _resize_lanczos,
-}
+RESIZES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"area": _resize_area, "lanczos": _resize_lanczos}
 
 
 def digest(samples: SampleSet) -> str:
-    """The SHA-256 of the samples' content in hex: type, shape and bytes of data and labels, whatever file they came in."""
+    """The SHA-256 of the samples' content in hex: type, shape and bytes of data and labels, in whatever file."""
     sha = hashlib.sha256()
     for array in (samples.data, samples.labels):
         if array is None:
@@ -125,9 +102,7 @@ def digest(samples: SampleSet) -> str:
     return sha.hexdigest()
 
 
-def split(
-    samples: SampleSet, sizes: Mapping[str, int], seed: int
-) -> dict[str, SampleSet]:
+def split(samples: SampleSet, sizes: Mapping[str, int], seed: int) -> dict[str, SampleSet]:
     """Disjoint parts of the samples, by name: the rows of one permutation, cut in the order of ``PARTS``.
 
     The permutation depends on ``seed`` and the number of samples alone, so that another size of a part moves no row of
@@ -139,23 +114,15 @@ def split(
     """
     check_sizes(sizes, len(samples))
     order = seeds.generator(seed).permutation(len(samples))
-    lineage = {
-        **samples.lineage,
-        "digest": digest(samples),
-        "split_seed": seed,
-    }  # not the sizes: other parts may grow
+    lineage = {**samples.lineage, "digest": digest(samples), "split_seed": seed}  # not the sizes: other parts may grow
     parts, begin = {}, 0
     for part in PARTS:
         if part in sizes:
             rows = order[begin : begin + sizes[part]]
             begin += sizes[part]
             labels = None if samples.labels is None else samples.labels[rows]
-            aux = {name: column[rows] for name, column in samples.aux.items()} | {
-                "row": rows
-            }
-            parts[part] = SampleSet(
-                samples.data[rows], labels, aux, {**lineage, "part": part}
-            )
+            aux = {name: column[rows] for name, column in samples.aux.items()} | {"row": rows}
+            parts[part] = SampleSet(samples.data[rows], labels, aux, {**lineage, "part": part})
     return parts
 
 
@@ -163,20 +130,16 @@ def check_sizes(sizes: Mapping[str, int], available: int) -> None:
     """Nothing, if ``available`` samples can be split into these sizes. Raises ValueError, as :func:`split` does."""
     for part, size in sizes.items():
         if part not in PARTS:
-            raise ValueError(
-                f"split: found the part {part!r}, allowed are {', '.join(PARTS)}"
-            )
+            raise ValueError(f"split: found the part {part!r}, allowed are {', '.join(PARTS)}")
         if size < 0:
             raise ValueError(f"split: found {part}: {size}, allowed is a number from 0")
     asked = sum(sizes.values())
     if asked > available:
         listed = ", ".join(f"{part} {sizes[part]}" for part in PARTS if part in sizes)
-        raise ValueError(
-            f"split: {asked} images were asked for ({listed}), but there are {available}"
-        )
+        raise ValueError(f"split: {asked} images were asked for ({listed}), but there are {available}")
 
 
-# -- one picture --------------------------------------------------------------------------------------------------------
+# -- one picture ------------------------------------------------------------------------------------------------------
 
 
 def decode(content: bytes, name: str, channels: int) -> np.ndarray:
@@ -190,9 +153,7 @@ def decode(content: bytes, name: str, channels: int) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    if (
-        content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:25] == b"\x10"
-    ):  # Pillow would cut colours to 8 bits unasked
+    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:25] == b"\x10":  # Pillow would cut colours to 8 bits unasked
         raise ValueError(f"{name!r}: has 16 bits a channel, allowed are 8")
     try:
         with warnings.catch_warnings():
@@ -200,20 +161,10 @@ def decode(content: bytes, name: str, channels: int) -> np.ndarray:
             image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ValueError(
-            f"{name!r}: has more than the {Image.MAX_IMAGE_PIXELS} pixels that are allowed"
-        ) from None
+        raise ValueError(f"{name!r}: has more than the {Image.MAX_IMAGE_PIXELS} pixels that are allowed") from None
     except Image.UnidentifiedImageError:
-        raise ValueError(
-            f"{name!r}: is neither PNG nor JPEG, which are allowed"
-        ) from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        zlib.error,
-    ) as error:  # what Pillow raises for damaged files
+        raise ValueError(f"{name!r}: is neither PNG nor JPEG, which are allowed") from None
+    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:  # what Pillow raises for damaged files
         raise ValueError(f"{name!r}: is damaged: {error}") from None
     if getattr(image, "n_frames", 1) > 1:
         raise ValueError(f"{name!r}: has {image.n_frames} frames, allowed is 1")
@@ -221,24 +172,14 @@ def decode(content: bytes, name: str, channels: int) -> np.ndarray:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getextrema()[3][0] < 255:
-            raise ValueError(
-                f"{name!r}: has transparent pixels, allowed are opaque images"
-            )
+            raise ValueError(f"{name!r}: has transparent pixels, allowed are opaque images")
         image = image.convert("RGB")
     if image.mode not in ("1", "L", "P", "RGB"):
-        raise ValueError(
-            f"{name!r}: has the colour mode {image.mode!r}, allowed are grey, RGB and palettes"
-        )
-    if (
-        image.mode == "P"
-    ):  # by way of RGB: the luma of a palette's colours, not of its indices
+        raise ValueError(f"{name!r}: has the colour mode {image.mode!r}, allowed are grey, RGB and palettes")
+    if image.mode == "P":  # by way of RGB: the luma of a palette's colours, not of its indices
         image = image.convert("RGB")
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return (
-        pixels[None]
-        if channels == 1
-        else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    )
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def encode(pixels: np.ndarray) -> bytes:
@@ -246,13 +187,11 @@ def encode(pixels: np.ndarray) -> bytes:
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(
-        stream, "PNG"
-    )
+    Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(stream, "PNG")
     return stream.getvalue()
 
 
-# -- what all sources share ---------------------------------------------------------------------------------------------
+# -- what all sources share -------------------------------------------------------------------------------------------
 
 
 class Dataset(BaseModel):
@@ -266,12 +205,7 @@ class Dataset(BaseModel):
     citation: ClassVar[str]
 
     source: str
-    resolution: int | None = Field(
-        None,
-        ge=1,
-        le=4096,
-        description="side of the images in pixels; as stored if left out",
-    )
+    resolution: int | None = Field(None, ge=1, le=4096, description="side of the images in pixels; None: as stored")
     resize: Resize = Field("area", description="how images come to that resolution")
 
     @abstractmethod
@@ -297,9 +231,7 @@ class Dataset(BaseModel):
             images = resize(images, self.resolution, self.resize)
         options = self.model_dump(mode="json", exclude={"source"})
         labels = None if labels is None else np.asarray(labels, np.int64)
-        return SampleSet(
-            images, labels, lineage={"source": self.source, "options": options}
-        )
+        return SampleSet(images, labels, lineage={"source": self.source, "options": options})
 
     def require(self) -> None:
         """Nothing. Raises ValueError with all faults that ``check`` lists."""
@@ -315,25 +247,19 @@ def _missing(field: str, folder: Path, files: Iterable[str]) -> list[str]:
     return [f"{field}: the folder {str(folder)!r} has no {listed}"] if listed else []
 
 
-# -- digits -------------------------------------------------------------------------------------------------------------
+# -- digits -----------------------------------------------------------------------------------------------------------
 
 
 class Digits(Dataset):
     """The 1,797 handwritten digits of 8 by 8 pixels that scikit-learn's package carries; needs no download."""
 
-    citation: ClassVar[str] = (
-        "Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI. CC BY 4.0."
-    )
+    citation: ClassVar[str] = "Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI. CC BY 4.0."
 
     source: Literal["digits"] = "digits"
 
     def check(self) -> list[str]:
         file = self._file()
-        return (
-            []
-            if file and file.is_file()
-            else ["source: 'digits' needs scikit-learn, which carries them"]
-        )
+        return [] if file and file.is_file() else ["source: 'digits' needs scikit-learn, which carries them"]
 
     def count(self) -> int:
         self.require()
@@ -348,29 +274,19 @@ class Digits(Dataset):
 
     @staticmethod
     def _file() -> Path | None:
-        spec = importlib.util.find_spec(
-            "sklearn"
-        )  # finding costs nothing, importing sklearn.datasets 1.6 s
-        return (
-            Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
-            if spec and spec.origin
-            else None
-        )
+        spec = importlib.util.find_spec("sklearn")  # finding costs nothing, importing sklearn.datasets 1.6 s
+        return Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz" if spec and spec.origin else None
 
 
-# -- pictures: folders and zips of PNG and JPEG files -------------------------------------------------------------------
+# -- pictures: folders and zips of PNG and JPEG files -----------------------------------------------------------------
 
 
 class _Pictures(Dataset):
     """What folders and zips share: names, labels and bytes in, images of one size out."""
 
-    path: Path
-    channels: Literal[1, 3] = Field(
-        3, description="1 for grey, 3 for RGB; files of the other kind are converted"
-    )
-    crop: Literal["none", "centre"] = Field(
-        "none", description="centre: cut the largest square from the middle first"
-    )
+    path: Path = Field(description="the folder or the zip")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; files of the other kind are converted")
+    crop: Literal["none", "centre"] = Field("none", description="centre: cut the largest square from the middle first")
 
     @abstractmethod
     def listing(self) -> tuple[Sequence[str], Sequence[int] | None]:
@@ -385,13 +301,7 @@ class _Pictures(Dataset):
             names, _ = self.listing()
         except ValueError as error:
             return [str(error)]
-        return (
-            []
-            if names
-            else [
-                f"path: {str(self.path)!r} has no images; allowed are {', '.join(SUFFIXES)}"
-            ]
-        )
+        return [] if names else [f"path: {str(self.path)!r} has no images; allowed are {', '.join(SUFFIXES)}"]
 
     def count(self) -> int:
         self.require()
@@ -401,9 +311,7 @@ class _Pictures(Dataset):
         """Resized one by one, so that large pictures need not lie in memory together."""
         names, labels = self.listing()
         images: np.ndarray | None = None
-        for row, (name, content) in enumerate(
-            zip(names, self.contents(names), strict=True)
-        ):
+        for row, (name, content) in enumerate(zip(names, self.contents(names), strict=True)):
             image = decode(content, name, self.channels)
             height, width = image.shape[1:]
             if self.crop == "centre":
@@ -419,10 +327,7 @@ class _Pictures(Dataset):
             if images is None:
                 images = np.empty((len(names), *image.shape), np.uint8)
             if image.shape != images.shape[1:]:
-                found, first = (
-                    " x ".join(map(str, shape[-2:]))
-                    for shape in (image.shape, images.shape)
-                )
+                found, first = (" x ".join(map(str, shape[-2:])) for shape in (image.shape, images.shape))
                 raise ValueError(
                     f"{name!r}: has {found} pixels, {names[0]!r} has {first}; set resolution to make them equal"
                 )
@@ -443,22 +348,16 @@ def _labels_of(names: Sequence[str], text: bytes, where: str) -> list[int] | Non
     try:
         labels = dict(pairs)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{where}: labels must be null or a list of [name, label]"
-        ) from None
+        raise ValueError(f"{where}: labels must be null or a list of [name, label]") from None
     if len(labels) < len(pairs):
         raise ValueError(f"{where}: has two labels for one image")
-    if strangers := sorted(labels.keys() - set(names), key=str):
-        raise ValueError(
-            f"{where}: has a label for {strangers[0]!r}, which is not among the images"
-        )
+    if strangers := sorted(labels.keys() - set(names), key=str):  # keys may be of any type
+        raise ValueError(f"{where}: has a label for {strangers[0]!r}, which is not among the images")
     for name in names:
         if name not in labels:
             raise ValueError(f"{where}: has no label for {name!r}")
         if type(labels[name]) is not int or not 0 <= labels[name] < 2**63:
-            raise ValueError(
-                f"{where}: found the label {labels[name]!r} of {name!r}, allowed are integers from 0"
-            )
+            raise ValueError(f"{where}: found the label {labels[name]!r} of {name!r}, allowed are integers from 0")
     return [labels[name] for name in names]
 
 
@@ -477,30 +376,19 @@ class ImageFolder(_Pictures):
     def listing(self) -> tuple[Sequence[str], Sequence[int] | None]:
         if missing := _missing("path", self.path, []):
             raise ValueError(missing[0])
-        flat, folders = (
-            _pictures_in(self.path),
-            sorted(_visible(self.path, os.DirEntry.is_dir)),
-        )
+        flat, folders = _pictures_in(self.path), sorted(_visible(self.path, os.DirEntry.is_dir))
         nested = [
-            (name, label)
-            for label, folder in enumerate(folders)
-            for name in _pictures_in(self.path / folder, folder)
+            (name, label) for label, folder in enumerate(folders) for name in _pictures_in(self.path / folder, folder)
         ]
         described = self.path / "dataset.json"
         if described.is_file():
             names = sorted(flat + [name for name, _ in nested])
-            return names, _labels_of(
-                names, described.read_bytes(), f"path: {str(described)!r}"
-            )
+            return names, _labels_of(names, described.read_bytes(), f"path: {str(described)!r}")
         if flat and nested:
             raise ValueError(
                 f"path: {str(self.path)!r} has images both beside and in its sub-folders, allowed is one of them"
             )
-        return (
-            (flat, None)
-            if flat
-            else ([name for name, _ in nested], [label for _, label in nested])
-        )
+        return (flat, None) if flat else ([name for name, _ in nested], [label for _, label in nested])
 
     def contents(self, names: Sequence[str]) -> Iterator[bytes]:
         return ((self.path / name).read_bytes() for name in names)
@@ -508,19 +396,11 @@ class ImageFolder(_Pictures):
 
 def _visible(folder: Path, kind: Callable[[os.DirEntry], bool]) -> Iterator[str]:
     with os.scandir(folder) as entries:
-        yield from (
-            entry.name
-            for entry in entries
-            if kind(entry) and not entry.name.startswith(".")
-        )
+        yield from (entry.name for entry in entries if kind(entry) and not entry.name.startswith("."))
 
 
 def _pictures_in(folder: Path, prefix: str = "") -> list[str]:
-    names = (
-        name
-        for name in _visible(folder, os.DirEntry.is_file)
-        if name.lower().endswith(SUFFIXES)
-    )
+    names = (name for name in _visible(folder, os.DirEntry.is_file) if name.lower().endswith(SUFFIXES))
     return sorted(f"{prefix}/{name}" if prefix else name for name in names)
 
 
@@ -542,19 +422,13 @@ class DatasetZip(_Pictures):
         with _open_zip(self.path) as archive:
             members = {}
             for member in archive.infolist():
-                if fault := _member_fault(member) or (
-                    "doubled" if member.filename in members else None
-                ):
-                    raise ValueError(
-                        f"{where}: the member {member.filename!r} is {fault}, which is refused"
-                    )
+                if fault := _member_fault(member) or ("doubled" if member.filename in members else None):
+                    raise ValueError(f"{where}: the member {member.filename!r} is {fault}, which is refused")
                 members[member.filename] = member
             names = sorted(name for name in members if name.lower().endswith(SUFFIXES))
             if "dataset.json" not in members:
                 return names, None
-            return names, _labels_of(
-                names, _member_bytes(archive, "dataset.json"), f"{where}: dataset.json"
-            )
+            return names, _labels_of(names, _member_bytes(archive, "dataset.json"), f"{where}: dataset.json")
 
     def contents(self, names: Sequence[str]) -> Iterator[bytes]:
         with _open_zip(self.path) as archive:
@@ -572,25 +446,14 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def _member_bytes(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        zlib.error,
-    ) as error:
-        raise ValueError(
-            f"path: {archive.filename!r}: the member {name!r} is damaged: {error}"
-        ) from None
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error) as error:
+        raise ValueError(f"path: {archive.filename!r}: the member {name!r} is damaged: {error}") from None
 
 
 def _member_fault(member: zipfile.ZipInfo) -> str | None:
     name = member.filename
     steps = name.removesuffix("/").split("/")
-    if any(step in ("", ".", "..") for step in steps) or any(
-        letter in "\\:" or letter < " " for letter in name
-    ):
+    if any(step in ("", ".", "..") for step in steps) or any(letter in "\\:" or letter < " " for letter in name):
         return "a path out of the archive"
     if member.flag_bits & 0x1:
         return "encrypted"
@@ -608,11 +471,7 @@ def export_zip(samples: SampleSet, path: Path) -> None:
     samples that are not (N, 1 or 3, H, W) uint8.
     """
     names = _export_names(samples)
-    labels = (
-        None
-        if samples.labels is None
-        else list(zip(names, samples.labels.tolist(), strict=True))
-    )
+    labels = None if samples.labels is None else list(zip(names, samples.labels.tolist(), strict=True))
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w") as archive:
@@ -625,10 +484,7 @@ def export_zip(samples: SampleSet, path: Path) -> None:
 
 def _member(name: str) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    member.create_system, member.external_attr = (
-        3,
-        0o644 << 16,
-    )  # unix, wherever it is written
+    member.create_system, member.external_attr = 3, 0o644 << 16  # unix, wherever it is written
     return member
 
 
@@ -641,24 +497,15 @@ def export_folder(samples: SampleSet, path: Path) -> None:
     path = Path(path)
     names = [Path(name).name for name in _export_names(samples)]
     if path.exists():
-        raise ValueError(
-            f"path: {str(path)!r} exists already, exported is to a new folder"
-        )
+        raise ValueError(f"path: {str(path)!r} exists already, exported is to a new folder")
     if samples.labels is not None:
         if len(names) and samples.labels.min() < 0:
-            raise ValueError(
-                f"labels: found {samples.labels.min()}, allowed are integers from 0"
-            )
-        names = [
-            f"{label:05d}/{name}"
-            for label, name in zip(samples.labels.tolist(), names, strict=True)
-        ]
+            raise ValueError(f"labels: found {samples.labels.min()}, allowed are integers from 0")
+        names = [f"{label:05d}/{name}" for label, name in zip(samples.labels.tolist(), names, strict=True)]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        for label in range(
-            samples.labels.max() + 1 if samples.labels is not None and len(names) else 0
-        ):
+        for label in range(samples.labels.max() + 1 if samples.labels is not None and len(names) else 0):
             (temporary / f"{label:05d}").mkdir()
         for name, pixels in zip(names, samples.data, strict=True):
             (temporary / name).write_bytes(encode(pixels))
@@ -670,13 +517,11 @@ def export_folder(samples: SampleSet, path: Path) -> None:
 def _export_names(samples: SampleSet) -> list[str]:
     data = samples.data
     if data.dtype != np.uint8 or data.ndim != 4 or data.shape[1] not in (1, 3):
-        raise ValueError(
-            f"data: found {data.dtype} of shape {data.shape}, exported are uint8 images (N, 1 or 3, H, W)"
-        )
+        raise ValueError(f"data: found {data.dtype} of shape {data.shape}, exported are uint8 images (N, 1 or 3, H, W)")
     return [f"{row // 1000:05d}/img{row:08d}.png" for row in range(len(data))]
 
 
-# -- MNIST's idx files --------------------------------------------------------------------------------------------------
+# -- MNIST's idx files ------------------------------------------------------------------------------------------------
 
 
 class MnistIdx(Dataset):
@@ -685,25 +530,15 @@ class MnistIdx(Dataset):
     An idx file is big-endian: two zero bytes, the type (8: unsigned byte), the number of axes, their lengths, the data.
     """
 
-    citation: ClassVar[str] = (
-        "LeCun, Bottou, Bengio and Haffner (1998), Gradient-based learning. CC BY-SA 3.0."
-    )
+    citation: ClassVar[str] = "LeCun, Bottou, Bengio and Haffner (1998), Gradient-based learning. CC BY-SA 3.0."
 
     source: Literal["mnist_idx"] = "mnist_idx"
-    path: Path = Field(
-        description="folder with train-images-idx3-ubyte and its three companions, .gz or not"
-    )
-    subset: Subset = Field(
-        "train", description="the published part: 60,000 to train, 10,000 to test"
-    )
+    path: Path = Field(description="folder with train-images-idx3-ubyte and its three companions, .gz or not")
+    subset: Subset = Field("train", description="the published part: 60,000 to train, 10,000 to test")
 
     def check(self) -> list[str]:
         stems = [stem for pair in self._stems() for stem in pair]
-        return _missing(
-            "path",
-            self.path,
-            (f"{stem}[.gz]" for stem in stems if _idx_file(self.path, stem) is None),
-        )
+        return _missing("path", self.path, (f"{stem}[.gz]" for stem in stems if _idx_file(self.path, stem) is None))
 
     def count(self) -> int:
         self.require()
@@ -719,28 +554,16 @@ class MnistIdx(Dataset):
             images.append(_read_idx(_idx_file(self.path, image_stem), axes=3))
             labels.append(_read_idx(_idx_file(self.path, label_stem), axes=1))
             if len(images[-1]) != len(labels[-1]):
-                raise ValueError(
-                    f"path: {str(self.path)!r} has {len(images[-1])} images, but {len(labels[-1])} labels"
-                )
+                raise ValueError(f"path: {str(self.path)!r} has {len(images[-1])} images, but {len(labels[-1])} labels")
         return np.concatenate(images)[:, None], np.concatenate(labels)
 
     def _stems(self) -> list[tuple[str, str]]:
-        prefixes = {"train": ["train"], "test": ["t10k"], "all": ["train", "t10k"]}[
-            self.subset
-        ]
-        return [
-            (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
-            for prefix in prefixes
-        ]
+        prefixes = {"train": ["train"], "test": ["t10k"], "all": ["train", "t10k"]}[self.subset]
+        return [(f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte") for prefix in prefixes]
 
 
 def _idx_file(folder: Path, stem: str) -> Path | None:
-    names = (
-        stem,
-        f"{stem}.gz",
-        stem.replace("-idx", ".idx"),
-        stem.replace("-idx", ".idx") + ".gz",
-    )
+    names = (stem, f"{stem}.gz", stem.replace("-idx", ".idx"), stem.replace("-idx", ".idx") + ".gz")
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
@@ -752,9 +575,7 @@ def _idx(path: Path, axes: int) -> Iterator[tuple[tuple[int, ...], IO[bytes]]]:
             header = stream.read(4 + 4 * axes)
             if len(header) < 4 + 4 * axes or header[:4] != bytes((0, 0, 8, axes)):
                 allowed = f"00 00 08 {axes:02x}"
-                raise ValueError(
-                    f"path: {str(path)!r} begins with {header[:4].hex(' ')!r}, allowed is {allowed!r}"
-                )
+                raise ValueError(f"path: {str(path)!r} begins with {header[:4].hex(' ')!r}, allowed is {allowed!r}")
             yield tuple(np.frombuffer(header, ">u4", offset=4).tolist()), stream
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"path: {str(path)!r} is damaged: {error}") from None
@@ -763,15 +584,16 @@ def _idx(path: Path, axes: int) -> Iterator[tuple[tuple[int, ...], IO[bytes]]]:
 def _read_idx(path: Path, axes: int) -> np.ndarray:
     with _idx(path, axes) as (shape, stream):
         size = math.prod(shape)
-        content = stream.read(min(size, MEMBER_BYTES) + 1)
+        if size > IDX_BYTES:  # asked before reading: that many bytes are set aside at once
+            raise ValueError(f"path: {str(path)!r} announces {size} bytes of data, allowed are {IDX_BYTES}")
+        content = stream.read(size + 1)
     if len(content) != size:
-        raise ValueError(
-            f"path: {str(path)!r} announces {size} bytes of data, but has {len(content)} or more"
-        )
+        found = f"{len(content)}" if len(content) < size else "more"
+        raise ValueError(f"path: {str(path)!r} announces {size} bytes of data, but has {found}")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-# -- CIFAR-10's batches -------------------------------------------------------------------------------------------------
+# -- CIFAR-10's batches -----------------------------------------------------------------------------------------------
 
 
 class Cifar10Batches(Dataset):
@@ -781,24 +603,14 @@ class Cifar10Batches(Dataset):
     anything: :func:`read_batch` says how.
     """
 
-    citation: ClassVar[str] = (
-        "Krizhevsky (2009), Learning multiple layers of features from tiny images. No licence given."
-    )
+    citation: ClassVar[str] = "Krizhevsky (2009), Learning multiple layers of features from tiny images. No licence."
 
     source: Literal["cifar10_batches"] = "cifar10_batches"
-    path: Path = Field(
-        description="folder with data_batch_1 to data_batch_5 and test_batch, .bin or not"
-    )
-    subset: Subset = Field(
-        "train", description="the published part: 50,000 to train, 10,000 to test"
-    )
+    path: Path = Field(description="folder with data_batch_1 to data_batch_5 and test_batch, .bin or not")
+    subset: Subset = Field("train", description="the published part: 50,000 to train, 10,000 to test")
 
     def check(self) -> list[str]:
-        return _missing(
-            "path",
-            self.path,
-            (f"{stem}[.bin]" for stem in self._stems() if self._file(stem) is None),
-        )
+        return _missing("path", self.path, (f"{stem}[.bin]" for stem in self._stems() if self._file(stem) is None))
 
     def count(self) -> int:
         """Read from the files: their lengths are not in their names."""
@@ -806,26 +618,15 @@ class Cifar10Batches(Dataset):
         return sum(len(read_batch(self._file(stem))[1]) for stem in self._stems())
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = zip(
-            *(read_batch(self._file(stem)) for stem in self._stems()), strict=True
-        )
+        images, labels = zip(*(read_batch(self._file(stem)) for stem in self._stems()), strict=True)
         return np.concatenate(images), np.concatenate(labels)
 
     def _stems(self) -> list[str]:
         train = [f"data_batch_{number}" for number in range(1, 6)]
-        return {"train": train, "test": ["test_batch"], "all": [*train, "test_batch"]}[
-            self.subset
-        ]
+        return {"train": train, "test": ["test_batch"], "all": [*train, "test_batch"]}[self.subset]
 
     def _file(self, stem: str) -> Path | None:
-        return next(
-            (
-                file
-                for file in (self.path / stem, self.path / f"{stem}.bin")
-                if file.is_file()
-            ),
-            None,
-        )
+        return next((file for file in (self.path / stem, self.path / f"{stem}.bin") if file.is_file()), None)
 
 
 def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -841,31 +642,33 @@ def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if path.suffix == ".bin":
         content = np.fromfile(path, np.uint8)
         if len(content) % 3073:
-            raise ValueError(
-                f"path: {str(path)!r} has {len(content)} bytes, allowed are rows of 3073"
-            )
+            raise ValueError(f"path: {str(path)!r} has {len(content)} bytes, allowed are rows of 3073")
         rows = content.reshape(-1, 3073)
         images, labels = rows[:, 1:], rows[:, 0].tolist()
     else:
         try:
             with open(path, "rb") as stream:
                 content = _InertUnpickler(stream, encoding="bytes").load()
-            content = {
-                key.decode() if isinstance(key, bytes) else key: value
-                for key, value in content.items()
-            }
+            content = {key.decode() if isinstance(key, bytes) else key: value for key, value in content.items()}
             images, labels = _inert_array(content["data"]), list(content["labels"])
-        except Exception as error:  # noqa: BLE001 - a broken pickle raises nearly anything
-            raise ValueError(
-                f"path: {str(path)!r} is not a batch of CIFAR-10: {error!r}"
-            ) from None
-    if images.shape != (len(labels), 3072) or not all(
-        type(label) is int and 0 <= label < 10 for label in labels
-    ):
-        raise ValueError(
-            f"path: {str(path)!r} is not a batch of CIFAR-10: images {images.shape}, {len(labels)} labels"
-        )
+        except _BROKEN_PICKLE as error:
+            raise ValueError(f"path: {str(path)!r} is not a batch of CIFAR-10: {error!r}") from None
+    if images.shape != (len(labels), 3072) or not all(type(label) is int and 0 <= label < 10 for label in labels):
+        raise ValueError(f"path: {str(path)!r} is not a batch of CIFAR-10: images {images.shape}, {len(labels)} labels")
     return images.reshape(-1, 3, 32, 32), np.array(labels, np.int64)
+
+
+_BROKEN_PICKLE = (  # a pickle that is no batch raises nearly anything
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class _Inert:
@@ -878,7 +681,7 @@ class _Inert:
         self.state = state
 
 
-INERT = {
+_INERT_NAMES = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("numpy.core.multiarray", "_reconstruct"),  # before numpy 2
@@ -891,10 +694,8 @@ INERT = {
 
 class _InertUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[_Inert]:
-        if (module, name) not in INERT:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which is refused"
-            )
+        if (module, name) not in _INERT_NAMES:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
         return _Inert
 
 
@@ -912,7 +713,7 @@ def _inert_array(value: _Inert) -> np.ndarray:
     return np.frombuffer(content, np.uint8).reshape(shape, order=order)
 
 
-# -- torchvision --------------------------------------------------------------------------------------------------------
+# -- torchvision ------------------------------------------------------------------------------------------------------
 
 
 class Torchvision(Dataset):
@@ -922,27 +723,19 @@ class Torchvision(Dataset):
     only to download them, and checks them by its own lists of hashes then.
     """
 
-    citation: ClassVar[str] = (
-        "As for mnist_idx and cifar10_batches; FashionMNIST: Xiao, Rasul and Vollgraf (2017). MIT."
-    )
+    citation: ClassVar[str] = "As mnist_idx and cifar10_batches; FashionMNIST: Xiao, Rasul and Vollgraf (2017), MIT."
 
     source: Literal["torchvision"] = "torchvision"
     name: Literal["MNIST", "FashionMNIST", "CIFAR10"]
     root: Path = Field(Path("data"), description="torchvision's root folder")
-    subset: Subset = Field(
-        "train", description="the published part: to train, to test, or both"
-    )
-    download: bool = Field(
-        False, description="whether files that are missing may be downloaded"
-    )
+    subset: Subset = Field("train", description="the published part: to train, to test, or both")
+    download: bool = Field(False, description="whether files that are missing may be downloaded")
 
     def check(self) -> list[str]:
         if self.download or not (missing := self._files().check()):
             return []
         where = missing[0].removeprefix("path: ")
-        return [
-            f"root: {self.name} is not there: {where}; put the files there, or set download: true"
-        ]
+        return [f"root: {self.name} is not there: {where}; put the files there, or set download: true"]
 
     def count(self) -> int:
         """Of the files, or the published number while they are not yet downloaded."""
@@ -959,18 +752,14 @@ class Torchvision(Dataset):
 
     def _files(self) -> MnistIdx | Cifar10Batches:
         if self.name == "CIFAR10":
-            return Cifar10Batches(
-                path=self.root / "cifar-10-batches-py", subset=self.subset
-            )
+            return Cifar10Batches(path=self.root / "cifar-10-batches-py", subset=self.subset)
         return MnistIdx(path=self.root / self.name / "raw", subset=self.subset)
 
     def _download(self) -> None:
         try:
             getattr(import_torchvision().datasets, self.name)(self.root, download=True)
         except (OSError, RuntimeError) as error:
-            raise OSError(
-                f"download: {self.name} cannot be brought to {str(self.root)!r}: {error}"
-            ) from error
+            raise OSError(f"download: {self.name} cannot be brought to {str(self.root)!r}: {error}") from error
 
 
 DATASETS: dict[str, type[Dataset]] = {

@@ -1,0 +1,962 @@
+"""Real data: every format in and out, images made equal, one split; and files that mean harm."""
+
+import functools
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from collapselab import datasets
+from collapselab.datasets import (
+    DATASETS,
+    PARTS,
+    Cifar10Batches,
+    DatasetZip,
+    Digits,
+    ImageFolder,
+    MnistIdx,
+    Torchvision,
+    check_sizes,
+    decode,
+    digest,
+    encode,
+    export_folder,
+    export_zip,
+    read_batch,
+    resize,
+    split,
+)
+from collapselab.store import SampleSet, read_samples, write_samples
+
+RANDOM = np.random.default_rng(20)
+
+
+def images_of(count: int, channels: int = 3, height: int = 9, width: int | None = None) -> np.ndarray:
+    return RANDOM.integers(0, 256, (count, channels, height, width or height), dtype=np.uint8)
+
+
+def samples_of(count: int, channels: int = 3, height: int = 9, classes: int | None = 4) -> SampleSet:
+    labels = None if classes is None else np.arange(count, dtype=np.int64) % classes
+    return SampleSet(images_of(count, channels, height), labels)
+
+
+def file_of(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+# -- fixtures: one small data set in every format ----------------------------------------------------------------------
+
+
+def write_mnist(folder: Path, counts=(7, 5), compressed=(False, True)) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {}
+    for prefix, count, gz in zip(("train", "t10k"), counts, compressed, strict=True):
+        images, labels = images_of(count, 1, 28)[:, 0], np.arange(count, dtype=np.uint8) % 10
+        for stem, array in ((f"{prefix}-images-idx3-ubyte", images), (f"{prefix}-labels-idx1-ubyte", labels)):
+            raw = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+            file = folder / (f"{stem}.gz" if gz else stem)
+            file.write_bytes(gzip.compress(raw, mtime=0) if gz else raw)
+        content[prefix] = (images[:, None], labels)
+    return content
+
+
+def python2_pickle(images: np.ndarray, labels: list[int]) -> bytes:
+    """A batch as Python 2 and the numpy of 2009 wrote it: protocol 2, byte strings, opcode by opcode."""
+
+    def string(text: bytes) -> bytes:
+        return b"U" + bytes([len(text)]) + text if len(text) < 256 else b"T" + struct.pack("<i", len(text)) + text
+
+    def integer(value: int) -> bytes:
+        return b"J" + struct.pack("<i", value)
+
+    dtype = b"cnumpy\ndtype\n" + string(b"u1") + integer(0) + integer(1) + b"\x87R("
+    dtype += integer(3) + string(b"|") + b"NNN" + integer(-1) + integer(-1) + integer(0) + b"tb"
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n"
+        + b"cnumpy\nndarray\n"
+        + integer(0)
+        + b"\x85"
+        + string(b"b")
+        + b"\x87R"
+    )
+    array += b"(" + integer(1) + integer(images.shape[0]) + integer(images.shape[1]) + b"\x86" + dtype + b"\x89"
+    array += string(images.tobytes()) + b"tb"
+    listed = b"](" + b"".join(integer(label) for label in labels) + b"e"
+    items = string(b"data") + array + string(b"labels") + listed + string(b"batch_label") + string(b"batch 1 of 5")
+    return b"\x80\x02}(" + items + b"u."
+
+
+def write_cifar(folder: Path, kind: str, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Six batches; ``kind`` is python2, binary, or the pickle protocol with which today's numpy writes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images, labels = images_of(6 * count, 3, 32), RANDOM.integers(0, 10, 6 * count)
+    for batch, stem in enumerate([f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]):
+        rows = slice(batch * count, (batch + 1) * count)
+        pixels, listed = images[rows].reshape(count, -1), labels[rows].tolist()
+        if kind == "python2":
+            (folder / stem).write_bytes(python2_pickle(pixels, listed))
+        elif kind == "binary":
+            table = np.concatenate([np.array(listed, np.uint8)[:, None], pixels], axis=1)
+            (folder / f"{stem}.bin").write_bytes(table.tobytes())
+        else:
+            (folder / stem).write_bytes(pickle.dumps({"data": pixels, "labels": listed}, protocol=int(kind)))
+    return images, labels
+
+
+@pytest.fixture
+def every_source(tmp_path: Path) -> dict[str, tuple[datasets.Dataset, int]]:
+    """Each source of the registry, with something to read, and how many images that is."""
+    export_zip(samples_of(11), tmp_path / "eleven.zip")
+    export_folder(samples_of(6), tmp_path / "six")
+    write_mnist(tmp_path / "mnist")
+    write_cifar(tmp_path / "cifar", "python2")
+    write_cifar(tmp_path / "root" / "cifar-10-batches-py", "python2")
+    return {
+        "digits": (Digits(), 1797),
+        "folder": (ImageFolder(path=tmp_path / "six"), 6),
+        "zip": (DatasetZip(path=tmp_path / "eleven.zip"), 11),
+        "mnist_idx": (MnistIdx(path=tmp_path / "mnist", subset="all"), 12),
+        "cifar10_batches": (Cifar10Batches(path=tmp_path / "cifar", subset="all"), 18),
+        "torchvision": (Torchvision(name="CIFAR10", root=tmp_path / "root"), 15),
+    }
+
+
+# -- laws over the whole registry --------------------------------------------------------------------------------------
+
+
+def test_every_source_is_read_as_it_says(every_source, tmp_path):
+    assert every_source.keys() == DATASETS.keys()
+    for name, (dataset, count) in every_source.items():
+        assert type(dataset) is DATASETS[name]
+        assert dataset.source == name
+        assert dataset.citation
+        assert type(dataset).__doc__
+        assert dataset.check() == []
+        assert dataset.count() == count
+        samples = dataset.load()
+        assert samples.data.dtype == np.uint8
+        assert samples.data.shape[0] == count
+        assert samples.data.ndim == 4
+        assert samples.labels is not None
+        assert samples.labels.dtype == np.int64
+        assert samples.labels.shape == (count,)
+        assert samples.lineage["source"] == name
+        again = DATASETS[name](source=name, **json.loads(json.dumps(samples.lineage["options"])))
+        assert again == dataset  # the lineage is enough to read the same data again
+        assert digest(again.load()) == digest(samples)
+        write_samples(tmp_path / f"{name}.safetensors", samples)
+        assert read_samples(tmp_path / f"{name}.safetensors").lineage == samples.lineage
+
+
+def test_every_source_resizes_and_records_it(every_source):
+    for name, (dataset, count) in every_source.items():
+        for method in ("area", "lanczos"):
+            small = DATASETS[name](**dataset.model_dump() | {"resolution": 5, "resize": method}).load()
+            assert small.data.shape == (count, dataset.load().data.shape[1], 5, 5)
+            np.testing.assert_array_equal(small.data, resize(dataset.load().data, 5, method))
+            assert small.lineage["options"]["resolution"] == 5
+            assert small.lineage["options"]["resize"] == method
+
+
+def test_every_source_refuses_unknown_options_and_ranges_without_reading(every_source):
+    for name, (dataset, _) in every_source.items():
+        options = dataset.model_dump()
+        for wrong in (
+            {"shuffle": True},
+            {"resolution": 0},
+            {"resolution": "small"},
+            {"resize": "nearest"},
+            {"source": "x"},
+        ):
+            with pytest.raises(ValidationError):
+                DATASETS[name](**options | wrong)
+        with pytest.raises(ValidationError):
+            dataset.resolution = 3
+
+
+def test_every_source_names_what_is_missing(tmp_path):
+    for name, kind in DATASETS.items():
+        if name == "digits":
+            continue
+        field = "root" if name == "torchvision" else "path"
+        missing = kind(**{field: tmp_path / "nowhere"} | ({"name": "MNIST"} if name == "torchvision" else {}))
+        (fault,) = missing.check()
+        assert fault.startswith(f"{field}: ")
+        assert str(tmp_path / "nowhere") in fault
+        for read in (missing.load, missing.count):
+            with pytest.raises(ValueError, match="nowhere"):
+                read()
+
+
+def test_planning_imports_neither_torch_nor_scikit_learn():
+    code = (
+        "import sys; from collapselab.datasets import DATASETS; d = DATASETS['digits'](); d.count(); d.load();"
+        "print([name for name in ('torch', 'torchvision', 'sklearn', 'pandas', 'PIL') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    assert result.stdout.strip() == "[]"
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+
+
+# -- digits ------------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    reference, samples = load_digits(), Digits().load()
+    exact = [[round(value * 255 / 16) for value in row] for row in reference.data.astype(int).tolist()]
+    np.testing.assert_array_equal(samples.data.reshape(1797, 64), exact)
+    np.testing.assert_array_equal(samples.labels, reference.target)
+    assert (samples.data.min(), samples.data.max()) == (0, 255)
+
+
+# -- resize ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_area_is_the_box_mean(factor):
+    images = images_of(7, 3, 12)
+    boxes = images.reshape(7, 3, 12 // factor, factor, 12 // factor, factor).astype(np.int64).sum((3, 5))
+    np.testing.assert_array_equal(resize(images, 12 // factor), (2 * boxes + factor**2) // (2 * factor**2))  # halves up
+
+
+@pytest.mark.parametrize(("size", "resolution"), [(7, 3), (3, 7), (28, 32), (32, 28), (5, 1), (1, 4), (9, 6)])
+def test_area_is_the_mean_over_the_covered_square(size, resolution):
+    """Against the same integral on the grid of the least common multiple, where every box is whole."""
+    images = images_of(4, 2, size)
+    fine = np.kron(images, np.ones((resolution, resolution), np.int64))
+    sums = fine.reshape(4, 2, resolution, size, resolution, size).sum((3, 5))
+    np.testing.assert_array_equal(resize(images, resolution), (2 * sums + size**2) // (2 * size**2))
+
+
+def test_area_keeps_the_mean():
+    """Rounding errors are uniform with variance 1/12: means over n pixels agree to six of 1 / sqrt(12 n)."""
+    images = images_of(50, 3, 24)
+    difference = resize(images, 8).mean((2, 3)) - images.mean((2, 3))
+    assert np.abs(difference).max() < 6 / np.sqrt(12 * 64)
+    assert abs(difference.mean()) < 6 / np.sqrt(12 * 64 * 150)
+
+
+@pytest.mark.parametrize("method", ["area", "lanczos"])
+@pytest.mark.parametrize(("size", "resolution"), [(8, 3), (3, 8), (28, 32), (17, 5)])
+def test_constant_images_stay_constant(method, size, resolution):
+    for value in (0, 1, 127, 128, 254, 255):
+        resized = resize(np.full((2, 3, size, size), value, np.uint8), resolution, method)
+        assert resized.shape == (2, 3, resolution, resolution)
+        assert (resized == value).all()
+
+
+@pytest.mark.parametrize("method", ["area", "lanczos"])
+def test_resize_treats_images_and_channels_apart_and_in_any_batch(method, monkeypatch):
+    images = images_of(10, 3, 11)
+    whole = resize(images, 6, method)
+    monkeypatch.setattr(datasets, "BATCH_IMAGES", 3)
+    np.testing.assert_array_equal(resize(images, 6, method), whole)
+    np.testing.assert_array_equal(resize(images[4:5, 1:2], 6, method), whole[4:5, 1:2])
+    np.testing.assert_array_equal(resize(images, 11, method), images)
+    assert resize(images[:0], 6, method).shape == (0, 3, 6, 6)
+
+
+@pytest.mark.parametrize("resolution", [5, 20])
+def test_lanczos_is_pillows_on_colour_images(resolution):
+    images = images_of(5, 3, 12)
+    for image, resized in zip(images, resize(images, resolution, "lanczos"), strict=True):
+        picture = Image.fromarray(image.transpose(1, 2, 0)).resize((resolution, resolution), Image.Resampling.LANCZOS)
+        np.testing.assert_array_equal(resized, np.asarray(picture).transpose(2, 0, 1))
+
+
+def test_resize_refuses_what_it_would_distort():
+    with pytest.raises(ValueError, match="8 x 9 pixels"):
+        resize(images_of(1, 1, 8, 9), 4)
+    with pytest.raises(ValueError, match="'cubic', allowed are area, lanczos"):
+        resize(images_of(1), 4, "cubic")
+
+
+# -- split -------------------------------------------------------------------------------------------------------------
+
+
+def test_split_is_disjoint_and_traceable(tmp_path):
+    samples = Digits().load()
+    parts = split(samples, {"train": 800, "fresh": 350, "held_out": 597}, seed=3)
+    assert {part: len(content) for part, content in parts.items()} == {"train": 800, "fresh": 350, "held_out": 597}
+    rows = np.concatenate([content.aux["row"] for content in parts.values()])
+    assert len(set(rows.tolist())) == 1747
+    for part, content in parts.items():
+        np.testing.assert_array_equal(content.data, samples.data[content.aux["row"]])
+        np.testing.assert_array_equal(content.labels, samples.labels[content.aux["row"]])
+        assert content.lineage == {
+            "source": "digits",
+            "options": {"resolution": None, "resize": "area"},
+            "digest": digest(samples),
+            "split_seed": 3,
+            "part": part,
+        }
+        write_samples(tmp_path / part, content)
+        assert read_samples(tmp_path / part).lineage == content.lineage
+
+
+def test_split_depends_on_the_seed_and_not_on_the_order_of_the_sizes():
+    samples = samples_of(50)
+    first = split(samples, {"train": 20, "held_out": 10}, seed=1)
+    again = split(samples, {"held_out": 10, "train": 20}, seed=1)
+    other = split(samples, {"train": 20, "held_out": 10}, seed=2)
+    for part in first:
+        np.testing.assert_array_equal(first[part].data, again[part].data)
+        assert first[part].aux["row"].tolist() != other[part].aux["row"].tolist()
+        assert first[part].aux["row"].tolist() != sorted(first[part].aux["row"])
+
+
+def test_a_larger_part_moves_no_row_before_it():
+    samples = samples_of(60)
+    few = split(samples, {"held_out": 20, "train": 20, "fresh": 5}, seed=1)
+    more = split(samples, {"held_out": 20, "train": 20, "fresh": 15}, seed=1)
+    for part in ("held_out", "train"):
+        np.testing.assert_array_equal(few[part].aux["row"], more[part].aux["row"])
+        assert few[part].lineage == more[part].lineage  # so its file has the same hash, and nothing reruns
+    np.testing.assert_array_equal(few["fresh"].aux["row"], more["fresh"].aux["row"][:5])
+    assert PARTS == ("held_out", "train", "fresh")
+
+
+def test_split_leaves_the_mean_of_a_part_unbiased():
+    """The mean row of 10 out of 50, over 400 seeds: 24.5 to six standard errors of draws without replacement."""
+    samples = samples_of(50, height=1)
+    means = [split(samples, {"train": 10}, seed)["train"].aux["row"].mean() for seed in range(400)]
+    variance = (50**2 - 1) / 12 / 10 * (50 - 10) / (50 - 1)
+    assert abs(np.mean(means) - 24.5) < 6 * np.sqrt(variance / 400)
+
+
+def test_split_says_how_many_were_asked_for_and_how_many_there_are():
+    with pytest.raises(ValueError, match=r"1900 images were asked for .*train 800.* there are 1797"):
+        split(Digits().load(), {"train": 800, "held_out": 600, "fresh": 500}, seed=0)
+    with pytest.raises(ValueError, match="2001 images were asked for"):
+        check_sizes({"fresh": 2001}, 2000)
+    check_sizes({"fresh": 2000}, 2000)
+    with pytest.raises(ValueError, match="'test', allowed are held_out, train, fresh"):
+        split(samples_of(4), {"test": 1}, seed=0)
+    with pytest.raises(ValueError, match="train: -1"):
+        split(samples_of(4), {"train": -1}, seed=0)
+    assert len(split(samples_of(4), {"train": 0}, seed=0)["train"]) == 0
+    assert split(samples_of(4, classes=None), {"train": 3}, seed=0)["train"].labels is None
+
+
+def test_digest_sees_values_shapes_types_and_labels():
+    samples = samples_of(4, height=2)
+    changed = samples.data.copy()
+    changed[3, 2, 1, 1] ^= 1
+    others = [
+        SampleSet(changed, samples.labels),
+        SampleSet(samples.data, None),
+        SampleSet(samples.data, samples.labels[::-1]),
+        SampleSet(samples.data.reshape(4, 2, 3, 2), samples.labels),
+        SampleSet(samples.data.view(np.int8), samples.labels),
+    ]
+    assert len({digest(samples), *map(digest, others)}) == 6
+    assert digest(SampleSet(np.asfortranarray(samples.data), samples.labels)) == digest(samples)
+    assert digest(SampleSet(samples.data[:0], samples.labels[:0]))
+
+
+# -- one picture -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_encoded_is_decoded():
+    for channels in (1, 3):
+        for pixels in images_of(5, channels, 7, 4):
+            np.testing.assert_array_equal(decode(encode(pixels), "x.png", channels), pixels)
+            assert encode(pixels) == encode(pixels.copy())
+
+
+def test_grey_and_colour_follow_the_declared_rule():
+    grey, colour = images_of(1, 1)[0], images_of(1, 3)[0]
+    np.testing.assert_array_equal(decode(encode(grey), "x", 3), np.repeat(grey, 3, axis=0))
+    np.testing.assert_array_equal(decode(encode(np.repeat(grey, 3, axis=0)), "x", 1), grey)
+    luma = np.tensordot([0.299, 0.587, 0.114], colour.astype(float), axes=1)  # ITU-R BT.601
+    assert np.abs(decode(encode(colour), "x", 1)[0] - luma).max() <= 0.5 + 255 * 3 * 2**-17  # 16-bit weights, rounded
+
+
+def test_palettes_bilevel_and_hidden_transparency_are_expanded():
+    colour = Image.fromarray(images_of(1)[0].transpose(1, 2, 0))
+    palette = colour.quantize(16)
+    expected = np.asarray(palette.convert("RGB"))
+    np.testing.assert_array_equal(decode(file_of(palette), "x", 3), expected.transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        decode(file_of(palette), "x", 1)[0], np.asarray(Image.fromarray(expected).convert("L"))
+    )
+    bits = RANDOM.integers(0, 2, (6, 6), dtype=np.uint8) * 255
+    np.testing.assert_array_equal(decode(file_of(Image.fromarray(bits).convert("1")), "x", 1)[0], bits)
+    opaque = colour.copy()
+    opaque.putalpha(255)
+    np.testing.assert_array_equal(decode(file_of(opaque), "x", 3), np.asarray(colour).transpose(2, 0, 1))
+    grey = Image.fromarray(bits).convert("LA")
+    np.testing.assert_array_equal(decode(file_of(grey), "x", 1)[0], bits)
+
+
+def test_exif_orientation_is_applied():
+    pixels = images_of(1, 3, 16, 8)[0].transpose(1, 2, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    turned = decode(file_of(Image.fromarray(pixels), exif=exif), "x", 3)
+    np.testing.assert_array_equal(turned, np.rot90(pixels, -1).transpose(2, 0, 1))
+
+
+def refused_pictures() -> dict[str, tuple[bytes, str]]:
+    grey = Image.fromarray(images_of(1, 1)[0, 0])
+    colour = Image.fromarray(images_of(1)[0].transpose(1, 2, 0))
+    glass, keyed = colour.copy(), colour.quantize(4)
+    glass.putalpha(254)
+    png, jpeg = file_of(colour), file_of(colour, "JPEG")
+    header = struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)  # 16 bits a channel, RGB
+    rows = zlib.compress(b"".join(b"\0" + bytes(18) for _ in range(2)))
+    deep = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    bomb = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    half_bomb = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0)  # Pillow only warns
+    body = chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return {
+        "16-bit grey": (file_of(Image.fromarray(np.arange(9, dtype=np.uint16).reshape(3, 3))), "16 bits"),
+        "16-bit colour": (deep, "16 bits"),
+        "cmyk": (file_of(colour.convert("CMYK"), "JPEG"), "'CMYK'"),
+        "alpha": (file_of(glass), "transparent"),
+        "transparent palette": (file_of(keyed, transparency=0), "transparent"),
+        "animated": (file_of(grey, save_all=True, append_images=[Image.new("L", grey.size)]), "2 frames"),
+        "gif": (file_of(grey, "GIF"), "neither PNG nor JPEG"),
+        "bmp": (file_of(grey, "BMP"), "neither PNG nor JPEG"),
+        "tiff": (file_of(grey, "TIFF"), "neither PNG nor JPEG"),
+        "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "neither PNG nor JPEG"),
+        "empty": (b"", "neither PNG nor JPEG"),
+        "text": (b"not an image", "neither PNG nor JPEG"),
+        "half a png": (png[: len(png) // 2], "damaged"),
+        "half a jpeg": (jpeg[: len(jpeg) // 2], "damaged"),
+        "bomb": (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bomb) + body, "pixels that are allowed"),
+        "half a bomb": (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", half_bomb) + body, "pixels that are allowed"),
+    }
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize("what", refused_pictures())
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_without_a_rule_are_refused_by_name(what, channels):
+    content, reason = refused_pictures()[what]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"'faces/17\.png': .*" + reason):
+            decode(content, "faces/17.png", channels)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_broken_picture_never_raises_anything_but_a_value_error(kind):
+    content = bytearray(file_of(Image.fromarray(images_of(1)[0].transpose(1, 2, 0)), kind))
+    for _ in range(300):
+        broken = content.copy()
+        for place in RANDOM.integers(0, len(content), 3):
+            broken[place] = RANDOM.integers(0, 256)
+        try:
+            assert decode(bytes(broken[: RANDOM.integers(1, len(broken) + 1)]), "x", 3).dtype == np.uint8
+        except ValueError as error:
+            assert str(error).startswith("'x': ")
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [None, 1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_comes_back_as_it_was_exported(tmp_path, classes, channels):
+    samples = samples_of(12, channels, classes=classes)
+    if classes == 3:
+        samples = SampleSet(samples.data, samples.labels * 2)  # classes 0, 2, 4: the empty ones must count
+    export_folder(samples, tmp_path / "out")
+    loaded = ImageFolder(path=tmp_path / "out", channels=channels).load()
+    order = np.argsort(samples.labels, kind="stable") if classes else np.arange(12)
+    np.testing.assert_array_equal(loaded.data, samples.data[order])
+    assert (loaded.labels is None) == (classes is None)
+    if classes:
+        np.testing.assert_array_equal(loaded.labels, samples.labels[order])
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    with pytest.raises(ValueError, match="exists already"):
+        export_folder(samples, tmp_path / "out")
+
+
+def test_folder_labels_are_the_sorted_sub_folders(tmp_path):
+    for folder, name in (
+        ("dog", "b.PNG"),
+        ("cat", "a.jpeg"),
+        ("dog", "a.jpg"),
+        (".hidden", "a.png"),
+        ("dog/deeper", "a.png"),
+    ):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).write_bytes(encode(images_of(1)[0]))
+    (tmp_path / "dog" / "notes.txt").write_text("passed over")
+    (tmp_path / "dog" / ".b.png").write_text("passed over")
+    folder = ImageFolder(path=tmp_path)
+    assert folder.listing() == (["cat/a.jpeg", "dog/a.jpg", "dog/b.PNG"], [0, 1, 1])
+    assert folder.load().labels.tolist() == [0, 1, 1]
+    (tmp_path / "loose.png").write_bytes(encode(images_of(1)[0]))
+    assert "both beside and in its sub-folders" in folder.check()[0]
+
+
+def test_an_unpacked_dataset_zip_takes_its_labels_from_its_json(tmp_path):
+    export_zip(samples_of(5), tmp_path / "five.zip")
+    with zipfile.ZipFile(tmp_path / "five.zip") as archive:
+        archive.extractall(tmp_path / "five")
+    assert digest(ImageFolder(path=tmp_path / "five").load()) == digest(DatasetZip(path=tmp_path / "five.zip").load())
+    assert ImageFolder(path=tmp_path / "five").load().labels.tolist() == [0, 1, 2, 3, 0]
+
+
+def test_mixed_sizes_need_a_resolution(tmp_path):
+    pixels = [images_of(1, 3, 8)[0], images_of(1, 3, 10)[0], images_of(1, 3, 6, 12)[0]]
+    for row, image in enumerate(pixels):
+        (tmp_path / f"{row}.png").write_bytes(encode(image))
+    with pytest.raises(ValueError, match=r"'1.png': has 10 x 10 pixels, '0.png' has 8 x 8; set resolution"):
+        ImageFolder(path=tmp_path).load()
+    with pytest.raises(ValueError, match=r"'2.png': has 6 x 12 pixels.*crop: centre"):
+        ImageFolder(path=tmp_path, resolution=4).load()
+    loaded = ImageFolder(path=tmp_path, resolution=4, crop="centre").load()
+    expected = [pixels[0], pixels[1], pixels[2][:, :, 3:9]]
+    for image, original in zip(loaded.data, expected, strict=True):
+        np.testing.assert_array_equal(image, resize(original[None], 4)[0])
+    (tmp_path / "empty").mkdir()
+    assert "has no images" in ImageFolder(path=tmp_path / "empty").check()[0]
+
+
+def test_export_refuses_what_is_no_image_and_leaves_nothing(tmp_path, monkeypatch):
+    for export in (export_zip, export_folder):
+        for data in (np.zeros((3, 2)), np.zeros((3, 3, 4, 4), np.float32), np.zeros((3, 2, 4, 4), np.uint8)):
+            with pytest.raises(ValueError, match="exported are uint8 images"):
+                export(SampleSet(data), tmp_path / "out")
+        monkeypatch.setattr(datasets, "encode", fail_at_third())
+        with pytest.raises(OSError, match="disk full"):
+            export(samples_of(5), tmp_path / "out")
+        monkeypatch.undo()
+    with pytest.raises(ValueError, match="found -1"):
+        export_folder(SampleSet(images_of(1), np.array([-1])), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def fail_at_third():
+    calls = iter(range(100))
+
+    def encode_or_fail(pixels: np.ndarray) -> bytes:
+        if next(calls) == 2:
+            raise OSError("disk full")
+        return encode(pixels)
+
+    return encode_or_fail
+
+
+# -- zips --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [None, 7])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_zip_comes_back_as_it_was_exported(tmp_path, classes, channels):
+    samples = samples_of(1003, channels, 3, classes)  # more than one folder of a thousand
+    export_zip(samples, tmp_path / "out.zip")
+    assert digest(DatasetZip(path=tmp_path / "out.zip", channels=channels).load()) == digest(samples)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        members = archive.infolist()
+        assert members[0].filename == "00000/img00000000.png"
+        assert members[1002].filename == "00001/img00001002.png"
+        assert members[-1].filename == "dataset.json"
+        assert {member.compress_type for member in members} == {zipfile.ZIP_STORED}
+        labels = json.loads(archive.read("dataset.json"))["labels"]
+    assert labels is None if classes is None else labels[8] == ["00000/img00000008.png", 1]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_same_samples_give_the_same_zip(tmp_path, monkeypatch):
+    samples = samples_of(5)
+    export_zip(samples, tmp_path / "one.zip")
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    export_zip(samples, tmp_path / "two.zip")
+    one, two = ((tmp_path / name).read_bytes() for name in ("one.zip", "two.zip"))
+    assert hashlib.sha256(one).digest() == hashlib.sha256(two).digest()
+
+
+def zip_of(
+    path: Path, members: dict[str, bytes], labels: object = "absent", kind: int = zipfile.ZIP_DEFLATED
+) -> DatasetZip:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of doubled names
+        with zipfile.ZipFile(path, "w", kind) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+            if labels != "absent":
+                archive.writestr("dataset.json", json.dumps(labels))
+    return DatasetZip(path=path)
+
+
+def test_zips_are_read_in_the_order_of_names(tmp_path):
+    pixels = dict(zip(("b.png", "a/2.png", "a/10.png"), images_of(3), strict=True))
+    pictures = {name: encode(image) for name, image in pixels.items()}
+    labels = {"labels": [["b.png", 5], ["a/10.png", 0], ["a/2.png", 3]], "classes": ["ignored"]}
+    dataset = zip_of(tmp_path / "x.zip", pictures | {"a/": b"", "README": b"passed over"}, labels)
+    samples = dataset.load()
+    assert dataset.listing()[0] == ["a/10.png", "a/2.png", "b.png"]
+    assert samples.labels.tolist() == [0, 3, 5]
+    np.testing.assert_array_equal(samples.data, [pixels[name] for name in ("a/10.png", "a/2.png", "b.png")])
+    for unlabelled in ("absent", {"labels": None}, {}):
+        assert zip_of(tmp_path / "y.zip", pictures, unlabelled).load().labels is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({"labels": [["a.png", 1]]}, "no label for 'b.png'"),
+        ({"labels": [["a.png", 1], ["b.png", 1.5]]}, "label 1.5 of 'b.png'"),
+        ({"labels": [["a.png", 1], ["b.png", True]]}, "label True"),
+        ({"labels": [["a.png", 1], ["b.png", -1]]}, "label -1"),
+        ({"labels": [["a.png", 1], ["b.png", [0, 1]]]}, r"label \[0, 1\]"),
+        ({"labels": [["a.png", 1], ["b.png", 2**70]]}, "allowed are integers"),
+        ({"labels": [["a.png", 1], ["b.png", 2], ["c.png", 2]]}, "'c.png', which is not among"),
+        ({"labels": [["a.png", 1], ["b.png", 2], ["b.png", 3]]}, "two labels"),
+        ({"labels": [1, 2]}, "must be null or a list"),
+        ({"labels": 7}, "must be null or a list"),
+        ({"labels": [[["a.png"], 1]]}, "must be null or a list"),
+    ],
+)
+def test_labels_that_are_not_one_integer_an_image_are_refused(tmp_path, labels, reason):
+    picture = encode(images_of(1)[0])
+    dataset = zip_of(tmp_path / "x.zip", {"a.png": picture, "b.png": picture}, labels)
+    (fault,) = dataset.check()
+    with pytest.raises(ValueError, match=reason):
+        dataset.load()
+    assert "dataset.json" in fault
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../up.png", "/root.png", "a/../../up.png", "a//b.png", "C:/x.png", "a\\..\\b.png", "./a.png", "a/\x01.png"],
+)
+def test_members_that_climb_are_refused(tmp_path, name):
+    dataset = zip_of(tmp_path / "x.zip", {name: encode(images_of(1)[0])})
+    assert "path out of the archive" in dataset.check()[0]
+    with pytest.raises(ValueError, match="is refused"):
+        dataset.load()
+    assert [file.name for file in tmp_path.iterdir()] == ["x.zip"]
+
+
+def test_links_doubles_encryption_bombs_and_damage_are_refused(tmp_path):
+    picture = encode(images_of(1)[0])
+    link = zipfile.ZipInfo("a.png")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    assert "a link" in zip_of(tmp_path / "link.zip", {link: b"/etc/passwd"}).check()[0]
+    twice = zip_of(tmp_path / "twice.zip", {zipfile.ZipInfo("a.png"): picture, zipfile.ZipInfo("a.png"): picture})
+    assert "doubled" in twice.check()[0]
+    plain = zip_of(tmp_path / "plain.zip", {"a.png": picture}, kind=zipfile.ZIP_STORED).path.read_bytes()
+    central = plain.index(b"PK\x01\x02")
+
+    locked = bytearray(plain)
+    locked[6] |= 1
+    locked[central + 8] |= 1
+    (tmp_path / "locked.zip").write_bytes(locked)
+    assert "encrypted" in DatasetZip(path=tmp_path / "locked.zip").check()[0]
+
+    bomb = bytearray(plain)
+    bomb[central + 24 : central + 28] = struct.pack("<I", 2**31)
+    (tmp_path / "bomb.zip").write_bytes(bomb)
+    assert "bytes large" in DatasetZip(path=tmp_path / "bomb.zip").check()[0]
+
+    flipped = bytearray(plain)
+    flipped[60] ^= 4
+    (tmp_path / "flipped.zip").write_bytes(flipped)
+    with pytest.raises(ValueError, match=r"'a\.png' is damaged"):
+        DatasetZip(path=tmp_path / "flipped.zip").load()
+
+    for content in (b"", b"PK", plain[: len(plain) // 2]):
+        (tmp_path / "half.zip").write_bytes(content)
+        assert "is not a zip" in DatasetZip(path=tmp_path / "half.zip").check()[0]
+    assert "has no images" in zip_of(tmp_path / "none.zip", {"README": b"x"}).check()[0]
+
+
+def test_a_dataset_zip_of_cifar10_from_elsewhere():
+    path = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg-test.zip"
+    if not path.exists():
+        pytest.skip(f"needs CIFAR-10 as a dataset zip of JPEG files in {path}")
+    dataset = DatasetZip(path=path)
+    assert dataset.count() == 10_000
+    samples = dataset.load()
+    assert samples.data.shape == (10_000, 3, 32, 32)
+    assert np.bincount(samples.labels).tolist() == [1000] * 10
+
+
+# -- idx ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compressed", [(False, False), (True, True), (True, False)])
+def test_idx_files_plain_and_compressed(tmp_path, compressed):
+    content = write_mnist(tmp_path, compressed=compressed)
+    for subset, prefixes in (("train", ["train"]), ("test", ["t10k"]), ("all", ["train", "t10k"])):
+        dataset = MnistIdx(path=tmp_path, subset=subset)
+        samples = dataset.load()
+        np.testing.assert_array_equal(samples.data, np.concatenate([content[prefix][0] for prefix in prefixes]))
+        np.testing.assert_array_equal(samples.labels, np.concatenate([content[prefix][1] for prefix in prefixes]))
+        assert dataset.count() == len(samples)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink(missing_ok=True)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink(missing_ok=True)
+    assert "has no t10k-labels-idx1-ubyte[.gz]" in MnistIdx(path=tmp_path, subset="all").check()[0]
+    assert MnistIdx(path=tmp_path).check() == []
+
+
+def test_idx_files_with_dots_in_their_names(tmp_path):
+    write_mnist(tmp_path)
+    for file in list(tmp_path.iterdir()):
+        file.rename(tmp_path / file.name.replace("-idx", ".idx"))
+    assert MnistIdx(path=tmp_path, subset="all").count() == 12
+
+
+@pytest.mark.parametrize("gz", [False, True])
+def test_idx_files_that_lie_are_refused(tmp_path, gz):
+    write_mnist(tmp_path, compressed=(gz, gz))
+    file = tmp_path / ("train-images-idx3-ubyte" + ".gz" * gz)
+    good = gzip.decompress(file.read_bytes()) if gz else file.read_bytes()
+    lies = {
+        "begins with '00 00 08 01'": b"\0\0\x08\x01" + good[4:],
+        "begins with ''": b"",
+        "begins with '00 00 08 03'": good[:9],
+        "but has 5487": good[:-1],
+        "but has more": good + b"\0",
+        "but has 5488": good[:4] + struct.pack(">I", 8) + good[8:],
+        "allowed are 4294967296": good[:4] + b"\xff" * 12 + good[16:],
+    }
+    for reason, content in lies.items():
+        file.write_bytes(gzip.compress(content) if gz else content)
+        with pytest.raises(ValueError, match=reason):
+            MnistIdx(path=tmp_path).load()
+    file.write_bytes(gzip.compress(good)[:-9] if gz else good)
+    if gz:
+        with pytest.raises(ValueError, match="is damaged"):
+            MnistIdx(path=tmp_path).load()
+    write_mnist(tmp_path, counts=(7, 5), compressed=(gz, gz))
+    labels = tmp_path / ("train-labels-idx1-ubyte" + ".gz" * gz)
+    short = bytes((0, 0, 8, 1)) + struct.pack(">I", 6) + bytes(6)
+    labels.write_bytes(gzip.compress(short) if gz else short)
+    with pytest.raises(ValueError, match="has 7 images, but 6 labels"):
+        MnistIdx(path=tmp_path).load()
+
+
+# -- CIFAR-10 ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["python2", "binary", "0", "1", "2", "3", "4", "5"])
+def test_batches_of_every_age_are_read(tmp_path, kind):
+    images, labels = write_cifar(tmp_path, kind)
+    for subset, rows in (("train", slice(15)), ("test", slice(15, 18)), ("all", slice(18))):
+        dataset = Cifar10Batches(path=tmp_path, subset=subset)
+        samples = dataset.load()
+        np.testing.assert_array_equal(samples.data, images[rows])
+        np.testing.assert_array_equal(samples.labels, labels[rows])
+        assert dataset.count() == len(samples)
+    if kind == "python2":  # the specimen is a true one: the ordinary unpickler reads it, too
+        entry = pickle.loads((tmp_path / "data_batch_1").read_bytes(), encoding="latin1")  # noqa: S301
+        np.testing.assert_array_equal(entry["data"].reshape(-1, 3, 32, 32), images[:3])
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_batches_in_column_order_are_read(tmp_path, protocol):
+    pixels = np.asfortranarray(images_of(4, 3, 32).reshape(4, -1))
+    (tmp_path / "b").write_bytes(pickle.dumps({"data": pixels, "labels": [1, 2, 3, 4]}, protocol=protocol))
+    np.testing.assert_array_equal(read_batch(tmp_path / "b")[0].reshape(4, -1), pixels)
+
+
+class Payload:
+    """Runs a call when unpickled by the ordinary unpickler."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def payloads(canary: Path) -> dict[str, bytes]:
+    touch = f"open({str(canary)!r}, 'w').close()"
+    calls = {
+        "os.system": Payload(os.system, f"touch {canary}"),
+        "builtins.exec": Payload(exec, touch),
+        "builtins.eval": Payload(eval, touch.removesuffix(".close()")),
+        "subprocess": Payload(subprocess.check_call, ["touch", str(canary)]),
+        "builtins.open": Payload(open, str(canary), "w"),
+        "numpy.save": Payload(np.save, str(canary), 0),
+        "pathlib": Payload(Path.touch, canary),
+    }
+    found = {
+        f"{name}, protocol {protocol}": pickle.dumps(call, protocol)
+        for name, call in calls.items()
+        for protocol in range(6)
+    }
+    images, path = images_of(1, 3, 32).reshape(1, -1), str(canary).encode()
+    inside = {"data": images, "labels": [3], "more": Payload(os.system, f"touch {canary}")}
+    return found | {
+        "inside a batch": pickle.dumps(inside),
+        "by the old INST opcode": b"(S'touch " + path + b"'\nios\nsystem\n.",
+        "posix": b"cposix\nsystem\n(S'touch " + path + b"'\ntR.",
+        "dotted": b"\x80\x04\x8c\x05numpy\x8c\x0ef2py.os.system\x93.",
+        "getattr": b"cbuiltins\ngetattr\n(cnumpy\ndtype\nS'mro'\ntR.",
+        "numpy's own loader": b"cnumpy\nload\n(S'x'\ntR.",
+        "numpy's test runner": b"cnumpy.testing._private.utils\nrunstring\n(S'"
+        + touch.replace("'", '"').encode()
+        + b"'\n}tR.",
+    }
+
+
+def test_a_malicious_pickle_never_runs(tmp_path):
+    canary = tmp_path / "canary"
+    for what, content in payloads(canary).items():
+        (tmp_path / "data_batch_1").write_bytes(content)
+        with pytest.raises(ValueError, match=r"data_batch_1.*refused"):
+            read_batch(tmp_path / "data_batch_1")
+        assert not canary.exists(), what
+    pickle.loads(payloads(canary)["os.system, protocol 2"])  # noqa: S301
+    assert canary.exists()  # the payloads are live
+
+
+def test_the_allowed_names_are_inert(tmp_path):
+    """Whatever a pickle does with the names that it may use, nothing of numpy is called and nothing of ours changed."""
+    before = dict(vars(datasets._Inert))
+    programs = [
+        b"cnumpy\nndarray\n(I1000000000000\ntR.",  # would set aside a terabyte
+        b"cnumpy\ndtype\n}S'__setstate__'\nNsb.",  # writes to the class
+        b"\x80\x02cnumpy\ndtype\n)\x81}U\x05stateK\x01sb.",
+        b"cnumpy\ndtype\nN}S'arguments'\nI1\ns\x86b.",
+        b"(lp0\ng0\na.",  # a list that holds itself
+        b"}S'data'\nNs.",
+        b"}S'data'\ncnumpy\ndtype\nS'labels'\n(lu.",
+        b"I1\n.",
+        b".",
+        b"",
+    ]
+    for content in programs:
+        (tmp_path / "b").write_bytes(content)
+        with pytest.raises(ValueError, match="is not a batch of CIFAR-10"):
+            read_batch(tmp_path / "b")
+    assert dict(vars(datasets._Inert)) == before
+
+
+def test_a_broken_batch_never_raises_anything_but_a_value_error(tmp_path):
+    images = np.zeros((2, 3072), np.uint8)
+    for whole in (python2_pickle(images, [1, 2]), pickle.dumps({"data": images, "labels": [1, 2]}, 2)):
+        interesting = [place for place, byte in enumerate(whole) if byte]
+        for trial in range(400):
+            broken = bytearray(whole)
+            broken[interesting[RANDOM.integers(len(interesting))]] = RANDOM.integers(256)
+            (tmp_path / "b").write_bytes(broken[: RANDOM.integers(len(broken))] if trial % 4 == 0 else broken)
+            try:
+                found, labels = read_batch(tmp_path / "b")
+                assert found.shape == (len(labels), 3, 32, 32)
+            except ValueError as error:
+                assert str(tmp_path / "b") in str(error)
+
+
+def test_batches_of_another_form_are_refused(tmp_path):
+    pixels = images_of(2, 3, 32).reshape(2, -1)
+    wrong = [
+        {"data": pixels.astype(np.float32), "labels": [1, 2]},
+        {"data": pixels, "labels": [1]},
+        {"data": pixels, "labels": [1, 10]},
+        {"data": pixels, "labels": [1, "2"]},
+        {"data": pixels, "fine_labels": [1, 2]},
+        {"data": pixels[:, :-1].copy(), "labels": [1, 2]},
+        {"data": pixels.tolist(), "labels": [1, 2]},
+        {"data": np.array([None, None]), "labels": [1, 2]},
+        [pixels],
+    ]
+    for content in wrong:
+        for protocol in range(6):
+            (tmp_path / "b").write_bytes(pickle.dumps(content, protocol))
+            with pytest.raises(ValueError, match="is not a batch of CIFAR-10"):
+                read_batch(tmp_path / "b")
+    (tmp_path / "b.bin").write_bytes(bytes(3072))
+    with pytest.raises(ValueError, match="rows of 3073"):
+        read_batch(tmp_path / "b.bin")
+    (tmp_path / "b.bin").write_bytes(b"\x0a" + bytes(3072))
+    with pytest.raises(ValueError, match="is not a batch"):
+        read_batch(tmp_path / "b.bin")
+    assert "data_batch_1[.bin], data_batch_2[.bin]" in Cifar10Batches(path=tmp_path).check()[0]
+
+
+# -- torchvision -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
+def test_torchvision_folders_are_read_without_it(tmp_path, name):
+    content = write_mnist(tmp_path / name / "raw")
+    dataset = Torchvision(name=name, root=tmp_path, subset="test")
+    np.testing.assert_array_equal(dataset.load().data, content["t10k"][0])
+    assert dataset.count() == 5
+
+
+def test_torchvision_says_where_it_looked_and_how_to_get_the_files(tmp_path):
+    for name, folder in (
+        ("MNIST", "MNIST/raw"),
+        ("FashionMNIST", "FashionMNIST/raw"),
+        ("CIFAR10", "cifar-10-batches-py"),
+    ):
+        (fault,) = Torchvision(name=name, root=tmp_path).check()
+        assert str(tmp_path / folder) in fault
+        assert "download: true" in fault
+        wanted = Torchvision(name=name, root=tmp_path, download=True, subset="all")
+        assert wanted.check() == []  # it will be there when it is needed
+        assert wanted.count() == (60_000 if name == "CIFAR10" else 70_000)
+    with pytest.raises(ValidationError, match="'MNIST', 'FashionMNIST' or 'CIFAR10'"):
+        Torchvision(name="mnist", root=tmp_path)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_) -> None:
+        pass
+
+
+def test_torchvision_downloads_what_is_missing(tmp_path, monkeypatch):
+    """By torchvision itself, from a server of our own: its mirror and hashes are replaced, its code is not."""
+    from collapselab.compat import import_torchvision
+
+    served = write_mnist(tmp_path / "mirror", compressed=(True, True))
+    files = sorted((tmp_path / "mirror").iterdir())
+    kind = import_torchvision().datasets.MNIST
+    hashes = [(file.name, hashlib.md5(file.read_bytes()).hexdigest()) for file in files]
+    monkeypatch.setattr(kind, "resources", hashes)
+    dataset = Torchvision(name="MNIST", root=tmp_path / "root", download=True)
+    handler = functools.partial(QuietHandler, directory=str(tmp_path / "mirror"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(kind, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        np.testing.assert_array_equal(dataset.load().data, served["train"][0])
+        server.shutdown()
+    np.testing.assert_array_equal(dataset.load().data, served["train"][0])  # what is there is not fetched again
+    with pytest.raises(OSError, match=r"download: MNIST cannot be brought to .*elsewhere"):
+        Torchvision(name="MNIST", root=tmp_path / "elsewhere", download=True).load()
+
+
+def test_torchvision_imports_beside_any_build_of_torch():
+    code = (
+        "from collapselab.compat import import_torchvision as get; assert get() is get();"
+        "import torch, torchvision.models, torchvision.transforms as transforms;"
+        "assert transforms.Resize(3)(torch.zeros(1, 6, 6)).shape == (1, 3, 3)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
