@@ -14,7 +14,7 @@ SEED_BITS = 63  # fits a signed 64-bit integer, which torch and numpy both take
 
 
 def seed_of(study_seed: int, replicate: int | None, generation: int | None, stage: str, index: int = 0) -> int:
-    """The seed of one stage: the first 63 bits of SHA-256 over ``collapselab|study seed|replicate|generation|stage|index``.
+    """The seed of a stage: the first 63 bits of SHA-256 of ``collapselab|study seed|replicate|generation|stage|index``.
 
     ``replicate`` is None for what all replicates share (splits, extractors), ``generation`` is None for what all
     generations share (the latents of the sample grid, the order of the real rows). None is written ``-``.
@@ -33,12 +33,13 @@ def uniforms(seed: int, start: int, count: int, width: int) -> np.ndarray:
     """Uniform numbers in (0, 1) of samples ``start .. start + count``: (count, width) float64.
 
     Row ``i`` depends on ``seed``, ``width`` and ``i`` alone (Philox 4x64, Salmon et al. 2011: word ``j`` of sample
-    ``i`` has counter ``i * ceil(width / 4) + j // 4``).
+    ``i`` has counter ``1 + i * ceil(width / 4) + j // 4``). A number is (w + 1/2) / 2^52 of the word's upper 52 bits w:
+    with 53 of them the last one would round to 1.
     """
     blocks = -(-width // 4)
     source = np.random.Philox(key=seed, counter=start * blocks)
     words = source.random_raw(count * blocks * 4).reshape(count, blocks * 4)[:, :width]
-    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def normals(seed: int, start: int, count: int, width: int) -> np.ndarray:
