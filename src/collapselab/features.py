@@ -78,8 +78,9 @@ def squared_distances(probes: np.ndarray, manifold: np.ndarray) -> Iterator[tupl
         raise ValueError(
             f"features: found rows of {probes.shape[1]} and of {manifold.shape[1]} numbers, allowed are equal lengths"
         )
-    centre = manifold.mean(axis=0, dtype=np.float64)
-    centred = manifold - centre
+    distinct, place = _distinct_rows(manifold)
+    centre = distinct.mean(axis=0, dtype=np.float64)
+    centred = distinct - centre
     norms = np.einsum("ij,ij->i", centred, centred)
     step = max(1, BLOCK_ENTRIES // max(1, len(manifold)))
     for start in range(0, len(probes), step):
@@ -87,8 +88,15 @@ def squared_distances(probes: np.ndarray, manifold: np.ndarray) -> Iterator[tupl
         block = probes[rows] - centre
         scale = np.einsum("ij,ij->i", block, block)[:, None] + norms
         squared = scale - 2 * (block @ centred.T)
-        _measure_again(squared, np.flatnonzero(squared <= CANCELLED * scale), probes[rows], manifold)
-        yield rows, squared
+        _measure_again(squared, np.flatnonzero(squared <= CANCELLED * scale), probes[rows], distinct)
+        yield rows, squared if len(distinct) == len(manifold) else squared[:, place]
+
+
+def _distinct_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows without those of equal bytes, and where each row is found among them: a collapsed model repeats itself."""
+    rows = np.ascontiguousarray(values)
+    _, first, place = np.unique(rows.view(f"V{rows[:1].nbytes}").ravel(), return_index=True, return_inverse=True)
+    return (values, place) if len(first) == len(values) else (values[first], place)
 
 
 def _measure_again(squared: np.ndarray, entries: np.ndarray, probes: np.ndarray, manifold: np.ndarray) -> None:
