@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
 
@@ -23,11 +24,28 @@ from .features import FEATURES
 from .guidance import GUIDES
 from .metrics import METRICS
 from .models import MODELS, POPULATIONS
-from .regimes import REAL, REGIMES, Bias, Count, Init, Initial, Positive, Regime, at, draws, fresh_before, real_only, size
+from .regimes import (
+    REAL,
+    REGIMES,
+    Bias,
+    Count,
+    Init,
+    Initial,
+    Positive,
+    Recipe,
+    Regime,
+    at,
+    draws,
+    fresh_before,
+    real_only,
+    recipe,
+    size,
+)
 from .select import SELECTORS
 
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound
+SHARED_NOUNS = ("training.parquet", "model.safetensors", "drawn.safetensors", "train.cost.json")
 RESERVED_ARMS = {*REAL, "self", "report", "reference"}
 FAIRNESS = {
     "training_set_size": "all arms have the same training-set size at each generation",
@@ -71,7 +89,8 @@ def _name_in(registry: Mapping[str, Any]) -> Any:
     return Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(registry)})]
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
 
 
 class Split(_Part):
@@ -86,7 +105,9 @@ class Data(_Part):
     """Real data: images from a source, or a known population to draw from."""
 
     source: _name_in(DATASETS) | None = Field(None, description="where real images come from")
-    population: _name_in(POPULATIONS) | None = Field(None, description="a model with known parameters: real data is drawn from it")
+    population: _name_in(POPULATIONS) | None = Field(
+        None, description="a model with known parameters: real data is drawn from it"
+    )
     options: dict[str, Any] = Field({}, description="options of the source or the population")
     split: Split
     split_seed: int = Field(0, ge=0, description="the split belongs to the study, not to its replicates")
@@ -144,7 +165,9 @@ class StudyFile(_Part):
     samples: int = Field(ge=1, description="samples that each model gives at each generation, all of them measured")
     grid: int = Field(40, ge=1, description="samples in the report's picture of a generation")
     extractors: list[_name_in(FEATURES)] = Field(min_length=1)
-    metrics: list[_name_in(METRICS) | dict[str, dict[str, Any]]] = Field(min_length=1, description="names, or {name: options}")
+    metrics: list[_name_in(METRICS) | dict[str, dict[str, Any]]] = Field(
+        min_length=1, description="names, or {name: options}"
+    )
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
     control: Literal["real_only", "none"] = "real_only"
@@ -176,6 +199,26 @@ class Study:
         self.file = file
         self.name = file.name
         self._regimes = regimes
+
+    # The paths of the workflow, spelled once.
+
+    def real_file(self, noun: str) -> str:
+        """A file of the prepared real data."""
+        return f"results/real/{self.real}/{noun}"
+
+    def cell(self, arm: str, seed: int, generation: int, noun: str) -> str:
+        """A file of one generation; the training set and the model of generation 0 lie in the arm's base."""
+        if generation == 0 and noun in SHARED_NOUNS and arm in self.lineages:
+            arm = self.lineages[arm].base
+        return f"results/{self.name}/{arm}/seed{seed}/gen{generation}/{noun}"
+
+    def report_file(self, noun: str) -> str:
+        """A file of the study's report."""
+        return f"results/{self.name}/report/{noun}"
+
+    def cells(self) -> Iterator[tuple[str, int, int]]:
+        """Every (arm, seed, generation) that is sampled and measured."""
+        yield from product(self.lineages, range(self.file.seeds), range(self.file.generations + 1))
 
     @cached_property
     def lineages(self) -> dict[str, Lineage]:
@@ -210,7 +253,11 @@ class Study:
     def controls(self) -> dict[str, str]:
         """The control of each arm that has one: the one with the same model."""
         by_model = {arm.model: arm.name for arm in self.lineages.values() if arm.is_control}
-        return {arm.name: by_model[arm.model] for arm in self.lineages.values() if arm.model in by_model and not arm.is_control}
+        return {
+            arm.name: by_model[arm.model]
+            for arm in self.lineages.values()
+            if arm.model in by_model and not arm.is_control
+        }
 
     @cached_property
     def bases(self) -> dict[str, Lineage]:
@@ -258,6 +305,94 @@ class Study:
         wanted = [entry if isinstance(entry, dict) else {entry: {}} for entry in self.file.metrics]
         return {name: {**METRICS[name].options, **options} for entry in wanted for name, options in entry.items()}
 
+    def base_cells(self) -> Iterator[tuple[str, int, int]]:
+        """Every (base, seed, 0) that is trained."""
+        yield from product(self.bases, range(self.file.seeds), (0,))
+
+    # What a reader is told.
+
+    def totals(self) -> dict[str, str]:
+        """What the whole study comes to, in words and numbers."""
+        cells, bases = list(self.cells()), list(self.base_cells())
+        trained = [*bases, *(cell for cell in cells if cell[2])]
+        budgets = [self.images_seen(arm, generation) or 0 for arm, _, generation in trained]
+        sampled = sum(len(self.measured_sets(arm)) for arm, _, _ in cells) * self.file.samples
+        return {
+            "arms (with the control)": str(len(self.lineages)),
+            "lineages": str(len(self.lineages) * self.file.seeds),
+            "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms",
+            "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
+            "samples": f"{sampled:,}, and {len(cells) * self.file.grid:,} for pictures",
+        }
+
+    def describe_data(self) -> str:
+        """One line on the real data."""
+        data, split = self.file.data, self.file.data.split
+        if data.population is not None:
+            return f"a known {data.population} population, drawn anew for each seed; {split.held_out} held-out draws"
+        parts = f"{split.train} to train on, {split.held_out} held out, {split.fresh} fresh"
+        return f"{data.source}: {parts} (split seed {data.split_seed}). {self.dataset.citation}"
+
+    def describe_model(self, model: str) -> str:
+        """One line on a model."""
+        said = self.file.models[model].model_extra or {}
+        return self.family(model) + "".join(f", {key} {value}" for key, value in said.items())
+
+    @staticmethod
+    def rule(name: str) -> str:
+        """A fairness rule in words."""
+        return FAIRNESS[name]
+
+    # What the rules hand to their jobs.
+
+    def plan(self) -> str:
+        """The study as JSON, for jobs that are about all of it."""
+        return self.file.model_dump_json(by_alias=True, exclude_unset=True)
+
+    def recipe(self, arm: str, generation: int) -> Recipe:
+        """What the arm's regime, or that of a base's arms, comes to at a generation."""
+        return recipe(self._of(arm).regime, arm, generation)
+
+    def needs_drawing(self, arm: str, generation: int) -> bool:
+        """Whether a training set has rows that are made for it: draws from a population, new samples of ancestors."""
+        found = self.recipe(arm, generation)
+        population = self.file.data.population is not None
+        return any(population if draw.is_real else found.resamples for draw in found.draws)
+
+    def sources(self, arm: str, seed: int, generation: int) -> list[dict[str, Any]]:
+        """The stored sample sets that a training set takes rows from."""
+        found, sources = self.recipe(arm, generation), []
+        for draw in found.draws:
+            where = {"arm": draw.arm, "generation": draw.generation}
+            if draw.is_real and self.file.data.population is None:
+                part = "fresh" if draw.arm == "fresh" else "train"
+                sources.append(where | {"samples": self.real_file(f"{part}.safetensors")})
+            elif not draw.is_real and not found.resamples:
+                files = {"samples": "samples.safetensors", "kept": "kept.parquet"}
+                paths = {key: self.cell(draw.arm, seed, draw.generation, noun) for key, noun in files.items()}
+                sources.append(where | paths)
+        return sources
+
+    def resampled(self, arm: str, seed: int, generation: int) -> dict[str, str]:
+        """The ancestors' models that a training set draws anew from: ``arm:generation`` -> file."""
+        found = self.recipe(arm, generation)
+        eaten = [draw for draw in found.draws if not draw.is_real] if found.resamples else []
+        return {f"{d.arm}:{d.generation}": self.cell(d.arm, seed, d.generation, "model.safetensors") for d in eaten}
+
+    def init_file(self, arm: str, seed: int, generation: int) -> str | None:
+        """The model that a training starts from; None for scratch."""
+        init = self._of(arm).regime.init
+        if hasattr(init, "weights"):
+            return init.weights
+        if generation == 0 or init == "scratch":
+            return None
+        start = generation - 1 if init == "previous" else min(init.generation, generation - 1)
+        return self.cell(arm, seed, start, "model.safetensors")
+
+    def measured_sets(self, arm: str) -> tuple[str, ...]:
+        """Which samples of an arm are measured apart from the kept ones."""
+        return ("sampled", "raw") if self.lineages[arm].sampling_bias != 1.0 else ("sampled",)
+
     def _of(self, arm: str) -> Lineage:
         return self.bases[arm] if arm in self.bases else self.lineages[arm]
 
@@ -289,6 +424,15 @@ def load(path: Path) -> Study:
     study, faults = _check(raw, path.stem)
     if faults:
         raise BadStudy(path, faults, lines)
+    return study
+
+
+def from_plan(text: str) -> Study:
+    """The study that a rule handed on as JSON (see ``Study.plan``): the file may have changed since."""
+    raw = json.loads(text)
+    study, faults = _check(raw, raw["name"])
+    if faults:
+        raise BadStudy(Path(f"{raw['name']}.yaml"), faults)
     return study
 
 
@@ -380,9 +524,13 @@ def _names(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
     models = _mapping(raw.get("models"))
     for name, arm in _mapping(raw.get("arms")).items():
         if name in RESERVED_ARMS or str(name).startswith("base_"):
-            yield Fault(("arms", name), "is a reserved name; reserved: " + ", ".join(sorted(RESERVED_ARMS)) + ", base_…")
+            yield Fault(
+                ("arms", name), "is a reserved name; reserved: " + ", ".join(sorted(RESERVED_ARMS)) + ", base_…"
+            )
         if raw.get("control") != "none" and re.fullmatch(r"control(_.*)?", str(name)):
-            yield Fault(("arms", name), "is the name of the control that every study gets; say control: none to go without")
+            yield Fault(
+                ("arms", name), "is the name of the control that every study gets; say control: none to go without"
+            )
         model = _mapping(arm).get("model")
         if isinstance(model, str) and model not in models:
             yield Fault(("arms", name, "model"), _unknown(model, models))
@@ -393,10 +541,14 @@ def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
     data = _mapping(raw.get("data"))
     origins = [key for key in ("source", "population") if data.get(key) is not None]
     if "data" in raw and len(origins) != 1:
-        faults.append(Fault(("data",), f"names either a source or a population; found {' and '.join(origins) or 'neither'}"))
+        faults.append(
+            Fault(("data",), f"names either a source or a population; found {' and '.join(origins) or 'neither'}")
+        )
     options = _mapping(data.get("options"))
     if "source" in origins and _known(data["source"], DATASETS, ("data", "source"), faults):
-        parsed = _validated(DATASETS[data["source"]], {"source": data["source"], **options}, ("data", "options"), faults)
+        parsed = _validated(
+            DATASETS[data["source"]], {"source": data["source"], **options}, ("data", "options"), faults
+        )
         if parsed is not None:
             pairs = [fault.partition(": ") for fault in parsed.check()]
             faults += [Fault(("data", "options", field), message) for field, _, message in pairs]
@@ -438,7 +590,9 @@ def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
     for key, registry, said in (("metric", METRICS, metrics), ("extractor", FEATURES, extractors)):
         value = primary.get(key, "recall" if key == "metric" else None)
         if value is not None and _known(value, registry, ("primary", key), faults) and value not in said:
-            faults.append(Fault(("primary", key), f"{value!r} is not among the study's {key}s: {', '.join(map(str, said))}"))
+            faults.append(
+                Fault(("primary", key), f"{value!r} is not among the study's {key}s: {', '.join(map(str, said))}")
+            )
 
 
 def _regimes(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Regime]:
@@ -452,7 +606,9 @@ def _regimes(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Regime]:
         if regime is not None:
             said_init = isinstance(spec, dict) and "init" in spec
             study_init = _validated(_Init, {"init": raw.get("init", "scratch")}, (), [])
-            regimes[name] = regime if said_init or study_init is None else regime.model_copy(update={"init": study_init.init})
+            regimes[name] = (
+                regime if said_init or study_init is None else regime.model_copy(update={"init": study_init.init})
+            )
     return regimes
 
 
@@ -481,7 +637,9 @@ def _regime(spec: Any, n: int, where: tuple[str | int, ...], faults: list[Fault]
     if len(faults) > before:
         return None
     try:
-        regime = preset(**{key: _validated(_Number, {"number": value}, (), faults).number for key, value in given.items()})
+        regime = preset(
+            **{key: _validated(_Number, {"number": value}, (), faults).number for key, value in given.items()}
+        )
     except ValidationError as error:
         faults += _faults(error, Regime, where)
     except ValueError as error:
@@ -503,7 +661,9 @@ def _data_faults(study: Study) -> Iterator[Fault]:
     if data.population is not None:
         for part in ("train", "fresh"):
             if getattr(split, part):
-                yield Fault(("data", "split", part), "a population has no splits: its real data is drawn anew; leave it out")
+                yield Fault(
+                    ("data", "split", part), "a population has no splits: its real data is drawn anew; leave it out"
+                )
         return
     try:
         check_sizes({part: getattr(split, part) for part in PARTS}, study.dataset.count())
@@ -518,14 +678,20 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
             where = ("arms", name, "regime", "synthetic", index)
             if part.of not in (*arms, "self"):
                 yield Fault((*where, "of"), _unknown(part.of, ("self", *arms), "arm"))
-            elif part.of not in ("self", name) and (other := arms[part.of]).base == arm.base and other.stream == arm.stream:
+            elif (
+                part.of not in ("self", name)
+                and (other := arms[part.of]).base == arm.base
+                and other.stream == arm.stream
+            ):
                 yield Fault(
                     ("arms", name, "stream"),
                     f"eats the output of {part.of!r}, with which it shares its random numbers (both have stream "
                     f"{arm.stream}): their samples of generation 0 would be the same; give one of them another stream",
                 )
         if hasattr(arm.regime.init, "generation") and arm.regime.init.generation >= max(1, generations):
-            yield Fault(("arms", name, "regime", "init"), f"generation {arm.regime.init.generation} is not before the others")
+            yield Fault(
+                ("arms", name, "regime", "init"), f"generation {arm.regime.init.generation} is not before the others"
+            )
         if hasattr(arm.regime.init, "weights") and not Path(arm.regime.init.weights).exists():
             yield Fault(("arms", name, "regime", "init", "weights"), f"no such file: {arm.regime.init.weights!r}")
         for t in range(1, generations + 1):
@@ -551,12 +717,16 @@ def _supply_faults(study: Study) -> Iterator[Fault]:
             if fresh > split.fresh:
                 asked = f"{generations} generations ask for {fresh} fresh images"
                 yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
-            most = max((draw.count for pool in pools.values() for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)
+            most = max(
+                (draw.count for pool in pools.values() for draw in pool if draw.arm in ("fixed", "redrawn")), default=0
+            )
             if most > split.train:
                 yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
         if arm.regime.resamples:
             continue
-        for past, count in {(d.arm, d.generation): d.count for pool in pools.values() for d in pool if not d.is_real}.items():
+        for past, count in {
+            (d.arm, d.generation): d.count for pool in pools.values() for d in pool if not d.is_real
+        }.items():
             share = study.lineages[past[0]].select_options.get("share", 1)
             there = round(study.file.samples * share)
             if count > there:
@@ -646,7 +816,9 @@ def _quoted(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _user_path(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[tuple[str | int, ...], type[BaseModel] | None]:
+def _user_path(
+    loc: tuple[str | int, ...], model: type[BaseModel]
+) -> tuple[tuple[str | int, ...], type[BaseModel] | None]:
     """The keys of ``loc`` that stand in the file, without pydantic's names of union members; and the model they end in."""
     path: list[str | int] = []
     kinds: list[Any] = [model]
@@ -654,10 +826,7 @@ def _user_path(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[tupl
     for word in loc:
         models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         fields = [
-            (one, field)
-            for one in models
-            for name, field in one.model_fields.items()
-            if word in (name, field.alias)
+            (one, field) for one in models for name, field in one.model_fields.items() if word in (name, field.alias)
         ]
         if fields:
             parent, kinds = fields[0][0], _members(fields[0][1].annotation)

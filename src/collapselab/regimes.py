@@ -186,7 +186,9 @@ def entering(regime: Regime, arm: str, generation: int) -> list[Draw]:
         eaten = part.window(generation)
         each, left = divmod(at(part.n, generation), len(eaten))
         # What does not divide goes to the latest generations.
-        draws += [Draw(arm if part.of == "self" else part.of, past, each + (past >= eaten.stop - left)) for past in eaten]
+        draws += [
+            Draw(arm if part.of == "self" else part.of, past, each + (past >= eaten.stop - left)) for past in eaten
+        ]
     return _merged(draws)
 
 
@@ -281,12 +283,16 @@ def fully_synthetic(n: Positive, initial: int) -> Regime:
 
 def synthetic_augmentation(n: Positive, initial: int, fixed: Positive) -> Regime:
     """``fixed`` real rows, the same in every generation, filled up to ``n`` with samples of the last model (MAD)."""
-    return Regime(initial=Initial(real=initial), real=Real(fixed=fixed), synthetic=[Synthetic(n=_rest(n, fixed, "fixed"))])
+    return Regime(
+        initial=Initial(real=initial), real=Real(fixed=fixed), synthetic=[Synthetic(n=_rest(n, fixed, "fixed"))]
+    )
 
 
 def fresh_data(n: Positive, initial: int, fresh: Positive) -> Regime:
     """``fresh`` real rows that no generation has seen, filled up to ``n`` with samples of the last model (MAD)."""
-    return Regime(initial=Initial(real=initial), real=Real(fresh=fresh), synthetic=[Synthetic(n=_rest(n, fresh, "fresh"))])
+    return Regime(
+        initial=Initial(real=initial), real=Real(fresh=fresh), synthetic=[Synthetic(n=_rest(n, fresh, "fresh"))]
+    )
 
 
 def ten_percent_real(n: Positive, initial: int) -> Regime:

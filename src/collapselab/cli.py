@@ -1,0 +1,905 @@
+"""One verb a stage: read files, call the function, write one file.
+
+A rule of the workflow and a person at a shell call the same verbs in the same words. Several verbs joined by ``+`` run
+in one process, since starting Python and torch costs as much as a small training.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from filelock import Timeout
+from pydantic import BaseModel, ValidationError
+
+from . import compose as composing
+from . import store
+from .clock import Clock, progress
+from .datasets import DATASETS, split
+from .features import FEATURES, Features
+from .metrics import METRICS, Undefined
+from .models import MODELS, POPULATIONS
+from .models.base import Diverged, Interrupted, TrainingSet
+from .regimes import Draw, Recipe
+from .seeds import seed_of
+from .select import SELECTORS, Waiting
+from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
+
+EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
+
+app = typer.Typer(
+    name="collapselab",
+    help="What happens to a generative model when its training data is its own output, and what stops it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+clock = Clock()
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+Out = Annotated[Path, typer.Option(help="file to write; its hash is written beside it")]
+StudySeed = Annotated[int, typer.Option(help="the study's seed")]
+Replicate = Annotated[int, typer.Option("--seed", help="the replicate")]
+Generation = Annotated[int, typer.Option(help="the generation")]
+Options = Annotated[str, typer.Option(help="options as JSON")]
+
+
+def _json(text: str, option: str, kind: type) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"found {text!r}, which is not JSON: {error}", param_hint=option) from None
+    if not isinstance(value, kind):
+        raise typer.BadParameter(f"found {text!r}; allowed is a JSON {kind.__name__}", param_hint=option)
+    return value
+
+
+def _parsed(model: type[BaseModel], text: str, option: str) -> Any:
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, e['loc']))}: found {e['input']!r}; {e['msg']}" for e in error.errors(include_url=False)
+        ]
+        raise typer.BadParameter("; ".join(faults), param_hint=option) from None
+
+
+def _chosen(registry: Mapping[str, Any], name: str, option: str) -> Any:
+    if name not in registry:
+        raise typer.BadParameter(f"found {name!r}; allowed: {', '.join(registry)}", param_hint=option)
+    return registry[name]
+
+
+def _pairs(values: list[str], option: str) -> dict[str, str]:
+    """``name=value`` arguments as a mapping; a name alone has the value ``""``."""
+    pairs = [value.partition("=") for value in values]
+    if empty := [value for value in values if not value.partition("=")[0]]:
+        raise typer.BadParameter(f"found {empty[0]!r}; allowed is NAME=VALUE", param_hint=option)
+    return {name: value for name, _, value in pairs}
+
+
+# -- models on disk ---------------------------------------------------------------------------------------------------
+
+
+def _write_model(path: Path, family: str, model: Any, lineage: Mapping[str, Any]) -> None:
+    options = model.options.model_dump(mode="json")
+    store.write_tensors(path, model.tensors(), {"family": family, "options": options, "lineage": dict(lineage)})
+
+
+def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
+    """A stored model and its metadata; the model is None where its training, or an ancestor's, diverged."""
+    tensors, metadata = store.read_tensors(path)
+    if "diverged" in metadata["lineage"]:
+        return None, metadata
+    if metadata.get("population"):
+        family = POPULATIONS[metadata["family"]]
+        return family.population(family.PopulationOptions.model_validate(metadata["options"])), metadata
+    family = MODELS[metadata["family"]]
+    return family.load(tensors, family.Options.model_validate(metadata["options"])), metadata
+
+
+def _hashes(*paths: Path) -> dict[str, str]:
+    return {str(path): store.recorded_hash(path) for path in paths}
+
+
+# -- real data --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def prepare(
+    source: Annotated[str, typer.Option(help=f"one of {', '.join(DATASETS)}")],
+    sizes: Annotated[str, typer.Option(help='images in each part as JSON, such as {"train": 800, "held_out": 597}')],
+    out: Annotated[Path, typer.Option(help="folder for train, held_out and fresh .safetensors")],
+    split_seed: Annotated[int, typer.Option(help="seed of the split")] = 0,
+    options: Options = "{}",
+) -> None:
+    """Read real images and split them once into train, held out and fresh."""
+    dataset = _chosen(DATASETS, source, "--source")
+    text = json.dumps({"source": source, **_json(options, "--options", dict)})
+    with clock.compute():
+        parts = split(_parsed(dataset, text, "--options").load(), _json(sizes, "--sizes", dict), split_seed)
+    for part, samples in parts.items():
+        store.write_samples(out / f"{part}.safetensors", samples)
+
+
+@app.command()
+def populate(
+    population: Annotated[str, typer.Option(help=f"one of {', '.join(POPULATIONS)}")],
+    held_out: Annotated[int, typer.Option(min=2, help="draws that metrics compare with")],
+    out: Annotated[Path, typer.Option(help="folder for population, held_out and train .safetensors")],
+    split_seed: Annotated[int, typer.Option(help="seed of the held-out draws")] = 0,
+    options: Options = "{}",
+) -> None:
+    """Write down a known population, and draw its held-out samples and as many beside them for the reference line."""
+    family = _chosen(POPULATIONS, population, "--population")
+    model = family.population(_parsed(family.PopulationOptions, options, "--options"))
+    with clock.compute():
+        parts = {part: model.sample(held_out, seed_of(split_seed, None, None, part)) for part in ("held_out", "train")}
+    lineage = {"population": population, "options": model.options.model_dump(mode="json")}
+    metadata = {"family": population, "population": True, "options": lineage["options"], "lineage": {}}
+    store.write_tensors(out / "population.safetensors", {}, metadata)
+    for part, samples in parts.items():
+        store.write_samples(out / f"{part}.safetensors", SampleSet(samples.data, lineage=lineage | {"part": part}))
+
+
+@app.command()
+def learn(
+    extractor: Annotated[str, typer.Option(help="an extractor that is trained on the real data")],
+    train: Annotated[Path, typer.Option(help="labelled images to learn from")],
+    held_out: Annotated[Path, typer.Option(help="labelled images that its accuracy is measured on")],
+    out: Out,
+    split_seed: Annotated[int, typer.Option(help="seed of the training")] = 0,
+    options: Options = "{}",
+) -> None:
+    """Train an extractor on the real training split."""
+    entry = _chosen({name: entry for name, entry in FEATURES.items() if entry.trained}, extractor, "--extractor")
+    real, reference = store.read_samples(train), store.read_samples(held_out)
+    settings = _parsed(entry.Options, options, "--options")
+    seed = seed_of(split_seed, None, None, f"learn/{extractor}")
+    with clock.compute():
+        weights, info = entry.train(real.data, real.labels, seed, settings, held_out=(reference.data, reference.labels))
+    store.write_tensors(out, weights, {"extractor": extractor, "info": info, "lineage": _hashes(train, held_out)})
+
+
+# -- compose ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def draw(
+    recipe: Annotated[str, typer.Option(help="what the regime comes to at this generation, as JSON")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    out: Out,
+    population: Annotated[Path | None, typer.Option(help="the known population that real rows are drawn from")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="ARM:GENERATION=FILE of an ancestor to draw anew from")
+    ] = None,
+    about: Annotated[str, typer.Option(help="per arm, JSON: the sampling bias and the random stream")] = "{}",
+) -> None:
+    """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
+    wanted = _parsed(Recipe, recipe, "--recipe")
+    arms = _json(about, "--about", dict)
+    paths = {name: Path(path) for name, path in _pairs(model or [], "--model").items()}
+    parts, lineage = [], {"parts": [], "inputs": _hashes(*paths.values(), *([population] if population else []))}
+    for entry in wanted.draws:
+        if entry.is_real and population is not None:
+            source, settings = _read_model(population)[0], {}
+            number = composing.real_seed(study_seed, seed, entry)
+        elif not entry.is_real and wanted.resamples:
+            source, metadata = _read_model(paths[f"{entry.arm}:{entry.generation}"])
+            settings = arms[entry.arm]
+            number = composing.resample_seed(study_seed, seed, wanted.generation, entry, settings["stream"])
+            if source is None:
+                lineage["diverged"] = metadata["lineage"]["diverged"]
+                continue
+        else:
+            continue
+        with clock.compute():
+            parts.append(source.sample(entry.count, number, sampling_bias=settings.get("sampling_bias", 1.0)))
+        lineage["parts"].append([entry.arm, entry.generation, entry.count])
+    if "diverged" in lineage:
+        parts = []
+    data = np.concatenate([part.data for part in parts]) if parts else np.empty(0)
+    labelled = bool(parts) and all(part.labels is not None for part in parts)
+    labels = np.concatenate([part.labels for part in parts]) if labelled else None
+    store.write_samples(out, SampleSet(data, labels, lineage=lineage))
+
+
+class Source(BaseModel):
+    """Where the rows of one arm and generation lie."""
+
+    arm: str
+    generation: int
+    samples: str
+    kept: str | None = None
+
+
+@app.command()
+def compose(
+    recipe: Annotated[str, typer.Option(help="what the regime comes to at this generation, as JSON")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    out: Out,
+    sources: Annotated[
+        str, typer.Option(help="JSON list of {arm, generation, samples, kept}; arms fixed, redrawn, fresh are real")
+    ],
+    drawn: Annotated[Path | None, typer.Option(help="what the draw verb made for this training set")] = None,
+) -> None:
+    """Write down which rows make the training set of a generation: a table of references."""
+    wanted = _parsed(Recipe, recipe, "--recipe")
+    stored = {(s.arm, s.generation): s for s in (Source.model_validate(e) for e in _json(sources, "--sources", list))}
+    sets = {path: store.read_samples(Path(path)) for path in dict.fromkeys(s.samples for s in stored.values())}
+    kept = {key: store.read_kept(Path(source.kept)) for key, source in stored.items() if source.kept}
+    fresh_draws = store.read_samples(drawn) if drawn else None
+    inputs = _hashes(*map(Path, sets), *(Path(s.kept) for s in stored.values() if s.kept), *([drawn] if drawn else []))
+    lineage: dict[str, Any] = {"recipe": wanted.model_dump(mode="json"), "seed": seed, "inputs": inputs}
+    marks = [one.lineage["diverged"] for one in (*sets.values(), fresh_draws) if one and "diverged" in one.lineage]
+    if marks:
+        store.write_training(out, TrainingTable((), lineage | {"diverged": marks[0]}))
+        return
+
+    def available(entry: Draw) -> int | None:
+        key = (entry.arm, entry.generation)
+        if key not in stored:
+            return None
+        return len(kept[key].rows) if key in kept else len(sets[stored[key].samples])
+
+    with clock.compute():
+        there = {(entry.arm, entry.generation): available(entry) for entry in wanted.draws}
+        chosen = composing.choose(wanted, there, study_seed, seed)
+    offsets = _offsets(fresh_draws)
+    references = []
+    for entry, rows in chosen:
+        key = (entry.arm, entry.generation)
+        if key in stored:
+            path, samples = stored[key].samples, sets[stored[key].samples]
+            rows = kept[key].rows[rows] if key in kept else rows
+        else:
+            path, samples, rows = str(drawn), fresh_draws, rows + offsets[key]
+        labels = None if samples.labels is None else samples.labels[rows]
+        origin = "real" if entry.is_real else "synthetic"
+        references.append(Reference(inputs[path], path, rows, origin, *key, labels, wanted.weights[origin]))
+    store.write_training(out, TrainingTable(tuple(references), lineage))
+
+
+def _offsets(drawn: SampleSet | None) -> dict[tuple[str, int], int]:
+    """Where the rows of each part begin in a drawn set."""
+    offsets, begin = {}, 0
+    for arm, generation, count in drawn.lineage["parts"] if drawn else []:
+        offsets[arm, generation] = begin
+        begin += count
+    return offsets
+
+
+# -- train and sample -------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    training: Annotated[Path, typer.Option(help="training set: a table that compose wrote")],
+    family: Annotated[str, typer.Option(help=f"one of {', '.join(MODELS)}")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    generation: Generation,
+    out: Out,
+    options: Options = "{}",
+    images_seen: Annotated[
+        int | None, typer.Option(min=1, help="budget in images; the family's own if left out")
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="model to start from; from scratch if left out")] = None,
+    mark_diverged: Annotated[bool, typer.Option(help="write a marker and succeed when the training diverges")] = False,
+) -> None:
+    """Train a model; an interrupted training goes on where its checkpoint is, to the same bits."""
+    kind = _chosen(MODELS, family, "--family")
+    settings = _parsed(kind.Options, options, "--options")
+    table = store.read_training(training)
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": _hashes(training)}
+    checkpoint = out.with_name(f".{out.stem}.training")
+    start = None
+    if init is not None:
+        start, metadata = _read_model(init)
+        lineage["inputs"] |= _hashes(init)
+        if start is None:
+            table = TrainingTable((), {"diverged": metadata["lineage"]["diverged"]})
+        elif metadata["family"] != family:
+            raise typer.BadParameter(
+                f"{init} holds a {metadata['family']!r} model; the arm's is {family!r}", param_hint="--init"
+            )
+    if "diverged" in table.lineage:
+        _diverged(out, family, settings, lineage, table.lineage["diverged"], mark_diverged)
+        return
+    budget = images_seen if images_seen is not None else getattr(settings, "images_seen", None)
+    number = seed_of(study_seed, seed, generation, "train")
+    try:
+        with progress(f"train {out.parent}", budget, _stop_requested) as tell, clock.compute():
+            data = TrainingSet(*store.gather(table))
+            model = kind.fit(
+                data, settings, number, start, images_seen=images_seen, progress=tell, checkpoint=checkpoint
+            )
+    except Diverged as error:
+        what = {"generation": generation, "images_seen": error.images_seen, "loss": str(error.loss), "model": str(out)}
+        _diverged(out, family, settings, lineage, what, mark_diverged)
+    else:
+        _write_model(out, family, model, lineage | {"images_seen": budget})
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    clock.facts["images_seen"] = budget
+
+
+def _diverged(
+    out: Path, family: str, settings: BaseModel, lineage: dict[str, Any], what: Mapping[str, Any], mark: bool
+) -> None:
+    """Leave a marker in the model's place; by hand, end with the exit code that says so."""
+    options = settings.model_dump(mode="json")
+    metadata = {"family": family, "options": options, "lineage": lineage | {"diverged": dict(what)}}
+    store.write_tensors(out, {}, metadata)
+    message = f"{out}: the training of generation {what['generation']} diverged after {what['images_seen']} images"
+    print(message, file=sys.stderr)
+    if not mark:
+        raise typer.Exit(EXIT_DIVERGED)
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Option(help="model to sample")],
+    count: Annotated[int, typer.Option(min=1, help="number of samples")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    generation: Generation,
+    out: Out,
+    stage: Annotated[str, typer.Option(help="sample; or grid: the same latents in every generation")] = "sample",
+    sampling_bias: Annotated[
+        float, typer.Option(min=1e-9, max=1.0, help="MAD's lambda: 1 samples the model as it is")
+    ] = 1.0,
+    stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
+) -> None:
+    """Sample a model."""
+    trained, metadata = _read_model(model)
+    lineage: dict[str, Any] = {
+        "generation": generation,
+        "seed": seed,
+        "stage": stage,
+        "sampling_bias": sampling_bias,
+        "stream": stream,
+        "family": metadata["family"],
+        "model_options": metadata["options"],
+        "inputs": _hashes(model),
+    }
+    if trained is None:
+        store.write_samples(
+            out, SampleSet(np.empty(0), lineage=lineage | {"diverged": metadata["lineage"]["diverged"]})
+        )
+        return
+    number = seed_of(study_seed, seed, None if stage == "grid" else generation, f"{stage}/{stream}")
+    with clock.compute():
+        samples = trained.sample(count, number, sampling_bias=sampling_bias)
+    store.write_samples(out, SampleSet(samples.data, samples.labels, samples.aux, lineage))
+
+
+@app.command()
+def select(
+    samples: Annotated[Path, typer.Option(help="samples to choose from")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    generation: Generation,
+    out: Out,
+    selector: Annotated[str, typer.Option(help=f"one of {', '.join(SELECTORS)}")] = "nobody",
+    options: Options = "{}",
+    features: Annotated[Path | None, typer.Option(help="features of the samples, for selectors that read them")] = None,
+) -> None:
+    """Choose which samples are kept for the next generation."""
+    entry = _chosen(SELECTORS, selector, "--selector")
+    pool = store.read_samples(samples)
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "selector": selector, "inputs": _hashes(samples)}
+    if "diverged" in pool.lineage:
+        lineage["diverged"] = pool.lineage["diverged"]
+    seen = _read_features(features)[("sampled", entry.reads)] if entry.reads else None
+    number = seed_of(study_seed, seed, generation, f"select/{selector}")
+    with clock.compute():
+        selection = entry.select(pool, seen, _parsed(entry.Options, options, "--options"), number)
+    store.write_kept(out, KeptTable(selection.rows, selection.scores, selection.reasons, selection.judge, lineage))
+
+
+# -- extract and measure ----------------------------------------------------------------------------------------------
+
+
+@app.command()
+def extract(
+    samples: Annotated[list[str], typer.Option(help="SET=FILE of samples, such as sampled=samples.safetensors")],
+    extractor: Annotated[list[str], typer.Option(help=f"NAME or NAME=WEIGHTS; names: {', '.join(FEATURES)}")],
+    out: Out,
+) -> None:
+    """Turn sample sets into feature matrices."""
+    sets = {name: Path(path) for name, path in _pairs(samples, "--samples").items()}
+    tensors: dict[str, np.ndarray] = {}
+    extractors, lineages = {}, {}
+    for name, weights_path in _pairs(extractor, "--extractor").items():
+        entry = _chosen(FEATURES, name, "--extractor")
+        weights, metadata = store.read_tensors(Path(weights_path)) if weights_path else (None, {})
+        digest = store.recorded_hash(Path(weights_path)) if weights_path else None
+        extractors[name] = {"weights": digest, "held_out_accuracy": metadata.get("info", {}).get("held_out_accuracy")}
+        for which, path in sets.items():
+            pool = store.read_samples(path)
+            lineages[which] = {**pool.lineage, "hash": store.recorded_hash(path)}
+            if "diverged" in pool.lineage:
+                continue
+            with clock.compute():
+                found = entry.extract(pool.data, weights)
+            tensors[f"{which}/{name}/values"] = found.values
+            if found.classes is not None:
+                tensors[f"{which}/{name}/classes"] = found.classes
+    store.write_tensors(out, tensors, {"extractors": extractors, "sets": lineages, "lineage": _hashes(*sets.values())})
+
+
+def _read_features(path: Path | None) -> dict[tuple[str, str], Features]:
+    """Features by (set, extractor)."""
+    if path is None:
+        raise typer.BadParameter("the selector reads features; none were given", param_hint="--features")
+    tensors, _ = store.read_tensors(path)
+    keys = {tuple(name.split("/")[:2]) for name in tensors}
+    return {
+        (which, name): Features(tensors[f"{which}/{name}/values"], tensors.get(f"{which}/{name}/classes"))
+        for which, name in keys
+    }
+
+
+@app.command()
+def measure(
+    features: Annotated[Path, typer.Option(help="features of the samples")],
+    reference: Annotated[list[Path], typer.Option(help="features of the real data, a file an extractor")],
+    metrics: Annotated[str, typer.Option(help='metrics with their options as JSON, such as {"recall": {"k": 5}}')],
+    out: Out,
+    cell: Annotated[str, typer.Option(help="JSON: study, arm, seed and generation that the record is of")] = "{}",
+    training: Annotated[
+        Path | None, typer.Option(help="the model's training set, for metrics that look for copies")
+    ] = None,
+    kept: Annotated[
+        Path | None, typer.Option(help="which samples were kept; measured apart where some were not")
+    ] = None,
+    population: Annotated[
+        Path | None, typer.Option(help="the known population: its exact moments are the reference")
+    ] = None,
+) -> None:
+    """Compare samples with real data and write one record of numbers, each with the fingerprint of how it was made."""
+    wanted = _json(metrics, "--metrics", dict)
+    for name in wanted:
+        _chosen(METRICS, name, "--metrics")
+    _, metadata = store.read_tensors(features)
+    fakes = _read_features(features)
+    reals = _references(reference, population)
+    marks = [entry["diverged"] for entry in metadata["sets"].values() if "diverged" in entry]
+    record = {
+        **_json(cell, "--cell", dict),
+        "status": "diverged" if marks else "ok",
+        "diverged": marks[0] if marks else None,
+    }
+    table = store.read_training(training) if training else None
+    if table is not None:
+        parts = [[part.arm, part.generation, len(part.rows)] for part in table.references]
+        record["composition"] = [dict(zip(("arm", "generation", "count"), part, strict=True)) for part in parts]
+    record["lineage"] = {name: entry["hash"] for name, entry in metadata["sets"].items()}
+    record["lineage"] |= {"training": store.recorded_hash(training)} if training else {}
+    record["lineage"] |= {
+        f"parent {path}": sha for one in metadata["sets"].values() for path, sha in one.get("inputs", {}).items()
+    }
+    values, fingerprints = [], {}
+    if not marks:
+        rows = store.read_kept(kept).rows if kept else None
+        if rows is not None and len(rows) < len(fakes["sampled", next(iter(metadata["extractors"]))]):
+            fakes |= {
+                ("kept", name): _rows(found, rows) for (which, name), found in fakes.items() if which == "sampled"
+            }
+        with clock.compute():
+            for (which, name), found in sorted(fakes.items()):
+                origin = metadata["sets"]["sampled" if which == "kept" else which]
+                for metric, options in wanted.items():
+                    real = _role(METRICS[metric].against, name, reals, table)
+                    values += _measured(metric, options, real, found, which, name, origin, metadata, fingerprints)
+    store.write_json(out, record | {"values": values, "fingerprints": fingerprints})
+
+
+def _rows(features: Features, rows: np.ndarray) -> Features:
+    return Features(features.values[rows], None if features.classes is None else features.classes[rows])
+
+
+def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, str], tuple[Features, str]]:
+    """Real features with the hash of the sample set that they are of, by (set, extractor)."""
+    found = {}
+    moments = _read_model(population)[0].moments() if population else None
+    for path in paths:
+        _, metadata = store.read_tensors(path)
+        for (which, name), features in _read_features(path).items():
+            exact = Features(features.values, features.classes, moments) if moments else features
+            found[which, name] = exact, metadata["sets"][which]["hash"]
+    return found
+
+
+def _role(
+    against: str, extractor: str, reals: Mapping[tuple[str, str], tuple[Features, str]], table: TrainingTable | None
+) -> tuple[Features, str] | None:
+    """What plays the role of the real samples; None where the study has no such thing."""
+    if against != "training_set":
+        return reals.get((against, extractor))
+    if table is None or FEATURES[extractor].trained:
+        return None
+    return FEATURES[extractor].extract(store.gather(table)[0]), table.lineage["inputs"] and "training set"
+
+
+def _measured(
+    metric: str,
+    options: Mapping[str, Any],
+    real: tuple[Features, str] | None,
+    fake: Features,
+    which: str,
+    extractor: str,
+    origin: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    fingerprints: dict[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """The values of one metric in one feature space, and the fingerprint of how they were made."""
+    entry = METRICS[metric]
+    if real is None or (entry.extractors and extractor not in entry.extractors):
+        return
+    if entry.reads == "classes" and (fake.classes is None or real[0].classes is None):
+        return
+    maker = origin.get("model_options", {})
+    fingerprint = {
+        "metric": metric,
+        "set": which,
+        "extractor": extractor,
+        **{f"extractor_{key}": value for key, value in metadata["extractors"][extractor].items()},
+        "reference": entry.against,
+        "reference_hash": real[1],
+        "n_real": len(real[0]),
+        "n_fake": len(fake),
+        "moments": "exact" if real[0].moments else "estimated",
+        **{f"option_{key}": value for key, value in options.items()},
+        "family": origin.get("family"),
+        "sampler": maker.get("sampler"),
+        "steps": maker.get("steps"),
+        "ema_half_life": maker.get("ema_half_life"),
+        "sampling_bias": 1.0 if which == "raw" else origin.get("sampling_bias"),
+    }
+    key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:8]
+    fingerprints[key] = fingerprint
+    row = {"set": which, "extractor": extractor, "fingerprint": key}
+    try:
+        found = entry(real[0], fake, **options)
+    except Undefined as error:
+        yield {**row, "metric": metric, "value": None, "reason": str(error)}
+        return
+    named = {f"{metric}.{name}": value for name, value in found.items()} if isinstance(found, dict) else {metric: found}
+    for name, value in named.items():
+        yield {**row, "metric": name, "value": float(value)}
+
+
+@app.command()
+def baseline(
+    reference: Annotated[list[Path], typer.Option(help="features of the real data, a file an extractor")],
+    metrics: Annotated[str, typer.Option(help="metrics with their options as JSON")],
+    count: Annotated[int, typer.Option(min=2, help="real samples in the role of the fakes, at most those there are")],
+    out: Out,
+    population: Annotated[Path | None, typer.Option(help="the known population")] = None,
+) -> None:
+    """Compare real data with real data: the values that a perfect model would reach."""
+    reals = _references(reference, population)
+    values, fingerprints = [], {}
+    with clock.compute():
+        for path in reference:
+            _, metadata = store.read_tensors(path)
+            for name in metadata["extractors"]:
+                for metric, options in _json(metrics, "--metrics", dict).items():
+                    # Copies are looked for among the training images, so there the held-out ones play the fakes.
+                    against = "held_out" if _chosen(METRICS, metric, "--metrics").against == "held_out" else "train"
+                    fake = reals["train" if against == "held_out" else "held_out", name][0]
+                    fake = _rows(fake, np.arange(min(count, len(fake))))
+                    role = reals[against, name]
+                    values += _measured(metric, options, role, fake, "real", name, {}, metadata, fingerprints)
+    store.write_json(out, {"values": values, "fingerprints": fingerprints})
+
+
+# -- studies ----------------------------------------------------------------------------------------------------------
+
+StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file")]
+Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSON, as the workflow planned it")]
+
+
+def _study(name: str, planned: str | None = None) -> Any:
+    from . import config
+
+    if planned is not None:
+        return config.from_plan(planned)
+    return config.load(Path(name) if name.endswith((".yaml", ".yml")) else Path("config") / f"{name}.yaml")
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(help="name of the new study: letters, digits and underscores")]) -> None:
+    """Write a commented study to start from: config/NAME.yaml."""
+    from . import config
+
+    path = Path("config") / f"{name}.yaml"
+    if not re.fullmatch(config.NAME_PATTERN, name) or name == "real":
+        raise typer.BadParameter(f"found {name!r}; allowed are letters, digits and underscores, not 'real'")
+    if path.exists():
+        raise typer.BadParameter(f"{path} is there already; choose another name")
+    text = (Path(__file__).parent / "study.yaml").read_text().replace("NAME", name)
+    store.write_atomically(path, lambda temporary: temporary.write_text(text))
+    print(f"{path}\nnext: collapselab validate {name}; collapselab plan {name}; snakemake --config study={name}")
+
+
+@app.command()
+def validate(name: StudyName) -> None:
+    """Check a study and report every fault."""
+    study = _study(name)
+    arms = ", ".join(study.lineages)
+    print(f"{study.name}: ok. Arms: {arms}; {study.file.seeds} seeds; generations 0 to {study.file.generations}")
+
+
+@app.command()
+def plan(name: StudyName) -> None:
+    """Say what a study comes to, and what of it would run now."""
+    study = _study(name)
+    for what, number in study.totals().items():
+        print(f"{what:32} {number}")
+    command = ["snakemake", "--dry-run", "--quiet", "progress", "--config", f"study={study.name}"]
+    print(f"\n{' '.join(command)}", flush=True)
+    try:
+        code = subprocess.run(command, check=False).returncode
+    except FileNotFoundError:
+        raise typer.BadParameter("snakemake is not on the PATH; activate the environment") from None
+    if code:
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Option(help="file to write; to the terminal if left out")] = None) -> None:
+    """Print the JSON schema of a study, for editors."""
+    from . import config
+
+    text = json.dumps(config.schema(), indent=1) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        store.write_atomically(out, lambda temporary: temporary.write_text(text))
+
+
+@app.command()
+def report(
+    name: StudyName,
+    so_far: Annotated[bool, typer.Option(help="draw a study that is not finished")] = False,
+    planned: Planned = None,
+) -> None:
+    """Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."""
+    from . import report as reports
+
+    study = _study(name, planned)
+    records, missing = _records(study)
+    if missing and not so_far:
+        raise typer.BadParameter(f"{len(missing)} cells are not measured yet, such as {missing[0]}; say --so-far to draw the rest")
+    if not records:
+        raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
+    with clock.compute():
+        files = reports.build(_facts(study), records, _grids(study), _costs(study))
+    folder = Path(study.report_file(""))
+    for file, content in files.items():
+        store.write_hashed(folder / file, lambda temporary, content=content: temporary.write_bytes(content))
+    print(folder / "report.html")
+
+
+@app.command()
+def track(name: StudyName, planned: Planned = None) -> None:
+    """Mirror a study in MLflow; the runs are found again, so that tracking twice changes nothing."""
+    from . import tracking
+
+    study = _study(name, planned)
+    records, _ = _records(study)
+    curves = {}
+    for record in records:
+        path = Path(study.cell(record["arm"], record["seed"], record["generation"], "model.safetensors"))
+        tensors, _ = store.read_tensors(path)
+        if "curve.loss" in tensors:
+            curves[record["arm"], record["seed"], record["generation"]] = tensors["curve.images_seen"], tensors["curve.loss"]
+    out = Path(study.report_file("tracked.json"))
+    try:
+        runs = tracking.track(_facts(study), records, curves, _grids(study, all_seeds=True), parameters=_parameters(study))
+    except tracking.TrackingError as error:
+        # The mirror may be away; the files are the record, and the study is whole without it.
+        print(f"collapselab: MLflow was not updated: {error}; say collapselab track {study.name} when it is back", file=sys.stderr)
+        store.write_json(out, {"tracked": False, "reason": str(error)})
+        return
+    store.write_json(out, {"tracked": True, "runs": runs})
+    print(f"{runs} runs; mlflow ui --backend-store-uri {tracking.store_uri()}")
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine: versions against the pins, device, disk, and what the workflow needs."""
+    from .doctor import examine
+
+    faults = 0
+    for what, found, fault in examine():
+        faults += bool(fault)
+        print(f"{'FAULT' if fault else 'ok':6} {what:28} {found}{f': {fault}' if fault else ''}")
+    if faults:
+        raise typer.Exit(EXIT_RESOURCES)
+
+
+def _records(study: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records that are there, and the files of those that are not."""
+    paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
+    missing = [str(path) for path in paths.values() if not path.exists()]
+    return [store.read_json(path) for path in paths.values() if path.exists()], missing
+
+
+def _grids(study: Any, all_seeds: bool = False) -> dict[Any, Any]:
+    """Pictures by arm and generation of the first seed, or by (arm, seed, generation) of every seed."""
+    grids: dict[Any, Any] = {}
+    for arm, seed, generation in study.cells():
+        path = Path(study.cell(arm, seed, generation, "grid.safetensors"))
+        if (seed and not all_seeds) or not path.exists():
+            continue
+        samples = store.read_samples(path)
+        if samples.data.ndim != 4:
+            continue
+        if all_seeds:
+            grids[arm, seed, generation] = samples.data
+        else:
+            grids.setdefault(arm, {})[generation] = samples.data
+    return grids
+
+
+def _costs(study: Any) -> list[dict[str, Any]]:
+    costs = []
+    for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
+        for stage in ("train", "sample", "measure"):
+            path = Path(f"results/{study.name}/{arm}/seed{seed}/gen{generation}/{stage}.cost.json")
+            if path.exists():
+                costs.append(store.read_json(path) | {"verb": stage, "arm": arm, "seed": seed, "generation": generation})
+    return costs
+
+
+def _facts(study: Any) -> Any:
+    """What a reader of the records must know about the study."""
+    from .verdicts import Endpoint, StudyFacts
+
+    path = Path(study.report_file("baseline.json"))
+    reference: dict[str, dict[str, float]] = {}
+    for value in store.read_json(path)["values"] if path.exists() else []:
+        if value["value"] is not None:
+            reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
+    primary = study.file.primary
+    return StudyFacts(
+        name=study.name,
+        arms={name: lineage.about for name, lineage in study.lineages.items()},
+        primary=Endpoint(primary.metric, primary.extractor),
+        seeds=study.file.seeds,
+        generations=study.file.generations,
+        control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
+        question=study.file.question,
+        data=study.describe_data(),
+        models={name: study.describe_model(name) for name in study.file.models},
+        waivers=[f"{study.rule(rule)}: {reason}" for rule, reason in study.file.waive.items()],
+        reference=reference,
+        labels={name: metric.label for name, metric in METRICS.items()},
+        better={name: metric.better for name, metric in METRICS.items()},
+    )
+
+
+# -- running verbs ----------------------------------------------------------------------------------------------------
+
+_signals: list[int] = []
+
+
+def _stop_requested() -> bool:
+    return bool(_signals)
+
+
+def _on_signal(number: int, frame: Any) -> None:
+    """The first signal asks a training to save its state; a second one does not wait for it."""
+    _signals.append(number)
+    if len(_signals) > 1:
+        raise KeyboardInterrupt
+
+
+def _signal_exit() -> int:
+    return 130 if _signals and _signals[0] == signal.SIGINT else 143
+
+
+def main() -> None:
+    """Run the verbs of the command line, which ``+`` joins, and end with one of the exit codes."""
+    arguments = sys.argv[1:]
+    cost = None
+    if arguments[:1] == ["--cost"] and len(arguments) > 1:
+        cost, arguments = Path(arguments[1]), arguments[2:]
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, _on_signal)
+    code = 0
+    for verb in _verbs(arguments):
+        code = _run(verb)
+        if code or _signals:
+            code = code or _signal_exit()
+            break
+    if not code and cost is not None:
+        code = _guarded(
+            lambda: store.write_json(cost, {"verbs": [verb[0] for verb in _verbs(arguments)], **clock.record()})
+        )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Taking torch down in order costs up to a second, and there is nothing left to save.
+    os._exit(code)
+
+
+def _verbs(arguments: list[str]) -> list[list[str]]:
+    verbs: list[list[str]] = [[]]
+    for word in arguments:
+        if word == "+":
+            verbs.append([])
+        else:
+            verbs[-1].append(word)
+    return verbs
+
+
+def _run(verb: list[str]) -> int:
+    return _guarded(lambda: app(verb, prog_name="collapselab", standalone_mode=False))
+
+
+def _guarded(work: Callable[[], Any]) -> int:
+    """The exit code of some work; every failure that a user can meet ends in one clear message."""
+    try:
+        result = work()
+        return result if isinstance(result, int) and not isinstance(result, bool) else 0
+    except typer.Exit as error:
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _signal_exit() if _signals else 130
+    except typer.TyperException as error:
+        error.show()
+        return EXIT_BAD_INPUT
+    except Interrupted as error:
+        return _fail(f"{error}; the same command goes on from there", _signal_exit())
+    except Damaged as error:
+        return _fail(f"{error}; it was renamed to .damaged, and the next run of the workflow remakes it", EXIT_DAMAGED)
+    except Waiting as error:
+        return _fail(str(error), EXIT_WAITING)
+    except Timeout as error:
+        return _fail(f"locked: {error.lock_file} is held by another process", EXIT_LOCKED)
+    except FileNotFoundError as error:
+        return _fail(f"no such file: {error.filename}", EXIT_BAD_INPUT)
+    except MemoryError as error:
+        return _fail(f"out of memory: {error}", EXIT_RESOURCES)
+    except OSError as error:
+        full = error.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+            errno.EIO,
+            errno.EROFS,
+            errno.EACCES,
+            errno.EPERM,
+        )
+        return _fail(
+            f"cannot write or read {error.filename or ''}: {error.strerror}", EXIT_RESOURCES if full else EXIT_BAD_INPUT
+        )
+    except ValueError as error:
+        return _fail(str(error), EXIT_BAD_INPUT)
+    except RuntimeError as error:
+        # torch raises its out-of-memory error as a RuntimeError; anything else is a fault of ours and keeps its trace.
+        if "out of memory" not in str(error).lower():
+            raise
+        return _fail(f"out of memory: {error}; lower the model's batch or sample_batch", EXIT_RESOURCES)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"collapselab: {message}", file=sys.stderr)
+    return code

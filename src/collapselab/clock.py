@@ -1,0 +1,88 @@
+"""What a process costs, and how far it is."""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
+
+
+class Clock:
+    """Processor and wall time of a process, and how much of it went into compute functions.
+
+    The rest is what the frame costs: starting Python, importing, reading and writing.
+    """
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self.compute_cpu_s = 0.0
+        self.compute_wall_s = 0.0
+        self.facts: dict[str, Any] = {}
+
+    @contextmanager
+    def compute(self) -> Iterator[None]:
+        """Counts the time inside as compute."""
+        cpu, wall = time.process_time(), time.monotonic()
+        try:
+            yield
+        finally:
+            self.compute_cpu_s += time.process_time() - cpu
+            self.compute_wall_s += time.monotonic() - wall
+
+    def record(self) -> dict[str, Any]:
+        """The costs so far: seconds, and the peak memory in MB."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            **self.facts,
+            "compute_cpu_seconds": round(self.compute_cpu_s, 3),
+            "compute_wall_seconds": round(self.compute_wall_s, 3),
+            "process_cpu_seconds": round(time.process_time(), 3),
+            "wall_seconds": round(time.monotonic() - self._start, 3),
+            "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+            "cores": os.cpu_count(),
+        }
+
+
+@contextmanager
+def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iterator[Callable[[int, float], bool]]:
+    """A function that takes (images seen, loss) and says whether to stop.
+
+    On a terminal it draws a bar with the time that is left; elsewhere it writes one JSON line an interval to the
+    standard error: images seen, seconds, images a second, loss, seconds left.
+    """
+    if sys.stderr.isatty():
+        with _bar(what, total) as show:
+            yield lambda seen, loss: show(seen, loss) or stopping()
+        return
+    start = last = time.monotonic()
+    first: int | None = None
+
+    def tell(seen: int, loss: float) -> bool:
+        nonlocal last, first
+        now = time.monotonic()
+        first = seen if first is None else first
+        if now - last >= INTERVAL_S:
+            last = now
+            rate = (seen - first) / (now - start)
+            left = round((total - seen) / rate, 1) if total and rate else None
+            line = {"stage": what, "images_seen": seen, "seconds": round(now - start, 1), "images_per_second": round(rate, 1)}
+            print(json.dumps(line | {"loss": float(loss), "seconds_left": left}), file=sys.stderr, flush=True)
+        return stopping()
+
+    yield tell
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[int, float], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
+    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total, loss="")
+        yield lambda seen, loss: bar.update(task, completed=seen, loss=f"loss {loss:.4f}")

@@ -1,0 +1,80 @@
+# The study, what names may stand in paths, and the input functions that carry the loop.
+
+import json
+import sys
+
+from collapselab import config as studies
+from collapselab.provenance import source_hash
+
+try:
+    STUDY = studies.load(Path("config") / f"{config.get('study', 'quickstart')}.yaml")
+except studies.BadStudy as fault:
+    print(fault, file=sys.stderr)
+    sys.exit(2)
+
+ONE_OF_ARMS = "|".join([*STUDY.lineages, *STUDY.bases])
+ONE_OF_SEEDS = "|".join(str(seed) for seed in range(STUDY.file.seeds))
+ONE_OF_GENERATIONS = "|".join(str(t) for t in range(STUDY.file.generations + 1))
+POPULATION = STUDY.real_file("population.safetensors") if STUDY.file.data.population else None
+
+
+wildcard_constraints:
+    study=STUDY.name,
+    real=STUDY.real,
+    arm=ONE_OF_ARMS,
+    seed=ONE_OF_SEEDS,
+    generation=ONE_OF_GENERATIONS,
+    extractor="|".join(STUDY.file.extractors),
+
+
+def hashed(*files):
+    """Outputs: each file and its hash, which is written after it."""
+    return [name for file in files for name in (file, f"{file}.sha256")]
+
+
+def content(*files):
+    """Inputs: only the hash counts, so that a checkout or a touched date replans nothing."""
+    return [name for file in files for name in (ancient(file), f"{file}.sha256")]
+
+
+def lineage(wildcards):
+    """The arm, the seed and the generation of a job."""
+    return wildcards.arm, int(wildcards.seed), int(wildcards.generation)
+
+
+def cell(wildcards, noun):
+    """A file of the job's own generation."""
+    return STUDY.cell(*lineage(wildcards), noun)
+
+
+def arm_of(wildcards):
+    """The job's arm; of a base, the first arm that starts from it."""
+    return STUDY.bases.get(wildcards.arm) or STUDY.lineages[wildcards.arm]
+
+
+def eaten(arm, seed, generation):
+    """What a training set is made of: stored sample sets, and rows that are drawn for it."""
+    sources = STUDY.sources(arm, seed, generation)
+    files = [source[key] for source in sources for key in ("samples", "kept") if key in source]
+    if STUDY.needs_drawing(arm, generation):
+        files.append(STUDY.cell(arm, seed, generation, "drawn.safetensors"))
+    return content(*dict.fromkeys(files))
+
+
+def ingredients(wildcards):
+    """All that a training needs; nothing can make a generation 0 outside its base."""
+    arm, seed, generation = lineage(wildcards)
+    if (generation == 0) != (arm in STUDY.bases):
+        home = STUDY.lineages[arm].base if arm in STUDY.lineages else "its arms"
+        return f"(generation {generation} of {arm} is trained in {home})"
+    start = STUDY.init_file(arm, seed, generation)
+    return eaten(arm, seed, generation) + (content(start) if start else [])
+
+
+def as_json(value):
+    """An option as a rule hands it to its job."""
+    return value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value, sort_keys=True)
+
+
+onerror:
+    shell("collapselab explain {log:q} >&2 || true")
