@@ -1,0 +1,731 @@
+"""A study as one HTML file that needs no network, with its tables as CSV and its figures as PDF.
+
+:func:`build` takes plain data and returns bytes by file name; the same input gives the same bytes. Records that were
+not measured alike are refused (:func:`check_comparable`), never drawn on one axis.
+"""
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from .verdicts import (
+    Endpoint,
+    Record,
+    StudyFacts,
+    at_risk,
+    diverged,
+    judge,
+    lineages,
+    natural,
+    spell,
+    t_interval,
+)
+
+Grids = Mapping[str, Mapping[int, np.ndarray]]
+"""arm -> generation -> (n, C, H, W) uint8, where image i has the same latents in every generation and arm."""
+
+BAND_FROM = 8  # lineages: below, a band would feign a precision that so few do not have
+ARM_FIELDS = {"set", "sampling_bias"}  # of a fingerprint: what an arm may vary
+VEGA_LITE = "6.4"
+WIDTH = 1040  # of a chart that takes the whole page, in pixels
+CONTROL_COLOUR = "#333333"
+# Okabe and Ito (2008) without its black and yellow, then Tol's muted scheme: told apart by colour-blind readers.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#44AA99", "#999933", "#332288")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "triangle-left")
+CROSS = "M-.6,-.6L.6,.6M.6,-.6L-.6,.6"
+SETS = {"raw": "the model itself", "sampled": "as sampled", "kept": "as kept"}
+KINDS = {  # of training images: its colour in the chart of compositions
+    "real, fixed": "#08519C",
+    "real, fresh": "#4292C6",
+    "real, redrawn": "#9ECAE1",
+    "own samples": "#D55E00",
+    "another arm's samples": "#FDAE6B",
+}
+GRID_COLUMNS, GRID_SIDE, GRID_PIXELS, GRID_BYTES = 10, 96, 28, 1_500_000
+CONTRACT = {
+    "Equal budgets": "at each generation all arms have the same training-set size, the same number of images seen in "
+    "training, the same chain of initialisation and the same number of evaluated samples; the control has the arms' "
+    "total size in real data.",
+    "Common random numbers": "seeds name the study, the replicate, the generation and the stage, never the arm: "
+    "generation 0 is shared, arms are compared in pairs, and the grids show the same latents in every generation.",
+    "One split": "training, held-out and fresh data are split once for the whole study.",
+    "The judge is not the prosecutor": "selectors see features of the training split only, in another space than that "
+    "of the primary endpoint.",
+    "Raw, biased, kept": "the model itself, its samples and what was kept of them are measured apart, at equal n.",
+    "Nothing tuned on the yardstick": "the last snapshot counts; nothing is chosen by a metric shown here.",
+    "Failures stay in the picture": "diverged lineages are drawn up to where they end, and counted.",
+    "Few seeds are shown as few": "below eight lineages points and their range, from eight on a 95 % band of the mean.",
+    "One primary endpoint": "named before the study ran; p-values are corrected over the arms (Holm 1979).",
+}
+DEFINITIONS = {
+    "primary_slope": "Slope of the primary endpoint",
+    "slope_against_control": "Slope against the control, paired by seed",
+    "catastrophic_risk": "Catastrophic rise of risk",
+    "any_rise_of_risk": "Any rise of risk",
+    "diverging_risk": "Risk that grows without bound",
+    "collapsing_variance": "Variance that goes to zero",
+    "scaling_law": "Change in the scaling law",
+    "lost_modes": "Modes of the real data disappear",
+    "lost_tails": "Tails of the real data disappear",
+    "hallucination": "Data appear that are not real",
+}
+
+
+# -- may these be compared? --------------------------------------------------------------------------------------------
+
+
+def check_comparable(records: Iterable[Record]) -> None:
+    """Return if all values of a metric in a feature space were measured alike.
+
+    Raises ValueError that names each field in which fingerprints differ, with both values and where they stand; what
+    an arm may vary (its sampling bias, which samples are measured) is left aside.
+    """
+    first: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+    faults: dict[tuple[str, str, str], str] = {}
+    for record in records:
+        place = f"{record['arm']}/seed{record['seed']}/gen{record['generation']}"
+        for entry in record["values"]:
+            key = (entry["metric"].split(".")[0], entry["extractor"])
+            fingerprint = record["fingerprints"][entry["fingerprint"]]
+            there, other = first.setdefault(key, (place, fingerprint))
+            if fingerprint == other:
+                continue
+            for field in sorted((set(fingerprint) | set(other)) - ARM_FIELDS):
+                if fingerprint.get(field) != other.get(field):
+                    fault = f"{field} is {other.get(field)!r} in {there} and {fingerprint.get(field)!r} in {place}"
+                    faults.setdefault((*key, field), f"{key[0]} ({key[1]}): {fault}")
+    if faults:
+        lines = "\n".join(f"- {fault}" for fault in faults.values())
+        raise ValueError(f"these records were not measured alike and cannot be compared:\n{lines}")
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def endpoints(facts: StudyFacts, records: Sequence[Record]) -> list[Endpoint]:
+    """The measured scalars, histograms left out: the primary, the rest of its feature space, the other spaces."""
+    found = dict.fromkeys(
+        (entry["extractor"], entry["metric"])
+        for record in records
+        for entry in record["values"]
+        if not _is_histogram(entry["metric"])
+    )
+    primary = (facts.primary.extractor, facts.primary.metric)
+    order = sorted(found, key=lambda key: (key != primary, key[0] != facts.primary.extractor))
+    return [Endpoint(metric, extractor, facts.primary.set) for extractor, metric in order]
+
+
+def _name(endpoint: Endpoint) -> str:
+    """The name of the endpoint's chart, file and column, without dots, which Vega reads as paths."""
+    return f"{endpoint.metric}_{endpoint.extractor}".replace(".", "_")
+
+
+def _is_histogram(metric: str) -> bool:
+    return metric.startswith("class_histogram.")
+
+
+def _sets(records: Sequence[Record], metric: str, extractor: str) -> list[str]:
+    found = {
+        entry["set"]
+        for record in records
+        for entry in record["values"]
+        if (entry["metric"], entry["extractor"]) == (metric, extractor)
+    }
+    return [name for name in SETS if name in found]
+
+
+def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[str, Any] | None:
+    """Mean and range over the lineages that reach the arm's last measured generation; None without any."""
+    found = lineages(records, arm, endpoint)
+    last = max((generation for lineage in found.values() for generation in lineage), default=None)
+    if last is None:
+        return None
+    numbers = [lineage[last] for lineage in found.values() if last in lineage]
+    return {
+        "generation": last,
+        "mean": float(np.mean(numbers)),
+        "low": min(numbers),
+        "high": max(numbers),
+        "lineages": len(numbers),
+    }
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: row[name] for name in columns if row.get(name) is not None} for row in rows)
+    return stream.getvalue().encode()
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """Every value of every cell, one row each; a diverged cell without values has one row that says so."""
+    cell_columns = ["study", "arm", "seed", "generation", "status"]
+    columns = [*cell_columns, "set", "extractor", "metric", "value", "reason", "fingerprint"]
+    order = list(facts.arms)
+    rows = []
+    for record in sorted(
+        records, key=lambda record: (order.index(record["arm"]), record["seed"], record["generation"])
+    ):
+        cell = {name: record[name] for name in cell_columns}
+        rows += [cell | entry for entry in record["values"]] or [cell]
+    return _csv(columns, rows)
+
+
+def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """The last generation of each arm: mean and range over lineages of each endpoint, beside real data."""
+    rows = []
+    for endpoint in endpoints(facts, records):
+        for name in _sets(records, endpoint.metric, endpoint.extractor):
+            for arm in facts.arms:
+                numbers = final(facts, records, arm, Endpoint(endpoint.metric, endpoint.extractor, name))
+                real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
+                where = {"arm": arm, "metric": endpoint.metric, "extractor": endpoint.extractor, "set": name}
+                rows += [where | numbers | {"real_against_real": real}] if numbers else []
+    columns = ["arm", "metric", "extractor", "set", "generation", "mean", "low", "high", "lineages"]
+    return _csv([*columns, "real_against_real"], rows)
+
+
+def curves_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """One row per arm and generation, one column per endpoint: its mean over lineages (for ``dvc plots show``)."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    columns = ["arm", "generation"]
+    for endpoint in endpoints(facts, records):
+        columns.append(_name(endpoint))
+        for arm in facts.arms:
+            for generation, numbers in _by_generation(records, arm, endpoint).items():
+                row = rows.setdefault((arm, generation), {"arm": arm, "generation": generation})
+                row[columns[-1]] = float(np.mean(numbers))
+    order = list(facts.arms)
+    return _csv(columns, [rows[key] for key in sorted(rows, key=lambda key: (order.index(key[0]), key[1]))])
+
+
+def primary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """The primary endpoint's mean over lineages, one row per generation and one column per arm."""
+    rows = {generation: {"generation": generation} for generation in range(facts.generations + 1)}
+    for arm in facts.arms:
+        for generation, numbers in _by_generation(records, arm, facts.primary).items():
+            rows[generation][arm] = float(np.mean(numbers))
+    return _csv(["generation", *facts.arms], rows.values())
+
+
+def summary_json(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """arm -> endpoint -> mean at the arm's last generation (for ``dvc metrics show``)."""
+    summary = {}
+    for arm in facts.arms:
+        found = {endpoint: final(facts, records, arm, endpoint) for endpoint in endpoints(facts, records)}
+        summary[arm] = {_name(endpoint): round(numbers["mean"], 6) for endpoint, numbers in found.items() if numbers}
+    return _json(summary)
+
+
+def _by_generation(records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for lineage in lineages(records, arm, endpoint).values():
+        for generation, number in lineage.items():
+            found.setdefault(generation, []).append(number)
+    return dict(sorted(found.items()))
+
+
+# -- charts ------------------------------------------------------------------------------------------------------------
+
+
+def colours(facts: StudyFacts) -> dict[str, str]:
+    """arm -> colour, the control in dark grey."""
+    others = [arm for arm in facts.arms if arm != facts.control]
+    found = {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
+    return {arm: found.get(arm, CONTROL_COLOUR) for arm in facts.arms}
+
+
+def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[dict[str, Any]]:
+    """What a curve draws, as flat rows: lineages' values, means with ranges, ends of lineages, the reference.
+
+    Arms stand a little beside each other on the axis (``x``), so that ranges at one generation do not hide each other.
+    """
+    rows: list[dict[str, Any]] = []
+    arms = list(facts.arms)
+    for panel in _sets(records, endpoint.metric, endpoint.extractor):
+        there = {"panel": SETS[panel]}
+        for index, arm in enumerate(arms):
+            aside = (index - (len(arms) - 1) / 2) * min(0.07, 0.5 / len(arms))
+            found = lineages(records, arm, Endpoint(endpoint.metric, endpoint.extractor, panel))
+            alive = at_risk(records, arm)
+            for seed, lineage in found.items():
+                for generation, number in lineage.items():
+                    point = {"what": "lineage", "arm": arm, "seed": seed, "generation": generation}
+                    rows.append(there | point | {"x": generation + aside, "value": number})
+            for generation, numbers in _by_generation(
+                records, arm, Endpoint(endpoint.metric, endpoint.extractor, panel)
+            ).items():
+                low, high = min(numbers), max(numbers)
+                if facts.seeds >= BAND_FROM and len(numbers) >= 2:
+                    low, high, _ = t_interval(np.array(numbers))
+                point = {"what": "mean", "arm": arm, "generation": generation, "x": generation + aside}
+                point |= {"value": float(np.mean(numbers)), "low": low, "high": high}
+                rows.append(there | point | {"lineages": f"{len(numbers)} of {facts.seeds}"})
+                if alive[generation] < facts.seeds and generation in {
+                    t for t in alive if alive[t] < alive.get(t - 1, facts.seeds)
+                }:
+                    rows.append(there | point | {"what": "few", "text": f"n = {len(numbers)}"})
+            for seed, generation in diverged(records, arm).items():
+                before = found.get(seed, {})
+                if before:
+                    last = max(before)
+                    point = {"what": "diverged", "arm": arm, "seed": seed, "generation": generation}
+                    rows.append(there | point | {"x": last + aside, "value": before[last]})
+        real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
+        if real is not None:
+            rows.append(there | {"what": "reference", "value": real, "x": facts.generations, "text": "real data"})
+    return rows
+
+
+def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint, width: int, height: int) -> dict:
+    """The Vega-Lite specification of one metric against the generation, a panel for each kind of samples."""
+    import altair as alt
+
+    rows = curve_rows(facts, records, endpoint)
+    panels = list(dict.fromkeys(row["panel"] for row in rows))
+    arms, palette = list(facts.arms), colours(facts)
+    shapes = [SHAPES[index % len(SHAPES)] for index in range(len(arms))]
+    dashes = [[5, 4] if arm == facts.control else [1, 0] for arm in arms]
+    picked = alt.selection_point(name="picked", fields=["arm"], bind="legend")
+    legend = alt.Legend(orient="bottom", columns=3, title=None, labelLimit=260, symbolSize=90, symbolStrokeWidth=2)
+    colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=list(palette.values())), sort=None, legend=legend)
+    shape = alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend)
+    dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=arms, range=dashes), sort=None, legend=None)
+    fade = alt.condition(picked, alt.value(1.0), alt.value(0.12))
+    words, better = facts.label(endpoint.metric), facts.better.get(endpoint.metric)
+    axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
+    x = alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.35, facts.generations + 0.35], nice=False))
+    y = alt.Y("value:Q", title=words, scale=alt.Scale(zero=False))
+    arm_tip = alt.Tooltip("arm:N")
+    tips = [
+        arm_tip,
+        alt.Tooltip("generation:Q", format="d"),
+        alt.Tooltip("value:Q", format=".4~g", title=f"mean {words}"),
+    ]
+    tips += [alt.Tooltip("low:Q", format=".4~g"), alt.Tooltip("high:Q", format=".4~g"), alt.Tooltip("lineages:N")]
+    seed_tips = [arm_tip, alt.Tooltip("seed:Q", format="d"), alt.Tooltip("generation:Q", format="d")]
+    seed_tips += [alt.Tooltip("value:Q", format=".4~g", title=words)]
+
+    chart = alt.Chart()
+    means = chart.transform_filter("datum.what == 'mean'")
+    if facts.seeds >= BAND_FROM:
+        spread = means.mark_area(opacity=0.15).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour)
+        own = []
+    else:
+        spread = means.mark_rule(strokeWidth=1.5).encode(
+            x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour, opacity=fade
+        )
+        points = chart.transform_filter("datum.what == 'lineage'").mark_point(size=16, filled=True)
+        own = [points.encode(x, y, color=colour, opacity=fade, tooltip=seed_tips)]
+    layers = [
+        chart.transform_filter("datum.what == 'reference'")
+        .mark_rule(strokeDash=[1, 3], strokeWidth=1.5, color="#555555")
+        .encode(y=y, tooltip=[alt.Tooltip("value:Q", format=".4~g", title="real data against real data")]),
+        chart.transform_filter("datum.what == 'reference'")
+        .mark_text(align="right", dy=12 if better == "lower" else -6, dx=10, color="#555555", fontSize=11)
+        .encode(x=x, y=y, text="text:N"),
+        spread,
+        means.mark_line(strokeWidth=2).encode(x, y, color=colour, strokeDash=dash, opacity=fade),
+        *own,
+        means.mark_point(size=55, filled=True)
+        .encode(x, y, color=colour, shape=shape, opacity=fade, tooltip=tips)
+        .add_params(picked),
+        chart.transform_filter("datum.what == 'diverged'")
+        .mark_point(shape=CROSS, size=160, strokeWidth=3, filled=False)
+        .encode(
+            x,
+            y,
+            color=colour,
+            opacity=fade,
+            tooltip=[*seed_tips[:2], alt.Tooltip("generation:Q", format="d", title="diverged at")],
+        ),
+        chart.transform_filter("datum.what == 'few'")
+        .mark_text(align="left", dx=7, dy=-7, fontSize=11)
+        .encode(x, y, text="text:N", color=colour, opacity=fade),
+    ]
+    title = alt.TitleParams(
+        f"{words} in the {endpoint.extractor} features",
+        subtitle=[f"{better} is better"] if better else [],
+        anchor="start",
+    )
+    layered = alt.layer(*layers, data=alt.Data(values=rows)).properties(width=width // len(panels) - 60, height=height)
+    if len(panels) == 1:
+        return _styled(layered.properties(title=title))
+    header = alt.Header(title=None, labelFontSize=12)
+    faceted = layered.facet(column=alt.Column("panel:N", sort=panels, header=header))
+    return _styled(faceted.properties(title=title))
+
+
+def class_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
+    """The Vega-Lite specification of class shares by generation, a heat map per arm; None where none was measured."""
+    import altair as alt
+
+    measured = [
+        (entry["extractor"], entry["metric"])
+        for r in records
+        for entry in r["values"]
+        if _is_histogram(entry["metric"])
+    ]
+    if not measured:
+        return None
+    extractors = sorted(
+        {extractor for extractor, _ in measured}, key=lambda name: (name != facts.primary.extractor, name)
+    )
+    classes = sorted({metric for extractor, metric in measured if extractor == extractors[0]}, key=natural)
+    real = facts.reference.get(extractors[0], {})
+    rows = []
+    for arm in facts.arms:
+        for metric in classes:
+            cell = {"arm": arm, "class": metric.split(".", 1)[1]}
+            if metric in real:
+                rows.append(cell | {"generation": "real", "share": real[metric]})
+            for generation, shares in _by_generation(
+                records, arm, Endpoint(metric, extractors[0], facts.primary.set)
+            ).items():
+                rows.append(cell | {"generation": str(generation), "share": float(np.mean(shares))})
+    order = ["real", *map(str, range(facts.generations + 1))]
+    panel = min(200, width // len(facts.arms) - 26)
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_rect()
+        .encode(
+            x=alt.X("generation:O", sort=order, title="generation", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("class:O", sort=[metric.split(".", 1)[1] for metric in classes], title="class"),
+            color=alt.Color(
+                "share:Q", scale=alt.Scale(scheme="viridis", domainMin=0), legend=alt.Legend(title="share", format="%")
+            ),
+            tooltip=["arm:N", "class:N", "generation:N", alt.Tooltip("share:Q", format=".2%")],
+        )
+        .properties(width=panel, height=max(120, 16 * len(classes)))
+        .facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=alt.Header(labelLimit=panel)))
+        .properties(title=alt.TitleParams(f"Class shares as the {extractors[0]} classifier sees them", anchor="start"))
+    )
+    return _styled(chart)
+
+
+def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
+    """The Vega-Lite specification of what each arm is trained on, as stacked bars; None without records."""
+    import altair as alt
+
+    rows = []
+    for arm in facts.arms:
+        own = [record for record in records if record["arm"] == arm]
+        first = min((record["seed"] for record in own), default=None)
+        for record in sorted((r for r in own if r["seed"] == first), key=lambda record: record["generation"]):
+            counts: dict[str, int] = {}
+            for part in record["composition"]:
+                kind = _kind(part["arm"], arm)
+                counts[kind] = counts.get(kind, 0) + part["count"]
+            cell = {"arm": arm, "generation": record["generation"]}
+            rows += [cell | {"kind": kind, "count": n, "order": list(KINDS).index(kind)} for kind, n in counts.items()]
+    if not rows:
+        return None
+    panel = min(200, width // len(facts.arms) - 26)
+    kinds = [kind for kind in KINDS if kind in {row["kind"] for row in rows}]
+    scale = alt.Scale(domain=kinds, range=[KINDS[kind] for kind in kinds])
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("generation:O", title="generation", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("sum(count):Q", title="training samples"),
+            color=alt.Color("kind:N", scale=scale, legend=alt.Legend(orient="bottom", title=None)),
+            order=alt.Order("order:Q"),
+            tooltip=["arm:N", "generation:O", "kind:N", alt.Tooltip("sum(count):Q", title="samples")],
+        )
+        .properties(width=panel, height=120)
+        .facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=alt.Header(labelLimit=panel)))
+        .properties(title=alt.TitleParams("What each arm is trained on", anchor="start"))
+    )
+    return _styled(chart)
+
+
+def _kind(source: str, arm: str) -> str:
+    if source in ("fixed", "fresh", "redrawn"):
+        return f"real, {source}"
+    return "own samples" if source == arm else "another arm's samples"
+
+
+def _styled(chart: Any) -> dict:
+    # One weight of one font: with two, the PDF writer orders them by chance, and the bytes would differ between runs.
+    plain = {"titleFontWeight": "normal"}
+    styled = chart.configure(font="sans-serif", background="#ffffff").configure_view(stroke=None)
+    styled = styled.configure_axis(labelFontSize=11, titleFontSize=12, gridColor="#eeeeee", **plain)
+    styled = styled.configure_legend(labelFontSize=12, **plain)
+    return styled.configure_title(fontSize=15, fontWeight="normal", subtitleColor="#555555").to_dict()
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def grid_png(images: np.ndarray, columns: int | None = None) -> bytes:
+    """A PNG of images side by side, each enlarged by whole pixels or, if large, shrunk by averaging.
+
+    images: (n, C, H, W) uint8 with one or three channels. columns: images in a row, all of them by default.
+    """
+    from PIL import Image
+
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images: found {images.dtype} {images.shape}, allowed is uint8 (n, 1 or 3, H, W)")
+    n, channels, height, width = images.shape
+    shrink = -(-max(height, width) // GRID_SIDE)
+    if shrink > 1:
+        height, width = height // shrink, width // shrink
+        cut = images[:, :, : height * shrink, : width * shrink].reshape(n, channels, height, shrink, width, shrink)
+        images = np.rint(cut.mean(axis=(3, 5))).astype(np.uint8)
+    enlarge = max(1, GRID_PIXELS // max(height, width))
+    images = images.repeat(enlarge, axis=2).repeat(enlarge, axis=3)
+    columns = columns or n
+    rows, (height, width) = -(-n // columns), images.shape[2:]
+    sheet = np.full((rows, columns, height + 2, width + 2, channels), 255, np.uint8)
+    for index, image in enumerate(images):
+        sheet[index // columns, index % columns, 1:-1, 1:-1] = image.transpose(1, 2, 0)
+    sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(rows * (height + 2), columns * (width + 2), channels)
+    stream = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _pictures(facts: StudyFacts, grids: Grids) -> list[dict[str, Any]]:
+    """The sample grids of the arms, as many columns as fit the file's share of bytes."""
+    sizes = [
+        min(images[0].nbytes, images.shape[1] * GRID_SIDE**2) for grid in grids.values() for images in grid.values()
+    ]
+    columns = int(np.clip(GRID_BYTES // max(1, sum(sizes)), 2, GRID_COLUMNS))
+    figures = []
+    for arm in facts.arms:
+        rows = [(generation, grid_png(images[:columns])) for generation, images in sorted(grids.get(arm, {}).items())]
+        if rows:
+            figures.append({"arm": arm, "rows": [(t, base64.b64encode(png).decode()) for t, png in rows]})
+    return figures
+
+
+# -- what the page says ------------------------------------------------------------------------------------------------
+
+
+def _numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
+    rows = []
+    for endpoint in endpoints(facts, records):
+        names = _sets(records, endpoint.metric, endpoint.extractor)
+        for name in names:
+            found = [
+                final(facts, records, arm, Endpoint(endpoint.metric, endpoint.extractor, name)) for arm in facts.arms
+            ]
+            cells = [
+                (spell(cell["mean"]), f"{spell(cell['low'], cell['mean'])} – {spell(cell['high'], cell['mean'])}")
+                if cell
+                else ("–", "")
+                for cell in found
+            ]
+            real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
+            rows.append(
+                {
+                    "metric": facts.label(endpoint.metric),
+                    "extractor": endpoint.extractor,
+                    "set": SETS[name],
+                    "better": {"higher": "↑", "lower": "↓"}.get(facts.better.get(endpoint.metric) or "", ""),
+                    "cells": cells,
+                    "real": "–" if real is None else spell(real),
+                }
+            )
+    return rows
+
+
+def _risk_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, list[Any]]]:
+    """arm -> lineages at risk per generation; empty when none is missing."""
+    rows = [(arm, [at_risk(records, arm).get(t, 0) for t in range(facts.generations + 1)]) for arm in facts.arms]
+    return rows if any(count < facts.seeds for _, counts in rows for count in counts) else []
+
+
+def _fingerprint_table(records: Sequence[Record]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """(feature spaces, rows of field and its value in each); several values stand side by side."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for record in records:
+        for fingerprint in record["fingerprints"].values():
+            for field, content in fingerprint.items():
+                short = _short(content) if field.endswith("_hash") else _plain(content)
+                found.setdefault(field, {}).setdefault(fingerprint.get("extractor", ""), {})[short] = None
+    extractors = sorted({extractor for columns in found.values() for extractor in columns})
+    rows = [
+        (field.replace("_", " "), [", ".join(columns.get(e, {})) or "–" for e in extractors])
+        for field, columns in found.items()
+    ]
+    return extractors, [row for row in rows if row[0] != "extractor"]
+
+
+def _plain(content: Any) -> str:
+    if isinstance(content, Mapping):
+        return ", ".join(f"{key} {_plain(value)}" for key, value in content.items())
+    return "–" if content is None else f"{content:g}" if isinstance(content, float) else str(content)
+
+
+def _short(digest: Any) -> str:
+    return str(digest)[:8] if digest else "–"
+
+
+def _lineage_table(facts: StudyFacts, records: Sequence[Record]) -> tuple[list[str], list[dict[str, Any]]]:
+    order = list(facts.arms)
+    nouns = list(dict.fromkeys(noun for record in records for noun in record.get("lineage", {})))
+    rows = [
+        {
+            "cell": (record["arm"], record["seed"], record["generation"]),
+            "status": record["status"],
+            "hashes": [_short(record.get("lineage", {}).get(noun)) for noun in nouns],
+            "composition": ", ".join(f"{p['count']} {p['arm']} (gen {p['generation']})" for p in record["composition"]),
+        }
+        for record in sorted(records, key=lambda r: (order.index(r["arm"]), r["seed"], r["generation"]))
+    ]
+    return nouns, rows
+
+
+def _cost_table(facts: StudyFacts, costs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Processor seconds inside compute functions, arm by verb, and totals."""
+    if not costs:
+        return None
+    verbs = list(dict.fromkeys(cost["verb"] for cost in costs))
+    names = dict.fromkeys([*facts.arms, *(cost["arm"] for cost in costs)])
+    rows = []
+    for arm in names:
+        own = [cost for cost in costs if cost["arm"] == arm]
+        if own:
+            spent = [_total([c for c in own if c["verb"] == verb], "compute_cpu_seconds") for verb in verbs]
+            rows.append((arm, [*spent, *_totals(own)]))
+    rows.append(
+        (
+            "all",
+            [*(_total([c for c in costs if c["verb"] == v], "compute_cpu_seconds") for v in verbs), *_totals(costs)],
+        )
+    )
+    return {"verbs": verbs, "rows": rows, "devices": ", ".join(sorted({str(c.get("device") or "cpu") for c in costs}))}
+
+
+def _total(costs: Sequence[Mapping[str, Any]], field: str) -> str:
+    return f"{sum(cost.get(field) or 0 for cost in costs):,.0f}".replace(",", " ")
+
+
+def _totals(costs: Sequence[Mapping[str, Any]]) -> list[str]:
+    trained = [cost for cost in costs if cost["verb"] == "train"]
+    memory = max((cost.get("peak_memory_mb") or 0 for cost in costs), default=0)
+    return [
+        *(_total(costs, f) for f in ("compute_cpu_seconds", "process_cpu_seconds", "wall_seconds")),
+        f"{memory:,.0f}".replace(",", " "),
+        _total(trained, "images_seen"),
+    ]
+
+
+# -- the report --------------------------------------------------------------------------------------------------------
+
+
+def build(
+    facts: StudyFacts,
+    records: Sequence[Record],
+    grids: Grids | None = None,
+    costs: Sequence[Mapping[str, Any]] = (),
+    figures: bool = True,
+) -> dict[str, bytes]:
+    """The files of a study's report: name -> bytes, with ``report.html`` first.
+
+    An unfinished study says so at the top, with the number of its cells. figures: also draw each chart as PDF.
+    Raises ValueError when the records are of another study or arm, or were not measured alike.
+    """
+    strangers = sorted({str(record["arm"]) for record in records} - set(facts.arms))
+    if strangers:
+        raise ValueError(f"records: found arms {', '.join(map(repr, strangers))}, allowed are {', '.join(facts.arms)}")
+    check_comparable(records)
+    verdicts = judge(facts, records)
+    charts: dict[str, dict] = {}
+    for endpoint in endpoints(facts, records):
+        primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
+        whole = primary or len(_sets(records, endpoint.metric, endpoint.extractor)) > 1
+        width, height = (WIDTH if whole else WIDTH // 2), (340 if primary else 220)
+        charts[_name(endpoint)] = curve_chart(facts, records, endpoint, width, height)
+    for name, chart in (
+        ("classes", class_chart(facts, records, WIDTH)),
+        ("composition", composition_chart(facts, records, WIDTH)),
+    ):
+        if chart:
+            charts[name] = chart
+    content = {
+        "report.html": _page(facts, records, grids or {}, costs, verdicts, charts).encode(),
+        "metrics.csv": metrics_csv(facts, records),
+        "summary.csv": summary_csv(facts, records),
+        "curves.csv": curves_csv(facts, records),
+        "primary.csv": primary_csv(facts, records),
+        "summary.json": summary_json(facts, records),
+        "verdicts.json": _json(
+            {
+                name: {
+                    a: {"status": v.status, "sentence": v.sentence, "numbers": dict(v.numbers)}
+                    for a, v in of_arms.items()
+                }
+                for name, of_arms in verdicts.items()
+            }
+        ),
+    }
+    if figures:
+        import vl_convert
+
+        for name, chart in charts.items():
+            content[f"figures/{name}.pdf"] = vl_convert.vegalite_to_pdf(
+                chart, vl_version=VEGA_LITE, allowed_base_urls=[]
+            )
+    return content
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and their embedder as one script."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+
+
+def _page(facts, records, grids, costs, verdicts, charts) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text())
+    primary = _name(facts.primary)
+    spaces: dict[str, list[str]] = {}
+    for endpoint in endpoints(facts, records):
+        if _name(endpoint) != primary:
+            spaces.setdefault(endpoint.extractor, []).append(_name(endpoint))
+    extractors, fingerprints = _fingerprint_table(records)
+    nouns, lineage = _lineage_table(facts, records)
+    return template.render(
+        facts=facts,
+        cells=len(records),
+        expected=len(facts.arms) * facts.seeds * (facts.generations + 1),
+        verdicts=verdicts,
+        definitions=DEFINITIONS,
+        primary=primary,
+        primary_set=SETS[facts.primary.set],
+        spaces=spaces,
+        charts=charts,
+        colours=colours(facts),
+        pictures=_pictures(facts, grids),
+        numbers=_numbers_table(facts, records),
+        risk=_risk_table(facts, records),
+        contract=CONTRACT,
+        extractors=extractors,
+        fingerprints=fingerprints,
+        nouns=nouns,
+        lineage=lineage,
+        costs=_cost_table(facts, costs),
+        library=_library(),
+    )

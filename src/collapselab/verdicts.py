@@ -1,0 +1,528 @@
+"""Did it collapse? The field's definitions, each as a test on the records of a study.
+
+The unit of every test is the lineage (one arm, one seed): a lineage gives one number, such as the slope of its recall
+over the generations, and an arm is judged by a t-interval over its lineages. Holm's correction (1979) runs over the
+arms within each question. Which question comes first is the study's primary endpoint, named before it runs.
+
+Two verdicts are about that endpoint: its slope, and its slope against the control's, paired by seed. Eight are the
+definitions that Schaeffer, Kazdan, Arulandu and Koyejo (2025, https://arxiv.org/abs/2503.03150) found in the
+literature. They speak of population risk, which a study of images does not observe: the Fréchet distance stands for
+it here, recall for the tails, precision for what is not hallucinated, the classes for the modes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Record = Mapping[str, Any]
+"""One parsed ``metrics.json``: the numbers of one arm, seed and generation, and how they were made."""
+
+FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
+LEVEL = 0.95
+CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
+LOST = 0.1  # a class is lost when its share falls below this part of the real one
+STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it, best first
+    "risk": ("frechet", "frechet_distance", "fid"),
+    "variance": ("variance", "class_entropy"),
+    "modes": ("class_histogram",),
+    "tails": ("recall",),
+    "reality": ("precision",),
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One measured quantity: a metric, the feature space it is taken in, and which samples it is taken of."""
+
+    metric: str
+    extractor: str
+    set: str = "sampled"  # raw, sampled or kept
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What a reader of a study's records must know about the study.
+
+    arms: arm -> one line that describes it, in the order of the study. generations: T, where generations are 0 .. T.
+    labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
+    metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
+    each with its reason. models: model -> description.
+    """
+
+    name: str
+    arms: Mapping[str, str]
+    primary: Endpoint
+    seeds: int
+    generations: int
+    control: str | None = None
+    question: str = ""
+    data: str = ""
+    models: Mapping[str, str] = field(default_factory=dict)
+    waivers: Sequence[str] = ()
+    reference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    better: Mapping[str, str | None] = field(default_factory=dict)
+
+    def label(self, metric: str) -> str:
+        """The metric's name in words, with a capital."""
+        words = self.labels.get(metric) or metric.replace(".", ": ").replace("_", " ")
+        return words[:1].upper() + words[1:]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of one test for one arm.
+
+    status: collapse, no collapse, inconclusive or not testable. sentence: the same in plain words. numbers: what it
+    rests on.
+    """
+
+    name: str
+    arm: str
+    status: str
+    sentence: str
+    numbers: Mapping[str, float | int | None] = field(default_factory=dict)
+
+
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+def value(record: Record, endpoint: Endpoint) -> float:
+    """The endpoint's value in one record; NaN where it was not measured or could not be.
+
+    An arm without sampling bias and selection has only ``sampled``, which equals its raw and its kept samples.
+    """
+    found = {}
+    for entry in record["values"]:
+        if entry["metric"] == endpoint.metric and entry["extractor"] == endpoint.extractor:
+            found[entry["set"]] = entry["value"]
+    number = found.get(endpoint.set, found.get("sampled"))
+    return np.nan if number is None else float(number)
+
+
+def lineages(records: Iterable[Record], arm: str, endpoint: Endpoint) -> dict[int, dict[int, float]]:
+    """The finite values of an arm: seed -> generation -> value, both in ascending order."""
+    found: dict[int, dict[int, float]] = {}
+    for record in sorted(records, key=lambda record: (record["seed"], record["generation"])):
+        if record["arm"] == arm:
+            lineage = found.setdefault(record["seed"], {})
+            if np.isfinite(number := value(record, endpoint)):
+                lineage[record["generation"]] = number
+    return found
+
+
+def diverged(records: Iterable[Record], arm: str) -> dict[int, int]:
+    """The lineages of an arm that diverged: seed -> generation at which they did."""
+    found: dict[int, int] = {}
+    for record in records:
+        if record["arm"] == arm and record["status"] == "diverged":
+            generation = (record.get("diverged") or {}).get("generation", record["generation"])
+            found[record["seed"]] = min(generation, found.get(record["seed"], generation))
+    return dict(sorted(found.items()))
+
+
+def at_risk(records: Iterable[Record], arm: str) -> dict[int, int]:
+    """The number of an arm's lineages that are there and have not diverged: generation -> count."""
+    counts: dict[int, int] = {}
+    for record in sorted(records, key=lambda record: record["generation"]):
+        if record["arm"] == arm:
+            counts[record["generation"]] = counts.get(record["generation"], 0) + (record["status"] == "ok")
+    return counts
+
+
+# -- tests over lineages -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over lineages, and on which side of a boundary it surely lies.
+
+    low, high: the 95 % interval of this arm alone. p: two-sided, Holm-corrected over ``arms`` arms.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    lineages: int
+    arms: int
+    boundary: float
+
+    @property
+    def side(self) -> int:
+        """1 above the boundary, -1 below, 0 undecided."""
+        return 0 if self.lineages < FEWEST or self.p > 1 - LEVEL else int(np.sign(self.mean - self.boundary))
+
+    def status(self, worse: int = 1) -> str:
+        """The verdict, where ``worse`` is the side on which collapse lies."""
+        return {1: "collapse", -1: "no collapse", 0: "inconclusive"}[self.side * worse]
+
+    def numbers(self) -> dict[str, float | int]:
+        """The finite ones of mean, low, high and p, and the number of lineages."""
+        named = {"mean": self.mean, "low": self.low, "high": self.high, "p_holm": self.p}
+        return {key: float(number) for key, number in named.items() if np.isfinite(number)} | {
+            "lineages": self.lineages
+        }
+
+    def interval(self, write: Callable[[float], float] = float, unit: str = "", noun: str = "lineages") -> str:
+        """``95 % interval 0.071 to 0.093, 3 lineages``, with ends transformed by ``write``."""
+        low, high = sorted((float(write(self.low)), float(write(self.high))))
+        return f"95 % interval {spell(low, high)} to {spell(high, low)}{unit}, {self.lineages} {noun}"
+
+    def change(self, what: str, unit: str, write: Callable[[float], float] = float, noun: str = "lineages") -> str:
+        """``Recall falls by 0.082 a generation (95 % interval ...)``, or ``changes by`` when unsure."""
+        mean = float(write(self.mean))
+        if self.lineages < FEWEST:
+            return f"{what} {'rises' if mean > 0 else 'falls'} by {spell(abs(mean))}{unit}"
+        if self.side and write(self.low) * write(self.high) > 0:
+            ends = self.interval(lambda end: abs(write(end)), noun=noun)
+            return f"{what} {'rises' if mean > 0 else 'falls'} by {spell(abs(mean))}{unit} ({ends})"
+        return f"{what} changes by {spell(mean)}{unit} ({self.interval(write, noun=noun)})"
+
+    def conclusion(self, above: str, below: str, noun: str = "lineages") -> str:
+        """The words for the side, or the reason why there is none."""
+        if self.lineages < FEWEST:
+            return f"inconclusive, since an interval needs at least {FEWEST} {noun} and there are {self.lineages}"
+        if self.side:
+            return above if self.side > 0 else below
+        if (self.low - self.boundary) * (self.high - self.boundary) > 0:
+            return f"inconclusive after Holm's correction over {self.arms} arms (p = {spell(self.p)})"
+        return "inconclusive"
+
+
+def t_interval(sample: np.ndarray, boundary: float = 0.0) -> tuple[float, float, float]:
+    """The 95 % interval of a mean and the two-sided p-value against the boundary: (low, high, p).
+
+    mean +- t(n - 1) * s / sqrt(n) with the n - 1 standard deviation s; infinite and p = 1 for fewer than 2 numbers.
+    """
+    from scipy import stats
+
+    sample = np.asarray(sample, np.float64)
+    n = len(sample)
+    if n < 2:
+        return -np.inf, np.inf, 1.0
+    mean, error = sample.mean(), sample.std(ddof=1) / np.sqrt(n)
+    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
+    # Equal lineages leave no error to divide by: they differ from the boundary surely or not at all.
+    p = 2 * stats.t.sf(abs(mean - boundary) / error, n - 1) if error > 0 else float(mean == boundary)
+    return float(mean - half), float(mean + half), float(p)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's (1979) step-down p-values: the k-th smallest of m is multiplied by m - k + 1, kept rising, cut at 1."""
+    adjusted, floor = {}, 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[name]))
+        adjusted[name] = floor
+    return adjusted
+
+
+def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[str, Estimate]:
+    """One estimate per arm from one number per lineage; Holm's correction over the arms with enough of them."""
+    samples = {arm: (array := np.asarray(sample, np.float64))[np.isfinite(array)] for arm, sample in samples.items()}
+    intervals = {arm: t_interval(sample, boundary) for arm, sample in samples.items()}
+    adjusted = holm({arm: p for arm, (_, _, p) in intervals.items() if len(samples[arm]) >= FEWEST})
+    return {
+        arm: Estimate(
+            mean=float(np.mean(sample)) if len(sample) else np.nan,
+            low=intervals[arm][0],
+            high=intervals[arm][1],
+            p=adjusted.get(arm, 1.0),
+            lineages=len(sample),
+            arms=len(adjusted),
+            boundary=boundary,
+        )
+        for arm, sample in samples.items()
+    }
+
+
+def slope(lineage: Mapping[int, float]) -> float:
+    """The least-squares slope of values over generations; NaN for fewer than two points."""
+    if len(lineage) < 2:
+        return np.nan
+    time = np.array(list(lineage), np.float64)
+    time -= time.mean()
+    return float(time @ np.array(list(lineage.values())) / (time @ time))
+
+
+def first_and_last(found: Mapping[int, Mapping[int, float]]) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """An arm's values at two generations, the first and the last that its lineages share: (first, last, two arrays).
+
+    Lineages with a single generation are left out, so that one failure at the start does not silence the others.
+    """
+    long = [lineage for lineage in found.values() if len(lineage) >= 2]
+    shared = sorted(set.intersection(*map(set, long))) if long else []
+    if len(shared) < 2:
+        return 0, 0, np.empty(0), np.empty(0)
+    first, last = shared[0], shared[-1]
+    return first, last, np.array([entry[first] for entry in long]), np.array([entry[last] for entry in long])
+
+
+def spell(number: float, beside: float = 0.0) -> str:
+    """A number for a sentence: three digits, counted from the larger of it and the one that it stands beside."""
+    size = max(abs(number), abs(beside))
+    if not np.isfinite(size) or number == 0:
+        return f"{number:.3g}".replace("-", "−")
+    if size < 1e-4:
+        return f"{number:.2e}".replace("-", "−")
+    decimals = int(np.clip(2 - np.floor(np.log10(size)), 0, 6))
+    return f"{number:.{decimals}f}".replace("-", "−")
+
+
+def _and_diverged(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
+    gone = diverged(records, arm)
+    if not gone:
+        return ""
+    when = ", ".join(f"seed {seed} at generation {generation}" for seed, generation in gone.items())
+    return f" Training diverged in {len(gone)} of {facts.seeds} lineages ({when}), which count up to there."
+
+
+# -- the primary endpoint ----------------------------------------------------------------------------------------------
+
+
+def _worse(facts: StudyFacts) -> int:
+    return 1 if facts.better.get(facts.primary.metric) == "lower" else -1
+
+
+def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Whether the primary metric gets worse, and by how much a generation: the least-squares slope of each lineage."""
+    worse, metric = _worse(facts), facts.label(facts.primary.metric)
+    slopes = {arm: [slope(entry) for entry in lineages(records, arm, facts.primary).values()] for arm in facts.arms}
+    verdicts = {}
+    for arm, found in estimate(slopes).items():
+        status = found.status(worse)
+        change = found.change(metric, " a generation") if found.lineages else metric
+        conclusion = found.conclusion(status, status)
+        if found.lineages >= FEWEST and not found.side:
+            # What an inconclusive arm still says: how bad it can be at most.
+            bound, verb = (found.low, "fall") if worse < 0 else (found.high, "rise")
+            conclusion += f"; {'a' if bound * worse > 0 else 'any'} {verb}"
+            conclusion += f" by more than {spell(abs(bound))} is ruled out" if bound * worse > 0 else " is ruled out"
+        sentence = f"{change}: {conclusion}.{_and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict("primary_slope", arm, status, sentence, found.numbers())
+    return verdicts
+
+
+def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Whether the primary metric gets worse faster than in the control: slope differences, paired by seed.
+
+    Arm and control of one seed share their random numbers, so that what both suffer drops out of the difference; each
+    pair is compared over the generations that both have.
+    """
+    name, worse, metric = "slope_against_control", _worse(facts), facts.label(facts.primary.metric)
+    if facts.control is None:
+        return _not_testable(name, facts.arms, "the study has no control")
+    control = lineages(records, facts.control, facts.primary)
+    differences = {}
+    for arm in facts.arms:
+        if arm != facts.control:
+            pairs = [(own, control.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
+            differences[arm] = [slope({t: own[t] - other[t] for t in own if t in other}) for own, other in pairs]
+    verdicts = _not_testable(name, [facts.control], "this is the control")
+    for arm, found in estimate(differences).items():
+        status = found.status(worse)
+        unit = f" a generation relative to {facts.control}"
+        change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {facts.control}"
+        conclusion = found.conclusion(*[f"{status} beyond the control"] * 2, noun="pairs")
+        verdicts[arm] = Verdict(name, arm, status, f"{change}: {conclusion}.", found.numbers())
+    return {arm: verdicts[arm] for arm in facts.arms}
+
+
+# -- the definitions of the literature ---------------------------------------------------------------------------------
+
+
+def _not_testable(name: str, arms: Iterable[str], reason: str) -> dict[str, Verdict]:
+    return {arm: Verdict(name, arm, "not testable", f"Not testable: {reason}.") for arm in arms}
+
+
+def _stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoint | None:
+    """What stands for risk, variance, modes, tails or reality: in the primary's feature space if measured there."""
+    measured = {(entry["metric"].split(".")[0], entry["extractor"]) for record in records for entry in record["values"]}
+    for metric in STANDS_FOR[what]:
+        extractors = sorted(extractor for name, extractor in measured if name == metric)
+        if extractors:
+            chosen = facts.primary.extractor if facts.primary.extractor in extractors else extractors[0]
+            return Endpoint(metric, chosen, facts.primary.set)
+    return None
+
+
+def _growth(
+    name: str, facts: StudyFacts, records: Sequence[Record], factor: float, above: str, below: str
+) -> dict[str, Verdict]:
+    endpoint = _stand_in(facts, records, "risk")
+    if endpoint is None:
+        return _not_testable(name, facts.arms, "no Fréchet distance was measured, which would stand for the risk")
+    samples, spans = {}, {}
+    for arm in facts.arms:
+        first, last, start, end = first_and_last(lineages(records, arm, endpoint))
+        positive = (start > 0) & (end > 0)
+        samples[arm] = np.log(end[positive] / start[positive])
+        spans[arm] = f"from generation {first} to {last}"
+    verdicts, metric = {}, facts.label(endpoint.metric)
+    for arm, found in estimate(samples, np.log(factor)).items():
+        change = metric
+        if found.lineages:
+            interval = f" ({found.interval(np.exp)})" if found.lineages >= FEWEST else ""
+            change = f"{metric} grows {spell(np.exp(found.mean))}-fold {spans[arm]}{interval}"
+        sentence = f"{change}: {found.conclusion(above, below)}.{_and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, found.status(), sentence, found.numbers())
+    return verdicts
+
+
+def catastrophic_risk(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 1, a catastrophic rise of risk: it grows more than tenfold from the first generation to the last."""
+    above, below = f"more than {CATASTROPHE:.0f}-fold: collapse", f"less than {CATASTROPHE:.0f}-fold: no collapse"
+    return _growth("catastrophic_risk", facts, records, CATASTROPHE, above, below)
+
+
+def any_rise_of_risk(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 2, any rise of risk: the risk of the last generation is larger than that of the first."""
+    return _growth("any_rise_of_risk", facts, records, 1.0, "collapse", "no collapse")
+
+
+def diverging_risk(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 3, risk that grows without bound: it still rises at the end, and the rise is not seen to slow.
+
+    A least-squares parabola through each lineage of at least four generations gives its slope at the last one and its
+    curvature. A finite study cannot prove a limit: what rises but slows is called inconclusive.
+    """
+    name, endpoint = "diverging_risk", _stand_in(facts, records, "risk")
+    if endpoint is None:
+        return _not_testable(name, facts.arms, "no Fréchet distance was measured, which would stand for the risk")
+    if facts.generations < 3:
+        return _not_testable(name, facts.arms, "a change of pace shows from four generations on")
+    slopes, curvatures = {}, {}
+    for arm in facts.arms:
+        long = [lineage for lineage in lineages(records, arm, endpoint).values() if len(lineage) >= 4]
+        fits = [np.polynomial.Polynomial.fit(list(lineage), list(lineage.values()), 2) for lineage in long]
+        slopes[arm] = [fit.deriv()(fit.domain[1]) for fit in fits]
+        curvatures[arm] = [fit.deriv(2)(fit.domain[1]) for fit in fits]
+    verdicts, bends, metric = {}, estimate(curvatures), facts.label(endpoint.metric)
+    for arm, found in estimate(slopes).items():
+        slows = found.side > 0 and bends[arm].side < 0
+        status = "inconclusive" if slows else found.status()
+        rises = (
+            "but slows: inconclusive"
+            if slows
+            else "and is not seen to slow: collapse, as far as a finite study can tell"
+        )
+        change = f"At the end, {found.change(metric, ' a generation')}" if found.lineages else metric
+        joint = " " if found.side > 0 else ": "
+        conclusion = found.conclusion(rises, "no collapse")
+        sentence = f"{change}{joint}{conclusion}.{_and_diverged(records, facts, arm)}"
+        numbers = found.numbers() | ({"curvature": bends[arm].mean} if found.lineages else {})
+        verdicts[arm] = Verdict(name, arm, status, sentence, numbers)
+    return verdicts
+
+
+def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 4, variance that goes to zero: the slope of its logarithm is negative."""
+    name, endpoint = "collapsing_variance", _stand_in(facts, records, "variance")
+    if endpoint is None:
+        return _not_testable(name, facts.arms, "no variance and no class entropy was measured")
+    rates = {}
+    for arm in facts.arms:
+        found = lineages(records, arm, endpoint).values()
+        rates[arm] = [slope({t: np.log(v) for t, v in lineage.items() if v > 0}) for lineage in found]
+    verdicts, metric = {}, facts.label(endpoint.metric)
+    for arm, found in estimate(rates).items():
+        unit = " % a generation"
+        change = found.change(metric, unit, lambda rate: 100 * np.expm1(rate)) if found.lineages else metric
+        conclusion = found.conclusion("no collapse", "collapse")
+        sentence = f"{change}: {conclusion}.{_and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, found.status(-1), sentence, found.numbers())
+    return verdicts
+
+
+def scaling_law(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 5, a change in the scaling law: how risk falls with more data, which one study does not vary."""
+    reason = "a scaling law needs the same arm at several training-set sizes, and here all arms have one size"
+    return _not_testable("scaling_law", facts.arms, reason)
+
+
+def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 6, modes of the real data disappear: classes whose share falls below a tenth of the real one.
+
+    The real share is that of the reference, or else that of the lineage's own first generation. A class is there or
+    gone, so lineages are counted, not averaged: collapse when each of them has lost one.
+    """
+    name, endpoint = "lost_modes", _stand_in(facts, records, "modes")
+    if endpoint is None:
+        return _not_testable(name, facts.arms, "no class histogram was measured")
+    metrics = {entry["metric"] for record in records for entry in record["values"]}
+    classes = sorted((metric for metric in metrics if metric.startswith(f"{endpoint.metric}.")), key=natural)
+    real = facts.reference.get(endpoint.extractor, {})
+    verdicts = {}
+    for arm in facts.arms:
+        lost: dict[int, list[str]] = {}
+        for metric in classes:
+            found = lineages(records, arm, Endpoint(metric, endpoint.extractor, endpoint.set))
+            for seed, lineage in found.items():
+                if len(shares := list(lineage.values())) >= 2:
+                    gone = shares[-1] < LOST * real.get(metric, shares[0])
+                    lost.setdefault(seed, []).extend([metric.split(".", 1)[1]] if gone else ())
+        losers = sum(map(bool, lost.values()))
+        status = "no collapse" if not losers else "collapse" if losers == len(lost) else "inconclusive"
+        conclusion = status
+        if len(lost) < FEWEST:
+            status = "inconclusive"
+            conclusion = f"inconclusive, since a verdict needs at least {FEWEST} lineages and there are {len(lost)}"
+        names = ", ".join(sorted({name for gone in lost.values() for name in gone}, key=natural))
+        found = f"Classes are lost in {losers} of {len(lost)} lineages ({names})" if losers else "No class is lost"
+        sentence = f"{found}: {conclusion}.{_and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, status, sentence, {"lineages": len(lost), "lineages_with_loss": losers})
+    return verdicts
+
+
+def natural(name: str) -> tuple[str, int]:
+    """A sort key by which class 10 comes after class 9."""
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or -1)
+
+
+def _loss(name: str, what: str, facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    endpoint = _stand_in(facts, records, what)
+    if endpoint is None:
+        return _not_testable(name, facts.arms, f"no {STANDS_FOR[what][0]} was measured")
+    changes, spans = {}, {}
+    for arm in facts.arms:
+        first, last, start, end = first_and_last(lineages(records, arm, endpoint))
+        changes[arm], spans[arm] = end - start, f" from generation {first} to {last}"
+    verdicts, metric = {}, facts.label(endpoint.metric)
+    for arm, found in estimate(changes).items():
+        change = found.change(metric, spans[arm]) if found.lineages else metric
+        conclusion = found.conclusion("no collapse", "collapse")
+        sentence = f"{change}: {conclusion}.{_and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, found.status(-1), sentence, found.numbers())
+    return verdicts
+
+
+def lost_tails(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 7, the tails of the real data disappear: recall at the last generation is below that at the first."""
+    return _loss("lost_tails", "tails", facts, records)
+
+
+def hallucination(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 8, data appear that are not in the real distribution: precision falls from first to last."""
+    return _loss("hallucination", "reality", facts, records)
+
+
+def judge(facts: StudyFacts, records: Sequence[Record]) -> dict[str, dict[str, Verdict]]:
+    """Every verdict on every arm: name -> arm -> verdict."""
+    return {name: verdict(facts, records) for name, verdict in VERDICTS.items()}
+
+
+VERDICTS: dict[str, Callable[[StudyFacts, Sequence[Record]], dict[str, Verdict]]] = {
+    "primary_slope": primary_slope,
+    "slope_against_control": slope_against_control,
+    "catastrophic_risk": catastrophic_risk,
+    "any_rise_of_risk": any_rise_of_risk,
+    "diverging_risk": diverging_risk,
+    "collapsing_variance": collapsing_variance,
+    "scaling_law": scaling_law,
+    "lost_modes": lost_modes,
+    "lost_tails": lost_tails,
+    "hallucination": hallucination,
+}

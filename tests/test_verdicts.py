@@ -1,0 +1,209 @@
+"""Verdicts: known slopes are found, noise is not called collapse, and few lineages are called few."""
+
+import made_up
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collapselab.verdicts import VERDICTS, Endpoint, at_risk, holm, judge, lineages, slope, spell, t_interval, value
+
+STATUSES = {"collapse", "no collapse", "inconclusive", "not testable"}
+
+
+@pytest.fixture(scope="module")
+def records():
+    return made_up.records()
+
+
+def test_every_verdict_answers_for_every_arm_in_words(records):
+    for name, of_arms in judge(made_up.facts(), records).items():
+        assert list(of_arms) == list(made_up.ARMS)
+        for arm, verdict in of_arms.items():
+            assert (verdict.name, verdict.arm) == (name, arm)
+            assert verdict.status in STATUSES
+            assert verdict.sentence.endswith(".") and "nan" not in verdict.sentence and "inf " not in verdict.sentence
+            assert verdict.status in verdict.sentence or verdict.status == "not testable"
+
+
+@pytest.mark.parametrize("seeds, generations", [(1, 0), (1, 4), (2, 4), (3, 0)])
+def test_fewer_than_three_lineages_or_one_generation_prove_nothing(seeds, generations):
+    facts = made_up.facts(seeds=seeds, generations=generations)
+    for of_arms in judge(facts, made_up.records(seeds=seeds, generations=generations)).values():
+        for verdict in of_arms.values():
+            assert verdict.status in ("inconclusive", "not testable"), verdict
+
+
+def test_no_records_at_all_prove_nothing():
+    for of_arms in judge(made_up.facts(), []).values():
+        assert {verdict.status for verdict in of_arms.values()} <= {"inconclusive", "not testable"}
+
+
+def test_known_slopes_are_found(records):
+    """Noise of sd s per point gives a slope sd of s / sqrt(sum t^2) = s / sqrt(10): 6 of them over sqrt(3) lineages."""
+    noise = 0.01 * np.sqrt(1 + 1 / 25)
+    tolerance = 6 * noise / np.sqrt(10) / np.sqrt(3)
+    verdicts = VERDICTS["primary_slope"](made_up.facts(), records)
+    for arm, (_, fall, _, _) in made_up.ARMS.items():
+        assert verdicts[arm].numbers["mean"] == pytest.approx(fall, abs=tolerance)
+    assert verdicts["fully_synthetic"].status == "collapse"
+    assert verdicts["control"].status == "inconclusive"
+    assert verdicts["fully_synthetic"].sentence.startswith("Recall falls by 0.08")
+
+
+def test_a_rise_in_recall_is_no_collapse_and_a_rise_in_distance_is():
+    facts, records = made_up.facts(), made_up.records()
+    mirrored = [
+        record | {"values": [entry | {"value": -entry["value"]} for entry in record["values"]]} for record in records
+    ]
+    assert VERDICTS["primary_slope"](facts, mirrored)["fully_synthetic"].status == "no collapse"
+    lower = made_up.facts(primary=Endpoint("frechet", "lenet"))
+    verdict = VERDICTS["primary_slope"](lower, records)["fully_synthetic"]
+    assert verdict.status == "collapse" and "rises" in verdict.sentence
+
+
+def test_pairing_removes_the_noise_that_arms_share(records):
+    """Shared noise has 5 times the sd of an arm's own, so the paired interval is much the narrower one."""
+    facts = made_up.facts()
+    alone = VERDICTS["primary_slope"](facts, records)["fresh_data"].numbers
+    paired = VERDICTS["slope_against_control"](facts, records)["fresh_data"].numbers
+    assert paired["high"] - paired["low"] < alone["high"] - alone["low"]
+
+
+def test_without_a_control_nothing_is_compared_with_it(records):
+    verdicts = VERDICTS["slope_against_control"](made_up.facts(control=None), records)
+    assert {verdict.status for verdict in verdicts.values()} == {"not testable"}
+
+
+def test_no_effect_is_called_collapse_in_at_most_five_of_a_hundred_studies():
+    """Family-wise: five arms without any slope, 400 studies; 5 % + 4 standard errors = 9.4 %."""
+    arms = [f"arm{index}" for index in range(5)]
+    facts = made_up.facts(arms=dict.fromkeys(arms, ""), control=None)
+    draws = np.random.default_rng(7).normal(0.8, 0.05, (400, 5, 3, 5))
+
+    def record(arm, seed, generation, number):
+        values = [{"set": "sampled", "extractor": "lenet", "metric": "recall", "value": number, "fingerprint": "x"}]
+        return {"arm": arm, "seed": seed, "generation": generation, "status": "ok", "values": values}
+
+    alarms = 0
+    for study in draws:
+        records = [record(arms[a], s, t, float(study[a, s, t])) for a in range(5) for s in range(3) for t in range(5)]
+        alarms += any(v.status != "inconclusive" for v in VERDICTS["primary_slope"](facts, records).values())
+    assert 0 < alarms / 400 < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_the_definitions_of_the_literature_see_what_was_planted(records):
+    verdicts = judge(made_up.facts(), records)
+    status = {name: of_arms["fully_synthetic"].status for name, of_arms in verdicts.items()}
+    # exp(4 * .45) = 6.05: a rise, of growing pace, below tenfold; classes shrink but the last keeps over a tenth.
+    assert status["any_rise_of_risk"] == "collapse"
+    assert status["catastrophic_risk"] == "no collapse"
+    assert status["diverging_risk"] == "collapse"
+    assert status["collapsing_variance"] == "collapse"
+    assert status["lost_modes"] == "no collapse"
+    assert status["lost_tails"] == status["hallucination"] == "collapse"
+    assert status["scaling_law"] == "not testable"
+    assert verdicts["catastrophic_risk"]["fully_synthetic_biased"].status == "collapse"  # exp(4 * .6) = 11.02
+
+
+def test_a_rise_that_slows_is_not_called_unbounded():
+    records = made_up.records()
+    bent = [
+        record
+        | {
+            "values": [
+                entry | {"value": 2 + 1 - 0.5 ** (4 * record["generation"] / 8) + 0.001 * record["seed"]}
+                for entry in record["values"]
+            ]
+        }
+        for record in records
+    ]
+    verdict = VERDICTS["diverging_risk"](made_up.facts(), bent)["fully_synthetic"]
+    assert verdict.status == "inconclusive" and "slows" in verdict.sentence
+
+
+def test_lost_classes_are_named():
+    facts = made_up.facts()
+    records = made_up.records(arms=["fully_synthetic"])
+    gone = [
+        record
+        | {
+            "values": [
+                entry
+                | ({"value": 0.0} if entry["metric"].endswith("histogram.7") and record["generation"] == 4 else {})
+                for entry in record["values"]
+            ]
+        }
+        for record in records
+    ]
+    verdict = VERDICTS["lost_modes"](facts, gone)["fully_synthetic"]
+    assert verdict.status == "collapse" and "(7)" in verdict.sentence and "3 of 3" in verdict.sentence
+
+
+def test_diverged_lineages_count_up_to_where_they_end(records):
+    arm = "fully_synthetic_biased"
+    facts, cut = made_up.facts(), made_up.diverge(records, arm, 1, 3)
+    verdict = VERDICTS["primary_slope"](facts, cut)[arm]
+    assert "diverged in 1 of 3 lineages (seed 1 at generation 3)" in verdict.sentence
+    assert verdict.numbers["lineages"] == 3
+    assert at_risk(cut, arm) == {0: 3, 1: 3, 2: 3, 3: 2, 4: 2}
+    early = VERDICTS["primary_slope"](facts, made_up.diverge(records, arm, 1, 1))[arm]
+    assert early.numbers["lineages"] == 2 and early.status == "inconclusive"
+
+
+def test_an_arm_without_bias_has_its_samples_as_raw_and_kept(records):
+    plain = next(record for record in records if record["arm"] == "control")
+    biased = next(r for r in records if r["arm"] == "fully_synthetic_biased" and r["generation"] == 4)
+    assert value(plain, Endpoint("recall", "lenet", "raw")) == value(plain, Endpoint("recall", "lenet", "sampled"))
+    assert value(biased, Endpoint("recall", "lenet", "raw")) > value(biased, Endpoint("recall", "lenet", "sampled"))
+    assert np.isnan(value(plain, Endpoint("no_such", "lenet")))
+
+
+def test_missing_values_are_left_out(records):
+    holed = [
+        record | {"values": [entry | {"value": None, "reason": "too few"} for entry in record["values"]]}
+        if record["generation"] == 2
+        else record
+        for record in records
+    ]
+    found = lineages(holed, "control", Endpoint("recall", "lenet"))
+    assert all(list(lineage) == [0, 1, 3, 4] for lineage in found.values())
+
+
+def test_t_interval_against_a_printed_table():
+    """t(0.975, 2) = 4.30265 in any table: 1, 2, 3 has mean 2 and s = 1."""
+    low, high, p = t_interval(np.array([1.0, 2.0, 3.0]), boundary=2.0)
+    assert (low, high) == pytest.approx((2 - 4.30265 / np.sqrt(3), 2 + 4.30265 / np.sqrt(3)), abs=1e-5)
+    assert p == pytest.approx(1.0)
+    assert t_interval(np.array([1.0, 1.0, 1.0]))[2] == 0.0  # no spread at all: surely not zero
+    assert t_interval(np.array([0.0, 0.0, 0.0]))[2] == 1.0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_corrects_upwards_in_order_and_less_than_bonferroni(p_values):
+    adjusted = holm(p_values)
+    names = sorted(p_values, key=p_values.get)
+    assert all(
+        p_values[name] <= adjusted[name] <= min(1, len(p_values) * p_values[name]) or adjusted[name] <= 1
+        for name in names
+    )
+    assert [adjusted[name] for name in names] == sorted(adjusted.values())
+    assert adjusted[names[0]] == pytest.approx(min(1.0, len(p_values) * p_values[names[0]]))
+
+
+def test_holm_by_hand():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-5, 5), st.floats(-5, 5), st.sets(st.integers(0, 30), min_size=2, max_size=9))
+def test_the_slope_of_a_line_is_its_slope(start, rise, generations):
+    assert slope({t: start + rise * t for t in sorted(generations)}) == pytest.approx(rise, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "number, words", [(0.0823, "0.0823"), (-0.5, "−0.500"), (1234.5, "1234"), (0.0, "0"), (2.5e-7, "2.50e−07")]
+)
+def test_numbers_have_three_digits(number, words):
+    assert spell(number) == words
