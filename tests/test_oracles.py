@@ -1,5 +1,8 @@
 """The exact laws of self-consuming loops, through the code that a study runs: recipe, choose, fit, sample.
 
+The loops here keep their files in memory, for speed; the last test runs the verbs of the command line on disk and
+finds the same models, bit for bit.
+
 Each replicate draws its own real data from a known population. A law is an expectation over replicates, so a mean over
 replicates must lie within 4.5 of its standard errors, which are estimated from the replicates themselves: with seeds
 fixed and some 300 comparisons, a sound loop fails with a chance below one percent. Replicates are counted so that the
@@ -10,10 +13,13 @@ A Gaussian with a diagonal covariance is as many one-dimensional loops as it has
 rows that compose chooses; so its replicates are averaged over dimensions first.
 """
 
+import json
+
 import numpy as np
 import pytest
 
-from collapselab import compose, regimes, seeds, theory
+from collapselab import compose, config, regimes, seeds, store, theory
+from collapselab.cli import app
 from collapselab.models import MODELS, POPULATIONS
 from collapselab.models.base import TrainingSet
 
@@ -22,12 +28,12 @@ ARM, STREAM = "arm", 0
 SPARE = 5  # samples that nobody eats: compose has to choose
 
 
-def loops(name, options, population, regime, generations, replicates, sampling_bias=1.0):
-    """The models of every replicate and generation: a list of lists."""
+def loops(name, options, population, regime, generations, replicates, sampling_bias=1.0, made=None):
+    """The models of every replicate and generation: a list of lists. made: samples that each model gives."""
     family, truth = MODELS[name], POPULATIONS[name]
     options, truth = family.Options(**options), truth.population(truth.PopulationOptions(**population))
     recipes = [regimes.recipe(regime, ARM, generation) for generation in range(generations + 1)]
-    made = SPARE + max(draw.count for recipe in recipes for draw in recipe.draws)
+    made = made or SPARE + max(draw.count for recipe in recipes for draw in recipe.draws)
     return [loop(family, options, truth, recipes, replicate, made, sampling_bias) for replicate in range(replicates)]
 
 
@@ -50,7 +56,7 @@ def loop(family, options, truth, recipes, replicate, made, sampling_bias):
             weights.append(np.full(len(rows), recipe.weights["real" if draw.is_real else "synthetic"]))
         training = TrainingSet(np.concatenate(data), None, np.concatenate(weights))
         models.append(family.fit(training, options, seeds.seed_of(STUDY_SEED, replicate, generation, "train")))
-        seed = seeds.seed_of(STUDY_SEED, replicate, generation, "sample")
+        seed = seeds.seed_of(STUDY_SEED, replicate, generation, f"sample/{STREAM}")
         stored.append(models[-1].sample(made, seed, sampling_bias=sampling_bias).data)
     return models
 
@@ -292,3 +298,76 @@ def test_temperature_in_a_large_loop():
         variance = variance / bias**2 + 1 / (n * shares[1:]) + 1 / (n * shares[0])
         found = np.log(model.probabilities[1:] / model.probabilities[0])
         assert (abs(found - np.log(shares[1:] / shares[0])) < 4.5 * np.sqrt(variance)).all()
+
+
+# -- on disk ----------------------------------------------------------------------------------------------------------
+
+STUDY = f"""
+name: oracles
+seed: {STUDY_SEED}
+seeds: 2
+generations: 3
+data: {{population: gaussian, options: {{dimension: 2}}, split: {{held_out: 10}}}}
+models: {{normal: {{family: gaussian, ddof: 0}}}}
+initial: {{real: 12}}
+samples: 17
+extractors: [identity]
+metrics: [frechet_distance]
+primary: {{metric: frechet_distance, extractor: identity}}
+arms:
+  biased: {{model: normal, regime: fully_synthetic, sampling_bias: 0.8}}
+  fresh_data: {{model: normal, regime: {{preset: fresh_data, fresh: 3}}}}
+  subsample: {{model: normal, regime: accumulate_subsample}}
+  memory: {{model: normal, regime: {{preset: k_memory, fresh: 3, k: 2}}}}
+"""
+
+
+def verb(name, **options):
+    """Run a verb of the command line; an option that is None is left out, one that is a list is repeated."""
+    words = [name]
+    for option, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [] if one is None else [f"--{option.replace('_', '-')}", str(one)]
+    app(words, standalone_mode=False)
+
+
+def run_on_disk(study):
+    """Every model of a study, by (arm, seed, generation), made by the verbs that its rules call."""
+    data, models, population = study.file.data, {}, study.real_file("population.safetensors")
+    options = json.dumps(data.options)
+    verb("populate", population=data.population, options=options, held_out=data.split.held_out, out=study.real_file(""))
+    for arm, seed, generation in study.cells():
+        lineage, recipe = study.lineages[arm], study.recipe(arm, generation).model_dump_json()
+        nouns = "training.parquet", "drawn.safetensors", "model.safetensors", "samples.safetensors", "kept.parquet"
+        training, drawn, model, samples, kept = (study.cell(arm, seed, generation, noun) for noun in nouns)
+        dice = {"study_seed": study.file.seed, "seed": seed}
+        if study.needs_drawing(arm, generation):
+            eaten = [f"{cell}={path}" for cell, path in study.resampled(arm, seed, generation).items()]
+            about = json.dumps({arm: {"sampling_bias": lineage.sampling_bias, "stream": STREAM}})
+            verb("draw", recipe=recipe, population=population, model=eaten, about=about, out=drawn, **dice)
+        else:
+            drawn = None
+        sources = json.dumps(study.sources(arm, seed, generation))
+        verb("compose", recipe=recipe, sources=sources, drawn=drawn, out=training, **dice)
+        dice["generation"] = generation
+        options = json.dumps(study.model_options(lineage.model))
+        verb("train", training=training, family=study.family(lineage.model), options=options, out=model, **dice)
+        bias, count = lineage.sampling_bias, study.file.samples
+        verb("sample", model=model, count=count, sampling_bias=bias, stream=STREAM, out=samples, **dice)
+        verb("select", samples=samples, out=kept, **dice)
+        models[arm, seed, generation], _ = store.read_tensors(model)
+    return models
+
+
+def test_the_verbs_make_the_same_models_on_disk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "oracles.yaml").write_text(STUDY)
+    study = config.load(tmp_path / "oracles.yaml")
+    stored, file = run_on_disk(study), study.file
+    for arm, lineage in study.lineages.items():
+        settings = study.model_options(lineage.model), file.data.options, lineage.regime, file.generations, file.seeds
+        for seed, line in enumerate(loops("gaussian", *settings, lineage.sampling_bias, made=file.samples)):
+            for generation, model in enumerate(line):
+                found = stored[arm, seed, generation]
+                np.testing.assert_array_equal(found["mean"], model.mean, err_msg=f"{arm} {seed} {generation}")
+                np.testing.assert_array_equal(found["covariance"], model.covariance)
