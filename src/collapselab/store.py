@@ -8,8 +8,10 @@ Arrays are stored as safetensors (an 8-byte length, a JSON header, raw little-en
 and mapped by hand, since its numpy reader copies. Tables are Parquet. Nothing is ever pickled.
 """
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,10 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FORMAT = 1  # raised when a stored layout changes meaning; part of every rule's source hash
-METADATA_KEY = "collapselab"  # one key: safetensors writes several in no fixed order, and the bytes must be reproducible
+METADATA_KEY = "collapselab"  # one key: safetensors writes several in no fixed order, and bytes must be reproducible
 DTYPES = {
     "BOOL": np.bool_,
     "U8": np.uint8,
+    "U16": np.uint16,
+    "U32": np.uint32,
+    "U64": np.uint64,
+    "I8": np.int8,
+    "I16": np.int16,
     "I32": np.int32,
     "I64": np.int64,
     "F16": np.float16,
@@ -75,7 +82,7 @@ def content_hash(path: Path) -> str:
 def recorded_hash(path: Path) -> str:
     """The SHA-256 that was recorded when the file was written."""
     try:
-        return hash_path(path).read_text().split()[0]
+        return hash_path(path).read_bytes().split()[0].decode("ascii", "replace")  # it may be damaged, too
     except (FileNotFoundError, IndexError):
         raise Damaged(path, f"no hash in {hash_path(path)}") from None
 
@@ -118,7 +125,8 @@ def write_hashed(path: Path, write: Callable[[Path], None]) -> str:
         digest = content_hash(temporary)
 
     write_atomically(path, write_and_digest)
-    write_atomically(hash_path(path), lambda temporary: temporary.write_text(f"{digest}  {path.name}\n"))
+    line = f"{digest}  ".encode() + os.fsencode(path.name) + b"\n"
+    write_atomically(hash_path(path), lambda temporary: temporary.write_bytes(line))
     return digest
 
 
@@ -129,23 +137,42 @@ def verify(path: Path) -> str:
     try:
         expected = recorded_hash(path)
         if found != expected:
-            raise Damaged(path, f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made")
+            reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made"
+            raise Damaged(path, reason)
     except Damaged:
-        os.replace(path, f"{path}.damaged")
+        with contextlib.suppress(FileNotFoundError):  # another reader was faster
+            os.replace(path, f"{path}.damaged")
         raise
     return found
 
 
-# -- tensors and sample sets --------------------------------------------------------------------------------------------
+# -- tensors and sample sets ------------------------------------------------------------------------------------------
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
-    """Write named arrays and JSON-like metadata as one safetensors file; its hash."""
+    """Write named arrays and JSON-like metadata as one safetensors file; its hash.
+
+    Raises ValueError for a type of array that the format does not have, and OSError where the disk refuses.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    for name, array in arrays.items():
+        if array.dtype.newbyteorder("=") not in DTYPES.values():
+            raise ValueError(f"{name}: found the type {str(array.dtype)!r}, stored are {', '.join(DTYPES)}")
     text = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
-    return write_hashed(path, lambda temporary: save_file(arrays, temporary, metadata={METADATA_KEY: text}))
+
+    def write(temporary: Path) -> None:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        try:
+            save_file(arrays, temporary, metadata={METADATA_KEY: text})
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from error
+        temporary.chmod(mode)  # the library leaves the file to its owner alone; studies are read by groups
+
+    return write_hashed(path, write)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -154,20 +181,20 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     verify(path)
     with open(path, "rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
+        if header_bytes > path.stat().st_size:
+            raise Damaged(path, "not a file of tensors")
         header = json.loads(stream.read(header_bytes))
     metadata = json.loads(header.pop("__metadata__", {}).get(METADATA_KEY, "{}"))
     if metadata.pop("format", None) != FORMAT:
         raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
-    blob = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + header_bytes) if _has_bytes(header) else np.empty(0, np.uint8)
+    blob = np.empty(0, np.uint8)
+    if any(entry["data_offsets"][1] for entry in header.values()):  # nothing cannot be mapped
+        blob = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + header_bytes)
     arrays = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
         arrays[name] = blob[begin:end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return arrays, metadata
-
-
-def _has_bytes(header: Mapping[str, Any]) -> bool:
-    return any(entry["data_offsets"][1] for entry in header.values())
 
 
 def write_samples(path: Path, samples: SampleSet) -> str:
@@ -185,7 +212,7 @@ def read_samples(path: Path) -> SampleSet:
     return SampleSet(tensors["data"], tensors.get("labels"), aux, metadata["lineage"])
 
 
-# -- tables -------------------------------------------------------------------------------------------------------------
+# -- tables -----------------------------------------------------------------------------------------------------------
 
 
 class Reference(NamedTuple):
@@ -232,14 +259,20 @@ def _write_parquet(path: Path, columns: Mapping[str, Any], metadata: Mapping[str
 
     text = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
     table = pyarrow.table(dict(columns)).replace_schema_metadata({METADATA_KEY: text})
-    return write_hashed(path, lambda temporary: pyarrow.parquet.write_table(table, temporary))
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as stream:
+            pyarrow.parquet.write_table(table, stream)
+
+    return write_hashed(path, write)
 
 
 def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
     import pyarrow.parquet
 
     verify(path)
-    table = pyarrow.parquet.read_table(path)
+    with open(path, "rb") as stream:  # given a path, pyarrow would read columns from folders that are called a=b
+        table = pyarrow.parquet.ParquetFile(stream).read()
     metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
     if metadata.pop("format", None) != FORMAT:
         raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
@@ -254,7 +287,8 @@ def write_training(path: Path, training: TrainingTable) -> str:
     lengths = [len(part.rows) for part in parts]
 
     def words(values: Iterable[str]) -> Any:
-        return pyarrow.array(np.repeat(np.array(list(values), dtype=object), lengths), pyarrow.string()).dictionary_encode()
+        repeated = np.repeat(np.array(list(values), dtype=object), lengths)
+        return pyarrow.array(repeated, pyarrow.string()).dictionary_encode()
 
     def numbers(values: Iterable[float], dtype: type) -> np.ndarray:
         return np.repeat(np.array(list(values), dtype=dtype), lengths)
@@ -270,7 +304,8 @@ def write_training(path: Path, training: TrainingTable) -> str:
         "weight": numbers((part.weight for part in parts), np.float64),
     }
     references = [
-        part._asdict() | {"rows": length, "labels": part.labels is not None} for part, length in zip(parts, lengths, strict=True)
+        part._asdict() | {"rows": length, "labels": part.labels is not None}
+        for part, length in zip(parts, lengths, strict=True)
     ]
     return _write_parquet(path, columns, {"references": references, "lineage": dict(training.lineage)})
 
@@ -291,31 +326,39 @@ def read_training(path: Path) -> TrainingTable:
 def gather(training: TrainingTable) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """The samples that a training set refers to: data (N, ...), labels (N,) or None, weights (N,) float64.
 
-    Raises Damaged when a source's bytes are not those that the table names: a stale generation or a wrong seed in the
-    right place is found here.
+    Raises Damaged when a source's bytes are not those that the table names (a stale generation or a wrong seed in the
+    right place is found here) or when it has no such rows. Raises ValueError for a table without references.
     """
+    if not training.references:
+        raise ValueError("training set: found no references, needed is at least one")
     sources: dict[str, SampleSet] = {}
     for reference in training.references:
+        path = Path(reference.path)
         if reference.path not in sources:
-            sources[reference.path] = read_samples(Path(reference.path))
-            found = recorded_hash(Path(reference.path))
-            if found != reference.source:
-                reason = f"holds {found[:12]}…, but the training set was composed from {reference.source[:12]}…"
-                raise Damaged(Path(reference.path), reason)
+            sources[reference.path] = read_samples(path)
+        found, available = recorded_hash(path), len(sources[reference.path])
+        if found != reference.source:
+            reason = f"holds {found[:12]}…, but the training set was composed from {reference.source[:12]}…"
+            raise Damaged(path, reason)
+        if len(reference.rows) and not (reference.rows.min() >= 0 and reference.rows.max() < available):
+            found_rows = f"{reference.rows.min()} to {reference.rows.max()}"
+            raise Damaged(path, f"holds {available} rows, but the training set was composed from rows {found_rows}")
     data = np.concatenate([sources[part.path].data[part.rows] for part in training.references])
     labelled = all(part.labels is not None for part in training.references)
     labels = np.concatenate([part.labels for part in training.references]) if labelled else None
-    weights = np.repeat([part.weight for part in training.references], [len(part.rows) for part in training.references])
+    weights = np.concatenate([np.full(len(part.rows), part.weight, np.float64) for part in training.references])
     return data, labels, weights
 
 
 def write_kept(path: Path, kept: KeptTable) -> str:
     """Write a kept table."""
+    import pyarrow
+
     columns = {
         "row": np.asarray(kept.rows, np.int64),
         "score": np.asarray(kept.scores, np.float64),
-        "reason": list(kept.reasons),
-        "judge": [kept.judge] * len(kept.rows),
+        "reason": pyarrow.array(kept.reasons, pyarrow.string()),
+        "judge": pyarrow.array([kept.judge] * len(kept.rows), pyarrow.string()),
     }
     return _write_parquet(path, columns, {"judge": kept.judge, "lineage": dict(kept.lineage)})
 
@@ -323,11 +366,11 @@ def write_kept(path: Path, kept: KeptTable) -> str:
 def read_kept(path: Path) -> KeptTable:
     """A verified kept table."""
     table, metadata = _read_parquet(path)
-    reasons = tuple(table["reason"].to_pylist())
-    return KeptTable(table["row"].to_numpy(), table["score"].to_numpy(), reasons, metadata["judge"], metadata["lineage"])
+    rows, scores, reasons = table["row"].to_numpy(), table["score"].to_numpy(), tuple(table["reason"].to_pylist())
+    return KeptTable(rows, scores, reasons, metadata["judge"], metadata["lineage"])
 
 
-# -- records ------------------------------------------------------------------------------------------------------------
+# -- records ----------------------------------------------------------------------------------------------------------
 
 
 def write_json(path: Path, content: Any) -> str:
@@ -341,10 +384,10 @@ def _finite(content: Any) -> Any:
         return {str(key): _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_finite(value) for value in content]
-    if isinstance(content, float | np.floating):
-        return float(content) if np.isfinite(content) else None
-    if isinstance(content, np.integer):
-        return int(content)
+    if isinstance(content, np.generic):
+        content = content.item()
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
     return content
 
 
