@@ -204,6 +204,18 @@ def test_the_same_seed_gives_the_same_bits(digits):
     assert not np.array_equal(one["hidden.weight"], other["hidden.weight"])
 
 
+@pytest.mark.gpu
+def test_a_gpu_repeats_itself_and_agrees_with_the_processor(digits):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    data, labels = digits["train"].data, digits["train"].labels
+    one, same = (train_lenet(data, labels, 1, QUICK, held_out=(data, labels), device="cuda")[0] for _ in range(2))
+    assert all(np.array_equal(one[name], same[name]) for name in one)
+    there, here = lenet(data, one, "cuda").values, lenet(data, one).values
+    np.testing.assert_allclose(there, here, rtol=0, atol=1e-5 * np.abs(here).max())  # float32 sums in another order
+
+
 def test_held_out_images_train_nothing(digits):
     data, labels, others = digits["train"].data, digits["train"].labels, digits["fresh"]
     weights, _ = quick(data, labels, 1)

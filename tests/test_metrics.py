@@ -208,6 +208,11 @@ def test_frechet_of_a_constant_generator(rows):
     assert frechet_distance(constant, constant) == 0
 
 
+def test_frechet_is_never_negative():
+    """Of ten samples against themselves rounding alone would put some below 0."""
+    assert all(frechet_distance(sample, sample) >= 0 for sample in (cloud(seed, 50, 9) for seed in range(10)))
+
+
 def test_frechet_of_complementary_directions():
     assert frechet_distance(gaussian([0, 0], np.diag([1, 0])), gaussian([0, 0], np.diag([0, 1]))) == pytest.approx(2)
 

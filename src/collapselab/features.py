@@ -93,7 +93,7 @@ def squared_distances(probes: np.ndarray, manifold: np.ndarray) -> Iterator[tupl
 
 
 def _distinct_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows without those of equal bytes, and where each row is found among them: a collapsed model repeats itself."""
+    """The rows without repetitions, of which collapse makes many, and where each row is found among them."""
     rows = np.ascontiguousarray(values)
     _, first, place = np.unique(rows.view(f"V{rows[:1].nbytes}").ravel(), return_index=True, return_inverse=True)
     return (values, place) if len(first) == len(values) else (values[first], place)

@@ -36,6 +36,7 @@ def density(real: Features, fake: Features, *, k: int = 5, comparison: str = "<"
     (1 / (k N_fake)) sum over fakes f of #{r : |f - r| < radius_k(r)}
 
     (Naeem et al. 2020, arXiv 2002.09797.) Not bounded by 1; its expectation is 1 when both are drawn from the same law.
+    With ``<`` the ball of a sample that has k duplicates or more is empty; with ``<=`` it holds what equals it.
     """
     hits_of_fakes, _ = hits(fake, real, k, comparison, ("fake", "real"))
     return float(hits_of_fakes.mean() / k)
