@@ -1,0 +1,241 @@
+"""Tracking: the runs are those of the files, however often, by however many, and whatever changed in between."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+
+from collapselab import report
+from collapselab.tracking import TrackingError, default_uri, track
+
+ARMS = ("control", "fully_synthetic")
+PARAMS = {arm: {"regime": arm, "model": {"family": "diffusion", "width": 32}} for arm in ARMS}
+SEEN = np.arange(0, 5000, 1000)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A store whose tables exist already: making them costs seconds."""
+    root = tmp_path_factory.mktemp("mlflow")
+    track("other", made_up.records(ARMS[:1], 1, 0), root=root, uri=f"sqlite:///{root}/mlflow.db")
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def root(template, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").write_bytes(template.read_bytes())
+    return tmp_path
+
+
+def study(seeds=2, generations=2):
+    return made_up.records(ARMS, seeds, generations)
+
+
+def show(records, root, **options):
+    cells = [(record["arm"], record["seed"], record["generation"]) for record in records]
+    picture = report.grid_png(np.zeros((2, 1, 8, 8), np.uint8))
+    given = {
+        "params": PARAMS,
+        "curves": dict.fromkeys(cells, (SEEN, 1 / (1.0 + SEEN))),
+        "pictures": {cell: picture for cell in cells if cell[1] == 0},
+    }
+    return track("made_up", records, root=root, **(given | options))
+
+
+def client(root):
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(default_uri(root))
+
+
+def runs(root, level="lineage"):
+    mirror = client(root)
+    experiment = mirror.get_experiment_by_name("made_up")
+    found = mirror.search_runs([experiment.experiment_id], f"tags.level = '{level}'", max_results=1000)
+    return {run.data.tags["collapselab.key"]: run for run in found}
+
+
+def points(root, run, metric="lenet/recall"):
+    return sorted((point.step, point.value) for point in client(root).get_metric_history(run.info.run_id, metric))
+
+
+def recall(records, arm, seed):
+    return [
+        (record["generation"], entry["value"])
+        for record in records
+        for entry in record["values"]
+        if (record["arm"], record["seed"]) == (arm, seed)
+        and (entry["metric"], entry["extractor"], entry["set"]) == ("recall", "lenet", "sampled")
+    ]
+
+
+def counts(tracked):
+    return tracked.created, tracked.extended, tracked.unchanged, tracked.deleted
+
+
+def test_the_runs_show_the_records(root):
+    records = study()
+    assert counts(show(records, root, note="Does it collapse?")) == (4 + 12, 0, 0, 0)
+    lineages, generations = runs(root), runs(root, "generation")
+    assert sorted(lineages) == [f"{arm}/seed{seed}" for arm in ARMS for seed in range(2)]
+    assert len(generations) == 12
+    for arm in ARMS:
+        for seed in range(2):
+            run = lineages[f"{arm}/seed{seed}"]
+            assert run.info.run_name == f"{arm} seed {seed}" and run.info.status == "FINISHED"
+            assert points(root, run) == recall(records, arm, seed)
+            assert run.data.params == {
+                "arm": arm,
+                "seed": str(seed),
+                "regime": arm,
+                "model": json.dumps(PARAMS[arm]["model"]),
+            }
+    child = generations["fully_synthetic/seed0/gen2"]
+    assert child.info.run_name == "gen 2"
+    assert child.data.tags["mlflow.parentRunId"] == lineages["fully_synthetic/seed0"].info.run_id
+    assert child.data.params["generation"] == "2" and child.data.params["regime"] == "fully_synthetic"
+    source = next(r for r in records if (r["arm"], r["seed"], r["generation"]) == ("fully_synthetic", 0, 2))
+    assert child.data.tags["lineage.model"] == source["lineage"]["model"]
+    assert child.data.tags["composition"] == "800 fully_synthetic gen 1"
+    assert points(root, child, "train/loss") == [(int(x), 1 / (1.0 + x)) for x in SEEN]
+    assert [file.path for file in client(root).list_artifacts(child.info.run_id)] == ["samples.png"]
+    assert (root / "mlartifacts" / "made_up" / child.info.run_id / "artifacts" / "samples.png").exists()
+    experiment = client(root).get_experiment_by_name("made_up")
+    assert experiment.tags["mlflow.note.content"] == "Does it collapse?"
+
+
+def test_twice_gives_the_same_runs_and_points(root):
+    show(study(), root)
+    before = {key: run.info.run_id for level in ("lineage", "generation") for key, run in runs(root, level).items()}
+    assert counts(show(study(), root)) == (0, 0, 16, 0)
+    assert before == {
+        key: run.info.run_id for level in ("lineage", "generation") for key, run in runs(root, level).items()
+    }
+    assert points(root, runs(root)["control/seed0"]) == recall(study(), "control", 0)
+
+
+def test_a_new_generation_is_added_to_its_lineages(root):
+    show(study(generations=1), root)
+    before = {key: run.info.run_id for key, run in runs(root).items()}
+    assert counts(show(study(generations=2), root)) == (4, 4, 8, 0)
+    assert before == {key: run.info.run_id for key, run in runs(root).items()}
+    assert points(root, runs(root)["control/seed1"]) == recall(study(), "control", 1)
+    assert counts(show(study(generations=2), root)) == (0, 0, 16, 0)
+
+
+def test_a_changed_value_remakes_its_lineage_alone(root):
+    show(study(), root)
+    before = {key: run.info.run_id for key, run in runs(root).items()}
+    changed = study()
+    cell = next(r for r in changed if (r["arm"], r["seed"], r["generation"]) == ("control", 1, 1))
+    cell["values"][0]["value"] = 0.123
+    assert counts(show(changed, root)) == (4, 0, 12, 4)
+    after = {key: run.info.run_id for key, run in runs(root).items()}
+    assert {key for key in after if after[key] != before[key]} == {"control/seed1"}
+    assert points(root, runs(root)["control/seed1"]) == recall(changed, "control", 1)
+
+
+def test_a_changed_option_remakes_the_runs_of_its_arm(root):
+    show(study(), root)
+    params = PARAMS | {"control": {"regime": "other"}}
+    assert counts(show(study(), root, params=params)) == (8, 0, 8, 8)
+    assert runs(root)["control/seed0"].data.params["regime"] == "other"
+
+
+def test_what_has_no_file_any_more_is_not_shown(root):
+    show(study(), root)
+    assert counts(show(study(seeds=1), root)) == (0, 0, 8, 8)
+    assert sorted(runs(root)) == ["control/seed0", "fully_synthetic/seed0"]
+
+
+def test_a_diverged_lineage_is_shown_as_failed(root):
+    show(study(generations=1), root)
+    records = made_up.diverge(study(), "fully_synthetic", 1, 2)
+    show(records, root)
+    found, children = runs(root), runs(root, "generation")
+    assert {key for key, run in found.items() if run.info.status == "FAILED"} == {"fully_synthetic/seed1"}
+    assert found["fully_synthetic/seed1"].data.tags["status"] == "diverged"
+    assert {key for key, run in children.items() if run.info.status == "FAILED"} == {"fully_synthetic/seed1/gen2"}
+    assert points(root, found["fully_synthetic/seed1"]) == recall(records, "fully_synthetic", 1)
+    assert counts(show(records, root)) == (0, 0, 16, 0)
+
+
+def test_interrupted_and_doubled_runs_are_remade(root):
+    show(study(1, 1), root)
+    mirror, before = client(root), runs(root, "generation")
+    mirror.delete_tag(before["control/seed0/gen1"].info.run_id, "collapselab.digest")  # killed before its end
+    experiment = mirror.get_experiment_by_name("made_up").experiment_id
+    mirror.create_run(experiment, tags={"collapselab.key": "control/seed0", "level": "lineage"})
+    mirror.create_run(experiment, run_name="somebody's own")
+    show(study(1, 1), root)
+    assert len(runs(root)) == 2 and len(runs(root, "generation")) == 4
+    names = [run.info.run_name for run in mirror.search_runs([experiment])]
+    assert len(names) == 7 and "somebody's own" in names  # six of ours, and what is not ours is left alone
+    assert counts(show(study(1, 1), root)) == (0, 0, 6, 0)
+
+
+def test_more_points_than_one_call_takes(root):
+    records, seen = study(1, 0), np.arange(2000)
+    curves = {("control", 0, 0): (seen, np.sqrt(seen))}
+    show(records, root, curves=curves, params={"control": {f"option{i}": i for i in range(150)}})
+    child = runs(root, "generation")["control/seed0/gen0"]
+    assert len(points(root, child, "train/loss")) == 2000 and len(child.data.params) == 153
+
+
+def test_losses_that_are_not_finite_are_left_out(root):
+    show(study(1, 0), root, curves={("control", 0, 0): (SEEN, np.array([1, np.nan, 2, np.inf, 3]))})
+    child = runs(root, "generation")["control/seed0/gen0"]
+    assert points(root, child, "train/loss") == [(0, 1.0), (2000, 2.0), (4000, 3.0)]
+
+
+def test_two_processes_at_once_make_each_run_once(tmp_path):
+    """Also the store's tables are made once: unlocked, three of four processes died while they were."""
+    source = Path(__file__).parents[1] / "src"
+    code = (
+        "import made_up, pathlib\n"
+        "from collapselab.tracking import track\n"
+        f"print(track('made_up', made_up.records({ARMS!r}, 1, 1), root=pathlib.Path('.')).created)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{Path(__file__).parent}"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    results = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], results
+    assert sorted(int(out) for out, _ in results) == [0, 6]
+    assert len(runs(tmp_path)) == 2 and len(runs(tmp_path, "generation")) == 4
+
+
+def test_the_environment_names_another_store(root, tmp_path, monkeypatch):
+    assert default_uri(root) == f"sqlite:///{root}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere.db")
+    assert default_uri(root) == "sqlite:////elsewhere.db"
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db", "nonsense://x"])
+def test_a_store_that_fails_is_one_clear_line(tmp_path, uri, capfd):
+    with pytest.raises(TrackingError) as caught:
+        show(study(1, 0), tmp_path, uri=uri)
+    assert uri in str(caught.value) and "\n" not in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_damaged_database_is_one_clear_line(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    with pytest.raises(TrackingError, match=r"mlflow\.db"):
+        show(study(1, 0), tmp_path, uri=f"sqlite:///{tmp_path}/mlflow.db")
