@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -690,7 +691,11 @@ def report(
     if not records:
         raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
     with clock.compute():
-        files = reports.build(_facts(study), records, _grids(study), _costs(study))
+        grids: dict[str, dict[int, np.ndarray]] = {}
+        for (arm, seed, generation), images in _grids(study).items():
+            if seed == 0:
+                grids.setdefault(arm, {})[generation] = images
+        files = reports.build(_facts(study), records, grids, _costs(study))
     folder = Path(study.report_file(""))
     for file, content in files.items():
         store.write_hashed(folder / file, lambda temporary, content=content: temporary.write_bytes(content))
@@ -701,25 +706,36 @@ def report(
 def track(name: StudyName, planned: Planned = None) -> None:
     """Mirror a study in MLflow; the runs are found again, so that tracking twice changes nothing."""
     from . import tracking
+    from .report import grid_png
 
     study = _study(name, planned)
-    records, _ = _records(study)
+    records, missing = _records(study)
+    if not records:
+        raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
     curves = {}
     for record in records:
-        path = Path(study.cell(record["arm"], record["seed"], record["generation"], "model.safetensors"))
-        tensors, _ = store.read_tensors(path)
+        where = record["arm"], record["seed"], record["generation"]
+        tensors, _ = store.read_tensors(Path(study.cell(*where, "model.safetensors")))
         if "curve.loss" in tensors:
-            curves[record["arm"], record["seed"], record["generation"]] = tensors["curve.images_seen"], tensors["curve.loss"]
+            curves[where] = tensors["curve.images_seen"], tensors["curve.loss"]
+    pictures = {where: grid_png(images) for where, images in _grids(study).items()}
     out = Path(study.report_file("tracked.json"))
     try:
-        runs = tracking.track(_facts(study), records, curves, _grids(study, all_seeds=True), parameters=_parameters(study))
+        done = tracking.track(
+            study.name,
+            records,
+            params={arm: study.describe_arm(arm) for arm in study.lineages},
+            curves=curves,
+            pictures=pictures,
+            note=study.file.question,
+        )
     except tracking.TrackingError as error:
         # The mirror may be away; the files are the record, and the study is whole without it.
-        print(f"collapselab: MLflow was not updated: {error}; say collapselab track {study.name} when it is back", file=sys.stderr)
+        print(f"collapselab: not mirrored: {error}; say collapselab track {study.name} again later", file=sys.stderr)
         store.write_json(out, {"tracked": False, "reason": str(error)})
         return
-    store.write_json(out, {"tracked": True, "runs": runs})
-    print(f"{runs} runs; mlflow ui --backend-store-uri {tracking.store_uri()}")
+    store.write_json(out, {"tracked": True, **asdict(done)})
+    print(f"{done}")
 
 
 @app.command()
@@ -735,6 +751,19 @@ def doctor() -> None:
         raise typer.Exit(EXIT_RESOURCES)
 
 
+@app.command(hidden=True)
+def explain(log: Annotated[Path, typer.Argument(help="a log of snakemake")]) -> None:
+    """Say in one place what the failed jobs of a run said: who is waited for, what is damaged, what diverged."""
+    said: dict[str, str] = {}
+    for path in dict.fromkeys(re.findall(r"^ *log: (\S+)", log.read_text(), re.MULTILINE)):
+        lines = Path(path).read_text().splitlines() if Path(path).exists() else []
+        said |= {line: path for line in lines if line.startswith("collapselab: ")}
+    for line, path in said.items():
+        print(f"{line.removeprefix('collapselab: ')} ({path})", file=sys.stderr)
+    if said:
+        print("run the same command again: it goes on where it was", file=sys.stderr)
+
+
 def _records(study: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """The records that are there, and the files of those that are not."""
     paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
@@ -742,21 +771,11 @@ def _records(study: Any) -> tuple[list[dict[str, Any]], list[str]]:
     return [store.read_json(path) for path in paths.values() if path.exists()], missing
 
 
-def _grids(study: Any, all_seeds: bool = False) -> dict[Any, Any]:
-    """Pictures by arm and generation of the first seed, or by (arm, seed, generation) of every seed."""
-    grids: dict[Any, Any] = {}
-    for arm, seed, generation in study.cells():
-        path = Path(study.cell(arm, seed, generation, "grid.safetensors"))
-        if (seed and not all_seeds) or not path.exists():
-            continue
-        samples = store.read_samples(path)
-        if samples.data.ndim != 4:
-            continue
-        if all_seeds:
-            grids[arm, seed, generation] = samples.data
-        else:
-            grids.setdefault(arm, {})[generation] = samples.data
-    return grids
+def _grids(study: Any) -> dict[tuple[str, int, int], np.ndarray]:
+    """The pictures that are there, by (arm, seed, generation); vectors and diverged models have none."""
+    paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in study.cells()}
+    images = {cell: store.read_samples(path).data for cell, path in paths.items() if path.exists()}
+    return {cell: data for cell, data in images.items() if data.ndim == 4}
 
 
 def _costs(study: Any) -> list[dict[str, Any]]:

@@ -338,6 +338,20 @@ class Study:
         said = self.file.models[model].model_extra or {}
         return self.family(model) + "".join(f", {key} {value}" for key, value in said.items())
 
+    def describe_arm(self, arm: str) -> dict[str, Any]:
+        """An arm's options, flat, as they differ between arms."""
+        lineage = self.lineages[arm]
+        said = {"control": True} if lineage.is_control else self.file.arms[arm].model_dump(mode="json", exclude_unset=True)
+        regime = lineage.regime.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        model = self.model_options(lineage.model)
+        return said | {
+            "regime": json.dumps(said.get("regime", "real_only")),
+            "composition": json.dumps(regime, sort_keys=True),
+            "sampling_bias": json.dumps(lineage.sampling_bias),
+            "family": self.family(lineage.model),
+            **{f"model.{key}": value for key, value in model.items()},
+        }
+
     @staticmethod
     def rule(name: str) -> str:
         """A fairness rule in words."""
