@@ -176,8 +176,6 @@ def decode(content: bytes, name: str, channels: int) -> np.ndarray:
         image = image.convert("RGB")
     if image.mode not in ("1", "L", "P", "RGB"):
         raise ValueError(f"{name!r}: has the colour mode {image.mode!r}, allowed are grey, RGB and palettes")
-    if image.mode == "P":  # by way of RGB: the luma of a palette's colours, not of its indices
-        image = image.convert("RGB")
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
