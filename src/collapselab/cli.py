@@ -687,7 +687,9 @@ def report(
     study = _study(name, planned)
     records, missing = _records(study)
     if missing and not so_far:
-        raise typer.BadParameter(f"{len(missing)} cells are not measured yet, such as {missing[0]}; say --so-far to draw the rest")
+        raise typer.BadParameter(
+            f"{len(missing)} cells are not measured yet, such as {missing[0]}; --so-far draws the rest"
+        )
     if not records:
         raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
     with clock.compute():
@@ -784,7 +786,8 @@ def _costs(study: Any) -> list[dict[str, Any]]:
         for stage in ("train", "sample", "measure"):
             path = Path(f"results/{study.name}/{arm}/seed{seed}/gen{generation}/{stage}.cost.json")
             if path.exists():
-                costs.append(store.read_json(path) | {"verb": stage, "arm": arm, "seed": seed, "generation": generation})
+                where = {"arm": arm, "seed": seed, "generation": generation}
+                costs.append(store.read_json(path) | {"verb": stage} | where)
     return costs
 
 

@@ -70,8 +70,15 @@ def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iter
             last = now
             rate = (seen - first) / (now - start)
             left = round((total - seen) / rate, 1) if total and rate else None
-            line = {"stage": what, "images_seen": seen, "seconds": round(now - start, 1), "images_per_second": round(rate, 1)}
-            print(json.dumps(line | {"loss": float(loss), "seconds_left": left}), file=sys.stderr, flush=True)
+            line = {
+                "stage": what,
+                "images_seen": seen,
+                "seconds": round(now - start, 1),
+                "images_per_second": round(rate, 1),
+                "loss": float(loss),
+                "seconds_left": left,
+            }
+            print(json.dumps(line), file=sys.stderr, flush=True)
         return stopping()
 
     yield tell
@@ -82,7 +89,8 @@ def _bar(what: str, total: int | None) -> Iterator[Callable[[int, float], None]]
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=Console(stderr=True)) as bar:
+    what_and_how_far = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
+    columns = (*what_and_how_far, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, loss="")
         yield lambda seen, loss: bar.update(task, completed=seen, loss=f"loss {loss:.4f}")

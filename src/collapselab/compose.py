@@ -36,7 +36,8 @@ def choose(recipe: Recipe, available: Available, study_seed: int, replicate: int
     ]
     if recipe.budget is None:
         return chosen
-    return _subsample(chosen, recipe.budget, seeds.seed_of(study_seed, replicate, recipe.generation, "compose/subsample"))
+    seed = seeds.seed_of(study_seed, replicate, recipe.generation, "compose/subsample")
+    return _subsample(chosen, recipe.budget, seed)
 
 
 def _rows(recipe: Recipe, draw: Draw, available: int | None, study_seed: int, replicate: int) -> np.ndarray:
@@ -68,7 +69,7 @@ def _subsample(chosen: list[Chosen], budget: int, seed: int) -> list[Chosen]:
 
 
 def real_seed(study_seed: int, replicate: int, draw: Draw) -> int:
-    """The seed with which a population is asked for the real rows of a draw: fixed rows are the same in every generation."""
+    """The seed with which a population is asked for real rows: fixed rows are the same in every generation."""
     generation = None if draw.arm == "fixed" else draw.generation
     return seeds.seed_of(study_seed, replicate, generation, f"compose/population/{draw.arm}")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -341,7 +341,8 @@ class Study:
     def describe_arm(self, arm: str) -> dict[str, Any]:
         """An arm's options, flat, as they differ between arms."""
         lineage = self.lineages[arm]
-        said = {"control": True} if lineage.is_control else self.file.arms[arm].model_dump(mode="json", exclude_unset=True)
+        in_file = self.file.arms.get(arm)
+        said = in_file.model_dump(mode="json", exclude_unset=True) if in_file else {"control": True}
         regime = lineage.regime.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         model = self.model_options(lineage.model)
         return said | {
@@ -833,7 +834,7 @@ def _quoted(value: Any) -> str:
 def _user_path(
     loc: tuple[str | int, ...], model: type[BaseModel]
 ) -> tuple[tuple[str | int, ...], type[BaseModel] | None]:
-    """The keys of ``loc`` that stand in the file, without pydantic's names of union members; and the model they end in."""
+    """The keys of ``loc`` that stand in the file, without the names of union members; and the model they end in."""
     path: list[str | int] = []
     kinds: list[Any] = [model]
     parent: type[BaseModel] | None = model

@@ -12,9 +12,10 @@ from pathlib import Path
 from . import store
 
 PACKAGE = Path(__file__).parent
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
-# stored files counts through store.FORMAT, a regime through the recipe that it comes to, which is an option of the rule.
+# stored files counts through store.FORMAT, a regime through the recipe that it comes to, an option of the rule.
 EDGES = {"store", "cli", "config", "tracking", "provenance", "regimes"}
 
 
@@ -42,7 +43,7 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text(), str(path))
     imported = tuple(_imports(tree, module.split(".") if folder else module.split(".")[:-1]))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
 

@@ -277,7 +277,10 @@ def real_only(n: Positive, initial: int) -> Regime:
 
 
 def fully_synthetic(n: Positive, initial: int) -> Regime:
-    """``n`` samples of the last model and nothing else (Alemohammad et al. 2023, MAD; "replace" in Gerstgrasser et al. 2024)."""
+    """``n`` samples of the last model and nothing else (MAD: Alemohammad et al. 2023, https://arxiv.org/abs/2307.01850).
+
+    Gerstgrasser et al. 2024 call it replace.
+    """
     return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)])
 
 
@@ -296,26 +299,34 @@ def fresh_data(n: Positive, initial: int, fresh: Positive) -> Regime:
 
 
 def ten_percent_real(n: Positive, initial: int) -> Regime:
-    """A tenth of ``n`` drawn anew from the original data, the rest from the last model, fine-tuned (Shumailov et al. 2024)."""
+    """A tenth of ``n`` drawn anew from the original data, the rest from the last model.
+
+    Shumailov et al. 2024, https://doi.org/10.1038/s41586-024-07566-y.
+    """
     tenth = {generation: number // 10 for generation, number in _changes(n).items()}
     synthetic = [Synthetic(n=_rest(n, tenth, "a tenth"))]
-    return Regime(initial=Initial(real=initial), real=Real(redrawn=tenth), synthetic=synthetic, init="previous")
+    return Regime(initial=Initial(real=initial), real=Real(redrawn=tenth), synthetic=synthetic)
 
 
 def accumulate(n: Positive, initial: int) -> Regime:
-    """The initial real data and ``n`` samples of every model so far: the set grows (Gerstgrasser et al. 2024)."""
+    """The initial real data and ``n`` samples of every model so far: the set grows (Gerstgrasser et al. 2024,
+    https://arxiv.org/abs/2404.01413).
+    """
     pool = Pool(mode="accumulate")
     return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)], pool=pool)
 
 
 def accumulate_subsample(n: Positive, initial: int) -> Regime:
-    """``n`` rows drawn without replacement from the initial data and ``n`` samples of every model (Kazdan et al. 2024)."""
+    """``n`` rows drawn without replacement from the initial data and ``n`` samples of every model so far.
+
+    Kazdan et al. 2024, https://arxiv.org/abs/2410.16713.
+    """
     pool = Pool(mode="subsample", budget=n)
     return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)], pool=pool)
 
 
 def k_memory(n: Positive, initial: int, fresh: Positive, k: int) -> Regime:
-    """``fresh`` new real rows, filled up to ``n`` with new samples of the last ``k`` models in equal shares (MAD, appendix)."""
+    """``fresh`` new real rows, filled up to ``n`` with new samples of the last ``k`` models in equal shares (MAD)."""
     synthetic = Synthetic(n=_rest(n, fresh, "fresh"), from_=LastK(last=k), draw="resample")
     return Regime(initial=Initial(real=initial), real=Real(fresh=fresh), synthetic=[synthetic])
 

@@ -95,6 +95,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
@@ -104,6 +105,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a writer of this file left behind when it was killed."""
+    for leftover in path.parent.iterdir():
+        owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if leftover.name == f".{path.name}.{owner}.tmp" and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,45 @@
+# make demo    sets up the environment if needed and runs the quickstart study to its report
+# make test    sets up the environment if needed and passes the whole suite
+# make check   the quick checks alone: style, types of files, the import contract
+# PYTHON=python3.12 chooses another interpreter; TORCH_FLAGS="--index-url <PyTorch's CPU index>" a smaller torch.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_FLAGS ?=
+ACTIVATE := source $(VENV)/bin/activate &&
+READY := $(VENV)/.ready
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check slow setup clean
+
+setup: $(READY)
+
+# torch first and alone: what needs torch must find it there, and not choose another build.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "collapselab needs Python 3.11 or later; say make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(ACTIVATE) pip install -q -c constraints.txt $(TORCH_FLAGS) "$$(grep '^torch==' constraints.txt)"
+	$(ACTIVATE) pip install -q -c constraints.txt -e '.[dev,slurm]'
+	touch $@
+
+demo: $(READY)
+	@$(ACTIVATE) snakemake --config study=quickstart
+	@echo "The report: $(CURDIR)/results/quickstart/report/report.html"
+
+check: $(READY)
+	$(ACTIVATE) ruff check . && ruff format --check .
+	$(ACTIVATE) lint-imports
+	$(ACTIVATE) snakefmt --check Snakefile workflow
+	$(ACTIVATE) snakemake --lint
+
+test: check
+	$(ACTIVATE) pytest -n 2 --dist loadfile
+
+slow: $(READY)
+	$(ACTIVATE) pytest -n 2 --dist loadfile -m slow
+
+clean:
+	rm -rf results logs .snakemake mlflow.db mlflow.db.lock mlartifacts
