@@ -783,7 +783,7 @@ def _grids(study: Any) -> dict[tuple[str, int, int], np.ndarray]:
 def _costs(study: Any) -> list[dict[str, Any]]:
     costs = []
     for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
-        for stage in ("train", "sample", "measure"):
+        for stage in ("train", "sample", "sample_raw", "measure"):
             path = Path(f"results/{study.name}/{arm}/seed{seed}/gen{generation}/{stage}.cost.json")
             if path.exists():
                 where = {"arm": arm, "seed": seed, "generation": generation}

@@ -111,8 +111,18 @@ def _sweep(path: Path) -> None:
     """Remove what a writer of this file left behind when it was killed."""
     for leftover in path.parent.iterdir():
         owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
-        if leftover.name == f".{path.name}.{owner}.tmp" and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+        if leftover.name == f".{path.name}.{owner}.tmp" and owner.isdigit() and not _runs(int(owner)):
             leftover.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal, only the question
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's process
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -67,6 +67,7 @@ rule sample_raw:
         model=model,
     output:
         samples=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/raw.safetensors"),
+        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/sample_raw.cost.json"),
     params:
         source=sample_source,
         sample=raw_arm,
@@ -81,6 +82,7 @@ rule sample_raw:
         mem_mb=2000,
         runtime=30,
     shell:
-        "collapselab sample --model {input.model[0]} --count {STUDY.file.samples} {params.sample}"
+        "collapselab --cost {output.cost[0]} sample --model {input.model[0]}"
+        " --count {STUDY.file.samples} {params.sample}"
         " --study-seed {STUDY.file.seed} --seed {wildcards.seed} --generation {wildcards.generation}"
         " --out {output.samples[0]} 2> {log}"
