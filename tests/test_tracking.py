@@ -10,7 +10,7 @@ import made_up
 import numpy as np
 import pytest
 
-from collapselab import report
+from collapselab import report, tracking
 from collapselab.tracking import TrackingError, default_uri, track
 
 ARMS = ("control", "fully_synthetic")
@@ -103,6 +103,7 @@ def test_the_runs_show_the_records(root):
     source = next(r for r in records if (r["arm"], r["seed"], r["generation"]) == ("fully_synthetic", 0, 2))
     assert child.data.tags["lineage.model"] == source["lineage"]["model"]
     assert child.data.tags["composition"] == "800 fully_synthetic gen 1"
+    assert child.data.metrics["lenet_class_histogram/0"] > child.data.metrics["lenet_class_histogram/9"]
     assert points(root, child, "train/loss") == [(int(x), 1 / (1.0 + x)) for x in SEEN]
     assert [file.path for file in client(root).list_artifacts(child.info.run_id)] == ["samples.png"]
     assert (root / "mlartifacts" / "made_up" / child.info.run_id / "artifacts" / "samples.png").exists()
@@ -196,7 +197,7 @@ def test_losses_that_are_not_finite_are_left_out(root):
 
 def test_two_processes_at_once_make_each_run_once(tmp_path):
     """Also the store's tables are made once: unlocked, three of four processes died while they were."""
-    source = Path(__file__).parents[1] / "src"
+    source = Path(tracking.__file__).parents[1]
     code = (
         "import made_up, pathlib\n"
         "from collapselab.tracking import track\n"

@@ -250,14 +250,14 @@ def colours(facts: StudyFacts) -> dict[str, str]:
 def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[dict[str, Any]]:
     """What a curve draws, as flat rows: lineages' values, means with ranges, ends of lineages, the reference.
 
-    Arms stand a little beside each other on the axis (``x``), so that ranges at one generation do not hide each other.
+    Arms stand a little beside each other on the axis (``x``), so that their ranges do not hide each other.
     """
     rows: list[dict[str, Any]] = []
     arms = list(facts.arms)
     for panel in _sets(records, endpoint.metric, endpoint.extractor):
         there = {"panel": SETS[panel]}
         for index, arm in enumerate(arms):
-            aside = (index - (len(arms) - 1) / 2) * min(0.07, 0.5 / len(arms))
+            aside = 0 if facts.seeds >= BAND_FROM else (index - (len(arms) - 1) / 2) * min(0.07, 0.5 / len(arms))
             found = lineages(records, arm, Endpoint(endpoint.metric, endpoint.extractor, panel))
             alive = at_risk(records, arm)
             for seed, lineage in found.items():
@@ -299,7 +299,8 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     shapes = [SHAPES[index % len(SHAPES)] for index in range(len(arms))]
     dashes = [[5, 4] if arm == facts.control else [1, 0] for arm in arms]
     picked = alt.selection_point(name="picked", fields=["arm"], bind="legend")
-    legend = alt.Legend(orient="bottom", columns=3, title=None, labelLimit=260, symbolSize=90, symbolStrokeWidth=2)
+    names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
+    legend = alt.Legend(orient="bottom", columns=5 if width > WIDTH // 2 else 3, title=None, **names)
     colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=list(palette.values())), sort=None, legend=legend)
     shape = alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend)
     dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=arms, range=dashes), sort=None, legend=None)
@@ -650,7 +651,7 @@ def build(
     for endpoint in endpoints(facts, records):
         primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
         whole = primary or len(_sets(records, endpoint.metric, endpoint.extractor)) > 1
-        width, height = (WIDTH if whole else WIDTH // 2), (340 if primary else 220)
+        width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
         charts[_name(endpoint)] = curve_chart(facts, records, endpoint, width, height)
     for name, chart in (
         ("classes", class_chart(facts, records, WIDTH)),

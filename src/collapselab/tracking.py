@@ -151,12 +151,14 @@ def _lineages(
 
 
 def _metrics(cell: Record) -> list[Point]:
-    """``lenet/recall``, ``lenet_raw/recall``, ``lenet_kept/recall``: MLflow groups charts by what stands before /."""
+    """``lenet/recall``, ``lenet_raw/recall``, ``lenet_class_histogram/3``: MLflow groups charts by what precedes /."""
     found = []
     for entry in cell["values"]:
         if entry["value"] is not None:
             group = entry["extractor"] + ("" if entry["set"] == "sampled" else f"_{entry['set']}")
-            found.append((f"{group}/{entry['metric']}", float(entry["value"]), int(cell["generation"])))
+            metric, _, part = entry["metric"].partition(".")
+            key = f"{group}_{metric}/{part}" if part else f"{group}/{metric}"
+            found.append((key, float(entry["value"]), int(cell["generation"])))
     return found
 
 
@@ -196,6 +198,8 @@ class _Mirror:
             self.experiment = experiment.experiment_id
             if experiment.lifecycle_stage == "deleted":
                 self.client.restore_experiment(self.experiment)
+        # MLflow 3 sorts experiments by kind, and takes one without for a collection of language-model traces.
+        self.client.set_experiment_tag(self.experiment, "mlflow.experimentKind", "custom_model_development")
         if note:
             self.client.set_experiment_tag(self.experiment, "mlflow.note.content", note)
 
