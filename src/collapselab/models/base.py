@@ -38,7 +38,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """data: (N, ...) as in a sample set. labels: (N,) int64, or None. weights: (N,) float64, all 1 unless a regime weights."""
+    """data: (N, ...) as in a sample set. labels: (N,) int64, or None. weights: (N,) float64, 1 by default."""
 
     data: np.ndarray
     labels: np.ndarray | None
@@ -83,7 +83,7 @@ class Model(Protocol):
     def sample(
         self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
     ) -> SampleSet:
-        """Samples ``start .. start + count`` of the endless sequence that ``seed`` names; sample i does not depend on the others.
+        """Samples ``start .. start + count`` of the endless sequence that ``seed`` names; none depends on the others.
 
         sampling_bias: MAD's lambda in (0, 1], where 1 samples the model as it is (Alemohammad et al. 2023): a Gaussian
         multiplies its covariance by it, a multinomial takes it as its temperature, a diffusion model guides with
@@ -92,7 +92,7 @@ class Model(Protocol):
         ...
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """Everything that ``load`` needs, as named arrays, with the training curve as ``curve.images_seen`` and ``curve.loss``."""
+        """All that ``load`` needs, as named arrays, the training curve as ``curve.images_seen``, ``curve.loss``."""
         ...
 
     @classmethod

@@ -95,7 +95,7 @@ class DiffusionOptions(Options):
 class Diffusion:
     """A denoiser's averaged weights, from which it is sampled and from which another training may start.
 
-    shape: (C, H, W) of the images. weights: the exponential moving average of the network's parameters, float32, by name.
+    shape: (C, H, W) of the images. weights: the moving average of the network's parameters, float32, by name.
     curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there.
     """
 
@@ -157,8 +157,8 @@ class Diffusion:
             raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed are numbers above 0 and up to 1")
         if sampling_bias < 1 and not (self.options.classes and self.options.label_dropout):
             raise ValueError(
-                f"sampling_bias: found {sampling_bias!r}, allowed is 1: guidance needs a model trained with classes > 0 and "
-                f"label_dropout > 0, this one has classes: {self.options.classes}, label_dropout: {self.options.label_dropout}"
+                f"sampling_bias: found {sampling_bias!r}, allowed is 1: guidance needs training with classes > 0 and "
+                f"label_dropout > 0, found {self.options.classes} and {self.options.label_dropout}"
             )
         data = sampling.sample(self.options, self.weights, self.shape, count, seed, start, 1 / sampling_bias - 1, guide)
         labels = (
@@ -203,12 +203,15 @@ def _checked_shape(training: TrainingSet, options: DiffusionOptions) -> tuple[in
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # 8x8 digits on one CPU core in seconds.
+    # 8x8 digits on one CPU core in seconds. A small U-Net covers more of them (recall .91 against .73 on 800 training
+    # images) at eight times the time.
     "tiny": {
         "network": "mlp",
-        "channels": 384,
+        "channels": 256,
         "blocks": 3,
         "sigma_data": 0.75,
+        "p_mean": -0.4,
+        "p_std": 1.0,
         "images_seen": 76_800,
         "batch": 128,
         "learning_rate": 2e-3,
@@ -219,7 +222,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "sigma_min": 0.01,
         "sample_batch": 200,
     },
-    # Karras et al. 2022, table 7: DDPM++ for CIFAR-10, without the non-leaking augmentation; labels are dropped so that
-    # the model can be guided.
+    # Karras et al. 2022, table 7: DDPM++ for CIFAR-10, without the non-leaking augmentation, and with labels dropped so
+    # that the model can be guided.
     "cifar10": {"dropout": 0.13},
 }

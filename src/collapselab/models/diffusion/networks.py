@@ -16,25 +16,28 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..device import exact
 from . import DiffusionOptions
 
 
-def build(options: DiffusionOptions, shape: Sequence[int]) -> nn.Module:
-    """The network that the options describe for images of ``shape`` (C, H, W), with weights from torch's default generator."""
-    if options.network == "mlp":
-        return MLP(shape, options.channels, options.blocks, options.classes, options.dropout)
-    return UNet(
-        shape,
-        options.channels,
-        options.multipliers,
-        options.blocks,
-        options.attention,
-        options.classes,
-        options.dropout,
-    )
+def build(options: DiffusionOptions, shape: Sequence[int], seed: int = 0) -> nn.Module:
+    """The network of the options for images of ``shape`` (C, H, W), on the CPU, with the initial weights of a seed."""
+    with exact(torch.device("cpu")) as generator:
+        generator.manual_seed(seed)
+        if options.network == "mlp":
+            return MLP(shape, options.channels, options.blocks, options.classes, options.dropout)
+        return UNet(
+            shape,
+            options.channels,
+            options.multipliers,
+            options.blocks,
+            options.attention,
+            options.classes,
+            options.dropout,
+        )
 
 
-# -- preconditioning ----------------------------------------------------------------------------------------------------
+# -- preconditioning ---------------------------------------------------------------------------------------------------
 
 
 def scalings(sigma: torch.Tensor, sigma_data: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -66,7 +69,7 @@ def loss_weight(sigma: torch.Tensor, sigma_data: float) -> torch.Tensor:
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
-# -- layers -------------------------------------------------------------------------------------------------------------
+# -- layers ------------------------------------------------------------------------------------------------------------
 
 
 def linear(inputs: int, outputs: int, gain: float = 1.0) -> nn.Linear:
@@ -91,8 +94,8 @@ NEARLY_ZERO = 1e-5  # gain of each residual branch's last layer: a block begins 
 class Embedding(nn.Module):
     """Noise level and label as one vector: (B,), (B, classes) -> (B, outputs).
 
-    cos and sin of c_noise at geometric frequencies from 1 down to 1e-4 (Ho et al. 2020), plus the label's vector, through
-    two dense layers.
+    cos and sin of c_noise at geometric frequencies from 1 down to 1e-4 (Ho et al. 2020), plus the label's vector,
+    through two dense layers.
     """
 
     def __init__(self, channels: int, outputs: int, classes: int):
@@ -111,7 +114,7 @@ class Embedding(nn.Module):
         return self.layers(embedded)
 
 
-# -- residual MLP -------------------------------------------------------------------------------------------------------
+# -- residual MLP ------------------------------------------------------------------------------------------------------
 
 
 class MLPBlock(nn.Module):
@@ -136,9 +139,10 @@ class MLP(nn.Module):
     def __init__(self, shape: Sequence[int], channels: int, blocks: int, classes: int, dropout: float):
         super().__init__()
         pixels = math.prod(shape)
-        self.embedding = Embedding(EMBEDDED_CHANNELS, channels, classes)
+        embedding = max(channels // 4, 4)
+        self.embedding = Embedding(embedding, embedding, classes)
         self.first = linear(pixels, channels)
-        self.blocks = nn.ModuleList(MLPBlock(channels, channels, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(MLPBlock(channels, embedding, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(channels)
         self.last = linear(channels, pixels, NEARLY_ZERO)
 
@@ -150,14 +154,11 @@ class MLP(nn.Module):
         return self.last(F.silu(self.norm(hidden))).reshape(images.shape)
 
 
-EMBEDDED_CHANNELS = 128
-
-
-# -- DDPM++ -------------------------------------------------------------------------------------------------------------
+# -- DDPM++ ------------------------------------------------------------------------------------------------------------
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation with 32 groups, or fewer where a group would have fewer than 4 channels or an odd share of them."""
+    """Group normalisation with 32 groups, or with fewer so that groups are equal and have at least 4 channels."""
     return nn.GroupNorm(math.gcd(channels, min(32, max(1, channels // 4))), channels, eps=1e-6)
 
 
@@ -242,8 +243,8 @@ class UNet(nn.Module):
         halvings = 2 ** (len(multipliers) - 1)
         if height % halvings or width % halvings:
             raise ValueError(
-                f"multipliers: found {len(multipliers)} of them, which halve {height} x {width} images {len(multipliers) - 1} "
-                f"times; allowed are as many as height and width can be halved"
+                f"multipliers: found {len(multipliers)} of them, which halve {height} x {width} images "
+                f"{len(multipliers) - 1} times; allowed are as many as height and width can be halved"
             )
         embedding = 4 * channels
         self.embedding = Embedding(channels, embedding, classes)

@@ -18,10 +18,12 @@ from .networks import build, denoise
 from .training import load_weights
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-"""D(x, sigma, labels): x (B, C, H, W) float64, sigma a number as a tensor without axes, labels (B,) int64 or None for no
-label; the denoised images, as x."""
+"""D(x, sigma, labels), the denoised images, as x.
 
-# -- samplers -----------------------------------------------------------------------------------------------------------
+x: (B, C, H, W) float64. sigma: a tensor without axes. labels: (B,) int64, or None for no label.
+"""
+
+# -- samplers ----------------------------------------------------------------------------------------------------------
 
 
 def heun(denoise: Denoiser, noise: torch.Tensor, levels: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
@@ -45,8 +47,8 @@ def ddim(denoise: Denoiser, noise: torch.Tensor, levels: torch.Tensor, labels: t
     """The end of the ODE from ``levels[0] * noise``, by deterministic DDIM (Song, Meng and Ermon 2021, equation 12 with
     eta = 0, https://arxiv.org/abs/2010.02502).
 
-    With x = x_t / sqrt(alpha_t) and sigma^2 = (1 - alpha_t) / alpha_t that step is x <- D + sigma' / sigma (x - D), which
-    is Euler's for the ODE. Arguments as for :func:`heun`.
+    With x = x_t / sqrt(alpha_t) and sigma^2 = (1 - alpha_t) / alpha_t that step is x <- D + sigma' / sigma (x - D),
+    which is Euler's for the ODE. Arguments as for :func:`heun`.
     """
     x = levels[0] * noise
     for now, following in pairwise(levels):
@@ -64,9 +66,9 @@ def power_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> 
 def diffusion_time_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> torch.Tensor:
     """Noise levels evenly spaced in DDPM's diffusion time, then 0: (steps + 1,) float64.
 
-    DDPM's linear beta schedule of 1000 steps from 1e-4 to 0.02 (Ho et al. 2020) is, in continuous time (Song et al. 2021,
-    appendix C), sigma(t)^2 = exp(beta_d t^2 / 2 + beta_min t) - 1 with beta_d = 19.9, beta_min = 0.1; t falls evenly
-    from t(sigma_max) to t(sigma_min). ``rho`` has no part in it.
+    DDPM's linear beta schedule of 1000 steps from 1e-4 to 0.02 (Ho et al. 2020) is, in continuous time (Song et al.
+    2021, appendix C), sigma(t)^2 = exp(beta_d t^2 / 2 + beta_min t) - 1 with beta_d = 19.9, beta_min = 0.1; t falls
+    evenly from t(sigma_max) to t(sigma_min). ``rho`` has no part in it.
     """
     beta_d, beta_min = 19.9, 0.1
 
@@ -78,11 +80,11 @@ def diffusion_time_levels(steps: int, sigma_min: float, sigma_max: float, rho: f
     return torch.cat([levels, levels.new_zeros(1)])
 
 
-# -- denoisers ----------------------------------------------------------------------------------------------------------
+# -- denoisers ---------------------------------------------------------------------------------------------------------
 
 
 def denoiser(network: nn.Module, options: DiffusionOptions) -> Denoiser:
-    """The network as a denoiser: float32 inside, float64 outside, where the sampler adds small steps to large numbers."""
+    """The network as a denoiser: float32 inside, float64 outside, where small steps are added to large numbers."""
 
     def denoised(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         one_hot = torch.zeros(len(x), options.classes, device=x.device)
@@ -102,7 +104,7 @@ def guided(denoise: Denoiser, weight: float) -> Denoiser:
     return denoised if weight else denoise
 
 
-# -- samples ------------------------------------------------------------------------------------------------------------
+# -- samples -----------------------------------------------------------------------------------------------------------
 
 
 @torch.inference_mode()
@@ -119,14 +121,12 @@ def sample(
     """Samples ``start .. start + count``: (count, C, H, W) uint8.
 
     The endless sequence is cut into batches of ``sample_batch`` at fixed places, and every batch that holds a wanted
-    sample is computed whole: a sample always has the same neighbours and the same place among them, hence the same bits.
+    sample is computed whole: a sample always has the same neighbours and the same place among them, so the same bits.
     """
     sampler, spaced = SAMPLERS[options.sampler]
     where, size = device(), options.sample_batch
     with exact(where, options.tf32):
-        with torch.device("meta"):  # no initial weights, and no random numbers for them
-            network = build(options, shape).eval()
-        network = network.to_empty(device=where)
+        network = build(options, shape).to(where).eval()
         load_weights(network, weights)
         denoise = guided(denoiser(network, options), guidance)
         if guide is not None:

@@ -48,9 +48,8 @@ def train(
     """
     where = device()
     steps = -(-images_seen // options.batch)
-    with exact(torch.device("cpu")) as generator:  # the same initial weights on every device
-        generator.manual_seed(seeds.seed_of(seed, None, None, "network"))
-        network = build(options, training.data.shape[1:]).to(where)
+    # Built on the CPU: the same initial weights on every device.
+    network = build(options, training.data.shape[1:], seeds.seed_of(seed, None, None, "network")).to(where)
     if initial is not None:
         load_weights(network, initial)
 
@@ -167,7 +166,7 @@ class _Run:
 
 
 def ema_decay(images_seen: int, batch: int, half_life: float, ramp: float) -> float:
-    """What a step leaves of the old average: ``0.5 ** (batch / min(half_life, ramp images_seen))`` (Karras et al. 2022).
+    """What a step leaves of the old average: ``0.5 ** (batch / min(half_life, ramp images_seen))`` (Karras et al.).
 
     The ramp forgets the random initial weights: with 0.05 the average always spans the last twentieth of the training
     or the half-life, whichever is shorter. A half-life of 0 keeps no average.

@@ -1,0 +1,470 @@
+"""The diffusion family: the mathematics of EDM against closed forms, and the promises of ``Model``."""
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from collapselab import store
+from collapselab.models.base import Diverged, Interrupted, TrainingSet
+from collapselab.models.checkpoint import Checkpoint
+from collapselab.models.device import DEVICE_VARIABLE, device, exact
+from collapselab.models.diffusion import PRESETS, Diffusion, DiffusionOptions
+from collapselab.models.diffusion import sampling as samplers
+from collapselab.models.diffusion.networks import build, denoise, loss_weight, scalings
+from collapselab.models.diffusion.training import _Run, ema_decay, shuffled_rows
+
+SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
+
+
+def small(**options) -> DiffusionOptions:
+    return DiffusionOptions(**(SMALL | options))
+
+
+def halves(count: int = 64) -> TrainingSet:
+    """4 x 4 images: class 0 is bright on the left, class 1 dark on the left; grey elsewhere."""
+    labels = np.arange(count) % 2
+    data = np.full((count, 1, 4, 4), 128, np.uint8)
+    data[:, :, :, :2] = np.where(labels == 0, 230, 25)[:, None, None, None]
+    return TrainingSet(data, labels, np.ones(count))
+
+
+@pytest.fixture(scope="module")
+def trained() -> Diffusion:
+    return Diffusion.fit(halves(), small(images_seen=19_200, label_dropout=0.2, learning_rate=5e-3), seed=1)
+
+
+# -- preconditioning ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sigma_data", [0.5, 0.75])
+def test_the_network_sees_and_aims_at_unit_variance_at_every_noise_level(sigma_data):
+    sigma = torch.logspace(-3, 2, 30, dtype=torch.float64)
+    skip, out, scale, noise = scalings(sigma, sigma_data)
+    # x = y + n with Var y = sigma_data^2, Var n = sigma^2; the target is (y - c_skip x) / c_out.
+    torch.testing.assert_close(scale**2 * (sigma_data**2 + sigma**2), torch.ones_like(sigma))
+    target = ((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma**2) / out**2
+    torch.testing.assert_close(target, torch.ones_like(sigma))
+    torch.testing.assert_close(loss_weight(sigma, sigma_data) * out**2, torch.ones_like(sigma))
+    torch.testing.assert_close(torch.exp(4 * noise), sigma)
+
+
+def test_a_silent_network_denoises_like_the_best_linear_denoiser():
+    sigma = torch.tensor([0.1, 1.0, 10.0])
+    noisy = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    denoised = denoise(lambda images, noise, labels: 0 * images, noisy, sigma, None, 0.5)
+    torch.testing.assert_close(denoised, noisy * (0.25 / (0.25 + sigma**2))[:, None, None, None])
+
+
+# -- samplers ----------------------------------------------------------------------------------------------------------
+
+ORDERS = {"heun": 2, "ddim": 1}
+
+
+def gaussian_denoiser(mean: float, variance: float) -> samplers.Denoiser:
+    """The exact denoiser of data that is N(mean, variance) in every pixel."""
+    return lambda x, sigma, labels: (variance * x + sigma**2 * mean) / (variance + sigma**2)
+
+
+@pytest.mark.parametrize("name", samplers.SAMPLERS)
+def test_samplers_solve_the_ode_of_a_gaussian_at_their_order(name):
+    mean, sd, low, high = 0.3, 0.5, 0.002, 80.0
+    sampler, spaced = samplers.SAMPLERS[name]
+    noise = torch.tensor([-1.5, 0.2, 1.0], dtype=torch.float64)
+
+    def error(steps: int) -> float:
+        found = sampler(gaussian_denoiser(mean, sd**2), noise, spaced(steps, low, high, 7.0), None)
+        # Exact from high to low; the last step, to 0, is one application of the denoiser for either sampler.
+        flow = math.sqrt((sd**2 + low**2) / (sd**2 + high**2)) * sd**2 / (sd**2 + low**2)
+        exact_end = mean + (high * noise - mean) * flow
+        return (found - exact_end).abs().max().item()
+
+    ratio = error(200) / error(400)
+    # The next term of the error is smaller by about 1 / steps times a constant: a tenth leaves room for it.
+    assert ratio == pytest.approx(2 ** ORDERS[name], rel=0.1)
+    # And to the data itself: N(mean, sd^2) from N(0, high^2), where high is short of infinity by mean (1 - sd / high).
+    limit = mean + (high * noise - mean) * sd / math.hypot(sd, high)
+    found = sampler(gaussian_denoiser(mean, sd**2), noise, spaced(400, low, high, 7.0), None)
+    assert (found - limit).abs().max() < {"heun": 1e-3, "ddim": 2e-2}[name]
+
+
+def test_noise_levels_fall_from_the_highest_to_the_lowest_and_end_at_zero():
+    for _, spaced in samplers.SAMPLERS.values():
+        levels = spaced(18, 0.002, 80.0, 7.0)
+        assert len(levels) == 19 and levels.dtype == torch.float64
+        assert levels[0].item() == pytest.approx(80) and levels[-2].item() == pytest.approx(0.002) and levels[-1] == 0
+        assert (levels.diff() < 0).all()
+    # Karras et al. 2022, equation 5, written out for i = 5 of N = 18.
+    expected = (80 ** (1 / 7) + 5 / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    assert samplers.power_levels(18, 0.002, 80.0, 7.0)[5].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_ddim_levels_are_those_of_ddpms_thousand_steps():
+    betas = np.linspace(1e-4, 0.02, 1000)
+    alphas = np.cumprod(1 - betas)
+    sigmas = np.sqrt((1 - alphas) / alphas)[::-1]
+    levels = samplers.diffusion_time_levels(1000, sigmas[-1], sigmas[0], 7.0)[:-1].numpy()
+    # ln(1 + sigma^2) is the sum of the betas, and the second-order term sum beta^2 / 2 = .067 of 10.1 is what
+    # continuous time leaves out; half a step of 1 / 1000 is the other difference, largest where sigma is smallest.
+    np.testing.assert_allclose(np.log1p(levels**2), np.log1p(sigmas**2), rtol=0.01, atol=1e-3)
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0, 3.0])
+def test_guidance_of_gaussians_gives_the_variance_of_the_closed_form(weight):
+    conditional, unconditional, high = 1.0, 4.0, 1000.0
+
+    def both(x, sigma, labels):
+        return gaussian_denoiser(0.0, unconditional if labels is None else conditional)(x, sigma, labels)
+
+    levels = samplers.power_levels(500, 1e-3, high, 7.0)
+    label = torch.zeros(1, dtype=torch.int64)
+    end = samplers.heun(samplers.guided(both, weight), torch.ones(1, dtype=torch.float64), levels, label)
+    # The ODE is linear, so the end of noise 1 is the standard deviation. sigma_max = 1000 leaves out 3e-6 w.
+    assert end.item() ** 2 == pytest.approx(conditional * (conditional / unconditional) ** weight, rel=2e-3)
+
+
+def test_guidance_of_shifted_gaussians_extrapolates_the_mean():
+    def both(x, sigma, labels):
+        return gaussian_denoiser(0.5 if labels is None else 1.0, 1.0)(x, sigma, labels)
+
+    levels = samplers.power_levels(500, 1e-3, 1000.0, 7.0)
+    label = torch.zeros(1, dtype=torch.int64)
+    end = samplers.heun(samplers.guided(both, 2.0), torch.zeros(1, dtype=torch.float64), levels, label)
+    assert end.item() == pytest.approx(0.5 + 3 * 0.5, rel=2e-3)  # m_u + (1 + w)(m_c - m_u), less 1 / sigma_max
+
+
+# -- networks ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_cifar10_network_is_ddpm_plus_plus():
+    with torch.device("meta"):
+        network = build(DiffusionOptions(preset="cifar10"), (3, 32, 32))
+        found = network(torch.randn(2, 3, 32, 32), torch.randn(2), torch.zeros(2, 10))
+    sizes = [parameter.numel() for parameter in network.parameters()]
+    assert found.shape == (2, 3, 32, 32)
+    assert len(sizes) == 417 and round(sum(sizes) / 1e6, 2) == 55.73
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 4, 12)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "mlp", "channels": 12},
+        {"network": "unet", "channels": 8, "multipliers": (1, 2), "attention": (4,)},
+        {"network": "unet", "channels": 20, "multipliers": (1,), "attention": (), "classes": 0},
+    ],
+)
+def test_networks_keep_the_shape_and_begin_nearly_silent(shape, options):
+    chosen = small(**options)
+    network = build(chosen, shape)
+    images, labels = torch.randn(3, *shape), torch.nn.functional.one_hot(torch.tensor([0, 1, 0]), 2).float()
+    found = network(images, torch.zeros(3), labels if chosen.classes else None)
+    assert found.shape == images.shape and found.abs().max() < 1e-3
+    found.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_images_that_cannot_be_halved_are_refused():
+    with pytest.raises(ValueError, match="halve 6 x 6 images 2 times"):
+        build(small(network="unet", multipliers=(1, 1, 1)), (1, 6, 6))
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_fill_in_and_give_way(name):
+    preset = DiffusionOptions(preset=name)
+    assert preset.model_dump(include=set(PRESETS[name])) == dict(PRESETS[name])
+    changed = DiffusionOptions(preset=name, steps=7)
+    assert changed.steps == 7 and changed.model_copy(update={"steps": preset.steps}) == preset
+    assert DiffusionOptions.model_validate_json(changed.model_dump_json()) == changed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": "tyni"}, "preset: found 'tyni', allowed are 'tiny', 'cifar10'"),
+        ({"sigma_min": 5.0, "sigma_max": 2.0}, "sigma_min: found 5.0"),
+        ({"betas": (0.9, 1.0)}, "betas: found"),
+        ({"sampler": "euler"}, "'heun' or 'ddim'"),
+        ({"chanels": 8}, "chanels"),
+    ],
+)
+def test_wrong_options_say_what_is_allowed(options, message):
+    with pytest.raises(ValidationError, match=message):
+        DiffusionOptions(**options)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+def test_training_lowers_the_loss_and_reports_it(trained):
+    loss, seen = trained.curve["loss"], trained.curve["images_seen"]
+    # The data has two points: the best denoiser's loss is near 0, a silent network's is 1.
+    assert loss[:3].mean() > 0.5 and loss[-10:].mean() < 0.15
+    assert len(loss) == len(seen) and seen[-1] == 19_200 and (np.diff(seen) > 0).all()
+
+
+@pytest.mark.parametrize(("images_seen", "steps"), [(1, 1), (32, 1), (33, 2), (1000, 32)])
+def test_the_budget_is_met_exactly(images_seen, steps):
+    calls = []
+    model = Diffusion.fit(
+        halves(), small(), 1, images_seen=images_seen, progress=lambda seen, loss: calls.append((seen, loss))
+    )
+    assert model.curve["images_seen"][-1] == steps * 32
+    assert [seen for seen, _ in calls] == [32 * step for step in range(1, steps + 1)]
+
+
+def test_every_epoch_shows_every_row_once():
+    order = shuffled_rows(5, 30, 0, 90).reshape(3, 30)
+    assert all(sorted(epoch) == list(range(30)) for epoch in order.tolist())
+    assert not np.array_equal(order[0], order[1])
+    pieces = [shuffled_rows(5, 30, first, 9) for first in range(0, 90, 9)]
+    np.testing.assert_array_equal(np.concatenate(pieces), order.ravel())
+    assert len(shuffled_rows(5, 7, 3, 32)) == 32  # a batch may span several epochs
+
+
+def test_a_seed_names_a_model():
+    first, again, other = (Diffusion.fit(halves(), small(images_seen=320, dropout=0.1), seed) for seed in (1, 1, 2))
+    for name, array in first.weights.items():
+        np.testing.assert_array_equal(array, again.weights[name])
+    assert any(not np.array_equal(array, other.weights[name]) for name, array in first.weights.items())
+
+
+def test_training_and_sampling_leave_the_random_state_alone():
+    before = torch.get_rng_state()
+    Diffusion.fit(halves(), small(images_seen=64), 1).sample(3, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_average_is_the_one_of_the_formula():
+    options = small(ema_half_life=200, ema_ramp=0.5, label_dropout=0.0, classes=0)
+    with exact(torch.device("cpu")) as generator:
+        generator.manual_seed(0)
+        run = _Run(build(options, (1, 4, 4)), options, 20)
+        expected = [parameter.detach().double() for parameter in run.parameters]
+        images = torch.randn(32, 1, 4, 4)
+        for step in range(1, 21):
+            run.advance(images, None, torch.ones(32))
+            decay = 0.5 ** (32 / min(200, 0.5 * 32 * step))
+            expected = [
+                decay * old + (1 - decay) * new.detach().double()
+                for old, new in zip(expected, run.parameters, strict=True)
+            ]
+    for found, wanted in zip(run.average, expected, strict=True):
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-6)  # float32, 20 steps
+
+
+def test_the_averages_half_life_is_in_images():
+    assert ema_decay(10**9, 500, 500_000, 0.05) ** (500_000 / 500) == pytest.approx(0.5)
+    assert ema_decay(1_000, 100, 500_000, 0.05) == 0.5 ** (100 / 50)
+    assert ema_decay(1_000, 100, 0, 0.05) == 0.0
+
+
+def test_weights_are_relative():
+    options, data = small(images_seen=320), halves()
+    doubled = TrainingSet(data.data, data.labels, 2 * data.weights)
+    first, second = Diffusion.fit(data, options, 1), Diffusion.fit(doubled, options, 1)
+    for name, array in first.weights.items():
+        np.testing.assert_array_equal(array, second.weights[name])
+
+
+def test_rows_without_weight_teach_nothing():
+    data = halves()
+    only_bright = TrainingSet(data.data, None, (data.labels == 0).astype(float))
+    options = small(classes=0, label_dropout=0.0, images_seen=6_400, steps=12)
+    samples = Diffusion.fit(only_bright, options, 1).sample(64, 2).data[:, 0, :, :2]
+    # Bright is 230 and dark 25; with equal weights half of the samples would be dark.
+    assert (samples.mean(axis=(1, 2)) > 128).all()
+    both = Diffusion.fit(TrainingSet(data.data, None, data.weights), options, 1).sample(64, 2).data[:, 0, :, :2]
+    assert 16 <= (both.mean(axis=(1, 2)) > 128).sum() <= 48  # 32 +- 4 sd of a fair coin
+
+
+def test_flips_show_both_sides():
+    data = halves()
+    one_side = TrainingSet(data.data[data.labels == 0], None, np.ones(32))
+    options = small(classes=0, label_dropout=0.0, images_seen=6_400, steps=12)
+    for flip, lowest, highest in ((False, 64, 64), (True, 16, 48)):
+        samples = Diffusion.fit(one_side, options.model_copy(update={"flip": flip}), 1).sample(64, 2).data.astype(int)
+        bright_left = (samples[:, 0, :, :2].mean(axis=(1, 2)) > samples[:, 0, :, 2:].mean(axis=(1, 2))).sum()
+        assert lowest <= bright_left <= highest
+
+
+def test_divergence_is_reported_with_the_images_seen():
+    with pytest.raises(Diverged) as found:
+        Diffusion.fit(halves(), small(learning_rate=1e30, warmup_images=0), 1)
+    assert 0 < found.value.images_seen <= 3_200 and found.value.images_seen % 32 == 0
+    assert not math.isfinite(found.value.loss)
+
+
+def test_a_training_starts_from_another_models_average(trained):
+    still = trained.options.model_copy(update={"learning_rate": 1e-12})
+    continued = Diffusion.fit(halves(), still, 5, init=trained, images_seen=320)
+    for name, array in trained.weights.items():
+        np.testing.assert_allclose(continued.weights[name], array, atol=1e-7)
+    with pytest.raises(ValueError, match=r"weights: found '.*' of shape"):
+        Diffusion.fit(halves(), small(channels=16), 5, init=trained)
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "weights", "message"),
+    [
+        (np.zeros((4, 1, 4, 4), np.float32), [0, 1, 0, 1], np.ones(4), "found float32 of shape"),
+        (np.zeros((4, 16), np.uint8), [0, 1, 0, 1], np.ones(4), "allowed are uint8 images"),
+        (np.zeros((4, 1, 4, 4), np.uint8), None, np.ones(4), "the training data has no labels"),
+        (np.zeros((4, 1, 4, 4), np.uint8), [0, 1, 2, 1], np.ones(4), "labels 0 to 2; allowed are labels 0 to 1"),
+        (np.zeros((4, 1, 4, 4), np.uint8), [0, 1, 0, 1], np.zeros(4), "not all 0"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(data, labels, weights, message):
+    labels = None if labels is None else np.array(labels)
+    with pytest.raises(ValueError, match=message):
+        Diffusion.fit(TrainingSet(data, labels, weights), small(), 1)
+
+
+# -- samples -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", ["mlp", "unet"])
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+def test_a_sample_depends_on_nothing_but_its_index(network, sampler):
+    unet = {"network": "unet", "channels": 8, "multipliers": (1, 2), "attention": (4,)} if network == "unet" else {}
+    options = small(sampler=sampler, images_seen=96, dropout=0.1, **unet)
+    model = Diffusion.fit(halves(), options, 1)
+    whole = model.sample(25, 3, sampling_bias=0.8)
+    cuts = [(0, 3), (3, 8), (11, 1), (12, 13)]
+    parts = [model.sample(count, 3, start=start, sampling_bias=0.8) for start, count in cuts]
+    np.testing.assert_array_equal(np.concatenate([part.data for part in parts]), whole.data)
+    np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
+    assert whole.data.dtype == np.uint8 and whole.data.shape == (25, 1, 4, 4)
+    assert not np.array_equal(model.sample(25, 4, sampling_bias=0.8).data, whole.data)
+    assert len(model.sample(0, 3)) == 0
+
+
+def test_samples_are_of_their_class(trained):
+    samples = trained.sample(40, 7)
+    np.testing.assert_array_equal(samples.labels, np.arange(40) % 2)
+    left = samples.data[:, 0, :, :2].mean(axis=(1, 2))
+    assert (left[samples.labels == 0] > 160).all() and (left[samples.labels == 1] < 95).all()
+
+
+def test_both_samplers_end_near_each_other(trained):
+    """Two discretisations of one ODE agree once their steps are many."""
+
+    def samples(sampler: str) -> np.ndarray:
+        options = trained.options.model_copy(update={"sampler": sampler, "steps": 200})
+        return Diffusion(options, trained.shape, trained.weights, trained.curve).sample(16, 7).data.astype(int)
+
+    assert np.abs(samples("heun") - samples("ddim")).mean() < 3  # grey levels of 255; one Euler step errs by 1 / 200
+
+
+def test_a_sampling_bias_needs_labels_that_were_dropped(trained):
+    for options in ({"classes": 0}, {"label_dropout": 0.0}):
+        data = halves()
+        labels = None if "classes" in options else data.labels
+        model = Diffusion.fit(TrainingSet(data.data, labels, data.weights), small(images_seen=32, **options), 1)
+        assert (model.sample(4, 1).labels is None) == ("classes" in options)
+        with pytest.raises(ValueError, match=r"sampling_bias: found 0\.5, allowed is 1"):
+            model.sample(4, 1, sampling_bias=0.5)
+    for bias in (0.0, 1.5):
+        with pytest.raises(ValueError, match="sampling_bias: found"):
+            trained.sample(4, 1, sampling_bias=bias)
+    assert not np.array_equal(trained.sample(16, 1, sampling_bias=0.3).data, trained.sample(16, 1).data)
+
+
+def test_a_guide_rebuilds_the_denoiser(trained):
+    def towards_white(denoise: samplers.Denoiser) -> samplers.Denoiser:
+        return lambda x, sigma, labels: torch.ones_like(denoise(x, sigma, labels))
+
+    assert (trained.sample(5, 1, guide=towards_white).data == 255).all()
+
+
+def test_a_stored_model_samples_the_same(trained, tmp_path):
+    store.write_tensors(tmp_path / "model.safetensors", trained.tensors(), {"options": trained.options.model_dump()})
+    tensors, metadata = store.read_tensors(tmp_path / "model.safetensors")
+    loaded = Diffusion.load(tensors, DiffusionOptions(**metadata["options"]))
+    np.testing.assert_array_equal(loaded.sample(10, 3).data, trained.sample(10, 3).data)
+    np.testing.assert_array_equal(loaded.curve["loss"], trained.curve["loss"])
+
+
+# -- interruption ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
+    options = small(images_seen=1_600, dropout=0.1, checkpoint_images=10_000)
+    whole = Diffusion.fit(halves(), options, 1)
+    with pytest.raises(Interrupted) as stopped:
+        Diffusion.fit(halves(), options, 1, checkpoint=tmp_path / "state", progress=lambda seen, loss: seen >= 640)
+    assert stopped.value.images_seen == 640
+    seen = []
+    rest = Diffusion.fit(
+        halves(), options, 1, checkpoint=tmp_path / "state", progress=lambda now, loss: seen.append(now)
+    )
+    assert seen[0] == 672
+    for name, array in whole.tensors().items():
+        np.testing.assert_array_equal(rest.tensors()[name], array)
+
+
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path, caplog):
+    options, data = small(images_seen=1_600, checkpoint_images=320), halves()
+    other = TrainingSet(data.data[::-1].copy(), data.labels[::-1].copy(), data.weights)
+    Diffusion.fit(other, options, 1, checkpoint=tmp_path / "state")
+    found = Diffusion.fit(data, options, 1, checkpoint=tmp_path / "state")
+    assert "another training" in caplog.text
+    for name, array in Diffusion.fit(data, options, 1).tensors().items():
+        np.testing.assert_array_equal(found.tensors()[name], array)
+
+
+def test_of_two_states_the_newest_whole_one_is_read(tmp_path, caplog):
+    checkpoint = Checkpoint(tmp_path, "me")
+    assert checkpoint.read() is None
+    for images_seen in (10, 20, 30):
+        checkpoint.write({"x": np.array([images_seen])}, images_seen)
+    again = Checkpoint(tmp_path, "me")
+    tensors, images_seen = again.read()
+    assert images_seen == 30 and tensors["x"] == 30
+    again.write({"x": np.array([40])}, 40)  # in place of 20, not of 30
+    newest = max(tmp_path.glob("state?.safetensors"), key=lambda path: store.read_tensors(path)[1]["images_seen"])
+    newest.write_bytes(newest.read_bytes()[:-1])  # killed while it was written
+    assert Checkpoint(tmp_path, "me").read()[1] == 30
+    assert "damaged" in caplog.text and newest.with_name(f"{newest.name}.damaged").exists()
+    assert Checkpoint(tmp_path, "somebody else").read() is None
+
+
+# -- start and device --------------------------------------------------------------------------------------------------
+
+
+def test_the_start_is_cheap():
+    """Planning imports no torch; training and sampling import no compiler."""
+    code = """
+import sys
+import numpy as np
+from collapselab.models.base import TrainingSet
+from collapselab.models.diffusion import Diffusion, DiffusionOptions
+options = DiffusionOptions(images_seen=256, classes=2, network="unet", channels=8, blocks=1, dropout=0.1)
+assert "torch" not in sys.modules
+data = TrainingSet(np.zeros((64, 1, 8, 8), np.uint8), np.arange(64) % 2, np.ones(64))
+Diffusion.fit(data, options, 1).sample(3, 1, sampling_bias=0.5)
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_device_is_named_by_the_environment(monkeypatch):
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
+    assert device() == torch.device("cpu")
+    monkeypatch.setenv(DEVICE_VARIABLE, "gpu")
+    with pytest.raises(ValueError, match=f"{DEVICE_VARIABLE}: found 'gpu', allowed are 'auto', 'cpu', 'cuda'"):
+        device()
+    monkeypatch.setenv(DEVICE_VARIABLE, f"cuda:{torch.cuda.device_count()}")
+    with pytest.raises(ValueError, match="but torch sees"):
+        device()
+    monkeypatch.delenv(DEVICE_VARIABLE)
+    assert device().type == ("cuda" if torch.cuda.is_available() else "cpu")
