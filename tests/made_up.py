@@ -13,8 +13,14 @@ ARMS = {  # arm: (description, slope of recall, growth of log risk a generation,
     "synthetic_augmentation": ("400 fixed real images and as many samples", -0.04, 0.2, 1.0),
     "fresh_data": ("400 fresh real images and as many samples", -0.01, 0.05, 1.0),
 }
-LABELS = {"frechet": "Fréchet distance", "class_entropy": "class entropy"}
-BETTER = {"recall": "higher", "precision": "higher", "coverage": "higher", "frechet": "lower", "class_entropy": None}
+LABELS = {"frechet_distance": "Fréchet distance", "class_entropy": "class entropy"}
+BETTER = {
+    "recall": "higher",
+    "precision": "higher",
+    "coverage": "higher",
+    "frechet_distance": "lower",
+    "class_entropy": None,
+}
 CLASSES = 10
 
 
@@ -31,8 +37,14 @@ def facts(**changes):
         "data": "1797 handwritten digits of 8 x 8 pixels: 800 for training, 597 held out, 400 fresh",
         "models": {"diffusion": "EDM U-Net, preset tiny, 200 000 images a training"},
         "reference": {
-            "lenet": {"recall": 0.93, "precision": 0.92, "coverage": 0.95, "frechet": 0.4, "class_entropy": 2.3},
-            "pixels": {"recall": 0.9, "precision": 0.91, "coverage": 0.94, "frechet": 1.1},
+            "lenet": {
+                "recall": 0.93,
+                "precision": 0.92,
+                "coverage": 0.95,
+                "frechet_distance": 0.4,
+                "class_entropy": 2.3,
+            },
+            "pixels": {"recall": 0.9, "precision": 0.91, "coverage": 0.94, "frechet_distance": 1.1},
         },
         "labels": LABELS,
         "better": BETTER,
@@ -73,7 +85,7 @@ def record(arm, seed, generation, noise=0.01, study="made_up"):
                 "recall": scale * (0.85 + strength * fall * generation) + shared[0] + own[0],
                 "precision": scale * (0.9 - 0.3 * strength * growth * generation / 4) + shared[1] + own[1],
                 "coverage": scale * (0.9 + strength * fall * generation) + shared[2] + own[2],
-                "frechet": 2.0 / scale * np.exp(strength * growth * generation + shared[3] + own[3]),
+                "frechet_distance": 2.0 / scale * np.exp(strength * growth * generation + shared[3] + own[3]),
             }
             if extractor == "lenet":
                 shares = np.exp(-np.arange(CLASSES) * strength * growth * generation * 0.12)
@@ -97,7 +109,7 @@ def record(arm, seed, generation, noise=0.01, study="made_up"):
         "fingerprints": fingerprints,
         "lineage": {
             noun: hashlib.sha256(f"{noun}{arm}{seed}{generation}".encode()).hexdigest()
-            for noun in ("training", "model", "samples")
+            for noun in ("training", "model", "samples", f"parent results/made_up/{arm}/seed{seed}")
         },
         "composition": [{"arm": a, "generation": g, "count": n} for a, g, n in composition],
     }

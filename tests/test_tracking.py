@@ -102,6 +102,7 @@ def test_the_runs_show_the_records(root):
     assert child.data.params["generation"] == "2" and child.data.params["regime"] == "fully_synthetic"
     source = next(r for r in records if (r["arm"], r["seed"], r["generation"]) == ("fully_synthetic", 0, 2))
     assert child.data.tags["lineage.model"] == source["lineage"]["model"]
+    assert not any("parent" in tag for tag in child.data.tags if tag.startswith("lineage."))
     assert child.data.tags["composition"] == "800 fully_synthetic gen 1"
     assert child.data.metrics["lenet_class_histogram/0"] > child.data.metrics["lenet_class_histogram/9"]
     assert points(root, child, "train/loss") == [(int(x), 1 / (1.0 + x)) for x in SEEN]

@@ -57,7 +57,7 @@ def test_a_rise_in_recall_is_no_collapse_and_a_rise_in_distance_is():
         record | {"values": [entry | {"value": -entry["value"]} for entry in record["values"]]} for record in records
     ]
     assert VERDICTS["primary_slope"](facts, mirrored)["fully_synthetic"].status == "no collapse"
-    lower = made_up.facts(primary=Endpoint("frechet", "lenet"))
+    lower = made_up.facts(primary=Endpoint("frechet_distance", "lenet"))
     verdict = VERDICTS["primary_slope"](lower, records)["fully_synthetic"]
     assert verdict.status == "collapse" and "rises" in verdict.sentence
 

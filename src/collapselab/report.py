@@ -8,6 +8,7 @@ import base64
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -32,7 +33,10 @@ Grids = Mapping[str, Mapping[int, np.ndarray]]
 """arm -> generation -> (n, C, H, W) uint8, where image i has the same latents in every generation and arm."""
 
 BAND_FROM = 8  # lineages: below, a band would feign a precision that so few do not have
-ARM_FIELDS = {"set", "sampling_bias"}  # of a fingerprint: what an arm may vary
+# Of a fingerprint: how the samples were made, which is what arms may vary; how they were measured may not differ.
+ARM_FIELDS = {"set", "sampling_bias", "family", "sampler", "steps", "ema_half_life"}
+# Fields that are a cell's own when it is measured against data of its own.
+OWN_FIELDS = {"train": {"reference_hash"}, "training_set": {"reference_hash", "n_real"}}
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
 CONTROL_COLOUR = "#333333"
@@ -55,7 +59,8 @@ CONTRACT = {
     "total size in real data.",
     "Common random numbers": "seeds name the study, the replicate, the generation and the stage, never the arm: "
     "generation 0 is shared, arms are compared in pairs, and the grids show the same latents in every generation.",
-    "One split": "training, held-out and fresh data are split once for the whole study.",
+    "One split": "training, held-out and fresh data are split once for the whole study; from a known population each "
+    "seed draws its own, and the population itself is the reference.",
     "The judge is not the prosecutor": "selectors see features of the training split only, in another space than that "
     "of the primary endpoint.",
     "Raw, biased, kept": "the model itself, its samples and what was kept of them are measured apart, at equal n.",
@@ -85,7 +90,7 @@ def check_comparable(records: Iterable[Record]) -> None:
     """Return if all values of a metric in a feature space were measured alike.
 
     Raises ValueError that names each field in which fingerprints differ, with both values and where they stand; what
-    an arm may vary (its sampling bias, which samples are measured) is left aside.
+    an arm may vary (how its samples are made, which of them are measured, its own training set) is left aside.
     """
     first: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
     faults: dict[tuple[str, str, str], str] = {}
@@ -97,7 +102,8 @@ def check_comparable(records: Iterable[Record]) -> None:
             there, other = first.setdefault(key, (place, fingerprint))
             if fingerprint == other:
                 continue
-            for field in sorted((set(fingerprint) | set(other)) - ARM_FIELDS):
+            own = ARM_FIELDS | OWN_FIELDS.get(fingerprint.get("reference", ""), set())
+            for field in sorted((set(fingerprint) | set(other)) - own):
                 if fingerprint.get(field) != other.get(field):
                     fault = f"{field} is {other.get(field)!r} in {there} and {fingerprint.get(field)!r} in {place}"
                     faults.setdefault((*key, field), f"{key[0]} ({key[1]}): {fault}")
@@ -303,7 +309,7 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     legend = alt.Legend(orient="bottom", columns=5 if width > WIDTH // 2 else 3, title=None, **names)
     colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=list(palette.values())), sort=None, legend=legend)
     shape = alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend)
-    dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=arms, range=dashes), sort=None, legend=None)
+    dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=arms, range=dashes), sort=None, legend=legend)
     fade = alt.condition(picked, alt.value(1.0), alt.value(0.12))
     words, better = facts.label(endpoint.metric), facts.better.get(endpoint.metric)
     axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
@@ -552,24 +558,39 @@ def _risk_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str,
 
 
 def _fingerprint_table(records: Sequence[Record]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """(feature spaces, rows of field and its value in each); several values stand side by side."""
-    found: dict[str, dict[str, dict[str, None]]] = {}
+    """(feature spaces and what they compare with, rows of field and its value in each); several values side by side."""
+    found: dict[str, dict[str, dict[str, set[str]]]] = {}
     for record in records:
         for fingerprint in record["fingerprints"].values():
+            column = f"{fingerprint.get('extractor', '')} against {fingerprint.get('reference', '')}".replace("_", " ")
             for field, content in fingerprint.items():
-                short = _short(content) if field.endswith("_hash") else _plain(content)
-                found.setdefault(field, {}).setdefault(fingerprint.get("extractor", ""), {})[short] = None
-    extractors = sorted({extractor for columns in found.values() for extractor in columns})
-    rows = [
-        (field.replace("_", " "), [", ".join(columns.get(e, {})) or "–" for e in extractors])
-        for field, columns in found.items()
-    ]
-    return extractors, [row for row in rows if row[0] != "extractor"]
+                cell = found.setdefault(field, {}).setdefault(column, {})
+                cell.setdefault(_plain(content), set()).add(str(fingerprint.get("metric", "")).replace("_", " "))
+    columns = sorted({column for cells in found.values() for column in cells})
+    rows = []
+    for field in sorted(found.keys() - {"extractor", "reference"}, key=lambda field: (field != "metric", field)):
+        words = [_side_by_side(field, found[field].get(column, {})) for column in columns]
+        if set(words) != {"–"}:
+            rows.append((field.removeprefix("option_").replace("_", " "), words))
+    return columns, rows
+
+
+def _side_by_side(field: str, contents: Mapping[str, set[str]]) -> str:
+    """Several values of one field; an option's with the metrics that they belong to."""
+    if field == "metric":
+        return ", ".join(sorted(name.replace("_", " ") for name in contents))
+    if len(contents) > 6:
+        return f"{len(contents)} different"  # such as the hashes of all training sets
+    if field.startswith("option_") and len(contents) > 1:
+        return "; ".join(f"{content} ({', '.join(sorted(metrics))})" for content, metrics in sorted(contents.items()))
+    return ", ".join(sorted(contents)) or "–"
 
 
 def _plain(content: Any) -> str:
     if isinstance(content, Mapping):
         return ", ".join(f"{key} {_plain(value)}" for key, value in content.items())
+    if isinstance(content, str) and re.fullmatch("[0-9a-f]{32,}", content):
+        return _short(content)
     return "–" if content is None else f"{content:g}" if isinstance(content, float) else str(content)
 
 
@@ -579,7 +600,8 @@ def _short(digest: Any) -> str:
 
 def _lineage_table(facts: StudyFacts, records: Sequence[Record]) -> tuple[list[str], list[dict[str, Any]]]:
     order = list(facts.arms)
-    nouns = list(dict.fromkeys(noun for record in records for noun in record.get("lineage", {})))
+    found = dict.fromkeys(noun for record in records for noun in record.get("lineage", {}))
+    nouns = [noun for noun in found if not noun.startswith("parent ")]  # those are other cells' files, shown there
     rows = [
         {
             "cell": (record["arm"], record["seed"], record["generation"]),

@@ -135,7 +135,8 @@ def _lineages(
             place = (arm, seed, generation)
             seen, loss = curves.get(place, ((), ()))
             curve = [("train/loss", float(y), int(x)) for x, y in zip(seen, loss, strict=True) if np.isfinite(y)]
-            hashes = {f"lineage.{noun}": _text(digest) for noun, digest in (cell.get("lineage") or {}).items()}
+            lineage_hashes = (cell.get("lineage") or {}).items()
+            hashes = {f"lineage.{noun}": sha for noun, sha in lineage_hashes if not noun.startswith("parent ")}
             eaten = "; ".join(f"{p['count']} {p['arm']} gen {p['generation']}" for p in cell.get("composition") or ())
             child_tags = tags | hashes | {"level": "generation", "generation": str(generation)}
             children[f"{arm}/seed{seed}/gen{generation}"] = Content(

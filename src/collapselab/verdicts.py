@@ -23,9 +23,9 @@ FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
 LEVEL = 0.95
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
 LOST = 0.1  # a class is lost when its share falls below this part of the real one
-STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it, best first
-    "risk": ("frechet", "frechet_distance", "fid"),
-    "variance": ("variance", "class_entropy"),
+STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it here, best first
+    "risk": ("frechet_distance",),
+    "variance": ("class_entropy",),
     "modes": ("class_histogram",),
     "tails": ("recall",),
     "reality": ("precision",),
