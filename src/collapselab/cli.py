@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -653,6 +652,7 @@ def plan(name: StudyName) -> None:
     study = _study(name)
     for what, number in study.totals().items():
         print(f"{what:32} {number}")
+    print(f"{'real data':32} {study.real_file('')}")
     command = ["snakemake", "--dry-run", "--quiet", "progress", "--config", f"study={study.name}"]
     print(f"\n{' '.join(command)}", flush=True)
     try:
@@ -736,8 +736,10 @@ def track(name: StudyName, planned: Planned = None) -> None:
         print(f"collapselab: not mirrored: {error}; say collapselab track {study.name} again later", file=sys.stderr)
         store.write_json(out, {"tracked": False, "reason": str(error)})
         return
-    store.write_json(out, {"tracked": True, **asdict(done)})
-    print(f"{done}")
+    # The same after a second call: the file lies among the study's outputs, which DVC compares.
+    runs = done.created + done.extended + done.unchanged
+    store.write_json(out, {"tracked": True, "experiment": done.experiment, "runs": runs})
+    print(done)
 
 
 @app.command()
