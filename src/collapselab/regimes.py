@@ -40,6 +40,7 @@ def _schedule(number: object, what: str) -> object:
 
 Count = _schedule(Annotated[int, Field(ge=0)], "a number of rows")
 Positive = _schedule(Annotated[int, Field(ge=1)], "a number, at least 1")
+Rows = Annotated[int, Field(ge=1, description="a number of rows")]
 Weight = _schedule(Annotated[float, Field(ge=0, allow_inf_nan=False)], "the weight of a row")
 Bias = _schedule(Annotated[float, Field(gt=0, le=1)], "the sampling bias lambda of MAD, 1 for none")
 
@@ -110,7 +111,7 @@ class Pool(_Part):
 
 
 class Weights(_Part):
-    """The weight of a row in the loss, where a paper weights instead of counting."""
+    """The weight of a row in the loss, where a paper weights instead of counting; in generation 0 it is 1."""
 
     real: Weight = 1.0
     synthetic: Weight = 1.0
@@ -256,6 +257,8 @@ class Recipe(_Part):
 def recipe(regime: Regime, arm: str, generation: int) -> Recipe:
     """The recipe of one training set."""
     pool = draws(regime, arm, generation)
+    # Arms share generation 0, whose rows are all real: no arm's weights may reach it.
+    weights = regime.weights if generation else Weights()
     budget = None if regime.pool.budget is None or generation == 0 else at(regime.pool.budget, generation)
     return Recipe(
         generation=generation,
@@ -264,19 +267,20 @@ def recipe(regime: Regime, arm: str, generation: int) -> Recipe:
         budget=budget,
         keeps_rows=regime.pool.mode != "replace",
         resamples=regime.resamples,
-        weights={"real": at(regime.weights.real, generation), "synthetic": at(regime.weights.synthetic, generation)},
+        weights={"real": at(weights.real, generation), "synthetic": at(weights.synthetic, generation)},
     )
 
 
 # -- the field's names ------------------------------------------------------------------------------------------------
+# A preset's annotations say what a study may give it: they are checked, and they are in the JSON schema.
 
 
-def real_only(n: Positive, initial: int) -> Regime:
+def real_only(n: Positive, initial: Rows) -> Regime:
     """The control: the same ``n`` real rows in every generation, at the budget of the arms that it stands beside."""
     return Regime(initial=Initial(real=initial), real=Real(fixed=n))
 
 
-def fully_synthetic(n: Positive, initial: int) -> Regime:
+def fully_synthetic(n: Positive, initial: Rows) -> Regime:
     """``n`` samples of the last model and nothing else (MAD: Alemohammad et al. 2023, https://arxiv.org/abs/2307.01850).
 
     Gerstgrasser et al. 2024 call it replace.
@@ -284,21 +288,21 @@ def fully_synthetic(n: Positive, initial: int) -> Regime:
     return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)])
 
 
-def synthetic_augmentation(n: Positive, initial: int, fixed: Positive) -> Regime:
+def synthetic_augmentation(n: Positive, initial: Rows, fixed: Count) -> Regime:
     """``fixed`` real rows, the same in every generation, filled up to ``n`` with samples of the last model (MAD)."""
     return Regime(
         initial=Initial(real=initial), real=Real(fixed=fixed), synthetic=[Synthetic(n=_rest(n, fixed, "fixed"))]
     )
 
 
-def fresh_data(n: Positive, initial: int, fresh: Positive) -> Regime:
+def fresh_data(n: Positive, initial: Rows, fresh: Count) -> Regime:
     """``fresh`` real rows that no generation has seen, filled up to ``n`` with samples of the last model (MAD)."""
     return Regime(
         initial=Initial(real=initial), real=Real(fresh=fresh), synthetic=[Synthetic(n=_rest(n, fresh, "fresh"))]
     )
 
 
-def ten_percent_real(n: Positive, initial: int) -> Regime:
+def ten_percent_real(n: Positive, initial: Rows) -> Regime:
     """A tenth of ``n`` drawn anew from the original data, the rest from the last model.
 
     Shumailov et al. 2024, https://doi.org/10.1038/s41586-024-07566-y.
@@ -308,7 +312,7 @@ def ten_percent_real(n: Positive, initial: int) -> Regime:
     return Regime(initial=Initial(real=initial), real=Real(redrawn=tenth), synthetic=synthetic)
 
 
-def accumulate(n: Positive, initial: int) -> Regime:
+def accumulate(n: Positive, initial: Rows) -> Regime:
     """The initial real data and ``n`` samples of every model so far: the set grows (Gerstgrasser et al. 2024,
     https://arxiv.org/abs/2404.01413).
     """
@@ -316,7 +320,7 @@ def accumulate(n: Positive, initial: int) -> Regime:
     return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)], pool=pool)
 
 
-def accumulate_subsample(n: Positive, initial: int) -> Regime:
+def accumulate_subsample(n: Positive, initial: Rows) -> Regime:
     """``n`` rows drawn without replacement from the initial data and ``n`` samples of every model so far.
 
     Kazdan et al. 2024, https://arxiv.org/abs/2410.16713.
@@ -325,7 +329,12 @@ def accumulate_subsample(n: Positive, initial: int) -> Regime:
     return Regime(initial=Initial(real=initial), synthetic=[Synthetic(n=n)], pool=pool)
 
 
-def k_memory(n: Positive, initial: int, fresh: Positive, k: int) -> Regime:
+def k_memory(
+    n: Positive,
+    initial: Rows,
+    fresh: Count,
+    k: Annotated[int, Field(ge=1, description="how many generations are remembered")],
+) -> Regime:
     """``fresh`` new real rows, filled up to ``n`` with new samples of the last ``k`` models in equal shares (MAD)."""
     synthetic = Synthetic(n=_rest(n, fresh, "fresh"), from_=LastK(last=k), draw="resample")
     return Regime(initial=Initial(real=initial), real=Real(fresh=fresh), synthetic=[synthetic])
