@@ -9,14 +9,14 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
 from .adapt import ADAPTERS
 from .datasets import DATASETS, PARTS, check_sizes
@@ -28,7 +28,6 @@ from .regimes import (
     REAL,
     REGIMES,
     Bias,
-    Count,
     Init,
     Initial,
     Positive,
@@ -44,7 +43,8 @@ from .regimes import (
 from .select import SELECTORS
 
 CONFIG_BYTES_MAX = 1_000_000
-CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound
+CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
+CONFIG_DEPTH_MAX = 100  # and contain themselves
 SHARED_NOUNS = ("training.parquet", "model.safetensors", "drawn.safetensors", "train.cost.json")
 RESERVED_ARMS = {*REAL, "self", "report", "reference"}
 FAIRNESS = {
@@ -155,8 +155,8 @@ class StudyFile(_Part):
     name: Name = Field(description="the file's name without .yaml")
     question: str = Field("", description="the question that the study asks, for the report")
     seed: int = Field(0, ge=0, description="the study's seed: every random number follows from it")
-    seeds: int = Field(ge=1, description="replicates of every arm")
-    generations: int = Field(ge=0, description="generations after generation 0")
+    seeds: int = Field(ge=1, le=10_000, description="replicates of every arm")
+    generations: int = Field(ge=0, le=2_000, description="generations after generation 0")
     data: Data
     models: dict[Name, ModelSpec] = Field(min_length=1)
     initial: Initial
@@ -171,7 +171,9 @@ class StudyFile(_Part):
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
     control: Literal["real_only", "none"] = "real_only"
-    waive: dict[Literal[tuple(FAIRNESS)], str] = Field({}, description="fairness rules that this study breaks, and why")
+    waive: dict[Literal[tuple(FAIRNESS)], Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="fairness rules that this study breaks, and why"
+    )
 
 
 # -- what it comes to -------------------------------------------------------------------------------------------------
@@ -227,7 +229,8 @@ class Study:
         for name, arm in self.file.arms.items():
             selector, options = _select(arm.select)
             regime = self._regimes[name]
-            base = f"base_{arm.model}" + ("" if self._starts_like_the_study(regime) else f"_{name}")
+            # A hyphen stands in no name: the base of arm b of model a is not that of a model a_b.
+            base = f"base_{arm.model}" + ("" if self._starts_like_the_study(regime) else f"-{name}")
             bias = arm.sampling_bias
             arms[name] = Lineage(name, base, arm.model, regime, bias, selector, options, arm.stream, arm.about, False)
         return {lineage.name: lineage for lineage in self._controls(list(arms.values()))} | arms
@@ -453,14 +456,14 @@ def from_plan(text: str) -> Study:
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]]:
     try:
+        if (size := path.stat().st_size) > CONFIG_BYTES_MAX:
+            raise BadStudy(path, [Fault((), f"holds {size} bytes; a study has at most {CONFIG_BYTES_MAX}")])
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         found = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         raise BadStudy(path, [Fault((), f"no such study; found in {path.parent}: {found}")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read: {error}")]) from None
-    if len(text) > CONFIG_BYTES_MAX:
-        raise BadStudy(path, [Fault((), f"holds {len(text)} characters; a study has at most {CONFIG_BYTES_MAX}")])
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         lines, faults = _survey(node)
@@ -486,6 +489,8 @@ def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], l
     for visited, (path, node) in enumerate(_drain(queue)):
         if visited > CONFIG_NODES_MAX:
             return lines, [Fault((), f"expands to more than {CONFIG_NODES_MAX} values")]
+        if len(path) > CONFIG_DEPTH_MAX:
+            return lines, [Fault(path[:3], f"holds values inside values, more than {CONFIG_DEPTH_MAX} deep")]
         if node is not None:
             lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
@@ -499,6 +504,8 @@ def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], l
                 queue.append(((*path, name), value))
         elif isinstance(node, yaml.SequenceNode):
             queue += [((*path, index), value) for index, value in enumerate(node.value)]
+        elif node is not None and node.tag.endswith(":float") and node.value.lower().lstrip("+-") in (".nan", ".inf"):
+            faults.append(Fault(path, f"found {node.value}; a number must be finite"))
     return lines, faults
 
 
@@ -524,11 +531,11 @@ def _check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if file is None or faults:
         return None, faults
     study = Study(file, regimes)
-    faults += [*_data_faults(study), *_lineage_faults(study)]
+    faults += [*_data_faults(study), *_measured_faults(study), *_lineage_faults(study), *_eaten_faults(study)]
     # The control's size follows from the arms', so their faults come first.
     if not faults:
         faults += [*_supply_faults(study), *_fairness_faults(study)]
-    return study, faults
+    return study, list(dict.fromkeys(faults))
 
 
 def _names(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
@@ -564,8 +571,11 @@ def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
         parsed = _validated(
             DATASETS[data["source"]], {"source": data["source"], **options}, ("data", "options"), faults
         )
-        if parsed is not None:
-            pairs = [fault.partition(": ") for fault in parsed.check()]
+        try:
+            pairs = [] if parsed is None else [fault.partition(": ") for fault in parsed.check()]
+        except OSError as error:
+            faults.append(Fault(("data", "options"), f"cannot be read: {error}"))
+        else:
             faults += [Fault(("data", "options", field), message) for field, _, message in pairs]
     if "population" in origins and _known(data["population"], POPULATIONS, ("data", "population"), faults):
         _validated(POPULATIONS[data["population"]].PopulationOptions, options, ("data", "options"), faults)
@@ -579,7 +589,9 @@ def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
         where = ("arms", name, "select")
         if isinstance(arm.get("select"), str | dict):
             selector, rest = _select(arm["select"])
-            if _known(selector, SELECTORS, where, faults):
+            if not isinstance(selector, str):
+                faults.append(Fault((*where, "selector"), f"found {_quoted(selector)}; should be a name"))
+            elif _known(selector, SELECTORS, where, faults):
                 _validated(SELECTORS[selector].Options, rest, where, faults)
         for key, registry in (("adapt", ADAPTERS), ("guide", GUIDES)):
             if isinstance(arm.get(key), str):
@@ -591,16 +603,19 @@ def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
     extractors = raw.get("extractors") if isinstance(raw.get("extractors"), list) else []
     for index, name in enumerate(extractors):
         _known(name, FEATURES, ("extractors", index), faults)
-    metrics = []
+        if name in extractors[:index]:
+            faults.append(Fault(("extractors", index), f"{name!r} is said twice"))
+    metrics: list[str] = []
     for index, entry in enumerate(raw.get("metrics") if isinstance(raw.get("metrics"), list) else []):
-        for name, options in (entry if isinstance(entry, dict) else {entry: {}}).items():
+        entry = {entry: {}} if isinstance(entry, str) else _mapping(entry)  # StudyFile has said what else it is
+        for name, options in entry.items():
             if not _known(name, METRICS, ("metrics", index), faults):
                 continue
+            if name in metrics:
+                faults.append(Fault(("metrics", index), f"{name!r} is said twice"))
             metrics.append(name)
-            allowed = METRICS[name].options
-            for key in _mapping(options):
-                if key not in allowed:
-                    faults.append(Fault(("metrics", index, name, key), _unknown(key, allowed, "option")))
+            allowed = _arguments(METRICS[name].function, METRICS[name].options)
+            _validated(allowed, _mapping(options), ("metrics", index, name), faults)
     primary = _mapping(raw.get("primary"))
     for key, registry, said in (("metric", METRICS, metrics), ("extractor", FEATURES, extractors)):
         value = primary.get(key, "recall" if key == "metric" else None)
@@ -638,37 +653,36 @@ def _regime(spec: Any, n: int, where: tuple[str | int, ...], faults: list[Fault]
         return None  # StudyFile has said so
     if "preset" not in spec:
         return _validated(Regime, {"initial": {"real": n}} | spec, where, faults)
+    if not isinstance(spec["preset"], str):
+        faults.append(Fault((*where, "preset"), f"found {_quoted(spec['preset'])}; should be a name"))
+        return None
     if not _known(spec["preset"], REGIMES, (*where, "preset") if len(spec) > 1 else where, faults):
         return None
     preset = REGIMES[spec["preset"]]
-    parameters = inspect.signature(preset).parameters
     given = {"n": n, "initial": n} | {key: value for key, value in spec.items() if key not in ("preset", "init")}
-    before = len(faults)
-    faults += [Fault((*where, key), _unknown(key, parameters, "number")) for key in given if key not in parameters]
-    missing = [key for key, value in parameters.items() if value.default is value.empty and key not in given]
-    faults += [Fault(where, f"{spec['preset']} needs the number {key!r}") for key in missing]
-    for key in given.keys() & parameters.keys():
-        _validated(_Number, {"number": given[key]}, (*where, key), faults, hide=1)
-    if len(faults) > before:
+    init = _validated(_Init, {"init": spec["init"]}, where, faults) if "init" in spec else None
+    arguments = _validated(_arguments(preset), given, where, faults)
+    if arguments is None:
         return None
     try:
-        regime = preset(
-            **{key: _validated(_Number, {"number": value}, (), faults).number for key, value in given.items()}
-        )
+        regime = preset(**dict(arguments))
     except ValidationError as error:
         faults += _faults(error, Regime, where)
     except ValueError as error:
         faults.append(Fault(where, str(error)))
     else:
-        if "init" not in spec:
-            return regime
-        init = _validated(_Init, {"init": spec["init"]}, where, faults)
-        return init and regime.model_copy(update={"init": init.init})
+        return regime if init is None else regime.model_copy(update={"init": init.init})
     return None
 
 
-class _Number(_Part):
-    number: Count
+def _arguments(function: Callable[..., Any], names: Container[str] | None = None) -> type[BaseModel]:
+    """What a study may give to a function, as a model: its annotations say what is allowed. names: only these."""
+    fields: dict[str, Any] = {
+        name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if names is None or name in names
+    }
+    return create_model(function.__name__, __base__=_Part, __doc__=inspect.getdoc(function), **fields)
 
 
 def _data_faults(study: Study) -> Iterator[Fault]:
@@ -682,36 +696,35 @@ def _data_faults(study: Study) -> Iterator[Fault]:
         return
     try:
         check_sizes({part: getattr(split, part) for part in PARTS}, study.dataset.count())
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         yield Fault(("data",), str(error))
+
+
+def _measured_faults(study: Study) -> Iterator[Fault]:
+    """An endpoint that no record would hold."""
+    name, extractor = study.file.primary.metric, study.file.primary.extractor
+    metric = METRICS[name]
+    if metric.extractors and extractor not in metric.extractors:
+        yield Fault(("primary",), f"{name!r} is measured in {', '.join(metric.extractors)}; found {extractor!r}")
+    if get_origin(get_type_hints(metric.function).get("return")) is dict:
+        yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
 
 
 def _lineage_faults(study: Study) -> Iterator[Fault]:
     arms, generations = study.lineages, study.file.generations
     for name, arm in arms.items():
-        for index, part in enumerate(arm.regime.synthetic):
-            where = ("arms", name, "regime", "synthetic", index)
-            if part.of not in (*arms, "self"):
-                yield Fault((*where, "of"), _unknown(part.of, ("self", *arms), "arm"))
-            elif (
-                part.of not in ("self", name)
-                and (other := arms[part.of]).base == arm.base
-                and other.stream == arm.stream
-            ):
-                yield Fault(
-                    ("arms", name, "stream"),
-                    f"eats the output of {part.of!r}, with which it shares its random numbers (both have stream "
-                    f"{arm.stream}): their samples of generation 0 would be the same; give one of them another stream",
-                )
-        if hasattr(arm.regime.init, "generation") and arm.regime.init.generation >= max(1, generations):
-            yield Fault(
-                ("arms", name, "regime", "init"), f"generation {arm.regime.init.generation} is not before the others"
-            )
-        if hasattr(arm.regime.init, "weights") and not Path(arm.regime.init.weights).exists():
-            yield Fault(("arms", name, "regime", "init", "weights"), f"no such file: {arm.regime.init.weights!r}")
+        init, said = arm.regime.init, _mapping(study.file.arms[name].regime) if name in study.file.arms else {}
+        where = ("arms", name, "regime", "init") if "init" in said else ("init",)
+        if hasattr(init, "generation") and init.generation >= max(1, generations):
+            yield Fault(where, f"generation {init.generation} is not before the others")
+        if hasattr(init, "weights") and not _is_file(init.weights):
+            yield Fault((*where, "weights"), f"no such file: {init.weights!r}")
         for t in range(1, generations + 1):
-            if size(arm.regime, name, t) == 0:
-                yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
+            weights = arm.regime.weights
+            heavy = {True: at(weights.real, t) > 0, False: at(weights.synthetic, t) > 0}
+            if not any(heavy[draw.is_real] for draw in draws(arm.regime, name, t)):
+                if name in study.file.arms:  # the control's size follows from theirs
+                    yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
                 break
     train = study.file.train
     if train.images_seen is not None and train.epochs is not None:
@@ -719,6 +732,35 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
     trained = study.trained_extractors
     if trained and study.file.data.population is not None:
         yield Fault(("extractors",), f"{', '.join(trained)} is trained on real images; a population has none")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _eaten_faults(study: Study) -> Iterator[Fault]:
+    """What one arm cannot eat of another."""
+    arms = study.lineages
+    for name, arm in arms.items():
+        eaten = {name: arm}
+        for index, part in enumerate(arm.regime.synthetic):
+            where = ("arms", name, "regime", "synthetic", index)
+            if part.of not in (*arms, "self"):
+                yield Fault((*where, "of"), _unknown(part.of, ("self", *arms), "arm"))
+                continue
+            other = arms[name if part.of == "self" else part.of]
+            twin = next((one.name for one in eaten.values() if one.stream == other.stream and one is not other), None)
+            if twin is not None:
+                found = f"{other.name!r} and {twin!r} both have stream {other.stream}"
+                remedy = "they would sample with the same random numbers; give one of them another stream"
+                yield Fault(where[:3], f"arms that feed one another share no stream; {found}: {remedy}")
+            eaten[other.name] = other
+            if part.draw == "resample" and other.selector != "nobody":
+                found = f"{other.name!r} has the selector {other.selector!r}"
+                yield Fault(where[:3], f"new samples of a model pass no selector, but {found}; allowed: draw: stored")
 
 
 def _supply_faults(study: Study) -> Iterator[Fault]:
@@ -739,13 +781,10 @@ def _supply_faults(study: Study) -> Iterator[Fault]:
                 yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
         if arm.regime.resamples:
             continue
-        for past, count in {
-            (d.arm, d.generation): d.count for pool in pools.values() for d in pool if not d.is_real
-        }.items():
-            share = study.lineages[past[0]].select_options.get("share", 1)
-            there = round(study.file.samples * share)
-            if count > there:
-                asked = f"eats {count} samples of {past[0]!r} at generation {past[1]}"
+        for eaten in (draw for pool in pools.values() for draw in pool if not draw.is_real):
+            there = round(study.file.samples * study.lineages[eaten.arm].select_options.get("share", 1))
+            if eaten.count > there:
+                asked = f"eats {eaten.count} samples of {eaten.arm!r} at generation {eaten.generation}"
                 yield Fault(where, f"{asked}; {there} are kept (raise samples, or say draw: resample)")
                 break
 
@@ -753,7 +792,7 @@ def _supply_faults(study: Study) -> Iterator[Fault]:
 def _fairness_faults(study: Study) -> Iterator[Fault]:
     """The rules that make arms comparable; a study that breaks one says why under ``waive``."""
     compared: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS}
-    spans = range(1, study.file.generations + 1)
+    spans = range(study.file.generations + 1)
     for name, arm in study.lineages.items():
         compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
         compared["images_seen"][name] = [study.images_seen(name, t) for t in spans]
@@ -796,23 +835,23 @@ def _unknown(name: Any, allowed: Any, what: str = "name") -> str:
     return f"unknown {what} {name!r}; allowed: {', '.join(names) or 'none yet'}{hint}"
 
 
-def _validated(
-    model: type[BaseModel], raw: Any, where: tuple[str | int, ...], faults: list[Fault], hide: int = 0
-) -> Any:
-    """The parsed part, or None with its faults added. hide: leading keys that the user did not write."""
+def _validated(model: type[BaseModel], raw: Any, where: tuple[str | int, ...], faults: list[Fault]) -> Any:
+    """The parsed part, or None with its faults added."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        faults += _faults(error, model, where, hide)
-        return None
+        faults += _faults(error, model, where)
+    except TypeError as error:  # pydantic lets it through when a family's own validator trips over a type
+        faults.append(Fault(where, str(error)))
+    return None
 
 
-def _faults(error: ValidationError, model: type[BaseModel], where: tuple[str | int, ...], hide: int = 0) -> list[Fault]:
+def _faults(error: ValidationError, model: type[BaseModel], where: tuple[str | int, ...]) -> list[Fault]:
     """One fault for each key: a union complains once for each of its members."""
     told: dict[tuple[str | int, ...], list[str]] = {}
     for entry in error.errors(include_url=False):
         path, parent = _user_path(entry["loc"], model)
-        told.setdefault(where + path[hide:], []).append(_message(entry, parent))
+        told.setdefault(where + path, []).append(_message(entry, parent))
     return [Fault(path, "; or ".join(dict.fromkeys(messages))) for path, messages in told.items()]
 
 
@@ -823,7 +862,9 @@ def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None) -> str:
         allowed = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
         return _unknown(entry["loc"][-1], allowed, "key")
     message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return message if isinstance(entry["input"], dict) else f"found {_quoted(entry['input'])}; {message}"
+    message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
+    whole = entry["type"] == "value_error" and isinstance(entry["input"], dict)  # the message says what it found
+    return message if whole else f"found {_quoted(entry['input'])}; {message}"
 
 
 def _quoted(value: Any) -> str:
@@ -855,7 +896,7 @@ def _user_path(
         elif models and word in {one.__name__ for one in models}:
             kinds = [one for one in models if one.__name__ == word]
             parent = kinds[0]
-        elif models and word == loc[-1]:
+        elif models and word == loc[-1] and "[" not in str(word):
             parent = models[0]  # a key that the model does not know
             path.append(word)
     return tuple(path), parent
@@ -881,8 +922,15 @@ def schema() -> dict[str, Any]:
     algebra = Regime.model_json_schema(ref_template="#/$defs/{model}")
     shape["$defs"].update(algebra.pop("$defs"))
     algebra["required"] = []  # an arm's initial is the study's where it names none
-    preset = {"type": "object", "required": ["preset"], "properties": {"preset": {"enum": sorted(REGIMES)}}}
     shape["$defs"]["Regime"] = algebra
     regime = shape["$defs"]["Arm"]["properties"]["regime"]
-    regime["anyOf"] = [{"enum": sorted(REGIMES)}, preset, {"$ref": "#/$defs/Regime"}]
+    presets = [_preset_schema(name, preset, algebra["properties"]["init"]) for name, preset in REGIMES.items()]
+    regime["anyOf"] = [{"enum": list(REGIMES)}, *presets, {"$ref": "#/$defs/Regime"}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": "A collapselab study"}
+
+
+def _preset_schema(name: str, preset: Callable[..., Regime], init: Any) -> dict[str, Any]:
+    shape = _arguments(preset).model_json_schema()
+    shape["properties"] = {"preset": {"const": name}, **shape["properties"], "init": init}
+    shape["required"] = ["preset", *(key for key in shape["required"] if key not in ("n", "initial"))]
+    return shape
