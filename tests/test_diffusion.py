@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -261,6 +262,48 @@ def test_the_average_is_the_one_of_the_formula():
         torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-6)  # float32, 20 steps
 
 
+def test_noise_levels_in_training_are_log_normal_and_inputs_have_unit_variance():
+    options = small(p_mean=-0.8, p_std=0.7, sigma_data=0.5, label_dropout=0.0, classes=0)
+    noises, inputs = [], []
+
+    def record(network, arguments):
+        inputs.append(arguments[0].detach())
+        noises.append(arguments[1].detach())
+
+    with exact(torch.device("cpu")) as generator:
+        run = _Run(build(options, (1, 4, 4)), options, 50)
+        run.network.register_forward_pre_hook(record)
+        for step in range(50):
+            generator.manual_seed(step)
+            run.advance(0.5 * torch.randn(64, 1, 4, 4), None, torch.ones(64))
+    logarithms = 4 * torch.cat(noises)
+    # 3200 draws: standard errors 0.7 / sqrt(3200) = .012 and .7 / sqrt(6400) = .009; four of them are allowed. The
+    # inputs' variance is a mean of 51200 squares, sd sqrt(2 / 51200) = .006.
+    assert logarithms.mean().item() == pytest.approx(-0.8, abs=0.05)
+    assert logarithms.std().item() == pytest.approx(0.7, abs=0.035)
+    assert torch.cat(inputs).square().mean().item() == pytest.approx(1.0, abs=0.025)
+
+
+def test_the_learning_rate_ramps_up_over_images():
+    options = small(learning_rate=0.01, warmup_images=128, label_dropout=0.0, classes=0)
+    run, rates = _Run(build(options, (1, 4, 4)), options, 6), []
+    with exact(torch.device("cpu")):
+        for _ in range(6):
+            run.advance(torch.zeros(32, 1, 4, 4), None, torch.ones(32))
+            rates.append(run.adam.lr)
+    assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01])
+
+
+def test_a_hidden_label_leaves_both_classes(trained):
+    def hide(denoise: samplers.Denoiser) -> samplers.Denoiser:
+        return lambda x, sigma, labels: denoise(x, sigma, None)
+
+    samples = trained.sample(80, 7, guide=hide)
+    bright = samples.data[:, 0, :, :2].mean(axis=(1, 2)) > 128
+    for label in (0, 1):  # a fair coin in either class: 20 of 40, sd 3.2
+        assert 8 <= bright[samples.labels == label].sum() <= 32
+
+
 def test_the_averages_half_life_is_in_images():
     assert ema_decay(10**9, 500, 500_000, 0.05) ** (500_000 / 500) == pytest.approx(0.5)
     assert ema_decay(1_000, 100, 500_000, 0.05) == 0.5 ** (100 / 50)
@@ -335,7 +378,7 @@ def test_data_that_does_not_fit_is_refused(data, labels, weights, message):
 @pytest.mark.parametrize("sampler", samplers.SAMPLERS)
 def test_a_sample_depends_on_nothing_but_its_index(network, sampler):
     unet = {"network": "unet", "channels": 8, "multipliers": (1, 2), "attention": (4,)} if network == "unet" else {}
-    options = small(sampler=sampler, images_seen=96, dropout=0.1, **unet)
+    options = small(sampler=sampler, images_seen=640, dropout=0.3, learning_rate=0.02, **unet)  # far from silent
     model = Diffusion.fit(halves(), options, 1)
     whole = model.sample(25, 3, sampling_bias=0.8)
     cuts = [(0, 3), (3, 8), (11, 1), (12, 13)]
@@ -411,14 +454,34 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
         np.testing.assert_array_equal(rest.tensors()[name], array)
 
 
-def test_a_checkpoint_of_another_training_is_not_used(tmp_path, caplog):
-    options, data = small(images_seen=1_600, checkpoint_images=320), halves()
-    other = TrainingSet(data.data[::-1].copy(), data.labels[::-1].copy(), data.weights)
-    Diffusion.fit(other, options, 1, checkpoint=tmp_path / "state")
-    found = Diffusion.fit(data, options, 1, checkpoint=tmp_path / "state")
-    assert "another training" in caplog.text
-    for name, array in Diffusion.fit(data, options, 1).tensors().items():
-        np.testing.assert_array_equal(found.tensors()[name], array)
+@pytest.mark.parametrize("changed", [None, "data", "labels", "weights", "seed", "options", "budget", "init"])
+def test_only_the_same_training_goes_on_from_a_checkpoint(changed, trained, tmp_path, caplog):
+    options, data = small(images_seen=1_600), halves()
+
+    def first_step(training, options, seed, stop_at, **given) -> int:
+        seen = []
+
+        def progress(now: int, loss: float) -> bool:
+            seen.append(now)
+            return now >= stop_at
+
+        with pytest.raises(Interrupted):
+            Diffusion.fit(training, options, seed, checkpoint=tmp_path / "state", progress=progress, **given)
+        return seen[0]
+
+    first_step(data, options, 1, 640)
+    given = {}
+    if changed in ("data", "labels", "weights"):
+        data = replace(data, **{changed: np.roll(getattr(data, changed), 1) * (1 if changed != "weights" else 2)})
+    if changed == "options":
+        options = options.model_copy(update={"learning_rate": 1e-4})
+    if changed == "budget":
+        given["images_seen"] = 3_200
+    if changed == "init":
+        given["init"] = trained
+    found = first_step(data, options, 2 if changed == "seed" else 1, 672, **given)
+    assert found == (672 if changed is None else 32)
+    assert ("another training" in caplog.text) == (changed is not None)
 
 
 def test_of_two_states_the_newest_whole_one_is_read(tmp_path, caplog):
