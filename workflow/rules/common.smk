@@ -52,25 +52,6 @@ def arm_of(wildcards):
     return STUDY.bases.get(wildcards.arm) or STUDY.lineages[wildcards.arm]
 
 
-def eaten(arm, seed, generation):
-    """What a training set is made of: stored sample sets, and rows that are drawn for it."""
-    sources = STUDY.sources(arm, seed, generation)
-    files = [source[key] for source in sources for key in ("samples", "kept") if key in source]
-    if STUDY.needs_drawing(arm, generation):
-        files.append(STUDY.cell(arm, seed, generation, "drawn.safetensors"))
-    return content(*dict.fromkeys(files))
-
-
-def ingredients(wildcards):
-    """All that a training needs; nothing can make a generation 0 outside its base."""
-    arm, seed, generation = lineage(wildcards)
-    if (generation == 0) != (arm in STUDY.bases):
-        home = STUDY.lineages[arm].base if arm in STUDY.lineages else "its arms"
-        return f"(generation {generation} of {arm} is trained in {home})"
-    start = STUDY.init_file(arm, seed, generation)
-    return eaten(arm, seed, generation) + (content(start) if start else [])
-
-
 def as_json(value):
     """An option as a rule hands it to its job."""
     return value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value, sort_keys=True)

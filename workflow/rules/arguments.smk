@@ -1,0 +1,99 @@
+# What a job is told. A job reads no study file, which may have changed since the plan: whatever it depends on stands
+# under the params of its rule, where a change is seen.
+
+from shlex import quote
+
+REFERENCE_FLAGS = " ".join(f"--reference {file}" for file in REFERENCES)
+POPULATION_FLAG = f"--population {POPULATION}" if POPULATION else ""
+
+
+def extractor_flags(names):
+    """Extractors as arguments, with the weights of those that are trained."""
+    paths = {name: STUDY.real_file(f"weights-{name}.safetensors") for name in STUDY.trained_extractors}
+    return " ".join(f"--extractor {name}={paths[name]}" if name in paths else f"--extractor {name}" for name in names)
+
+
+def extractor_flag(wildcards):
+    """The extractor in the path as an argument."""
+    return extractor_flags([wildcards.extractor])
+
+
+def recipe(wildcards):
+    """What the regime comes to at this generation."""
+    return as_json(STUDY.recipe(wildcards.arm, int(wildcards.generation)))
+
+
+def draw_arguments(wildcards):
+    """Where the rows that are made for a training set come from."""
+    models = STUDY.resampled(*lineage(wildcards))
+    arms = {name.partition(":")[0] for name in models}
+    settings = {arm: STUDY.lineages[arm] for arm in arms}
+    about = {arm: {"stream": own.stream, "sampling_bias": own.sampling_bias} for arm, own in settings.items()}
+    flags = [f"--model {name}={path}" for name, path in models.items()]
+    return " ".join([*flags, POPULATION_FLAG, f"--about {quote(as_json(about))}"])
+
+
+def draw_source(wildcards):
+    """The hash of the source that a draw depends on: the families that are asked."""
+    arms = {name.partition(":")[0] for name in STUDY.resampled(*lineage(wildcards))}
+    families = {STUDY.family(STUDY.lineages[arm].model) for arm in arms} | {STUDY.file.data.population} - {None}
+    return source_hash("compose", *(f"models.{family}" for family in sorted(families)))
+
+
+def compose_arguments(wildcards):
+    """Where the rows of a training set lie."""
+    arm, seed, generation = lineage(wildcards)
+    drawn = STUDY.needs_drawing(arm, generation)
+    flags = [f"--sources {quote(as_json(STUDY.sources(arm, seed, generation)))}"]
+    flags += [f"--drawn {cell(wildcards, 'drawn.safetensors')}"] if drawn else []
+    return " ".join(flags)
+
+
+def train_arguments(wildcards):
+    """What a training is told beside its training set."""
+    arm, seed, generation = lineage(wildcards)
+    model = arm_of(wildcards).model
+    budget, start = STUDY.images_seen(arm, generation), STUDY.init_file(arm, seed, generation)
+    flags = [f"--family {STUDY.family(model)} --options {quote(as_json(STUDY.model_options(model)))}"]
+    flags += [f"--images-seen {budget}"] if budget else []
+    flags += [f"--init {quote(start)}"] if start else []
+    return " ".join(flags)
+
+
+def train_source(wildcards):
+    """The hash of the source that a training depends on: of model families only the arm's own."""
+    return source_hash("compose", f"models.{STUDY.family(arm_of(wildcards).model)}")
+
+
+def sampled_arm(wildcards):
+    """How the arm samples: its bias at this generation, and its random stream."""
+    arm = STUDY.lineages[wildcards.arm]
+    bias = studies.at(arm.sampling_bias, int(wildcards.generation))
+    return f"--sampling-bias {bias} --stream {arm.stream}"
+
+
+def raw_arm(wildcards):
+    """The same arm without its bias."""
+    return f"--stream {STUDY.lineages[wildcards.arm].stream}"
+
+
+def select_arguments(wildcards):
+    """The arm's selector."""
+    arm = STUDY.lineages[wildcards.arm]
+    return f"--selector {arm.selector} --options {quote(as_json(arm.select_options))}"
+
+
+def sample_source(wildcards):
+    """The hash of the source that sampling and selecting depend on."""
+    return source_hash(f"models.{STUDY.family(STUDY.lineages[wildcards.arm].model)}", "select", "guidance")
+
+
+def measured_flags(wildcards):
+    """The sets of samples as arguments."""
+    return " ".join(f"--samples {which}={path}" for which, path in measured(wildcards).items())
+
+
+def record_of(wildcards):
+    """Whose record it is."""
+    arm, seed, generation = lineage(wildcards)
+    return as_json({"study": STUDY.name, "arm": arm, "seed": seed, "generation": generation})

@@ -1,0 +1,65 @@
+# What a job reads, as far as it depends on the arm, the generation or the study.
+
+REFERENCES = [STUDY.real_file(f"features-{name}.safetensors") for name in STUDY.file.extractors]
+RECORDS = [STUDY.cell(*one, "metrics.json") for one in STUDY.cells()]
+GRIDS = [STUDY.cell(*one, "grid.safetensors") for one in STUDY.cells()]
+MODELS = list(dict.fromkeys(STUDY.cell(*one, "model.safetensors") for one in STUDY.cells()))
+
+
+def weights(wildcards):
+    """The weights of the study's trained extractors, or of the one in the path."""
+    names = [wildcards.extractor] if hasattr(wildcards, "extractor") else STUDY.file.extractors
+    trained = [name for name in names if name in STUDY.trained_extractors]
+    return content(*(STUDY.real_file(f"weights-{name}.safetensors") for name in trained))
+
+
+def drawn_from(wildcards):
+    """The population, or the ancestors' models that are asked again."""
+    models = STUDY.resampled(*lineage(wildcards)).values()
+    return content(*models, *([POPULATION] if POPULATION else []))
+
+
+def eaten(arm, seed, generation):
+    """What a training set is made of: stored sample sets, and rows that are drawn for it."""
+    sources = STUDY.sources(arm, seed, generation)
+    files = [source[key] for source in sources for key in ("samples", "kept") if key in source]
+    if STUDY.needs_drawing(arm, generation):
+        files.append(STUDY.cell(arm, seed, generation, "drawn.safetensors"))
+    return content(*dict.fromkeys(files))
+
+
+def ingredients(wildcards):
+    """All that a training needs; nothing can make a generation 0 outside its base."""
+    arm, seed, generation = lineage(wildcards)
+    if (generation == 0) != (arm in STUDY.bases):
+        home = STUDY.lineages[arm].base if arm in STUDY.lineages else "its arms"
+        return f"(generation {generation} of {arm} is trained in {home})"
+    start = STUDY.init_file(arm, seed, generation)
+    return eaten(arm, seed, generation) + (content(start) if start else [])
+
+
+def model(wildcards):
+    """The model of this generation; that of generation 0 lies in the arm's base."""
+    return content(cell(wildcards, "model.safetensors"))
+
+
+def measured(wildcards):
+    """The sets of samples that are measured apart."""
+    nouns = {"sampled": "samples.safetensors", "raw": "raw.safetensors"}
+    return {which: cell(wildcards, nouns[which]) for which in STUDY.measured_sets(wildcards.arm)}
+
+
+def measured_files(wildcards):
+    """Their files."""
+    return content(*measured(wildcards).values())
+
+
+def training(wildcards):
+    """The training set of this generation."""
+    return content(cell(wildcards, "training.parquet"))
+
+
+def training_sources(wildcards):
+    """What the training set refers to; that of generation 0 is its base's."""
+    arm, seed, generation = lineage(wildcards)
+    return eaten(arm if generation else STUDY.lineages[arm].base, seed, generation)
