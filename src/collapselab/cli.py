@@ -110,6 +110,12 @@ def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     return family.load(tensors, family.Options.model_validate(metadata["options"])), metadata
 
 
+def _import_torch(needed: bool) -> None:
+    """Import torch where it is needed, before the clock of the compute starts: importing it is a cost of the frame."""
+    if needed:
+        import torch  # noqa: F401
+
+
 def _hashes(*paths: Path) -> dict[str, str]:
     return {str(path): store.recorded_hash(path) for path in paths}
 
@@ -322,6 +328,7 @@ def train(
         return
     budget = images_seen if images_seen is not None else getattr(settings, "images_seen", None)
     number = seed_of(study_seed, seed, generation, "train")
+    _import_torch(getattr(kind, "uses_torch", False))
     try:
         with progress(f"train {out.parent}", budget, _stop_requested) as tell, clock.compute():
             data = TrainingSet(*store.gather(table))
@@ -381,6 +388,7 @@ def sample(
             out, SampleSet(np.empty(0), lineage=lineage | {"diverged": metadata["lineage"]["diverged"]})
         )
         return
+    _import_torch(getattr(trained, "uses_torch", False))
     number = seed_of(study_seed, seed, None if stage == "grid" else generation, f"{stage}/{stream}")
     with clock.compute():
         samples = trained.sample(count, number, sampling_bias=sampling_bias)
@@ -428,6 +436,7 @@ def extract(
         entry = _chosen(FEATURES, name, "--extractor")
         weights, metadata = store.read_tensors(Path(weights_path)) if weights_path else (None, {})
         digest = store.recorded_hash(Path(weights_path)) if weights_path else None
+        _import_torch(entry.trained)
         extractors[name] = {"weights": digest, "held_out_accuracy": metadata.get("info", {}).get("held_out_accuracy")}
         for which, path in sets.items():
             pool = store.read_samples(path)
@@ -653,14 +662,17 @@ def plan(name: StudyName) -> None:
     for what, number in study.totals().items():
         print(f"{what:32} {number}")
     print(f"{'real data':32} {study.real_file('')}")
-    command = ["snakemake", "--dry-run", "--quiet", "progress", "--config", f"study={study.name}"]
+    command = ["snakemake", "--dry-run", "--quiet", "rules", "--config", f"study={study.name}"]
     print(f"\n{' '.join(command)}", flush=True)
     try:
-        code = subprocess.run(command, check=False).returncode
+        planned = subprocess.run(command, check=False, capture_output=True, text=True)
     except FileNotFoundError:
         raise typer.BadParameter("snakemake is not on the PATH; activate the environment") from None
-    if code:
+    if planned.returncode:
+        print(planned.stderr, file=sys.stderr)
         raise typer.Exit(EXIT_BAD_INPUT)
+    table = re.search(r"^job +count$.*?^total.*?$", planned.stdout, re.MULTILINE | re.DOTALL)
+    print(table[0] if table else "nothing to be done")
 
 
 @app.command()

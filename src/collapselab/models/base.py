@@ -56,6 +56,7 @@ class Model(Protocol):
     """
 
     Options: ClassVar[type[Options]]
+    uses_torch: ClassVar[bool] = False
     options: Options
 
     @classmethod

@@ -56,6 +56,7 @@ class Multinomial:
 
     Options: ClassVar = MultinomialOptions
     PopulationOptions: ClassVar = MultinomialPopulation
+    uses_torch: ClassVar = False
 
     options: Options
     probabilities: np.ndarray

@@ -100,6 +100,7 @@ class Diffusion:
     """
 
     Options: ClassVar = DiffusionOptions
+    uses_torch: ClassVar = True
 
     options: DiffusionOptions
     shape: tuple[int, int, int]
