@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
@@ -438,8 +438,10 @@ def _select(spec: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def load(path: Path) -> Study:
     """The study in a file. Raises BadStudy with every fault that was found."""
     path = Path(path)
-    raw, lines = _parse(path)
-    study, faults = _check(raw, path.stem)
+    raw, lines, faults = _parse(path)
+    study, more = _check(raw, path.stem)
+    told = {fault.path for fault in faults}
+    faults += [fault for fault in more if fault.path not in told]
     if faults:
         raise BadStudy(path, faults, lines)
     return study
@@ -454,7 +456,8 @@ def from_plan(text: str) -> Study:
     return study
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]]:
+def _parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int], list[Fault]]:
+    """What a file says, the line of every key, and the faults that only the file shows."""
     try:
         if (size := path.stat().st_size) > CONFIG_BYTES_MAX:
             raise BadStudy(path, [Fault((), f"holds {size} bytes; a study has at most {CONFIG_BYTES_MAX}")])
@@ -465,32 +468,44 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]
     except (OSError, UnicodeDecodeError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read: {error}")]) from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         lines, faults = _survey(node)
-        if faults:
-            raise BadStudy(path, faults, lines)
-        raw = yaml.safe_load(text)
+        raw = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise BadStudy(path, [Fault((), f"is not YAML: {' '.join(str(error).split())}")]) from None
     except (RecursionError, ValueError) as error:
-        if isinstance(error, BadStudy):
-            raise
         raise BadStudy(path, [Fault((), f"cannot be read as a study: {error}")]) from None
     if not isinstance(raw, dict):
         raise BadStudy(path, [Fault((), f"a study is a mapping of keys to values; found {type(raw).__name__}")])
-    return raw, lines
+    return raw, lines, faults
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads true and false as YAML 1.2 does, and so editors and DVC: to YAML 1.1 a country named no is false."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, words) for tag, words in resolvers if not tag.endswith(":bool")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], list[Fault]]:
-    """The line of every key, and what YAML lets pass but a study must not: keys said twice, aliases without bound."""
+    """The line of every key, and what YAML lets pass but a study must not: keys said twice, numbers without bound.
+
+    Raises ValueError for aliases without bound.
+    """
     lines: dict[tuple[str | int, ...], int] = {}
     faults: list[Fault] = []
     queue: list[tuple[tuple[str | int, ...], yaml.Node | None]] = [((), root)]
     for visited, (path, node) in enumerate(_drain(queue)):
         if visited > CONFIG_NODES_MAX:
-            return lines, [Fault((), f"expands to more than {CONFIG_NODES_MAX} values")]
+            raise ValueError(f"it expands to more than {CONFIG_NODES_MAX} values")
         if len(path) > CONFIG_DEPTH_MAX:
-            return lines, [Fault(path[:3], f"holds values inside values, more than {CONFIG_DEPTH_MAX} deep")]
+            raise ValueError(f"it holds values inside values, more than {CONFIG_DEPTH_MAX} deep")
         if node is not None:
             lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
@@ -847,12 +862,19 @@ def _validated(model: type[BaseModel], raw: Any, where: tuple[str | int, ...], f
 
 
 def _faults(error: ValidationError, model: type[BaseModel], where: tuple[str | int, ...]) -> list[Fault]:
-    """One fault for each key: a union complains once for each of its members."""
+    """One fault for each key: a union complains once for each of its members, and of them the deepest came closest."""
     told: dict[tuple[str | int, ...], list[str]] = {}
     for entry in error.errors(include_url=False):
         path, parent = _user_path(entry["loc"], model)
         told.setdefault(where + path, []).append(_message(entry, parent))
-    return [Fault(path, "; or ".join(dict.fromkeys(messages))) for path, messages in told.items()]
+    deepest = [one for one in told if not any(len(other) > len(one) and other[: len(one)] == one for other in told)]
+    return [Fault(path, _either(list(dict.fromkeys(told[path])))) for path in deepest]
+
+
+def _either(messages: list[str]) -> str:
+    """What the members of a union say of one value, which is named once."""
+    found = messages[0].partition("; ")[0] + "; "
+    return "; or ".join([messages[0], *(message.removeprefix(found) for message in messages[1:])])
 
 
 def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None) -> str:

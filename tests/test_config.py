@@ -1,0 +1,685 @@
+"""A study's file at the edge: what is wrong with it is said all at once, in the user's words, before any work."""
+
+import copy
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from collapselab import config
+from collapselab.regimes import REGIMES
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml"))
+TEMPLATE = ROOT / "src" / "collapselab" / "study.yaml"
+
+BASE = """
+name: study
+seeds: 2
+generations: 3
+data:
+  population: gaussian
+  options: {dimension: 2}
+  split: {held_out: 50}
+models:
+  moments: {family: gaussian, ddof: 0}
+initial: {real: 50}
+samples: 100
+extractors: [identity]
+metrics: [frechet_distance, recall]
+primary: {metric: frechet_distance, extractor: identity}
+arms:
+  eater: {model: moments, regime: fully_synthetic}
+"""
+IMAGES = {
+    "data": {"source": "digits", "split": {"train": 100, "held_out": 50, "fresh": 60}},
+    "models": {"tiny": {"family": "diffusion", "preset": "tiny"}},
+    "extractors": ["pixels", "lenet"],
+    "primary": {"metric": "recall", "extractor": "lenet"},
+    "arms": {"eater": {"model": "tiny", "regime": "fully_synthetic"}},
+}
+
+
+def written(folder, text, name="study"):
+    path = folder / f"{name}.yaml"
+    path.write_text(text if isinstance(text, str) else yaml.safe_dump(text, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def changed(**changes):
+    """The base study with other values: ``arms__eater__regime=...`` goes down into mappings."""
+    raw = yaml.safe_load(BASE)
+    for keys, value in changes.items():
+        *above, last = keys.split("__")
+        part = raw
+        for key in above:
+            part = part[key]
+        part[last] = value
+    return raw
+
+
+def study(folder, raw):
+    return config.load(written(folder, raw))
+
+
+def faults(folder, raw):
+    """Faults as ``{path: message}``; none if the study is right."""
+    try:
+        study(folder, raw)
+    except config.BadStudy as error:
+        return {".".join(map(str, fault.path)): fault.message for fault in error.faults}
+    return {}
+
+
+def only(found, path, *words):
+    """There is one fault, it is at ``path``, and it says these words."""
+    assert list(found) == [path], found
+    for word in words:
+        assert word in found[path], found
+
+
+# -- all at once ------------------------------------------------------------------------------------------------------
+
+FOUR_FAULTS = """\
+name: bad
+seeds: 2
+generations: -1
+data:
+  source: folder
+  options: {path: data/nowhere}
+  split: {train: 50, held_out: 50}
+models:
+  tiny: {family: diffusion, preset: tiny}
+initial: {real: 50}
+samples: 50
+extractors: [pixels]
+metrics: [recall]
+primary: {extractor: pixels}
+arms:
+  misspelt: {model: tiny, regime: fully_synthetc}
+  homeless: {regime: fully_synthetic}
+"""
+FOUR_MESSAGES = [
+    "4 faults",
+    "line 3: generations: found -1; should be greater than or equal to 0",
+    "line 6: data.options.path: there is no folder 'data/nowhere'",
+    "line 16: arms.misspelt.regime: unknown name 'fully_synthetc'; allowed: real_only, fully_synthetic",
+    "did you mean 'fully_synthetic'?",
+    "line 17: arms.homeless.model: is missing",
+]
+
+
+def test_four_faults_are_reported_at_once_by_the_cli(tmp_path):
+    (tmp_path / "config").mkdir()
+    written(tmp_path, FOUR_FAULTS, "config/bad")
+    done = subprocess.run(
+        [sys.executable, "-m", "collapselab", "validate", "bad"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert not done.stdout
+    assert "Traceback" not in done.stderr
+    for message in FOUR_MESSAGES:
+        assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 5
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["bad.yaml", "config"]  # nothing was begun
+
+
+def test_four_faults_stop_snakemake_before_any_work(tmp_path):
+    (tmp_path / "config").mkdir()
+    written(tmp_path, FOUR_FAULTS, "config/bad")
+    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--cores", "1", "--dry-run", "--config", "study=bad"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    for message in FOUR_MESSAGES:
+        assert message in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+# -- files that are no studies ----------------------------------------------------------------------------------------
+
+BOMB = zip("abcdefg", "bcdefgh", strict=True)  # each ten times the one before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a study is a mapping of keys to values; found NoneType"),
+        ("- a\n- b\n", "found list"),
+        ("42", "found int"),
+        ("name: [unclosed", "is not YAML"),
+        ("name: \x07", "is not YAML"),
+        ("a: 1\n? [x]\n: 2\n", "is not YAML"),
+        ("--- a\n--- b\n", "is not YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
+        ("[" * 5000, "cannot be read as a study"),
+        ("a: " + "{a: " * 150 + "1" + "}" * 150, "more than 100 deep"),
+        ("seed: " + "9" * 5000, "cannot be read as a study"),
+        ("name: study\n" + "# filler\n" * 120_000, "a study has at most 1000000"),
+        ("a: &a [*a]\n", "more than 100 deep"),
+        (
+            "a: &a [x, x]\n" + "".join(f"{new}: &{new} [{', '.join(['*' + old] * 10)}]\n" for old, new in BOMB),
+            "expands to more than 100000 values",
+        ),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_studies_are_refused_in_one_line(tmp_path, text, message):
+    found = faults(tmp_path, text)
+    assert len(found) == 1 and message in next(iter(found.values())), found
+
+
+def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(config.BadStudy, match="cannot be read"):
+        config.load(path)
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(config.BadStudy, match="cannot be read"):
+        config.load(tmp_path / "folder.yaml")
+
+
+def test_a_study_that_is_not_there_is_answered_with_those_that_are(tmp_path):
+    written(tmp_path, BASE, "other")
+    with pytest.raises(config.BadStudy, match=r"no such study; found in .*: other"):
+        config.load(tmp_path / "missing.yaml")
+
+
+def test_keys_said_twice_are_faults_with_their_line(tmp_path):
+    text = BASE + "  eater: {model: moments, regime: real_only}\nseeds: 5\nsed: 1\n"
+    with pytest.raises(config.BadStudy) as caught:
+        study(tmp_path, text)
+    assert "line 18: arms.eater: is said twice" in str(caught.value)
+    assert "line 19: seeds: is said twice" in str(caught.value)
+    assert "line 20: sed: unknown key 'sed'" in str(caught.value)
+
+
+def test_merged_mappings_are_allowed(tmp_path):
+    text = BASE + "  biased:\n    <<: {model: moments, regime: fully_synthetic}\n    sampling_bias: 0.5\n"
+    assert list(study(tmp_path, text).lineages) == ["control", "eater", "biased"]
+
+
+# -- keys and values --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"seed": -1}, "seed", ["found -1", "greater than or equal to 0"]),
+        ({"seeds": "three"}, "seeds", ["found 'three'", "valid integer"]),
+        ({"seeds": 0}, "seeds", ["found 0"]),
+        ({"seeds": True}, "seeds", ["found True"]),
+        ({"samples": 10.0}, "samples", ["found 10.0"]),
+        ({"generations": 10**9}, "generations", ["found 1000000000", "less than or equal to 2000"]),
+        ({"seedz": 1}, "seedz", ["unknown key 'seedz'", "allowed: name, question, seed,", "did you mean"]),
+        ({"name": "other"}, "name", ["found 'other' in the file study.yaml"]),
+        ({"data__split__held_out": 1}, "data.split.held_out", ["found 1", "greater than or equal to 2"]),
+        ({"data__split__test": 1}, "data.split.test", ["unknown key 'test'", "train, held_out, fresh"]),
+        ({"data__population": "gausian"}, "data.population", ["unknown name 'gausian'", "did you mean 'gaussian'?"]),
+        ({"data__options": {"dimension": 0}}, "data.options.dimension", ["found 0"]),
+        ({"data__options": {"sd": -1}}, "data.options", ["sd must be greater than 0"]),
+        ({"data__split__train": 5}, "data.split.train", ["a population has no splits"]),
+        ({"models__moments": {"family": "gausian"}}, "models.moments.family", ["did you mean 'gaussian'?"]),
+        ({"models__moments": {"family": "gaussian"}}, "models.moments.ddof", ["is missing"]),
+        ({"models__moments__ddof": 2}, "models.moments.ddof", ["found 2", "0 or 1"]),
+        ({"models__moments__ddoff": 1}, "models.moments.ddoff", ["unknown key 'ddoff'", "did you mean 'ddof'?"]),
+        ({"initial": {"real": 0}}, "initial.real", ["found 0"]),
+        ({"init": "scrach"}, "init", ["found 'scrach'", "'scratch' or 'previous'"]),
+        ({"init": {"generation": 7}}, "init", ["generation 7 is not before the others"]),
+        ({"init": {"weights": "nowhere"}}, "init.weights", ["no such file: 'nowhere'"]),
+        ({"metrics": ["frechet_distance", {"recall": None}]}, "metrics.1.recall", ["found None"]),
+        ({"extractors": ["identity", "lenett"]}, "extractors.1", ["did you mean 'lenet'?"]),
+        ({"extractors": ["identity", "identity"]}, "extractors.1", ["said twice"]),
+        ({"extractors": ["identity", "lenet"]}, "extractors", ["lenet is trained on real images"]),
+        ({"metrics": ["frechet_distance", "recal"]}, "metrics.1", ["did you mean 'recall'?"]),
+        ({"metrics": ["frechet_distance", {"recall": {"kk": 3}}]}, "metrics.1.recall.kk", ["unknown key 'kk'"]),
+        ({"metrics": ["frechet_distance", {"recall": {"k": "3"}}]}, "metrics.1.recall.k", ["found '3'"]),
+        ({"metrics": ["frechet_distance", "recall", {"recall": {"k": 3}}]}, "metrics.2", ["'recall' is said twice"]),
+        ({"primary__metric": "precision"}, "primary.metric", ["not among the study's metrics"]),
+        ({"primary__extractor": "pixels"}, "primary.extractor", ["not among the study's extractors: identity"]),
+        ({"train": {"images_seen": 5, "epochs": 2}}, "train", ["either images_seen or epochs"]),
+        ({"train": {"images_seen": 0}}, "train.images_seen", ["found 0"]),
+        ({"control": "fake"}, "control", ["found 'fake'", "'real_only' or 'none'"]),
+        ({"arms": {}}, "arms", ["at least 1 item"]),
+        ({"arms__eater__model": "momets"}, "arms.eater.model", ["unknown name 'momets'; allowed: moments"]),
+        ({"arms__eater__regime": {"preset": 5}}, "arms.eater.regime.preset", ["found 5"]),
+        ({"arms__eater__regime": 5}, "arms.eater.regime", ["found 5"]),
+        ({"arms__eater__sampling_bias": 2}, "arms.eater.sampling_bias", ["found 2", "less than or equal to 1"]),
+        ({"arms__eater__sampling_bias": {1: 0}}, "arms.eater.sampling_bias.1", ["found 0", "greater than 0"]),
+        ({"arms__eater__select": "randm"}, "arms.eater.select", ["did you mean 'random'?"]),
+        ({"arms__eater__select": "random"}, "arms.eater.select.share", ["is missing"]),
+        ({"arms__eater__select": {"selector": 7}}, "arms.eater.select.selector", ["found 7"]),
+        ({"arms__eater__adapt": "lora"}, "arms.eater.adapt", ["unknown name 'lora'; allowed: none yet"]),
+        ({"arms__eater__stream": -1}, "arms.eater.stream", ["found -1"]),
+        ({"waive": {"sizes": "why"}}, "waive.sizes", ["'training_set_size', 'images_seen' or 'init'"]),
+    ],
+)
+def test_faults_name_the_key_what_was_found_and_what_is_allowed(tmp_path, changes, path, words):
+    only(faults(tmp_path, changed(**changes)), path, *words)
+
+
+@pytest.mark.parametrize(
+    ("regime", "path", "words"),
+    [
+        ({"preset": "synthetic_augmentation"}, ".fixed", ["is missing"]),
+        ({"preset": "fully_synthetic", "n": "50"}, ".n", ["found '50'"]),
+        ({"preset": "fully_synthetic", "n": {1: -5}}, ".n.1", ["found -5"]),
+        ({"preset": "fully_synthetic", "n": {"one": 5}}, ".n.one", ["found 'one'"]),
+        ({"preset": "fully_synthetic", "m": 5}, ".m", ["unknown key 'm'; allowed: n, initial"]),
+        ({"preset": "fully_synthetic", "init": "prev"}, ".init", ["found 'prev'"]),
+        ({"preset": "fully_synthetic", "init": {"weights": "gone"}}, ".init.weights", ["no such file: 'gone'"]),
+        ({"preset": "synthetic_augmentation", "fixed": 80}, "", ["n = 50, fixed = 80"]),
+        ({"preset": "k_memory", "fresh": 5, "k": {1: 2}}, ".k", ["found {1: 2}"]),
+        ({"preset": "k_memory", "fresh": 5, "k": 0}, ".k", ["found 0"]),
+        ({"reel": {"fixed": 50}}, ".reel", ["unknown key 'reel'", "did you mean 'real'?"]),
+        ({"real": {"fixd": 50}}, ".real.fixd", ["did you mean 'fixed'?"]),
+        ({"real": {"fresh": {1: 2.5}}}, ".real.fresh.1", ["found 2.5"]),
+        ({"synthetic": [{"n": 50, "from": "lst"}]}, ".synthetic.0.from", ["found 'lst'", "'last' or 'all'"]),
+        ({"synthetic": [{"n": 50, "from": {"last": 0}}]}, ".synthetic.0.from.last", ["found 0"]),
+        ({"synthetic": [{"n": 50, "of": "eatr"}]}, ".synthetic.0.of", ["allowed: self, control, eater"]),
+        ({"synthetic": [{"n": 50}], "pool": {"mode": "subsample"}}, ".pool", ["a budget goes with mode: subsample"]),
+        ({"pool": {"mode": "replace"}}, "", ["the training set of generation 1 is empty"]),
+        ({"real": {"fixed": {1: 50, 3: 0}}}, "", ["the training set of generation 3 is empty"]),
+        ({"synthetic": [{"n": 50}], "weights": {"synthetic": 0}}, "", ["the training set of generation 1 is empty"]),
+    ],
+)
+def test_faults_of_regimes_stand_at_the_users_keys(tmp_path, regime, path, words):
+    found = faults(tmp_path, changed(arms__eater__regime=regime))
+    only(found, f"arms.eater.regime{path}", *words)
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.Inf", "+.INF"])
+def test_numbers_are_finite(tmp_path, number):
+    text = BASE.replace("regime: fully_synthetic", f"regime: fully_synthetic, sampling_bias: {number}")
+    only(faults(tmp_path, text), "arms.eater.sampling_bias", f"found {number}", "finite")
+
+
+def test_norway_is_a_name_and_not_false(tmp_path):
+    """YAML 1.1 reads no, on and y as true or false; editors and DVC read YAML 1.2, where only true and false are."""
+    raw = BASE + "".join(f"  {name}: {{model: moments, regime: fully_synthetic}}\n" for name in ("no", "on", "y"))
+    assert list(study(tmp_path, raw).lineages) == ["control", "eater", "no", "on", "y"]
+    only(faults(tmp_path, BASE + "control: no\n"), "control", "found 'no'")
+    only(faults(tmp_path, BASE + "control: false\n"), "control", "found False")
+    only(faults(tmp_path, BASE + "  12: {model: moments, regime: fully_synthetic}\n"), "arms.12", "found 12")
+
+
+@pytest.mark.parametrize(
+    "name", ["fixed", "fresh", "redrawn", "self", "report", "reference", "base_moments", "control"]
+)
+def test_reserved_names_are_refused(tmp_path, name):
+    raw = changed()
+    raw["arms"][name] = raw["arms"]["eater"]
+    found = faults(tmp_path, raw)
+    assert "name" in found[f"arms.{name}"]
+
+
+def test_the_name_of_the_prepared_data_is_no_studys(tmp_path):
+    with pytest.raises(config.BadStudy, match="'real' is the folder of the prepared data"):
+        config.load(written(tmp_path, changed(name="real"), "real"))
+
+
+@pytest.mark.parametrize("name", ["a-b", "a b", "../up", "ä", "1a", "", "a.b", "a/b"])
+def test_names_become_paths_and_so_are_plain(tmp_path, name):
+    assert len(faults(tmp_path, changed(arms={name: {"model": "moments", "regime": "fully_synthetic"}}))) == 1
+    models = {name: {"family": "gaussian", "ddof": 0}}
+    assert faults(tmp_path, changed(models=models, arms__eater__model=name))
+
+
+def test_data_is_either_a_source_or_a_population(tmp_path):
+    only(faults(tmp_path, changed(data={"split": {"held_out": 5}})), "data", "found neither")
+    found = faults(tmp_path, changed(data__source="digits"))
+    assert "found source and population" in found["data"]
+
+
+def test_an_endpoint_that_no_record_would_hold_is_refused(tmp_path):
+    raw = changed(**IMAGES, metrics=["recall", "copies_of_real", "class_histogram"])
+    raw["primary"] = {"metric": "copies_of_real", "extractor": "lenet"}
+    only(faults(tmp_path, raw), "primary", "'copies_of_real' is measured in pixels; found 'lenet'")
+    raw["primary"] = {"metric": "class_histogram", "extractor": "lenet"}
+    only(faults(tmp_path, raw), "primary.metric", "gives several numbers")
+
+
+# -- supply -----------------------------------------------------------------------------------------------------------
+
+
+def test_fresh_data_that_runs_out_says_how_many_were_asked_for_and_how_many_there_are(tmp_path):
+    raw = changed(**IMAGES, arms__eater__regime={"preset": "fresh_data", "fresh": 20})
+    assert not faults(tmp_path, raw)  # three generations of 20 use up the 60
+    raw["generations"] = 4
+    only(faults(tmp_path, raw), "arms.eater.regime.real.fresh", "4 generations ask for 80 fresh images", "holds 60")
+    raw["arms"]["eater"]["regime"]["fresh"] = {1: 20, 4: 0}
+    assert not faults(tmp_path, raw)
+
+
+def test_splits_cannot_be_larger_than_the_data(tmp_path):
+    raw = changed(**IMAGES)
+    raw["data"] = {"source": "digits", "split": {"train": 1000, "held_out": 597, "fresh": 201}}
+    only(faults(tmp_path, raw), "data", "1798 images were asked for", "there are 1797")
+
+
+def test_fixed_rows_cannot_be_more_than_the_train_split_holds(tmp_path):
+    raw = changed(**IMAGES, initial={"real": 101})
+    assert "asks for 101 real images at once; the train split holds 100" in faults(tmp_path, raw)["arms.eater.regime"]
+
+
+def test_a_generation_cannot_eat_more_than_its_ancestors_gave(tmp_path):
+    only(faults(tmp_path, changed(samples=49)), "arms.eater.regime", "eats 50 samples", "49 are kept", "raise samples")
+    half = changed(arms__eater__select={"selector": "random", "share": 0.49})
+    only(faults(tmp_path, half), "arms.eater.regime", "49 are kept")
+    # From all generations only the first asks for all of them from one.
+    early = changed(samples=40, arms__eater__regime={"synthetic": [{"n": 50, "from": "all"}]})
+    only(faults(tmp_path, early), "arms.eater.regime", "eats 50 samples of 'eater' at generation 0", "40 are kept")
+    anew = changed(samples=1, arms__eater__regime={"preset": "k_memory", "fresh": 10, "k": 2})
+    assert not faults(tmp_path, anew)
+
+
+def test_samples_drawn_anew_cannot_pass_by_a_selector(tmp_path):
+    raw = changed(arms__eater__regime={"preset": "k_memory", "fresh": 10, "k": 2})
+    raw["arms"]["eater"]["select"] = {"selector": "random", "share": 0.5}
+    only(faults(tmp_path, raw), "arms.eater.regime", "pass no selector", "allowed: draw: stored")
+
+
+# -- fairness ---------------------------------------------------------------------------------------------------------
+
+UNFAIR = {
+    "training_set_size": {"regime": {"preset": "fully_synthetic", "n": 60}},
+    "init": {"regime": {"preset": "fully_synthetic", "init": "previous"}},
+    "images_seen": {"model": "longer"},
+}
+
+
+def unfair(rule, **more):
+    raw = changed(**IMAGES, samples=100)
+    raw["models"]["longer"] = {"family": "diffusion", "preset": "tiny", "images_seen": 5000}
+    raw["control"] = "none"
+    raw["arms"]["odd"] = raw["arms"]["eater"] | UNFAIR[rule]
+    return raw | more
+
+
+@pytest.mark.parametrize("rule", config.FAIRNESS)
+def test_a_fairness_rule_is_kept_or_waived_with_a_reason(tmp_path, rule):
+    only(faults(tmp_path, unfair(rule)), "arms", config.FAIRNESS[rule], f"waive: {{{rule}: reason}}", "eater", "odd")
+    assert not faults(tmp_path, unfair(rule, waive={rule: "it is what this study asks"}))
+    only(faults(tmp_path, unfair(rule, waive={rule: ""})), f"waive.{rule}", "at least 1 character")
+
+
+@pytest.mark.parametrize("rule", config.FAIRNESS)
+def test_there_must_be_something_to_waive(tmp_path, rule):
+    only(faults(tmp_path, changed(waive={rule: "why not"})), f"waive.{rule}", "nothing to waive")
+
+
+def test_epochs_give_larger_sets_more_images_and_so_are_waived(tmp_path):
+    raw = unfair("training_set_size", train={"epochs": 2}, waive={"training_set_size": "they accumulate"})
+    only(faults(tmp_path, raw), "arms", config.FAIRNESS["images_seen"], "eater 100 at every generation", "120")
+    raw["waive"]["images_seen"] = "epochs, as in the paper"
+    found = study(tmp_path, raw)
+    assert [found.images_seen("odd", t) for t in range(3)] == [100, 120, 120]
+
+
+def test_generation_0_is_compared_too(tmp_path):
+    raw = changed(control="none")
+    raw["arms"]["larger"] = {"model": "moments", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}}
+    only(faults(tmp_path, raw), "arms", config.FAIRNESS["training_set_size"], "larger [60, 50, 50, 50]")
+    found = study(tmp_path, raw | {"waive": {"training_set_size": "whether the start matters is the question"}})
+    assert found.bases.keys() == {"base_moments", "base_moments-larger"}
+
+
+# -- the control ------------------------------------------------------------------------------------------------------
+
+
+def composition(found, arm, generation):
+    return [tuple(draw) for draw in found.recipe(arm, generation).draws]
+
+
+def test_every_study_gets_the_real_only_control_at_the_arms_total_size(tmp_path):
+    found = study(tmp_path, changed(arms__eater__regime={"preset": "fresh_data", "n": 80, "fresh": 20}))
+    assert list(found.lineages) == ["control", "eater"] and found.controls == {"eater": "control"}
+    assert found.lineages["control"].is_control
+    assert [composition(found, "control", t) for t in (0, 1, 3)] == [[("fixed", 0, n)] for n in (50, 80, 80)]
+    assert found.bases.keys() == {"base_moments"}  # generation 0 is shared
+
+
+def test_the_controls_size_follows_a_schedule(tmp_path):
+    found = study(tmp_path, changed(arms__eater__regime={"preset": "fully_synthetic", "n": {1: 60, 3: 90}}))
+    assert [composition(found, "control", t)[0][2] for t in range(4)] == [50, 60, 60, 90]
+    growing = study(tmp_path, changed(arms__eater__regime="accumulate"))
+    assert [composition(growing, "control", t)[0][2] for t in range(4)] == [50, 100, 150, 200]
+
+
+def test_the_control_starts_its_trainings_as_the_study_does(tmp_path):
+    assert study(tmp_path, changed(init="previous")).lineages["control"].regime.init == "previous"
+
+
+def test_a_study_can_go_without_a_control(tmp_path):
+    found = study(tmp_path, changed(control="none"))
+    assert list(found.lineages) == ["eater"] and not found.controls
+    own = changed(control="none", arms={"control": {"model": "moments", "regime": "fully_synthetic"}})
+    assert not study(tmp_path, own).lineages["control"].is_control
+
+
+def test_every_model_has_its_own_control(tmp_path):
+    raw = changed()
+    raw["models"]["unbiased"] = {"family": "gaussian", "ddof": 1}
+    raw["arms"]["other"] = {"model": "unbiased", "regime": "fully_synthetic"}
+    found = study(tmp_path, raw)
+    assert list(found.lineages) == ["control_moments", "control_unbiased", "eater", "other"]
+    assert found.controls == {"eater": "control_moments", "other": "control_unbiased"}
+
+
+# -- arms and generations ---------------------------------------------------------------------------------------------
+
+
+def pair(first_stream=0, second_stream=1, of=("b", "a")):
+    halves = [{"synthetic": [{"n": 25}, {"n": 25, "of": other}]} for other in of]
+    arms = {
+        name: {"model": "moments", "regime": regime, "stream": stream}
+        for name, regime, stream in zip("ab", halves, (first_stream, second_stream), strict=True)
+    }
+    return changed(arms=arms)
+
+
+def test_arms_can_feed_each_other_from_streams_of_their_own(tmp_path):
+    found = study(tmp_path, pair())
+    assert composition(found, "a", 2) == [("a", 1, 25), ("b", 1, 25)]
+    assert composition(found, "b", 2) == [("a", 1, 25), ("b", 1, 25)]
+    files = [source["samples"] for source in found.sources("a", 1, 2)]
+    assert files == [f"results/study/{arm}/seed1/gen1/samples.safetensors" for arm in "ab"]
+
+
+def test_arms_that_feed_each_other_share_no_noise(tmp_path):
+    found = faults(tmp_path, pair(second_stream=0))
+    assert found.keys() == {"arms.a.regime", "arms.b.regime"}
+    assert "'b' and 'a' both have stream 0" in found["arms.a.regime"]
+    assert faults(tmp_path, pair(of=("control", "a")))  # the control's stream is 0
+    assert not faults(tmp_path, pair(first_stream=2, of=("control", "a")))
+
+
+def test_two_arms_that_a_third_eats_share_no_noise_either(tmp_path):
+    raw = pair(of=("self", "self"))
+    third = {"synthetic": [{"n": 25, "of": "a"}, {"n": 25, "of": "b"}]}
+    raw["arms"]["c"] = {"model": "moments", "regime": third, "stream": 2}
+    assert not faults(tmp_path, raw)
+    raw["arms"]["b"]["stream"] = 0
+    only(faults(tmp_path, raw), "arms.c.regime", "'b' and 'a' both have stream 0")
+
+
+def test_two_models_whose_names_look_like_a_base_keep_their_own_generation_0(tmp_path):
+    raw = changed(control="none", waive={"training_set_size": "other starts"})
+    raw["models"] = {"m": {"family": "gaussian", "ddof": 0}, "m_a": {"family": "gaussian", "ddof": 1}}
+    raw["arms"] = {
+        "a": {"model": "m", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}},
+        "b": {"model": "m_a", "regime": "fully_synthetic"},
+    }
+    found = study(tmp_path, raw)
+    assert found.lineages["a"].base != found.lineages["b"].base
+
+
+def test_generation_0_lies_in_the_base_and_all_after_it_in_the_arm(tmp_path):
+    found = study(tmp_path, changed())
+    assert found.cell("eater", 1, 0, "model.safetensors") == "results/study/base_moments/seed1/gen0/model.safetensors"
+    assert found.cell("eater", 1, 0, "samples.safetensors") == "results/study/eater/seed1/gen0/samples.safetensors"
+    assert found.cell("eater", 1, 1, "model.safetensors") == "results/study/eater/seed1/gen1/model.safetensors"
+    assert len(list(found.cells())) == 2 * 2 * 4 and len(list(found.base_cells())) == 2
+
+
+@pytest.mark.parametrize(
+    ("init", "starts"),
+    [("scratch", [None] * 4), ("previous", [None, 0, 1, 2]), ({"generation": 1}, [None, 0, 1, 1])],
+)
+def test_what_a_training_starts_from(tmp_path, init, starts):
+    found = study(tmp_path, changed(init=init))
+    files = [None if start is None else found.cell("eater", 0, start, "model.safetensors") for start in starts]
+    assert [found.init_file("eater", 0, generation) for generation in range(4)] == files
+
+
+def test_weights_from_a_file_start_every_generation_and_make_a_base_of_their_own(tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"")
+    raw = changed(waive={"init": "what it starts from is the question"})
+    raw["arms"]["pretrained"] = {
+        "model": "moments",
+        "regime": {"preset": "fully_synthetic", "init": {"weights": str(weights)}},
+    }
+    found = study(tmp_path, raw)
+    assert {found.init_file("pretrained", 0, generation) for generation in range(4)} == {str(weights)}
+    assert found.lineages["pretrained"].base != found.lineages["eater"].base
+
+
+def test_studies_that_say_the_same_of_their_data_share_it(tmp_path):
+    one = study(tmp_path, changed())
+    other = config.load(written(tmp_path, changed(name="other", seeds=5), "other"))
+    third = study(tmp_path, changed(data__split__held_out=60))
+    assert one.real == other.real != third.real
+
+
+def test_a_plan_is_the_study_again(tmp_path):
+    raw = changed(
+        seeds=3, arms__eater__sampling_bias={1: 0.5, 3: 1}, metrics=["frechet_distance", {"recall": {"k": 3}}]
+    )
+    raw["arms"]["ending"] = {"model": "moments", "regime": {"preset": "fresh_data", "fresh": {1: 10, 3: 0}}}
+    found = study(tmp_path, raw)
+    again = config.from_plan(found.plan())
+    assert again.lineages == found.lineages and again.plan() == found.plan()
+    assert again.metric_options()["recall"]["k"] == 3
+    with pytest.raises(config.BadStudy):
+        config.from_plan(found.plan().replace('"seeds":3', '"seeds":0'))
+
+
+# -- shipped studies, mutated -----------------------------------------------------------------------------------------
+
+VALUES = [
+    *(None, -1, 0, 1, 3, 10**9, 1.5, float("nan"), True, "no", "", "x", [], {}, [1], [[1]], [None], {"a": 1}, {1: 2}),
+    *({-1: 3}, {"preset": 5}, {"selector": 7}, {"generation": 0}, {"weights": "nowhere"}, {"last": 2}, "previous"),
+    *("control", "fully_synthetic", {"preset": "k_memory", "k": {1: 2}, "fresh": 5}, "\0", "x" * 5000, 10**400),
+    *({"preset": "fresh_data", "fresh": {1: 10, 3: 0}}, {"preset": "fresh_data", "fresh": 10**6}),
+]
+KEYS = ["x", 1, None, "self", "base_a", "report", "control", True]
+
+
+def places(node, here=()):
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in inner:
+        yield (*here, key)
+        yield from places(value, (*here, key))
+
+
+def mutated(raw, chance):
+    raw = copy.deepcopy(raw)
+    for _ in range(chance.choice([1, 1, 1, 2, 3])):
+        *above, key = chance.choice(list(places(raw)))
+        part = raw
+        for step in above:
+            part = part[step]
+        what = chance.choice(["set", "set", "set", "delete", "rename"])
+        if what == "delete":
+            del part[key]
+        elif what == "rename" and isinstance(part, dict):
+            part[chance.choice(KEYS)] = part.pop(key)
+        else:
+            part[key] = copy.deepcopy(chance.choice(VALUES))
+    return raw
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_mutated_study_loads_or_is_refused(path, tmp_path):
+    """Any other exception than BadStudy would be a traceback at the user."""
+    raw, outcomes = yaml.safe_load(path.read_text()), {"ok": 0, "bad": 0}
+    for number in range(150):
+        mutant = written(tmp_path, mutated(raw, random.Random(number)), path.stem)
+        try:
+            config.load(mutant)
+            outcomes["ok"] += 1
+        except config.BadStudy as error:
+            outcomes["bad"] += 1
+            assert error.faults and all(fault.message for fault in error.faults)
+    assert outcomes["bad"] > 75  # the mutations are worth their name
+
+
+# -- the JSON schema --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return jsonschema.Draft202012Validator(json.loads((ROOT / "config" / "study.schema.json").read_text()))
+
+
+def as_editors_see(raw):
+    """Keys of YAML mappings are text to a schema."""
+    return json.loads(json.dumps(raw))
+
+
+def test_the_shipped_schema_is_what_the_cli_prints(schema):
+    done = subprocess.run([sys.executable, "-m", "collapselab", "schema"], capture_output=True, text=True, check=True)
+    remedy = "run: collapselab schema --out config/study.schema.json"
+    assert done.stdout == (ROOT / "config" / "study.schema.json").read_text(), remedy
+    schema.check_schema(schema.schema)
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, TEMPLATE], ids=lambda path: path.stem)
+def test_shipped_studies_fit_the_schema(schema, path):
+    assert [error.message for error in schema.iter_errors(as_editors_see(yaml.safe_load(path.read_text())))] == []
+
+
+REGIMES_IN_WORDS = [
+    *({"preset": "real_only"}, {"preset": "real_only", "n": {1: 40, 2: 50}}, {"preset": "fully_synthetic", "n": 40}),
+    *({"preset": "synthetic_augmentation", "fixed": 10}, {"preset": "fresh_data", "fresh": {1: 10, 3: 0}}),
+    *({"preset": "ten_percent_real", "init": "previous"}, {"preset": "accumulate", "initial": 40}),
+    *({"preset": "accumulate_subsample", "init": {"generation": 0}}, {"preset": "k_memory", "fresh": 10, "k": 2}),
+    {"real": {"fixed": {1: 20, 2: 25}}, "synthetic": [{"n": 25, "of": "self", "from": {"last": 2}, "draw": "stored"}]},
+    {"synthetic": [{"n": 50}], "pool": {"mode": "subsample", "budget": 50, "includes": ["synthetic"]}},
+    {"initial": {"real": 50}, "synthetic": [{"n": 50}], "weights": {"real": 1, "synthetic": {1: 0.5}}},
+]
+
+
+@pytest.mark.parametrize("regime", [*REGIMES_IN_WORDS, *(name for name in REGIMES if name not in (
+    "synthetic_augmentation", "fresh_data", "k_memory"))], ids=str)  # fmt: skip
+def test_what_validates_fits_the_schema(schema, tmp_path, regime):
+    raw = changed(arms__eater__regime=regime, control="none")
+    raw["arms"]["eater"] |= {"sampling_bias": {1: 0.9}, "adapt": None, "guide": None, "about": "a line"}
+    raw |= {"train": {"epochs": {0: 3, 1: 1}}, "metrics": ["recall", {"frechet_distance": {}}]}
+    raw["data"]["source"] = None
+    assert faults(tmp_path, raw) == {}
+    assert [error.message for error in schema.iter_errors(as_editors_see(raw))] == []
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_the_schema_knows_the_numbers_of_every_preset(schema, name):
+    raw = changed(arms__eater__regime={"preset": name, "numbr": 5})
+    assert not schema.is_valid(as_editors_see(raw))
+
+
+def test_the_schema_refuses_what_an_editor_should_underline(schema):
+    for changes in (
+        {"seeds": 0}, {"generation": 3}, {"arms__eater__regime": "fully_synthetc"}, {"metrics": ["recal"]},
+        {"models__moments__family": "gan"}, {"waive": {"sizes": "x"}}, {"arms__eater__sampling_bias": 2},
+    ):  # fmt: skip
+        assert not schema.is_valid(as_editors_see(changed(**changes))), changes
