@@ -251,7 +251,11 @@ def compose(
     fresh_draws = store.read_samples(drawn) if drawn else None
     inputs = _hashes(*map(Path, sets), *(Path(s.kept) for s in stored.values() if s.kept), *([drawn] if drawn else []))
     lineage: dict[str, Any] = {"recipe": wanted.model_dump(mode="json"), "seed": seed, "inputs": inputs}
-    marks = [one.lineage["diverged"] for one in (*sets.values(), fresh_draws) if one and "diverged" in one.lineage]
+    marks = [
+        one.lineage["diverged"]
+        for one in (*sets.values(), fresh_draws)
+        if one is not None and "diverged" in one.lineage
+    ]
     if marks:
         store.write_training(out, TrainingTable((), lineage | {"diverged": marks[0]}))
         return
