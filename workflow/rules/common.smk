@@ -12,7 +12,8 @@ except studies.BadStudy as fault:
     print(fault, file=sys.stderr)
     sys.exit(2)
 
-ONE_OF_ARMS = "|".join([*STUDY.lineages, *STUDY.bases])
+ONE_OF_LINEAGES = "|".join(STUDY.lineages)
+ONE_OF_ARMS = "|".join([*STUDY.lineages, *STUDY.bases])  # a base holds only the start that its arms share
 ONE_OF_SEEDS = "|".join(str(seed) for seed in range(STUDY.file.seeds))
 ONE_OF_GENERATIONS = "|".join(str(t) for t in range(STUDY.file.generations + 1))
 POPULATION = STUDY.real_file("population.safetensors") if STUDY.file.data.population else None

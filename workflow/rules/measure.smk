@@ -15,6 +15,8 @@ rule measure:
         cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/measure.cost.json"),
     log:
         "logs/{study}/{arm}/seed{seed}/gen{generation}/measure.log",
+    wildcard_constraints:
+        arm=ONE_OF_LINEAGES,
     group:
         "generation_{generation}"
     conda:

@@ -11,6 +11,8 @@ rule sample:
         cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/sample.cost.json"),
     log:
         "logs/{study}/{arm}/seed{seed}/gen{generation}/sample.log",
+    wildcard_constraints:
+        arm=ONE_OF_LINEAGES,
     group:
         "generation_{generation}"
     conda:
@@ -45,6 +47,8 @@ rule sample_raw:
         cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/sample_raw.cost.json"),
     log:
         "logs/{study}/{arm}/seed{seed}/gen{generation}/sample_raw.log",
+    wildcard_constraints:
+        arm=ONE_OF_LINEAGES,
     group:
         "generation_{generation}"
     conda:
