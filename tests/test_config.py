@@ -430,7 +430,10 @@ def test_generation_0_is_compared_too(tmp_path):
     raw["arms"]["larger"] = {"model": "moments", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}}
     only(faults(tmp_path, raw), "arms", config.FAIRNESS["training_set_size"], "larger [60, 50, 50, 50]")
     found = study(tmp_path, raw | {"waive": {"training_set_size": "whether the start matters is the question"}})
-    assert found.bases.keys() == {"base_moments", "base_moments-larger"}
+    assert found.bases.keys() == {"base_moments", "base_moments-n60"}
+    raw["arms"]["as_large"] = raw["arms"]["larger"]
+    raw["waive"] = {"training_set_size": "whether the start matters is the question"}
+    assert study(tmp_path, raw).bases.keys() == {"base_moments", "base_moments-n60"}  # one start, one training
 
 
 # -- the control ------------------------------------------------------------------------------------------------------
@@ -512,15 +515,14 @@ def test_two_arms_that_a_third_eats_share_no_noise_either(tmp_path):
     only(faults(tmp_path, raw), "arms.c.regime", "'b' and 'a' both have stream 0")
 
 
-def test_two_models_whose_names_look_like_a_base_keep_their_own_generation_0(tmp_path):
+def test_a_model_whose_name_looks_like_another_start_keeps_its_own_generation_0(tmp_path):
     raw = changed(control="none", waive={"training_set_size": "other starts"})
-    raw["models"] = {"m": {"family": "gaussian", "ddof": 0}, "m_a": {"family": "gaussian", "ddof": 1}}
+    raw["models"] = {"m": {"family": "gaussian", "ddof": 0}, "m_n60": {"family": "gaussian", "ddof": 1}}
     raw["arms"] = {
         "a": {"model": "m", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}},
-        "b": {"model": "m_a", "regime": "fully_synthetic"},
+        "b": {"model": "m_n60", "regime": "fully_synthetic"},
     }
-    found = study(tmp_path, raw)
-    assert found.lineages["a"].base != found.lineages["b"].base
+    assert study(tmp_path, raw).bases.keys() == {"base_m-n60", "base_m_n60"}
 
 
 def test_generation_0_lies_in_the_base_and_all_after_it_in_the_arm(tmp_path):

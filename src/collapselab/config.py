@@ -229,14 +229,18 @@ class Study:
         for name, arm in self.file.arms.items():
             selector, options = _select(arm.select)
             regime = self._regimes[name]
-            # A hyphen stands in no name: the base of arm b of model a is not that of a model a_b.
-            base = f"base_{arm.model}" + ("" if self._starts_like_the_study(regime) else f"-{name}")
+            base = self._base(arm.model, regime)
             bias = arm.sampling_bias
             arms[name] = Lineage(name, base, arm.model, regime, bias, selector, options, arm.stream, arm.about, False)
         return {lineage.name: lineage for lineage in self._controls(list(arms.values()))} | arms
 
-    def _starts_like_the_study(self, regime: Regime) -> bool:
-        return regime.initial == self.file.initial and _base_init(regime.init) == _base_init(self.file.init)
+    def _base(self, model: str, regime: Regime) -> str:
+        """The arm under which generation 0 is trained: one for each model, and for each other start that arms name."""
+        start, usual = _base_init(regime.init), _base_init(self.file.init)
+        other = [f"n{regime.initial.real}"] if regime.initial != self.file.initial else []
+        if start != usual:
+            other.append(start if start == "scratch" else hashlib.sha256(start.weights.encode()).hexdigest()[:8])
+        return "-".join([f"base_{model}", *other])  # a hyphen stands in no model's name
 
     def _controls(self, arms: list[Lineage]) -> Iterator[Lineage]:
         """The real-only control at the arms' total size, one for each model."""
