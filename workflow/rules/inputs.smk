@@ -1,9 +1,27 @@
 # What a job reads, as far as it depends on the arm, the generation or the study.
 
+PARTS = ("population", "held_out", "train") if POPULATION else ("train", "held_out", "fresh")
 REFERENCES = [STUDY.real_file(f"features-{name}.safetensors") for name in STUDY.file.extractors]
+WEIGHTS = [STUDY.real_file(f"weights-{name}.safetensors") for name in STUDY.trained_extractors]
+REAL = [*(STUDY.real_file(f"{part}.safetensors") for part in PARTS), *WEIGHTS, *REFERENCES]
 RECORDS = [STUDY.cell(*one, "metrics.json") for one in STUDY.cells()]
 GRIDS = [STUDY.cell(*one, "grid.safetensors") for one in STUDY.cells()]
 MODELS = list(dict.fromkeys(STUDY.cell(*one, "model.safetensors") for one in STUDY.cells()))
+REPORTED = ("baseline.json", "report.html", "summary.json", "curves.csv", "tracked.json")
+NOUNS = (
+    *("training.parquet", "model.safetensors", "train.cost.json"),
+    *("samples.safetensors", "grid.safetensors", "kept.parquet", "sample.cost.json"),
+    *("features.safetensors", "metrics.json", "measure.cost.json"),
+)
+
+
+def whole(arm, seed, generation):
+    """All files of one generation: asked for one by one, since a file that is missing in the middle is no reason to
+    Snakemake to make it again, as long as what was made from it is there.
+    """
+    nouns = [*NOUNS, *(["drawn.safetensors"] if STUDY.needs_drawing(arm, generation) else [])]
+    nouns += ["raw.safetensors", "sample_raw.cost.json"] if "raw" in STUDY.measured_sets(arm) else []
+    return [STUDY.cell(arm, seed, generation, noun) for noun in nouns]
 
 
 def weights(wildcards):

@@ -5,7 +5,7 @@ if POPULATION:
 
     rule populate:
         output:
-            hashed(*(f"results/real/{{real}}/{part}.safetensors" for part in ("population", "held_out", "train"))),
+            hashed(*(f"results/real/{{real}}/{part}.safetensors" for part in PARTS)),
         log:
             "logs/real/{real}/prepare.log",
         conda:
@@ -25,7 +25,7 @@ else:
 
     rule prepare:
         output:
-            hashed(*(f"results/real/{{real}}/{part}.safetensors" for part in ("train", "held_out", "fresh"))),
+            hashed(*(f"results/real/{{real}}/{part}.safetensors" for part in PARTS)),
         log:
             "logs/real/{real}/prepare.log",
         conda:
