@@ -440,7 +440,6 @@ def extract(
         entry = _chosen(FEATURES, name, "--extractor")
         weights, metadata = store.read_tensors(Path(weights_path)) if weights_path else (None, {})
         digest = store.recorded_hash(Path(weights_path)) if weights_path else None
-        _import_torch(entry.trained)
         extractors[name] = {"weights": digest, "held_out_accuracy": metadata.get("info", {}).get("held_out_accuracy")}
         for which, path in sets.items():
             pool = store.read_samples(path)

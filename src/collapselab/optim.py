@@ -13,6 +13,8 @@ class Adam:
 
     with g the gradient, and c1 = 1 - b1^t, c2 = 1 - b2^t at step t.
 
+    The parameters are of one dtype and on one device.
+
     lr: the learning rate; may be set between steps, as a schedule does.
     m, v: the moments, one tensor a parameter, on its device and of its dtype.
     count: t, how many steps were taken.
@@ -43,13 +45,23 @@ class Adam:
             raise ValueError(f"parameters: number {missing[0]} has no gradient; all need one before a step")
         first, second = self.betas
         self.count += 1
-        torch._foreach_lerp_(self.m, gradients, 1 - first)
-        torch._foreach_mul_(self.v, second)
-        torch._foreach_addcmul_(self.v, gradients, gradients, 1 - second)
-        scale = torch._foreach_sqrt(self.v)
-        torch._foreach_div_(scale, (1 - second**self.count) ** 0.5)
-        torch._foreach_add_(scale, self.eps)
-        torch._foreach_addcdiv_(self.parameters, self.m, scale, -self.lr / (1 - first**self.count))
+        count = torch.tensor(float(self.count), device=self.parameters[0].device)
+        # One pass over the memory; the foreach operators make seven. It is what torch.optim.Adam(fused=True) calls.
+        torch._fused_adam_(
+            self.parameters,
+            gradients,
+            self.m,
+            self.v,
+            [],
+            [count] * len(self.parameters),
+            lr=self.lr,
+            beta1=first,
+            beta2=second,
+            weight_decay=0.0,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
         for parameter in self.parameters:
             parameter.grad = None
 

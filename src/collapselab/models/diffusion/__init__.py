@@ -213,7 +213,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "sigma_data": 0.75,
         "p_mean": -0.4,
         "p_std": 1.0,
-        "images_seen": 76_800,
+        "images_seen": 128_000,
         "batch": 128,
         "learning_rate": 2e-3,
         "warmup_images": 2_560,
