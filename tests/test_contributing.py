@@ -1,0 +1,166 @@
+"""CONTRIBUTING.md is kept true: its examples, taken from the page and put where they say, carry a whole study."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from project import Project
+
+from collapselab import store
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+BLOCKS = [  # (file, code) in the order of the page
+    (block.partition("\n")[0].removeprefix("# "), block.partition("\n")[2])
+    for block in re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+]
+STUDY = {
+    "name": "dummies",
+    "seeds": 1,
+    "generations": 2,
+    "data": {"population": "gaussian", "options": {"dimension": 2}, "split": {"held_out": 200}},
+    "models": {"cuboid": {"family": "box", "margin": 0.1}},
+    "initial": {"real": 40},
+    "samples": 80,
+    "extractors": ["identity"],
+    "metrics": ["frechet_distance", {"spread": {"power": 0.5}}],
+    "primary": {"metric": "spread", "extractor": "identity"},
+    "control": "none",
+    "arms": {
+        "picky": {
+            "model": "cuboid",
+            "regime": {"preset": "half_real", "n": 30},
+            "select": {"selector": "central", "share": 0.5},
+        }
+    },
+}
+
+
+def register(text, registry, line):
+    """The source with one line more in a dict, which is all that a contributor writes there."""
+    for node in ast.parse(text).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(one, ast.Name) and one.id == registry for one in targets) and isinstance(
+            node.value, ast.Dict
+        ):
+            lines = text.splitlines(keepends=True)
+            end = sum(map(len, lines[: node.value.end_lineno - 1])) + node.value.end_col_offset - 1
+            before = text[:end].rstrip()
+            return before + ("" if before.endswith(",") else ",") + f"\n    {line},\n" + text[end:]
+    raise AssertionError(f"no dict {registry}")
+
+
+def apply(project, file, code):
+    """Put a block of the page where its first line says."""
+    path = project.folder / file
+    if not path.exists():
+        path.write_text(code)
+        return
+    tree = ast.parse(code)
+    entry = tree.body[-1]
+    name, line = entry.targets[0].id, ast.get_source_segment(code, entry.value)[1:-1]
+    rest = "".join(code.splitlines(keepends=True)[: entry.lineno - 1]).strip()
+    text = path.read_text()
+    # New code stands before the dict that names it.
+    place = re.search(rf"^{name}\b", text, re.MULTILINE).start()
+    path.write_text(register(f"{text[:place]}{rest}\n\n\n{text[place:]}", name, line))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = Project.create(tmp_path_factory.mktemp("contributing"))
+    for file, code in BLOCKS:
+        apply(made, file, code)
+    (made.folder / "config" / "dummies.yaml").write_text(yaml.safe_dump(STUDY))
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(project):
+    """The last generation of the one lineage, after the study has run."""
+    last = "results/dummies/picky/seed0/gen2"
+    project.snakemake(f"{last}/metrics.json", study="dummies")
+    return project.folder / last
+
+
+def test_the_page_has_an_example_of_each_kind():
+    package = "src/collapselab"
+    assert [file for file, _ in BLOCKS] == [
+        *(f"{package}/metrics/spread.py", f"{package}/metrics/__init__.py"),
+        *(f"{package}/select/central.py", f"{package}/select/__init__.py"),
+        f"{package}/regimes.py",
+        *(f"{package}/models/box.py", f"{package}/models/__init__.py"),
+    ]
+
+
+def test_the_examples_keep_the_style(tmp_path):
+    for file, code in BLOCKS:
+        if not (ROOT / file).exists():
+            path = tmp_path / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code)
+    options = ["--config", str(ROOT / "pyproject.toml"), str(tmp_path)]
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run([sys.executable, "-m", "ruff", *command, *options], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_new_names_are_validated_and_in_the_schema(project):
+    assert "dummies: ok. Arms: picky" in project.run("collapselab", "validate", "dummies").stdout
+    schema = project.run("collapselab", "schema").stdout
+    for name in ("spread", "half_real", "box"):
+        assert f'"{name}"' in schema
+    bad = yaml.safe_dump(STUDY).replace("power: 0.5", "power: 0").replace("margin: 0.1", "margin: -1")
+    (project.folder / "dummies.yaml").write_text(bad.replace("share: 0.5", "share: 5"))
+    done = project.run("collapselab", "validate", "dummies.yaml", code=2)
+    for key in ("metrics.1.spread.power", "models.cuboid.margin", "arms.picky.select.share"):
+        assert key in done.stderr
+
+
+def test_the_metric_is_in_the_record(folder):
+    record = store.read_json(folder / "metrics.json")
+    found = {one["set"]: one for one in record["values"] if one["metric"] == "spread"}
+    assert found.keys() == {"sampled", "kept"}
+    assert found["kept"]["value"] < found["sampled"]["value"]  # what is central is spread less
+    assert record["fingerprints"][found["kept"]["fingerprint"]]["option_power"] == 0.5
+    # With power 1/2 it is the ratio of spreads; the held-out set is that of the population's N(0, I).
+    samples = store.read_samples(folder / "samples.safetensors").data
+    held_out = next((folder.parents[3] / "real").glob("*/held_out.safetensors"))
+    real = store.read_samples(held_out).data
+    expected = (samples.var(axis=0).sum() / real.var(axis=0).sum()) ** 0.5
+    assert found["sampled"]["value"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_selector_has_kept_its_share(folder):
+    kept = store.read_kept(folder / "kept.parquet")
+    assert len(kept.rows) == 40 and set(kept.reasons) == {"central"}
+    data = store.read_samples(folder / "samples.safetensors").data
+    distance = ((data - data.mean(axis=0)) ** 2).sum(axis=1)
+    assert distance[kept.rows].max() <= distance[[row for row in range(80) if row not in set(kept.rows)]].min()
+
+
+def test_the_regime_has_composed_the_training_set(folder):
+    table = store.read_training(folder / "training.parquet")
+    parts = {(part.arm, part.generation): len(part.rows) for part in table.references}
+    assert parts == {("redrawn", 2): 15, ("picky", 0): 7, ("picky", 1): 8}
+
+
+def test_the_family_was_fitted_and_sampled(folder, project, monkeypatch):
+    tensors, metadata = store.read_tensors(folder / "model.safetensors")
+    assert metadata["family"] == "box" and metadata["options"] == {"margin": 0.1}
+    monkeypatch.chdir(project.folder)  # references are relative to it
+    data, _, _ = store.gather(store.read_training(folder / "training.parquet"))
+    low, high = data.min(axis=0), data.max(axis=0)
+    assert tensors["low"] == pytest.approx(low - 0.05 * (high - low), rel=1e-12)
+    samples = store.read_samples(folder / "samples.safetensors").data
+    assert samples.shape == (80, 2)
+    assert (samples >= tensors["low"]).all() and (samples <= tensors["high"]).all()
+
+
+def test_no_rule_of_the_workflow_was_touched(project):
+    for path in [*(ROOT / "workflow").rglob("*.smk"), ROOT / "workflow" / "Snakefile", ROOT / "Snakefile"]:
+        assert path.read_text() == (project.folder / path.relative_to(ROOT)).read_text()
