@@ -57,6 +57,9 @@ def _imports(tree: ast.AST, package: list[str]) -> list[str]:
     """Modules of this package that a module imports, anywhere in it (imports inside functions count)."""
     modules = []
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [name.name.partition(".") for name in node.names]
+            modules += [module for top, _, module in names if top == "collapselab" and module]
         if not isinstance(node, ast.ImportFrom):
             continue
         if node.level:
