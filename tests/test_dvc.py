@@ -1,0 +1,131 @@
+"""DVC around a study: it runs it once, shares what it made, and a colleague's machine goes on from there."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+from project import ROOT, Project, said
+
+from collapselab import config
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+SHIPPED = sorted(file.stem for file in (ROOT / "config").glob("*.yaml"))
+
+
+def test_every_shipped_study_is_a_stage_after_its_real_data():
+    folders = STAGES["vars"][0]
+    for name in SHIPPED:
+        study = config.load(ROOT / "config" / f"{name}.yaml")
+        stage = STAGES["stages"][name]
+        assert stage["cmd"] == f"snakemake --config study={name}"
+        assert stage["outs"] == [{f"results/{name}": {"persist": True}}]
+        assert stage["params"] == [{f"config/{name}.yaml": None}]
+        (variable,) = (key for key, folder in folders.items() if folder == study.real_file("").rstrip("/"))
+        assert {"Snakefile", "workflow", "src/collapselab", f"${{{variable}}}"} == set(stage["deps"])
+        (real,) = (one for one in STAGES["stages"].values() if one["outs"] == [{f"${{{variable}}}": {"persist": True}}])
+        assert {"Snakefile", "workflow", "src/collapselab"} == set(real["deps"])
+        assert f"results/{name}/report/summary.json" in STAGES["metrics"]
+        curves = [
+            plot
+            for entry in STAGES["plots"]
+            for plot in entry.values()
+            if f"results/{name}/report/curves.csv" in plot["y"]
+        ]
+        primary = study.file.primary
+        assert f"{primary.metric}_{primary.extractor}" in {column for plot in curves for column in plot["y"].values()}
+
+
+@pytest.fixture(scope="module")
+def pushed(finished, tmp_path_factory):
+    """A repository in which ``dvc repro smoke`` has run and pushed, with the remote beside it."""
+    folder = tmp_path_factory.mktemp("author")
+    project = finished.copy(folder / "project")
+    # The study's jobs have run; the report is left for DVC's run to make.
+    shutil.rmtree(project.folder / "results/smoke/report")
+    project.run("git", "init", "--quiet")
+    project.run("git", "add", ".")
+    project.run("git", "commit", "--quiet", "-m", "a study")
+    project.said = said(project.run("dvc", "repro", "smoke"))
+    project.run("git", "add", ".")
+    project.run("git", "commit", "--quiet", "-m", "its results")
+    (folder / "remote").mkdir()
+    project.run("dvc", "remote", "add", "--local", "--default", "shared", folder / "remote")
+    project.run("dvc", "push", "smoke", "--with-deps")
+    return project
+
+
+def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
+    assert "Running stage 'real_gaussian'" in pushed.said and "Running stage 'smoke'" in pushed.said
+    assert "rule report" in pushed.said
+    assert (pushed.folder / "results/smoke/report/report.html").exists()
+    again = said(pushed.run("dvc", "repro", "smoke"))
+    assert "Stage 'real_gaussian' didn't change" in again and "Stage 'smoke' didn't change" in again
+    assert "Running stage" not in again
+    assert pushed.run("git", "status", "--porcelain").stdout == ""
+    # Mirrored once more by hand, a study is still what DVC knows.
+    pushed.run("collapselab", "track", "smoke")
+    pushed.run("collapselab", "report", "smoke")
+    assert "up to date" in said(pushed.run("dvc", "status", "smoke"))
+
+
+def test_metrics_and_plots_show_the_curves(pushed):
+    study = config.load(ROOT / "config" / "smoke.yaml")
+    shown = json.loads(pushed.run("dvc", "metrics", "show", "--json").stdout)
+    last = shown[""]["data"]["results/smoke/report/summary.json"]["data"]
+    assert set(last) == set(study.lineages)
+    plots = json.loads(pushed.run("dvc", "plots", "show", "--json").stdout)["data"]
+    (plot,) = plots["smoke_frechet_distance"]
+    content = plot["content"] if isinstance(plot["content"], dict) else json.loads(plot["content"])
+    rows = content["data"]["values"]
+    generations = range(study.file.generations + 1)
+    # A line for each arm, from generation 0 to the last, which is the number that metrics show.
+    assert {(row["arm"], int(row["generation"])) for row in rows} == {(arm, t) for arm in last for t in generations}
+    assert content["encoding"]["color"]["field"] == "arm"
+    column = content["encoding"]["y"]["field"]
+    for row in rows:
+        if int(row["generation"]) == study.file.generations:
+            assert float(row[column]) == pytest.approx(last[row["arm"]][column], abs=1e-6)
+
+
+def test_a_colleague_goes_on_from_what_was_pulled(pushed, tmp_path):
+    """The README's how-to: clone, pull, touch; nothing is to be done, and a later edit runs only what hangs from it."""
+    pushed.run("git", "clone", "--quiet", pushed.folder, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    project.run("dvc", "remote", "add", "--local", "--default", "shared", pushed.folder.parent / "remote")
+    project.run("dvc", "pull", "smoke", "--with-deps")
+    assert project.hashes() == pushed.hashes()
+    project.run("snakemake", "--touch", "--forceall", "--config", "study=smoke")
+    assert project.plan() == {}
+    assert "Running stage" not in said(project.run("dvc", "repro", "smoke"))
+    # Every job is remembered, those of generation 0 too (without --forceall their options could change unseen).
+    before = (project.folder / "config/smoke.yaml").read_text()
+    project.edit("config/smoke.yaml", ("ddof: 0", "ddof: 1"))
+    assert project.plan()["train"] == 14
+    project.edit("config/smoke.yaml", ("ddof: 1", "ddof: 0"), ("generations: 2", "generations: 3"))
+    assert project.plan()["train"] == 6
+    (project.folder / "config/smoke.yaml").write_text(before)
+    # A checkout in the same place replans nothing, though it writes every file anew.
+    shutil.rmtree(project.folder / "results")
+    project.run("dvc", "checkout", "smoke", "--with-deps")
+    assert project.hashes() == pushed.hashes()
+    assert project.plan() == {}
+
+
+def test_changed_parameters_are_seen_and_shown(pushed, tmp_path):
+    project = pushed.copy(tmp_path / "project")
+    project.edit("config/smoke.yaml", ("recall, density, coverage", "recall"))
+    assert "config/smoke.yaml" in said(project.run("dvc", "status", "smoke"))
+    ran = said(project.run("dvc", "repro", "smoke"))
+    assert "rule measure" in ran and "rule train" not in ran and "rule sample" not in ran
+    changed = json.loads(project.run("dvc", "metrics", "diff", "--json").stdout)
+    arms = changed["results/smoke/report/summary.json"]
+    assert {name.split(".")[1] for name in arms} == {"coverage_identity", "density_identity"}
+
+
+def test_another_data_section_is_refused_until_its_folder_is_named(pushed, tmp_path):
+    project = pushed.copy(tmp_path / "project")
+    project.edit("config/smoke.yaml", ("held_out: 400", "held_out: 500"))
+    done = project.run("dvc", "repro", "smoke", code=None)
+    assert done.returncode != 0 and "failed to reproduce 'real_gaussian'" in said(done)
+    assert not (project.folder / "results/real" / config.load(project.folder / "config/smoke.yaml").real).exists()
