@@ -148,6 +148,7 @@ def test_every_source_is_read_as_it_says(every_source, tmp_path):
         assert type(dataset) is DATASETS[name]
         assert dataset.source == name
         assert dataset.citation
+        assert dataset.shape() == dataset.load().data.shape[1:]
         assert type(dataset).__doc__
         assert dataset.check() == []
         assert dataset.count() == count

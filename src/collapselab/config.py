@@ -330,7 +330,26 @@ class Study:
             "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms",
             "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
             "samples": f"{sampled:,}, and {len(cells) * self.file.grid:,} for pictures",
+            "disk": f"{self._disk_bytes(trained, sampled + len(cells) * self.file.grid) / 2**20:,.0f} MiB and features",
         }
+
+    def _disk_bytes(self, trained: list[tuple[str, int, int]], samples: int) -> int:
+        """What samples and models take."""
+        if self.file.data.population is not None:
+            options = self.file.data.options
+            population = POPULATIONS[self.file.data.population]
+            data = population.population(population.PopulationOptions.model_validate(options)).sample(1, 0).data
+            shape, row = data.shape[1:], data.nbytes
+        else:
+            shape = self.dataset.shape()
+            row = shape[0] * shape[1] * shape[2]
+        each = {
+            name: MODELS[spec.family].stored_bytes(
+                MODELS[spec.family].Options.model_validate(spec.model_extra or {}), shape
+            )
+            for name, spec in self.file.models.items()
+        }
+        return samples * row + sum(each[self._of(arm).model] for arm, _, _ in trained)
 
     def describe_data(self) -> str:
         """One line on the real data."""

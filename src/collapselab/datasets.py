@@ -215,6 +215,15 @@ class Dataset(BaseModel):
         """How many images ``load`` will return. Raises ValueError as ``load`` does."""
 
     @abstractmethod
+    def stored_shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of an image as stored, read from the first. Raises ValueError as ``load`` does."""
+
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of an image as ``load`` returns it."""
+        channels, height, width = self.stored_shape()
+        return (channels, height, width) if self.resolution is None else (channels, self.resolution, self.resolution)
+
+    @abstractmethod
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Images (N, C, H, W) uint8 and labels (N,) or None, as stored."""
 
@@ -279,6 +288,9 @@ class Digits(Dataset):
         self.require()
         return 1797
 
+    def stored_shape(self) -> tuple[int, int, int]:
+        return 1, 8, 8
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Values 0..16 become round(255 v / 16)."""
         with gzip.open(self._file(), "rt") as stream:
@@ -320,6 +332,11 @@ class _Pictures(Dataset):
     def count(self) -> int:
         self.require()
         return len(self.listing()[0])
+
+    def stored_shape(self) -> tuple[int, int, int]:
+        self.require()
+        name = self.listing()[0][0]
+        return decode(next(iter(self.contents([name]))), name, self.channels).shape
 
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Resized one by one, so that large pictures need not lie in memory together."""
@@ -562,6 +579,12 @@ class MnistIdx(Dataset):
                 total += shape[0]
         return total
 
+    def stored_shape(self) -> tuple[int, int, int]:
+        self.require()
+        images, _ = next(iter(self._stems()))
+        with _idx(_idx_file(self.path, images), axes=3) as (shape, _stream):
+            return 1, *shape[1:]
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         images, labels = [], []
         for image_stem, label_stem in self._stems():
@@ -630,6 +653,9 @@ class Cifar10Batches(Dataset):
         """Read from the files: their lengths are not in their names."""
         self.require()
         return sum(len(read_batch(self._file(stem))[1]) for stem in self._stems())
+
+    def stored_shape(self) -> tuple[int, int, int]:
+        return 3, 32, 32
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         images, labels = zip(*(read_batch(self._file(stem)) for stem in self._stems()), strict=True)
@@ -758,6 +784,9 @@ class Torchvision(Dataset):
             return self._files().count()
         train = 50_000 if self.name == "CIFAR10" else 60_000
         return {"train": train, "test": 10_000, "all": train + 10_000}[self.subset]
+
+    def stored_shape(self) -> tuple[int, int, int]:
+        return (3, 32, 32) if self.name == "CIFAR10" else (1, 28, 28)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         if self._files().check():

@@ -36,6 +36,12 @@ class Interrupted(Exception):
         super().__init__(f"interrupted after {images_seen} images")
 
 
+def check_bias(sampling_bias: float) -> None:
+    """Raise ValueError unless a sampling bias is in (0, 1]."""
+    if not 0 < sampling_bias <= 1:
+        raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed are numbers above 0 and up to 1")
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """data: (N, ...) as in a sample set. labels: (N,) int64, or None. weights: (N,) float64, 1 by default."""
@@ -94,6 +100,11 @@ class Model(Protocol):
 
     def tensors(self) -> Mapping[str, np.ndarray]:
         """All that ``load`` needs, as named arrays, the training curve as ``curve.images_seen``, ``curve.loss``."""
+        ...
+
+    @classmethod
+    def stored_bytes(cls, options: Any, shape: tuple[int, ...]) -> int:
+        """About how much disk a model takes that was trained on samples of ``shape``, for planning."""
         ...
 
     @classmethod

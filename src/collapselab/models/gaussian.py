@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from .. import seeds
 from ..store import SampleSet
-from .base import Diverged, Options, Progress, TrainingSet
+from .base import Diverged, Options, Progress, TrainingSet, check_bias
 
 
 class GaussianOptions(Options):
@@ -134,6 +134,7 @@ class Gaussian:
 
         Raises ValueError when a guide is given: there is no trajectory to steer.
         """
+        check_bias(sampling_bias)
         if guide is not None:
             raise ValueError(f"guide: a gaussian cannot be guided, only sampled with a sampling_bias; got {guide!r}")
         noise = seeds.normals(seed, start, count, len(self.mean)) * np.sqrt(sampling_bias)
@@ -149,6 +150,12 @@ class Gaussian:
         """mean, covariance, and a training curve without points: a closed form has no steps."""
         curve = {"curve.images_seen": np.empty(0, np.int64), "curve.loss": np.empty(0)}
         return {"mean": self.mean, "covariance": self.covariance, **curve}
+
+    @classmethod
+    def stored_bytes(cls, options: GaussianOptions, shape: tuple[int, ...]) -> int:
+        """The mean and the covariance in float64."""
+        (dimension,) = shape
+        return 8 * dimension * (2 if options.covariance == "diagonal" else 1 + dimension)
 
     @classmethod
     def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:

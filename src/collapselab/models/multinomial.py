@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from .. import seeds
 from ..store import SampleSet
-from .base import Diverged, Options, Progress, TrainingSet
+from .base import Diverged, Options, Progress, TrainingSet, check_bias
 
 
 class MultinomialOptions(Options):
@@ -116,6 +116,7 @@ class Multinomial:
         The law of a sample is p^(1 / sampling_bias), normalised; every sample inverts its own uniform number. Raises
         ValueError when a guide is given: there is nothing to steer.
         """
+        check_bias(sampling_bias)
         if guide is not None:
             raise ValueError(f"guide: a multinomial cannot be guided, only sampled with a sampling_bias; got {guide!r}")
         shares = self.probabilities
@@ -134,6 +135,11 @@ class Multinomial:
         """probabilities, and a training curve without points: a closed form has no steps."""
         curve = {"curve.images_seen": np.empty(0, np.int64), "curve.loss": np.empty(0)}
         return {"probabilities": self.probabilities, **curve}
+
+    @classmethod
+    def stored_bytes(cls, options: MultinomialOptions, shape: tuple[int, ...]) -> int:
+        """A probability in float64 for each category."""
+        return 8 * options.categories
 
     @classmethod
     def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:

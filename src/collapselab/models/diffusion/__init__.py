@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...store import SampleSet
-from ..base import Options, Progress, TrainingSet
+from ..base import Options, Progress, TrainingSet, check_bias
 
 
 class DiffusionOptions(Options):
@@ -154,8 +154,7 @@ class Diffusion:
         """
         from . import sampling
 
-        if not 0 < sampling_bias <= 1:
-            raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed are numbers above 0 and up to 1")
+        check_bias(sampling_bias)
         if sampling_bias < 1 and not (self.options.classes and self.options.label_dropout):
             raise ValueError(
                 f"sampling_bias: found {sampling_bias!r}, allowed is 1: guidance needs training with classes > 0 and "
@@ -174,6 +173,13 @@ class Diffusion:
             **{f"network.{name}": array for name, array in self.weights.items()},
             **{f"curve.{name}": array for name, array in self.curve.items()},
         }
+
+    @classmethod
+    def stored_bytes(cls, options: DiffusionOptions, shape: tuple[int, ...]) -> int:
+        """The averaged weights in float32."""
+        from .networks import build
+
+        return 4 * sum(weight.numel() for weight in build(options, shape).parameters())
 
     @classmethod
     def load(cls, tensors: Mapping[str, np.ndarray], options: DiffusionOptions) -> Self:
@@ -218,7 +224,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "learning_rate": 2e-3,
         "warmup_images": 2_560,
         "ema_half_life": 5_000,
-        "checkpoint_images": 200_000,
+        "checkpoint_images": 64_000,
         "steps": 16,
         "sigma_min": 0.01,
         "sample_batch": 200,

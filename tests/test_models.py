@@ -1,0 +1,79 @@
+"""What holds for every model family, over the whole registry."""
+
+import numpy as np
+import pytest
+
+from collapselab.models import MODELS, POPULATIONS
+from collapselab.models.base import TrainingSet
+
+OPTIONS = {
+    "gaussian": {"ddof": 1},
+    "multinomial": {"categories": 5},
+    "diffusion": {"preset": "tiny", "channels": 16, "blocks": 1, "classes": 2, "sample_batch": 8},
+}
+BUDGET = 512  # images; enough for a few steps of a network
+
+
+def training_set(family):
+    random = np.random.default_rng(3)
+    data = {
+        "gaussian": random.standard_normal((40, 3)),
+        "multinomial": random.integers(0, 5, 40),
+        "diffusion": random.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8),
+    }[family]
+    return TrainingSet(data, np.arange(40) % 2 if family == "diffusion" else None, np.ones(40))
+
+
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def fitted(request):
+    family = MODELS[request.param]
+    options = family.Options.model_validate(OPTIONS[request.param])
+    data = training_set(request.param)
+    return family, options, data, family.fit(data, options, 7, images_seen=BUDGET)
+
+
+def test_the_registry_is_covered():
+    assert set(OPTIONS) == set(MODELS)
+    assert set(POPULATIONS) <= set(MODELS)
+
+
+def test_the_same_seed_gives_the_same_model(fitted):
+    family, options, data, model = fitted
+    again = family.fit(data, options, 7, images_seen=BUDGET)
+    assert model.tensors().keys() == again.tensors().keys()
+    assert all(np.array_equal(array, again.tensors()[name]) for name, array in model.tensors().items())
+
+
+def test_a_sample_does_not_depend_on_the_others(fitted):
+    *_, model = fitted
+    whole = model.sample(20, 11).data
+    parts = [model.sample(count, 11, start=start).data for start, count in ((0, 3), (3, 9), (12, 8))]
+    assert np.array_equal(whole, np.concatenate(parts))
+    assert not np.array_equal(whole, model.sample(20, 12).data)
+
+
+def test_a_loaded_model_is_the_same_model(fitted):
+    family, options, _, model = fitted
+    loaded = family.load(model.tensors(), options)
+    assert np.array_equal(loaded.sample(10, 5).data, model.sample(10, 5).data)
+
+
+def test_samples_can_be_trained_on(fitted):
+    family, options, data, model = fitted
+    samples = model.sample(40, 5)
+    assert samples.data.dtype == data.data.dtype and samples.data.shape == data.data.shape
+    assert (samples.labels is None) == (data.labels is None)
+    family.fit(TrainingSet(samples.data, samples.labels, data.weights), options, 8, images_seen=BUDGET)
+
+
+def test_a_plan_knows_how_large_a_model_is(fitted):
+    family, options, data, model = fitted
+    stored = sum(array.nbytes for name, array in model.tensors().items() if not name.startswith(("curve.", "shape")))
+    assert family.stored_bytes(options, data.data.shape[1:]) == stored
+
+
+def test_a_bias_outside_its_range_is_refused(fitted):
+    *_, model = fitted
+    for bias in (0.0, -0.1, 1.1):
+        with pytest.raises(ValueError, match="sampling_bias"):
+            model.sample(2, 0, sampling_bias=bias)
