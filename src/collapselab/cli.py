@@ -70,16 +70,31 @@ def _parsed(model: type[BaseModel], text: str, option: str) -> Any:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, e['loc']))}: found {e['input']!r}; {e['msg']}" for e in error.errors(include_url=False)
-        ]
-        raise typer.BadParameter("; ".join(faults), param_hint=option) from None
+        raise typer.BadParameter("; ".join(map(_fault, error.errors(include_url=False))), param_hint=option) from None
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    where = ".".join(map(str, error["loc"]))
+    said = "is missing" if error["type"] == "missing" else f"found {error['input']!r}; {error['msg']}"
+    return f"{where}: {said}" if where else said
 
 
 def _chosen(registry: Mapping[str, Any], name: str, option: str) -> Any:
     if name not in registry:
         raise typer.BadParameter(f"found {name!r}; allowed: {', '.join(registry)}", param_hint=option)
     return registry[name]
+
+
+def _metrics(text: str) -> dict[str, dict[str, Any]]:
+    """Metrics with their options, all of which they know."""
+    wanted = _json(text, "--metrics", dict)
+    for name, options in wanted.items():
+        allowed = _chosen(METRICS, name, "--metrics").options
+        if not isinstance(options, dict) or (unknown := [key for key in options if key not in allowed]):
+            found = options if not isinstance(options, dict) else unknown[0]
+            message = f"{name}: found {found!r}; allowed are the options {', '.join(allowed) or '(none)'}"
+            raise typer.BadParameter(message, param_hint="--metrics")
+    return wanted
 
 
 def _pairs(values: list[str], option: str) -> dict[str, str]:
@@ -101,6 +116,7 @@ def _write_model(path: Path, family: str, model: Any, lineage: Mapping[str, Any]
 def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     """A stored model and its metadata; the model is None where its training, or an ancestor's, diverged."""
     tensors, metadata = store.read_tensors(path)
+    store.expect(path, "family" in metadata, "model")
     if "diverged" in metadata["lineage"]:
         return None, metadata
     if metadata.get("population"):
@@ -134,8 +150,11 @@ def prepare(
     """Read real images and split them once into train, held out and fresh."""
     dataset = _chosen(DATASETS, source, "--source")
     text = json.dumps({"source": source, **_json(options, "--options", dict)})
+    counts = _json(sizes, "--sizes", dict)
+    if wrong := {part: count for part, count in counts.items() if not isinstance(count, int)}:
+        raise typer.BadParameter(f"found {wrong}; allowed are numbers of images", param_hint="--sizes")
     with clock.compute():
-        parts = split(_parsed(dataset, text, "--options").load(), _json(sizes, "--sizes", dict), split_seed)
+        parts = split(_parsed(dataset, text, "--options").load(), counts, split_seed)
     for part, samples in parts.items():
         store.write_samples(out / f"{part}.safetensors", samples)
 
@@ -276,8 +295,12 @@ def compose(
         if key in stored:
             path, samples = stored[key].samples, sets[stored[key].samples]
             rows = kept[key].rows[rows] if key in kept else rows
-        else:
+        elif key in offsets:
             path, samples, rows = str(drawn), fresh_draws, rows + offsets[key]
+        else:
+            raise ValueError(
+                f"neither --sources nor --drawn has rows of {entry.arm!r} at generation {entry.generation}"
+            )
         labels = None if samples.labels is None else samples.labels[rows]
         origin = "real" if entry.is_real else "synthetic"
         references.append(Reference(inputs[path], path, rows, origin, *key, labels, wanted.weights[origin]))
@@ -458,7 +481,8 @@ def _read_features(path: Path | None) -> dict[tuple[str, str], Features]:
     """Features by (set, extractor)."""
     if path is None:
         raise typer.BadParameter("the selector reads features; none were given", param_hint="--features")
-    tensors, _ = store.read_tensors(path)
+    tensors, metadata = store.read_tensors(path)
+    store.expect(path, "sets" in metadata, "features")
     keys = {tuple(name.split("/")[:2]) for name in tensors}
     return {
         (which, name): Features(tensors[f"{which}/{name}/values"], tensors.get(f"{which}/{name}/classes"))
@@ -484,9 +508,7 @@ def measure(
     ] = None,
 ) -> None:
     """Compare samples with real data and write one record of numbers, each with the fingerprint of how it was made."""
-    wanted = _json(metrics, "--metrics", dict)
-    for name in wanted:
-        _chosen(METRICS, name, "--metrics")
+    wanted = _metrics(metrics)
     _, metadata = store.read_tensors(features)
     fakes = _read_features(features)
     reals = _references(reference, population)
@@ -605,15 +627,16 @@ def baseline(
     population: Annotated[Path | None, typer.Option(help="the known population")] = None,
 ) -> None:
     """Compare real data with real data: the values that a perfect model would reach."""
+    wanted = _metrics(metrics)
     reals = _references(reference, population)
     values, fingerprints = [], {}
     with clock.compute():
         for path in reference:
             _, metadata = store.read_tensors(path)
             for name in metadata["extractors"]:
-                for metric, options in _json(metrics, "--metrics", dict).items():
+                for metric, options in wanted.items():
                     # Copies are looked for among the training images, so there the held-out ones play the fakes.
-                    against = "held_out" if _chosen(METRICS, metric, "--metrics").against == "held_out" else "train"
+                    against = "held_out" if METRICS[metric].against == "held_out" else "train"
                     fake = reals["train" if against == "held_out" else "held_out", name][0]
                     fake = _rows(fake, np.arange(min(count, len(fake))))
                     role = reals[against, name]

@@ -9,10 +9,12 @@ and mapped by hand, since its numpy reader copies. Tables are Parquet. Nothing i
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +104,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # what a system says of a write names no file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
@@ -165,6 +171,12 @@ def verify(path: Path) -> str:
     return found
 
 
+def expect(path: Path, found: bool, kind: str) -> None:
+    """Raise ValueError unless a whole file was found to be of the kind that its reader needs."""
+    if not found:
+        raise ValueError(f"{path}: found no {kind} in it; was another file meant?")
+
+
 # -- tensors and sample sets ------------------------------------------------------------------------------------------
 
 
@@ -188,7 +200,9 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
         try:
             save_file(arrays, temporary, metadata={METADATA_KEY: text})
         except SafetensorError as error:
-            raise OSError(f"{path}: {error}") from error
+            number = re.search(r"os error (\d+)", str(error))  # the library keeps the system's number in its text
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code), str(path)) from error
         temporary.chmod(mode)  # the library leaves the file to its owner alone; studies are read by groups
 
     return write_hashed(path, write)
@@ -227,6 +241,7 @@ def write_samples(path: Path, samples: SampleSet) -> str:
 def read_samples(path: Path) -> SampleSet:
     """A verified, memory-mapped sample set."""
     tensors, metadata = read_tensors(path)
+    expect(path, "data" in tensors, "samples")
     aux = {name.removeprefix("aux."): column for name, column in tensors.items() if name.startswith("aux.")}
     return SampleSet(tensors["data"], tensors.get("labels"), aux, metadata["lineage"])
 
@@ -332,6 +347,7 @@ def write_training(path: Path, training: TrainingTable) -> str:
 def read_training(path: Path) -> TrainingTable:
     """A verified training set."""
     table, metadata = _read_parquet(path)
+    expect(path, "references" in metadata, "training set")
     rows, labels = table["row"].to_numpy(), table["label"].to_numpy()
     references, begin = [], 0
     for entry in metadata["references"]:
@@ -385,6 +401,7 @@ def write_kept(path: Path, kept: KeptTable) -> str:
 def read_kept(path: Path) -> KeptTable:
     """A verified kept table."""
     table, metadata = _read_parquet(path)
+    expect(path, "judge" in metadata, "kept table")
     rows, scores, reasons = table["row"].to_numpy(), table["score"].to_numpy(), tuple(table["reason"].to_pylist())
     return KeptTable(rows, scores, reasons, metadata["judge"], metadata["lineage"])
 

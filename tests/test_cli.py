@@ -1,0 +1,316 @@
+"""The command line: exit codes, what it says, verbs in one process, and trainings that signals end."""
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from project import ENVIRONMENT, ROOT
+
+from collapselab import store
+
+WHERE = "--study-seed 1 --seed 0"
+PLAIN = {"fresh_before": {}, "budget": None, "keeps_rows": False, "resamples": False}
+RECIPE = PLAIN | {"generation": 0, "draws": [["fixed", 0, 50]], "weights": {"real": 1.0, "synthetic": 1.0}}
+EATS = RECIPE | {"generation": 1, "draws": [["self", 0, 50]]}
+OWN = [{"arm": "self", "generation": 0, "samples": "samples.safetensors", "kept": "kept.parquet"}]
+
+
+def start(arguments, folder, **options):
+    command = [sys.executable, "-m", "collapselab", *shlex.split(arguments)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | ENVIRONMENT | {"PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def run(arguments, folder, code=0, **options):
+    """All that a command says, after checking its exit code; no command may end in a traceback."""
+    process = start(arguments, folder, **options)
+    process.stdout_text, process.stderr_text = process.communicate(timeout=120)
+    text = process.stdout_text + process.stderr_text
+    assert process.returncode == code, f"{arguments}\nended with {process.returncode}\n{text}"
+    assert "Traceback" not in text, text
+    return text
+
+
+def recipe(content, **changes):
+    return shlex.quote(json.dumps(content | changes))
+
+
+CHAIN = " + ".join(
+    [
+        "populate --population gaussian --held-out 100 --out real --options '{\"dimension\": 2}'",
+        f"draw --recipe {recipe(RECIPE)} {WHERE} --population real/population.safetensors --out drawn.safetensors",
+        f"compose --recipe {recipe(RECIPE)} {WHERE} --sources [] --drawn drawn.safetensors --out training.parquet",
+        "train --training training.parquet --family gaussian --options '{\"ddof\": 0}' "
+        f"{WHERE} --generation 0 --out model.safetensors",
+        f"sample --model model.safetensors --count 200 {WHERE} --generation 0 --out samples.safetensors",
+        f"select --samples samples.safetensors {WHERE} --generation 0 --out kept.parquet",
+        "extract --samples train=real/train.safetensors --samples held_out=real/held_out.safetensors "
+        "--extractor identity --out real/features.safetensors",
+        "extract --samples sampled=samples.safetensors --extractor identity --out features.safetensors",
+        "measure --features features.safetensors --reference real/features.safetensors --metrics "
+        '\'{"frechet_distance": {}, "recall": {"k": 5}}\' --training training.parquet --kept kept.parquet '
+        "--out metrics.json",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder in which one process has run all verbs of a generation."""
+    folder = tmp_path_factory.mktemp("chain")
+    run(f"--cost cost.json {CHAIN}", folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    shutil.copytree(made, tmp_path / "chain")
+    return tmp_path / "chain"
+
+
+# -- verbs -------------------------------------------------------------------------------------------------------------
+
+
+def test_verbs_in_one_process_and_alone_write_the_same_files(made, tmp_path):
+    for verb in CHAIN.split(" + "):
+        run(verb, tmp_path)
+    files = {file.relative_to(made) for file in made.rglob("*.sha256")} - {Path("cost.json.sha256")}
+    assert len(files) == 11
+    for file in files:
+        assert (tmp_path / file).read_text() == (made / file).read_text(), file
+
+
+def test_the_cost_of_a_process_is_written_beside_its_files(made):
+    cost = store.read_json(made / "cost.json")
+    assert cost["verbs"][:3] == ["populate", "draw", "compose"] and len(cost["verbs"]) == 9
+    assert 0 < cost["compute_cpu_seconds"] <= cost["process_cpu_seconds"]
+    assert 0 < cost["compute_wall_seconds"] <= cost["wall_seconds"] < 120
+    assert 20 < cost["peak_memory_mb"] < 4000
+
+
+def test_the_verb_that_fails_ends_the_process(tmp_path):
+    first, second, *_ = CHAIN.split(" + ")
+    text = run(
+        f"--cost cost.json {first} + train --training nosuch.parquet --family gaussian --options "
+        f"'{{\"ddof\": 0}}' {WHERE} --generation 0 --out model.safetensors + {second}",
+        tmp_path,
+        code=2,
+    )
+    assert "nosuch.parquet" in text
+    assert (tmp_path / "real/population.safetensors").exists()
+    assert not (tmp_path / "drawn.safetensors").exists() and not (tmp_path / "cost.json").exists()
+
+
+def test_doctor_looks_at_this_machine(tmp_path):
+    text = run("doctor", ROOT)
+    assert "torch" in text and "free disk" in text and "FAULT" not in text
+    assert "run from the root of the repository" in run("doctor", tmp_path, code=4)
+
+
+def test_a_new_study_validates_and_plans(tmp_path):
+    for part in ("Snakefile", "workflow", "profiles", "config", "environment.yml"):
+        target = tmp_path / part
+        shutil.copytree(ROOT / part, target) if (ROOT / part).is_dir() else shutil.copy(ROOT / part, target)
+    assert "config/mine.yaml" in run("init mine", tmp_path)
+    assert "mine: ok" in run("validate mine", tmp_path)
+    assert "mine: ok" in run("validate config/mine.yaml", tmp_path)
+    planned = run("plan mine", tmp_path)
+    assert "results/real/digits-" in planned and "train" in planned and "total" in planned
+    assert "there already" in run("init mine", tmp_path, code=2)
+    assert "'a b'" in run("init 'a b'", tmp_path, code=2)
+    assert json.loads(run("schema", tmp_path))["title"]
+
+
+# -- bad input: 2 ------------------------------------------------------------------------------------------------------
+
+TRAIN = f"train --training training.parquet {WHERE} --generation 0 --out other.safetensors"
+SAMPLE = f"sample {WHERE} --generation 0 --out other.safetensors"
+COMPOSE = f"compose {WHERE} --out other.parquet"
+MEASURE = "measure --features features.safetensors --reference real/features.safetensors --out other.json"
+SELECT = f"select --samples samples.safetensors {WHERE} --generation 0 --out other.parquet"
+PREPARE = "prepare --out other"
+BAD = {
+    "trian": ["trian"],
+    "train --trainin x": ["--trainin"],
+    f"{TRAIN} --family gausian": ["--family", "'gausian'", "gaussian"],
+    f"{TRAIN} --family gaussian --options '{{bad'": ["--options", "JSON"],
+    f"{TRAIN} --family gaussian --options []": ["--options"],
+    f"{TRAIN} --family gaussian --options '{{\"ddof\": 2}}'": ["ddof", "2", "0 or 1"],
+    f'{TRAIN} --family gaussian --options \'{{"ddof": 0, "dof": 1}}\'': ["dof"],
+    f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}' --images-seen 0": ["--images-seen", "1"],
+    f"{TRAIN} --family multinomial --options '{{\"categories\": 3}}'": ["multinomial", "(50, 2)"],
+    f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}' --init samples.safetensors": ["samples.safetensors"],
+    f"{TRAIN.replace('training.parquet', 'kept.parquet')} --family gaussian --options '{{\"ddof\": 0}}'": [
+        "kept.parquet"
+    ],
+    f"{SAMPLE} --count 9 --model nosuch.safetensors": ["no such file", "nosuch.safetensors"],
+    f"{SAMPLE} --count 9 --model .": ["cannot write or read"],
+    f"{SAMPLE} --count 9 --model samples.safetensors": ["samples.safetensors"],
+    f"{SAMPLE} --count 0 --model model.safetensors": ["--count", "1"],
+    f"{SAMPLE} --count many --model model.safetensors": ["--count", "integer"],
+    f"{SAMPLE} --count 9 --model model.safetensors --sampling-bias 1.5": ["--sampling-bias", "1"],
+    f"{SAMPLE} --count 9 --model model.safetensors --sampling-bias nan": ["--sampling-bias"],
+    f"{COMPOSE} --recipe '{{}}' --sources []": ["--recipe", "generation"],
+    f"{COMPOSE} --recipe {recipe(EATS)} --sources '{{\"arm\": 1}}'": ["--sources", "list"],
+    f'{COMPOSE} --recipe {recipe(EATS)} --sources \'[{{"arm": "self"}}]\'': ["generation"],
+    f"{COMPOSE} --recipe {recipe(EATS)} --sources []": ["'self'", "generation 0"],
+    f"{COMPOSE} --recipe {recipe(EATS, draws=[['self', 0, 300]])} --sources {shlex.quote(json.dumps(OWN))}": [
+        "300",
+        "200",
+    ],
+    f"{MEASURE} --metrics []": ["--metrics"],
+    f"{MEASURE} --metrics '{{\"recal\": {{}}}}'": ["--metrics", "'recal'", "recall"],
+    f'{MEASURE} --metrics \'{{"recall": {{"kk": 5}}}}\'': ["kk"],
+    f'{MEASURE} --metrics \'{{"recall": {{"k": 0}}}}\'': ["k", "0"],
+    f'{MEASURE.replace("--features features", "--features model")} --metrics \'{{"recall": {{"k": 5}}}}\'': [
+        "model.safetensors"
+    ],
+    f"{SELECT} --selector jury": ["--selector", "'jury'", "nobody"],
+    f"{SELECT} --selector random --options '{{\"share\": 2}}'": ["share", "2"],
+    f"{SELECT.replace('--samples samples', '--samples model')}": ["model.safetensors"],
+    "extract --samples =x --extractor identity --out other.safetensors": ["--samples", "NAME=VALUE"],
+    "extract --samples a=samples.safetensors --extractor incption --out other.safetensors": ["'incption'", "lenet"],
+    "extract --samples a=samples.safetensors --extractor lenet --out other.safetensors": ["lenet", "weights"],
+    f"{PREPARE} --source digit --sizes '{{\"held_out\": 9}}'": ["--source", "'digit'", "digits"],
+    f'{PREPARE} --source digits --sizes \'{{"trane": 9, "held_out": 9}}\'': ["trane"],
+    f'{PREPARE} --source digits --sizes \'{{"train": "many", "held_out": 9}}\'': ["many"],
+    f'{PREPARE} --source digits --sizes \'{{"train": 1797, "held_out": 9}}\'': ["1797"],
+    f'{PREPARE} --source folder --sizes \'{{"held_out": 9}}\' --options \'{{"path": "nosuch"}}\'': ["nosuch"],
+    "validate nosuch": ["no such study"],
+    "report nosuch": ["no such study"],
+}
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_bad_input_is_named(made, arguments):
+    before = sorted(made.rglob("*"))
+    text = run(arguments, made, code=2)
+    for word in BAD[arguments]:
+        assert word in text, text
+    assert sorted(made.rglob("*")) == before
+
+
+# -- damage: 3; no room: 4; divergence: 7 ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "samples.safetensors", "training.parquet", "features.safetensors"]
+)
+def test_a_damaged_file_is_named_and_put_aside(folder, file):
+    verbs = {
+        "model.safetensors": f"{SAMPLE} --count 9 --model model.safetensors",
+        "samples.safetensors": SELECT,
+        "training.parquet": f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}'",
+        "features.safetensors": f'{MEASURE} --metrics \'{{"recall": {{"k": 5}}}}\'',
+    }
+    content = bytearray((folder / file).read_bytes())
+    content[-1] ^= 1
+    (folder / file).write_bytes(content)
+    text = run(verbs[file], folder, code=3)
+    assert f"{file}: damaged" in text and ".damaged" in text
+    assert not (folder / file).exists() and (folder / f"{file}.damaged").read_bytes() == bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "room"),
+    [
+        (f"{SAMPLE} --count 5000 --model model.safetensors", 8192),  # by the library of the format
+        (SELECT, 512),  # by pyarrow
+        (f'{MEASURE} --metrics \'{{"recall": {{"k": 5}}}}\'', 64),  # by Python
+    ],
+    ids=["safetensors", "parquet", "json"],
+)
+def test_no_room_is_said_and_leaves_nothing(folder, arguments, room):
+    before = sorted(folder.rglob("*"))
+    text = run(arguments, folder, code=4, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
+    assert "other" in text and "None" not in text
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_diverged_training_says_so_and_marks_what_comes_after(folder):
+    heavy = recipe(EATS, weights={"real": 1.0, "synthetic": 1e308})
+    compose = f"compose --recipe {heavy} {WHERE} --sources {shlex.quote(json.dumps(OWN))} --out eaten.parquet"
+    train = f"train --training eaten.parquet --family gaussian --options '{{\"ddof\": 0}}' {WHERE} --generation 1"
+    text = run(f"{compose} + {train} --out next.safetensors", folder, code=7)
+    assert "next.safetensors: the training of generation 1 diverged" in text
+    run(f"{train} --mark-diverged --out next.safetensors", folder)
+    after = [
+        f"sample --model next.safetensors --count 9 {WHERE} --generation 1 --out born.safetensors",
+        f"select --samples born.safetensors {WHERE} --generation 1 --out chosen.parquet",
+        "extract --samples sampled=born.safetensors --extractor identity --out seen.safetensors",
+        "measure --features seen.safetensors --reference real/features.safetensors --out end.json --metrics "
+        '\'{"recall": {"k": 5}}\' --training eaten.parquet --kept chosen.parquet',
+    ]
+    run(" + ".join(after), folder)
+    record = store.read_json(folder / "end.json")
+    assert record["status"] == "diverged" and record["diverged"]["generation"] == 1 and record["values"] == []
+    # The next generation is made of nothing, and says where it began; drawn anew from the model, too.
+    born = [{"arm": "self", "generation": 1, "samples": "born.safetensors", "kept": "chosen.parquet"}]
+    eats = EATS | {"generation": 2, "draws": [["self", 1, 50]]}
+    run(
+        f"compose --recipe {recipe(eats)} {WHERE} --sources {shlex.quote(json.dumps(born))} --out stored.parquet",
+        folder,
+    )
+    about = shlex.quote(json.dumps({"self": {"stream": 0, "sampling_bias": 1.0}}))
+    again = recipe(eats, resamples=True)
+    run(
+        f"draw --recipe {again} {WHERE} --model self:1=next.safetensors --about {about} --out redrawn.safetensors + "
+        f"compose --recipe {again} {WHERE} --sources [] --drawn redrawn.safetensors --out redrawn.parquet",
+        folder,
+    )
+    for file in ("stored.parquet", "redrawn.parquet"):
+        table = store.read_training(folder / file)
+        assert len(table) == 0 and table.lineage["diverged"]["generation"] == 1
+
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+
+DIGITS = RECIPE | {"draws": [["fixed", 0, 96]]}
+REAL = [{"arm": "fixed", "generation": 0, "samples": "real/train.safetensors"}]
+NETWORK = {"network": "mlp", "channels": 32, "blocks": 1, "batch": 32, "warmup_images": 0}
+BEGIN = (
+    'prepare --source digits --sizes \'{"train": 96, "held_out": 10}\' --out real + '
+    f"compose --recipe {recipe(DIGITS)} {WHERE} --sources {shlex.quote(json.dumps(REAL))} --out training.parquet"
+)
+
+
+def diffusion(out, **options):
+    settings = shlex.quote(json.dumps(NETWORK | options))
+    return (
+        f"train --training training.parquet --family diffusion --options {settings} {WHERE} --generation 0 --out {out}"
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_the_training_which_goes_on_to_the_same_bits(tmp_path, number, code):
+    options = {"images_seen": 32 * 600, "checkpoint_images": 32 * 20}
+    run(f"{BEGIN} + {diffusion('whole/model.safetensors', **options)}", tmp_path)
+    process = start(diffusion("model.safetensors", **options), tmp_path)
+    state = tmp_path / ".model.training"
+    deadline = time.monotonic() + 60
+    while not list(state.glob("*.sha256")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == code, text
+    assert "interrupted after" in text and "goes on from there" in text and "Traceback" not in text
+    assert not (tmp_path / "model.safetensors").exists() and list(state.iterdir())
+    run(diffusion("model.safetensors", **options), tmp_path)
+    assert store.verify(tmp_path / "model.safetensors") == store.verify(tmp_path / "whole/model.safetensors")
+    assert not state.exists()
+
+
+def test_a_training_with_an_infinite_loss_diverges(tmp_path):
+    text = run(f"{BEGIN} + {diffusion('model.safetensors', images_seen=32 * 50, learning_rate=1e30)}", tmp_path, code=7)
+    assert "diverged after" in text and not (tmp_path / ".model.training").exists()
