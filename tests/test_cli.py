@@ -262,7 +262,7 @@ def test_a_diverged_training_says_so_and_marks_what_comes_after(folder):
         f"compose --recipe {recipe(eats)} {WHERE} --sources {shlex.quote(json.dumps(born))} --out stored.parquet",
         folder,
     )
-    about = shlex.quote(json.dumps({"self": {"stream": 0, "sampling_bias": 1.0}}))
+    about = shlex.quote(json.dumps({"self:1": {"stream": 0, "sampling_bias": 1.0}}))
     again = recipe(eats, resamples=True)
     run(
         f"draw --recipe {again} {WHERE} --model self:1=next.safetensors --about {about} --out redrawn.safetensors + "

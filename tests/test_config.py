@@ -685,3 +685,34 @@ def test_the_schema_refuses_what_an_editor_should_underline(schema):
         {"models__moments__family": "gan"}, {"waive": {"sizes": "x"}}, {"arms__eater__sampling_bias": 2},
     ):  # fmt: skip
         assert not schema.is_valid(as_editors_see(changed(**changes))), changes
+
+
+# -- kinds of data, and who may judge ----------------------------------------------------------------------------------
+
+
+def test_parts_that_cannot_work_on_the_data_are_faults(tmp_path):
+    raw = changed(**IMAGES) | {
+        "models": {"tiny": {"family": "gaussian", "ddof": 0}},
+        "extractors": ["lenet", "identity"],
+        "metrics": ["recall"],
+    }
+    found = faults(tmp_path, raw)
+    assert found.keys() == {"models.tiny.family", "extractors.1"}
+    assert found["models.tiny.family"] == "'gaussian' models vectors; the study's data are images"
+    assert found["extractors.1"] == "'identity' looks at vectors and categories; the study's data are images"
+
+
+def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
+    """A selector that looks through an extractor may not be measured by it."""
+    monkeypatch.setitem(config.SELECTORS, "seer", config.SELECTORS["random"]._replace(reads="lenet"))
+    raw = changed(**IMAGES) | {"metrics": ["recall"]}
+    raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"selector": "seer", "share": 0.5}}}
+    only(faults(tmp_path, raw), "primary.extractor", "the judge is not the prosecutor")
+    raw["primary"] = {"metric": "recall", "extractor": "pixels"}
+    found = study(tmp_path, raw | {"extractors": ["pixels"]})
+    assert found.extractors == ["pixels", "lenet"] and found.trained_extractors == ["lenet"]
+
+
+def test_options_of_metrics_have_ranges(tmp_path):
+    found = faults(tmp_path, changed(metrics=["frechet_distance", {"recall": {"k": 0, "comparison": "=="}}]))
+    assert "found 0" in found["metrics.1.recall.k"] and "found '=='" in found["metrics.1.recall.comparison"]

@@ -343,7 +343,8 @@ def run_on_disk(study):
         dice = {"study_seed": study.file.seed, "seed": seed}
         if study.needs_drawing(arm, generation):
             eaten = [f"{cell}={path}" for cell, path in study.resampled(arm, seed, generation).items()]
-            about = json.dumps({arm: {"sampling_bias": lineage.sampling_bias, "stream": STREAM}})
+            own = {"sampling_bias": lineage.sampling_bias, "stream": STREAM}
+            about = json.dumps(dict.fromkeys(study.resampled(arm, seed, generation), own))
             verb("draw", recipe=recipe, population=population, model=eaten, about=about, out=drawn, **dice)
         else:
             drawn = None

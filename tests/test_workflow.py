@@ -368,3 +368,16 @@ def test_an_unfinished_study_is_drawn_on_request(smoke):
 def test_the_package_under_test_is_the_copied_one(finished):
     done = finished.run("python", "-c", "import collapselab; print(collapselab.__file__)")
     assert Path(done.stdout.strip()).is_relative_to(finished.folder)
+
+
+def test_a_mirror_that_another_process_holds_is_said_and_holds_no_study_up(smoke):
+    """By hand the exit code says so; in the workflow the study is whole without its mirror."""
+    from filelock import FileLock
+
+    smoke.edit("src/collapselab/tracking.py", ("LOCK_SECONDS = 600", "LOCK_SECONDS = 0.5"))
+    with FileLock(smoke.folder / "mlflow.db.lock"):
+        said = smoke.run("collapselab", "track", "smoke", code=5)
+        planned = SMOKE.plan()
+        smoke.run("collapselab", "track", "smoke", "--planned", planned, code=0)
+    assert "another process" in str(said)
+    smoke.run("collapselab", "track", "smoke", code=0)

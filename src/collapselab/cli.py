@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from filelock import Timeout
 from pydantic import BaseModel, ValidationError
 
 from . import compose as composing
@@ -32,7 +31,7 @@ from .models import MODELS, POPULATIONS
 from .models.base import Diverged, Interrupted, TrainingSet
 from .regimes import Draw, Recipe
 from .seeds import seed_of
-from .select import SELECTORS, Waiting
+from .select import SELECTORS, Seen, Waiting
 from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
 
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
@@ -211,7 +210,7 @@ def draw(
     model: Annotated[
         list[str] | None, typer.Option(help="ARM:GENERATION=FILE of an ancestor to draw anew from")
     ] = None,
-    about: Annotated[str, typer.Option(help="per arm, JSON: the sampling bias and the random stream")] = "{}",
+    about: Annotated[str, typer.Option(help="JSON: sampling bias and random stream of each ARM:GENERATION")] = "{}",
 ) -> None:
     """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
     wanted = _parsed(Recipe, recipe, "--recipe")
@@ -224,7 +223,7 @@ def draw(
             number = composing.real_seed(study_seed, seed, entry)
         elif not entry.is_real and wanted.resamples:
             source, metadata = _read_model(paths[f"{entry.arm}:{entry.generation}"])
-            settings = arms[entry.arm]
+            settings = arms[f"{entry.arm}:{entry.generation}"]
             number = composing.resample_seed(study_seed, seed, wanted.generation, entry, settings["stream"])
             if source is None:
                 lineage["diverged"] = metadata["lineage"]["diverged"]
@@ -431,7 +430,8 @@ def select(
     out: Out,
     selector: Annotated[str, typer.Option(help=f"one of {', '.join(SELECTORS)}")] = "nobody",
     options: Options = "{}",
-    features: Annotated[Path | None, typer.Option(help="features of the samples, for selectors that read them")] = None,
+    extractor: Annotated[str, typer.Option(help="NAME or NAME=WEIGHTS, for a selector that reads features")] = "",
+    train: Annotated[Path | None, typer.Option(help="the training split, for a selector that reads features")] = None,
 ) -> None:
     """Choose which samples are kept for the next generation."""
     entry = _chosen(SELECTORS, selector, "--selector")
@@ -439,11 +439,27 @@ def select(
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "selector": selector, "inputs": _hashes(samples)}
     if "diverged" in pool.lineage:
         lineage["diverged"] = pool.lineage["diverged"]
-    seen = _read_features(features)[("sampled", entry.reads)] if entry.reads else None
+    seen = _seen(pool, entry.reads, extractor, train) if entry.reads and len(pool) else None
     number = seed_of(study_seed, seed, generation, f"select/{selector}")
     with clock.compute():
         selection = entry.select(pool, seen, _parsed(entry.Options, options, "--options"), number)
+    if selection.altered is not None:
+        raise ValueError(
+            f"selector {selector!r} alters samples, which kept tables have no place for; it may only choose"
+        )
     store.write_kept(out, KeptTable(selection.rows, selection.scores, selection.reasons, selection.judge, lineage))
+
+
+def _seen(pool: SampleSet, reads: str, extractor: str, train: Path | None) -> Seen:
+    """The samples and the training split through the eyes of a selector."""
+    name, _, path = extractor.partition("=")
+    if name != reads or train is None:
+        raise typer.BadParameter(
+            f"found {extractor!r} and {train}; the selector reads {reads!r} and the training split"
+        )
+    weights = store.read_tensors(Path(path))[0] if path else None
+    with clock.compute():
+        return Seen(*(FEATURES[name].extract(data, weights) for data in (pool.data, store.read_samples(train).data)))
 
 
 # -- extract and measure ----------------------------------------------------------------------------------------------
@@ -477,10 +493,8 @@ def extract(
     store.write_tensors(out, tensors, {"extractors": extractors, "sets": lineages, "lineage": _hashes(*sets.values())})
 
 
-def _read_features(path: Path | None) -> dict[tuple[str, str], Features]:
+def _read_features(path: Path) -> dict[tuple[str, str], Features]:
     """Features by (set, extractor)."""
-    if path is None:
-        raise typer.BadParameter("the selector reads features; none were given", param_hint="--features")
     tensors, metadata = store.read_tensors(path)
     store.expect(path, "sets" in metadata, "features")
     keys = {tuple(name.split("/")[:2]) for name in tensors}
@@ -773,6 +787,8 @@ def track(name: StudyName, planned: Planned = None) -> None:
         # The mirror may be away; the files are the record, and the study is whole without it.
         print(f"collapselab: not mirrored: {error}; say collapselab track {study.name} again later", file=sys.stderr)
         store.write_json(out, {"tracked": False, "reason": str(error)})
+        if planned is None:  # in the workflow a mirror that is away holds nothing up
+            raise typer.Exit(EXIT_LOCKED if isinstance(error, tracking.Locked) else EXIT_RESOURCES) from None
         return
     # The same after a second call: the file lies among the study's outputs, which DVC compares.
     runs = done.created + done.extended + done.unchanged
@@ -934,8 +950,6 @@ def _guarded(work: Callable[[], Any]) -> int:
         return _fail(f"{error}; it was renamed to .damaged, and the next run of the workflow remakes it", EXIT_DAMAGED)
     except Waiting as error:
         return _fail(str(error), EXIT_WAITING)
-    except Timeout as error:
-        return _fail(f"locked: {error.lock_file} is held by another process", EXIT_LOCKED)
     except FileNotFoundError as error:
         return _fail(f"no such file: {error.filename}", EXIT_BAD_INPUT)
     except MemoryError as error:

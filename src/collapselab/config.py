@@ -285,9 +285,19 @@ class Study:
         return DATASETS[data.source].model_validate({"source": data.source, **data.options})
 
     @cached_property
+    def extractors(self) -> list[str]:
+        """Every extractor that the study uses: to measure, and for selectors to look through."""
+        read = [self.read_by(arm) for arm in self.lineages]
+        return list(dict.fromkeys([*self.file.extractors, *(name for name in read if name)]))
+
+    @cached_property
     def trained_extractors(self) -> list[str]:
         """Extractors that the pipeline trains on the real data."""
-        return [name for name in self.file.extractors if FEATURES[name].trained]
+        return [name for name in self.extractors if FEATURES[name].trained]
+
+    def read_by(self, arm: str) -> str | None:
+        """The extractor that the arm's selector looks through."""
+        return SELECTORS[self.lineages[arm].selector].reads
 
     def model_options(self, model: str) -> dict[str, Any]:
         """The resolved options of a model, JSON-like."""
@@ -569,7 +579,13 @@ def _check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if file is None or faults:
         return None, faults
     study = Study(file, regimes)
-    faults += [*_data_faults(study), *_measured_faults(study), *_lineage_faults(study), *_eaten_faults(study)]
+    faults += [
+        *_data_faults(study),
+        *_kind_faults(study),
+        *_measured_faults(study),
+        *_lineage_faults(study),
+        *_eaten_faults(study),
+    ]
     # The control's size follows from the arms', so their faults come first.
     if not faults:
         faults += [*_supply_faults(study), *_fairness_faults(study)]
@@ -746,6 +762,27 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("primary",), f"{name!r} is measured in {', '.join(metric.extractors)}; found {extractor!r}")
     if get_origin(get_type_hints(metric.function).get("return")) is dict:
         yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
+
+
+def _kind_faults(study: Study) -> Iterator[Fault]:
+    """Parts that cannot work on each other's data."""
+    data = study.file.data
+    kind = "images" if data.source is not None else POPULATIONS[data.population].takes
+    for name, spec in study.file.models.items():
+        if (takes := MODELS[spec.family].takes) != kind:
+            yield Fault(("models", name, "family"), f"{spec.family!r} models {takes}; the study's data are {kind}")
+    for index, name in enumerate(study.file.extractors):
+        if kind not in FEATURES[name].takes:
+            takes = " and ".join(FEATURES[name].takes)
+            yield Fault(("extractors", index), f"{name!r} looks at {takes}; the study's data are {kind}")
+    for name in study.file.arms:
+        if study.read_by(name) == study.file.primary.extractor:
+            selector = study.lineages[name].selector
+            yield Fault(
+                ("primary", "extractor"),
+                f"{study.file.primary.extractor!r} is what the selector {selector!r} of {name!r} looks through: the "
+                "judge is not the prosecutor; measure the endpoint in another feature space",
+            )
 
 
 def _lineage_faults(study: Study) -> Iterator[Fault]:

@@ -294,12 +294,13 @@ class Extractor:
 
     extract: ``f(data, weights=None) -> Features`` with the data of a sample set.
     train: ``f(data, labels, seed, options, *, held_out) -> (weights, info)``; None for what needs no weights.
-    Options: what ``train`` can be told.
+    Options: what ``train`` can be told. takes: the kinds of data that it can look at.
     """
 
     extract: Callable[..., Features]
     train: Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]] | None = None
     Options: type[BaseModel] | None = None
+    takes: tuple[str, ...] = ("images",)
 
     @property
     def trained(self) -> bool:
@@ -308,7 +309,7 @@ class Extractor:
 
 
 FEATURES: dict[str, Extractor] = {
-    "identity": Extractor(identity),
+    "identity": Extractor(identity, takes=("vectors", "categories")),
     "pixels": Extractor(pixels),
     "lenet": Extractor(lenet, train_lenet, LeNetOptions),
 }

@@ -45,7 +45,9 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
+    beside = (file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file.suffix != ".py")  # a page's template
+    parts = [ast.dump(tree).encode(), *(file.read_bytes() for file in beside)]
+    return hashlib.sha256(b"".join(parts)).hexdigest(), imported
 
 
 def _path(module: str) -> tuple[Path, bool]:

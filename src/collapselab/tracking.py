@@ -39,6 +39,10 @@ class TrackingError(Exception):
     """MLflow could not be written. The files are whole; tracking can be repeated alone."""
 
 
+class Locked(TrackingError):
+    """Another process has been writing for too long."""
+
+
 @dataclass(frozen=True)
 class Tracked:
     """What a call did to the runs of an experiment, in numbers of runs."""
@@ -102,7 +106,7 @@ def track(
         with filelock.FileLock(f"{database}.lock", timeout=LOCK_SECONDS):
             return _Mirror(uri, study, Path(root), note).show(lineages)
     except filelock.Timeout:
-        raise TrackingError(f"MLflow at {uri}: another process has held {database}.lock for {LOCK_SECONDS} s") from None
+        raise Locked(f"MLflow at {uri}: another process has held {database}.lock for {LOCK_SECONDS} s") from None
     except Exception as error:  # whatever goes wrong in a mirror must not end a study
         first_line = (str(error).splitlines() or [""])[0]
         raise TrackingError(f"MLflow at {uri}: {type(error).__name__}: {first_line}") from error

@@ -25,10 +25,11 @@ def recipe(wildcards):
 
 def draw_arguments(wildcards):
     """Where the rows that are made for a training set come from."""
-    models = STUDY.resampled(*lineage(wildcards))
-    arms = {name.partition(":")[0] for name in models}
-    settings = {arm: STUDY.lineages[arm] for arm in arms}
-    about = {arm: {"stream": own.stream, "sampling_bias": own.sampling_bias} for arm, own in settings.items()}
+    models, about = STUDY.resampled(*lineage(wildcards)), {}
+    for name in models:
+        arm, _, generation = name.partition(":")
+        own = STUDY.lineages[arm]
+        about[name] = {"stream": own.stream, "sampling_bias": studies.at(own.sampling_bias, int(generation))}
     flags = [f"--model {name}={path}" for name, path in models.items()]
     return " ".join([*flags, POPULATION_FLAG, f"--about {quote(as_json(about))}"])
 
@@ -78,14 +79,18 @@ def raw_arm(wildcards):
 
 
 def select_arguments(wildcards):
-    """The arm's selector."""
+    """The arm's selector, and what it may look at."""
     arm = STUDY.lineages[wildcards.arm]
-    return f"--selector {arm.selector} --options {quote(as_json(arm.select_options))}"
+    flags = [f"--selector {arm.selector} --options {quote(as_json(arm.select_options))}"]
+    reads = STUDY.read_by(wildcards.arm)
+    flags += [extractor_flags([reads]), f"--train {STUDY.real_file('train.safetensors')}"] if reads else []
+    return " ".join(flags)
 
 
 def sample_source(wildcards):
     """The hash of the source that sampling and selecting depend on."""
-    return source_hash(f"models.{STUDY.family(STUDY.lineages[wildcards.arm].model)}", "select", "guidance")
+    seen = ["features"] if STUDY.read_by(wildcards.arm) else []
+    return source_hash(f"models.{STUDY.family(STUDY.lineages[wildcards.arm].model)}", "select", "guidance", *seen)
 
 
 def measured_flags(wildcards):

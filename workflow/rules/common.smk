@@ -25,7 +25,7 @@ wildcard_constraints:
     arm=ONE_OF_ARMS,
     seed=ONE_OF_SEEDS,
     generation=ONE_OF_GENERATIONS,
-    extractor="|".join(STUDY.file.extractors),
+    extractor="|".join(STUDY.extractors),
 
 
 def hashed(*files):

@@ -61,6 +61,15 @@ def model(wildcards):
     return content(cell(wildcards, "model.safetensors"))
 
 
+def seen(wildcards):
+    """What the arm's selector may look at beside the samples: the training split, through an extractor."""
+    reads = STUDY.read_by(wildcards.arm)
+    if not reads:
+        return []
+    files = ["train.safetensors", *([f"weights-{reads}.safetensors"] if reads in STUDY.trained_extractors else [])]
+    return content(*(STUDY.real_file(file) for file in files))
+
+
 def measured(wildcards):
     """The sets of samples that are measured apart."""
     nouns = {"sampled": "samples.safetensors", "raw": "raw.safetensors"}

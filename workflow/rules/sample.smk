@@ -4,6 +4,7 @@
 rule sample:
     input:
         model=model,
+        seen=seen,
     output:
         samples=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/samples.safetensors"),
         grid=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/grid.safetensors"),

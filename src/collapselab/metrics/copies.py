@@ -1,11 +1,17 @@
 """How many samples are copies of given real images."""
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from ..features import Features, squared_distances
+from .neighbours import Neighbours
 
 
-def copies(real: Features, fake: Features, *, alpha: float = 0.5, neighbours: int = 50) -> float:
+def copies(
+    real: Features, fake: Features, *, alpha: Annotated[float, Field(gt=0)] = 0.5, neighbours: Neighbours = 50
+) -> float:
     """The share of fakes that lie far closer to one real sample than to the others around it.
 
     #{f : d(f, nearest) < alpha * mean of d(f, x) over the ``neighbours`` nearest real x} / N_fake

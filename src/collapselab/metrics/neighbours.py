@@ -3,15 +3,20 @@
 A *manifold* is the union of balls, one around each of its rows, that reach to the k-th nearest other row.
 """
 
+from typing import Annotated, Literal
+
 import numpy as np
+from pydantic import Field
 
 from ..features import Features, squared_distances
 
+Neighbours = Annotated[int, Field(ge=1)]
+Comparison = Literal["<", "<="]
 TIE = 1e-9  # squared distances that differ relatively by less are equal to rounding, whatever the order of summation
 COMPARISONS = {"<": 1 - TIE, "<=": 1 + TIE}
 
 
-def precision(real: Features, fake: Features, *, k: int = 5, comparison: str = "<=") -> float:
+def precision(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Comparison = "<=") -> float:
     """The share of fakes that lie inside the manifold of the real samples: are they realistic?
 
     (1 / N_fake) #{f : |f - r| <= radius_k(r) for some real r}
@@ -22,7 +27,7 @@ def precision(real: Features, fake: Features, *, k: int = 5, comparison: str = "
     return _share_inside(fake, real, k, comparison, ("fake", "real"))
 
 
-def recall(real: Features, fake: Features, *, k: int = 5, comparison: str = "<=") -> float:
+def recall(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Comparison = "<=") -> float:
     """The share of real samples that lie inside the manifold of the fakes: is everything still there?
 
     Precision with the roles exchanged (Kynkäänniemi et al. 2019, eq. 2).
@@ -30,7 +35,7 @@ def recall(real: Features, fake: Features, *, k: int = 5, comparison: str = "<="
     return _share_inside(real, fake, k, comparison, ("real", "fake"))
 
 
-def density(real: Features, fake: Features, *, k: int = 5, comparison: str = "<") -> float:
+def density(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Comparison = "<") -> float:
     """How many balls of the real samples hold a fake, over the number expected of a fake that is like the real ones.
 
     (1 / (k N_fake)) sum over fakes f of #{r : |f - r| < radius_k(r)}
@@ -42,7 +47,7 @@ def density(real: Features, fake: Features, *, k: int = 5, comparison: str = "<"
     return float(hits_of_fakes.mean() / k)
 
 
-def coverage(real: Features, fake: Features, *, k: int = 5, comparison: str = "<") -> float:
+def coverage(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Comparison = "<") -> float:
     """The share of real samples with a fake in their ball.
 
     (1 / N_real) #{r : |f - r| < radius_k(r) for some fake f}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -62,6 +62,7 @@ class Model(Protocol):
     """
 
     Options: ClassVar[type[Options]]
+    takes: ClassVar[Literal["images", "vectors", "categories"]]
     uses_torch: ClassVar[bool] = False
     options: Options
 

@@ -59,6 +59,7 @@ class Gaussian:
 
     Options: ClassVar = GaussianOptions
     PopulationOptions: ClassVar = GaussianPopulation
+    takes: ClassVar = "vectors"
     uses_torch: ClassVar = False
 
     options: Options

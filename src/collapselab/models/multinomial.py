@@ -56,6 +56,7 @@ class Multinomial:
 
     Options: ClassVar = MultinomialOptions
     PopulationOptions: ClassVar = MultinomialPopulation
+    takes: ClassVar = "categories"
     uses_torch: ClassVar = False
 
     options: Options

@@ -27,6 +27,16 @@ class Selection:
     altered: np.ndarray | None = None
 
 
+class Seen(NamedTuple):
+    """What a selector may look at: the samples and the training split, in the feature space that it ``reads``.
+
+    Never the held-out images, which the metrics compare with: the judge is not the prosecutor.
+    """
+
+    samples: Features
+    train: Features
+
+
 class Waiting(Exception):
     """People have not finished judging; the message says who is waited for and where."""
 
@@ -40,12 +50,12 @@ class Options(BaseModel):
 class Selector(NamedTuple):
     """A way to select.
 
-    select: ``f(samples, features, options, seed) -> Selection``; ``features`` are those of the samples under the
-    extractor that the selector ``reads``, or None where it reads none.
+    select: ``f(samples, seen, options, seed) -> Selection``. reads: the extractor whose features it is ``seen``; None
+    for a selector that looks at no features, which gets None.
     """
 
     Options: type[Options]
-    select: Callable[[SampleSet, Features | None, Any, int], Selection]
+    select: Callable[[SampleSet, Seen | None, Any, int], Selection]
     reads: str | None = None
 
 
@@ -53,7 +63,7 @@ class NoOptions(Options):
     """Nothing to choose."""
 
 
-def nobody(samples: SampleSet, features: Features | None, options: NoOptions, seed: int) -> Selection:
+def nobody(samples: SampleSet, seen: Seen | None, options: NoOptions, seed: int) -> Selection:
     """Every sample is kept."""
     count = len(samples)
     return Selection(np.arange(count), np.full(count, np.nan), ("all",) * count, "nobody")
@@ -65,7 +75,7 @@ class RandomOptions(Options):
     share: float = Field(gt=0, le=1, description="share of the samples that is kept")
 
 
-def random(samples: SampleSet, features: Features | None, options: RandomOptions, seed: int) -> Selection:
+def random(samples: SampleSet, seen: Seen | None, options: RandomOptions, seed: int) -> Selection:
     """A share of the samples, drawn without replacement: the control of every other selector."""
     count = round(options.share * len(samples))
     rows = np.sort(seeds.generator(seed).permutation(len(samples))[:count])

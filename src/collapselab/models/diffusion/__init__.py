@@ -76,7 +76,7 @@ class DiffusionOptions(Options):
         if not isinstance(given, Mapping):
             return given
         name = given.get("preset", cls.model_fields["preset"].default)
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise ValueError(f"preset: found {name!r}, allowed are {', '.join(map(repr, PRESETS))}")
         return PRESETS[name] | dict(given)
 
@@ -100,6 +100,7 @@ class Diffusion:
     """
 
     Options: ClassVar = DiffusionOptions
+    takes: ClassVar = "images"
     uses_torch: ClassVar = True
 
     options: DiffusionOptions
