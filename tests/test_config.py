@@ -239,7 +239,7 @@ def test_merged_mappings_are_allowed(tmp_path):
         ({"metrics": ["frechet_distance", {"recall": None}]}, "metrics.1.recall", ["found None"]),
         ({"extractors": ["identity", "lenett"]}, "extractors.1", ["did you mean 'lenet'?"]),
         ({"extractors": ["identity", "identity"]}, "extractors.1", ["said twice"]),
-        ({"extractors": ["identity", "lenet"]}, "extractors", ["lenet is trained on real images"]),
+        ({"extractors": ["identity", "lenet"]}, "extractors.1", ["'lenet' looks at images", "data are vectors"]),
         ({"metrics": ["frechet_distance", "recal"]}, "metrics.1", ["did you mean 'recall'?"]),
         ({"metrics": ["frechet_distance", {"recall": {"kk": 3}}]}, "metrics.1.recall.kk", ["unknown key 'kk'"]),
         ({"metrics": ["frechet_distance", {"recall": {"k": "3"}}]}, "metrics.1.recall.k", ["found '3'"]),

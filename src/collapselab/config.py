@@ -804,9 +804,6 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
     train = study.file.train
     if train.images_seen is not None and train.epochs is not None:
         yield Fault(("train",), "the budget is either images_seen or epochs; found both")
-    trained = study.trained_extractors
-    if trained and study.file.data.population is not None:
-        yield Fault(("extractors",), f"{', '.join(trained)} is trained on real images; a population has none")
 
 
 def _is_file(path: str) -> bool:
