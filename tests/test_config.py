@@ -716,3 +716,24 @@ def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
 def test_options_of_metrics_have_ranges(tmp_path):
     found = faults(tmp_path, changed(metrics=["frechet_distance", {"recall": {"k": 0, "comparison": "=="}}]))
     assert "found 0" in found["metrics.1.recall.k"] and "found '=='" in found["metrics.1.recall.comparison"]
+
+
+# -- what the measures need to know -----------------------------------------------------------------------------------
+
+
+def test_as_many_samples_are_measured_as_the_strictest_selector_keeps(tmp_path):
+    assert study(tmp_path, changed()).measured == 100
+    picky = {"model": "moments", "regime": "fully_synthetic"}
+    raw = changed(
+        samples=90,
+        arms__half=picky | {"select": {"selector": "random", "share": 0.5}},
+        arms__third=picky | {"select": {"selector": "random", "share": 0.3}},
+    )
+    assert study(tmp_path, raw).measured == 27
+
+
+def test_a_conditional_model_is_told_classes(tmp_path):
+    assert not study(tmp_path, changed()).classes_given
+    for classes in (0, 10):
+        models = {"tiny": {"family": "diffusion", "preset": "tiny", "classes": classes}}
+        assert study(tmp_path, changed() | IMAGES | {"models": models}).classes_given == bool(classes)

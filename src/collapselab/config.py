@@ -267,6 +267,22 @@ class Study:
         }
 
     @cached_property
+    def measured(self) -> int:
+        """Samples of every set that are measured: as many as the strictest selector of the study keeps.
+
+        One number for all arms and sets, since the bias of most metrics depends on it.
+        """
+        return min(self._kept(arm) for arm in self.lineages)
+
+    def _kept(self, arm: str) -> int:
+        return round(self.file.samples * self.lineages[arm].select_options.get("share", 1))
+
+    @cached_property
+    def classes_given(self) -> bool:
+        """Whether a model of the study is told which class to sample."""
+        return any(self.model_options(model).get("classes", 0) > 0 for model in self.file.models)
+
+    @cached_property
     def bases(self) -> dict[str, Lineage]:
         """For each base the first arm that starts from it."""
         return {arm.base: arm for arm in reversed(self.lineages.values())}
@@ -854,7 +870,7 @@ def _supply_faults(study: Study) -> Iterator[Fault]:
         if arm.regime.resamples:
             continue
         for eaten in (draw for pool in pools.values() for draw in pool if not draw.is_real):
-            there = round(study.file.samples * study.lineages[eaten.arm].select_options.get("share", 1))
+            there = study._kept(eaten.arm)
             if eaten.count > there:
                 asked = f"eats {eaten.count} samples of {eaten.arm!r} at generation {eaten.generation}"
                 yield Fault(where, f"{asked}; {there} are kept (raise samples, or say draw: resample)")
