@@ -59,7 +59,7 @@ def changed(**changes):
         part = raw
         for key in above:
             part = part[key]
-        part[last] = value
+        part[last] = copy.deepcopy(value)
     return raw
 
 
@@ -367,7 +367,7 @@ def test_splits_cannot_be_larger_than_the_data(tmp_path):
 
 
 def test_fixed_rows_cannot_be_more_than_the_train_split_holds(tmp_path):
-    raw = changed(**IMAGES, initial={"real": 101})
+    raw = changed(**IMAGES, initial={"real": 101}, samples=200)
     assert "asks for 101 real images at once; the train split holds 100" in faults(tmp_path, raw)["arms.eater.regime"]
 
 
@@ -725,15 +725,15 @@ def test_as_many_samples_are_measured_as_the_strictest_selector_keeps(tmp_path):
     assert study(tmp_path, changed()).measured == 100
     picky = {"model": "moments", "regime": "fully_synthetic"}
     raw = changed(
-        samples=90,
+        samples=190,
         arms__half=picky | {"select": {"selector": "random", "share": 0.5}},
         arms__third=picky | {"select": {"selector": "random", "share": 0.3}},
     )
-    assert study(tmp_path, raw).measured == 27
+    assert study(tmp_path, raw).measured == 57
 
 
 def test_a_conditional_model_is_told_classes(tmp_path):
     assert not study(tmp_path, changed()).classes_given
     for classes in (0, 10):
         models = {"tiny": {"family": "diffusion", "preset": "tiny", "classes": classes}}
-        assert study(tmp_path, changed() | IMAGES | {"models": models}).classes_given == bool(classes)
+        assert study(tmp_path, changed(**IMAGES) | {"models": models}).classes_given == bool(classes)
