@@ -48,6 +48,13 @@ from collapselab.store import (
 RANDOM = np.random.default_rng(8)
 
 
+@pytest.fixture(autouse=True)
+def no_pause(request, monkeypatch):
+    """Nobody writes while these tests read: what a reader finds, it finds at once."""
+    if "writer" not in request.node.name:
+        monkeypatch.setattr(store, "PAUSE", 0)
+
+
 def samples_of(count: int = 9, seed: int = 0) -> SampleSet:
     random = np.random.default_rng(seed)
     return SampleSet(
@@ -264,7 +271,7 @@ def test_every_flipped_bit_is_found(tmp_path, kind):
         path.write_bytes(broken)
         with pytest.raises(Damaged, match="damaged: its SHA-256 is") as caught:
             read(path)
-        assert caught.value.path == path
+        assert caught.value.path == path and caught.value.set_aside
         assert not path.exists()
         assert away.read_bytes() == broken
     write(path)
@@ -314,10 +321,11 @@ def test_a_file_without_its_hash_is_not_trusted(tmp_path, kind, line):
     hash_path(path).unlink()
     if line is not None:
         hash_path(path).write_bytes(line)
-    with pytest.raises(Damaged, match=r"no hash in .*file\.sha256"):
+    with pytest.raises(Damaged, match=r"has no hash beside it .*file\.sha256.*not written by collapselab") as caught:
         read(path)
-    assert not path.exists()
-    assert (tmp_path / "file.damaged").exists()
+    assert path.exists() and not caught.value.set_aside  # it may be somebody's own
+    with pytest.raises(Damaged, match="has no hash beside it"):
+        recorded_hash(path)
 
 
 @every_format
@@ -340,6 +348,25 @@ def test_two_readers_may_find_the_same_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "content_hash", slower)
     with pytest.raises(Damaged):
         verify(path)
+
+
+def test_a_reader_beside_a_writer_takes_nothing_away(tmp_path):
+    """The file is published before its hash: in between, and only then, the two disagree."""
+    path, rewrites = tmp_path / "file.json", 400
+    code = (
+        "import sys, pathlib; from collapselab import store; path = pathlib.Path(sys.argv[1])\n"
+        f"for number in range({rewrites}): store.write_json(path, list(range(number)))"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[1])}
+    store.write_json(path, [])
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], env=env) as writer:
+        reads = 0
+        while writer.poll() is None:
+            verify(path)
+            reads += 1
+    assert writer.returncode == 0 and reads > 5
+    assert read_json(path) == list(range(rewrites - 1))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file.json", "file.json.sha256"]
 
 
 @pytest.mark.parametrize("kind", ["samples", "tensors", "training", "kept"])
@@ -565,8 +592,12 @@ def test_gather_finds_a_source_that_was_swapped(tmp_path):
     training = training_of(old, str(path))
     gather(training)
     new = write_samples(path, samples_of(9, 2))
-    with pytest.raises(Damaged, match=f"holds {new[:12]}…, but .* {old[:12]}…"):
+    with pytest.raises(Damaged, match=f"holds {new[:12]}…, but .* {old[:12]}…; compose it again") as caught:
         gather(training)
+    assert not caught.value.set_aside
+    told = TrainingTable(training.references, {"recipe": {"generation": 3}, "seed": 1})
+    with pytest.raises(Damaged, match="the training set of generation 3 and seed 1 was composed from"):
+        gather(told)
     mixed = TrainingTable((training.references[0]._replace(source=new), training.references[1]))
     with pytest.raises(Damaged, match="but the training set was composed from"):
         gather(mixed)  # the same path under two hashes: each reference is held to its own

@@ -947,7 +947,8 @@ def _guarded(work: Callable[[], Any]) -> int:
     except Interrupted as error:
         return _fail(f"{error}; the same command goes on from there", _signal_exit())
     except Damaged as error:
-        return _fail(f"{error}; it was renamed to .damaged, and the next run of the workflow remakes it", EXIT_DAMAGED)
+        renamed = "; it was renamed to .damaged, and the next run of the workflow remakes it"
+        return _fail(f"{error}{renamed if error.set_aside else ''}", EXIT_DAMAGED)
     except Waiting as error:
         return _fail(str(error), EXIT_WAITING)
     except FileNotFoundError as error:

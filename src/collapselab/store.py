@@ -1,8 +1,8 @@
 """Sample sets, tables, tensors and records on disk: atomic, hashed, verified on every read, memory-mapped.
 
 A file is written to a temporary name, synced and renamed; then its SHA-256 is written beside it the same way, in the
-format of ``sha256sum``, so that ``sha256sum -c`` checks it too. A reader that finds other bytes than the hash promises
-renames the file to ``<file>.damaged`` and raises :class:`Damaged`: the next run of the workflow remakes it.
+format of ``sha256sum``, so that ``sha256sum -c`` checks it too. A reader that keeps finding other bytes than the hash
+promises renames the file to ``<file>.damaged`` and raises :class:`Damaged`: the next run of the workflow remakes it.
 
 Arrays are stored as safetensors (an 8-byte length, a JSON header, raw little-endian arrays), written by the library
 and mapped by hand, since its numpy reader copies. Tables are Parquet. Nothing is ever pickled.
@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 
 FORMAT = 1  # raised when a stored layout changes meaning; part of every rule's source hash
 METADATA_KEY = "collapselab"  # one key: safetensors writes several in no fixed order, and bytes must be reproducible
+LOOKS, PAUSE = 3, 0.1  # a file and its hash are two renames: so often, so many seconds apart, they must disagree alike
 DTYPES = {
     "BOOL": np.bool_,
     "U8": np.uint8,
@@ -41,10 +43,13 @@ DTYPES = {
 
 
 class Damaged(Exception):
-    """A stored file does not hold the bytes that its hash promises, or not the rows that a reference names."""
+    """A stored file does not hold the bytes that its hash promises, or not the rows that a reference names.
 
-    def __init__(self, path: Path, reason: str):
-        self.path = Path(path)
+    set_aside: whether the file was renamed to ``.damaged``, so that the next run of the workflow remakes it.
+    """
+
+    def __init__(self, path: Path, reason: str, set_aside: bool = False):
+        self.path, self.set_aside = Path(path), set_aside
         super().__init__(f"{path}: {reason}")
 
 
@@ -82,11 +87,26 @@ def content_hash(path: Path) -> str:
 
 
 def recorded_hash(path: Path) -> str:
-    """The SHA-256 that was recorded when the file was written."""
+    """The SHA-256 that was recorded when the file was written. Raises Damaged where there is none."""
+    found = _recorded(path)
+    if not found:
+        raise _without_hash(path)
+    return found
+
+
+def _without_hash(path: Path) -> Damaged:
+    beside = hash_path(path)
+    return Damaged(
+        path, f"has no hash beside it ({beside}): either it was not written by collapselab, or it is being written"
+    )
+
+
+def _recorded(path: Path) -> str:
     try:
-        return hash_path(path).read_bytes().split()[0].decode("ascii", "replace")  # it may be damaged, too
-    except (FileNotFoundError, IndexError):
-        raise Damaged(path, f"no hash in {hash_path(path)}") from None
+        words = hash_path(path).read_bytes().split()
+    except FileNotFoundError:
+        return ""
+    return words[0].decode("ascii", "replace") if words else ""  # it may be damaged, too
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -156,19 +176,30 @@ def write_hashed(path: Path, write: Callable[[Path], None]) -> str:
 
 
 def verify(path: Path) -> str:
-    """The file's hash, after checking it against the recorded one; a file that fails is renamed to ``.damaged``."""
+    """The file's hash, after checking it against the recorded one.
+
+    Raises Damaged when the two go on disagreeing, and renames the file to ``.damaged``; a file without a hash, which
+    may be somebody's own, is left where it is. What changes between two looks is being written, and is looked at again.
+    """
     path = Path(path)
-    found = content_hash(path)
-    try:
-        expected = recorded_hash(path)
-        if found != expected:
-            reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made"
-            raise Damaged(path, reason)
-    except Damaged:
-        with contextlib.suppress(FileNotFoundError):  # another reader was faster
-            os.replace(path, f"{path}.damaged")
-        raise
-    return found
+    found, expected = content_hash(path), _recorded(path)
+    looks = 1
+    while found != expected and looks < LOOKS:
+        time.sleep(PAUSE)
+        before = found, expected
+        try:
+            found, expected = content_hash(path), _recorded(path)
+        except FileNotFoundError:  # another reader was faster
+            break
+        looks = looks + 1 if (found, expected) == before else 1
+    if found == expected:
+        return found
+    if not expected:
+        raise _without_hash(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, f"{path}.damaged")
+    reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made"
+    raise Damaged(path, reason, set_aside=True)
 
 
 def expect(path: Path, found: bool, kind: str) -> None:
@@ -358,6 +389,13 @@ def read_training(path: Path) -> TrainingTable:
     return TrainingTable(tuple(references), metadata["lineage"])
 
 
+def _place(training: TrainingTable) -> str:
+    """Which training set this is, as far as its lineage says."""
+    facts = {"generation": training.lineage.get("recipe", {}).get("generation"), "seed": training.lineage.get("seed")}
+    known = " and ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+    return f" of {known}" if known else ""
+
+
 def gather(training: TrainingTable) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """The samples that a training set refers to: data (N, ...), labels (N,) or None, weights (N,) float64.
 
@@ -373,8 +411,8 @@ def gather(training: TrainingTable) -> tuple[np.ndarray, np.ndarray | None, np.n
             sources[reference.path] = read_samples(path)
         found, available = recorded_hash(path), len(sources[reference.path])
         if found != reference.source:
-            reason = f"holds {found[:12]}…, but the training set was composed from {reference.source[:12]}…"
-            raise Damaged(path, reason)
+            stale = f"the training set{_place(training)} was composed from {reference.source[:12]}…; compose it again"
+            raise Damaged(path, f"holds {found[:12]}…, but {stale}")
         if len(reference.rows) and not (reference.rows.min() >= 0 and reference.rows.max() < available):
             found_rows = f"{reference.rows.min()} to {reference.rows.max()}"
             raise Damaged(path, f"holds {available} rows, but the training set was composed from rows {found_rows}")
