@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collapselab import store
+from collapselab import provenance, store
 from collapselab.models.base import Diverged, Interrupted, TrainingSet
 from collapselab.models.checkpoint import Checkpoint
 from collapselab.models.device import DEVICE_VARIABLE, device, exact
@@ -454,8 +454,10 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
         np.testing.assert_array_equal(rest.tensors()[name], array)
 
 
-@pytest.mark.parametrize("changed", [None, "data", "labels", "weights", "seed", "options", "budget", "init"])
-def test_only_the_same_training_goes_on_from_a_checkpoint(changed, trained, tmp_path, caplog):
+@pytest.mark.parametrize(
+    "changed", [None, "data", "labels", "weights", "seed", "options", "budget", "init", "source", "torch"]
+)
+def test_only_the_same_training_goes_on_from_a_checkpoint(changed, trained, tmp_path, caplog, monkeypatch):
     options, data = small(images_seen=1_600), halves()
 
     def first_step(training, options, seed, stop_at, **given) -> int:
@@ -479,6 +481,10 @@ def test_only_the_same_training_goes_on_from_a_checkpoint(changed, trained, tmp_
         given["images_seen"] = 3_200
     if changed == "init":
         given["init"] = trained
+    if changed == "source":
+        monkeypatch.setattr(provenance, "source_hash", lambda *modules: "the source after an edit")
+    if changed == "torch":
+        monkeypatch.setattr(torch, "__version__", "0.1")
     found = first_step(data, options, 2 if changed == "seed" else 1, 672, **given)
     assert found == (672 if changed is None else 32)
     assert ("another training" in caplog.text) == (changed is not None)

@@ -38,8 +38,8 @@ class Checkpoint:
     def read(self) -> tuple[dict[str, np.ndarray], int] | None:
         """The newest state that is whole and of this training, with its images seen; None if there is none.
 
-        States of another training (other data, options, seed, budget or initial weights) and damaged ones are passed
-        over with a warning.
+        States of another training (other data, options, seed, budget, initial weights, source code, version of torch or
+        kind of device) and damaged ones are passed over with a warning.
         """
         newest = None
         for slot in (0, 1):
@@ -52,9 +52,8 @@ class Checkpoint:
                 logger.warning("checkpoint not used: %s", damage)
                 continue
             if metadata.get("identity") != self.identity:
-                logger.warning(
-                    "checkpoint not used: %s: it is of another training (data, options, seed or budget)", path
-                )
+                facts = "data, options, seed, budget, initial weights, source code, torch or device"
+                logger.warning("checkpoint not used: %s: it is of another training (%s)", path, facts)
             elif newest is None or metadata["images_seen"] > newest[1]:
                 newest = tensors, metadata["images_seen"]
                 self._next = 1 - slot

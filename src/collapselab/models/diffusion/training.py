@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ... import seeds
+from ... import provenance, seeds
 from ...images import to_unit
 from ...optim import Adam
 from ..base import Diverged, Interrupted, Progress, TrainingSet
@@ -60,9 +60,10 @@ def train(
         if checkpoint is not None:
             arrays = {"data": training.data, "labels": training.labels, "weights": training.weights}
             arrays |= {f"initial.{name}": array for name, array in (initial or {}).items()}
-            saved = Checkpoint(
-                checkpoint, identity(arrays, options=options.model_dump(mode="json"), seed=seed, steps=steps)
-            )
+            # A state of other code goes on to a model that neither the old code nor the new one makes.
+            facts = {"source": provenance.source_hash("models.diffusion"), "torch": torch.__version__}
+            facts |= {"device": where.type, "options": options.model_dump(mode="json"), "seed": seed, "steps": steps}
+            saved = Checkpoint(checkpoint, identity(arrays, **facts))
             if (found := saved.read()) is not None:
                 run.restore(found[0])
 
