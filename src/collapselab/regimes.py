@@ -257,7 +257,7 @@ class Recipe(_Part):
 def recipe(regime: Regime, arm: str, generation: int) -> Recipe:
     """The recipe of one training set."""
     pool = draws(regime, arm, generation)
-    # Arms share generation 0, whose rows are all real: no arm's weights may reach it.
+    # Arms share generation 0, whose rows are all real: nothing of one arm's own may reach it.
     weights = regime.weights if generation else Weights()
     budget = None if regime.pool.budget is None or generation == 0 else at(regime.pool.budget, generation)
     return Recipe(
@@ -265,8 +265,8 @@ def recipe(regime: Regime, arm: str, generation: int) -> Recipe:
         draws=pool,
         fresh_before={draw.generation: fresh_before(regime, draw.generation) for draw in pool if draw.arm == "fresh"},
         budget=budget,
-        keeps_rows=regime.pool.mode != "replace",
-        resamples=regime.resamples,
+        keeps_rows=generation > 0 and regime.pool.mode != "replace",
+        resamples=generation > 0 and regime.resamples,
         weights={"real": at(weights.real, generation), "synthetic": at(weights.synthetic, generation)},
     )
 
