@@ -97,9 +97,10 @@ def test_the_order_of_records_is_of_no_matter(built, records):
 
 def test_the_verdicts_stand_at_the_top(page):
     top = page[: page.index('id="samples"')]
-    assert "Recall falls by 0.08" in top and "beyond the control" in top
+    assert "Recall falls from 0.8" in top and "relative to control" in top
     assert "Training diverged in 1 of 3 lineages" in top
     assert "Lineages at risk" in top
+    assert not re.search(r'class="status[^>]*>(no )?collapse<', top)
 
 
 def test_a_finished_study_is_not_called_unfinished(page):

@@ -6,9 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collapselab.verdicts import VERDICTS, Endpoint, at_risk, holm, judge, lineages, slope, spell, t_interval, value
+from collapselab.verdicts import (
+    CLASSES_GIVEN,
+    VERDICTS,
+    Endpoint,
+    at_risk,
+    digits_apart,
+    holm,
+    judge,
+    lineages,
+    slope,
+    spell,
+    t_interval,
+    value,
+)
 
-STATUSES = {"collapse", "no collapse", "inconclusive", "not testable"}
+SLOPES = ("primary_slope", "slope_against_control")
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +34,11 @@ def test_every_verdict_answers_for_every_arm_in_words(records):
         assert list(of_arms) == list(made_up.ARMS)
         for arm, verdict in of_arms.items():
             assert (verdict.name, verdict.arm) == (name, arm)
-            assert verdict.status in STATUSES
+            found = {"falls", "no fall seen"} if name in SLOPES else {"collapse", "no collapse"}
+            assert verdict.status in found | {"inconclusive", "not testable"}
             assert verdict.sentence.endswith(".") and "nan" not in verdict.sentence and "inf " not in verdict.sentence
-            assert verdict.status in verdict.sentence or verdict.status == "not testable"
+            assert verdict.status in verdict.sentence or verdict.status in ("not testable", "no fall seen")
+            assert name not in SLOPES or "collapse" not in verdict.sentence
 
 
 @pytest.mark.parametrize("seeds, generations", [(1, 0), (1, 4), (2, 4), (3, 0)])
@@ -46,9 +61,68 @@ def test_known_slopes_are_found(records):
     verdicts = VERDICTS["primary_slope"](made_up.facts(), records)
     for arm, (_, fall, _, _) in made_up.ARMS.items():
         assert verdicts[arm].numbers["mean"] == pytest.approx(fall, abs=tolerance)
-    assert verdicts["fully_synthetic"].status == "collapse"
+    assert verdicts["fully_synthetic"].status == "falls"
     assert verdicts["control"].status == "inconclusive"
-    assert verdicts["fully_synthetic"].sentence.startswith("Recall falls by 0.08")
+    assert verdicts["fully_synthetic"].sentence.startswith("Recall falls from 0.8")
+    assert "over 4 generations, 0.08" in verdicts["fully_synthetic"].sentence
+
+
+def bent(records, curve):
+    """The records, with every value replaced by the curve's at its generation, plus a little that the seed decides."""
+    return [
+        record
+        | {"values": [e | {"value": curve(record["generation"]) + 0.001 * record["seed"]} for e in record["values"]]}
+        for record in records
+    ]
+
+
+@pytest.mark.parametrize(
+    "curve, words",
+    [
+        ((0.8, 0.6, 0.55, 0.54, 0.53), "; 0.200 of it in the first generation, 0.010 a generation in the second half."),
+        ((0.8, 0.7, 0.6, 0.5, 0.4), "; 0.100 of it in the first generation, 0.100 a generation in the second half."),
+        ((0.8, 0.82, 0.6, 0.5, 0.4), "; after a rise by 0.020 in the first generation, 0.100 a generation in the"),
+        ((0.8, 0.4, 0.3, 0.31, 0.34), "first generation, and a rise by 0.020 a generation in the second half."),
+    ],
+    ids=["levels off", "straight", "rises first", "recovers"],
+)
+def test_the_shape_of_a_fall_is_told(records, curve, words):
+    verdict = VERDICTS["primary_slope"](made_up.facts(), bent(records, curve.__getitem__))["control"]
+    assert verdict.status == "falls" and words in verdict.sentence
+    assert verdict.sentence.startswith(f"Recall falls from 0.801 to {curve[-1] + 0.001:.3f} over 4 generations, ")
+    assert verdict.numbers["first_step"] == pytest.approx(curve[1] - curve[0])
+    assert verdict.numbers["second_half_slope"] == pytest.approx((curve[4] - curve[2]) / 2)
+
+
+def test_the_shape_of_two_generations_is_not_told():
+    verdict = VERDICTS["primary_slope"](made_up.facts(generations=2), made_up.records(generations=2))["fully_synthetic"]
+    assert "over 2 generations" in verdict.sentence and "first generation" not in verdict.sentence
+
+
+def test_a_slope_that_the_ends_contradict_is_no_fall_from_one_to_the_other(records):
+    curve = (0.5, 0.9, 0.5, 0.1, 0.51).__getitem__
+    verdict = VERDICTS["primary_slope"](made_up.facts(), bent(records, curve))["control"]
+    assert verdict.status == "falls" and verdict.sentence.startswith("Recall goes from 0.501 to 0.511 over")
+
+
+def test_classes_that_the_model_is_told_cannot_be_lost(records):
+    facts = made_up.facts(classes_given=True)
+    for name in ("lost_modes", "collapsing_variance"):
+        verdict = VERDICTS[name](facts, records)["control"]
+        assert verdict.status == "not testable" and CLASSES_GIVEN in verdict.sentence
+
+
+def test_the_variance_itself_is_asked_before_the_entropy_of_classes(records):
+    """Variance that halves each generation: its logarithm falls whether or not the classes are given."""
+    own = {"set": "sampled", "extractor": "lenet", "metric": "variance_ratio", "fingerprint": "x"}
+    more = [
+        r
+        | {"values": [*r["values"], own | {"value": 0.5 ** r["generation"] * (1 + 0.01 * r["seed"] * r["generation"])}]}
+        for r in records
+    ]
+    for told in (False, True):
+        verdict = VERDICTS["collapsing_variance"](made_up.facts(classes_given=told), more)["control"]
+        assert verdict.status == "collapse" and verdict.sentence.startswith("Variance ratio falls by 4")
 
 
 def test_a_rise_in_recall_is_no_collapse_and_a_rise_in_distance_is():
@@ -56,10 +130,10 @@ def test_a_rise_in_recall_is_no_collapse_and_a_rise_in_distance_is():
     mirrored = [
         record | {"values": [entry | {"value": -entry["value"]} for entry in record["values"]]} for record in records
     ]
-    assert VERDICTS["primary_slope"](facts, mirrored)["fully_synthetic"].status == "no collapse"
+    assert VERDICTS["primary_slope"](facts, mirrored)["fully_synthetic"].status == "no fall seen"
     lower = made_up.facts(primary=Endpoint("frechet_distance", "lenet"))
     verdict = VERDICTS["primary_slope"](lower, records)["fully_synthetic"]
-    assert verdict.status == "collapse" and "rises" in verdict.sentence
+    assert verdict.status == "rises" and "rises" in verdict.sentence
 
 
 def test_pairing_removes_the_noise_that_arms_share(records):
@@ -104,21 +178,13 @@ def test_the_definitions_of_the_literature_see_what_was_planted(records):
     assert status["lost_tails"] == status["hallucination"] == "collapse"
     assert status["scaling_law"] == "not testable"
     assert verdicts["catastrophic_risk"]["fully_synthetic_biased"].status == "collapse"  # exp(4 * .6) = 11.02
+    words = verdicts["any_rise_of_risk"]["control"].sentence
+    assert words.startswith("Fréchet distance of generation 4 is ") and " times that of generation 0 (" in words
 
 
 def test_a_rise_that_slows_is_not_called_unbounded():
-    records = made_up.records()
-    bent = [
-        record
-        | {
-            "values": [
-                entry | {"value": 2 + 1 - 0.5 ** (4 * record["generation"] / 8) + 0.001 * record["seed"]}
-                for entry in record["values"]
-            ]
-        }
-        for record in records
-    ]
-    verdict = VERDICTS["diverging_risk"](made_up.facts(), bent)["fully_synthetic"]
+    slowing = bent(made_up.records(), lambda generation: 3 - 0.5 ** (generation / 2))
+    verdict = VERDICTS["diverging_risk"](made_up.facts(), slowing)["fully_synthetic"]
     assert verdict.status == "inconclusive" and "slows" in verdict.sentence
 
 
@@ -207,3 +273,8 @@ def test_the_slope_of_a_line_is_its_slope(start, rise, generations):
 )
 def test_numbers_have_three_digits(number, words):
     assert spell(number) == words
+
+
+def test_numbers_that_differ_read_differently():
+    assert (digits_apart(2.3012, 2.3015), digits_apart(1.0, 1.0), digits_apart(1.0, 2.0)) == (5, 3, 3)
+    assert spell(2.3012, 2.3015, 5) == "2.3012"

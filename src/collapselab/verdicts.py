@@ -4,10 +4,12 @@ The unit of every test is the lineage (one arm, one seed): a lineage gives one n
 over the generations, and an arm is judged by a t-interval over its lineages. Holm's correction (1979) runs over the
 arms within each question. Which question comes first is the study's primary endpoint, named before it runs.
 
-Two verdicts are about that endpoint: its slope, and its slope against the control's, paired by seed. Eight are the
-definitions that Schaeffer, Kazdan, Arulandu and Koyejo (2025, https://arxiv.org/abs/2503.03150) found in the
-literature. They speak of population risk, which a study of images does not observe: the Fréchet distance stands for
-it here, recall for the tails, precision for what is not hallucinated, the classes for the modes.
+Two verdicts are about that endpoint: its slope, and its slope against the control's, paired by seed. They say whether
+it falls and how the fall is spread over the generations, not whether that is collapse: a fall that levels off is not
+what most mean by the word. Eight are the definitions that Schaeffer, Kazdan, Arulandu and Koyejo (2025,
+https://arxiv.org/abs/2503.03150) found in the literature. They speak of population risk, which a study of images does
+not observe: the Fréchet distance stands for it here, recall for the tails, precision for what is not hallucinated,
+the classes for the modes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,11 +27,12 @@ CATASTROPHE = 10.0  # times the first risk; the literature names no number, so t
 LOST = 0.1  # a class is lost when its share falls below this part of the real one
 STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it here, best first
     "risk": ("frechet_distance",),
-    "variance": ("class_entropy",),
+    "variance": ("variance_ratio", "class_entropy"),
     "modes": ("class_histogram",),
     "tails": ("recall",),
     "reality": ("precision",),
 }
+CLASSES_GIVEN = "the model is told the class of every sample, so the shares of the classes are fixed"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class StudyFacts:
     arms: arm -> one line that describes it, in the order of the study. generations: T, where generations are 0 .. T.
     labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
     metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
-    each with its reason. models: model -> description.
+    each with its reason. models: model -> description. classes_given: the model is told the class of every sample.
     """
 
     name: str
@@ -64,6 +67,7 @@ class StudyFacts:
     reference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     better: Mapping[str, str | None] = field(default_factory=dict)
+    classes_given: bool = False
 
     def label(self, metric: str) -> str:
         """The metric's name in words, with a capital."""
@@ -75,8 +79,9 @@ class StudyFacts:
 class Verdict:
     """The answer of one test for one arm.
 
-    status: collapse, no collapse, inconclusive or not testable. sentence: the same in plain words. numbers: what it
-    rests on.
+    status: inconclusive, not testable, or what was found: ``falls`` or ``no fall seen`` (``rises`` or ``no rise seen``
+    where lower is better) for the slopes of the primary endpoint, ``collapse`` or ``no collapse`` for the definitions
+    of the literature. sentence: the same in plain words. numbers: what it rests on.
     """
 
     name: str
@@ -169,7 +174,8 @@ class Estimate:
     def interval(self, write: Callable[[float], float] = float, unit: str = "", noun: str = "lineages") -> str:
         """``95 % interval 0.071 to 0.093, 3 lineages``, with ends transformed by ``write``."""
         low, high = sorted((float(write(self.low)), float(write(self.high))))
-        return f"95 % interval {spell(low, high)} to {spell(high, low)}{unit}, {self.lineages} {noun}"
+        digits = digits_apart(low, high)
+        return f"95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}{unit}, {self.lineages} {noun}"
 
     def change(self, what: str, unit: str, write: Callable[[float], float] = float, noun: str = "lineages") -> str:
         """``Recall falls by 0.082 a generation (95 % interval ...)``, or ``changes by`` when unsure."""
@@ -260,15 +266,20 @@ def first_and_last(found: Mapping[int, Mapping[int, float]]) -> tuple[int, int, 
     return first, last, np.array([entry[first] for entry in long]), np.array([entry[last] for entry in long])
 
 
-def spell(number: float, beside: float = 0.0) -> str:
+def spell(number: float, beside: float = 0.0, digits: int = 3) -> str:
     """A number for a sentence: three digits, counted from the larger of it and the one that it stands beside."""
     size = max(abs(number), abs(beside))
     if not np.isfinite(size) or number == 0:
         return f"{number:.3g}".replace("-", "−")
     if size < 1e-4:
-        return f"{number:.2e}".replace("-", "−")
-    decimals = int(np.clip(2 - np.floor(np.log10(size)), 0, 6))
+        return f"{number:.{digits - 1}e}".replace("-", "−")
+    decimals = int(np.clip(digits - 1 - np.floor(np.log10(size)), 0, digits + 3))
     return f"{number:.{decimals}f}".replace("-", "−")
+
+
+def digits_apart(low: float, high: float) -> int:
+    """The digits, three to eight, with which two numbers that differ do not read the same."""
+    return next((n for n in range(3, 8) if low == high or spell(low, high, n) != spell(high, low, n)), 8)
 
 
 def _and_diverged(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
@@ -286,22 +297,84 @@ def _worse(facts: StudyFacts) -> int:
     return 1 if facts.better.get(facts.primary.metric) == "lower" else -1
 
 
+def _slope_status(found: Estimate, worse: int) -> str:
+    """What the slope does, and no more: whether that is collapse depends on who defines it."""
+    seen, unseen = ("rises", "no rise seen") if worse > 0 else ("falls", "no fall seen")
+    return {1: seen, -1: unseen, 0: "inconclusive"}[found.side * worse]
+
+
+def _course(found: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """The mean over the lineages of at least two points, at the generations that all of these have."""
+    long = [lineage for lineage in found.values() if len(lineage) >= 2]
+    shared = sorted(set.intersection(*map(set, long))) if long else []
+    return {t: float(np.mean([lineage[t] for lineage in long])) for t in shared}
+
+
+def _shape(course: Mapping[int, float]) -> dict[str, float]:
+    """How much of a course of at least three generations comes first, and its pace in the second half."""
+    times = list(course)
+    if len(times) < 4 or times[1] != times[0] + 1:
+        return {}
+    middle = times[len(times) // 2]
+    pace = (course[times[-1]] - course[middle]) / (times[-1] - middle)
+    return {"first_step": course[times[1]] - course[times[0]], "second_half_slope": pace}
+
+
+def _told(found: Estimate, metric: str, course: Mapping[int, float]) -> str:
+    """``Recall falls from 0.83 to 0.65 over 4 generations, 0.041 a generation (95 % interval ...); ...``."""
+    times = list(course)
+    if len(times) < 2:
+        return found.change(metric, " a generation") if found.lineages else metric
+    start, end, count = course[times[0]], course[times[-1]], times[-1] - times[0]
+    span = f"from {spell(start, end)} to {spell(end, start)} over {count} generation{'s' * (count > 1)}"
+    interval = f" ({found.interval()})" if found.lineages >= FEWEST else ""
+    if not found.side or np.sign(end - start) != found.side:
+        return f"{metric} goes {span}, a slope of {spell(found.mean)} a generation{interval}"
+    told = f"{metric} {'rises' if found.side > 0 else 'falls'} {span}, {spell(abs(found.mean))} a generation"
+    told += f" ({found.interval(abs)})"
+    if shape := _shape(course):
+        first, pace = (number * found.side for number in shape.values())
+        back = "fall" if found.side > 0 else "rise"
+        size = {key: spell(abs(number), end - start) for key, number in shape.items()}
+        told += (
+            f"; {size['first_step']} of it in the first generation"
+            if first >= 0
+            else (f"; after a {back} by {size['first_step']} in the first generation")
+        )
+        told += (
+            f", {size['second_half_slope']} a generation in the second half"
+            if pace >= 0
+            else (f", and a {back} by {size['second_half_slope']} a generation in the second half")
+        )
+    return told
+
+
 def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
-    """Whether the primary metric gets worse, and by how much a generation: the least-squares slope of each lineage."""
+    """Whether the primary metric gets worse, and by how much a generation: the least-squares slope of each lineage.
+
+    The sentence gives the shape too: a straight fall and one that levels off can have the same slope.
+    """
     worse, metric = _worse(facts), facts.label(facts.primary.metric)
-    slopes = {arm: [slope(entry) for entry in lineages(records, arm, facts.primary).values()] for arm in facts.arms}
+    found_lineages = {arm: lineages(records, arm, facts.primary) for arm in facts.arms}
+    slopes = {arm: [slope(lineage) for lineage in found.values()] for arm, found in found_lineages.items()}
     verdicts = {}
     for arm, found in estimate(slopes).items():
-        status = found.status(worse)
-        change = found.change(metric, " a generation") if found.lineages else metric
-        conclusion = found.conclusion(status, status)
+        course = _course(found_lineages[arm])
+        sentence = _told(found, metric, course)
+        if not found.side:
+            sentence += f": {found.conclusion('', '')}"
         if found.lineages >= FEWEST and not found.side:
             # What an inconclusive arm still says: how bad it can be at most.
             bound, verb = (found.low, "fall") if worse < 0 else (found.high, "rise")
-            conclusion += f"; {'a' if bound * worse > 0 else 'any'} {verb}"
-            conclusion += f" by more than {spell(abs(bound))} is ruled out" if bound * worse > 0 else " is ruled out"
-        sentence = f"{change}: {conclusion}.{_and_diverged(records, facts, arm)}"
-        verdicts[arm] = Verdict("primary_slope", arm, status, sentence, found.numbers())
+            sentence += f"; {'a' if bound * worse > 0 else 'any'} {verb}"
+            sentence += (
+                f" by more than {spell(abs(bound))} a generation is ruled out" if bound * worse > 0 else " is ruled out"
+            )
+        sentence += f".{_and_diverged(records, facts, arm)}"
+        numbers = found.numbers()
+        if len(course) >= 2:
+            numbers |= {"first": course[min(course)], "last": course[max(course)]} | _shape(course)
+        verdicts[arm] = Verdict("primary_slope", arm, _slope_status(found, worse), sentence, numbers)
     return verdicts
 
 
@@ -322,11 +395,10 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> dict[
             differences[arm] = [slope({t: own[t] - other[t] for t in own if t in other}) for own, other in pairs]
     verdicts = _not_testable(name, [facts.control], "this is the control")
     for arm, found in estimate(differences).items():
-        status = found.status(worse)
         unit = f" a generation relative to {facts.control}"
         change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {facts.control}"
-        conclusion = found.conclusion(*[f"{status} beyond the control"] * 2, noun="pairs")
-        verdicts[arm] = Verdict(name, arm, status, f"{change}: {conclusion}.", found.numbers())
+        conclusion = "" if found.side else f": {found.conclusion('', '', noun='pairs')}"
+        verdicts[arm] = Verdict(name, arm, _slope_status(found, worse), f"{change}{conclusion}.", found.numbers())
     return {arm: verdicts[arm] for arm in facts.arms}
 
 
@@ -359,13 +431,15 @@ def _growth(
         first, last, start, end = first_and_last(lineages(records, arm, endpoint))
         positive = (start > 0) & (end > 0)
         samples[arm] = np.log(end[positive] / start[positive])
-        spans[arm] = f"from generation {first} to {last}"
+        spans[arm] = first, last
     verdicts, metric = {}, facts.label(endpoint.metric)
     for arm, found in estimate(samples, np.log(factor)).items():
         change = metric
         if found.lineages:
             interval = f" ({found.interval(np.exp)})" if found.lineages >= FEWEST else ""
-            change = f"{metric} grows {spell(np.exp(found.mean))}-fold {spans[arm]}{interval}"
+            first, last = spans[arm]
+            times = f"{spell(np.exp(found.mean))} times that of generation {first}"
+            change = f"{metric} of generation {last} is {times}{interval}"
         sentence = f"{change}: {found.conclusion(above, below)}.{_and_diverged(records, facts, arm)}"
         verdicts[arm] = Verdict(name, arm, found.status(), sentence, found.numbers())
     return verdicts
@@ -422,6 +496,8 @@ def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> dict[st
     name, endpoint = "collapsing_variance", _stand_in(facts, records, "variance")
     if endpoint is None:
         return _not_testable(name, facts.arms, "no variance and no class entropy was measured")
+    if facts.classes_given and endpoint.metric == "class_entropy":
+        return _not_testable(name, facts.arms, CLASSES_GIVEN)
     rates = {}
     for arm in facts.arms:
         found = lineages(records, arm, endpoint).values()
@@ -449,6 +525,8 @@ def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdic
     gone, so lineages are counted, not averaged: collapse when each of them has lost one.
     """
     name, endpoint = "lost_modes", _stand_in(facts, records, "modes")
+    if facts.classes_given:
+        return _not_testable(name, facts.arms, CLASSES_GIVEN)
     if endpoint is None:
         return _not_testable(name, facts.arms, "no class histogram was measured")
     metrics = {entry["metric"] for record in records for entry in record["values"]}
