@@ -229,6 +229,35 @@ def test_a_bad_study_ends_with_its_faults(smoke):
     assert done.returncode != 0 and "quickstart, smoke" in said(done) and "Traceback" not in said(done)
 
 
+# -- the profiles ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", ["default", "gpu", "slurm"])
+def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
+    study = config.load(ROOT / "config" / "quickstart.yaml")
+    arm = next(arm for arm in study.lineages if "raw" in study.measured_sets(arm))
+    options = ("--config", "study=quickstart", "--workflow-profile", f"profiles/{profile}")
+    done = finished.run("snakemake", "-n", *options, "--", study.cell(arm, 0, 1, "metrics.json"))
+    asked = {
+        rule: dict(one.split("=", 1) for one in resources.split(", "))
+        for rule, resources in re.findall(r"^ *rule (\w+):$.*?^ *resources: (.*?)$", said(done), re.M | re.S)
+    }
+    assert {"train", "sample", "sample_raw", "measure"} <= asked.keys()
+    on_gpu = {rule for rule, resources in asked.items() if resources.get("gpu") == "1"}
+    assert on_gpu == (set() if profile == "default" else {"train", "sample", "sample_raw"})
+    # A rule's own memory or time would silently beat a profile's default-resources, and so its retries.
+    heavy = ("train", "sample", "sample_raw")
+    if profile == "slurm":
+        assert {rule: int(asked[rule]["runtime"]) for rule in heavy} == {
+            "train": 1440,
+            "sample": 120,
+            "sample_raw": 120,
+        }
+        assert int(asked["train"]["mem_mb"]) > int(asked["sample"]["mem_mb"]) > int(asked["extract_real"]["mem_mb"])
+    else:
+        assert not any({"runtime", "mem_mb"} & asked[rule].keys() for rule in heavy)
+
+
 # -- the house ---------------------------------------------------------------------------------------------------------
 
 
@@ -368,6 +397,25 @@ def test_an_unfinished_study_is_drawn_on_request(smoke):
 def test_the_package_under_test_is_the_copied_one(finished):
     done = finished.run("python", "-c", "import collapselab; print(collapselab.__file__)")
     assert Path(done.stdout.strip()).is_relative_to(finished.folder)
+
+
+def test_selected_samples_are_measured_at_the_n_of_all_and_reported(smoke):
+    """Half of one arm's samples are kept: raw, sampled and kept sets of all arms are measured at that number."""
+    text = (smoke.folder / "config" / "smoke.yaml").read_text().replace("name: smoke", "name: picky")
+    text = text.replace("seeds: 2", "seeds: 1").replace("generations: 2", "generations: 1")
+    text = text.replace(
+        "regime: fully_synthetic", "regime: fully_synthetic\n    select: {selector: random, share: 0.5}"
+    )
+    (smoke.folder / "config" / "picky.yaml").write_text(text)
+    smoke.snakemake(study="picky")
+    records = [json.loads(path.read_text()) for path in (smoke.folder / "results/picky").rglob("metrics.json")]
+    assert {made["n_fake"] for record in records for made in record["fingerprints"].values()} == {100}
+    sets = {
+        arm: {value["set"] for record in records if record["arm"] == arm for value in record["values"]}
+        for arm in ("control", "fully_synthetic")
+    }
+    assert sets == {"control": {"sampled"}, "fully_synthetic": {"sampled", "kept"}}
+    assert (smoke.folder / "results/picky/report/report.html").exists()
 
 
 def test_a_mirror_that_another_process_holds_is_said_and_holds_no_study_up(smoke):

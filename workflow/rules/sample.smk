@@ -19,9 +19,6 @@ rule sample:
     conda:
         "../../environment.yml"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         source=sample_source,
         number=STUDY.file.samples,
@@ -55,9 +52,6 @@ rule sample_raw:
     conda:
         "../../environment.yml"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         source=sample_source,
         number=STUDY.file.samples,

@@ -36,9 +36,6 @@ rule train:
     conda:
         "../../environment.yml"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         source=train_source,
         recipe=recipe,
