@@ -5,20 +5,23 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from collapselab.regimes import (
     REAL,
     REGIMES,
+    Bias,
     Draw,
     FromGeneration,
     Initial,
     LastK,
     Pool,
+    Positive,
     Real,
     Recipe,
     Regime,
     Synthetic,
+    Weight,
     Weights,
     ancestors,
     at,
@@ -52,7 +55,12 @@ every_preset = pytest.mark.parametrize("name", REGIMES)
 counts = st.integers(0, 40)
 generations = st.integers(0, 12)
 schedules = counts | st.dictionaries(generations, counts, min_size=1, max_size=3)
-sizes = st.integers(1, 60) | st.dictionaries(generations, st.integers(1, 60), min_size=1, max_size=3)
+sizes = st.integers(1, 60) | st.builds(
+    lambda start, first, later: later | {start: first},
+    st.integers(0, 1),
+    st.integers(1, 60),
+    st.dictionaries(generations, st.integers(1, 60), max_size=2),
+)
 windows = st.sampled_from(["last", "all"]) | st.builds(lambda k: {"last": k}, st.integers(1, 5))
 
 
@@ -206,10 +214,33 @@ def test_a_part_that_exceeds_the_whole_is_refused_with_both_numbers():
 
 @pytest.mark.parametrize(
     ("schedule", "values"),
-    [(7, [7, 7, 7, 7, 7]), ({0: 1, 2: 5}, [1, 1, 5, 5, 5]), ({2: 5, 4: 0}, [5, 5, 5, 5, 0]), ({3: 0}, [0] * 5)],
+    [
+        (7, [7, 7, 7, 7, 7]),
+        ({0: 1, 2: 5}, [1, 1, 5, 5, 5]),
+        ({1: 4, 3: 2}, [4, 4, 4, 2, 2]),
+        ({2: 5, 4: 0}, [0, 0, 5, 5, 0]),
+        ({3: 100}, [0, 0, 0, 100, 100]),
+    ],
 )
-def test_a_schedule_holds_from_each_generation_that_it_names_and_its_first_number_before(schedule, values):
+def test_a_schedule_holds_from_each_generation_that_it_names_and_never_backwards(schedule, values):
     assert [at(schedule, t) for t in range(5)] == values
+
+
+def test_rows_may_come_later():
+    regime = preset("fresh_data", fresh={3: 30})
+    assert draws(regime, "arm", 2) == [("arm", 1, 100)]
+    assert draws(regime, "arm", 3) == [("fresh", 3, 30), ("arm", 2, 70)]
+    assert [fresh_before(regime, t) for t in range(6)] == [0, 0, 0, 0, 30, 60]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [(Positive, 50), (Weight, 0.5), (Bias, 0.5)], ids=["Positive", "Weight", "Bias"]
+)
+def test_what_has_no_number_before_its_first_generation_is_refused(kind, number):
+    for start in (0, 1):
+        assert TypeAdapter(kind).validate_python({start: number, 3: number}) == {start: number, 3: number}
+    with pytest.raises(ValidationError, match=r"starts at generation 3; say what holds before: \{1: \.\.\., 3: "):
+        TypeAdapter(kind).validate_python({5: number, 3: number})
 
 
 def test_fresh_data_can_end():

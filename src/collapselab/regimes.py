@@ -13,7 +13,17 @@ drawn anew in every generation). Of a known population, fresh and redrawn rows a
 from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    model_validator,
+)
 
 REAL = ("fixed", "fresh", "redrawn")
 
@@ -27,18 +37,30 @@ def _generations(value: object) -> object:
     return value
 
 
-def _schedule(number: object, what: str) -> object:
+def _starts_at_once(changes: dict[int, float]) -> dict[int, float]:
+    if (first := min(changes)) > 1:
+        raise ValueError(
+            f"starts at generation {first}; say what holds before: {{1: ..., {first}: {changes[first]!r}}}"
+        )
+    return changes
+
+
+def _schedule(number: object, what: str, late: bool = False) -> object:
+    # Before they come, rows are none; of a budget, a weight or a bias nobody can say what it is.
+    before = "0 before the first" if late else "its first generation is 0 or 1"
     changes = Annotated[dict[Annotated[int, Field(ge=0)], number], Field(min_length=1)]
+    if not late:
+        changes = Annotated[changes, AfterValidator(_starts_at_once)]
     return Annotated[
         Annotated[number, Tag("number")] | Annotated[changes, Tag("schedule")],
         Discriminator(lambda value: "schedule" if isinstance(value, dict) else "number"),
         BeforeValidator(_generations),
         PlainSerializer(lambda value: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value),
-        Field(description=f"{what}: one number, or {{generation: number}}, each holding from its generation on"),
+        Field(description=f"{what}: one number, or {{generation: number}}, each from its generation on; {before}"),
     ]
 
 
-Count = _schedule(Annotated[int, Field(ge=0)], "a number of rows")
+Count = _schedule(Annotated[int, Field(ge=0)], "a number of rows", late=True)
 Positive = _schedule(Annotated[int, Field(ge=1)], "a number, at least 1")
 Rows = Annotated[int, Field(ge=1, description="a number of rows")]
 Weight = _schedule(Annotated[float, Field(ge=0, allow_inf_nan=False)], "the weight of a row")
@@ -46,11 +68,17 @@ Bias = _schedule(Annotated[float, Field(gt=0, le=1)], "the sampling bias lambda 
 
 
 def at(schedule: float | dict[int, float], generation: int) -> float:
-    """The number that holds at a generation: the last one named up to it, or the first one named."""
+    """The number that holds at a generation: the last one named up to it, and 0 before the first.
+
+    What starts at generation 1 holds at generation 0, too, which loops leave out when they count: a budget for all
+    trainings is written either way. Only numbers of rows may start later.
+    """
     if not isinstance(schedule, dict):
         return schedule
     reached = [start for start in schedule if start <= generation]
-    return schedule[max(reached) if reached else min(schedule)]
+    if not reached and generation == 0 and 1 in schedule:
+        return schedule[1]
+    return schedule[max(reached)] if reached else 0
 
 
 # -- the algebra ------------------------------------------------------------------------------------------------------
