@@ -16,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from .config import FAIRNESS
 from .verdicts import (
+    CLASSES_GIVEN,
     Endpoint,
     Record,
     StudyFacts,
     at_risk,
+    digits_apart,
     diverged,
     judge,
     lineages,
@@ -52,27 +55,25 @@ KINDS = {  # of training images: its colour in the chart of compositions
     "own samples": "#D55E00",
     "another arm's samples": "#FDAE6B",
 }
-GRID_COLUMNS, GRID_SIDE, GRID_PIXELS, GRID_BYTES = 10, 96, 28, 1_500_000
+GRID_COLUMNS, GRID_ROWS = 10, 4
+GRID_SIDE, GRID_PIXELS, GRID_BYTES = 96, 32, 1_500_000
 CONTRACT = {
-    "Equal budgets": "at each generation all arms have the same training-set size, the same number of images seen in "
-    "training, the same chain of initialisation and the same number of evaluated samples; the control has the arms' "
-    "total size in real data.",
     "Common random numbers": "seeds name the study, the replicate, the generation and the stage, never the arm: "
     "generation 0 is shared, arms are compared in pairs, and the grids show the same latents in every generation.",
     "One split": "training, held-out and fresh data are split once for the whole study; from a known population each "
     "seed draws its own, and the population itself is the reference.",
-    "The judge is not the prosecutor": "selectors see features of the training split only, in another space than that "
-    "of the primary endpoint.",
+    "Selectors never see the yardstick": "selectors see features of the training split only, in another space than "
+    "that of the primary endpoint.",
     "Raw, biased, kept": "the model itself, its samples and what was kept of them are measured apart, at equal n.",
     "Nothing tuned on the yardstick": "the last snapshot counts; nothing is chosen by a metric shown here.",
     "Failures stay in the picture": "diverged lineages are drawn up to where they end, and counted.",
     "Few seeds are shown as few": "below eight lineages points and their range, from eight on a 95 % band of the mean.",
-    "One primary endpoint": "named before the study ran; p-values are corrected over the arms (Holm 1979).",
+    "One primary endpoint": "named in the study's file; p-values are corrected over the arms (Holm 1979).",
 }
 DEFINITIONS = {
     "primary_slope": "Slope of the primary endpoint",
     "slope_against_control": "Slope against the control, paired by seed",
-    "catastrophic_risk": "Catastrophic rise of risk",
+    "catastrophic_risk": "Catastrophic rise of risk (more than tenfold: this report's threshold)",
     "any_rise_of_risk": "Any rise of risk",
     "diverging_risk": "Risk that grows without bound",
     "collapsing_variance": "Variance that goes to zero",
@@ -145,6 +146,18 @@ def _sets(records: Sequence[Record], metric: str, extractor: str) -> list[str]:
         if (entry["metric"], entry["extractor"]) == (metric, extractor)
     }
     return [name for name in SETS if name in found]
+
+
+def _arms_with(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[str]:
+    """The arms whose samples of this set were measured apart, and the control; elsewhere all sets are one.
+
+    The primary endpoint's own set is every arm's.
+    """
+    if endpoint.set == facts.primary.set:
+        return list(facts.arms)
+    key = endpoint.metric, endpoint.extractor, endpoint.set
+    found = {r["arm"] for r in records for e in r["values"] if (e["metric"], e["extractor"], e["set"]) == key}
+    return [arm for arm in facts.arms if arm in found or arm == facts.control]
 
 
 def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[str, Any] | None:
@@ -260,9 +273,15 @@ def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint)
     """
     rows: list[dict[str, Any]] = []
     arms = list(facts.arms)
-    for panel in _sets(records, endpoint.metric, endpoint.extractor):
-        there = {"panel": SETS[panel]}
+    primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
+    for panel in sorted(
+        _sets(records, endpoint.metric, endpoint.extractor), key=lambda name: name != facts.primary.set
+    ):
+        there = {"panel": SETS[panel] + (" (primary)" if primary and panel == facts.primary.set else "")}
+        shown = _arms_with(facts, records, Endpoint(endpoint.metric, endpoint.extractor, panel))
         for index, arm in enumerate(arms):
+            if arm not in shown:
+                continue
             aside = 0 if facts.seeds >= BAND_FROM else (index - (len(arms) - 1) / 2) * min(0.07, 0.5 / len(arms))
             found = lineages(records, arm, Endpoint(endpoint.metric, endpoint.extractor, panel))
             alive = at_risk(records, arm)
@@ -305,11 +324,11 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     shapes = [SHAPES[index % len(SHAPES)] for index in range(len(arms))]
     dashes = [[5, 4] if arm == facts.control else [1, 0] for arm in arms]
     picked = alt.selection_point(name="picked", fields=["arm"], bind="legend")
-    names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
+    names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1, "symbolDash": []}
     legend = alt.Legend(orient="bottom", columns=5 if width > WIDTH // 2 else 3, title=None, **names)
     colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=list(palette.values())), sort=None, legend=legend)
     shape = alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend)
-    dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=arms, range=dashes), sort=None, legend=legend)
+    dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=arms, range=dashes), sort=None, legend=None)
     fade = alt.condition(picked, alt.value(1.0), alt.value(0.12))
     words, better = facts.label(endpoint.metric), facts.better.get(endpoint.metric)
     axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
@@ -341,7 +360,7 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
         .mark_rule(strokeDash=[1, 3], strokeWidth=1.5, color="#555555")
         .encode(y=y, tooltip=[alt.Tooltip("value:Q", format=".4~g", title="real data against real data")]),
         chart.transform_filter("datum.what == 'reference'")
-        .mark_text(align="right", dy=12 if better == "lower" else -6, dx=10, color="#555555", fontSize=11)
+        .mark_text(align="right", baseline="bottom", dy=-3, dx=10, color="#555555", fontSize=11)
         .encode(x=x, y=y, text="text:N"),
         spread,
         means.mark_line(strokeWidth=2).encode(x, y, color=colour, strokeDash=dash, opacity=fade),
@@ -376,7 +395,10 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
 
 
 def class_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
-    """The Vega-Lite specification of class shares by generation, a heat map per arm; None where none was measured."""
+    """The Vega-Lite specification of class shares less the real ones, a heat map per arm; None where none was measured.
+
+    Where no real share is known, the arm's own first generation stands for it.
+    """
     import altair as alt
 
     measured = [
@@ -396,28 +418,44 @@ def class_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dic
     for arm in facts.arms:
         for metric in classes:
             cell = {"arm": arm, "class": metric.split(".", 1)[1]}
-            if metric in real:
-                rows.append(cell | {"generation": "real", "share": real[metric]})
-            for generation, shares in _by_generation(
-                records, arm, Endpoint(metric, extractors[0], facts.primary.set)
-            ).items():
-                rows.append(cell | {"generation": str(generation), "share": float(np.mean(shares))})
-    order = ["real", *map(str, range(facts.generations + 1))]
+            found = _by_generation(records, arm, Endpoint(metric, extractors[0], facts.primary.set))
+            means = {generation: float(np.mean(shares)) for generation, shares in found.items()}
+            expected = real.get(metric, next(iter(means.values()), 0.0))
+            for generation, share in means.items():
+                more = {"share": share, "real": expected, "difference": share - expected}
+                rows.append(cell | {"generation": generation} | more)
+    largest = max((abs(row["difference"]) for row in rows), default=0) or 1e-3
+    less = "real share" if real else "share in generation 0"
     panel = min(200, width // len(facts.arms) - 26)
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_rect()
         .encode(
-            x=alt.X("generation:O", sort=order, title="generation", axis=alt.Axis(labelAngle=0)),
+            x=alt.X("generation:O", title="generation", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("class:O", sort=[metric.split(".", 1)[1] for metric in classes], title="class"),
             color=alt.Color(
-                "share:Q", scale=alt.Scale(scheme="viridis", domainMin=0), legend=alt.Legend(title="share", format="%")
+                "difference:Q",
+                scale=alt.Scale(scheme="purpleorange", domain=[-largest, largest], reverse=True),
+                legend=alt.Legend(title="difference", format="+.1%"),
             ),
-            tooltip=["arm:N", "class:N", "generation:N", alt.Tooltip("share:Q", format=".2%")],
+            tooltip=[
+                "arm:N",
+                "class:N",
+                "generation:O",
+                alt.Tooltip("share:Q", format=".2%"),
+                alt.Tooltip("real:Q", format=".2%", title=less),
+                alt.Tooltip("difference:Q", format="+.2%"),
+            ],
         )
         .properties(width=panel, height=max(120, 16 * len(classes)))
         .facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=alt.Header(labelLimit=panel)))
-        .properties(title=alt.TitleParams(f"Class shares as the {extractors[0]} classifier sees them", anchor="start"))
+        .properties(
+            title=alt.TitleParams(
+                f"Share of class minus {less}",
+                subtitle=[f"as the {extractors[0]} classifier sees them"],
+                anchor="start",
+            )
+        )
     )
     return _styled(chart)
 
@@ -506,49 +544,124 @@ def grid_png(images: np.ndarray, columns: int | None = None) -> bytes:
     return stream.getvalue()
 
 
-def _pictures(facts: StudyFacts, grids: Grids) -> list[dict[str, Any]]:
-    """The sample grids of the arms, as many columns as fit the file's share of bytes."""
-    sizes = [
-        min(images[0].nbytes, images.shape[1] * GRID_SIDE**2) for grid in grids.values() for images in grid.values()
-    ]
-    columns = int(np.clip(GRID_BYTES // max(1, sum(sizes)), 2, GRID_COLUMNS))
-    figures = []
-    for arm in facts.arms:
-        rows = [(generation, grid_png(images[:columns])) for generation, images in sorted(grids.get(arm, {}).items())]
-        if rows:
-            figures.append({"arm": arm, "rows": [(t, base64.b64encode(png).decode()) for t, png in rows]})
-    return figures
+def _pictures(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
+    """The sample grids: whole sheets of the first and the last generation, and a row of each generation per arm.
+
+    Sheets have the same latents at the same place. Where all arms share their first generation it is shown once. As
+    many columns as fit the file's share of bytes.
+    """
+    given = {arm: dict(sorted(grids[arm].items())) for arm in facts.arms if grids.get(arm)}
+    sheets, rows = [], []
+    if given:
+        images = next(iter(next(iter(given.values())).values()))
+        size = min(images[0].nbytes, images.shape[1] * GRID_SIDE**2)
+        count = sum(map(len, given.values())) + 2 * GRID_ROWS * len(given)
+        columns = int(np.clip(GRID_BYTES // max(1, size * count), 2, GRID_COLUMNS))
+
+        def sheet(arm: str, generation: int, words: str = "") -> dict[str, Any]:
+            png = _base64(grid_png(given[arm][generation][: GRID_ROWS * columns], columns))
+            return {"arm": "" if words else arm, "words": words or f"generation {generation}", "png": png}
+
+        first = {arm: min(found) for arm, found in given.items()}
+        starts = {given[arm][generation].tobytes() for arm, generation in first.items()}
+        if len(starts) == 1 and len(given) > 1:
+            arm, generation = next(iter(first.items()))
+            sheets.append(sheet(arm, generation, f"Generation {generation}, which all arms share"))
+        else:
+            sheets += [sheet(arm, generation) for arm, generation in first.items()]
+        sheets += [sheet(arm, max(found)) for arm, found in given.items() if max(found) > first[arm]]
+        for arm, found in given.items():
+            if len(found) > 1:
+                pngs = [(generation, _base64(grid_png(images[:columns]))) for generation, images in found.items()]
+                rows.append({"arm": arm, "rows": pngs})
+    return {"sheets": sheets, "rows": rows}
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 # -- what the page says ------------------------------------------------------------------------------------------------
 
 
+def headline(facts: StudyFacts, records: Sequence[Record]) -> str:
+    """One sentence: the primary endpoint's mean in every arm that reached the last generation, and in real data."""
+    found = {arm: final(facts, records, arm, facts.primary) for arm in facts.arms}
+    last = max((cell["generation"] for cell in found.values() if cell), default=None)
+    if last is None:
+        return ""
+    means = {arm: cell["mean"] for arm, cell in found.items() if cell and cell["generation"] == last}
+    lower = facts.better.get(facts.primary.metric) == "lower"
+    order = sorted(means, key=lambda arm: means[arm] if lower else -means[arm])
+    largest = max(map(abs, means.values()))
+    words = facts.label(facts.primary.metric)
+    words = words if words[1:2].isupper() else words[:1].lower() + words[1:]
+    where = f"{facts.primary.extractor}, {SETS[facts.primary.set]}"
+    said = [f"{spell(means[arm], largest, 2)} in {arm}" for arm in order]
+    sentence = f"At generation {last} {words} ({where}) is {', '.join(said)}"
+    real = facts.reference.get(facts.primary.extractor, {}).get(facts.primary.metric)
+    if real is not None:
+        sentence += f"; other real data in the samples' place scores {spell(real, largest, 2)}"
+    gone = [arm for arm in facts.arms if arm not in means]
+    return sentence + (f". Not there: {', '.join(gone)}." if gone else ".")
+
+
+def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """What makes the comparison fair: (what holds: name -> words, what is waived: rule and reason).
+
+    A waiver is a rule's words, a colon and the reason; a rule that is waived is not among what holds.
+    """
+    waived = [
+        next(((rule, w[len(rule) + 2 :]) for rule in FAIRNESS.values() if w.startswith(f"{rule}: ")), ("", w))
+        for w in facts.waivers
+    ]
+    gone = {rule for rule, _ in waived}
+    held = [rule for rule in FAIRNESS.values() if rule not in gone]
+    held.append("all arms have the same number of evaluated samples")
+    if facts.control is not None and FAIRNESS["training_set_size"] not in gone:
+        held.append("the control has the arms' total size in real data")
+    return {"Equal budgets": "; ".join(held) + "."} | CONTRACT, waived
+
+
 def _numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
-    rows = []
+    """A row for each metric and set, the primary endpoint's set first; sets with the same numbers share a row."""
+    rows: list[dict[str, Any]] = []
     for endpoint in endpoints(facts, records):
+        first: dict[str, Any] = {}
         names = _sets(records, endpoint.metric, endpoint.extractor)
-        for name in names:
-            found = [
-                final(facts, records, arm, Endpoint(endpoint.metric, endpoint.extractor, name)) for arm in facts.arms
-            ]
+        for name in sorted(names, key=lambda name: name != facts.primary.set):
+            of_set = Endpoint(endpoint.metric, endpoint.extractor, name)
+            found = [final(facts, records, arm, of_set) for arm in facts.arms]
+            if first and found == first["found"]:
+                first["set"] += f", {SETS[name]}"
+                continue
+            own = _arms_with(facts, records, of_set)
             cells = [
-                (spell(cell["mean"]), f"{spell(cell['low'], cell['mean'])} – {spell(cell['high'], cell['mean'])}")
-                if cell
-                else ("–", "")
-                for cell in found
+                ("same", "") if first and cell == before and arm not in own else _cell(cell)
+                for arm, cell, before in zip(facts.arms, found, first.get("found", found), strict=True)
             ]
             real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
-            rows.append(
-                {
-                    "metric": facts.label(endpoint.metric),
-                    "extractor": endpoint.extractor,
-                    "set": SETS[name],
-                    "better": {"higher": "↑", "lower": "↓"}.get(facts.better.get(endpoint.metric) or "", ""),
-                    "cells": cells,
-                    "real": "–" if real is None else spell(real),
-                }
-            )
+            row = {
+                "metric": facts.label(endpoint.metric),
+                "extractor": endpoint.extractor,
+                "set": SETS[name],
+                "better": {"higher": "↑", "lower": "↓"}.get(facts.better.get(endpoint.metric) or "", ""),
+                "cells": cells,
+                "real": "–" if real is None else spell(real),
+                "found": found,
+            }
+            first = first or row
+            rows.append(row)
     return rows
+
+
+def _cell(numbers: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Mean and range in words, with as many digits as tell the ends of the range apart."""
+    if numbers is None:
+        return "–", ""
+    low, mean, high = (numbers[key] for key in ("low", "mean", "high"))
+    digits = digits_apart(low, high)
+    return spell(mean, digits=digits), f"{spell(low, mean, digits)} – {spell(high, mean, digits)}"
 
 
 def _risk_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, list[Any]]]:
@@ -744,7 +857,10 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
         pictures=_pictures(facts, grids),
         numbers=_numbers_table(facts, records),
         risk=_risk_table(facts, records),
-        contract=CONTRACT,
+        headline=headline(facts, records),
+        contract=fairness(facts)[0],
+        waived=fairness(facts)[1],
+        classes_given=CLASSES_GIVEN,
         extractors=extractors,
         fingerprints=fingerprints,
         nouns=nouns,
