@@ -144,6 +144,23 @@ def test_the_networks_that_a_family_imports_late_count(package):
         assert changed_by(path, NEW_CODE) == {"train diffusion", "sample diffusion"}, path.name
 
 
+def test_imports_for_a_type_checker_alone_do_not_count(package):
+    helper = package / "models" / "_helper.py"
+    helper.write_text("WIDTH = 3\n")
+    block = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from ._helper import WIDTH\nelse:\n    {}"
+    family = package / "models" / "gaussian.py"
+    before = family.read_text()
+    for otherwise, expected in (("WIDTH = 4", set()), ("from . import _helper", {"train gaussian", "sample gaussian"})):
+        family.write_text(f"{before}\n\n{block.format(otherwise)}\n")
+        assert changed_by(helper, appended("HEIGHT = 3")) == expected
+
+
+def test_how_features_are_made_does_not_count_where_nobody_looks_at_them(package):
+    """An edit of the LeNet is no reason to sample a Gaussian again."""
+    found = changed_by(package / "features.py", NEW_CODE)
+    assert {"features", "measure"} <= found and not any(stage.startswith(("train", "sample")) for stage in found)
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -6,6 +6,7 @@ source: the modules that it imports, found by reading them and never by running 
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def _path(module: str) -> tuple[Path, bool]:
 def _imports(tree: ast.AST, package: list[str]) -> list[str]:
     """Modules of this package that a module imports, anywhere in it (imports inside functions count)."""
     modules = []
-    for node in ast.walk(tree):
+    for node in _that_runs(tree):
         if isinstance(node, ast.Import):
             names = [name.name.partition(".") for name in node.names]
             modules += [module for top, _, module in names if top == "collapselab" and module]
@@ -77,3 +78,11 @@ def _imports(tree: ast.AST, package: list[str]) -> list[str]:
             elif base:
                 modules.append(".".join(base))
     return modules
+
+
+def _that_runs(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker sees."""
+    yield tree
+    typing_only = isinstance(tree, ast.If) and ast.unparse(tree.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+    for node in tree.orelse if typing_only else ast.iter_child_nodes(tree):
+        yield from _that_runs(node)

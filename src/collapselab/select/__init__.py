@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from .. import seeds
-from ..features import Features
 from ..store import SampleSet
+
+if TYPE_CHECKING:  # who selects by no features does not depend on how they are made
+    from ..features import Features
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Seen(NamedTuple):
     Never the held-out images, which the metrics compare with: the judge is not the prosecutor.
     """
 
-    samples: Features
-    train: Features
+    samples: "Features"
+    train: "Features"
 
 
 class Waiting(Exception):
