@@ -5,7 +5,6 @@ in one process, since starting Python and torch costs as much as a small trainin
 """
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -14,19 +13,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 from pydantic import BaseModel, ValidationError
 
 from . import compose as composing
+from . import measure as measuring
 from . import store
 from .clock import Clock, progress
 from .datasets import DATASETS, split
 from .features import FEATURES, Features
-from .metrics import METRICS, Undefined
+from .measure import Measurement, Role
+from .metrics import METRICS
 from .models import MODELS, POPULATIONS
 from .models.base import Diverged, Interrupted, TrainingSet
 from .regimes import Draw, Recipe
@@ -34,6 +36,7 @@ from .seeds import seed_of
 from .select import SELECTORS, Seen, Waiting
 from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
 
+REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
 
 app = typer.Typer(
@@ -50,9 +53,11 @@ clock = Clock()
 
 Out = Annotated[Path, typer.Option(help="file to write; its hash is written beside it")]
 StudySeed = Annotated[int, typer.Option(help="the study's seed")]
-Replicate = Annotated[int, typer.Option("--seed", help="the replicate")]
-Generation = Annotated[int, typer.Option(help="the generation")]
+Replicate = Annotated[int, typer.Option("--seed", min=0, help="the replicate")]
+Generation = Annotated[int, typer.Option(min=0, help="the generation")]
 Options = Annotated[str, typer.Option(help="options as JSON")]
+Stage = Literal["sample", "grid"]
+JSON_KINDS = {dict: "object", list: "array"}
 
 
 def _json(text: str, option: str, kind: type) -> Any:
@@ -61,7 +66,7 @@ def _json(text: str, option: str, kind: type) -> Any:
     except json.JSONDecodeError as error:
         raise typer.BadParameter(f"found {text!r}, which is not JSON: {error}", param_hint=option) from None
     if not isinstance(value, kind):
-        raise typer.BadParameter(f"found {text!r}; allowed is a JSON {kind.__name__}", param_hint=option)
+        raise typer.BadParameter(f"found {text!r}; allowed is a JSON {JSON_KINDS[kind]}", param_hint=option)
     return value
 
 
@@ -88,12 +93,8 @@ def _metrics(text: str) -> dict[str, dict[str, Any]]:
     """Metrics with their options, all of which they know."""
     wanted = _json(text, "--metrics", dict)
     for name, options in wanted.items():
-        allowed = _chosen(METRICS, name, "--metrics").options
-        if not isinstance(options, dict) or (unknown := [key for key in options if key not in allowed]):
-            found = options if not isinstance(options, dict) else unknown[0]
-            message = f"{name}: found {found!r}; allowed are the options {', '.join(allowed) or '(none)'}"
-            raise typer.BadParameter(message, param_hint="--metrics")
-    return wanted
+        _parsed(_chosen(METRICS, name, "--metrics").Options, json.dumps(options), f"--metrics {name}")
+    return {name: {**METRICS[name].options, **options} for name, options in wanted.items()}
 
 
 def _pairs(values: list[str], option: str) -> dict[str, str]:
@@ -125,10 +126,13 @@ def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     return family.load(tensors, family.Options.model_validate(metadata["options"])), metadata
 
 
-def _import_torch(needed: bool) -> None:
+def _get_ready(uses_torch: bool) -> None:
     """Import torch where it is needed, before the clock of the compute starts: importing it is a cost of the frame."""
-    if needed:
-        import torch  # noqa: F401
+    clock.facts.setdefault("device", "cpu")
+    if uses_torch:
+        from .models.device import device
+
+        clock.facts["device"] = str(device())
 
 
 def _hashes(*paths: Path) -> dict[str, str]:
@@ -195,6 +199,7 @@ def learn(
     with clock.compute():
         weights, info = entry.train(real.data, real.labels, seed, settings, held_out=(reference.data, reference.labels))
     store.write_tensors(out, weights, {"extractor": extractor, "info": info, "lineage": _hashes(train, held_out)})
+    print(f"{extractor}: {info['held_out_accuracy']:.1%} of the held-out images are recognised")
 
 
 # -- compose ----------------------------------------------------------------------------------------------------------
@@ -263,7 +268,8 @@ def compose(
 ) -> None:
     """Write down which rows make the training set of a generation: a table of references."""
     wanted = _parsed(Recipe, recipe, "--recipe")
-    stored = {(s.arm, s.generation): s for s in (Source.model_validate(e) for e in _json(sources, "--sources", list))}
+    listed = [_parsed(Source, json.dumps(entry), "--sources") for entry in _json(sources, "--sources", list)]
+    stored = {(source.arm, source.generation): source for source in listed}
     sets = {path: store.read_samples(Path(path)) for path in dict.fromkeys(s.samples for s in stored.values())}
     kept = {key: store.read_kept(Path(source.kept)) for key, source in stored.items() if source.kept}
     fresh_draws = store.read_samples(drawn) if drawn else None
@@ -354,9 +360,9 @@ def train(
         return
     budget = images_seen if images_seen is not None else getattr(settings, "images_seen", None)
     number = seed_of(study_seed, seed, generation, "train")
-    _import_torch(getattr(kind, "uses_torch", False))
+    _get_ready(getattr(kind, "uses_torch", False))
     try:
-        with progress(f"train {out.parent}", budget, _stop_requested) as tell, clock.compute():
+        with _interruptible(), progress(f"train {out.parent}", budget, _stop_requested) as tell, clock.compute():
             data = TrainingSet(*store.gather(table))
             model = kind.fit(
                 data, settings, number, start, images_seen=images_seen, progress=tell, checkpoint=checkpoint
@@ -391,7 +397,7 @@ def sample(
     seed: Replicate,
     generation: Generation,
     out: Out,
-    stage: Annotated[str, typer.Option(help="sample; or grid: the same latents in every generation")] = "sample",
+    stage: Annotated[Stage, typer.Option(help="grid: the same latents in every generation")] = "sample",
     sampling_bias: Annotated[
         float, typer.Option(min=1e-9, max=1.0, help="MAD's lambda: 1 samples the model as it is")
     ] = 1.0,
@@ -414,8 +420,9 @@ def sample(
             out, SampleSet(np.empty(0), lineage=lineage | {"diverged": metadata["lineage"]["diverged"]})
         )
         return
-    _import_torch(getattr(trained, "uses_torch", False))
-    number = seed_of(study_seed, seed, None if stage == "grid" else generation, f"{stage}/{stream}")
+    _get_ready(getattr(trained, "uses_torch", False))
+    # The pictures start from the same latents in every generation and in every arm.
+    number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
     with clock.compute():
         samples = trained.sample(count, number, sampling_bias=sampling_bias)
     store.write_samples(out, SampleSet(samples.data, samples.labels, samples.aux, lineage))
@@ -485,6 +492,8 @@ def extract(
             lineages[which] = {**pool.lineage, "hash": store.recorded_hash(path)}
             if "diverged" in pool.lineage:
                 continue
+            if entry.trained and weights is None:
+                raise typer.BadParameter(f"found {name!r}; it needs its weights: {name}=FILE, as learn writes it")
             with clock.compute():
                 found = entry.extract(pool.data, weights)
             tensors[f"{which}/{name}/values"] = found.values
@@ -510,126 +519,62 @@ def measure(
     reference: Annotated[list[Path], typer.Option(help="features of the real data, a file an extractor")],
     metrics: Annotated[str, typer.Option(help='metrics with their options as JSON, such as {"recall": {"k": 5}}')],
     out: Out,
+    count: Annotated[int, typer.Option(min=1, help="rows of every set that are measured")] = 2**62,
     cell: Annotated[str, typer.Option(help="JSON: study, arm, seed and generation that the record is of")] = "{}",
-    training: Annotated[
-        Path | None, typer.Option(help="the model's training set, for metrics that look for copies")
-    ] = None,
-    kept: Annotated[
-        Path | None, typer.Option(help="which samples were kept; measured apart where some were not")
-    ] = None,
-    population: Annotated[
-        Path | None, typer.Option(help="the known population: its exact moments are the reference")
-    ] = None,
+    training: Annotated[Path | None, typer.Option(help="the training set, for metrics that look for copies")] = None,
+    kept: Annotated[Path | None, typer.Option(help="which samples were kept; measured apart if not all were")] = None,
+    population: Annotated[Path | None, typer.Option(help="the known population: its moments are the reference")] = None,
 ) -> None:
     """Compare samples with real data and write one record of numbers, each with the fingerprint of how it was made."""
     wanted = _metrics(metrics)
     _, metadata = store.read_tensors(features)
     fakes = _read_features(features)
-    reals = _references(reference, population)
-    marks = [entry["diverged"] for entry in metadata["sets"].values() if "diverged" in entry]
+    sets = metadata["sets"]
+    marks = [entry["diverged"] for entry in sets.values() if "diverged" in entry]
+    table = store.read_training(training) if training else None
     record = {
         **_json(cell, "--cell", dict),
         "status": "diverged" if marks else "ok",
         "diverged": marks[0] if marks else None,
+        "lineage": {
+            **{name: entry["hash"] for name, entry in sets.items()},
+            **({"training": store.recorded_hash(training)} if training else {}),
+            **{f"parent {path}": digest for one in sets.values() for path, digest in one.get("inputs", {}).items()},
+        },
+        "values": [],
+        "fingerprints": {},
     }
-    table = store.read_training(training) if training else None
     if table is not None:
-        parts = [[part.arm, part.generation, len(part.rows)] for part in table.references]
+        parts = [(part.arm, part.generation, len(part.rows)) for part in table.references]
         record["composition"] = [dict(zip(("arm", "generation", "count"), part, strict=True)) for part in parts]
-    record["lineage"] = {name: entry["hash"] for name, entry in metadata["sets"].items()}
-    record["lineage"] |= {"training": store.recorded_hash(training)} if training else {}
-    record["lineage"] |= {
-        f"parent {path}": sha for one in metadata["sets"].values() for path, sha in one.get("inputs", {}).items()
-    }
-    values, fingerprints = [], {}
     if not marks:
+        makers = {which: entry.get("model_options", {}) | entry for which, entry in sets.items()}
         rows = store.read_kept(kept).rows if kept else None
-        if rows is not None and len(rows) < len(fakes["sampled", next(iter(metadata["extractors"]))]):
-            fakes |= {
-                ("kept", name): _rows(found, rows) for (which, name), found in fakes.items() if which == "sampled"
-            }
+        sampled = {name: found for (which, name), found in fakes.items() if which == "sampled"}
+        if rows is not None and any(len(rows) < len(found) for found in sampled.values()):
+            fakes |= {("kept", name): measuring.taken(found, rows) for name, found in sampled.items()}
+            makers["kept"] = makers["sampled"]
+        same = {key: measuring.first(found, count) for key, found in fakes.items()}
+        look = (lambda: (store.gather(table)[0], store.recorded_hash(training))) if table is not None else None
+        measurement = Measurement(wanted, _references(reference, population), metadata["extractors"], look)
         with clock.compute():
-            for (which, name), found in sorted(fakes.items()):
-                origin = metadata["sets"]["sampled" if which == "kept" else which]
-                for metric, options in wanted.items():
-                    real = _role(METRICS[metric].against, name, reals, table)
-                    values += _measured(metric, options, real, found, which, name, origin, metadata, fingerprints)
-    store.write_json(out, record | {"values": values, "fingerprints": fingerprints})
+            record["values"], record["fingerprints"] = measurement.of_samples(same, makers)
+    store.write_json(out, record)
 
 
-def _rows(features: Features, rows: np.ndarray) -> Features:
-    return Features(features.values[rows], None if features.classes is None else features.classes[rows])
-
-
-def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, str], tuple[Features, str]]:
-    """Real features with the hash of the sample set that they are of, by (set, extractor)."""
-    found = {}
+def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, str], Role]:
+    """What plays the real samples, by (part, extractor)."""
+    roles = {}
     moments = _read_model(population)[0].moments() if population else None
     for path in paths:
         _, metadata = store.read_tensors(path)
-        for (which, name), features in _read_features(path).items():
+        for (part, name), features in _read_features(path).items():
+            lineage = metadata["sets"][part]
+            options = lineage.get("options", {})
+            resize = f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
             exact = Features(features.values, features.classes, moments) if moments else features
-            found[which, name] = exact, metadata["sets"][which]["hash"]
-    return found
-
-
-def _role(
-    against: str, extractor: str, reals: Mapping[tuple[str, str], tuple[Features, str]], table: TrainingTable | None
-) -> tuple[Features, str] | None:
-    """What plays the role of the real samples; None where the study has no such thing."""
-    if against != "training_set":
-        return reals.get((against, extractor))
-    if table is None or FEATURES[extractor].trained:
-        return None
-    return FEATURES[extractor].extract(store.gather(table)[0]), table.lineage["inputs"] and "training set"
-
-
-def _measured(
-    metric: str,
-    options: Mapping[str, Any],
-    real: tuple[Features, str] | None,
-    fake: Features,
-    which: str,
-    extractor: str,
-    origin: Mapping[str, Any],
-    metadata: Mapping[str, Any],
-    fingerprints: dict[str, Any],
-) -> Iterator[dict[str, Any]]:
-    """The values of one metric in one feature space, and the fingerprint of how they were made."""
-    entry = METRICS[metric]
-    if real is None or (entry.extractors and extractor not in entry.extractors):
-        return
-    if entry.reads == "classes" and (fake.classes is None or real[0].classes is None):
-        return
-    maker = origin.get("model_options", {})
-    fingerprint = {
-        "metric": metric,
-        "set": which,
-        "extractor": extractor,
-        **{f"extractor_{key}": value for key, value in metadata["extractors"][extractor].items()},
-        "reference": entry.against,
-        "reference_hash": real[1],
-        "n_real": len(real[0]),
-        "n_fake": len(fake),
-        "moments": "exact" if real[0].moments else "estimated",
-        **{f"option_{key}": value for key, value in options.items()},
-        "family": origin.get("family"),
-        "sampler": maker.get("sampler"),
-        "steps": maker.get("steps"),
-        "ema_half_life": maker.get("ema_half_life"),
-        "sampling_bias": 1.0 if which == "raw" else origin.get("sampling_bias"),
-    }
-    key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:8]
-    fingerprints[key] = fingerprint
-    row = {"set": which, "extractor": extractor, "fingerprint": key}
-    try:
-        found = entry(real[0], fake, **options)
-    except Undefined as error:
-        yield {**row, "metric": metric, "value": None, "reason": str(error)}
-        return
-    named = {f"{metric}.{name}": value for name, value in found.items()} if isinstance(found, dict) else {metric: found}
-    for name, value in named.items():
-        yield {**row, "metric": name, "value": float(value)}
+            roles[part, name] = Role(exact, lineage["hash"], resize)
+    return roles
 
 
 @app.command()
@@ -641,20 +586,14 @@ def baseline(
     population: Annotated[Path | None, typer.Option(help="the known population")] = None,
 ) -> None:
     """Compare real data with real data: the values that a perfect model would reach."""
-    wanted = _metrics(metrics)
     reals = _references(reference, population)
-    values, fingerprints = [], {}
+    extractors: dict[str, Any] = {}
+    for path in reference:
+        extractors |= store.read_tensors(path)[1]["extractors"]
+    if missing := [f"{part} of {name}" for name in extractors for part in REAL_PARTS if (part, name) not in reals]:
+        raise typer.BadParameter(f"has no features of {', '.join(missing)}", param_hint="--reference")
     with clock.compute():
-        for path in reference:
-            _, metadata = store.read_tensors(path)
-            for name in metadata["extractors"]:
-                for metric, options in wanted.items():
-                    # Copies are looked for among the training images, so there the held-out ones play the fakes.
-                    against = "held_out" if METRICS[metric].against == "held_out" else "train"
-                    fake = reals["train" if against == "held_out" else "held_out", name][0]
-                    fake = _rows(fake, np.arange(min(count, len(fake))))
-                    role = reals[against, name]
-                    values += _measured(metric, options, role, fake, "real", name, {}, metadata, fingerprints)
+        values, fingerprints = Measurement(_metrics(metrics), reals, extractors).of_reality(count)
     store.write_json(out, {"values": values, "fingerprints": fingerprints})
 
 
@@ -699,6 +638,8 @@ def validate(name: StudyName) -> None:
 def plan(name: StudyName) -> None:
     """Say what a study comes to, and what of it would run now."""
     study = _study(name)
+    if name.endswith((".yaml", ".yml")) and Path(name).resolve() != Path("config", f"{study.name}.yaml").resolve():
+        raise typer.BadParameter(f"found {name!r}; the workflow runs studies in config/: copy it there first")
     for what, number in study.totals().items():
         print(f"{what:32} {number}")
     print(f"{'real data':32} {study.real_file('')}")
@@ -793,7 +734,8 @@ def track(name: StudyName, planned: Planned = None) -> None:
     # The same after a second call: the file lies among the study's outputs, which DVC compares.
     runs = done.created + done.extended + done.unchanged
     store.write_json(out, {"tracked": True, "experiment": done.experiment, "runs": runs})
-    print(done)
+    changes = f"{done.created} new, {done.extended} extended, {done.deleted} remade"
+    print(f"{runs} runs in experiment {done.experiment!r}: {changes}")
 
 
 @app.command()
@@ -815,11 +757,11 @@ def explain(log: Annotated[Path, typer.Argument(help="a log of snakemake")]) -> 
     said: dict[str, str] = {}
     for path in dict.fromkeys(re.findall(r"^ *log: (\S+)", log.read_text(), re.MULTILINE)):
         lines = Path(path).read_text().splitlines() if Path(path).exists() else []
-        said |= {line: path for line in lines if line.startswith("collapselab: ")}
-    for line, path in said.items():
-        print(f"{line.removeprefix('collapselab: ')} ({path})", file=sys.stderr)
-    if said:
-        print("run the same command again: it goes on where it was", file=sys.stderr)
+        begin = next((at for at, line in enumerate(lines) if line.startswith("collapselab: ")), None)
+        if begin is not None:
+            said["\n".join(lines[begin:]).removeprefix("collapselab: ")] = path
+    for message, path in said.items():
+        print(f"{message} ({path})", file=sys.stderr)
 
 
 def _records(study: Any) -> tuple[list[dict[str, Any]], list[str]]:
@@ -852,9 +794,12 @@ def _facts(study: Any) -> Any:
     from .verdicts import Endpoint, StudyFacts
 
     path = Path(study.report_file("baseline.json"))
+    found = store.read_json(path) if path.exists() else {"values": [], "fingerprints": {}}
     reference: dict[str, dict[str, float]] = {}
-    for value in store.read_json(path)["values"] if path.exists() else []:
-        if value["value"] is not None:
+    for value in found["values"]:
+        made = found["fingerprints"][value["fingerprint"]]
+        # Distances and neighbourhoods depend on n: a line at another n than the curves' would mislead.
+        if value["value"] is not None and (made["reference"] != "held_out" or made["n_fake"] == study.measured):
             reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
     primary = study.file.primary
     return StudyFacts(
@@ -877,6 +822,7 @@ def _facts(study: Any) -> Any:
 # -- running verbs ----------------------------------------------------------------------------------------------------
 
 _signals: list[int] = []
+_training: list[bool] = []
 
 
 def _stop_requested() -> bool:
@@ -884,10 +830,20 @@ def _stop_requested() -> bool:
 
 
 def _on_signal(number: int, frame: Any) -> None:
-    """The first signal asks a training to save its state; a second one does not wait for it."""
+    """A training is asked to save its state; everything else, and a second signal, ends at once."""
     _signals.append(number)
-    if len(_signals) > 1:
+    if len(_signals) > 1 or not _training:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Within it a signal is a request that the training answers at its next step."""
+    _training.append(True)
+    try:
+        yield
+    finally:
+        _training.clear()
 
 
 def _signal_exit() -> int:

@@ -26,17 +26,18 @@ rule measure:
         mem_mb=2000,
         runtime=30,
     params:
-        source=source_hash("features", "metrics"),
+        source=source_hash("measure"),
         samples=measured_flags,
         extractors=extractor_flags(STUDY.file.extractors),
         references=REFERENCE_FLAGS,
         population=POPULATION_FLAG,
         metrics=as_json(STUDY.metric_options()),
         record=record_of,
+        number=STUDY.measured,
     shell:
         "collapselab --cost {output.cost[0]} extract {params.samples} {params.extractors} --out {output.features[0]} +"
         " measure --features {output.features[0]} {params.references} {params.population}"
-        " --metrics {params.metrics:q} --training {input.training[0]} --kept {input.kept[0]}"
+        " --count {params.number} --metrics {params.metrics:q} --training {input.training[0]} --kept {input.kept[0]}"
         " --cell {params.record:q} --out {output.metrics[0]} 2> {log}"
 
 
@@ -50,11 +51,11 @@ rule baseline:
     conda:
         "../../environment.yml"
     params:
-        source=source_hash("features", "metrics"),
+        source=source_hash("measure"),
         references=REFERENCE_FLAGS,
         population=POPULATION_FLAG,
         metrics=as_json(STUDY.metric_options()),
-        number=STUDY.file.samples,
+        number=STUDY.measured,
     shell:
         "collapselab baseline {params.references} {params.population} --metrics {params.metrics:q}"
         " --count {params.number} --out {output.baseline[0]} 2> {log}"

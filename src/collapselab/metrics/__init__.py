@@ -7,7 +7,9 @@ Each is a function ``f(real, fake, *, options) -> float | dict[str, float]`` of 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, create_model
 
 from ..features import Features, Undefined
 from .classes import class_entropy, class_histogram, class_total_variation
@@ -40,6 +42,14 @@ class Metric:
 
     def __call__(self, real: Features, fake: Features, **options: Any) -> float | dict[str, float]:
         return self.function(real, fake, **options)
+
+    @property
+    def Options(self) -> type[BaseModel]:
+        """The options as a model: the annotations of the function say what is allowed."""
+        hints = get_type_hints(self.function, include_extras=True)
+        fields: dict[str, Any] = {name: (hints[name], default) for name, default in self.options.items()}
+        strict = ConfigDict(extra="forbid", strict=True)
+        return create_model(self.function.__name__, __config__=strict, **fields)
 
     @property
     def options(self) -> Mapping[str, Any]:
