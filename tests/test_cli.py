@@ -162,7 +162,7 @@ BAD = {
     f"{SAMPLE} --count 9 --model model.safetensors --sampling-bias 1.5": ["--sampling-bias", "1"],
     f"{SAMPLE} --count 9 --model model.safetensors --sampling-bias nan": ["--sampling-bias"],
     f"{COMPOSE} --recipe '{{}}' --sources []": ["--recipe", "generation"],
-    f"{COMPOSE} --recipe {recipe(EATS)} --sources '{{\"arm\": 1}}'": ["--sources", "list"],
+    f"{COMPOSE} --recipe {recipe(EATS)} --sources '{{\"arm\": 1}}'": ["--sources", "array"],
     f'{COMPOSE} --recipe {recipe(EATS)} --sources \'[{{"arm": "self"}}]\'': ["generation"],
     f"{COMPOSE} --recipe {recipe(EATS)} --sources []": ["'self'", "generation 0"],
     f"{COMPOSE} --recipe {recipe(EATS, draws=[['self', 0, 300]])} --sources {shlex.quote(json.dumps(OWN))}": [
