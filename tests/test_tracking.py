@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import made_up
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from collapselab import report, tracking
-from collapselab.tracking import TrackingError, default_uri, track
+from collapselab.tracking import TrackingError, default_uri, track, without_credentials
 
 ARMS = ("control", "fully_synthetic")
 PARAMS = {arm: {"regime": arm, "model": {"family": "diffusion", "width": 32}} for arm in ARMS}
@@ -235,6 +236,30 @@ def test_a_store_that_fails_is_one_clear_line(tmp_path, uri, capfd):
         show(study(1, 0), tmp_path, uri=uri)
     assert uri in str(caught.value) and "\n" not in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_password_is_in_no_message(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    with pytest.raises(TrackingError) as caught:
+        show(study(1, 0), tmp_path, uri="http://alice:s3cret@127.0.0.1:9")
+    shown = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr())
+    assert "MLflow at http://127.0.0.1:9: " in shown
+    assert "s3cret" not in shown.replace('uri="http://alice:s3cret@127.0.0.1:9")', "")  # but in the line above
+    assert "alice" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no user at http://host/a b@c", "no user at http://host/a b@c"),
+        ("'https://u:p@host/x' and http://v@other", "'https://host/x' and http://other"),
+        ("postgresql+psycopg2://u:p/w@d@host/runs", "postgresql+psycopg2://host/runs"),
+        ("sqlite:////home/me@home/mlflow.db", "sqlite:////home/me@home/mlflow.db"),
+    ],
+)
+def test_credentials_are_taken_out_of_addresses(text, shown):
+    assert without_credentials(text) == shown
 
 
 def test_a_damaged_database_is_one_clear_line(tmp_path):

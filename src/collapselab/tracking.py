@@ -13,6 +13,7 @@ than the files, was interrupted, or has no file any more is deleted (and made ag
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,10 +107,17 @@ def track(
         with filelock.FileLock(f"{database}.lock", timeout=LOCK_SECONDS):
             return _Mirror(uri, study, Path(root), note).show(lineages)
     except filelock.Timeout:
-        raise Locked(f"MLflow at {uri}: another process has held {database}.lock for {LOCK_SECONDS} s") from None
+        held = f"another process has held {database}.lock for {LOCK_SECONDS} s"
+        raise Locked(without_credentials(f"MLflow at {uri}: {held}")) from None
     except Exception as error:  # whatever goes wrong in a mirror must not end a study
         first_line = (str(error).splitlines() or [""])[0]
-        raise TrackingError(f"MLflow at {uri}: {type(error).__name__}: {first_line}") from error
+        said = without_credentials(f"MLflow at {uri}: {type(error).__name__}: {first_line}")
+        raise TrackingError(said) from None  # the error itself may hold what was taken out
+
+
+def without_credentials(text: str) -> str:
+    """The text with no user and no password in its addresses: logs are shown to others."""
+    return re.sub(r"(?<!sqlite)(?<!file)://\S*@", "://", text)
 
 
 # -- what the runs show ------------------------------------------------------------------------------------------------
