@@ -657,6 +657,18 @@ def plan(name: StudyName) -> None:
 
 
 @app.command()
+def recipe(
+    name: StudyName,
+    arm: Annotated[str, typer.Argument(help="an arm of the study, or a base such as base_tiny")],
+    generation: Annotated[int, typer.Argument(min=0, help="the generation")],
+) -> None:
+    """Print what an arm's regime comes to at a generation: the recipe that compose and draw are told."""
+    study = _study(name)
+    _chosen(study.bases if generation == 0 else study.lineages, arm, "ARM")
+    print(study.recipe(arm, generation).model_dump_json())
+
+
+@app.command()
 def schema(out: Annotated[Path | None, typer.Option(help="file to write; to the terminal if left out")] = None) -> None:
     """Print the JSON schema of a study, for editors."""
     from . import config
@@ -812,6 +824,7 @@ def _facts(study: Any) -> Any:
         question=study.file.question,
         data=study.describe_data(),
         models={name: study.describe_model(name) for name in study.file.models},
+        classes_given=study.classes_given,
         waivers=[f"{study.rule(rule)}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
         labels={name: metric.label for name, metric in METRICS.items()},
