@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from collapselab import config
+from collapselab import config, store
 from collapselab.regimes import REGIMES
 
 ROOT = Path(__file__).parents[1]
@@ -378,7 +379,7 @@ def test_a_generation_cannot_eat_more_than_its_ancestors_gave(tmp_path):
     # From all generations only the first asks for all of them from one.
     early = changed(samples=40, arms__eater__regime={"synthetic": [{"n": 50, "from": "all"}]})
     only(faults(tmp_path, early), "arms.eater.regime", "eats 50 samples of 'eater' at generation 0", "40 are kept")
-    anew = changed(samples=1, arms__eater__regime={"preset": "k_memory", "fresh": 10, "k": 2})
+    anew = changed(samples=6, arms__eater__regime={"preset": "k_memory", "fresh": 10, "k": 2})
     assert not faults(tmp_path, anew)
 
 
@@ -545,7 +546,7 @@ def test_what_a_training_starts_from(tmp_path, init, starts):
 
 def test_weights_from_a_file_start_every_generation_and_make_a_base_of_their_own(tmp_path):
     weights = tmp_path / "weights.safetensors"
-    weights.write_bytes(b"")
+    store.write_tensors(weights, {}, {"family": "gaussian"})
     raw = changed(waive={"init": "what it starts from is the question"})
     raw["arms"]["pretrained"] = {
         "model": "moments",
@@ -737,3 +738,101 @@ def test_a_conditional_model_is_told_classes(tmp_path):
     for classes in (0, 10):
         models = {"tiny": {"family": "diffusion", "preset": "tiny", "classes": classes}}
         assert study(tmp_path, changed(**IMAGES) | {"models": models}).classes_given == bool(classes)
+
+
+# -- what would be found out too late ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lacking", [{"classes": 0}, {"label_dropout": 0.0}])
+def test_a_sampling_bias_needs_classes_to_guide_by(tmp_path, lacking):
+    raw = changed(**IMAGES)
+    raw["models"]["tiny"] |= lacking
+    assert not faults(tmp_path, raw)
+    for bias in (0.5, {1: 1.0, 3: 0.9}):
+        raw["arms"]["eater"]["sampling_bias"] = bias
+        only(faults(tmp_path, raw), "arms.eater.sampling_bias", f"{next(iter(lacking))}: 0", "allowed is 1")
+    raw["models"]["tiny"] = {"family": "diffusion", "preset": "tiny"}
+    assert not faults(tmp_path, raw)
+    assert not faults(tmp_path, changed(arms__eater__sampling_bias=0.5))  # a Gaussian's is of another kind
+
+
+def test_the_endpoint_reads_classes_where_there_are_some(tmp_path):
+    endpoint = {"metric": "class_entropy", "extractor": "pixels"}
+    raw = changed(**IMAGES | {"metrics": ["class_entropy"], "primary": endpoint})
+    only(faults(tmp_path, raw), "primary", "'class_entropy' reads classes, which 'pixels' does not tell from images")
+    raw["primary"]["extractor"] = "lenet"
+    assert not faults(tmp_path, raw)
+
+
+def categories(**changes):
+    law = {"probabilities": {"categories": 10, "law": "zipf"}}
+    raw = changed(data__population="multinomial", data__options=law, metrics=["class_total_variation"])
+    raw["models"] = {"moments": {"family": "multinomial", "categories": 10}}
+    return raw | {"primary": {"metric": "class_total_variation", "extractor": "identity"}} | changes
+
+
+def test_categories_have_no_distances(tmp_path):
+    assert not faults(tmp_path, categories())
+    found = faults(tmp_path, categories(metrics=["recall", "class_total_variation", "frechet_distance"]))
+    assert list(found) == ["metrics.0", "metrics.2"]
+    assert found["metrics.0"].startswith("'recall' measures distances, and categories have none; allowed: class_")
+
+
+def test_a_metric_that_no_extractor_serves_is_a_fault(tmp_path):
+    raw = changed(**IMAGES, metrics=["recall", "copies_of_real"])
+    assert not faults(tmp_path, raw)
+    only(faults(tmp_path, raw | {"extractors": ["lenet"]}), "metrics.1", "'copies_of_real' is measured in pixels")
+
+
+def test_there_are_as_many_neighbours_as_are_asked_for(tmp_path):
+    def asking(k, **changes):
+        return faults(tmp_path, changed(metrics=["frechet_distance", {"recall": {"k": k}}], **changes))
+
+    assert not asking(49) and not asking(49, samples=50)
+    only(asking(50), "metrics.1", "50 neighbours", "50 real ones held out", "k is at most 49")
+    only(asking(60, data__split__held_out=90, samples=60), "metrics.1", "60 samples are measured", "at most 59")
+
+
+def test_a_selector_keeps_something(tmp_path):
+    anew = {"preset": "real_only"}
+    raw = changed(arms__eater__select={"selector": "random", "share": 0.004}, arms__eater__regime=anew)
+    assert faults(tmp_path, raw)["arms.eater.select"] == "keeps none of 100 samples"
+
+
+def test_weights_are_a_model_of_the_arms_family_with_its_hash(tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    raw = changed(init={"weights": str(weights)})
+    store.write_tensors(weights, {}, {"family": "multinomial"})
+    only(faults(tmp_path, raw), "init.weights", "holds a 'multinomial' model; the arm's is 'gaussian'")
+    store.write_tensors(weights, {}, {"family": "gaussian"})
+    assert not faults(tmp_path, raw)
+    for content in (b"", b"\xff" * 100, (5).to_bytes(8, "little") + b"[[]]]", (2).to_bytes(8, "little") + b"[]"):
+        weights.write_bytes(content)
+        only(faults(tmp_path, raw), "init.weights", "is not a model of this program")
+    store.hash_path(weights).unlink()
+    only(faults(tmp_path, raw), "init.weights", "comes without its hash", "weights.safetensors.sha256")
+
+
+@pytest.mark.parametrize(("key", "registry"), [("adapt", config.ADAPTERS), ("guide", config.GUIDES)])
+def test_what_the_workflow_does_not_carry_is_not_ignored(tmp_path, monkeypatch, key, registry):
+    monkeypatch.setitem(registry, "clever", object())
+    raw = changed(**{f"arms__eater__{key}": "clever"})
+    only(faults(tmp_path, raw), f"arms.eater.{key}", "'clever' is not carried by this version of the workflow")
+
+
+def test_what_is_measured_and_what_is_eaten_is_checked_at_once_in_the_files_order(tmp_path):
+    raw = changed(samples=40, metrics=["recal"], primary={"metric": "frechet_distance", "extractor": "identiy"})
+    with pytest.raises(config.BadStudy) as error:
+        study(tmp_path, raw)
+    lines = [int(number) for number in re.findall(r"line (\d+):", str(error.value))]
+    assert lines == sorted(lines) and len(lines) >= 4
+    paths = {".".join(map(str, fault.path)) for fault in error.value.faults}
+    assert {"metrics.0", "primary.metric", "primary.extractor", "arms.eater.regime"} <= paths
+
+
+def test_the_size_on_disk_is_told_without_drawing_a_sample(tmp_path):
+    told = study(tmp_path, changed(data__options={"dimension": 100_000}, models__moments__covariance="diagonal"))
+    # 2 arms, 2 seeds and 4 generations of 100 samples and 40 for the picture, in float64.
+    mib = int(told.totals()["disk"].split()[0].replace(",", ""))
+    assert mib == pytest.approx(2 * 2 * 4 * 140 * 100_000 * 8 / 2**20, rel=0.02)
+    assert study(tmp_path, categories(control="none")).totals()["disk"].startswith("0 MiB")

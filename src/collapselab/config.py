@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cached_property
@@ -18,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_arg
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
+from . import store
 from .adapt import ADAPTERS
 from .datasets import DATASETS, PARTS, check_sizes
 from .features import FEATURES
@@ -45,6 +47,7 @@ from .select import SELECTORS
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
 CONFIG_DEPTH_MAX = 100  # and contain themselves
+HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 SHARED_NOUNS = ("training.parquet", "model.safetensors", "drawn.safetensors", "train.cost.json")
 RESERVED_ARMS = {*REAL, "self", "report", "reference"}
 FAIRNESS = {
@@ -65,17 +68,22 @@ class BadStudy(ValueError):
     """A study cannot be run; the message lists every fault with its file, line and key."""
 
     def __init__(self, path: Path, faults: list[Fault], lines: Mapping[tuple[str | int, ...], int] | None = None):
-        self.faults = faults
-        rows = [f"  {_place(path, fault.path, lines or {})}{fault.message}" for fault in faults]
+        lines = lines or {}
+        self.faults = faults = sorted(faults, key=lambda fault: _line(fault.path, lines))
+        rows = [f"  {_place(fault.path, lines)}{fault.message}" for fault in faults]
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         super().__init__("\n".join([f"{path}: {count}", *rows]))
 
 
-def _place(path: Path, key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:
-    """``line 12: arms.fresh.regime: ``: the nearest line that the file has for the key."""
-    known = next((key[:length] for length in range(len(key), -1, -1) if key[:length] in lines), None)
-    where = f"line {lines[known]}: " if known else ""
-    return where + (f"{'.'.join(map(str, key))}: " if key else "")
+def _place(key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:
+    """``line 12: arms.fresh.regime: ``."""
+    line = _line(key, lines)
+    return (f"line {line}: " if line else "") + (f"{'.'.join(map(str, key))}: " if key else "")
+
+
+def _line(key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> int:
+    """The nearest line that the file has for the key; 0 if there is none."""
+    return next((lines[key[:length]] for length in range(len(key), -1, -1) if key[:length] in lines), 0)
 
 
 # -- the file's shape -------------------------------------------------------------------------------------------------
@@ -295,6 +303,11 @@ class Study:
         return f"{data.source or data.population}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @cached_property
+    def kind(self) -> str:
+        """What the data are: images, vectors or categories."""
+        return "images" if self.file.data.source is not None else POPULATIONS[self.file.data.population].takes
+
+    @cached_property
     def dataset(self) -> Any:
         """The data set that real images come from."""
         data = self.file.data
@@ -335,8 +348,8 @@ class Study:
 
     def metric_options(self) -> dict[str, dict[str, Any]]:
         """The metrics in the file's order, with all their options."""
-        wanted = [entry if isinstance(entry, dict) else {entry: {}} for entry in self.file.metrics]
-        return {name: {**METRICS[name].options, **options} for entry in wanted for name, options in entry.items()}
+        wanted = [pair for entry in self.file.metrics for pair in _named(entry).items()]
+        return {name: {**METRICS[name].options, **options} for name, options in wanted}
 
     def base_cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (base, seed, 0) that is trained."""
@@ -361,14 +374,8 @@ class Study:
 
     def _disk_bytes(self, trained: list[tuple[str, int, int]], samples: int) -> int:
         """What samples and models take."""
-        if self.file.data.population is not None:
-            options = self.file.data.options
-            population = POPULATIONS[self.file.data.population]
-            data = population.population(population.PopulationOptions.model_validate(options)).sample(1, 0).data
-            shape, row = data.shape[1:], data.nbytes
-        else:
-            shape = self.dataset.shape()
-            row = shape[0] * shape[1] * shape[2]
+        shape = self._shape()
+        row = math.prod(shape) * (1 if self.kind == "images" else 8)  # bytes: uint8, or float64 and int64
         each = {
             name: MODELS[spec.family].stored_bytes(
                 MODELS[spec.family].Options.model_validate(spec.model_extra or {}), shape
@@ -376,6 +383,12 @@ class Study:
             for name, spec in self.file.models.items()
         }
         return samples * row + sum(each[self._of(arm).model] for arm, _, _ in trained)
+
+    def _shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        if self.kind == "images":
+            return self.dataset.shape()
+        return (self.file.data.options.get("dimension", 1),) if self.kind == "vectors" else ()
 
     def describe_data(self) -> str:
         """One line on the real data."""
@@ -473,6 +486,10 @@ def _shortest(sizes: dict[int, int]) -> int | dict[int, int]:
     """The same schedule with only the generations at which it changes."""
     changes = {t: n for t, n in sizes.items() if n != sizes.get(t - 1)}
     return changes if len(changes) > 1 else next(iter(changes.values()))
+
+
+def _named(entry: str | dict[str, Any]) -> dict[str, Any]:
+    return {entry: {}} if isinstance(entry, str) else entry
 
 
 def _select(spec: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -592,20 +609,21 @@ def _check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     faults += _names(raw, stem)
     _open_parts(raw, faults)
     regimes = _regimes(raw, faults)
-    if file is None or faults:
+    if file is None or not _about_measures(faults):
         return None, faults
     study = Study(file, regimes)
-    faults += [
-        *_data_faults(study),
-        *_kind_faults(study),
-        *_measured_faults(study),
-        *_lineage_faults(study),
-        *_eaten_faults(study),
-    ]
-    # The control's size follows from the arms', so their faults come first.
     if not faults:
+        faults += [*_kind_faults(study), *_measured_faults(study)]
+    faults += [*_data_faults(study), *_lineage_faults(study), *_eaten_faults(study)]
+    # The control's size follows from the arms', so their faults come first.
+    if _about_measures(faults):
         faults += [*_supply_faults(study), *_fairness_faults(study)]
     return study, list(dict.fromkeys(faults))
+
+
+def _about_measures(faults: list[Fault]) -> bool:
+    """Whether all faults concern what is measured, so that the arms can be checked all the same."""
+    return all(fault.path[:1] in (("name",), ("extractors",), ("metrics",), ("primary",)) for fault in faults)
 
 
 def _names(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
@@ -664,8 +682,9 @@ def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
             elif _known(selector, SELECTORS, where, faults):
                 _validated(SELECTORS[selector].Options, rest, where, faults)
         for key, registry in (("adapt", ADAPTERS), ("guide", GUIDES)):
-            if isinstance(arm.get(key), str):
-                _known(arm[key], registry, ("arms", name, key), faults)
+            if isinstance(arm.get(key), str) and _known(arm[key], registry, ("arms", name, key), faults):
+                message = f"{arm[key]!r} is not carried by this version of the workflow; leave it out"
+                faults.append(Fault(("arms", name, key), message))
     _measures(raw, faults)
 
 
@@ -771,19 +790,38 @@ def _data_faults(study: Study) -> Iterator[Fault]:
 
 
 def _measured_faults(study: Study) -> Iterator[Fault]:
-    """An endpoint that no record would hold."""
+    """Metrics that no record would hold, and an endpoint that is not one number."""
     name, extractor = study.file.primary.metric, study.file.primary.extractor
     metric = METRICS[name]
     if metric.extractors and extractor not in metric.extractors:
         yield Fault(("primary",), f"{name!r} is measured in {', '.join(metric.extractors)}; found {extractor!r}")
+    elif metric.reads == "classes" and not _gives_classes(study, extractor):
+        yield Fault(("primary",), f"{name!r} reads classes, which {extractor!r} does not tell from {study.kind}")
     if get_origin(get_type_hints(metric.function).get("return")) is dict:
         yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
+    held_out = study.file.data.split.held_out
+    most = max(min(study.measured, held_out) - 1, 0)
+    places = {name: index for index, entry in enumerate(study.file.metrics) for name in _named(entry)}
+    for name, options in study.metric_options().items():
+        metric, where = METRICS[name], ("metrics", places[name])
+        if metric.extractors and not set(metric.extractors) & set(study.file.extractors):
+            allowed = " or ".join(metric.extractors)
+            yield Fault(where, f"{name!r} is measured in {allowed}, which is not among the study's extractors")
+        elif metric.reads == "values" and study.kind == "categories":
+            allowed = ", ".join(one for one, other in METRICS.items() if other.reads == "classes")
+            yield Fault(where, f"{name!r} measures distances, and categories have none; allowed: {allowed}")
+        elif options.get("k", 0) > most:
+            there = f"{study.measured} samples are measured and {held_out} real ones held out"
+            yield Fault(where, f"{name!r} asks for {options['k']} neighbours, but {there}; k is at most {most}")
+
+
+def _gives_classes(study: Study, extractor: str) -> bool:
+    return FEATURES[extractor].trained or study.kind == "categories"
 
 
 def _kind_faults(study: Study) -> Iterator[Fault]:
     """Parts that cannot work on each other's data."""
-    data = study.file.data
-    kind = "images" if data.source is not None else POPULATIONS[data.population].takes
+    kind = study.kind
     for name, spec in study.file.models.items():
         if (takes := MODELS[spec.family].takes) != kind:
             yield Fault(("models", name, "family"), f"{spec.family!r} models {takes}; the study's data are {kind}")
@@ -808,8 +846,17 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
         where = ("arms", name, "regime", "init") if "init" in said else ("init",)
         if hasattr(init, "generation") and init.generation >= max(1, generations):
             yield Fault(where, f"generation {init.generation} is not before the others")
-        if hasattr(init, "weights") and not _is_file(init.weights):
-            yield Fault((*where, "weights"), f"no such file: {init.weights!r}")
+        if hasattr(init, "weights") and (message := _weights_fault(init.weights, study.family(arm.model))):
+            yield Fault((*where, "weights"), message)
+        if any(at(arm.sampling_bias, t) < 1 for t in range(generations + 1)):
+            options = study.model_options(arm.model)
+            lacking = [key for key in ("classes", "label_dropout") if options.get(key) == 0]
+            if lacking:  # families without these options are biased by other means
+                found = " and ".join(f"{key}: 0" for key in lacking)
+                message = f"below 1 the sampler is guided by classes, but {arm.model!r} has {found}; allowed is 1"
+                yield Fault(("arms", name, "sampling_bias"), message)
+        if study._kept(name) < 1:
+            yield Fault(("arms", name, "select"), f"keeps none of {study.file.samples} samples")
         for t in range(1, generations + 1):
             weights = arm.regime.weights
             heavy = {True: at(weights.real, t) > 0, False: at(weights.synthetic, t) > 0}
@@ -822,11 +869,22 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("train",), "the budget is either images_seen or epochs; found both")
 
 
-def _is_file(path: str) -> bool:
+def _weights_fault(name: str, family: str) -> str:
+    """What keeps a training from starting from a file; empty if nothing does. Only the file's header is read."""
+    path = Path(name)
     try:
-        return Path(path).is_file()
-    except (OSError, ValueError):
-        return False
+        if not path.is_file():
+            return f"no such file: {name!r}"
+        if not store.hash_path(path).is_file():
+            return (
+                f"{name!r} comes without its hash; allowed: a model of this program with {store.hash_path(path).name}"
+            )
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), HEADER_BYTES_MAX)))
+        found = json.loads(header["__metadata__"][store.METADATA_KEY])["family"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return f"{name!r} is not a model of this program"
+    return "" if found == family else f"{name!r} holds a {found!r} model; the arm's is {family!r}"
 
 
 def _eaten_faults(study: Study) -> Iterator[Fault]:
