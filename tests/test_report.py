@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from collapselab import report
-from collapselab.verdicts import Endpoint
+from collapselab.config import FAIRNESS
+from collapselab.verdicts import CLASSES_GIVEN, Endpoint
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +260,102 @@ def test_large_pictures_do_not_break_the_size():
         for arm in facts.arms
     }
     assert len(report.build(facts, made_up.records(), grids, figures=False)["report.html"]) < 5_000_000
+
+
+def test_the_first_line_names_every_arm_in_order_and_real_data(records):
+    line = report.headline(made_up.facts(), made_up.records())
+    assert line.startswith("At generation 4 recall (lenet, as sampled) is 0.8")
+    assert line.endswith("; other real data in the samples' place scores 0.93.")
+    places = [line.index(f" in {arm}") for arm in ("control", "fresh_data", "synthetic_augmentation")]
+    assert places == sorted(places)
+    lower = made_up.facts(primary=Endpoint("frechet_distance", "lenet"))
+    line = report.headline(lower, made_up.records())
+    assert "fréchet" not in line.replace("At generation 4 fréchet", "") and line.index("control") < line.index("fully")
+    short = [r for r in made_up.records() if r["arm"] != "control" or r["generation"] < 3]
+    assert report.headline(made_up.facts(), short).endswith(". Not there: control.")
+    assert report.headline(made_up.facts(), []) == ""
+
+
+def test_a_waived_rule_is_not_told_as_fact():
+    rule = FAIRNESS["training_set_size"]
+    for waivers, control in ([], "control"), ([f"{rule}: arms differ: on purpose"], "control"), ([], None):
+        held, waived = report.fairness(made_up.facts(waivers=waivers, control=control))
+        assert (rule in held["Equal budgets"]) == (not waivers)
+        assert ("the control has" in held["Equal budgets"]) == (not waivers and control is not None)
+        assert FAIRNESS["images_seen"] in held["Equal budgets"]
+        assert waived == ([(rule, "arms differ: on purpose")] if waivers else [])
+    facts = made_up.facts(waivers=[f"{rule}: arms differ"])
+    page = report.build(facts, [], figures=False)["report.html"].decode()
+    assert page.count(rule) == 1 and f"<s>{rule}</s>: arms differ" in page
+
+
+def test_the_model_itself_is_drawn_of_the_arms_where_it_differs():
+    found = report.curve_rows(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"))
+    arms = {
+        panel: {row.get("arm") for row in found if row["panel"] == panel} - {None}
+        for panel in dict.fromkeys(row["panel"] for row in found)
+    }
+    assert list(arms) == ["as sampled (primary)", "the model itself", "as kept"]
+    assert arms["as sampled (primary)"] == set(made_up.ARMS)
+    assert arms["the model itself"] == arms["as kept"] == {"control", "fully_synthetic_biased"}
+    plain = report.curve_rows(made_up.facts(), made_up.records(["control"]), Endpoint("recall", "lenet"))
+    assert {row["panel"] for row in plain} == {"as sampled (primary)"}
+
+
+def test_equal_sets_share_a_row_of_the_numbers():
+    table = [row for row in report._numbers_table(made_up.facts(), made_up.records()) if row["metric"] == "Recall"]
+    assert [row["set"] for row in table if row["extractor"] == "lenet"] == ["as sampled, as kept", "the model itself"]
+    words = dict(zip(made_up.ARMS, table[1]["cells"], strict=True))
+    assert words["fully_synthetic"] == ("same", "") != words["fully_synthetic_biased"]
+
+
+def test_the_ends_of_a_range_read_differently():
+    assert report._cell({"low": 2.30101, "mean": 2.30102, "high": 2.30104}) == ("2.30102", "2.30101 – 2.30104")
+    assert report._cell({"low": 0.5, "mean": 0.5, "high": 0.5}) == ("0.500", "0.500 – 0.500")
+
+
+@pytest.mark.parametrize("better, words", [("lower", "lower is better"), (None, "")])
+def test_a_metric_without_a_better_side_has_no_arrow(better, words):
+    facts = made_up.facts(better=made_up.BETTER | {"coverage": better})
+    chart = report.curve_chart(facts, made_up.records(), Endpoint("coverage", "lenet"), 500, 200)
+    assert chart["title"]["subtitle"] == ([words] if words else [])
+    row = next(row for row in report._numbers_table(facts, made_up.records()) if row["metric"] == "Coverage")
+    assert row["better"] == ("↓" if better else "")
+
+
+def test_classes_are_drawn_as_differences_from_the_real_shares(records):
+    real = {f"class_histogram.{index}": 0.1 for index in range(made_up.CLASSES)}
+    for reference, start in ({"lenet": real}, "real share"), ({}, "share in generation 0"):
+        chart = report.class_chart(made_up.facts(reference=reference), made_up.records(), 1000)
+        assert chart["title"]["text"] == f"Share of class minus {start}"
+        rows = chart["data"]["values"]
+        assert all(row["difference"] == pytest.approx(row["share"] - row["real"]) for row in rows)
+        low, high = chart["spec"]["encoding"]["color"]["scale"]["domain"]
+        assert -low == high == max(abs(row["difference"]) for row in rows)
+
+
+def test_given_classes_are_said_beside_the_classes(records):
+    for told in (False, True):
+        page = report.build(made_up.facts(classes_given=told), made_up.records(generations=1), figures=False)
+        section = page["report.html"].decode().split('id="classes"')[1].split("</section>")[0]
+        assert (CLASSES_GIVEN in section) == told
+
+
+def test_arms_with_the_same_pictures_have_one_sheet():
+    found = report._pictures(made_up.facts(), made_up.grids(count=40))
+    first, last = found["sheets"]
+    assert [sheet["arms"] for sheet in first] == [list(made_up.ARMS)]
+    assert [sheet["arms"] for sheet in last] == [[arm] for arm in made_up.ARMS]
+    assert [len(row["rows"]) for row in found["rows"]] == [5] * len(made_up.ARMS)
+    assert report._pictures(made_up.facts(), {}) == {"sheets": [], "rows": []}
+
+
+def test_a_sentence_ends_once():
+    page = report.build(made_up.facts(data="Digits. CC BY 4.0."), [], figures=False)["report.html"].decode()
+    assert "Data: Digits. CC BY 4.0. Model" in " ".join(page.split())
+
+
+def test_the_control_s_symbol_in_the_legend_is_not_dashed():
+    chart = report.curve_chart(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"), 900, 300)
+    dashes = [layer["encoding"]["strokeDash"] for layer in chart["spec"]["layer"] if "strokeDash" in layer["encoding"]]
+    assert len(dashes) == 1 and "scale" not in dashes[0] and '"control"' in dashes[0]["condition"]["test"]

@@ -322,13 +322,13 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     panels = list(dict.fromkeys(row["panel"] for row in rows))
     arms, palette = list(facts.arms), colours(facts)
     shapes = [SHAPES[index % len(SHAPES)] for index in range(len(arms))]
-    dashes = [[5, 4] if arm == facts.control else [1, 0] for arm in arms]
     picked = alt.selection_point(name="picked", fields=["arm"], bind="legend")
-    names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1, "symbolDash": []}
+    names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
     legend = alt.Legend(orient="bottom", columns=5 if width > WIDTH // 2 else 3, title=None, **names)
     colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=list(palette.values())), sort=None, legend=legend)
     shape = alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend)
-    dash = alt.StrokeDash("arm:N", scale=alt.Scale(domain=arms, range=dashes), sort=None, legend=None)
+    # A condition and no scale: a scale would dash the outline of the control's symbol in the legend too.
+    dash = alt.condition(f"datum.arm === {json.dumps(facts.control)}", alt.value([5, 4]), alt.value([1, 0]))
     fade = alt.condition(picked, alt.value(1.0), alt.value(0.12))
     words, better = facts.label(endpoint.metric), facts.better.get(endpoint.metric)
     axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
@@ -547,38 +547,39 @@ def grid_png(images: np.ndarray, columns: int | None = None) -> bytes:
 def _pictures(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
     """The sample grids: whole sheets of the first and the last generation, and a row of each generation per arm.
 
-    Sheets have the same latents at the same place. Where all arms share their first generation it is shown once. As
-    many columns as fit the file's share of bytes.
+    Sheets have the same latents at the same place; arms with the same pictures, as in a generation 0 that they share,
+    have one sheet. As many columns as fit the file's share of bytes.
     """
     given = {arm: dict(sorted(grids[arm].items())) for arm in facts.arms if grids.get(arm)}
-    sheets, rows = [], []
-    if given:
-        images = next(iter(next(iter(given.values())).values()))
-        size = min(images[0].nbytes, images.shape[1] * GRID_SIDE**2)
-        count = sum(map(len, given.values())) + 2 * GRID_ROWS * len(given)
-        columns = int(np.clip(GRID_BYTES // max(1, size * count), 2, GRID_COLUMNS))
-
-        def sheet(arm: str, generation: int, words: str = "") -> dict[str, Any]:
-            png = _base64(grid_png(given[arm][generation][: GRID_ROWS * columns], columns))
-            return {"arm": "" if words else arm, "words": words or f"generation {generation}", "png": png}
-
-        first = {arm: min(found) for arm, found in given.items()}
-        starts = {given[arm][generation].tobytes() for arm, generation in first.items()}
-        if len(starts) == 1 and len(given) > 1:
-            arm, generation = next(iter(first.items()))
-            sheets.append(sheet(arm, generation, f"Generation {generation}, which all arms share"))
-        else:
-            sheets += [sheet(arm, generation) for arm, generation in first.items()]
-        sheets += [sheet(arm, max(found)) for arm, found in given.items() if max(found) > first[arm]]
+    if not given:
+        return {"sheets": [], "rows": []}
+    images = next(iter(next(iter(given.values())).values()))
+    size = min(images[0].nbytes, images.shape[1] * GRID_SIDE**2)
+    count = sum(map(len, given.values())) + 2 * GRID_ROWS * len(given)
+    columns = int(np.clip(GRID_BYTES // max(1, size * count), 2, GRID_COLUMNS))
+    sheets: list[list[dict[str, Any]]] = []
+    for end in (min, max):
+        alike: dict[tuple[int, bytes], list[str]] = {}
         for arm, found in given.items():
-            if len(found) > 1:
-                pngs = [(generation, _base64(grid_png(images[:columns]))) for generation, images in found.items()]
-                rows.append({"arm": arm, "rows": pngs})
-    return {"sheets": sheets, "rows": rows}
+            if end is min or len(found) > 1:
+                generation = end(found)
+                alike.setdefault((generation, found[generation].tobytes()), []).append(arm)
+        sheets.append(
+            [
+                {"arms": arms, "generation": t, "png": _png(given[arms[0]][t][: GRID_ROWS * columns], columns)}
+                for (t, _), arms in alike.items()
+            ]
+        )
+    rows = [
+        {"arm": arm, "rows": [(generation, _png(images[:columns])) for generation, images in found.items()]}
+        for arm, found in given.items()
+        if len(found) > 1
+    ]
+    return {"sheets": [sheet for sheet in sheets if sheet], "rows": rows}
 
 
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+def _png(images: np.ndarray, columns: int | None = None) -> str:
+    return base64.b64encode(grid_png(images, columns)).decode()
 
 
 # -- what the page says ------------------------------------------------------------------------------------------------
