@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -927,6 +928,35 @@ def test_torchvision_says_where_it_looked_and_how_to_get_the_files(tmp_path):
         assert wanted.count() == (60_000 if name == "CIFAR10" else 70_000)
     with pytest.raises(ValidationError, match="'MNIST', 'FashionMNIST' or 'CIFAR10'"):
         Torchvision(name="mnist", root=tmp_path)
+
+
+def test_a_fingerprint_is_of_the_data_sets_own_files(tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    for dataset in (Torchvision(name="MNIST", root=tmp_path), MnistIdx(path=tmp_path / "MNIST" / "raw")):
+        before = dataset.fingerprint()
+        write_mnist(tmp_path / "FashionMNIST" / "raw")
+        (tmp_path / "MNIST" / "raw" / "notes.txt").write_text("of no account")
+        os.utime(tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte", (0, 0))
+        assert dataset.fingerprint() == before
+        shutil.rmtree(tmp_path / "FashionMNIST")
+        (tmp_path / "MNIST" / "raw" / "notes.txt").unlink()
+    # Other images in files of the same names and lengths, as one data set in the place of another.
+    file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    content = file.read_bytes()
+    file.write_bytes(content[:-784] + bytes(255 - byte for byte in content[-784:]))
+    assert len({one.fingerprint() for one in (dataset, Torchvision(name="MNIST", root=tmp_path))} | {before}) == 2
+    file.write_bytes(content)
+    assert dataset.fingerprint() == before
+    file.write_bytes(content + b"0")
+    assert dataset.fingerprint() != before
+
+
+def test_a_download_is_no_reason_to_prepare_the_data_again(tmp_path):
+    wanted = Torchvision(name="MNIST", root=tmp_path, download=True)
+    before = wanted.fingerprint()
+    write_mnist(tmp_path / "MNIST" / "raw")
+    assert wanted.fingerprint() == before
+    assert wanted.fingerprint() != Torchvision(name="FashionMNIST", root=tmp_path, download=True).fingerprint()
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

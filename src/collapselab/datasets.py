@@ -36,6 +36,8 @@ PARTS = ("held_out", "train", "fresh")  # cut in this order: asking for more fre
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MEMBER_BYTES = 2**28  # the largest file that is read out of an archive; a zip of 42 kB can claim 4.5 PB
 IDX_BYTES = 2**32  # the largest idx file, some 100 times MNIST
+FEW_FILES = 20  # of so many, the beginnings are looked at
+BEGINNING_BYTES = 2**16
 BATCH_IMAGES = 1024  # images that are resized together, which bounds the memory in float64
 
 Subset = Literal["train", "test", "all"]
@@ -241,20 +243,30 @@ class Dataset(BaseModel):
         return SampleSet(images, labels, lineage={"source": self.source, "options": options})
 
     def fingerprint(self) -> str:
-        """What tells one version of the files from another without reading them: a reason to prepare them again.
+        """What tells one version of the files from another without reading all of them: a reason to prepare them again.
 
-        DVC's own note of the content where there is one (``<path>.dvc``), else every file's name and size: dates do not
-        count, since a checkout touches them.
+        DVC's own note of the content where there is one (``<path>.dvc``), else every file's name and size, and how it
+        begins where files are few: those of other data may be as long. Dates do not count, a checkout touches them.
         """
-        place = getattr(self, "path", None) or getattr(self, "root", None)
+        place = getattr(self, "path", None)
         if place is None:
             return "in the package"
         note = Path(f"{place}.dvc")
         if note.exists():
             return hashlib.sha256(note.read_bytes()).hexdigest()[:16]
-        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
-        text = "\n".join(f"{file.relative_to(place)} {file.stat().st_size}" for file in files if file.exists())
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        files = self.files()
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(f"{file.relative_to(place)} {file.stat().st_size}\n".encode())
+            if len(files) <= FEW_FILES:
+                with file.open("rb") as stream:
+                    digest.update(stream.read(BEGINNING_BYTES))
+        return digest.hexdigest()[:16]
+
+    def files(self) -> list[Path]:
+        """The files under ``path`` that the data consist of, in order."""
+        place = self.path
+        return sorted(file for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file())
 
     def require(self) -> None:
         """Nothing. Raises ValueError with all faults that ``check`` lists."""
@@ -594,6 +606,10 @@ class MnistIdx(Dataset):
                 raise ValueError(f"path: {str(self.path)!r} has {len(images[-1])} images, but {len(labels[-1])} labels")
         return np.concatenate(images)[:, None], np.concatenate(labels)
 
+    def files(self) -> list[Path]:
+        found = (_idx_file(self.path, stem) for pair in self._stems() for stem in pair)
+        return sorted(file for file in found if file is not None)
+
     def _stems(self) -> list[tuple[str, str]]:
         prefixes = {"train": ["train"], "test": ["t10k"], "all": ["train", "t10k"]}[self.subset]
         return [(f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte") for prefix in prefixes]
@@ -660,6 +676,9 @@ class Cifar10Batches(Dataset):
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         images, labels = zip(*(read_batch(self._file(stem)) for stem in self._stems()), strict=True)
         return np.concatenate(images), np.concatenate(labels)
+
+    def files(self) -> list[Path]:
+        return sorted(file for file in map(self._file, self._stems()) if file is not None)
 
     def _stems(self) -> list[str]:
         train = [f"data_batch_{number}" for number in range(1, 6)]
@@ -792,6 +811,10 @@ class Torchvision(Dataset):
         if self._files().check():
             self._download()
         return self._files().read()
+
+    def fingerprint(self) -> str:
+        """That of its own files; of those that may be downloaded the published name, before and after."""
+        return f"{self.name} as published" if self.download else self._files().fingerprint()
 
     def _files(self) -> MnistIdx | Cifar10Batches:
         if self.name == "CIFAR10":
