@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from collapselab import features
 from collapselab.features import FEATURES, Features
@@ -67,6 +68,7 @@ ON_ITSELF = {
     "recall": 1.0,
     "density": 1.0,  # with <, a ball around a row holds that row and k - 1 others
     "coverage": 1.0,
+    "variance_ratio": 1.0,
     "class_total_variation": 0.0,
     "copies_of_real": 1.0,
     "copies_of_training": 1.0,
@@ -332,6 +334,42 @@ def test_neighbours_refuse_what_has_no_value(name):
         NEIGHBOURS[name](many, many, k=0)
 
 
+# -- variance -------------------------------------------------------------------------------------------------------
+
+
+def test_the_variance_ratio_is_that_of_the_traces():
+    ratio = METRICS["variance_ratio"]
+    one, other = gaussian([0, 5], np.diag([1.0, 3.0])), gaussian([9, 9], [[1.5, 0.5], [0.5, 0.5]])
+    assert ratio(one, other) == 0.5 and ratio(other, one) == 2
+    rows = Features(np.array([[0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]))  # variances 1 and 3
+    assert ratio(one, rows) == pytest.approx(1, abs=1e-15) and ratio(rows, other) == pytest.approx(0.5, abs=1e-15)
+
+
+def test_the_variance_ratio_is_that_of_the_scales_wherever_the_clouds_lie(monkeypatch):
+    ratio, sample = METRICS["variance_ratio"], cloud(0, 500, 8).values
+    monkeypatch.setattr("collapselab.metrics.variance.BLOCK_ROWS", 64)
+    turned = Features(1e3 + 0.1 * sample @ rotation(1, 8))
+    # An offset of 1e3 leaves rows of size 0.1 twelve digits, and their squares no fewer.
+    assert ratio(Features(sample), turned) == pytest.approx(0.01, rel=1e-11)
+
+
+def test_the_trace_of_a_sample_is_unbiased_at_any_number_of_rows():
+    """Over 2000 samples of 3 rows, within four of their own standard errors."""
+    law = gaussian(np.zeros(16), np.eye(16))
+    found = [METRICS["variance_ratio"](law, cloud(seed, 3)) for seed in range(2000)]
+    assert np.mean(found) == pytest.approx(1, abs=4 * np.std(found, ddof=1) / np.sqrt(2000))
+
+
+def test_one_sample_over_and_over_has_no_variance():
+    """0.1 in float32 is no short binary fraction: a mean of equal rows may be off by a rounding."""
+    constant, sample = Features(np.full((37, 5), 0.1, np.float32)), cloud(0, 20, 5)
+    assert METRICS["variance_ratio"](sample, constant) == 0
+    with pytest.raises(Undefined, match="real: all rows are equal"):
+        METRICS["variance_ratio"](constant, sample)
+    with pytest.raises(Undefined, match="fake: found 1 rows, needed are at least 2"):
+        METRICS["variance_ratio"](sample, cloud(0, 1, 5))
+
+
 # -- classes --------------------------------------------------------------------------------------------------------
 
 
@@ -386,3 +424,10 @@ def test_copies_refuse_what_has_no_value():
         copies(sample, sample, alpha=0)
     with pytest.raises(ValueError, match="neighbours: found 1"):
         copies(sample, sample, neighbours=1)
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 1.5}, {"neighbours": 1}])
+def test_a_study_is_told_before_any_work_what_copies_would_refuse(wrong):
+    with pytest.raises(ValidationError):
+        METRICS["copies_of_real"].Options(**wrong)
+    METRICS["copies_of_real"].Options(alpha=1.0, neighbours=2)

@@ -16,6 +16,7 @@ from .classes import class_entropy, class_histogram, class_total_variation
 from .copies import copies, duplicates
 from .frechet import frechet_distance
 from .neighbours import coverage, density, precision, recall
+from .variance import variance_ratio
 
 __all__ = ["METRICS", "Metric", "Undefined"]
 
@@ -62,15 +63,16 @@ METRICS: dict[str, Metric] = {
     "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower"),
     "precision": Metric(precision, "Precision", "higher"),
     "recall": Metric(recall, "Recall", "higher"),
-    "density": Metric(density, "Density", "higher"),
+    "density": Metric(density, "Density", None),
     "coverage": Metric(coverage, "Coverage", "higher"),
+    "variance_ratio": Metric(variance_ratio, "Variance against real", None),
     "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes"),
     "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
     "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
-    "copies_of_real": Metric(copies, "Copies of real images", "lower", "train", extractors=("pixels",)),
-    "copies_of_training": Metric(copies, "Copies of training images", "lower", "training_set", extractors=("pixels",)),
-    "duplicates_of_real": Metric(duplicates, "Duplicates of real images", "lower", "train", extractors=("pixels",)),
+    "copies_of_real": Metric(copies, "Copies of real images", None, "train", extractors=("pixels",)),
+    "copies_of_training": Metric(copies, "Copies of training images", None, "training_set", extractors=("pixels",)),
+    "duplicates_of_real": Metric(duplicates, "Duplicates of real images", None, "train", extractors=("pixels",)),
     "duplicates_of_training": Metric(
-        duplicates, "Duplicates of training images", "lower", "training_set", extractors=("pixels",)
+        duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",)
     ),
 }

@@ -6,11 +6,14 @@ import numpy as np
 from pydantic import Field
 
 from ..features import Features, squared_distances
-from .neighbours import Neighbours
 
 
 def copies(
-    real: Features, fake: Features, *, alpha: Annotated[float, Field(gt=0)] = 0.5, neighbours: Neighbours = 50
+    real: Features,
+    fake: Features,
+    *,
+    alpha: Annotated[float, Field(gt=0, le=1)] = 0.5,
+    neighbours: Annotated[int, Field(ge=2)] = 50,
 ) -> float:
     """The share of fakes that lie far closer to one real sample than to the others around it.
 
