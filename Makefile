@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check slow setup clean
+.PHONY: demo test check setup clean
 
 setup: $(READY)
 
@@ -37,9 +37,6 @@ check: $(READY)
 
 test: check
 	$(ACTIVATE) pytest -n 2 --dist loadfile
-
-slow: $(READY)
-	$(ACTIVATE) pytest -n 2 --dist loadfile -m slow
 
 clean:
 	rm -rf results logs .snakemake mlflow.db mlflow.db.lock mlartifacts
