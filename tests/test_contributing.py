@@ -14,10 +14,11 @@ from collapselab import store
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
-BLOCKS = [  # (file, code) in the order of the page
+PAGE = [  # (file, code) in the order of the page
     (block.partition("\n")[0].removeprefix("# "), block.partition("\n")[2])
     for block in re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 ]
+BLOCKS = [(file, code) for file, code in PAGE if not file.startswith("tests/")]
 STUDY = {
     "name": "dummies",
     "seeds": 1,
@@ -119,6 +120,22 @@ def test_the_new_names_are_validated_and_in_the_schema(project):
     done = project.run("collapselab", "validate", "dummies.yaml", code=2)
     for key in ("metrics.1.spread.power", "models.cuboid.margin", "arms.picky.select.share"):
         assert key in done.stderr
+
+
+def test_the_example_of_a_test_passes(project):
+    ((file, code),) = [one for one in PAGE if one not in BLOCKS]
+    imports = (ROOT / file).read_text().partition("\n\n\n")[0].partition("\n\nNEIGHBOURS")[0]
+    path = project.folder / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{imports}\n\n\n{code}")
+    assert "1 passed" in project.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", path).stdout
+    project.edit("src/collapselab/metrics/spread.py", (".sum()) ** power)", ".sum()))"))
+    assert "1 failed" in project.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", path, code=1).stdout
+    project.edit("src/collapselab/metrics/spread.py", (".sum()))", ".sum()) ** power)"))
+
+
+def test_no_line_of_the_page_is_too_long():
+    assert max(map(len, TEXT.splitlines())) <= 120
 
 
 def test_the_metric_is_in_the_record(folder):
