@@ -161,6 +161,25 @@ def test_a_file_missing_in_the_middle_is_made_again(smoke):
     assert smoke.plan()["populate"] == 1
 
 
+def test_a_report_is_whole_and_holds_nothing_else(smoke):
+    report = smoke.folder / "results/smoke/report"
+    for victim in ("verdicts.json", "primary.csv", "metrics.csv.sha256"):
+        content = (report / victim).read_bytes()
+        (report / victim).unlink()
+        assert smoke.plan() == {"report": 1, "all": 1}, victim
+        (report / victim).write_bytes(content)
+    assert smoke.plan() == {}
+    figures = {file.name for file in (report / "figures").glob("[!.]*")}
+    assert {Path(name).suffix for name in figures} == {".pdf", ".sha256"}
+    shutil.rmtree(report / "figures")
+    assert smoke.plan() == {"report": 1, "all": 1}
+    (report / "figures").mkdir()
+    (report / "figures" / "dropped.pdf").write_text("of a metric that the study no longer names")
+    (report / "verdicts.json").unlink()
+    smoke.snakemake()
+    assert {file.name for file in (report / "figures").glob("[!.]*")} == figures
+
+
 def test_two_studies_share_their_real_data(smoke):
     text = (smoke.folder / "config" / "smoke.yaml").read_text()
     (smoke.folder / "config" / "other.yaml").write_text(text.replace("name: smoke", "name: other"))

@@ -7,7 +7,11 @@ REAL = [*(STUDY.real_file(f"{part}.safetensors") for part in PARTS), *WEIGHTS, *
 RECORDS = [STUDY.cell(*one, "metrics.json") for one in STUDY.cells()]
 GRIDS = [STUDY.cell(*one, "grid.safetensors") for one in STUDY.cells()]
 MODELS = list(dict.fromkeys(STUDY.cell(*one, "model.safetensors") for one in STUDY.cells()))
-REPORTED = ("baseline.json", "report.html", "summary.json", "curves.csv", "tracked.json")
+WRITTEN = (
+    *("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv"),
+    *("summary.json", "verdicts.json"),
+)
+REPORTED = ("baseline.json", *WRITTEN, "tracked.json")
 NOUNS = (
     *("training.parquet", "model.safetensors", "train.cost.json"),
     *("samples.safetensors", "grid.safetensors", "kept.parquet", "sample.cost.json"),

@@ -13,7 +13,9 @@ rule report:
         grids=content(*GRIDS),
         baseline=content(STUDY.report_file("baseline.json")),
     output:
-        hashed(*(f"results/{{study}}/report/{name}" for name in ("report.html", "summary.json", "curves.csv"))),
+        files=hashed(*(f"results/{{study}}/report/{name}" for name in WRITTEN)),
+        # Emptied before the job: what is no longer drawn does not stay.
+        figures=directory("results/{study}/report/figures"),
     log:
         "logs/{study}/report.log",
     conda:
