@@ -278,3 +278,24 @@ def test_numbers_have_three_digits(number, words):
 def test_numbers_that_differ_read_differently():
     assert (digits_apart(2.3012, 2.3015), digits_apart(1.0, 1.0), digits_apart(1.0, 2.0)) == (5, 3, 3)
     assert spell(2.3012, 2.3015, 5) == "2.3012"
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.3, 0.7, 0.9])
+def test_rounding_is_no_fall(constant):
+    """Equal values have no slope, whatever a sum of them rounds to."""
+    records = made_up.records()
+    for entry in [value for cell in records for value in cell["values"]]:
+        entry["value"] = constant
+    found = VERDICTS["primary_slope"](made_up.facts(), records)
+    assert {verdict.numbers["mean"] for verdict in found.values()} == {0.0}
+    assert {verdict.status for verdict in found.values()} == {found["control"].status}
+    assert not any("falls" in verdict.status for verdict in found.values())
+
+
+def test_each_arm_stands_beside_the_control_of_its_model():
+    records = made_up.records()
+    facts = made_up.facts(controls={"fully_synthetic": "fresh_data"})
+    found = VERDICTS["slope_against_control"](facts, records)
+    assert "relative to fresh_data" in found["fully_synthetic"].sentence
+    assert "relative to control" in found["synthetic_augmentation"].sentence
+    assert {found[arm].status for arm in ("control", "fresh_data")} == {"not testable"}

@@ -821,6 +821,7 @@ def _facts(study: Any) -> Any:
         seeds=study.file.seeds,
         generations=study.file.generations,
         control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
+        controls=study.controls,
         question=study.file.question,
         data=study.describe_data(),
         models={name: study.describe_model(name) for name in study.file.models},

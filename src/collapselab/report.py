@@ -157,7 +157,7 @@ def _arms_with(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint)
         return list(facts.arms)
     key = endpoint.metric, endpoint.extractor, endpoint.set
     found = {r["arm"] for r in records for e in r["values"] if (e["metric"], e["extractor"], e["set"]) == key}
-    return [arm for arm in facts.arms if arm in found or arm == facts.control]
+    return [arm for arm in facts.arms if arm in found or facts.is_control(arm)]
 
 
 def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[str, Any] | None:
@@ -261,7 +261,7 @@ def _by_generation(records: Sequence[Record], arm: str, endpoint: Endpoint) -> d
 
 def colours(facts: StudyFacts) -> dict[str, str]:
     """arm -> colour, the control in dark grey."""
-    others = [arm for arm in facts.arms if arm != facts.control]
+    others = [arm for arm in facts.arms if not facts.is_control(arm)]
     found = {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
     return {arm: found.get(arm, CONTROL_COLOUR) for arm in facts.arms}
 
@@ -328,7 +328,8 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=list(palette.values())), sort=None, legend=legend)
     shape = alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend)
     # A condition and no scale: a scale would dash the outline of the control's symbol in the legend too.
-    dash = alt.condition(f"datum.arm === {json.dumps(facts.control)}", alt.value([5, 4]), alt.value([1, 0]))
+    controls = json.dumps([arm for arm in facts.arms if facts.is_control(arm)])
+    dash = alt.condition(f"indexof({controls}, datum.arm) >= 0", alt.value([5, 4]), alt.value([1, 0]))
     fade = alt.condition(picked, alt.value(1.0), alt.value(0.12))
     words, better = facts.label(endpoint.metric), facts.better.get(endpoint.metric)
     axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")

@@ -23,6 +23,7 @@ Record = Mapping[str, Any]
 
 FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
 LEVEL = 0.95
+ROUNDING = 1e-12  # relative differences below it are rounding
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
 LOST = 0.1  # a class is lost when its share falls below this part of the real one
 STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it here, best first
@@ -48,6 +49,7 @@ class Endpoint:
 class StudyFacts:
     """What a reader of a study's records must know about the study.
 
+    control: the first control, or None; controls: arm -> its control, where there are several.
     arms: arm -> one line that describes it, in the order of the study. generations: T, where generations are 0 .. T.
     labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
     metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
@@ -60,6 +62,7 @@ class StudyFacts:
     seeds: int
     generations: int
     control: str | None = None
+    controls: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
     data: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +71,14 @@ class StudyFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     better: Mapping[str, str | None] = field(default_factory=dict)
     classes_given: bool = False
+
+    def control_of(self, arm: str) -> str:
+        """The control that an arm stands beside: the one with its model."""
+        return self.controls.get(arm, self.control)
+
+    def is_control(self, arm: str) -> bool:
+        """Whether an arm is a control."""
+        return arm == self.control or arm in self.controls.values()
 
     def label(self, metric: str) -> str:
         """The metric's name in words, with a capital."""
@@ -212,7 +223,12 @@ def t_interval(sample: np.ndarray, boundary: float = 0.0) -> tuple[float, float,
     mean, error = sample.mean(), sample.std(ddof=1) / np.sqrt(n)
     half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
     # Equal lineages leave no error to divide by: they differ from the boundary surely or not at all.
-    p = 2 * stats.t.sf(abs(mean - boundary) / error, n - 1) if error > 0 else float(mean == boundary)
+    rounding = ROUNDING * max(np.abs(sample).max(), abs(boundary))
+    p = (
+        2 * stats.t.sf(abs(mean - boundary) / error, n - 1)
+        if error > rounding
+        else float(abs(mean - boundary) <= rounding)
+    )
     return float(mean - half), float(mean + half), float(p)
 
 
@@ -248,9 +264,11 @@ def slope(lineage: Mapping[int, float]) -> float:
     """The least-squares slope of values over generations; NaN for fewer than two points."""
     if len(lineage) < 2:
         return np.nan
-    time = np.array(list(lineage), np.float64)
+    time, values = np.array(list(lineage), np.float64), np.array(list(lineage.values()))
     time -= time.mean()
-    return float(time @ np.array(list(lineage.values())) / (time @ time))
+    found = time @ (values - values.mean()) / (time @ time)
+    # What rounding makes of equal values is no slope.
+    return float(found) if abs(found) > ROUNDING * np.abs(values).max() else 0.0
 
 
 def first_and_last(found: Mapping[int, Mapping[int, float]]) -> tuple[int, int, np.ndarray, np.ndarray]:
@@ -387,16 +405,17 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> dict[
     name, worse, metric = "slope_against_control", _worse(facts), facts.label(facts.primary.metric)
     if facts.control is None:
         return _not_testable(name, facts.arms, "the study has no control")
-    control = lineages(records, facts.control, facts.primary)
     differences = {}
     for arm in facts.arms:
-        if arm != facts.control:
+        if not facts.is_control(arm):
+            control = lineages(records, facts.control_of(arm), facts.primary)
             pairs = [(own, control.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
             differences[arm] = [slope({t: own[t] - other[t] for t in own if t in other}) for own, other in pairs]
-    verdicts = _not_testable(name, [facts.control], "this is the control")
+    verdicts = _not_testable(name, [arm for arm in facts.arms if facts.is_control(arm)], "this is a control")
     for arm, found in estimate(differences).items():
-        unit = f" a generation relative to {facts.control}"
-        change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {facts.control}"
+        control_name = facts.control_of(arm)
+        unit = f" a generation relative to {control_name}"
+        change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {control_name}"
         conclusion = "" if found.side else f": {found.conclusion('', '', noun='pairs')}"
         verdicts[arm] = Verdict(name, arm, _slope_status(found, worse), f"{change}{conclusion}.", found.numbers())
     return {arm: verdicts[arm] for arm in facts.arms}

@@ -22,9 +22,6 @@ rule measure:
     conda:
         "../../environment.yml"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         source=source_hash("measure"),
         samples=measured_flags,
