@@ -284,7 +284,7 @@ def test_numbers_that_differ_read_differently():
 def test_rounding_is_no_fall(constant):
     """Equal values have no slope, whatever a sum of them rounds to."""
     records = made_up.records()
-    for entry in [value for cell in records for value in cell["values"]]:
+    for entry in (entry for cell in records for entry in cell["values"]):
         entry["value"] = constant
     found = VERDICTS["primary_slope"](made_up.facts(), records)
     assert {verdict.numbers["mean"] for verdict in found.values()} == {0.0}
