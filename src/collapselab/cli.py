@@ -199,7 +199,7 @@ def learn(
     with clock.compute():
         weights, info = entry.train(real.data, real.labels, seed, settings, held_out=(reference.data, reference.labels))
     store.write_tensors(out, weights, {"extractor": extractor, "info": info, "lineage": _hashes(train, held_out)})
-    print(f"{extractor}: {info['held_out_accuracy']:.1%} of the held-out images are recognised")
+    print(f"{extractor}: {info['held_out_accuracy']:.1%} of the held-out images are recognised", file=sys.stderr)
 
 
 # -- compose ----------------------------------------------------------------------------------------------------------
