@@ -37,6 +37,7 @@ from .select import SELECTORS, Seen, Waiting
 from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
+PIECE = 4  # batches that are sampled between two reports of progress
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
 
 app = typer.Typer(
@@ -238,12 +239,8 @@ def draw(
         with clock.compute():
             parts.append(source.sample(entry.count, number, sampling_bias=settings.get("sampling_bias", 1.0)))
         lineage["parts"].append([entry.arm, entry.generation, entry.count])
-    if "diverged" in lineage:
-        parts = []
-    data = np.concatenate([part.data for part in parts]) if parts else np.empty(0)
-    labelled = bool(parts) and all(part.labels is not None for part in parts)
-    labels = np.concatenate([part.labels for part in parts]) if labelled else None
-    store.write_samples(out, SampleSet(data, labels, lineage=lineage))
+    whole = parts and "diverged" not in lineage
+    store.write_samples(out, _joined(parts, lineage) if whole else SampleSet(np.empty(0), lineage=lineage))
 
 
 class Source(BaseModel):
@@ -423,9 +420,23 @@ def sample(
     _get_ready(getattr(trained, "uses_torch", False))
     # The pictures start from the same latents in every generation and in every arm.
     number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
-    with clock.compute():
-        samples = trained.sample(count, number, sampling_bias=sampling_bias)
-    store.write_samples(out, SampleSet(samples.data, samples.labels, samples.aux, lineage))
+    parts = []
+    with progress(f"{stage} {out.parent}", count, _stop_requested) as tell, clock.compute():
+        # In pieces, to say how far it is: no sample depends on the others.
+        piece = PIECE * getattr(trained.options, "sample_batch", count)
+        for start in range(0, count, piece):
+            parts.append(trained.sample(min(piece, count - start), number, start=start, sampling_bias=sampling_bias))
+            tell(min(count, start + piece), None)
+    store.write_samples(out, _joined(parts, lineage))
+
+
+def _joined(parts: list[SampleSet], lineage: Mapping[str, Any]) -> SampleSet:
+    """Sample sets one after the other: labels and columns are those that all of them have."""
+    labelled = all(part.labels is not None for part in parts)
+    labels = np.concatenate([part.labels for part in parts]) if labelled else None
+    shared = set.intersection(*(set(part.aux) for part in parts))
+    aux = {name: np.concatenate([part.aux[name] for part in parts]) for name in sorted(shared)}
+    return SampleSet(np.concatenate([part.data for part in parts]), labels, aux, lineage)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+Tell = Callable[[int, float | None], bool]
 INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -49,8 +50,8 @@ class Clock:
 
 
 @contextmanager
-def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iterator[Callable[[int, float], bool]]:
-    """A function that takes (images seen, loss) and says whether to stop.
+def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iterator[Tell]:
+    """A function that takes (images seen, loss or None) and says whether to stop.
 
     On a terminal it draws a bar with the time that is left; elsewhere it writes one JSON line an interval to the
     standard error: images seen, seconds, images a second, loss, seconds left.
@@ -62,7 +63,7 @@ def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iter
     start = last = time.monotonic()
     first: int | None = None
 
-    def tell(seen: int, loss: float) -> bool:
+    def tell(seen: int, loss: float | None) -> bool:
         nonlocal last, first
         now = time.monotonic()
         first = seen if first is None else first
@@ -75,7 +76,7 @@ def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iter
                 "images_seen": seen,
                 "seconds": round(now - start, 1),
                 "images_per_second": round(rate, 1),
-                "loss": float(loss),
+                "loss": None if loss is None else float(loss),
                 "seconds_left": left,
             }
             print(json.dumps(line), file=sys.stderr, flush=True)
@@ -85,7 +86,7 @@ def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iter
 
 
 @contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[int, float], None]]:
+def _bar(what: str, total: int | None) -> Iterator[Callable[[int, float | None], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -93,4 +94,4 @@ def _bar(what: str, total: int | None) -> Iterator[Callable[[int, float], None]]
     columns = (*what_and_how_far, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, loss="")
-        yield lambda seen, loss: bar.update(task, completed=seen, loss=f"loss {loss:.4f}")
+        yield lambda seen, loss: bar.update(task, completed=seen, loss="" if loss is None else f"loss {loss:.4f}")

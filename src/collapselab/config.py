@@ -153,7 +153,9 @@ class Arm(_Part):
     select: str | dict[str, Any] = Field("nobody", description="a selector's name, or {selector: name, ...its options}")
     adapt: _name_in(ADAPTERS) | None = Field(None, description="what is done to the model after training")
     guide: _name_in(GUIDES) | None = Field(None, description="what steers the sampler besides the model")
-    stream: int = Field(0, ge=0, description="arms that feed one another need different random streams")
+    stream: int = Field(
+        0, ge=0, description="random stream of the samples: arms that feed one another need different ones"
+    )
     about: str = Field("", description="one line for the report")
 
 
