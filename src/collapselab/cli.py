@@ -421,7 +421,7 @@ def sample(
     # The pictures start from the same latents in every generation and in every arm.
     number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
     parts = []
-    with progress(f"{stage} {out.parent}", count, _stop_requested) as tell, clock.compute():
+    with progress(f"{stage} {out.parent}", count) as tell, clock.compute():
         # In pieces, to say how far it is: no sample depends on the others.
         piece = PIECE * getattr(trained.options, "sample_batch", count)
         for start in range(0, count, piece):

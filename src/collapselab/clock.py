@@ -50,31 +50,34 @@ class Clock:
 
 
 @contextmanager
-def progress(what: str, total: int | None, stopping: Callable[[], bool]) -> Iterator[Tell]:
+def progress(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> Iterator[Tell]:
     """A function that takes (images seen, loss or None) and says whether to stop.
 
     On a terminal it draws a bar with the time that is left; elsewhere it writes one JSON line an interval to the
     standard error: images seen, seconds, images a second, loss, seconds left.
+
+    stopping: whether somebody asks to stop; by default nobody does (``bool()`` is False).
     """
     if sys.stderr.isatty():
         with _bar(what, total) as show:
             yield lambda seen, loss: show(seen, loss) or stopping()
         return
-    start = last = time.monotonic()
-    first: int | None = None
+    last = time.monotonic()
+    start: tuple[float, int] | None = None  # a resumed training does not begin at 0
 
     def tell(seen: int, loss: float | None) -> bool:
-        nonlocal last, first
+        nonlocal last, start
         now = time.monotonic()
-        first = seen if first is None else first
+        start = start or (now, seen)
         if now - last >= INTERVAL_S:
             last = now
-            rate = (seen - first) / (now - start)
+            seconds = now - start[0]
+            rate = (seen - start[1]) / seconds if seconds else 0.0
             left = round((total - seen) / rate, 1) if total and rate else None
             line = {
                 "stage": what,
                 "images_seen": seen,
-                "seconds": round(now - start, 1),
+                "seconds": round(seconds, 1),
                 "images_per_second": round(rate, 1),
                 "loss": None if loss is None else float(loss),
                 "seconds_left": left,

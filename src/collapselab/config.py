@@ -10,7 +10,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -705,8 +705,7 @@ def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
             if name in metrics:
                 faults.append(Fault(("metrics", index), f"{name!r} is said twice"))
             metrics.append(name)
-            allowed = _arguments(METRICS[name].function, METRICS[name].options)
-            _validated(allowed, _mapping(options), ("metrics", index, name), faults)
+            _validated(METRICS[name].Options, _mapping(options), ("metrics", index, name), faults)
     primary = _mapping(raw.get("primary"))
     for key, registry, said in (("metric", METRICS, metrics), ("extractor", FEATURES, extractors)):
         value = primary.get(key, "recall" if key == "metric" else None)
@@ -766,12 +765,11 @@ def _regime(spec: Any, n: int, where: tuple[str | int, ...], faults: list[Fault]
     return None
 
 
-def _arguments(function: Callable[..., Any], names: Container[str] | None = None) -> type[BaseModel]:
-    """What a study may give to a function, as a model: its annotations say what is allowed. names: only these."""
+def _arguments(function: Callable[..., Any]) -> type[BaseModel]:
+    """What a study may give to a function, as a model: its annotations say what is allowed."""
     fields: dict[str, Any] = {
         name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()
-        if names is None or name in names
     }
     return create_model(function.__name__, __base__=_Part, __doc__=inspect.getdoc(function), **fields)
 
