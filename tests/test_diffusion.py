@@ -12,9 +12,9 @@ import torch
 from pydantic import ValidationError
 
 from collapselab import provenance, store
+from collapselab.device import DEVICE_VARIABLE, device, exact
 from collapselab.models.base import Diverged, Interrupted, TrainingSet
 from collapselab.models.checkpoint import Checkpoint
-from collapselab.models.device import DEVICE_VARIABLE, device, exact
 from collapselab.models.diffusion import PRESETS, Diffusion, DiffusionOptions
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build, denoise, loss_weight, scalings

@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from collapselab import features
+from collapselab import distances
 from collapselab.datasets import Digits, split
-from collapselab.features import FEATURES, Features, LeNetOptions, Undefined, lenet, squared_distances, train_lenet
+from collapselab.distances import squared_distances
+from collapselab.features import FEATURES, Features, Undefined
+from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.images import to_unit
 
 ROUNDING = 1e-9  # the relative error of a distance that squared_distances promises
@@ -82,7 +84,7 @@ def test_radii_in_blocks_equal_those_at_once_in_little_memory(monkeypatch):
 
     values = normal(2, 2000, 4)
     at_once = Features(values).radii(5)
-    monkeypatch.setattr(features, "BLOCK_ENTRIES", 2**16)
+    monkeypatch.setattr(distances, "BLOCK_ENTRIES", 2**16)
     tracemalloc.start()
     in_blocks = Features(values).radii(5)
     peak = tracemalloc.get_traced_memory()[1]
@@ -223,7 +225,7 @@ def test_features_are_read_as_the_network_was_trained(shape):
     data, labels = random.integers(0, 256, (40, *shape), dtype=np.uint8), random.integers(0, 3, 40)
     weights, _ = train_lenet(data, labels, 1, QUICK, held_out=(data, labels))
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
-    differentiated = features._logits(tensors, torch.from_numpy(to_unit(data))).numpy()
+    differentiated = _logits(tensors, torch.from_numpy(to_unit(data))).numpy()
     read = lenet(data, weights).values @ weights["classes.weight"].T + weights["classes.bias"]
     np.testing.assert_allclose(read, differentiated, rtol=0, atol=1e-5 * np.abs(differentiated).max())  # float32 sums
 

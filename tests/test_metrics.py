@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from collapselab import features
+from collapselab import distances
 from collapselab.features import FEATURES, Features
 from collapselab.metrics import METRICS, Undefined
-from collapselab.metrics.copies import copies
 from collapselab.metrics.frechet import frechet_distance
+from collapselab.metrics.memorisation import copies
 from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall
 
 NEIGHBOURS = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
@@ -309,7 +309,7 @@ def test_collapse_to_a_tight_cluster_far_from_the_origin():
 def test_blocks_change_nothing_but_memory(name, monkeypatch):
     real, fake = cloud(0, 2000, 4), cloud(1, 1800, 4, shift=0.5)
     at_once = NEIGHBOURS[name](real, fake)
-    monkeypatch.setattr(features, "BLOCK_ENTRIES", 2**16)
+    monkeypatch.setattr(distances, "BLOCK_ENTRIES", 2**16)
     real, fake = Features(real.values), Features(fake.values)  # without cached radii
     tracemalloc.start()
     in_blocks = NEIGHBOURS[name](real, fake)

@@ -131,7 +131,7 @@ def _get_ready(uses_torch: bool) -> None:
     """Import torch where it is needed, before the clock of the compute starts: importing it is a cost of the frame."""
     clock.facts.setdefault("device", "cpu")
     if uses_torch:
-        from .models.device import device
+        from .device import device
 
         clock.facts["device"] = str(device())
 

@@ -1,7 +1,10 @@
 """Metrics: how the fakes compare with the real samples, as a number or as named numbers.
 
-Each is a function ``f(real, fake, *, options) -> float | dict[str, float]`` of features. It raises
-:class:`~collapselab.features.Undefined` where the features at hand determine no value; the record then says why.
+Each is a function ``f(real, fake, *, options) -> float | dict[str, float]`` of features, which may be
+:class:`~collapselab.features.Features`, numpy arrays (n, d) or torch tensors on any device. It raises
+:class:`~collapselab.features.Undefined` where the features at hand determine no value; the record then says why. A
+number whose error is known is an :class:`Estimate`; of several named numbers, one that is not determined is an
+``Undefined`` with its reason in the number's place.
 """
 
 import inspect
@@ -11,25 +14,28 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from ..features import Features, Undefined
+from ..features import Array, Features, Undefined
 from .classes import class_entropy, class_histogram, class_total_variation
-from .copies import copies, duplicates
+from .estimates import Estimate
 from .frechet import frechet_distance
+from .memorisation import copies, duplicates
 from .neighbours import coverage, density, precision, recall
 from .variance import variance_ratio
 
-__all__ = ["METRICS", "Metric", "Undefined"]
+__all__ = ["METRICS", "Estimate", "Features", "Metric", "Undefined"]
 
 
 @dataclass(frozen=True)
 class Metric:
     """A metric and what the rest of the system must know about it.
 
-    function: ``f(real, fake, *, options) -> float | dict[str, float]``.
+    function: ``f(real, fake, *, options) -> float | dict[str, float]``; a second set of real samples, where ``beside``
+    names one, is a keyword of that name.
     label: what it is called in figures.
     better: in which direction samples improve; None where neither is.
     against: what the role ``real`` is given: the held-out real samples, the real samples that the study may train on,
     or the model's own training set.
+    beside: the second set of real samples that it needs; None for none.
     reads: the part of the features that it looks at.
     extractors: the feature spaces in which it means something; empty for all.
     """
@@ -38,10 +44,11 @@ class Metric:
     label: str
     better: Literal["lower", "higher"] | None
     against: Literal["held_out", "train", "training_set"] = "held_out"
-    reads: Literal["values", "classes"] = "values"
+    beside: Literal["held_out"] | None = None
+    reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
 
-    def __call__(self, real: Features, fake: Features, **options: Any) -> float | dict[str, float]:
+    def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
         return self.function(real, fake, **options)
 
     @property
@@ -56,7 +63,11 @@ class Metric:
     def options(self) -> Mapping[str, Any]:
         """The options with their defaults, as they belong into the fingerprint of a value."""
         parameters = inspect.signature(self.function).parameters.values()
-        return {option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY}
+        return {
+            option.name: option.default
+            for option in parameters
+            if option.kind is option.KEYWORD_ONLY and option.name != self.beside
+        }
 
 
 METRICS: dict[str, Metric] = {

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ..features import Features, squared_distances
+from ..distances import squared_distances
+from ..features import Features
 
 Neighbours = Annotated[int, Field(ge=1)]
 Comparison = Literal["<", "<="]

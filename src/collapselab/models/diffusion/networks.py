@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..device import exact
+from ...device import exact
 from . import DiffusionOptions
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import seeds
+from ...device import device, exact
 from ...images import to_uint8
-from ..device import device, exact
 from . import DiffusionOptions
 from .networks import build, denoise
 from .training import load_weights

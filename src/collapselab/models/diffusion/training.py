@@ -15,11 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import provenance, seeds
+from ...device import device, exact
 from ...images import to_unit
 from ...optim import Adam
 from ..base import Diverged, Interrupted, Progress, TrainingSet
 from ..checkpoint import Checkpoint, identity
-from ..device import device, exact
 from . import DiffusionOptions
 from .networks import build, denoise, loss_weight
 

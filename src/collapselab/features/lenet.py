@@ -1,133 +1,16 @@
-"""Features: what a sample looks like to a metric or a selector, as a row of numbers.
+"""A classifier of the study's own: small, trained on the real training split, and so at home in any images."""
 
-An extractor turns the data of a sample set into :class:`Features`, once; metrics then are arithmetic on them.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from .images import to_unit
-from .seeds import generator
-
-Weights = Mapping[str, np.ndarray]
+from ..images import to_unit
+from ..seeds import generator
+from .base import Features, Weights
 
 EXTRACT_BATCH = 256  # fixed and padded: a network's rounding depends on its batch size, a feature must not
-BLOCK_ENTRIES = 2**22  # distances held at once, 32 MiB
-CANCELLED = 1e-6  # a squared distance this small against the squared norms has lost six of its sixteen digits
-
-
-class Undefined(ValueError):
-    """The features at hand determine no value: there are too few rows, or numbers that are not finite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """n samples as rows of d numbers.
-
-    values: (n, d) float32 or float64.
-    classes: (n,) int64, which class each sample looks like; None where the extractor has no opinion.
-    moments: mean (d,) and covariance (d, d) in float64 where they are known exactly, as of a population; None where
-    they have to be estimated from the values.
-    """
-
-    values: np.ndarray
-    classes: np.ndarray | None = None
-    moments: tuple[np.ndarray, np.ndarray] | None = None
-    _radii: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def require(self, rows: int, role: str) -> None:
-        """Raise Undefined unless there are ``rows`` rows or more and all values are finite; ``role`` is their name."""
-        if len(self) < rows:
-            raise Undefined(f"{role}: found {len(self)} rows, needed are at least {rows}")
-        bad = np.count_nonzero(~np.isfinite(self.values).all(axis=1))
-        if bad:
-            raise Undefined(f"{role}: {bad} of {len(self)} rows have features that are not finite")
-
-    def radii(self, k: int) -> np.ndarray:
-        """The distance of each row to its k-th nearest other row: (n,) float64, computed once for each k.
-
-        Raises Undefined when there are no k other rows.
-        """
-        if k < 1:
-            raise ValueError(f"k: found {k!r}, allowed are whole numbers from 1")
-        if k not in self._radii:
-            self.require(k + 1, f"radii of {k} neighbours")
-            radii = np.empty(len(self))
-            for rows, squared in squared_distances(self.values, self.values):
-                squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
-                radii[rows] = np.sqrt(np.partition(squared, k - 1, axis=1)[:, k - 1])
-            self._radii[k] = radii
-        return self._radii[k]
-
-
-def squared_distances(probes: np.ndarray, manifold: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of rows of |p - m|^2 between all probes (n, d) and the whole manifold (m, d): (rows, (rows, m) float64).
-
-    The sum |p|^2 + |m|^2 - 2 p.m is formed around the manifold's mean and in float64; where it cancels all the same,
-    the distance is measured again by differences. So equal rows are exactly 0 apart, a tight cluster far from the
-    origin keeps its radii, and every distance has a relative error below 1e-9. Memory is bounded by the block.
-    """
-    if probes.shape[1] != manifold.shape[1]:
-        raise ValueError(
-            f"features: found rows of {probes.shape[1]} and of {manifold.shape[1]} numbers, allowed are equal lengths"
-        )
-    distinct, place = _distinct_rows(manifold)
-    centre = distinct.mean(axis=0, dtype=np.float64)
-    centred = distinct - centre
-    norms = np.einsum("ij,ij->i", centred, centred)
-    step = max(1, BLOCK_ENTRIES // max(1, len(manifold)))
-    for start in range(0, len(probes), step):
-        rows = slice(start, min(start + step, len(probes)))
-        block = probes[rows] - centre
-        scale = np.einsum("ij,ij->i", block, block)[:, None] + norms
-        squared = scale - 2 * (block @ centred.T)
-        _measure_again(squared, np.flatnonzero(squared <= CANCELLED * scale), probes[rows], distinct)
-        yield rows, squared if len(distinct) == len(manifold) else squared[:, place]
-
-
-def _distinct_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows without repetitions, of which collapse makes many, and where each row is found among them."""
-    rows = np.ascontiguousarray(values)
-    _, first, place = np.unique(rows.view(f"V{rows[:1].nbytes}").ravel(), return_index=True, return_inverse=True)
-    return (values, place) if len(first) == len(values) else (values[first], place)
-
-
-def _measure_again(squared: np.ndarray, entries: np.ndarray, probes: np.ndarray, manifold: np.ndarray) -> None:
-    """Put |p - m|^2 by differences into the entries of ``squared`` that flat indices name."""
-    step = max(1, BLOCK_ENTRIES // manifold.shape[1])
-    for start in range(0, len(entries), step):
-        row, column = np.divmod(entries[start : start + step], len(manifold))
-        difference = np.subtract(probes[row], manifold[column], dtype=np.float64)
-        squared[row, column] = np.einsum("ij,ij->i", difference, difference)
-
-
-# -- extractors without weights ----------------------------------------------------------------------------------------
-
-
-def identity(data: np.ndarray, weights: Weights | None = None) -> Features:
-    """The vectors themselves, (n, d) in their own precision; categories (n,) are their own classes, as one column."""
-    if data.ndim == 1 and data.dtype == np.int64:
-        return Features(data[:, None].astype(np.float64), classes=data)
-    if data.ndim == 2 and data.dtype in (np.float32, np.float64):
-        return Features(data)
-    raise ValueError(
-        f"data: found {data.dtype} of shape {data.shape}, allowed for identity are float vectors and int64 categories"
-    )
-
-
-def pixels(data: np.ndarray, weights: Weights | None = None) -> Features:
-    """The pixels of (n, C, H, W) uint8 images as rows of float32 in [-1, 1]."""
-    return Features(to_unit(data).reshape(len(data), -1))
-
-
-# -- a classifier of one's own -----------------------------------------------------------------------------------------
 
 
 class LeNetOptions(BaseModel):
@@ -143,7 +26,7 @@ class LeNetOptions(BaseModel):
 
 
 def lenet(data: np.ndarray, weights: Weights | None = None) -> Features:
-    """The penultimate layer of a trained LeNet, (n, features) float32, and the classes that it predicts.
+    """The penultimate layer of a trained LeNet, (n, features) float32, and its opinion on the class.
 
     In numpy: importing torch takes longer than to look at ten thousand small images.
 
@@ -156,7 +39,7 @@ def lenet(data: np.ndarray, weights: Weights | None = None) -> Features:
     if data.shape[1:] != shape:
         raise ValueError(f"data: found images of shape {data.shape[1:]}, the lenet was trained on {shape}")
     values = np.empty((len(data), len(weights["hidden.bias"])), np.float32)
-    classes = np.empty(len(data), np.int64)
+    probabilities = np.empty((len(data), len(weights["classes.bias"])), np.float32)
     for start in range(0, len(data), EXTRACT_BATCH):
         rows = slice(start, min(start + EXTRACT_BATCH, len(data)))
         batch = np.zeros((EXTRACT_BATCH, *shape), np.float32)
@@ -164,8 +47,9 @@ def lenet(data: np.ndarray, weights: Weights | None = None) -> Features:
         hidden = _hidden_layer(weights, batch)
         values[rows] = hidden[: rows.stop - start]
         logits = hidden @ weights["classes.weight"].T + weights["classes.bias"]
-        classes[rows] = logits.argmax(axis=1)[: rows.stop - start]
-    return Features(values, classes)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities[rows] = (shares / shares.sum(axis=1, keepdims=True))[: rows.stop - start]
+    return Features(values, probabilities.argmax(axis=1), probabilities)
 
 
 def _hidden_layer(weights: Weights, images: np.ndarray) -> np.ndarray:
@@ -207,7 +91,7 @@ def train_lenet(
     import torch
     from torch.nn.functional import cross_entropy
 
-    from .optim import Adam
+    from ..optim import Adam
 
     options = options or LeNetOptions()
     for role, part, part_labels in (("data", data, labels), ("held_out", *held_out)):
@@ -283,33 +167,3 @@ def _repeatable_convolutions() -> Any:
     import torch
 
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-
-
-# -- registry ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Extractor:
-    """How features are made.
-
-    extract: ``f(data, weights=None) -> Features`` with the data of a sample set.
-    train: ``f(data, labels, seed, options, *, held_out) -> (weights, info)``; None for what needs no weights.
-    Options: what ``train`` can be told. takes: the kinds of data that it can look at.
-    """
-
-    extract: Callable[..., Features]
-    train: Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]] | None = None
-    Options: type[BaseModel] | None = None
-    takes: tuple[str, ...] = ("images",)
-
-    @property
-    def trained(self) -> bool:
-        """Whether it needs weights, and so images with labels to learn from."""
-        return self.train is not None
-
-
-FEATURES: dict[str, Extractor] = {
-    "identity": Extractor(identity, takes=("vectors", "categories")),
-    "pixels": Extractor(pixels),
-    "lenet": Extractor(lenet, train_lenet, LeNetOptions),
-}

@@ -5,7 +5,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ..features import Features, squared_distances
+from ..distances import squared_distances
+from ..features import Features
 
 
 def copies(

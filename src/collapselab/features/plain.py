@@ -1,0 +1,22 @@
+"""The data themselves as features."""
+
+import numpy as np
+
+from ..images import to_unit
+from .base import Features, Weights
+
+
+def identity(data: np.ndarray, weights: Weights | None = None) -> Features:
+    """The vectors themselves, (n, d) in their own precision; categories (n,) are their own classes, as one column."""
+    if data.ndim == 1 and data.dtype == np.int64:
+        return Features(data[:, None].astype(np.float64), classes=data)
+    if data.ndim == 2 and data.dtype in (np.float32, np.float64):
+        return Features(data)
+    raise ValueError(
+        f"data: found {data.dtype} of shape {data.shape}, allowed for identity are float vectors and int64 categories"
+    )
+
+
+def pixels(data: np.ndarray, weights: Weights | None = None) -> Features:
+    """The pixels of (n, C, H, W) uint8 images as rows of float32 in [-1, 1]."""
+    return Features(to_unit(data).reshape(len(data), -1))

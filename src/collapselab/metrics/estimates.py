@@ -1,0 +1,59 @@
+"""Numbers that know how sure they are."""
+
+from typing import Self
+
+import numpy as np
+
+from ..features import Undefined
+from ..seeds import generator
+
+RESAMPLES = 1000
+LEVEL = 0.95
+BLOCK_ENTRIES = 2**22
+
+
+class Estimate(float):
+    """A number with the ends of its 95 % interval: ``low <= high`` float."""
+
+    low: float
+    high: float
+
+    def __new__(cls, value: float, low: float, high: float) -> Self:
+        estimate = super().__new__(cls, value)
+        estimate.low, estimate.high = float(low), float(high)
+        return estimate
+
+    def __getnewargs__(self) -> tuple[float, float, float]:
+        return float(self), self.low, self.high
+
+    def __repr__(self) -> str:
+        return f"{float(self)!r} ({self.low:.4g} to {self.high:.4g})"
+
+
+def mean_of(scores: np.ndarray) -> Estimate:
+    """The mean of a score of each sample, and its bootstrap interval (Efron 1979; percentiles of 1000 resamples).
+
+    The samples are drawn anew, what they are compared with stays: the interval is that of the samples' chance, and not
+    of the reference's. The resamples are the same in every process.
+
+    scores: (n,) numbers. Raises Undefined without scores, or for those that are not finite.
+    """
+    scores = np.asarray(scores, np.float64)
+    if not len(scores):
+        raise Undefined("scores: found none, needed is at least 1")
+    if not np.isfinite(scores).all():
+        raise Undefined(f"scores: {np.count_nonzero(~np.isfinite(scores))} of {len(scores)} are not finite")
+    random, means = generator(len(scores)), []
+    # A mean depends on how often each value was drawn: of few distinct values (hits or misses), only on their counts.
+    distinct, counts = np.unique(scores, return_counts=True)
+    step = max(1, BLOCK_ENTRIES // len(distinct))
+    for start in range(0, RESAMPLES, step):
+        rows = min(step, RESAMPLES - start)
+        means.append(random.multinomial(len(scores), counts / len(scores), size=rows) @ distinct / len(scores))
+    tail = (1 - LEVEL) / 2
+    return Estimate(scores.mean(), *np.quantile(np.concatenate(means), [tail, 1 - tail]))
+
+
+def from_error(value: float, error: float) -> Estimate:
+    """A number with a known standard error: 1.96 of it to either side."""
+    return Estimate(value, value - 1.959963984540054 * error, value + 1.959963984540054 * error)
