@@ -74,7 +74,9 @@ def rewritten(text):
     return "# a comment\n\n" + "\n".join(lines).replace('"""', '"""Reworded: ', 1) + "\n\n# the end\n"
 
 
-@pytest.mark.parametrize("module", ["compose", "features/lenet", "models/gaussian", "metrics/neighbours", "select/__init__"])
+@pytest.mark.parametrize(
+    "module", ["compose", "features/lenet", "models/gaussian", "metrics/neighbours", "select/__init__"]
+)
 def test_comments_docstrings_and_layout_change_nothing(package, module):
     path = package / f"{module}.py"
     assert changed_by(path, rewritten) == set()
