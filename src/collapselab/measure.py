@@ -1,22 +1,28 @@
 """From features to the numbers of a record: who plays which role, and how each number was made.
 
-Every set of a study is measured at the same n, and every value carries a fingerprint: two values with unlike ones are
-never compared.
+Every set of a study is measured at the same n, and every value carries a fingerprint: two values that were not measured
+alike are never set side by side.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from .features import FEATURES, Features
-from .metrics import METRICS, Undefined
+from .metrics import METRICS, Estimate, Metric, Undefined
 
 Values = list[dict[str, Any]]
 Fingerprints = dict[str, dict[str, Any]]
+Against = Literal["held_out", "train", "all"]
+
+# Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
+MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")
+# What is a cell's own when it is measured against data of its own.
+OWN = {"training_set": ("reference_hash", "n_real")}
 
 
 class Role(NamedTuple):
@@ -32,12 +38,15 @@ class Measurement:
     """What is measured, against what.
 
     metrics: name -> options. reals: (part, extractor) -> role; parts are held_out and train. extractors: name -> facts
-    on its weights. training: the model's training set as data and hash, read only if a metric looks for copies in it.
+    on how it looks and on its weights. against: which real samples are the reference of metrics that do not ask for a
+    part of their own: those held out, those that may be trained on, or all. training: the model's training set as data
+    and hash, read only if a metric looks for copies in it.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
     reals: Mapping[tuple[str, str], Role]
     extractors: Mapping[str, Mapping[str, Any]]
+    against: Against = "held_out"
     training: Callable[[], tuple[np.ndarray, str]] | None = None
 
     def of_samples(
@@ -48,88 +57,134 @@ class Measurement:
         fakes: (set, extractor) -> features. makers: set -> how its samples were made.
         """
         fingerprints: Fingerprints = {}
-        trained_on: dict[str, Role | None] = {}
+        reals = dict(self.reals)
         values = []
         for (which, extractor), fake in sorted(fakes.items()):
-            for metric in self.metrics:
-                against = METRICS[metric].against
-                if against == "training_set":
-                    if extractor not in trained_on:
-                        trained_on[extractor] = self._training_role(extractor, metric)
-                    real = trained_on[extractor]
-                else:
-                    real = self.reals.get((against, extractor))
-                values += self._values(metric, extractor, which, real, fake, makers[which], fingerprints)
+            for name in self.metrics:
+                metric = METRICS[name]
+                if not metric.suits(extractor):
+                    continue
+                part = self._part(metric)
+                if (part, extractor) not in reals and (found := self._whole(part, extractor, reals)):
+                    reals[part, extractor] = found
+                values += self._values(name, extractor, which, part, reals, fake, makers[which], fingerprints)
         return values, fingerprints
 
     def of_reality(self, count: int) -> tuple[Values, Fingerprints]:
         """The values that ``count`` other real samples reach: what a perfect model would score.
 
-        Copies are looked for among the images that may be trained on, so there the held-out ones play the fakes.
+        Other than the reference: the training images against those held out, the held-out images against those that
+        may be trained on or were. No real samples are left to compare with all of them.
         """
         fingerprints: Fingerprints = {}
         values = []
         for extractor in self.extractors:
-            for metric in self.metrics:
-                real, fake = ("held_out", "train") if METRICS[metric].against == "held_out" else ("train", "held_out")
-                other = first(self.reals[fake, extractor].features, count)
-                values += self._values(metric, extractor, "real", self.reals[real, extractor], other, {}, fingerprints)
+            for name in self.metrics:
+                metric = METRICS[name]
+                part = {"training_set": "train"}.get(metric.against, self._part(metric))
+                if part == "all" or not metric.suits(extractor):
+                    continue
+                fake = self.reals["train" if part == "held_out" else "held_out", extractor].features
+                other = first(fake, count)
+                values += self._values(name, extractor, "real", part, self.reals, other, {}, fingerprints)
         return values, fingerprints
 
-    def _training_role(self, extractor: str, metric: str) -> Role | None:
-        wanted = METRICS[metric].extractors
-        if self.training is None or FEATURES[extractor].trained or (wanted and extractor not in wanted):
-            return None
-        data, digest = self.training()
-        return Role(FEATURES[extractor].extract(data), digest)
+    def _part(self, metric: Metric) -> str:
+        """What plays the real samples of a metric."""
+        return self.against if metric.against == "held_out" else metric.against
+
+    def _whole(self, part: str, extractor: str, reals: Mapping[tuple[str, str], Role]) -> Role | None:
+        """A role that no file holds: all real samples, or the model's own training set."""
+        if part == "all" and {("held_out", extractor), ("train", extractor)} <= reals.keys():
+            held_out, train = reals["held_out", extractor], reals["train", extractor]
+            digest = hashlib.sha256(f"{held_out.digest} {train.digest}".encode()).hexdigest()
+            return Role(joined(held_out.features, train.features), digest, held_out.resize)
+        if part == "training_set" and self.training is not None and not FEATURES[extractor].trained:
+            data, digest = self.training()
+            return Role(FEATURES[extractor].extract(data), digest)
+        return None
 
     def _values(
         self,
-        metric: str,
+        name: str,
         extractor: str,
         which: str,
-        real: Role | None,
+        part: str,
+        reals: Mapping[tuple[str, str], Role],
         fake: Features,
         maker: Mapping[str, Any],
         fingerprints: Fingerprints,
     ) -> Iterator[dict[str, Any]]:
-        entry, options = METRICS[metric], self.metrics[metric]
-        if real is None or (entry.extractors and extractor not in entry.extractors):
+        metric, options = METRICS[name], self.metrics[name]
+        real, second = reals.get((part, extractor)), reals.get((metric.beside, extractor))
+        if real is None or (metric.beside and second is None):
             return
-        if entry.reads == "classes" and (fake.classes is None or real.features.classes is None):
+        if metric.reads != "values" and any(getattr(one, metric.reads) is None for one in (fake, real.features)):
             return
         fingerprint = {
-            "metric": metric,
+            "metric": name,
             "set": which,
             "extractor": extractor,
             **{f"extractor_{key}": value for key, value in self.extractors[extractor].items()},
             "resize": real.resize,
-            "reference": entry.against,
+            "reference": part,
             "reference_hash": real.digest,
+            **({"beside": metric.beside, "beside_hash": second.digest} if second else {}),
             "n_real": len(real.features),
             "n_fake": len(fake),
             "moments": "exact" if real.features.moments else "estimated",
             **{f"option_{key}": value for key, value in options.items()},
-            **{key: maker.get(key) for key in ("family", "sampler", "steps", "ema_half_life")},
-            "sampling_bias": maker.get("sampling_bias"),
+            **{key: maker.get(key) for key in MADE},
         }
         key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:8]
         fingerprints[key] = fingerprint
         row = {"set": which, "extractor": extractor, "fingerprint": key}
+        roles = {metric.beside: second.features} if second else {}
         try:
-            found = entry(real.features, fake, **options)
+            found = metric(real.features, fake, **options, **roles)
         except Undefined as error:
-            yield {**row, "metric": metric, "value": None, "reason": str(error)}
-            return
-        for name, value in found.items() if isinstance(found, dict) else [("", found)]:
-            yield {**row, "metric": f"{metric}.{name}" if name else metric, "value": float(value)}
+            found = error
+        for part_of, value in found.items() if isinstance(found, dict) else [("", found)]:
+            yield {**row, "metric": f"{name}.{part_of}" if part_of else name, **_number(value)}
+
+
+def _number(value: float | Undefined) -> dict[str, Any]:
+    """A number as a record holds it: with its interval, where it has one, or with the reason why it is none."""
+    if isinstance(value, Undefined):
+        return {"value": None, "reason": str(value)}
+    if not np.isfinite(value):
+        return {"value": None, "reason": f"the value is {float(value)}"}
+    interval = {"low": value.low, "high": value.high} if isinstance(value, Estimate) else {}
+    return {"value": float(value), **interval}
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The fields in which two fingerprints differ in how the samples were measured; how they were made is left aside."""
+    own = OWN.get(one.get("reference", ""), ())
+    return [
+        field
+        for field in sorted(one.keys() | other.keys())
+        if field not in (*MADE, *own, "set") and one.get(field) != other.get(field)
+    ]
+
+
+# -- rows of features --------------------------------------------------------------------------------------------------
 
 
 def taken(features: Features, rows: np.ndarray) -> Features:
     """Some rows of features."""
-    return Features(features.values[rows], None if features.classes is None else features.classes[rows])
+    parts = (features.classes, features.probabilities)
+    classes, probabilities = (None if part is None else part[rows] for part in parts)
+    return Features(features.values[rows], classes, probabilities, features.names)
 
 
 def first(features: Features, count: int) -> Features:
     """The first ``count`` rows, or all if there are no more."""
-    return taken(features, np.arange(min(count, len(features))))
+    return features if count >= len(features) else taken(features, np.arange(count))
+
+
+def joined(one: Features, other: Features) -> Features:
+    """The rows of both; of a population the moments stay known."""
+    pairs = ((one.classes, other.classes), (one.probabilities, other.probabilities))
+    classes, probabilities = (None if a is None or b is None else np.concatenate([a, b]) for a, b in pairs)
+    return Features(np.concatenate([one.values, other.values]), classes, probabilities, one.names, one.moments)

@@ -81,6 +81,8 @@ class Extractor:
     takes: the kinds of data that it can look at.
     published: the weights that ``collapselab weights`` knows it by; it needs a path, and never fetches by itself.
     of_model: it looks at data through the model of each generation.
+    statistic: its columns are numbers of their own and no space in which distances mean something: only metrics that
+    name it read it.
     facts: how it looks, as far as numbers depend on it: batch, resize, precision; they stand in the fingerprint.
     uses_torch: whether it runs on the device.
     """
@@ -91,6 +93,7 @@ class Extractor:
     takes: tuple[Literal["images", "vectors", "categories"], ...] = ("images",)
     published: str | None = None
     of_model: bool = False
+    statistic: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     uses_torch: bool = False
 

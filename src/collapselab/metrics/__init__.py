@@ -14,7 +14,7 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from ..features import Array, Features, Undefined
+from ..features import FEATURES, Array, Features, Undefined
 from .classes import class_entropy, class_histogram, class_total_variation
 from .estimates import Estimate
 from .frechet import frechet_distance
@@ -37,7 +37,7 @@ class Metric:
     or the model's own training set.
     beside: the second set of real samples that it needs; None for none.
     reads: the part of the features that it looks at.
-    extractors: the feature spaces in which it means something; empty for all.
+    extractors: the feature spaces in which it means something; empty for all but those of statistics.
     """
 
     function: Callable[..., float | dict[str, float]]
@@ -50,6 +50,10 @@ class Metric:
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
         return self.function(real, fake, **options)
+
+    def suits(self, extractor: str) -> bool:
+        """Whether it means something in a feature space."""
+        return extractor in self.extractors if self.extractors else not FEATURES[extractor].statistic
 
     @property
     def Options(self) -> type[BaseModel]:
