@@ -24,6 +24,7 @@ from .adapt import ADAPTERS
 from .datasets import DATASETS, PARTS, check_sizes
 from .features import FEATURES
 from .guidance import GUIDES
+from .measure import Against
 from .metrics import METRICS
 from .models import MODELS, POPULATIONS
 from .regimes import (
@@ -174,7 +175,10 @@ class StudyFile(_Part):
     train: Train = Train()
     samples: int = Field(ge=1, description="samples that each model gives at each generation, all of them measured")
     grid: int = Field(40, ge=1, description="samples in the report's picture of a generation")
-    extractors: list[_name_in(FEATURES)] = Field(min_length=1)
+    extractors: list[_name_in(FEATURES) | dict[str, dict[str, Any]]] = Field(
+        min_length=1, description="names, or {name: options}"
+    )
+    reference: Against = Field("held_out", description="the real samples that metrics compare with")
     metrics: list[_name_in(METRICS) | dict[str, dict[str, Any]]] = Field(
         min_length=1, description="names, or {name: options}"
     )
@@ -316,15 +320,34 @@ class Study:
         return DATASETS[data.source].model_validate({"source": data.source, **data.options})
 
     @cached_property
+    def measured_in(self) -> list[str]:
+        """The extractors whose features are measured."""
+        return [name for entry in self.file.extractors for name in _named(entry)]
+
+    @cached_property
     def extractors(self) -> list[str]:
         """Every extractor that the study uses: to measure, and for selectors to look through."""
         read = [self.read_by(arm) for arm in self.lineages]
-        return list(dict.fromkeys([*self.file.extractors, *(name for name in read if name)]))
+        return list(dict.fromkeys([*self.measured_in, *(name for name in read if name)]))
 
     @cached_property
     def trained_extractors(self) -> list[str]:
         """Extractors that the pipeline trains on the real data."""
         return [name for name in self.extractors if FEATURES[name].trained]
+
+    def extractor_options(self, name: str) -> dict[str, Any]:
+        """The resolved options of an extractor, JSON-like."""
+        said = next((_named(entry)[name] for entry in self.file.extractors if name in _named(entry)), {})
+        options = FEATURES[name].Options
+        return options.model_validate(said).model_dump(mode="json") if options else {}
+
+    def extractor_file(self, noun: str, name: str) -> str:
+        """A file that an extractor has made of the real data; one with other options has another."""
+        options, usual = self.extractor_options(name), FEATURES[name].Options
+        if not usual or options == usual().model_dump(mode="json"):
+            return self.real_file(f"{noun}-{name}.safetensors")
+        digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+        return self.real_file(f"{noun}-{name}.{digest}.safetensors")
 
     def read_by(self, arm: str) -> str | None:
         """The extractor that the arm's selector looks through."""
@@ -691,21 +714,8 @@ def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
 
 
 def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
-    extractors = raw.get("extractors") if isinstance(raw.get("extractors"), list) else []
-    for index, name in enumerate(extractors):
-        _known(name, FEATURES, ("extractors", index), faults)
-        if name in extractors[:index]:
-            faults.append(Fault(("extractors", index), f"{name!r} is said twice"))
-    metrics: list[str] = []
-    for index, entry in enumerate(raw.get("metrics") if isinstance(raw.get("metrics"), list) else []):
-        entry = {entry: {}} if isinstance(entry, str) else _mapping(entry)  # StudyFile has said what else it is
-        for name, options in entry.items():
-            if not _known(name, METRICS, ("metrics", index), faults):
-                continue
-            if name in metrics:
-                faults.append(Fault(("metrics", index), f"{name!r} is said twice"))
-            metrics.append(name)
-            _validated(METRICS[name].Options, _mapping(options), ("metrics", index, name), faults)
+    extractors = _listed(raw, "extractors", FEATURES, faults)
+    metrics = _listed(raw, "metrics", METRICS, faults)
     primary = _mapping(raw.get("primary"))
     for key, registry, said in (("metric", METRICS, metrics), ("extractor", FEATURES, extractors)):
         value = primary.get(key, "recall" if key == "metric" else None)
@@ -713,6 +723,21 @@ def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
             faults.append(
                 Fault(("primary", key), f"{value!r} is not among the study's {key}s: {', '.join(map(str, said))}")
             )
+
+
+def _listed(raw: dict[str, Any], key: str, registry: Mapping[str, Any], faults: list[Fault]) -> list[str]:
+    """The names that stand in a list of names and ``{name: options}``."""
+    names: list[str] = []
+    for index, entry in enumerate(raw.get(key) if isinstance(raw.get(key), list) else []):
+        entry = {entry: {}} if isinstance(entry, str) else _mapping(entry)  # StudyFile has said what else it is
+        for name, options in entry.items():
+            if not _known(name, registry, (key, index), faults):
+                continue
+            if name in names:
+                faults.append(Fault((key, index), f"{name!r} is said twice"))
+            names.append(name)
+            _validated(registry[name].Options or _Part, _mapping(options), (key, index, name), faults)
+    return names
 
 
 def _regimes(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Regime]:
@@ -793,10 +818,11 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
     """Metrics that no record would hold, and an endpoint that is not one number."""
     name, extractor = study.file.primary.metric, study.file.primary.extractor
     metric = METRICS[name]
-    if metric.extractors and extractor not in metric.extractors:
-        yield Fault(("primary",), f"{name!r} is measured in {', '.join(metric.extractors)}; found {extractor!r}")
-    elif metric.reads == "classes" and not _gives_classes(study, extractor):
-        yield Fault(("primary",), f"{name!r} reads classes, which {extractor!r} does not tell from {study.kind}")
+    if not metric.suits(extractor):
+        allowed = ", ".join(other for other in FEATURES if metric.suits(other))
+        yield Fault(("primary",), f"{name!r} is measured in {allowed}; found {extractor!r}")
+    elif not _gives(study, extractor, metric.reads):
+        yield Fault(("primary",), f"{name!r} reads {metric.reads}, which {extractor!r} does not tell from {study.kind}")
     if get_origin(get_type_hints(metric.function).get("return")) is dict:
         yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
     held_out = study.file.data.split.held_out
@@ -804,10 +830,10 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
     places = {name: index for index, entry in enumerate(study.file.metrics) for name in _named(entry)}
     for name, options in study.metric_options().items():
         metric, where = METRICS[name], ("metrics", places[name])
-        if metric.extractors and not set(metric.extractors) & set(study.file.extractors):
-            allowed = " or ".join(metric.extractors)
+        if not any(metric.suits(extractor) for extractor in study.measured_in):
+            allowed = " or ".join(extractor for extractor in FEATURES if metric.suits(extractor))
             yield Fault(where, f"{name!r} is measured in {allowed}, which is not among the study's extractors")
-        elif metric.reads == "values" and study.kind == "categories":
+        elif metric.reads == "values" and study.kind == "categories" and not metric.extractors:
             allowed = ", ".join(one for one, other in METRICS.items() if other.reads == "classes")
             yield Fault(where, f"{name!r} measures distances, and categories have none; allowed: {allowed}")
         elif options.get("k", 0) > most:
@@ -815,8 +841,9 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
             yield Fault(where, f"{name!r} asks for {options['k']} neighbours, but {there}; k is at most {most}")
 
 
-def _gives_classes(study: Study, extractor: str) -> bool:
-    return FEATURES[extractor].trained or study.kind == "categories"
+def _gives(study: Study, extractor: str, part: str) -> bool:
+    """Whether an extractor's features have the part that a metric reads."""
+    return part == "values" or part in FEATURES[extractor].gives or (part == "classes" and study.kind == "categories")
 
 
 def _kind_faults(study: Study) -> Iterator[Fault]:
@@ -825,7 +852,7 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
     for name, spec in study.file.models.items():
         if (takes := MODELS[spec.family].takes) != kind:
             yield Fault(("models", name, "family"), f"{spec.family!r} models {takes}; the study's data are {kind}")
-    for index, name in enumerate(study.file.extractors):
+    for index, name in enumerate(study.measured_in):
         if kind not in FEATURES[name].takes:
             takes = " and ".join(FEATURES[name].takes)
             yield Fault(("extractors", index), f"{name!r} looks at {takes}; the study's data are {kind}")

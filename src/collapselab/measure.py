@@ -159,7 +159,7 @@ def _number(value: float | Undefined) -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The fields in which two fingerprints differ in how the samples were measured; how they were made is left aside."""
+    """The fields in which two fingerprints differ in how samples were measured; how they were made is left aside."""
     own = OWN.get(one.get("reference", ""), ())
     return [
         field
@@ -171,8 +171,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 # -- rows of features --------------------------------------------------------------------------------------------------
 
 
-def taken(features: Features, rows: np.ndarray) -> Features:
-    """Some rows of features."""
+def taken(features: Features, rows: np.ndarray | slice) -> Features:
+    """Some rows of features, whose moments are only estimated by them."""
     parts = (features.classes, features.probabilities)
     classes, probabilities = (None if part is None else part[rows] for part in parts)
     return Features(features.values[rows], classes, probabilities, features.names)
@@ -180,7 +180,7 @@ def taken(features: Features, rows: np.ndarray) -> Features:
 
 def first(features: Features, count: int) -> Features:
     """The first ``count`` rows, or all if there are no more."""
-    return features if count >= len(features) else taken(features, np.arange(count))
+    return taken(features, slice(count))
 
 
 def joined(one: Features, other: Features) -> Features:

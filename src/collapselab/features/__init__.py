@@ -13,5 +13,5 @@ __all__ = ["FEATURES", "Array", "Extractor", "Features", "Undefined", "Weights"]
 FEATURES: dict[str, Extractor] = {
     "identity": Extractor(identity, takes=("vectors", "categories")),
     "pixels": Extractor(pixels),
-    "lenet": Extractor(lenet, train_lenet, LeNetOptions),
+    "lenet": Extractor(lenet, train_lenet, LeNetOptions, gives=("classes", "probabilities")),
 }

@@ -83,6 +83,7 @@ class Extractor:
     of_model: it looks at data through the model of each generation.
     statistic: its columns are numbers of their own and no space in which distances mean something: only metrics that
     name it read it.
+    gives: what its features have beside their values, where data have it: classes, probabilities.
     facts: how it looks, as far as numbers depend on it: batch, resize, precision; they stand in the fingerprint.
     uses_torch: whether it runs on the device.
     """
@@ -94,6 +95,7 @@ class Extractor:
     published: str | None = None
     of_model: bool = False
     statistic: bool = False
+    gives: tuple[Literal["classes", "probabilities"], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     uses_torch: bool = False
 
