@@ -39,7 +39,7 @@ def test_a_bare_dry_run_plans_the_quickstart(tmp_path):
     project = Project.create(tmp_path / "project")
     done = project.run("snakemake", "-n", "--quiet", "rules")
     planned = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)}
-    extractors = study.file.extractors
+    extractors = study.measured_in
     real = {"prepare": 1, "learn": len(study.trained_extractors), "extract_real": len(extractors), "baseline": 1}
     made = {"train": trainings, "sample": len(cells), "sample_raw": raw, "measure": len(cells)}
     expected = real | made | ABOUT_THE_STUDY

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,10 +25,11 @@ from pydantic import BaseModel, ValidationError
 from . import compose as composing
 from . import measure as measuring
 from . import store
+from . import weights as published
 from .clock import Clock, progress
 from .datasets import DATASETS, split
-from .features import FEATURES, Features
-from .measure import Measurement, Role
+from .features import FEATURES, Extractor, Features
+from .measure import Against, Measurement, Role
 from .metrics import METRICS
 from .models import MODELS, POPULATIONS
 from .models.base import Diverged, Interrupted, TrainingSet
@@ -480,57 +482,95 @@ def _seen(pool: SampleSet, reads: str, extractor: str, train: Path | None) -> Se
         return Seen(*(FEATURES[name].extract(data, weights) for data in (pool.data, store.read_samples(train).data)))
 
 
-# -- extract and measure ----------------------------------------------------------------------------------------------
+# -- extract and record -----------------------------------------------------------------------------------------------
+
+ExtractorFlags = Annotated[list[str], typer.Option(help=f"NAME or NAME=WEIGHTS; names: {', '.join(FEATURES)}")]
+ExtractorOptions = Annotated[str, typer.Option(help='options as JSON, such as {"likelihood": {"steps": 32}}')]
+CountMeasured = Annotated[int, typer.Option(min=1, help="rows of every set that are measured")]
+ReferencePart = Annotated[Against, typer.Option(help="the real samples that metrics compare with")]
 
 
 @app.command()
 def extract(
     samples: Annotated[list[str], typer.Option(help="SET=FILE of samples, such as sampled=samples.safetensors")],
-    extractor: Annotated[list[str], typer.Option(help=f"NAME or NAME=WEIGHTS; names: {', '.join(FEATURES)}")],
+    extractor: ExtractorFlags,
     out: Out,
+    options: ExtractorOptions = "{}",
+    real: Annotated[
+        list[str] | None, typer.Option(help="SET=FILE of real data, for extractors that look through the model")
+    ] = None,
 ) -> None:
     """Turn sample sets into feature matrices."""
     sets = {name: Path(path) for name, path in _pairs(samples, "--samples").items()}
+    reals = {name: Path(path) for name, path in _pairs(real or [], "--real").items()}
+    said = _json(options, "--options", dict)
     tensors: dict[str, np.ndarray] = {}
-    extractors, lineages = {}, {}
+    extractors, lineages, names = {}, {}, {}
     for name, weights_path in _pairs(extractor, "--extractor").items():
         entry = _chosen(FEATURES, name, "--extractor")
-        weights, metadata = store.read_tensors(Path(weights_path)) if weights_path else (None, {})
-        digest = store.recorded_hash(Path(weights_path)) if weights_path else None
-        extractors[name] = {"weights": digest, "held_out_accuracy": metadata.get("info", {}).get("held_out_accuracy")}
-        for which, path in sets.items():
+        settings = _extractor_settings(entry, name, said.get(name, {}))
+        weights, extractors[name] = _weights(entry, name, weights_path)
+        extractors[name] |= settings
+        _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
+        for which, path in (sets | reals if entry.of_model else sets).items():
             pool = store.read_samples(path)
             lineages[which] = {**pool.lineage, "hash": store.recorded_hash(path)}
-            if "diverged" in pool.lineage:
+            if "diverged" in pool.lineage or (entry.of_model and weights is None):
                 continue
-            if entry.trained and weights is None:
-                raise typer.BadParameter(f"found {name!r}; it needs its weights: {name}=FILE, as learn writes it")
             with clock.compute():
-                found = entry.extract(pool.data, weights)
-            tensors[f"{which}/{name}/values"] = found.values
-            if found.classes is not None:
-                tensors[f"{which}/{name}/classes"] = found.classes
-    store.write_tensors(out, tensors, {"extractors": extractors, "sets": lineages, "lineage": _hashes(*sets.values())})
+                found = entry.extract(pool.data, weights, **settings)
+            names[name] = found.names
+            tensors |= {f"{which}/{name}/{part}": array for part, array in found.arrays().items()}
+    metadata = {"extractors": extractors, "names": names, "sets": lineages}
+    store.write_tensors(out, tensors, metadata | {"lineage": _hashes(*sets.values(), *reals.values())})
+
+
+def _extractor_settings(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What an extractor is told beside its weights; what a trained one is told, its training was told."""
+    if entry.Options is None or entry.trained:
+        return {}
+    parsed = _parsed(entry.Options, json.dumps(said), f"--options {name}")
+    return {key: value for key, value in parsed.model_dump(mode="json").items() if key != "weights"}
+
+
+def _weights(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, Any]]:
+    """What an extractor looks with, and what of it belongs into the fingerprint."""
+    facts = dict(entry.facts)
+    if entry.published:
+        found = published.find(entry.published, Path(path) if path else None)
+        return found, facts | {"weights": published.digest(found)}
+    if not path and (entry.trained or entry.of_model):
+        remedy = "the file that learn wrote" if entry.trained else "the file of a model"
+        raise typer.BadParameter(f"found {name!r}; it needs {name}=FILE, {remedy}", param_hint="--extractor")
+    if entry.of_model:
+        return _read_model(Path(path))[0], facts  # whose model it is, the record says
+    if entry.trained:
+        weights, metadata = store.read_tensors(Path(path))
+        accuracy = metadata.get("info", {}).get("held_out_accuracy")
+        return weights, facts | {"weights": store.recorded_hash(Path(path)), "held_out_accuracy": accuracy}
+    return None, facts
 
 
 def _read_features(path: Path) -> dict[tuple[str, str], Features]:
     """Features by (set, extractor)."""
     tensors, metadata = store.read_tensors(path)
     store.expect(path, "sets" in metadata, "features")
-    keys = {tuple(name.split("/")[:2]) for name in tensors}
-    return {
-        (which, name): Features(tensors[f"{which}/{name}/values"], tensors.get(f"{which}/{name}/classes"))
-        for which, name in keys
-    }
+    parts: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for key, array in tensors.items():
+        which, name, part = key.split("/")
+        parts.setdefault((which, name), {})[part] = array
+    names = {name: tuple(said) if said else None for name, said in metadata["names"].items()}
+    return {key: Features.from_arrays(arrays, names[key[1]]) for key, arrays in parts.items()}
 
 
 @app.command()
-def measure(
+def record(
     features: Annotated[Path, typer.Option(help="features of the samples")],
     reference: Annotated[list[Path], typer.Option(help="features of the real data, a file an extractor")],
     metrics: Annotated[str, typer.Option(help='metrics with their options as JSON, such as {"recall": {"k": 5}}')],
     out: Out,
-    count: Annotated[int, typer.Option(min=1, help="rows of every set that are measured")] = 2**62,
+    count: CountMeasured = 2**62,
+    against: ReferencePart = "held_out",
     cell: Annotated[str, typer.Option(help="JSON: study, arm, seed and generation that the record is of")] = "{}",
     training: Annotated[Path | None, typer.Option(help="the training set, for metrics that look for copies")] = None,
     kept: Annotated[Path | None, typer.Option(help="which samples were kept; measured apart if not all were")] = None,
@@ -540,10 +580,12 @@ def measure(
     wanted = _metrics(metrics)
     _, metadata = store.read_tensors(features)
     fakes = _read_features(features)
-    sets = metadata["sets"]
+    # Real data that was looked at through the generation's own model lies beside its samples.
+    sets = {which: entry for which, entry in metadata["sets"].items() if which not in REAL_PARTS}
+    own = {key: fakes.pop(key) for key in list(fakes) if key[0] in REAL_PARTS}
     marks = [entry["diverged"] for entry in sets.values() if "diverged" in entry]
     table = store.read_training(training) if training else None
-    record = {
+    content = {
         **_json(cell, "--cell", dict),
         "status": "diverged" if marks else "ok",
         "diverged": marks[0] if marks else None,
@@ -557,7 +599,7 @@ def measure(
     }
     if table is not None:
         parts = [(part.arm, part.generation, len(part.rows)) for part in table.references]
-        record["composition"] = [dict(zip(("arm", "generation", "count"), part, strict=True)) for part in parts]
+        content["composition"] = [dict(zip(("arm", "generation", "count"), part, strict=True)) for part in parts]
     if not marks:
         makers = {which: entry.get("model_options", {}) | entry for which, entry in sets.items()}
         rows = store.read_kept(kept).rows if kept else None
@@ -567,10 +609,13 @@ def measure(
             makers["kept"] = makers["sampled"]
         same = {key: measuring.first(found, count) for key, found in fakes.items()}
         look = (lambda: (store.gather(table)[0], store.recorded_hash(training))) if table is not None else None
-        measurement = Measurement(wanted, _references(reference, population), metadata["extractors"], look)
+        reals = _references(reference, population) | {
+            key: Role(found, metadata["sets"][key[0]]["hash"]) for key, found in own.items()
+        }
+        measurement = Measurement(wanted, reals, metadata["extractors"], against, look)
         with clock.compute():
-            record["values"], record["fingerprints"] = measurement.of_samples(same, makers)
-    store.write_json(out, record)
+            content["values"], content["fingerprints"] = measurement.of_samples(same, makers)
+    store.write_json(out, content)
 
 
 def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, str], Role]:
@@ -583,8 +628,8 @@ def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, s
             lineage = metadata["sets"][part]
             options = lineage.get("options", {})
             resize = f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
-            exact = Features(features.values, features.classes, moments) if moments else features
-            roles[part, name] = Role(exact, lineage["hash"], resize)
+            known = moments if moments and features.values.shape[1] == len(moments[0]) else None
+            roles[part, name] = Role(replace(features, moments=known), lineage["hash"], resize)
     return roles
 
 
@@ -594,6 +639,7 @@ def baseline(
     metrics: Annotated[str, typer.Option(help="metrics with their options as JSON")],
     count: Annotated[int, typer.Option(min=2, help="real samples in the role of the fakes, at most those there are")],
     out: Out,
+    against: ReferencePart = "held_out",
     population: Annotated[Path | None, typer.Option(help="the known population")] = None,
 ) -> None:
     """Compare real data with real data: the values that a perfect model would reach."""
@@ -604,7 +650,7 @@ def baseline(
     if missing := [f"{part} of {name}" for name in extractors for part in REAL_PARTS if (part, name) not in reals]:
         raise typer.BadParameter(f"has no features of {', '.join(missing)}", param_hint="--reference")
     with clock.compute():
-        values, fingerprints = Measurement(_metrics(metrics), reals, extractors).of_reality(count)
+        values, fingerprints = Measurement(_metrics(metrics), reals, extractors, against).of_reality(count)
     store.write_json(out, {"values": values, "fingerprints": fingerprints})
 
 

@@ -349,6 +349,12 @@ class Study:
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
         return self.real_file(f"{noun}-{name}.{digest}.safetensors")
 
+    def weights(self, name: str) -> str:
+        """The file of an extractor's weights; empty if it has none, or finds its published ones by itself."""
+        if FEATURES[name].trained:
+            return self.extractor_file("weights", name)
+        return self.extractor_options(name).get("weights") or ""
+
     def read_by(self, arm: str) -> str | None:
         """The extractor that the arm's selector looks through."""
         return SELECTORS[self.lineages[arm].selector].reads

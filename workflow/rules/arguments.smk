@@ -7,15 +7,31 @@ REFERENCE_FLAGS = " ".join(f"--reference {file}" for file in REFERENCES)
 POPULATION_FLAG = f"--population {POPULATION}" if POPULATION else ""
 
 
-def extractor_flags(names):
-    """Extractors as arguments, with the weights of those that are trained."""
-    paths = {name: STUDY.real_file(f"weights-{name}.safetensors") for name in STUDY.trained_extractors}
-    return " ".join(f"--extractor {name}={paths[name]}" if name in paths else f"--extractor {name}" for name in names)
+def extractor_flags(names, through=""):
+    """Extractors as arguments: with their weights, their options, and the model that some look through."""
+    flags, options = [], {}
+    for name in names:
+        path = through if FEATURES[name].of_model else STUDY.weights(name)
+        flags.append(f"--extractor {quote(f'{name}={path}')}" if path else f"--extractor {name}")
+        options |= {name: said} if (said := STUDY.extractor_options(name)) else {}
+    return " ".join([*flags, *([f"--options {quote(as_json(options))}"] if options else [])])
 
 
 def extractor_flag(wildcards):
     """The extractor in the path as an argument."""
     return extractor_flags([wildcards.extractor])
+
+
+def learn_options(wildcards):
+    """What an extractor's training is told."""
+    return as_json(STUDY.extractor_options(wildcards.extractor))
+
+
+def measuring_extractors(wildcards):
+    """The extractors that samples are measured in, and the real data that some see with the generation's model."""
+    seen = " ".join(f"--real {part}={STUDY.real_file(f'{part}.safetensors')}" for part in ("held_out", "train"))
+    flags = extractor_flags(STUDY.measured_in, cell(wildcards, "model.safetensors"))
+    return f"{flags} {seen}" if LOOK_THROUGH_MODELS else flags
 
 
 def recipe(wildcards):

@@ -26,6 +26,7 @@ wildcard_constraints:
     seed=ONE_OF_SEEDS,
     generation=ONE_OF_GENERATIONS,
     extractor="|".join(STUDY.extractors),
+    variant=r"(\.[0-9a-f]{8})?",
 
 
 def hashed(*files):

@@ -1,8 +1,11 @@
 # What a job reads, as far as it depends on the arm, the generation or the study.
 
+from collapselab.features import FEATURES
+
 PARTS = ("population", "held_out", "train") if POPULATION else ("train", "held_out", "fresh")
-REFERENCES = [STUDY.real_file(f"features-{name}.safetensors") for name in STUDY.file.extractors]
-WEIGHTS = [STUDY.real_file(f"weights-{name}.safetensors") for name in STUDY.trained_extractors]
+LOOK_THROUGH_MODELS = [name for name in STUDY.measured_in if FEATURES[name].of_model]
+REFERENCES = [STUDY.extractor_file("features", name) for name in STUDY.measured_in if not FEATURES[name].of_model]
+WEIGHTS = [STUDY.weights(name) for name in STUDY.trained_extractors]
 REAL = [*(STUDY.real_file(f"{part}.safetensors") for part in PARTS), *WEIGHTS, *REFERENCES]
 RECORDS = [STUDY.cell(*one, "metrics.json") for one in STUDY.cells()]
 GRIDS = [STUDY.cell(*one, "grid.safetensors") for one in STUDY.cells()]
@@ -30,9 +33,8 @@ def whole(arm, seed, generation):
 
 def weights(wildcards):
     """The weights of the study's trained extractors, or of the one in the path."""
-    names = [wildcards.extractor] if hasattr(wildcards, "extractor") else STUDY.file.extractors
-    trained = [name for name in names if name in STUDY.trained_extractors]
-    return content(*(STUDY.real_file(f"weights-{name}.safetensors") for name in trained))
+    names = [wildcards.extractor] if hasattr(wildcards, "extractor") else STUDY.measured_in
+    return content(*(STUDY.weights(name) for name in names if name in STUDY.trained_extractors))
 
 
 def drawn_from(wildcards):
@@ -70,8 +72,14 @@ def seen(wildcards):
     reads = STUDY.read_by(wildcards.arm)
     if not reads:
         return []
-    files = ["train.safetensors", *([f"weights-{reads}.safetensors"] if reads in STUDY.trained_extractors else [])]
-    return content(*(STUDY.real_file(file) for file in files))
+    weights = [STUDY.weights(reads)] if reads in STUDY.trained_extractors else []
+    return content(STUDY.real_file("train.safetensors"), *weights)
+
+
+def looked_through(wildcards):
+    """The generation's model and the real data that some extractors see with it."""
+    parts = [STUDY.real_file(f"{part}.safetensors") for part in ("held_out", "train")]
+    return content(cell(wildcards, "model.safetensors"), *parts) if LOOK_THROUGH_MODELS else []
 
 
 def measured(wildcards):

@@ -1,4 +1,4 @@
-# Extract and measure, in one process: none of today's extractors is dear.
+# Extract and record, in one process: a file of features between them would be written to be read once.
 
 
 rule measure:
@@ -7,6 +7,7 @@ rule measure:
         kept=content("results/{study}/{arm}/seed{seed}/gen{generation}/kept.parquet"),
         training=training,
         sources=training_sources,
+        model=looked_through,
         references=content(*REFERENCES),
         weights=weights,
     output:
@@ -25,16 +26,17 @@ rule measure:
     params:
         source=source_hash("measure"),
         samples=measured_flags,
-        extractors=extractor_flags(STUDY.file.extractors),
+        extractors=measuring_extractors,
         references=REFERENCE_FLAGS,
         population=POPULATION_FLAG,
         metrics=as_json(STUDY.metric_options()),
+        against=STUDY.file.reference,
         record=record_of,
         number=STUDY.measured,
     shell:
         "collapselab --cost {output.cost[0]} extract {params.samples} {params.extractors} --out {output.features[0]} +"
-        " measure --features {output.features[0]} {params.references} {params.population}"
-        " --count {params.number} --metrics {params.metrics:q} --training {input.training[0]} --kept {input.kept[0]}"
+        " record --features {output.features[0]} {params.references} {params.population}"
+        " --against {params.against} --count {params.number} --metrics {params.metrics:q} --training {input.training[0]} --kept {input.kept[0]}"
         " --cell {params.record:q} --out {output.metrics[0]} 2> {log}"
 
 
@@ -52,7 +54,9 @@ rule baseline:
         references=REFERENCE_FLAGS,
         population=POPULATION_FLAG,
         metrics=as_json(STUDY.metric_options()),
+        against=STUDY.file.reference,
         number=STUDY.measured,
     shell:
         "collapselab baseline {params.references} {params.population} --metrics {params.metrics:q}"
+        " --against {params.against}"
         " --count {params.number} --out {output.baseline[0]} 2> {log}"

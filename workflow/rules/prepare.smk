@@ -47,16 +47,18 @@ rule learn:
         train=content("results/real/{real}/train.safetensors"),
         held_out=content("results/real/{real}/held_out.safetensors"),
     output:
-        weights=hashed("results/real/{real}/weights-{extractor}.safetensors"),
+        weights=hashed("results/real/{real}/weights-{extractor}{variant}.safetensors"),
     log:
-        "logs/real/{real}/learn-{extractor}.log",
+        "logs/real/{real}/learn-{extractor}{variant}.log",
     conda:
         "../../environment.yml"
     params:
         source=source_hash("features"),
         split_seed=STUDY.file.data.split_seed,
+        options=learn_options,
     shell:
-        "collapselab learn --extractor {wildcards.extractor} --train {input.train[0]} --held-out {input.held_out[0]}"
+        "collapselab learn --extractor {wildcards.extractor} --options {params.options:q}"
+        " --train {input.train[0]} --held-out {input.held_out[0]}"
         " --split-seed {params.split_seed} --out {output.weights[0]} 2> {log}"
 
 
@@ -66,9 +68,9 @@ rule extract_real:
         held_out=content("results/real/{real}/held_out.safetensors"),
         weights=weights,
     output:
-        features=hashed("results/real/{real}/features-{extractor}.safetensors"),
+        features=hashed("results/real/{real}/features-{extractor}{variant}.safetensors"),
     log:
-        "logs/real/{real}/extract-{extractor}.log",
+        "logs/real/{real}/extract-{extractor}{variant}.log",
     conda:
         "../../environment.yml"
     params:

@@ -11,6 +11,7 @@ from ..distances import squared_distances
 
 Weights = Mapping[str, np.ndarray]
 Array = Any  # a numpy array, or a torch tensor on any device
+STORED = ("values", "classes", "probabilities")
 
 
 class Undefined(ValueError):
@@ -43,6 +44,15 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a file holds of them, by name; :meth:`from_arrays` undoes it."""
+        return {name: array for name in STORED if (array := getattr(self, name)) is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], names: tuple[str, ...] | None = None) -> Self:
+        """The features that a file holds."""
+        return cls(**arrays, names=names)
 
     def require(self, rows: int, role: str) -> None:
         """Raise Undefined unless there are ``rows`` rows or more and all values are finite; ``role`` is their name."""
