@@ -654,6 +654,30 @@ def baseline(
     store.write_json(out, {"values": values, "fingerprints": fingerprints})
 
 
+# -- published weights ------------------------------------------------------------------------------------------------
+
+weights_app = typer.Typer(help="Published weights: which are here, and how to get the others.", rich_markup_mode=None)
+app.add_typer(weights_app, name="weights")
+
+
+@weights_app.callback(invoke_without_command=True)
+def weights(context: typer.Context) -> None:
+    """Published weights: which are here, and how to get the others."""
+    if context.invoked_subcommand is None:
+        for name, state, more in published.listing():
+            print(f"{state:8} {name:22} {published.WEIGHTS[name].terms}\n{'':8} {more}")
+
+
+@weights_app.command()
+def fetch(name: Annotated[str, typer.Argument(help=f"one of {', '.join(published.WEIGHTS)}")]) -> None:
+    """Download published weights, and verify them."""
+    try:
+        print(published.fetch(name))
+    except published.Unreachable as error:
+        print(f"collapselab: {error}", file=sys.stderr)
+        raise typer.Exit(EXIT_RESOURCES) from None
+
+
 # -- studies ----------------------------------------------------------------------------------------------------------
 
 StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file")]
