@@ -22,7 +22,7 @@ from .memorisation import copies, duplicates
 from .neighbours import coverage, density, precision, recall
 from .variance import variance_ratio
 
-__all__ = ["METRICS", "Estimate", "Features", "Metric", "Undefined"]
+__all__ = ["METRICS", "SCORES", "Estimate", "Features", "Metric", "Undefined"]
 
 
 @dataclass(frozen=True)
@@ -91,3 +91,6 @@ METRICS: dict[str, Metric] = {
         duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",)
     ),
 }
+
+# The same of every sample: functions give (n_fake,) float64, NaN where a sample has no score.
+SCORES: dict[str, Metric] = {}

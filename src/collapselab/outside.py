@@ -1,0 +1,132 @@
+"""Samples that no study made: anybody's folders, zips and arrays, read so that they can be measured as a study's are."""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import store
+from .datasets import DatasetZip, ImageFolder, digest
+from .features import FEATURES, Features
+from .measure import Measurement, Role
+from .metrics import METRICS, SCORES
+from .store import SampleSet
+
+READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
+KINDS = {1: "categories", 2: "vectors", 4: "images"}  # by the number of axes
+
+
+@dataclass(frozen=True)
+class Look:
+    """An extractor as it is used once: what it looks with, its options, and what belongs into the fingerprint."""
+
+    weights: Any
+    options: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def read(path: Path, resolution: int | None = None, channels: int = 3) -> SampleSet:
+    """The samples at a path, with their origin as lineage.
+
+    A folder or zip holds PNG and JPEG images, which become (N, channels, H, W) uint8; ``resolution`` shrinks them by
+    the mean of the pixels, as the data sets of a study are. An array is (N, H, W), (N, H, W, C) or (N, C, H, W) uint8
+    with one or three channels, (N, d) float, or (N,) whole numbers; of an .npz the first array counts.
+
+    Raises ValueError for anything else.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return store.read_samples(path)
+    if path.is_dir() or path.suffix == ".zip":
+        kind = ImageFolder if path.is_dir() else DatasetZip
+        return kind(path=path, resolution=resolution, channels=channels).load()
+    if path.suffix not in (".npy", ".npz"):
+        raise ValueError(
+            f"{path}: {'no such file' if not path.exists() else 'found another format'}; allowed: {READABLE}"
+        )
+    if resolution is not None:
+        raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
+    try:
+        array = np.load(path, allow_pickle=False)
+        array = array if isinstance(array, np.ndarray) else array[array.files[0]]
+    except (ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: cannot be read as an array of numbers: {error}") from None
+    return SampleSet(_as_samples(array, path), lineage={"source": "array", "options": {}})
+
+
+def _as_samples(array: np.ndarray, path: Path) -> np.ndarray:
+    """An array in the shape and type of a sample set's data."""
+    if array.dtype == np.uint8 and array.ndim == 3:
+        return array[:, None]
+    if array.dtype == np.uint8 and array.ndim == 4:
+        if array.shape[1] in (1, 3):
+            return array
+        if array.shape[3] in (1, 3):
+            return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+    if array.dtype.kind == "f" and array.ndim == 2:
+        return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
+    if array.dtype.kind in "iu" and array.ndim == 1:
+        return array.astype(np.int64)
+    raise ValueError(
+        f"{path}: found {array.dtype} of shape {array.shape}; allowed are uint8 images (N, H, W), (N, H, W, C) or "
+        "(N, C, H, W) with one or three channels, float vectors (N, d), and whole numbers (N,)"
+    )
+
+
+def kind_of(samples: SampleSet) -> str:
+    """What samples are: images, vectors or categories."""
+    return KINDS[samples.data.ndim]
+
+
+def possible_metrics(extractors: Mapping[str, Look], with_train: bool) -> list[str]:
+    """The metrics that mean something in these feature spaces and have the real samples that they need."""
+    return [
+        name
+        for name, metric in METRICS.items()
+        if (metric.against == "held_out" or (with_train and metric.against == "train"))
+        and any(metric.suits(extractor) for extractor in extractors)
+    ]
+
+
+def measured(
+    fake: SampleSet,
+    real: SampleSet,
+    train: SampleSet | None,
+    looks: Mapping[str, Look],
+    metrics: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The record of samples that are compared with real ones, and the scores of every sample as named columns.
+
+    train: the images that the model was trained on, for metrics that look for copies of them.
+    """
+    reals, fakes, columns = {}, {}, {}
+    for name, look in looks.items():
+        sets = {"held_out": real} | ({"train": train} if train else {})
+        seen = {
+            part: FEATURES[name].extract(part_of.data, look.weights, **look.options) for part, part_of in sets.items()
+        }
+        reals |= {(part, name): Role(found, digest(sets[part]), _resize(sets[part])) for part, found in seen.items()}
+        fakes["sampled", name] = FEATURES[name].extract(fake.data, look.weights, **look.options)
+        columns |= _scores(name, seen, fakes["sampled", name])
+    measurement = Measurement(metrics, reals, {name: look.facts for name, look in looks.items()})
+    maker = fake.lineage.get("model_options", {}) | dict(fake.lineage)
+    values, fingerprints = measurement.of_samples(fakes, {"sampled": maker})
+    lineage = {"sampled": digest(fake), "held_out": digest(real)} | ({"train": digest(train)} if train else {})
+    return {"status": "ok", "lineage": lineage, "values": values, "fingerprints": fingerprints}, columns
+
+
+def _resize(samples: SampleSet) -> str:
+    options = samples.lineage.get("options", {})
+    return f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
+
+
+def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str, np.ndarray]:
+    """The scores of every sample, as far as the real samples that they need are there."""
+    return {
+        f"{score}.{name}": entry(seen[entry.against], fake)
+        for score, entry in SCORES.items()
+        if entry.against in seen and entry.suits(name)
+    }
