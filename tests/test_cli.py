@@ -58,7 +58,7 @@ CHAIN = " + ".join(
         "extract --samples train=real/train.safetensors --samples held_out=real/held_out.safetensors "
         "--extractor identity --out real/features.safetensors",
         "extract --samples sampled=samples.safetensors --extractor identity --out features.safetensors",
-        "measure --features features.safetensors --reference real/features.safetensors --metrics "
+        "record --features features.safetensors --reference real/features.safetensors --metrics "
         '\'{"frechet_distance": {}, "recall": {"k": 5}}\' --training training.parquet --kept kept.parquet '
         "--out metrics.json",
     ]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from collapselab import report
+from collapselab.compare import check_comparable
 from collapselab.config import FAIRNESS
 from collapselab.verdicts import CLASSES_GIVEN, Endpoint
 
@@ -159,14 +160,14 @@ def test_records_measured_in_another_way_are_refused(records, field, other):
 
 
 def test_how_samples_are_made_is_an_arm_s_own_affair(records):
-    report.check_comparable(altered(records, "fresh_data", sampling_bias=0.25, sampler="ddim", steps=50))
+    check_comparable(altered(records, "fresh_data", sampling_bias=0.25, sampler="ddim", steps=50))
 
 
 def test_copies_of_the_training_set_are_counted_against_each_cell_s_own(records):
     own = altered(records, "control", reference="training_set")
     for arm in made_up.ARMS:
         own = altered(own, arm, reference="training_set", reference_hash=arm, n_real=len(arm))
-    report.check_comparable(own)
+    check_comparable(own)
     columns, rows = report._fingerprint_table(own)
     assert columns == ["lenet against training set", "pixels against training set"]
     assert dict(rows)["reference hash"][0].count(",") == len(made_up.ARMS) - 1

@@ -22,9 +22,10 @@ import numpy as np
 import typer
 from pydantic import BaseModel, ValidationError
 
+from . import compare as comparing
 from . import compose as composing
 from . import measure as measuring
-from . import store
+from . import outside, store
 from . import weights as published
 from .clock import Clock, progress
 from .datasets import DATASETS, split
@@ -652,6 +653,83 @@ def baseline(
     with clock.compute():
         values, fingerprints = Measurement(_metrics(metrics), reals, extractors, against).of_reality(count)
     store.write_json(out, {"values": values, "fingerprints": fingerprints})
+
+
+# -- measure and compare ----------------------------------------------------------------------------------------------
+
+OUTSIDE_EXTRACTORS = {name: entry for name, entry in FEATURES.items() if not entry.of_model}
+
+
+@app.command()
+def measure(
+    samples: Annotated[Path, typer.Argument(help=f"what is measured: {outside.READABLE}")],
+    against: Annotated[Path, typer.Option(help="real samples that it is compared with, in one of the same formats")],
+    train: Annotated[
+        Path | None, typer.Option(help="real samples that the model was trained on, to look for copies of them")
+    ] = None,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(help=f"NAME or NAME=WEIGHTS, as often as wanted; names: {', '.join(OUTSIDE_EXTRACTORS)}"),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME or NAME=OPTIONS as JSON, such as recall='{\"k\": 3}'; else all"),
+    ] = None,
+    options: ExtractorOptions = "{}",
+    count: Annotated[int | None, typer.Option(min=2, help="measure the first so many samples of each side")] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="side in pixels that images are shrunk to")] = None,
+    channels: Annotated[int, typer.Option(min=1, max=3, help="1 reads images as grey, 3 as colours")] = 3,
+    out: Annotated[Path | None, typer.Option(help="record to write, with the fingerprints, for compare")] = None,
+    scores: Annotated[Path | None, typer.Option(help="CSV to write: the scores of every sample")] = None,
+) -> None:
+    """Compare any two sets of samples, without a study."""
+    paths = {"samples": samples, "against": against} | ({"train": train} if train else {})
+    sets = {role: outside.read(path, resolution, channels) for role, path in paths.items()}
+    sets = {role: outside.first(pool, count) for role, pool in sets.items()} if count else sets
+    kinds = {role: outside.kind_of(pool) for role, pool in sets.items()}
+    if len(set(kinds.values())) > 1:
+        raise ValueError(
+            "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items()) + ": allowed is one kind"
+        )
+    kind, said = kinds["samples"], _json(options, "--options", dict)
+    looks = {}
+    usual = "inception" if kind == "images" else "identity"
+    for name, path in _pairs(extractor or [usual], "--extractor").items():
+        entry = _chosen(OUTSIDE_EXTRACTORS, name, "--extractor")
+        if kind not in entry.takes:
+            takes = " and ".join(entry.takes)
+            raise typer.BadParameter(f"{name!r} looks at {takes}; {samples} holds {kind}", param_hint="--extractor")
+        settings = _extractor_settings(entry, name, said.get(name, {}))
+        found, facts = _weights(entry, name, path)
+        looks[name] = outside.Look(found, settings, facts | settings)
+        _get_ready(entry.uses_torch)
+    possible = outside.possible_metrics(looks, train is not None)
+    given = {name: json.loads(text or "{}") for name, text in _pairs(metric or possible, "--metric").items()}
+    if lacking := [name for name in given if name in METRICS and name not in possible]:
+        suited = any(METRICS[lacking[0]].suits(name) for name in looks)
+        reason = "needs --train" if suited else f"means nothing in {', '.join(looks)}"
+        raise typer.BadParameter(f"{lacking[0]!r} {reason}; allowed here: {', '.join(possible)}", param_hint="--metric")
+    wanted = _metrics(json.dumps(given))
+    with clock.compute():
+        content, columns = outside.measured(sets["samples"], sets["against"], sets.get("train"), looks, wanted)
+    print(outside.table(content, str(samples), str(against)))
+    if scores:
+        store.write_atomically(scores, lambda file: file.write_text(outside.csv_of(columns, outside.names(samples))))
+    if out:
+        store.write_json(out, content)
+
+
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="a record, or a folder with records, such as results/STUDY")],
+    other: Annotated[Path, typer.Argument(help="the other one")],
+) -> None:
+    """Set numbers side by side that were measured alike; name what keeps the others apart."""
+    sides = {path: comparing.load(path) for path in (one, other)}
+    found = comparing.compare(sides[one], sides[other])
+    print(comparing.table(found, str(one), str(other)))
+    if found.unlike:
+        raise ValueError(comparing.refusal(found, str(one), str(other)))
 
 
 # -- published weights ------------------------------------------------------------------------------------------------

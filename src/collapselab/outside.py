@@ -1,5 +1,7 @@
-"""Samples that no study made: anybody's folders, zips and arrays, read so that they can be measured as a study's are."""
+"""Samples that no study made: folders, zips and arrays of anybody, measured as a study's own are."""
 
+import csv
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +78,20 @@ def _as_samples(array: np.ndarray, path: Path) -> np.ndarray:
     )
 
 
+def first(samples: SampleSet, count: int) -> SampleSet:
+    """The first ``count`` samples, or all if there are no more."""
+    labels = None if samples.labels is None else samples.labels[:count]
+    aux = {name: column[:count] for name, column in samples.aux.items()}
+    return SampleSet(samples.data[:count], labels, aux, samples.lineage)
+
+
+def names(path: Path) -> list[str] | None:
+    """What the samples at a path are called, in order; None where they have only numbers."""
+    if Path(path).is_dir():
+        return list(ImageFolder(path=path).listing()[0])
+    return list(DatasetZip(path=path).listing()[0]) if Path(path).suffix == ".zip" else None
+
+
 def kind_of(samples: SampleSet) -> str:
     """What samples are: images, vectors or categories."""
     return KINDS[samples.data.ndim]
@@ -130,3 +146,45 @@ def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str
         for score, entry in SCORES.items()
         if entry.against in seen and entry.suits(name)
     }
+
+
+# -- what is said of it ------------------------------------------------------------------------------------------------
+
+
+def table(record: Mapping[str, Any], fake: str, real: str) -> str:
+    """The record in words, a block for each feature space: value, 95 % interval, or why there is no value."""
+    lines = []
+    for extractor in dict.fromkeys(entry["extractor"] for entry in record["values"]):
+        own = [entry for entry in record["values"] if entry["extractor"] == extractor]
+        made = record["fingerprints"][own[0]["fingerprint"]]
+        lines += [f"{extractor}: {made['n_fake']} samples of {fake} against {made['n_real']} of {real}{_facts(made)}"]
+        width = max(len(entry["metric"]) for entry in own)
+        for entry in own:
+            if entry["value"] is None:
+                said = f"undefined: {entry['reason']}"
+            else:
+                said = f"{entry['value']:<12.6g}" + (
+                    f" {entry['low']:.4g} to {entry['high']:.4g}" if "low" in entry else ""
+                )
+            lines.append(f"  {entry['metric']:{width}}  {said.rstrip()}")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _facts(made: Mapping[str, Any]) -> str:
+    """How the extractor looked, where there is something to tell."""
+    facts = {key.removeprefix("extractor_"): value for key, value in made.items() if key.startswith("extractor_")}
+    words = [f"{key} {value[:8] if key == 'weights' else value}" for key, value in facts.items() if value is not None]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def csv_of(columns: Mapping[str, np.ndarray], called: list[str] | None) -> str:
+    """Scores as CSV, a row for each sample; a score that a sample does not have is left empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["sample", *columns])
+    rows = zip(*columns.values(), strict=True)
+    for index, row in enumerate(rows):
+        numbers = [repr(float(number)) if np.isfinite(number) else "" for number in row]
+        writer.writerow([called[index] if called else index, *numbers])
+    return stream.getvalue()

@@ -1,7 +1,7 @@
 """A study as one HTML file that needs no network, with its tables as CSV and its figures as PDF.
 
 :func:`build` takes plain data and returns bytes by file name; the same input gives the same bytes. Records that were
-not measured alike are refused (:func:`check_comparable`), never drawn on one axis.
+not measured alike are refused (:func:`~collapselab.compare.check_comparable`), never drawn on one axis.
 """
 
 import base64
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .compare import check_comparable
 from .config import FAIRNESS
 from .verdicts import (
     CLASSES_GIVEN,
@@ -36,10 +37,6 @@ Grids = Mapping[str, Mapping[int, np.ndarray]]
 """arm -> generation -> (n, C, H, W) uint8, where image i has the same latents in every generation and arm."""
 
 BAND_FROM = 8  # lineages: below, a band would feign a precision that so few do not have
-# Of a fingerprint: how the samples were made, which is what arms may vary; how they were measured may not differ.
-ARM_FIELDS = {"set", "sampling_bias", "family", "sampler", "steps", "ema_half_life"}
-# Fields that are a cell's own when it is measured against data of its own.
-OWN_FIELDS = {"train": {"reference_hash"}, "training_set": {"reference_hash", "n_real"}}
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
 CONTROL_COLOUR = "#333333"
@@ -82,35 +79,6 @@ DEFINITIONS = {
     "lost_tails": "Tails of the real data disappear",
     "hallucination": "Data appear that are not real",
 }
-
-
-# -- may these be compared? --------------------------------------------------------------------------------------------
-
-
-def check_comparable(records: Iterable[Record]) -> None:
-    """Return if all values of a metric in a feature space were measured alike.
-
-    Raises ValueError that names each field in which fingerprints differ, with both values and where they stand; what
-    an arm may vary (how its samples are made, which of them are measured, its own training set) is left aside.
-    """
-    first: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
-    faults: dict[tuple[str, str, str], str] = {}
-    for record in records:
-        place = f"{record['arm']}/seed{record['seed']}/gen{record['generation']}"
-        for entry in record["values"]:
-            key = (entry["metric"].split(".")[0], entry["extractor"])
-            fingerprint = record["fingerprints"][entry["fingerprint"]]
-            there, other = first.setdefault(key, (place, fingerprint))
-            if fingerprint == other:
-                continue
-            own = ARM_FIELDS | OWN_FIELDS.get(fingerprint.get("reference", ""), set())
-            for field in sorted((set(fingerprint) | set(other)) - own):
-                if fingerprint.get(field) != other.get(field):
-                    fault = f"{field} is {other.get(field)!r} in {there} and {fingerprint.get(field)!r} in {place}"
-                    faults.setdefault((*key, field), f"{key[0]} ({key[1]}): {fault}")
-    if faults:
-        lines = "\n".join(f"- {fault}" for fault in faults.values())
-        raise ValueError(f"these records were not measured alike and cannot be compared:\n{lines}")
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -191,7 +159,7 @@ def _json(content: Any) -> bytes:
 def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
     """Every value of every cell, one row each; a diverged cell without values has one row that says so."""
     cell_columns = ["study", "arm", "seed", "generation", "status"]
-    columns = [*cell_columns, "set", "extractor", "metric", "value", "reason", "fingerprint"]
+    columns = [*cell_columns, "set", "extractor", "metric", "value", "low", "high", "reason", "fingerprint"]
     order = list(facts.arms)
     rows = []
     for record in sorted(
@@ -782,7 +750,7 @@ def build(
     strangers = sorted({str(record["arm"]) for record in records} - set(facts.arms))
     if strangers:
         raise ValueError(f"records: found arms {', '.join(map(repr, strangers))}, allowed are {', '.join(facts.arms)}")
-    check_comparable(records)
+    check_comparable({f"{record['arm']}/seed{record['seed']}/gen{record['generation']}": record for record in records})
     verdicts = judge(facts, records)
     charts: dict[str, dict] = {}
     for endpoint in endpoints(facts, records):
