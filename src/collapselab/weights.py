@@ -7,11 +7,8 @@ import contextlib
 import hashlib
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 from . import store
@@ -31,9 +28,9 @@ class Published:
     """Weights that somebody published.
 
     file: what they are called, a file or a folder. source: a URL, or the name of a repository on huggingface.co.
-    terms: whose they are, and the licence where they state one. sha256, bytes: of the file; None for a folder, of which there are
-    several sizes: its own hash tells them apart. safetensors: whether the same tensors in a file of that format may
-    stand for it, since that carries no code; its own hash then stands in the fingerprint.
+    terms: whose they are, and the licence where they state one. sha256, bytes: of the file; None for a folder, of which
+    there are several sizes: its own hash tells them apart. safetensors: whether the same tensors in a file of that
+    format may stand for it, since that carries no code; its own hash then stands in the fingerprint.
     """
 
     file: str
@@ -77,8 +74,10 @@ def find(name: str, given: Path | str | None = None) -> Path:
 def how_to_get(name: str) -> str:
     """What to do where the weights are missing, with a network and without."""
     published = _published(name)
-    fetching = f"hf download {published.source} --local-dir {_target(published)}"
-    return f"Get them with: {fetching if published.is_folder else f'collapselab weights fetch {name}'}; {_by_hand(published)}"
+    command = f"collapselab weights fetch {name}"
+    if published.is_folder:
+        command = f"hf download {published.source} --local-dir {_target(published)}"
+    return f"Get them with: {command}; {_by_hand(published)}"
 
 
 def _by_hand(published: Published) -> str:
@@ -132,6 +131,9 @@ def fetch(name: str) -> Path:
     gets its name. Raises Unreachable where that fails, and leaves no file behind; ValueError for weights that are a
     folder, for which the message has the command.
     """
+    from http.client import HTTPException
+    from urllib.error import URLError
+
     from filelock import FileLock
 
     published = _published(name)
@@ -143,7 +145,7 @@ def fetch(name: str) -> Path:
         if not target.exists() or _fault(published, target):
             try:
                 store.write_atomically(target, lambda file: _download(published, file))
-            except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, _Wrong) as error:
+            except (URLError, HTTPException, TimeoutError, ConnectionError, _Wrong) as error:
                 said = f"{published.source} could not be fetched: {getattr(error, 'reason', error)}"
                 raise Unreachable(f"weights: {said}; {_by_hand(published)}") from None
     return find(name, target)
@@ -154,12 +156,14 @@ class _Wrong(Exception):
 
 
 def _download(published: Published, file: Path) -> None:
+    from urllib.request import urlopen
+
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     sha, size = hashlib.sha256(), 0
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with (
-        urllib.request.urlopen(published.source, timeout=SILENCE_S) as response,
+        urlopen(published.source, timeout=SILENCE_S) as response,
         open(file, "wb") as stream,
         Progress(*columns, TimeRemainingColumn()) as progress,
     ):

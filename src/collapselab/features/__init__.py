@@ -6,6 +6,17 @@ An extractor turns the data of a sample set into :class:`Features`, once; metric
 from .base import Array, Extractor, Features, Undefined, Weights
 from .lenet import LeNetOptions, lenet, train_lenet
 from .plain import identity, pixels
+from .published import (
+    INCEPTION_FACTS,
+    VISION_FACTS,
+    PublishedOptions,
+    clip,
+    dinov2,
+    inception,
+    inception_torchvision,
+)
+from .random_conv import FACTS as RANDOM_CONV_FACTS
+from .random_conv import random_conv
 
 __all__ = ["FEATURES", "Array", "Extractor", "Features", "Undefined", "Weights"]
 
@@ -14,4 +25,23 @@ FEATURES: dict[str, Extractor] = {
     "identity": Extractor(identity, takes=("vectors", "categories")),
     "pixels": Extractor(pixels),
     "lenet": Extractor(lenet, train_lenet, LeNetOptions, gives=("classes", "probabilities")),
+    "random-conv": Extractor(random_conv, facts=RANDOM_CONV_FACTS),
+    "inception": Extractor(
+        inception,
+        Options=PublishedOptions,
+        published="inception",
+        gives=("probabilities",),
+        facts=INCEPTION_FACTS,
+        uses_torch=True,
+    ),
+    "inception-torchvision": Extractor(
+        inception_torchvision,
+        Options=PublishedOptions,
+        published="inception-torchvision",
+        gives=("probabilities",),
+        facts=INCEPTION_FACTS,
+        uses_torch=True,
+    ),
+    "dinov2": Extractor(dinov2, Options=PublishedOptions, published="dinov2", facts=VISION_FACTS, uses_torch=True),
+    "clip": Extractor(clip, Options=PublishedOptions, published="clip", facts=VISION_FACTS, uses_torch=True),
 }

@@ -1,0 +1,270 @@
+"""Published networks as extractors: Inception in its two forms, DINOv2, CLIP.
+
+Weights come from a path or a known folder, verified (see ``weights``); nothing here touches a network. All of them see
+images of any size, grey or colour, resized on the device by :func:`resize`, in micro-batches of one fixed size that are
+padded, since a network's rounding depends on the size of its batch.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from .. import weights as published
+from ..compat import import_torchvision
+from ..device import device, exact
+from .base import Features
+from .resize import resize
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = 64  # part of the definition: the facts name it
+INCEPTION_SIDE = 299
+RESIZE = "Pillow's bicubic on float32, clipped to 0..255, to "
+FACTS = {"batch": BATCH, "precision": "float32"}
+INCEPTION_FACTS = {**FACTS, "resize": f"{RESIZE}{INCEPTION_SIDE}"}
+VISION_FACTS = {**FACTS, "resize": f"{RESIZE}the side in the network's preprocessor_config.json"}
+
+Images = Iterable[np.ndarray]  # (C, H, W) uint8 each: an array (n, C, H, W), or pictures of any sizes as they are read
+
+
+class PublishedOptions(BaseModel):
+    """Which weights a published network has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: str | None = Field(
+        None, description="path of the weights, a file or a folder; null: looked for as collapselab weights lists them"
+    )
+
+
+class _Network(NamedTuple):
+    """What an extractor runs: images (B, 3, side, side) float32 in 0..255 to values, or to values and probabilities."""
+
+    side: int
+    run: Callable[["torch.Tensor"], tuple["torch.Tensor", ...]]
+
+
+# -- the extractors ---------------------------------------------------------------------------------------------------
+
+
+def inception(data: Images, weights: Path | str | None = None) -> Features:
+    """The pool3 layer of Inception-v3 as clean-fid defines it, (n, 2048) float32, and its opinion on 1,008 classes.
+
+    Images are resized to 299 by 299 pixels and enter as (x - 128) / 128 (Parmar, Zhang and Zhu 2022). Probabilities
+    are softmax(W f) of the features f without the bias of the output layer, as the Inception score has them (Salimans
+    et al. 2016).
+
+    data: (n, C, H, W) uint8, or images (C, H, W) uint8 one after the other. weights: path of inception-2015-12-05.pt;
+    that file holds code, so that no other is loaded. Raises ValueError for other data and for other weights.
+    """
+    return _features("inception", data, weights, _inception)
+
+
+def inception_torchvision(data: Images, weights: Path | str | None = None) -> Features:
+    """The pooled layer of torchvision's Inception-v3, (n, 2048) float32, and its opinion on the 1,000 ImageNet classes.
+
+    Another network than :func:`inception`, trained on other labels: its distances are not to be compared with those.
+    Images are resized to 299 by 299 pixels and enter as (x / 255 - 1/2) / (1/2), as it was trained.
+
+    data: as for :func:`inception`. weights: path of inception_v3_google-0cc3c7bd.pth, or of the same tensors in a
+    safetensors file. Raises ValueError for other data and for other weights.
+    """
+    return _features("inception-torchvision", data, weights, _inception_torchvision)
+
+
+def dinov2(data: Images, weights: Path | str | None = None) -> Features:
+    """The class token of a DINOv2 transformer after its last normalisation, (n, width) float32 (Oquab et al. 2023).
+
+    Images are resized to the side that its preprocessor_config.json says (224 as published) without cutting anything
+    off, and normalised by the mean and deviation that stand there. Stein et al. (2023) find that distances in this
+    space agree with people's judgement better than those in Inception's.
+
+    data: as for :func:`inception`. weights: path of the folder that transformers reads, with safetensors. Raises
+    ValueError for other data and for folders of other networks.
+    """
+    return _features("dinov2", data, weights, _dinov2)
+
+
+def clip(data: Images, weights: Path | str | None = None) -> Features:
+    """The image embedding of a CLIP model, (n, width) float32 and not normalised (Radford et al. 2021).
+
+    Images are resized and normalised as for :func:`dinov2`; data, weights and errors are as there.
+    """
+    return _features("clip", data, weights, _clip)
+
+
+# -- networks ---------------------------------------------------------------------------------------------------------
+
+
+def _inception(path: Path, where: "torch.device") -> _Network:
+    import torch
+
+    script = torch.jit.load(str(path), map_location=where).eval()
+
+    def run(images: "torch.Tensor") -> tuple["torch.Tensor", ...]:
+        with torch.jit.optimized_execution(False):  # otherwise kernels, and bits, change after the first batches
+            values = script.layers((images - 128) / 128).flatten(1)
+        return values, (values @ script.output.weight.T).softmax(1)
+
+    return _Network(INCEPTION_SIDE, run)
+
+
+def _inception_torchvision(path: Path, where: "torch.device") -> _Network:
+    import torch
+    from safetensors.torch import load_file
+
+    import_torchvision()
+    from torchvision.models import inception_v3
+
+    network = inception_v3(weights=None, init_weights=False, transform_input=False)
+    safe = path.suffix == ".safetensors"
+    tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:  # it lists all names, of which there are hundreds
+        raise ValueError(f"weights: {path} is not of torchvision's inception_v3: {str(error)[:200]}") from None
+    classify, network.fc = network.fc.to(where), torch.nn.Identity()
+    network = network.eval().to(where)
+
+    def run(images: "torch.Tensor") -> tuple["torch.Tensor", ...]:
+        values = network(images / 127.5 - 1)
+        return values, classify(values).softmax(1)
+
+    return _Network(INCEPTION_SIDE, run)
+
+
+def _dinov2(path: Path, where: "torch.device") -> _Network:
+    return _transformer("Dinov2Model", "pooler_output", path, where)
+
+
+def _clip(path: Path, where: "torch.device") -> _Network:
+    return _transformer("CLIPVisionModelWithProjection", "image_embeds", path, where)
+
+
+def _transformer(kind: str, output: str, folder: Path, where: "torch.device") -> _Network:
+    import_torchvision()  # transformers needs it
+    import torch
+    import transformers
+
+    side, mean, deviation = _preprocessing(folder)
+    with _quiet(transformers):
+        network, found = getattr(transformers, kind).from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    if missing := sorted([*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])]):
+        raise ValueError(
+            f"weights: {folder} is not of a {kind}: {len(missing)} of its tensors, as {missing[0]}, are missing"
+        )
+    network = network.eval().to(where)
+    mean, deviation = (255 * torch.tensor(values, device=where).view(-1, 1, 1) for values in (mean, deviation))
+    return _Network(side, lambda images: (getattr(network(pixel_values=(images - mean) / deviation), output),))
+
+
+def _preprocessing(folder: Path) -> tuple[int, list[float], list[float]]:
+    """Side, mean and deviation of the images that a network was trained on, of values in 0..1."""
+    file = folder / "preprocessor_config.json"
+    try:
+        said = json.loads(file.read_text())
+        size = said.get("crop_size") or said["size"]
+        side = size if isinstance(size, int) else size["height"]
+        mean, deviation = said["image_mean"], said["image_std"]
+        if not (isinstance(side, int) and len(mean) == len(deviation) == 3):
+            raise ValueError("allowed are a square crop_size or size, and three numbers in image_mean and image_std")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"weights: {file} does not say how images enter: {error!r}") from None
+    return side, mean, deviation
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+def _features(
+    name: str, data: Images, weights: Path | str | None, load: Callable[[Path, "torch.device"], _Network]
+) -> Features:
+    path, where = published.find(name, weights), device()
+    with exact(where):
+        values, *probabilities = through(_loaded(load, path, published.digest(path), where), data, where)
+    return Features(values, probabilities=probabilities[0] if probabilities else None)
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    load: Callable[[Path, "torch.device"], _Network], path: Path, digest: str, where: "torch.device"
+) -> _Network:
+    """The network, loaded once for all sample sets that a process looks at."""
+    return load(path, where)
+
+
+def through(network: _Network, data: Images, where: "torch.device") -> list[np.ndarray]:
+    """What the network makes of the images, row by row: arrays (n, d) float32, or only their first 0 rows of none.
+
+    On the device lie one micro-batch of resized images and what the network made of two; on a GPU, the host reads and
+    sends images while it computes. Raises ValueError for what is no image.
+    """
+    import torch
+
+    with torch.inference_mode():
+        held = torch.zeros(BATCH, 3, network.side, network.side, device=where)
+        made: list[tuple[np.ndarray, ...]] = []
+        waiting = None  # the last batch is fetched when the next is under way
+        for filled in _fill(held, data, where):
+            outputs = network.run(held)
+            if waiting:
+                made.append(_fetched(*waiting))
+            waiting = outputs, filled
+        made.append(_fetched(*waiting))
+    return [np.concatenate(parts) for parts in zip(*made, strict=True)]
+
+
+def _fill(held: "torch.Tensor", data: Images, where: "torch.device") -> Iterator[int]:
+    """How many images ``held`` holds, resized, as often as it is full, and at the end."""
+    filled = total = 0
+    for image in data:
+        held[filled] = resize(_sent(image, where)[None], held.shape[-1])[0]
+        filled, total = filled + 1, total + 1
+        if filled == len(held):
+            yield filled
+            filled = 0
+    if filled or not total:
+        yield filled
+
+
+def _sent(image: np.ndarray, where: "torch.device") -> "torch.Tensor":
+    import torch
+
+    if image.ndim != 3 or image.dtype != np.uint8 or image.shape[0] not in (1, 3):
+        raise ValueError(f"data: found {image.dtype} of shape {image.shape}, allowed are uint8 images (1 or 3, H, W)")
+    tensor = torch.from_numpy(np.array(image))  # a copy: mapped files are read-only
+    return tensor.pin_memory().to(where, non_blocking=True) if where.type == "cuda" else tensor
+
+
+def _fetched(outputs: tuple["torch.Tensor", ...], rows: int) -> tuple[np.ndarray, ...]:
+    return tuple(output[:rows].float().cpu().numpy() for output in outputs)
+
+
+class _quiet:
+    """Within it transformers neither draws bars nor lists the tensors that it leaves aside."""
+
+    def __init__(self, transformers: Any):
+        self.logging = transformers.utils.logging
+
+    def __enter__(self) -> None:
+        self.level, self.bars = self.logging.get_verbosity(), self.logging.is_progress_bar_enabled()
+        self.logging.set_verbosity_error()
+        self.logging.disable_progress_bar()
+
+    def __exit__(self, *error: Any) -> None:
+        self.logging.set_verbosity(self.level)
+        if self.bars:
+            self.logging.enable_progress_bar()
