@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from collapselab import distances
 from collapselab.features import FEATURES, Features
-from collapselab.metrics import METRICS, Undefined
+from collapselab.metrics import METRICS, SCORES, Estimate, Undefined
 from collapselab.metrics.frechet import frechet_distance
 from collapselab.metrics.memorisation import copies
 from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall
@@ -21,7 +21,7 @@ NEIGHBOURS = {"precision": precision, "recall": recall, "density": density, "cov
 def cloud(seed, rows, width=16, scale=1.0, shift=0.0, classes=4):
     source = np.random.default_rng(seed)
     values = shift + scale * source.normal(size=(rows, width))
-    return Features(values, source.integers(0, classes, rows))
+    return Features(values, source.integers(0, classes, rows), source.dirichlet(np.full(classes, 0.3), rows))
 
 
 def gaussian(mean, covariance):
@@ -39,6 +39,20 @@ def numbers(value):
     return np.array(list(value.values()) if isinstance(value, dict) else [value])
 
 
+LOOKS_AT_ONE_SIDE = {"inception_score": "fake", "bits_per_dimension": "real", "likelihood_gap": "real"}
+
+
+def value_of(name, real, fake, **options):
+    """The metric, given what its entry asks for: one column of bits, a second real set beside the first."""
+    metric = METRICS[name]
+    if metric.beside:
+        options[metric.beside] = cloud(9, 120)
+    if metric.extractors == ("likelihood",):
+        real, fake = (Features(side.values[:, :1]) for side in (real, fake))
+        options |= {role: Features(side.values[:, :1]) for role, side in options.items() if isinstance(side, Features)}
+    return metric(real, fake, **options)
+
+
 # -- laws over the registry -----------------------------------------------------------------------------------------
 
 
@@ -46,8 +60,12 @@ def numbers(value):
 def test_the_order_of_rows_does_not_matter(name):
     real, fake = cloud(0, 150), cloud(1, 130, shift=0.3)
     orders = [np.random.default_rng(2).permutation(len(side)) for side in (real, fake)]
-    shuffled = [Features(side.values[o], side.classes[o]) for side, o in zip((real, fake), orders, strict=True)]
-    value, again = METRICS[name](real, fake), METRICS[name](*shuffled)
+    shuffled = [
+        Features(side.values[o], side.classes[o], side.probabilities[o])
+        for side, o in zip((real, fake), orders, strict=True)
+    ]
+    options = {"splits": 1} if name == "inception_score" else {}  # its parts are cut in the rows' order
+    value, again = value_of(name, real, fake, **options), value_of(name, *shuffled, **options)
     np.testing.assert_allclose(
         numbers(again), numbers(value), rtol=1e-12
     )  # sums of some hundred terms in another order
@@ -56,9 +74,10 @@ def test_the_order_of_rows_does_not_matter(name):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_values_are_plain_finite_floats(name):
-    value = METRICS[name](cloud(0, 100), cloud(1, 80))
+    value = value_of(name, cloud(0, 100), cloud(1, 80))
     values = list(value.values()) if isinstance(value, dict) else [value]
-    assert all(type(number) is float and math.isfinite(number) for number in values)
+    assert all(type(number) in (float, Estimate) and math.isfinite(number) for number in values)
+    assert all(number.low <= number <= number.high for number in values if isinstance(number, Estimate))
     assert not isinstance(value, dict) or all(type(key) is str for key in value)
 
 
@@ -86,25 +105,27 @@ def test_a_copy_of_the_real_samples_has_the_value_that_it_must(name, rows):
     )
 
 
-@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.better])
+@pytest.mark.parametrize(
+    "name", [name for name, metric in METRICS.items() if metric.better and LOOKS_AT_ONE_SIDE.get(name) != "real"]
+)
 def test_better_points_in_the_right_direction(name):
     """New samples of the real law score better than what the metric is there to find: something else, or copies."""
     metric, real, good = METRICS[name], cloud(0, 200), cloud(1, 200)
-    bad = Features(real.values + 100, np.zeros(200, np.int64)) if metric.against == "held_out" else real
+    elsewhere = Features(real.values + 100, np.zeros(200, np.int64), np.full((200, 4), 0.25))
+    bad = elsewhere if metric.against == "held_out" else real
     gain = metric(real, good) - metric(real, bad)
     assert gain > 0 if metric.better == "higher" else gain < 0
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_what_is_undetermined_is_said_to_be(name):
-    metric, sample = METRICS[name], cloud(0, 100)
-    nothing = Features(sample.values[:0], sample.classes[:0])
+    sample = cloud(0, 100)
+    nothing = Features(sample.values[:0], sample.classes[:0], sample.probabilities[:0])
     broken = Features(np.where(np.arange(100)[:, None] == 7, np.nan, sample.values), None)
     for other in (nothing, broken):
-        with pytest.raises(Undefined, match=r"fake|real"):
-            metric(sample, other)
-        with pytest.raises(Undefined, match=r"fake|real"):
-            metric(other, sample)
+        for role in [LOOKS_AT_ONE_SIDE[name]] if name in LOOKS_AT_ONE_SIDE else ["real", "fake"]:
+            with pytest.raises(Undefined, match=role):
+                value_of(name, **{"real": sample, "fake": sample, role: other})
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -113,6 +134,16 @@ def test_entries_are_complete(name):
     assert metric.label[0].isupper() and metric.function.__doc__
     assert set(metric.extractors) <= set(FEATURES)
     assert all(isinstance(default, int | float | str) for default in metric.options.values())
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_score_is_each_samples_own(name):
+    """One number a row, whatever stands beside it: to rounding, since the order of sums is the batch's."""
+    score, real, fake = SCORES[name], cloud(0, 150), cloud(1, 60, shift=0.3)
+    scores = score(real, fake)
+    assert scores.shape == (60,) and scores.dtype == np.float64
+    np.testing.assert_allclose(score(real, Features(fake.values[10:30])), scores[10:30], rtol=1e-9)
+    assert score.label[0].isupper() and score.function.__doc__ and set(score.extractors) <= set(FEATURES)
 
 
 def test_options_are_ready_for_the_fingerprint():

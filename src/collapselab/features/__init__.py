@@ -5,6 +5,7 @@ An extractor turns the data of a sample set into :class:`Features`, once; metric
 
 from .base import Array, Extractor, Features, Undefined, Weights
 from .lenet import LeNetOptions, lenet, train_lenet
+from .likelihood import SEED, LikelihoodOptions, likelihood
 from .plain import identity, pixels
 from .published import (
     INCEPTION_FACTS,
@@ -44,4 +45,12 @@ FEATURES: dict[str, Extractor] = {
     ),
     "dinov2": Extractor(dinov2, Options=PublishedOptions, published="dinov2", facts=VISION_FACTS, uses_torch=True),
     "clip": Extractor(clip, Options=PublishedOptions, published="clip", facts=VISION_FACTS, uses_torch=True),
+    "likelihood": Extractor(
+        likelihood,
+        Options=LikelihoodOptions,
+        takes=("images", "vectors", "categories"),
+        of_model=True,
+        statistic=True,
+        facts={"seed": SEED},
+    ),
 }

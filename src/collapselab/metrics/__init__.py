@@ -15,10 +15,11 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..features import FEATURES, Array, Features, Undefined
-from .classes import class_entropy, class_histogram, class_total_variation
+from .classes import class_entropy, class_histogram, class_total_variation, inception_score
 from .estimates import Estimate
 from .frechet import frechet_distance
-from .memorisation import copies, duplicates
+from .likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
+from .memorisation import authenticity, copies, data_copying, duplicates, nearest_distance, nearest_ratio
 from .neighbours import coverage, density, precision, recall
 from .variance import variance_ratio
 
@@ -90,7 +91,18 @@ METRICS: dict[str, Metric] = {
     "duplicates_of_training": Metric(
         duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",)
     ),
+    "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out"),
+    "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),
+    "inception_score": Metric(inception_score, "Inception score", "higher", reads="probabilities"),
+    "bits_per_dimension": Metric(bits_per_dimension, "Bits per dimension", "lower", extractors=("likelihood",)),
+    "likelihood_gap": Metric(
+        likelihood_gap, "Bits of held-out over known", None, "train", beside="held_out", extractors=("likelihood",)
+    ),
+    "coverage_calibration": Metric(coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)),
 }
 
 # The same of every sample: functions give (n_fake,) float64, NaN where a sample has no score.
-SCORES: dict[str, Metric] = {}
+SCORES: dict[str, Metric] = {
+    "nearest_distance": Metric(nearest_distance, "Distance to the nearest training sample", None, "train"),
+    "nearest_ratio": Metric(nearest_ratio, "Distance to the nearest over that to its neighbours", None, "train"),
+}

@@ -1,4 +1,4 @@
-"""How many samples are copies of given real images."""
+"""Whether samples are copies of given real samples: of which, how near, and nearer than new real samples are."""
 
 from typing import Annotated
 
@@ -6,16 +6,16 @@ import numpy as np
 from pydantic import Field
 
 from ..distances import squared_distances
-from ..features import Features
+from ..features import Array, Features, Undefined
+from .estimates import Estimate, from_error, mean_of
+from .ranks import superiority
+
+Alpha = Annotated[float, Field(gt=0, le=1)]
+Around = Annotated[int, Field(ge=2)]
+ENOUGH = 20  # rows of either side that a cell of data_copying needs; Meehan et al. ask for as many of the samples
 
 
-def copies(
-    real: Features,
-    fake: Features,
-    *,
-    alpha: Annotated[float, Field(gt=0, le=1)] = 0.5,
-    neighbours: Annotated[int, Field(ge=2)] = 50,
-) -> float:
+def copies(real: Features | Array, fake: Features | Array, *, alpha: Alpha = 0.5, neighbours: Around = 50) -> Estimate:
     """The share of fakes that lie far closer to one real sample than to the others around it.
 
     #{f : d(f, nearest) < alpha * mean of d(f, x) over the ``neighbours`` nearest real x} / N_fake
@@ -24,28 +24,144 @@ def copies(
     that equals a real sample is a copy whatever lies around it. Never read the share alone: real images that were held
     out have one too, ``copies(real, held_out)``, and near-duplicates within the real data raise both.
 
-    Raises Undefined for fewer than ``neighbours`` real rows, no fakes, or features that are not finite.
+    real, fake: (n, d). Raises Undefined for fewer than ``neighbours`` real rows, no fakes, or features that are not
+    finite.
     """
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha: found {alpha!r}, allowed are numbers above 0 and up to 1")
-    if neighbours < 2:
-        raise ValueError(f"neighbours: found {neighbours!r}, allowed are whole numbers from 2")
-    real.require(neighbours, "real")
-    fake.require(1, "fake")
-    copied = 0
-    for _, squared in squared_distances(fake.values, real.values):
-        distances = np.sqrt(np.partition(squared, neighbours - 1, axis=1)[:, :neighbours])
-        nearest = distances.min(axis=1)
-        copied += np.count_nonzero((nearest < alpha * distances.mean(axis=1)) | (nearest == 0))
-    return float(copied / len(fake))
+    return mean_of(nearest_ratio(real, fake, neighbours=neighbours) < alpha)
 
 
-def duplicates(real: Features, fake: Features) -> float:
+def duplicates(real: Features | Array, fake: Features | Array) -> Estimate:
     """The share of fakes whose features equal those of a real sample, number for number.
 
     Raises Undefined without rows on either side, or for features that are not finite.
     """
+    real, fake = Features.of(real), Features.of(fake)
     real.require(1, "real")
     fake.require(1, "fake")
-    rows = {row.tobytes() for row in real.values + 0.0}  # 0.0 and -0.0 are equal, and so are their bytes after this
-    return float(np.mean([row.tobytes() in rows for row in fake.values.astype(real.values.dtype) + 0.0]))
+    of_real, of_fake = np.asarray(real.values), np.asarray(fake.values)
+    rows = {row.tobytes() for row in of_real + 0.0}  # 0.0 and -0.0 are equal, and so are their bytes after this
+    return mean_of(np.array([row.tobytes() in rows for row in of_fake.astype(of_real.dtype) + 0.0]))
+
+
+def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Features | Array) -> dict[str, Estimate]:
+    """The share of fakes that lie further from their nearest real sample than that one from its own nearest.
+
+    A = #{f : d(f, r) > d(r, nearest other real to r), r the real sample nearest to f} / N_fake
+
+    (Alaa et al. 2022, arXiv 2102.08921, section 4.) A copy is not authentic, whence 0 for a copycat; but a perfect
+    model does not reach 1, nor 1/2: a new sample is authentic unless it and its nearest are each other's nearest, so
+    that A = 1 - P(two nearest neighbours are mutual). In d dimensions, where the law is smooth on the scale of
+    neighbours, that is 1 - |B| / |B u B'| of two unit balls at distance 1: 1/3, .378, .407 for d = 1, 2, 3, up to 1/2
+    (Clark and Evans 1955; Pickard 1982); of few samples in many dimensions it is higher, .69 for a Gaussian in 16. So
+    only the difference from what real samples reach that were held out tells anything.
+
+    Gives A of the ``fake`` and of the ``held_out`` samples, and the ``difference`` of the two, which is 0 in
+    expectation for a perfect model, below 0 for copies, above 0 for samples far from the data. The share does not
+    depend on how many samples are asked about, so the two may be of unlike size; its interval is a bootstrap's, that of
+    the difference a normal one of two independent shares.
+
+    real, fake, held_out: (n, d). Raises Undefined for fewer than 2 real rows, no others, or features that are not
+    finite.
+    """
+    real = Features.of(real)
+    shares = {}
+    for role, probes in (("fake", fake), ("held_out", held_out)):
+        distance, row = _nearest(real, Features.of(probes), 1, ("real", role), least=2)
+        shares[role] = mean_of(distance[:, 0] > real.radii(1)[row])
+    variance = sum(
+        share * (1 - share) / len(Features.of(probes))
+        for share, probes in ((shares["fake"], fake), (shares["held_out"], held_out))
+    )
+    return {**shares, "difference": from_error(shares["fake"] - shares["held_out"], variance**0.5)}
+
+
+def data_copying(
+    real: Features | Array,
+    fake: Features | Array,
+    *,
+    held_out: Features | Array,
+    cells: Annotated[int, Field(ge=1)] = 5,
+    seed: Annotated[int, Field(ge=0)] = 0,
+) -> Estimate:
+    """Whether the fakes lie nearer to the real samples than held-out ones do, in standard deviations.
+
+    C_T = sum over cells of w z / sum w
+
+    with z = (U - m n / 2) / sd(U) of Mann and Whitney's U between the m fakes' and the n held-out samples' distances to
+    the nearest real sample, in each cell of a k-means partition of the real samples, and w the share of the held-out
+    samples there (Meehan, Chaudhuri and Dasgupta 2020, arXiv 2004.05675, section 3). Far below 0: copies; about 0
+    (standard deviation 1 for one cell, less for several): as new as new data; far above 0: under-fitted. sd(U) allows
+    for ties. Cells with fewer than 20 fakes or held-out samples have no part in it. z grows with the root of the
+    numbers of samples, so two values are comparable only at equal n.
+
+    cells: how many; 1 compares everywhere at once, where copies in one region can hide behind under-fitting in another.
+    seed: of k-means. real, fake, held_out: (n, d). Raises Undefined when no cell has enough rows, or for features that
+    are not finite.
+    """
+    real, sides = Features.of(real), {"fake": Features.of(fake), "held_out": Features.of(held_out)}
+    real.require(1, "real")
+    for role, side in sides.items():
+        side.require(1, role)
+    distances = {role: nearest_distance(real, side) for role, side in sides.items()}
+    centres = _centres(real, cells, seed)
+    places = {role: _nearest(centres, side, 1, ("real", role))[1] for role, side in sides.items()}
+    weights, values, errors = [], [], []
+    for cell in range(len(centres)):
+        ours, theirs = (distances[role][places[role] == cell] for role in sides)
+        if min(len(ours), len(theirs)) >= ENOUGH:
+            share, error, null_error = superiority(ours, theirs)
+            weights.append(len(theirs))
+            values.append((share - 0.5) / null_error if null_error else 0.0)  # all distances are equal: no difference
+            errors.append(error / null_error if null_error else 0.0)
+    if not weights:
+        raise Undefined(f"fake, held_out: no cell of {len(centres)} has {ENOUGH} rows of each")
+    shares = np.array(weights) / sum(weights)
+    return from_error(float(shares @ values), float(np.linalg.norm(shares * errors)))
+
+
+def nearest_distance(real: Features | Array, fake: Features | Array) -> np.ndarray:
+    """The distance of each fake to the nearest real sample: (n,) float64, 0 for a copy.
+
+    Raises Undefined without rows on either side, or for features that are not finite.
+    """
+    return _nearest(Features.of(real), Features.of(fake), 1)[0][:, 0]
+
+
+def nearest_ratio(real: Features | Array, fake: Features | Array, *, neighbours: Around = 50) -> np.ndarray:
+    """Each fake's distance to the nearest real sample over its mean distance to the ``neighbours`` nearest: (n,).
+
+    From 0 for a copy to 1 where all are equally far: the adaptive distance of Carlini et al. (2023, arXiv 2301.13188,
+    section 5) times their alpha. Raises Undefined as :func:`copies`.
+    """
+    if neighbours < 2:
+        raise ValueError(f"neighbours: found {neighbours!r}, allowed are whole numbers from 2")
+    distances, _ = _nearest(Features.of(real), Features.of(fake), neighbours)
+    nearest, mean = distances[:, 0], distances.mean(axis=1)
+    return np.divide(nearest, mean, out=np.zeros_like(nearest), where=nearest > 0)
+
+
+def _nearest(
+    manifold: Features, probes: Features, k: int, roles: tuple[str, str] = ("real", "fake"), least: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distances of each probe to its k nearest rows of the manifold, ascending (n, k), and the nearest row (n,)."""
+    manifold.require(max(k, least), roles[0])
+    probes.require(1, roles[1])
+    distances, row = np.empty((len(probes), k)), np.empty(len(probes), np.int64)
+    for rows, squared in squared_distances(probes.values, manifold.values):
+        row[rows] = squared.argmin(axis=1)
+        distances[rows] = np.sqrt(np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1))
+    return distances, row
+
+
+def _centres(real: Features, cells: int, seed: int) -> Features:
+    """The centres of k-means, of rows in an order of their own: their given order has no part in the result."""
+    if cells == 1:
+        return Features(real.values[:1])
+    from sklearn.cluster import KMeans
+
+    values = np.ascontiguousarray(real.values)
+    _, first, counts = np.unique(values.view(f"V{values[:1].nbytes}").ravel(), return_index=True, return_counts=True)
+    means = KMeans(min(cells, len(first)), n_init=4, random_state=seed)
+    return Features(means.fit(values[first], sample_weight=counts).cluster_centers_)

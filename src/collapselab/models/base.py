@@ -13,6 +13,8 @@ from ..store import SampleSet
 Progress = Callable[[int, float], bool | None]
 """Called often during training with (images seen, loss); returns True to ask the training to stop (Interrupted)."""
 
+ODE_STEPS, PROBES = 32, 1  # of a log-likelihood; at 32 steps a Gaussian's is within 1e-3 bits per dimension
+
 
 class Options(BaseModel):
     """Options of one model family: every field has its default, its range and its unit."""
@@ -96,6 +98,22 @@ class Model(Protocol):
         sampling_bias: MAD's lambda in (0, 1], where 1 samples the model as it is (Alemohammad et al. 2023): a Gaussian
         multiplies its covariance by it, a multinomial takes it as its temperature, a diffusion model guides with
         weight 1 / sampling_bias - 1. guide: an entry of GUIDES.
+        """
+        ...
+
+    def log_likelihood(
+        self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
+    ) -> np.ndarray:
+        """The log-likelihood of each row in nats: (n,) float64. A family may lack this method.
+
+        data: as in a sample set. Of vectors it is a density, nan where the law has none; of categories their mass, -inf
+        for one that never occurs; of uint8 images x the mass of the whole image, by uniform dequantisation: the log of
+        the density at x + u, u uniform within the byte, plus the log of the byte's volume, a lower bound in expectation
+        (Theis, van den Oord and Bethge 2016, arXiv 1511.01844). A row's value depends on the row and the seed alone.
+
+        steps: of the solver, where the likelihood is the end of an ODE. probes: random vectors of its trace estimator;
+        0 takes the trace itself, for as many times the work as a row has numbers. Closed forms ignore seed, steps and
+        probes.
         """
         ...
 

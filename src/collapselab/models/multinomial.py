@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from .. import seeds
 from ..store import SampleSet
-from .base import Diverged, Options, Progress, TrainingSet, check_bias
+from .base import ODE_STEPS, PROBES, Diverged, Options, Progress, TrainingSet, check_bias
 
 
 class MultinomialOptions(Options):
@@ -127,6 +127,19 @@ class Multinomial:
         # The first category whose cumulative share reaches the number: one without a share is never it.
         uniform = seeds.uniforms(seed, start, count, 1)[:, 0]
         return SampleSet(np.searchsorted(cumulative / cumulative[-1], uniform, side="left").astype(np.int64))
+
+    def log_likelihood(
+        self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
+    ) -> np.ndarray:
+        """The log-mass of each category in nats, (n,) float64: -inf for one that has no share.
+
+        data: (n,) int64 in 0 .. K - 1; others raise ValueError. Seed, steps and probes have no part in it.
+        """
+        if data.size and not 0 <= data.min() <= data.max() < len(self.probabilities):
+            allowed = f"allowed are 0 to {len(self.probabilities) - 1}"
+            raise ValueError(f"data: found categories {data.min()} to {data.max()}, {allowed}")
+        with np.errstate(divide="ignore"):
+            return np.log(self.probabilities)[data]
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean p (K,) and covariance diag(p) - p p' (K, K) of the one-hot encoding, float64."""

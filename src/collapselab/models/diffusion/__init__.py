@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...store import SampleSet
-from ..base import Options, Progress, TrainingSet, check_bias
+from ..base import ODE_STEPS, PROBES, Options, Progress, TrainingSet, check_bias
 
 
 class DiffusionOptions(Options):
@@ -166,6 +166,26 @@ class Diffusion:
             np.arange(start, start + count, dtype=np.int64) % self.options.classes if self.options.classes else None
         )
         return SampleSet(data, labels)
+
+    def log_likelihood(
+        self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
+    ) -> np.ndarray:
+        """The log-mass of each image in nats under the model without a label, (n,) float64: a lower bound.
+
+        By the probability-flow ODE (:mod:`likelihood`), of the images at the lowest noise level ``sigma_min``: that is
+        the law of the sampler's images before its last step takes this noise away. Where labels were never dropped in
+        training the model is the equal mixture of its classes, at as many times the cost.
+
+        data: (n, C, H, W) uint8 of the model's shape; others raise ValueError. steps: of Runge and Kutta's method, at 4
+        evaluations of the network and its gradient each, ``max(probes, 1)`` times or, with probes 0, C H W times.
+        """
+        from . import likelihood
+
+        if data.dtype != np.uint8 or data.shape[1:] != self.shape:
+            raise ValueError(
+                f"data: found {data.dtype} of shape {data.shape}, allowed are uint8 images of shape {self.shape}"
+            )
+        return likelihood.log_likelihood(self.options, self.weights, data, seed, steps, probes)
 
     def tensors(self) -> Mapping[str, np.ndarray]:
         """``shape`` (3,), ``network.<name>`` for each averaged weight, ``curve.images_seen`` and ``curve.loss``."""
