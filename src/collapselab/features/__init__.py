@@ -3,7 +3,10 @@
 An extractor turns the data of a sample set into :class:`Features`, once; metrics then are arithmetic on them.
 """
 
+from .attributes import attributes
 from .base import Array, Extractor, Features, Undefined, Weights
+from .colours import FACTS as COLOURS
+from .colours import colours
 from .lenet import LeNetOptions, lenet, train_lenet
 from .likelihood import SEED, LikelihoodOptions, likelihood
 from .plain import identity, pixels
@@ -18,6 +21,8 @@ from .published import (
 )
 from .random_conv import FACTS as RANDOM_CONV_FACTS
 from .random_conv import random_conv
+from .spectrum import FACTS as SPECTRUM
+from .spectrum import spectrum
 
 __all__ = ["FEATURES", "Array", "Extractor", "Features", "Undefined", "Weights"]
 
@@ -53,4 +58,7 @@ FEATURES: dict[str, Extractor] = {
         statistic=True,
         facts={"seed": SEED},
     ),
+    "colours": Extractor(colours, statistic=True, facts=COLOURS),
+    "spectrum": Extractor(spectrum, statistic=True, facts=SPECTRUM),
+    "attributes": Extractor(attributes, statistic=True),
 }

@@ -15,12 +15,15 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..features import FEATURES, Array, Features, Undefined
+from .artefacts import cross_hatching, lattice_scores
 from .classes import class_entropy, class_histogram, class_total_variation, inception_score
+from .colour import colour_distance, colour_share, hue_distance
 from .estimates import Estimate
 from .frechet import frechet_distance
 from .likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from .memorisation import authenticity, copies, data_copying, duplicates, nearest_distance, nearest_ratio
 from .neighbours import coverage, density, precision, recall
+from .tails import class_retention, quantile_coverage, tail_coverage
 from .variance import variance_ratio
 
 __all__ = ["METRICS", "SCORES", "Estimate", "Features", "Metric", "Undefined"]
@@ -99,10 +102,20 @@ METRICS: dict[str, Metric] = {
         likelihood_gap, "Bits of held-out over known", None, "train", beside="held_out", extractors=("likelihood",)
     ),
     "coverage_calibration": Metric(coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)),
+    "colour_share": Metric(colour_share, "Share of colour", None, extractors=("colours",)),
+    "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
+    "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
+    "cross_hatching": Metric(cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",)),
+    "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
+    "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
+    "quantile_coverage": Metric(
+        quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
+    ),
 }
 
 # The same of every sample: functions give (n_fake,) float64, NaN where a sample has no score.
 SCORES: dict[str, Metric] = {
     "nearest_distance": Metric(nearest_distance, "Distance to the nearest training sample", None, "train"),
     "nearest_ratio": Metric(nearest_ratio, "Distance to the nearest over that to its neighbours", None, "train"),
+    "cross_hatching": Metric(lattice_scores, "Lattice against real", None, extractors=("spectrum",)),
 }
