@@ -16,12 +16,14 @@ import os
 import pickle
 import shutil
 import stat
-import warnings
 import zipfile
 import zlib
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal
 
@@ -39,6 +41,7 @@ IDX_BYTES = 2**32  # the largest idx file, some 100 times MNIST
 FEW_FILES = 20  # of so many, the beginnings are looked at
 BEGINNING_BYTES = 2**16
 BATCH_IMAGES = 1024  # images that are resized together, which bounds the memory in float64
+THREAD_IMAGES = 8  # images that a thread decodes at a time: a small one takes no longer than a change of threads
 
 Subset = Literal["train", "test", "all"]
 Resize = Literal["area", "lanczos"]
@@ -104,7 +107,9 @@ def digest(samples: SampleSet) -> str:
     return sha.hexdigest()
 
 
-def split(samples: SampleSet, sizes: Mapping[str, int], seed: int) -> dict[str, SampleSet]:
+def split(
+    samples: SampleSet, sizes: Mapping[str, int], seed: int, rare: Mapping[int, float] | None = None
+) -> dict[str, SampleSet]:
     """Disjoint parts of the samples, by name: the rows of one permutation, cut in the order of ``PARTS``.
 
     The permutation depends on ``seed`` and the number of samples alone, so that another size of a part moves no row of
@@ -112,11 +117,15 @@ def split(samples: SampleSet, sizes: Mapping[str, int], seed: int) -> dict[str, 
     source, its options, the digest of all the samples, the part and the seed.
 
     sizes: number of rows of each part; any of ``PARTS``, the others are empty and left out.
-    Raises ValueError for an unknown part, a negative size, and more rows than there are.
+    rare: the share that a label is thinned to before all parts are cut, see :func:`thin`.
+    Raises ValueError for an unknown part, a negative size, more rows than there are, and as :func:`thin` does.
     """
-    check_sizes(sizes, len(samples))
     order = seeds.generator(seed).permutation(len(samples))
     lineage = {**samples.lineage, "digest": digest(samples), "split_seed": seed}  # not the sizes: other parts may grow
+    if rare:
+        order = order[thin(samples.labels, rare, seed)[order]]
+        lineage["rare"] = {str(label): share for label, share in rare.items()}
+    check_sizes(sizes, len(order))
     parts, begin = {}, 0
     for part in PARTS:
         if part in sizes:
@@ -126,6 +135,34 @@ def split(samples: SampleSet, sizes: Mapping[str, int], seed: int) -> dict[str, 
             aux = {name: column[rows] for name, column in samples.aux.items()} | {"row": rows}
             parts[part] = SampleSet(samples.data[rows], labels, aux, {**lineage, "part": part})
     return parts
+
+
+def thin(labels: np.ndarray | None, rare: Mapping[int, float], seed: int) -> np.ndarray:
+    """Which samples stay so that labels are as rare as asked for: (N,) bool.
+
+    All samples of other labels stay, m of them. Of a label with share s, round(m s / (1 - sum of the shares)) stay,
+    chosen by ``seed``: so it has the share s of what is left, and on average of every part that is cut from that.
+
+    labels: (N,) whole numbers. rare: label -> share, each above 0, together below 1.
+    Raises ValueError for other shares, without labels, and for a label with fewer samples than its share needs.
+    """
+    if labels is None:
+        raise ValueError("rare: the samples have no labels, needed to know which ones are rare")
+    wrong = [share for share in rare.values() if not share > 0]
+    if wrong or sum(rare.values()) >= 1:
+        raise ValueError(f"rare: found {dict(rare)}, allowed are shares above 0 which sum to less than 1")
+    stays = ~np.isin(labels, list(rare))
+    others, rest = np.count_nonzero(stays), 1 - sum(rare.values())
+    for label, share in rare.items():
+        rows, count = np.flatnonzero(labels == label), round(others * share / rest)
+        if not 0 < count <= len(rows):
+            raise ValueError(
+                f"rare: a share of {share:g} of label {label} beside {others} others is {count} samples, "
+                f"allowed are 1 to {len(rows)}, which it has"
+            )
+        chance = seeds.generator(seeds.seed_of(seed, None, None, "rare", label))
+        stays[chance.choice(rows, count, replace=False)] = True
+    return stays
 
 
 def check_sizes(sizes: Mapping[str, int], available: int) -> None:
@@ -158,10 +195,10 @@ def decode(content: bytes, name: str, channels: int) -> np.ndarray:
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:25] == b"\x10":  # Pillow would cut colours to 8 bits unasked
         raise ValueError(f"{name!r}: has 16 bits a channel, allowed are 8")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
-            image.load()
+        image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+        if image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow itself only warns, up to twice as many
+            raise Image.DecompressionBombError
+        image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ValueError(f"{name!r}: has more than the {Image.MAX_IMAGE_PIXELS} pixels that are allowed") from None
     except Image.UnidentifiedImageError:
@@ -180,6 +217,28 @@ def decode(content: bytes, name: str, channels: int) -> np.ndarray:
         raise ValueError(f"{name!r}: has the colour mode {image.mode!r}, allowed are grey, RGB and palettes")
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _decoded(files: Iterable[tuple[str, bytes]], channels: int) -> Iterator[np.ndarray]:
+    """The pixels of named files in order; Pillow lets other threads run while it decodes."""
+
+    def pixels(part: list[tuple[str, bytes]]) -> list[np.ndarray]:
+        return [decode(content, name, channels) for name, content in part]
+
+    files = iter(files)
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ahead: deque[Future[list[np.ndarray]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while part := list(islice(files, THREAD_IMAGES)):
+                ahead.append(pool.submit(pixels, part))
+                if len(ahead) > threads:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:  # also where the reader has had enough
+            for task in ahead:
+                task.cancel()
 
 
 def encode(pixels: np.ndarray) -> bytes:
@@ -350,12 +409,19 @@ class _Pictures(Dataset):
         name = self.listing()[0][0]
         return decode(next(iter(self.contents([name]))), name, self.channels).shape
 
+    def pictures(self) -> Iterator[np.ndarray]:
+        """The images in order, (channels, H, W) uint8, each of its own size, decoded by threads that run ahead.
+
+        Only the few that are ahead lie in memory. Raises ValueError, as :func:`decode` and ``contents`` do.
+        """
+        names, _ = self.listing()
+        return _decoded(zip(names, self.contents(names), strict=True), self.channels)
+
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Resized one by one, so that large pictures need not lie in memory together."""
         names, labels = self.listing()
         images: np.ndarray | None = None
-        for row, (name, content) in enumerate(zip(names, self.contents(names), strict=True)):
-            image = decode(content, name, self.channels)
+        for row, (name, image) in enumerate(zip(names, self.pictures(), strict=True)):
             height, width = image.shape[1:]
             if self.crop == "centre":
                 side = min(height, width)
