@@ -42,6 +42,7 @@ from collapselab.datasets import (
     read_batch,
     resize,
     split,
+    thin,
 )
 from collapselab.store import SampleSet, read_samples, write_samples
 
@@ -361,6 +362,64 @@ def test_split_says_how_many_were_asked_for_and_how_many_there_are():
         split(samples_of(4), {"train": -1}, seed=0)
     assert len(split(samples_of(4), {"train": 0}, seed=0)["train"]) == 0
     assert split(samples_of(4, classes=None), {"train": 3}, seed=0)["train"].labels is None
+
+
+def test_labels_are_as_rare_as_asked_for():
+    """Exact but for whole samples: the share is within half a sample of 1,627 or so."""
+    labels = Digits().load().labels
+    stays = thin(labels, {7: 0.003, 2: 0.05}, seed=1)
+    left = np.bincount(labels[stays], minlength=10) / stays.sum()
+    assert left[[7, 2]] == pytest.approx([0.003, 0.05], abs=1 / stays.sum())
+    others = ~np.isin(labels, [7, 2])
+    assert stays[others].all()
+    np.testing.assert_array_equal(stays, thin(labels, {2: 0.05, 7: 0.003}, seed=1))
+    assert (stays != thin(labels, {7: 0.003, 2: 0.05}, seed=2)).any()
+
+
+def test_a_rare_label_is_rare_in_every_part_alike():
+    """By hypergeometric draws: the mean count of 30 in 1,648 rows over 300 seeds, to 4.5 standard errors; those that
+    stay are not the same ones, and the other rows are those of an unthinned split, moved up."""
+    samples, sizes = Digits().load(), {"held_out": 500, "train": 700, "fresh": 300}
+    found, seen = [], set()
+    for seed in range(300):
+        parts = split(samples, sizes, seed, rare={7: 0.02})
+        found.append([np.count_nonzero(parts[part].labels == 7) for part in PARTS])
+        seen.update(row for part in parts.values() for row in part.aux["row"][part.labels == 7])
+    rows = np.count_nonzero(thin(samples.labels, {7: 0.02}, seed=0))
+    size = np.array([sizes[part] for part in PARTS])
+    share = np.count_nonzero(samples.labels[thin(samples.labels, {7: 0.02}, seed=0)] == 7) / rows
+    variance = size * share * (1 - share) * (rows - size) / (rows - 1)
+    assert (abs(np.mean(found, axis=0) - size * share) < 4.5 * np.sqrt(variance / 300)).all()
+    assert len(seen) == np.count_nonzero(samples.labels == 7)
+    whole = np.concatenate([part.aux["row"] for part in split(samples, {"train": 1797}, seed=5).values()])
+    thinned = split(samples, {"train": 1500}, seed=5, rare={7: 0.02})["train"]
+    kept = thinned.aux["row"][thinned.labels != 7]
+    np.testing.assert_array_equal(kept, whole[samples.labels[whole] != 7][: len(kept)])
+    np.testing.assert_array_equal(thinned.data, samples.data[thinned.aux["row"]])
+    assert thinned.lineage["rare"] == {"7": 0.02}
+
+
+@pytest.mark.parametrize(
+    "rare, said",
+    [
+        ({7: 0.0}, "found {7: 0.0}, allowed are shares above 0"),
+        ({7: 0.5, 2: 0.5}, "sum to less than 1"),
+        ({7: float("nan")}, "allowed are shares"),
+        ({7: 0.5}, "label 7 beside 1618 others is 1618 samples, allowed are 1 to 179"),
+        ({7: 1e-6}, "is 0 samples"),
+        ({12: 0.1}, "allowed are 1 to 0"),
+    ],
+)
+def test_a_label_that_cannot_be_so_rare_is_refused(rare, said):
+    with pytest.raises(ValueError, match=said):
+        split(Digits().load(), {"train": 10}, 0, rare)
+
+
+def test_what_has_no_labels_has_no_rare_ones():
+    with pytest.raises(ValueError, match="no labels"):
+        thin(None, {7: 0.1}, 0)
+    with pytest.raises(ValueError, match=r"1700 images were asked for .* there are 1621"):
+        split(Digits().load(), {"train": 1700}, 0, {7: 0.002})
 
 
 def test_digest_sees_values_shapes_types_and_labels():
