@@ -3,8 +3,9 @@
 from typing import Self
 
 import numpy as np
+from array_api_compat import to_device
 
-from ..features import Undefined
+from ..features import Array, Undefined
 from ..seeds import generator
 
 RESAMPLES = 1000
@@ -30,7 +31,12 @@ class Estimate(float):
         return f"{float(self)!r} ({self.low:.4g} to {self.high:.4g})"
 
 
-def mean_of(scores: np.ndarray) -> Estimate:
+def as_numpy(array: Array) -> np.ndarray:
+    """An array or a tensor, wherever it is, as a numpy array."""
+    return np.asarray(to_device(array, "cpu"))
+
+
+def mean_of(scores: Array) -> Estimate:
     """The mean of a score of each sample, and its bootstrap interval (Efron 1979; percentiles of 1000 resamples).
 
     The samples are drawn anew, what they are compared with stays: the interval is that of the samples' chance, and not
@@ -38,7 +44,7 @@ def mean_of(scores: np.ndarray) -> Estimate:
 
     scores: (n,) numbers. Raises Undefined without scores, or for those that are not finite.
     """
-    scores = np.asarray(scores, np.float64)
+    scores = as_numpy(scores).astype(np.float64)
     if not len(scores):
         raise Undefined("scores: found none, needed is at least 1")
     if not np.isfinite(scores).all():

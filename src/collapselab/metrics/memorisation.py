@@ -3,15 +3,17 @@
 from typing import Annotated
 
 import numpy as np
+from array_api_compat import array_namespace, device, is_torch_array
 from pydantic import Field
 
 from ..distances import squared_distances
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, from_error, mean_of
+from .estimates import Estimate, as_numpy, from_error, mean_of
 from .ranks import superiority
 
 Alpha = Annotated[float, Field(gt=0, le=1)]
 Around = Annotated[int, Field(ge=2)]
+TIE = 1e-9  # distances that differ relatively by less are equal to rounding
 ENOUGH = 20  # rows of either side that a cell of data_copying needs; Meehan et al. ask for as many of the samples
 
 
@@ -40,7 +42,7 @@ def duplicates(real: Features | Array, fake: Features | Array) -> Estimate:
     real, fake = Features.of(real), Features.of(fake)
     real.require(1, "real")
     fake.require(1, "fake")
-    of_real, of_fake = np.asarray(real.values), np.asarray(fake.values)
+    of_real, of_fake = as_numpy(real.values), as_numpy(fake.values)
     rows = {row.tobytes() for row in of_real + 0.0}  # 0.0 and -0.0 are equal, and so are their bytes after this
     return mean_of(np.array([row.tobytes() in rows for row in of_fake.astype(of_real.dtype) + 0.0]))
 
@@ -69,7 +71,7 @@ def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Fe
     shares = {}
     for role, probes in (("fake", fake), ("held_out", held_out)):
         distance, row = _nearest(real, Features.of(probes), 1, ("real", role), least=2)
-        shares[role] = mean_of(distance[:, 0] > real.radii(1)[row])
+        shares[role] = mean_of(distance[:, 0] > as_numpy(real.radii(1))[row] * (1 + TIE))
     variance = sum(
         share * (1 - share) / len(Features.of(probes))
         for share, probes in ((shares["fake"], fake), (shares["held_out"], held_out))
@@ -150,8 +152,13 @@ def _nearest(
     probes.require(1, roles[1])
     distances, row = np.empty((len(probes), k)), np.empty(len(probes), np.int64)
     for rows, squared in squared_distances(probes.values, manifold.values):
-        row[rows] = squared.argmin(axis=1)
-        distances[rows] = np.sqrt(np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1))
+        if is_torch_array(squared):
+            smallest, columns = squared.topk(k, dim=1, largest=False)
+            row[rows] = as_numpy(columns[:, 0])
+        else:
+            smallest = np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1)
+            row[rows] = squared.argmin(axis=1)
+        distances[rows] = np.sqrt(as_numpy(smallest))
     return distances, row
 
 
@@ -161,7 +168,8 @@ def _centres(real: Features, cells: int, seed: int) -> Features:
         return Features(real.values[:1])
     from sklearn.cluster import KMeans
 
-    values = np.ascontiguousarray(real.values)
+    values = np.ascontiguousarray(as_numpy(real.values))
     _, first, counts = np.unique(values.view(f"V{values[:1].nbytes}").ravel(), return_index=True, return_counts=True)
     means = KMeans(min(cells, len(first)), n_init=4, random_state=seed)
-    return Features(means.fit(values[first], sample_weight=counts).cluster_centers_)
+    centres = means.fit(values[first], sample_weight=counts).cluster_centers_
+    return Features(array_namespace(real.values).asarray(centres, device=device(real.values)))
