@@ -137,7 +137,7 @@ def test_a_new_study_validates_and_plans(tmp_path):
 TRAIN = f"train --training training.parquet {WHERE} --generation 0 --out other.safetensors"
 SAMPLE = f"sample {WHERE} --generation 0 --out other.safetensors"
 COMPOSE = f"compose {WHERE} --out other.parquet"
-MEASURE = "measure --features features.safetensors --reference real/features.safetensors --out other.json"
+RECORD = "record --features features.safetensors --reference real/features.safetensors --out other.json"
 SELECT = f"select --samples samples.safetensors {WHERE} --generation 0 --out other.parquet"
 PREPARE = "prepare --out other"
 BAD = {
@@ -169,11 +169,11 @@ BAD = {
         "300",
         "200",
     ],
-    f"{MEASURE} --metrics []": ["--metrics"],
-    f"{MEASURE} --metrics '{{\"recal\": {{}}}}'": ["--metrics", "'recal'", "recall"],
-    f'{MEASURE} --metrics \'{{"recall": {{"kk": 5}}}}\'': ["kk"],
-    f'{MEASURE} --metrics \'{{"recall": {{"k": 0}}}}\'': ["k", "0"],
-    f'{MEASURE.replace("--features features", "--features model")} --metrics \'{{"recall": {{"k": 5}}}}\'': [
+    f"{RECORD} --metrics []": ["--metrics"],
+    f"{RECORD} --metrics '{{\"recal\": {{}}}}'": ["--metrics", "'recal'", "recall"],
+    f'{RECORD} --metrics \'{{"recall": {{"kk": 5}}}}\'': ["kk"],
+    f'{RECORD} --metrics \'{{"recall": {{"k": 0}}}}\'': ["k", "0"],
+    f'{RECORD.replace("--features features", "--features model")} --metrics \'{{"recall": {{"k": 5}}}}\'': [
         "model.safetensors"
     ],
     f"{SELECT} --selector jury": ["--selector", "'jury'", "nobody"],
@@ -212,7 +212,7 @@ def test_a_damaged_file_is_named_and_put_aside(folder, file):
         "model.safetensors": f"{SAMPLE} --count 9 --model model.safetensors",
         "samples.safetensors": SELECT,
         "training.parquet": f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}'",
-        "features.safetensors": f'{MEASURE} --metrics \'{{"recall": {{"k": 5}}}}\'',
+        "features.safetensors": f'{RECORD} --metrics \'{{"recall": {{"k": 5}}}}\'',
     }
     content = bytearray((folder / file).read_bytes())
     content[-1] ^= 1
@@ -227,7 +227,7 @@ def test_a_damaged_file_is_named_and_put_aside(folder, file):
     [
         (f"{SAMPLE} --count 5000 --model model.safetensors", 8192),  # by the library of the format
         (SELECT, 512),  # by pyarrow
-        (f'{MEASURE} --metrics \'{{"recall": {{"k": 5}}}}\'', 64),  # by Python
+        (f'{RECORD} --metrics \'{{"recall": {{"k": 5}}}}\'', 64),  # by Python
     ],
     ids=["safetensors", "parquet", "json"],
 )
@@ -249,7 +249,7 @@ def test_a_diverged_training_says_so_and_marks_what_comes_after(folder):
         f"sample --model next.safetensors --count 9 {WHERE} --generation 1 --out born.safetensors",
         f"select --samples born.safetensors {WHERE} --generation 1 --out chosen.parquet",
         "extract --samples sampled=born.safetensors --extractor identity --out seen.safetensors",
-        "measure --features seen.safetensors --reference real/features.safetensors --out end.json --metrics "
+        "record --features seen.safetensors --reference real/features.safetensors --out end.json --metrics "
         '\'{"recall": {"k": 5}}\' --training eaten.parquet --kept chosen.parquet',
     ]
     run(" + ".join(after), folder)

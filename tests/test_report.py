@@ -327,8 +327,8 @@ def test_a_metric_without_a_better_side_has_no_arrow(better, words):
 def test_classes_are_drawn_as_differences_from_the_real_shares(records):
     real = {f"class_histogram.{index}": 0.1 for index in range(made_up.CLASSES)}
     for reference, start in ({"lenet": real}, "real share"), ({}, "share in generation 0"):
-        chart = report.class_chart(made_up.facts(reference=reference), made_up.records(), 1000)
-        assert chart["title"]["text"] == f"Share of class minus {start}"
+        chart = report.share_chart(made_up.facts(reference=reference), made_up.records(), "class_histogram", 1000)
+        assert chart["title"]["text"] == f"Class histogram minus {start}"
         rows = chart["data"]["values"]
         assert all(row["difference"] == pytest.approx(row["share"] - row["real"]) for row in rows)
         low, high = chart["spec"]["encoding"]["color"]["scale"]["domain"]

@@ -541,8 +541,8 @@ def _weights(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, Any
         found = published.find(entry.published, Path(path) if path else None)
         return found, facts | {"weights": published.digest(found)}
     if not path and (entry.trained or entry.of_model):
-        remedy = "the file that learn wrote" if entry.trained else "the file of a model"
-        raise typer.BadParameter(f"found {name!r}; it needs {name}=FILE, {remedy}", param_hint="--extractor")
+        remedy = f"its weights: {name}=FILE, as learn writes it" if entry.trained else f"a model: {name}=FILE"
+        raise typer.BadParameter(f"found {name!r}; it needs {remedy}", param_hint="--extractor")
     if entry.of_model:
         return _read_model(Path(path))[0], facts  # whose model it is, the record says
     if entry.trained:
@@ -989,6 +989,7 @@ def _facts(study: Any) -> Any:
         reference=reference,
         labels={name: metric.label for name, metric in METRICS.items()},
         better={name: metric.better for name, metric in METRICS.items()},
+        shares=[name for name, metric in METRICS.items() if metric.shares],
     )
 
 

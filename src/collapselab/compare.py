@@ -1,7 +1,7 @@
 """Two sets of records side by side, as far as their numbers were made alike."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,8 +136,8 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def check_comparable(records: Records) -> None:
-    """Return if all values of a metric in a feature space were measured alike, and within a cell's arm made alike.
+def check_comparable(records: Iterable[Record]) -> None:
+    """Return if all values of a metric in a feature space were measured alike, and those of one arm made alike.
 
     Raises ValueError that names each field in which fingerprints differ, with both values and where they stand; what
     an arm may vary (how its samples are made, which of them are measured, its own training set) is left aside between
@@ -145,8 +145,9 @@ def check_comparable(records: Records) -> None:
     """
     first: dict[tuple[str, ...], tuple[str, Mapping[str, Any]]] = {}
     faults: dict[tuple[str, str, str], str] = {}
-    for place, record in records.items():
-        arm = place.partition("/")[0]
+    for record in records:
+        arm = record["arm"]
+        place = f"{arm}/seed{record['seed']}/gen{record['generation']}"
         for (which, extractor, metric), (_, fingerprint) in _numbers(record):
             name = metric.split(".")[0]
             there, like = first.setdefault((name, extractor), (place, fingerprint))

@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
 from . import store
+from . import weights as published
 from .adapt import ADAPTERS
 from .datasets import DATASETS, PARTS, check_sizes
 from .features import FEATURES
@@ -354,6 +355,13 @@ class Study:
         if FEATURES[name].trained:
             return self.extractor_file("weights", name)
         return self.extractor_options(name).get("weights") or ""
+
+    def published_weights(self, name: str) -> str:
+        """The hash of the weights that somebody published, which the study uses where they lie.
+
+        Raises ValueError where they are not there, or are others.
+        """
+        return published.digest(published.find(FEATURES[name].published, self.weights(name) or None))
 
     def read_by(self, arm: str) -> str | None:
         """The extractor that the arm's selector looks through."""
@@ -862,6 +870,11 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
         if kind not in FEATURES[name].takes:
             takes = " and ".join(FEATURES[name].takes)
             yield Fault(("extractors", index), f"{name!r} looks at {takes}; the study's data are {kind}")
+        elif FEATURES[name].published:
+            try:
+                study.published_weights(name)
+            except ValueError as error:
+                yield Fault(("extractors", index), str(error).removeprefix("weights: "))
     for name in study.file.arms:
         if study.read_by(name) == study.file.primary.extractor:
             selector = study.lineages[name].selector

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -18,6 +19,8 @@ import numpy as np
 
 from .compare import check_comparable
 from .config import FAIRNESS
+from .metrics import Undefined
+from .metrics.artefacts import growth_rate
 from .verdicts import (
     CLASSES_GIVEN,
     Endpoint,
@@ -85,12 +88,12 @@ DEFINITIONS = {
 
 
 def endpoints(facts: StudyFacts, records: Sequence[Record]) -> list[Endpoint]:
-    """The measured scalars, histograms left out: the primary, the rest of its feature space, the other spaces."""
+    """The measured scalars, shares of a whole left out: the primary, the rest of its feature space, the others."""
     found = dict.fromkeys(
         (entry["extractor"], entry["metric"])
         for record in records
         for entry in record["values"]
-        if not _is_histogram(entry["metric"])
+        if not facts.is_share(entry["metric"])
     )
     primary = (facts.primary.extractor, facts.primary.metric)
     order = sorted(found, key=lambda key: (key != primary, key[0] != facts.primary.extractor))
@@ -100,10 +103,6 @@ def endpoints(facts: StudyFacts, records: Sequence[Record]) -> list[Endpoint]:
 def _name(endpoint: Endpoint) -> str:
     """The name of the endpoint's chart, file and column, without dots, which Vega reads as paths."""
     return f"{endpoint.metric}_{endpoint.extractor}".replace(".", "_")
-
-
-def _is_histogram(metric: str) -> bool:
-    return metric.startswith("class_histogram.")
 
 
 def _sets(records: Sequence[Record], metric: str, extractor: str) -> list[str]:
@@ -299,7 +298,7 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     controls = json.dumps([arm for arm in facts.arms if facts.is_control(arm)])
     dash = alt.condition(f"indexof({controls}, datum.arm) >= 0", alt.value([5, 4]), alt.value([1, 0]))
     fade = alt.condition(picked, alt.value(1.0), alt.value(0.12))
-    words, better = facts.label(endpoint.metric), facts.better.get(endpoint.metric)
+    words, better = facts.label(endpoint.metric), facts.direction(endpoint.metric)
     axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
     x = alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.35, facts.generations + 0.35], nice=False))
     y = alt.Y("value:Q", title=words, scale=alt.Scale(zero=False))
@@ -363,8 +362,8 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     return _styled(faceted.properties(title=title))
 
 
-def class_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
-    """The Vega-Lite specification of class shares less the real ones, a heat map per arm; None where none was measured.
+def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width: int) -> dict | None:
+    """The Vega-Lite specification of shares of a whole less the real ones, a heat map per arm; None without any.
 
     Where no real share is known, the arm's own first generation stands for it.
     """
@@ -374,22 +373,22 @@ def class_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dic
         (entry["extractor"], entry["metric"])
         for r in records
         for entry in r["values"]
-        if _is_histogram(entry["metric"])
+        if entry["metric"].startswith(f"{metric}.")
     ]
     if not measured:
         return None
     extractors = sorted(
         {extractor for extractor, _ in measured}, key=lambda name: (name != facts.primary.extractor, name)
     )
-    classes = sorted({metric for extractor, metric in measured if extractor == extractors[0]}, key=natural)
+    parts = sorted({part for extractor, part in measured if extractor == extractors[0]}, key=natural)
     real = facts.reference.get(extractors[0], {})
     rows = []
     for arm in facts.arms:
-        for metric in classes:
-            cell = {"arm": arm, "class": metric.split(".", 1)[1]}
-            found = _by_generation(records, arm, Endpoint(metric, extractors[0], facts.primary.set))
+        for part in parts:
+            cell = {"arm": arm, "part": part.split(".", 1)[1]}
+            found = _by_generation(records, arm, Endpoint(part, extractors[0], facts.primary.set))
             means = {generation: float(np.mean(shares)) for generation, shares in found.items()}
-            expected = real.get(metric, next(iter(means.values()), 0.0))
+            expected = real.get(part, next(iter(means.values()), 0.0))
             for generation, share in means.items():
                 more = {"share": share, "real": expected, "difference": share - expected}
                 rows.append(cell | {"generation": generation} | more)
@@ -401,7 +400,7 @@ def class_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dic
         .mark_rect()
         .encode(
             x=alt.X("generation:O", title="generation", axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("class:O", sort=[metric.split(".", 1)[1] for metric in classes], title="class"),
+            y=alt.Y("part:O", sort=[part.split(".", 1)[1] for part in parts], title=None),
             color=alt.Color(
                 "difference:Q",
                 scale=alt.Scale(scheme="purpleorange", domain=[-largest, largest], reverse=True),
@@ -409,19 +408,19 @@ def class_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dic
             ),
             tooltip=[
                 "arm:N",
-                "class:N",
+                "part:N",
                 "generation:O",
                 alt.Tooltip("share:Q", format=".2%"),
                 alt.Tooltip("real:Q", format=".2%", title=less),
                 alt.Tooltip("difference:Q", format="+.2%"),
             ],
         )
-        .properties(width=panel, height=max(120, 16 * len(classes)))
+        .properties(width=panel, height=max(120, 16 * len(parts)))
         .facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=alt.Header(labelLimit=panel)))
         .properties(
             title=alt.TitleParams(
-                f"Share of class minus {less}",
-                subtitle=[f"as the {extractors[0]} classifier sees them"],
+                f"{facts.label(metric)} minus {less}",
+                subtitle=[f"in the {extractors[0]} features"],
                 anchor="start",
             )
         )
@@ -561,7 +560,7 @@ def headline(facts: StudyFacts, records: Sequence[Record]) -> str:
     if last is None:
         return ""
     means = {arm: cell["mean"] for arm, cell in found.items() if cell and cell["generation"] == last}
-    lower = facts.better.get(facts.primary.metric) == "lower"
+    lower = facts.direction(facts.primary.metric) == "lower"
     order = sorted(means, key=lambda arm: means[arm] if lower else -means[arm])
     largest = max(map(abs, means.values()))
     words = facts.label(facts.primary.metric)
@@ -615,7 +614,7 @@ def _numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[st
                 "metric": facts.label(endpoint.metric),
                 "extractor": endpoint.extractor,
                 "set": SETS[name],
-                "better": {"higher": "↑", "lower": "↓"}.get(facts.better.get(endpoint.metric) or "", ""),
+                "better": {"higher": "↑", "lower": "↓"}.get(facts.direction(endpoint.metric) or "", ""),
                 "cells": cells,
                 "real": "–" if real is None else spell(real),
                 "found": found,
@@ -623,6 +622,24 @@ def _numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[st
             first = first or row
             rows.append(row)
     return rows
+
+
+def growth_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each index of an artefact the growth of its amplitude a generation, arm by arm; empty without any."""
+    table = []
+    for endpoint in endpoints(facts, records):
+        if endpoint.metric.partition(".")[0] != "cross_hatching":
+            continue
+        cells = []
+        for arm in facts.arms:
+            rates = []
+            for lineage in lineages(records, arm, endpoint).values():
+                with suppress(Undefined):
+                    rates.append(float(growth_rate(lineage).rate))
+            spread = {"low": min(rates), "mean": float(np.mean(rates)), "high": max(rates)} if rates else None
+            cells.append(_cell(spread))
+        table.append((facts.label(endpoint.metric), cells))
+    return table
 
 
 def _cell(numbers: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -750,7 +767,7 @@ def build(
     strangers = sorted({str(record["arm"]) for record in records} - set(facts.arms))
     if strangers:
         raise ValueError(f"records: found arms {', '.join(map(repr, strangers))}, allowed are {', '.join(facts.arms)}")
-    check_comparable({f"{record['arm']}/seed{record['seed']}/gen{record['generation']}": record for record in records})
+    check_comparable(records)
     verdicts = judge(facts, records)
     charts: dict[str, dict] = {}
     for endpoint in endpoints(facts, records):
@@ -758,12 +775,9 @@ def build(
         whole = primary or len(_sets(records, endpoint.metric, endpoint.extractor)) > 1
         width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
         charts[_name(endpoint)] = curve_chart(facts, records, endpoint, width, height)
-    for name, chart in (
-        ("classes", class_chart(facts, records, WIDTH)),
-        ("composition", composition_chart(facts, records, WIDTH)),
-    ):
-        if chart:
-            charts[name] = chart
+    drawn = {name: share_chart(facts, records, name, WIDTH) for name in facts.shares}
+    drawn["composition"] = composition_chart(facts, records, WIDTH)
+    charts |= {name: chart for name, chart in drawn.items() if chart}
     content = {
         "report.html": _page(facts, records, grids or {}, costs, verdicts, charts).encode(),
         "metrics.csv": metrics_csv(facts, records),
@@ -827,6 +841,7 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
         pictures=_pictures(facts, grids),
         numbers=_numbers_table(facts, records),
         risk=_risk_table(facts, records),
+        growth=growth_table(facts, records),
         headline=headline(facts, records),
         contract=fairness(facts)[0],
         waived=fairness(facts)[1],

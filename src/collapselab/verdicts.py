@@ -54,6 +54,7 @@ class StudyFacts:
     labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
     metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
     each with its reason. models: model -> description. classes_given: the model is told the class of every sample.
+    shares: the metrics whose named numbers are parts of a whole.
     """
 
     name: str
@@ -71,6 +72,11 @@ class StudyFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     better: Mapping[str, str | None] = field(default_factory=dict)
     classes_given: bool = False
+    shares: Sequence[str] = ("class_histogram",)
+
+    def is_share(self, metric: str) -> bool:
+        """Whether a number is one of the parts of a whole, which are drawn together."""
+        return metric.partition(".")[0] in self.shares
 
     def control_of(self, arm: str) -> str:
         """The control that an arm stands beside: the one with its model."""
@@ -80,9 +86,15 @@ class StudyFacts:
         """Whether an arm is a control."""
         return arm == self.control or arm in self.controls.values()
 
+    def direction(self, metric: str) -> str | None:
+        """Which way a number is good: higher, lower or None."""
+        return self.better.get(metric, self.better.get(metric.partition(".")[0]))
+
     def label(self, metric: str) -> str:
         """The metric's name in words, with a capital."""
-        words = self.labels.get(metric) or metric.replace(".", ": ").replace("_", " ")
+        name, _, part = metric.partition(".")
+        words = self.labels.get(metric) or self.labels.get(name, name).replace("_", " ")
+        words += f": {part.replace('_', ' ')}" if part and metric not in self.labels else ""
         return words[:1].upper() + words[1:]
 
 
@@ -312,7 +324,7 @@ def _and_diverged(records: Sequence[Record], facts: StudyFacts, arm: str) -> str
 
 
 def _worse(facts: StudyFacts) -> int:
-    return 1 if facts.better.get(facts.primary.metric) == "lower" else -1
+    return 1 if facts.direction(facts.primary.metric) == "lower" else -1
 
 
 def _slope_status(found: Estimate, worse: int) -> str:

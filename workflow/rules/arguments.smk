@@ -22,6 +22,11 @@ def extractor_flag(wildcards):
     return extractor_flags([wildcards.extractor])
 
 
+def published(names):
+    """The hashes of published weights, which lie outside the study and could change there."""
+    return {name: STUDY.published_weights(name) for name in names if FEATURES[name].published}
+
+
 def learn_options(wildcards):
     """What an extractor's training is told."""
     return as_json(STUDY.extractor_options(wildcards.extractor))

@@ -22,6 +22,11 @@ NOUNS = (
 )
 
 
+def needs_gpu(extractor):
+    """Whether an extractor looks with a network, its own or the arm's model."""
+    return FEATURES[extractor].uses_torch or (FEATURES[extractor].of_model and STUDY.kind == "images")
+
+
 def whole(arm, seed, generation):
     """All files of one generation: asked for one by one, since a file that is missing in the middle is no reason to
     Snakemake to make it again, as long as what was made from it is there.

@@ -23,10 +23,13 @@ rule measure:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=int(any(needs_gpu(name) for name in STUDY.measured_in)),
     params:
         source=source_hash("measure"),
         samples=measured_flags,
         extractors=measuring_extractors,
+        published=as_json(published(STUDY.measured_in)),
         references=REFERENCE_FLAGS,
         population=POPULATION_FLAG,
         metrics=as_json(STUDY.metric_options()),

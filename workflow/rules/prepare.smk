@@ -73,9 +73,12 @@ rule extract_real:
         "logs/real/{real}/extract-{extractor}{variant}.log",
     conda:
         "../../environment.yml"
+    resources:
+        gpu=lambda wildcards: int(needs_gpu(wildcards.extractor)),
     params:
         source=source_hash("features"),
         extractor=extractor_flag,
+        published=lambda wildcards: as_json(published([wildcards.extractor])),
     shell:
         "collapselab extract --samples train={input.train[0]} --samples held_out={input.held_out[0]}"
         " {params.extractor} --out {output.features[0]} 2> {log}"

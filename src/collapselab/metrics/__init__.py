@@ -42,6 +42,7 @@ class Metric:
     beside: the second set of real samples that it needs; None for none.
     reads: the part of the features that it looks at.
     extractors: the feature spaces in which it means something; empty for all but those of statistics.
+    shares: whether its named numbers are parts of a whole, which are drawn together.
     """
 
     function: Callable[..., float | dict[str, float]]
@@ -51,6 +52,7 @@ class Metric:
     beside: Literal["held_out"] | None = None
     reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
+    shares: bool = False
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
         return self.function(real, fake, **options)
@@ -85,7 +87,7 @@ METRICS: dict[str, Metric] = {
     "density": Metric(density, "Density", None),
     "coverage": Metric(coverage, "Coverage", "higher"),
     "variance_ratio": Metric(variance_ratio, "Variance against real", None),
-    "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes"),
+    "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes", shares=True),
     "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
     "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
     "copies_of_real": Metric(copies, "Copies of real images", None, "train", extractors=("pixels",)),
@@ -102,7 +104,7 @@ METRICS: dict[str, Metric] = {
         likelihood_gap, "Bits of held-out over known", None, "train", beside="held_out", extractors=("likelihood",)
     ),
     "coverage_calibration": Metric(coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)),
-    "colour_share": Metric(colour_share, "Share of colour", None, extractors=("colours",)),
+    "colour_share": Metric(colour_share, "Share of colour", None, extractors=("colours",), shares=True),
     "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
     "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
     "cross_hatching": Metric(cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",)),
