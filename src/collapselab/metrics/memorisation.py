@@ -98,7 +98,7 @@ def data_copying(
     for ties. Cells with fewer than 20 fakes or held-out samples have no part in it. z grows with the root of the
     numbers of samples, so two values are comparable only at equal n.
 
-    cells: how many; 1 compares everywhere at once, where copies in one region can hide behind under-fitting in another.
+    cells: how many; 1 compares everywhere at once, where regions whose distances are of unlike size dilute each other.
     seed: of k-means. real, fake, held_out: (n, d). Raises Undefined when no cell has enough rows, or for features that
     are not finite.
     """
