@@ -1,49 +1,155 @@
-"""Distances between rows of numbers, exact where collapse makes them vanish, in bounded memory."""
+"""Distances between rows of numbers, exact where collapse makes them vanish, in bounded memory.
+
+Arrays are numpy arrays or torch tensors; what is computed stays on their device, in float64.
+"""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, device, is_torch_array
 
-BLOCK_ENTRIES = 2**22  # distances held at once, 32 MiB
+from .seeds import generator
+
+Array = Any  # a numpy array, or a torch tensor on any device
+
+BLOCK_ENTRIES = 2**21  # numbers held at once on a processor, 16 MiB, which its caches can keep
+ACCELERATOR_ENTRIES = 2**25  # and elsewhere, 256 MiB
 CANCELLED = 1e-6  # a squared distance this small against the squared norms has lost six of its sixteen digits
 
 
-def squared_distances(probes: np.ndarray, manifold: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def row_blocks(array: Array, width: int) -> Iterator[slice]:
+    """The rows of an array (n, ...) in blocks that hold BLOCK_ENTRIES numbers when each row gives ``width``."""
+    entries = BLOCK_ENTRIES if str(device(array)).startswith("cpu") else ACCELERATOR_ENTRIES
+    step = max(1, entries // max(1, width))
+    return (slice(start, min(start + step, len(array))) for start in range(0, len(array), step))
+
+
+def centre(values: Array) -> Array:
+    """The mean row of ``values`` (n, d): (1, d) float64, and of equal rows exactly that row."""
+    xp = array_namespace(values)
+    first = xp.astype(values[:1, :], xp.float64)  # the mean of equal numbers may differ from them by a rounding
+    return first + sum(xp.sum(values[rows, :] - first, axis=0) for rows in row_blocks(values, values.shape[1])) / len(
+        values
+    )
+
+
+def row_words(values: Array) -> Array:
+    """A word of 64 bits for each row of ``values`` (n, d): (n,) int64, by which rows can be told apart or put in order.
+
+    Equal rows have equal words, and unlike ones unlike words but for a chance of about 2^-60: a word is the sum of the
+    numbers' bits, each times a random odd number, modulo 2^64.
+    """
+    xp = array_namespace(values)
+    words = xp.empty((len(values),), dtype=xp.int64, device=device(values))
+    odd = xp.asarray(generator(0).integers(-(2**62), 2**62, values.shape[1]) * 2 + 1, device=device(values))
+    for rows in row_blocks(values, values.shape[1]):
+        block = xp.astype(values[rows, :], xp.float64) + 0.0  # -0.0 equals 0.0, and so do their bits after this
+        bits = block.view(xp.int64)
+        words[rows] = xp.sum((bits ^ (bits >> 32)) * odd, axis=1)  # the low bits of a float32 are all 0
+    return words
+
+
+def squared_distances(probes: Array, manifold: Array) -> Iterator[tuple[slice, Array]]:
     """Blocks of rows of |p - m|^2 between all probes (n, d) and the whole manifold (m, d): (rows, (rows, m) float64).
 
     The sum |p|^2 + |m|^2 - 2 p.m is formed around the manifold's mean and in float64; where it cancels all the same,
     the distance is measured again by differences. So equal rows are exactly 0 apart, a tight cluster far from the
-    origin keeps its radii, and every distance has a relative error below 1e-9. Memory is bounded by the block.
+    origin keeps its radii, and every distance has a relative error below 1e-9. Memory is bounded by the block and the
+    manifold in float64.
     """
     if probes.shape[1] != manifold.shape[1]:
         raise ValueError(
             f"features: found rows of {probes.shape[1]} and of {manifold.shape[1]} numbers, allowed are equal lengths"
         )
-    distinct, place = _distinct_rows(manifold)
-    centre = distinct.mean(axis=0, dtype=np.float64)
-    centred = distinct - centre
-    norms = np.einsum("ij,ij->i", centred, centred)
-    step = max(1, BLOCK_ENTRIES // max(1, len(manifold)))
-    for start in range(0, len(probes), step):
-        rows = slice(start, min(start + step, len(probes)))
-        block = probes[rows] - centre
-        scale = np.einsum("ij,ij->i", block, block)[:, None] + norms
-        squared = scale - 2 * (block @ centred.T)
-        _measure_again(squared, np.flatnonzero(squared <= CANCELLED * scale), probes[rows], distinct)
-        yield rows, squared if len(distinct) == len(manifold) else squared[:, place]
+    origin = centre(manifold)
+    points = _Points(manifold, origin)
+    for rows in row_blocks(probes, len(manifold)):
+        yield rows, _Points(probes[rows, :], origin).squared_distances(points)
 
 
-def _distinct_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows without repetitions, of which collapse makes many, and where each row is found among them."""
-    rows = np.ascontiguousarray(values)
-    _, first, place = np.unique(rows.view(f"V{rows[:1].nbytes}").ravel(), return_index=True, return_inverse=True)
-    return (values, place) if len(first) == len(values) else (values[first], place)
+def nearest_distances(values: Array, k: int) -> Array:
+    """The distances of each row of ``values`` (n, d) to its k nearest other rows, ascending: (n, k) float64, 0 < k < n.
+
+    As exact as :func:`squared_distances`, and each distance is computed once for the two rows that it belongs to.
+    """
+    xp = array_namespace(values)
+    points = _Points(values, centre(values))
+    nearest = xp.full((len(values), k), xp.inf, dtype=xp.float64, device=device(values))
+    for rows in row_blocks(values, len(values)):
+        squared = points[rows].squared_distances(points[rows.start :])
+        count = rows.stop - rows.start
+        own = xp.arange(count, device=device(values))
+        squared[own, own] = xp.inf
+        nearest[rows, :] = _smallest(nearest[rows, :], squared)
+        if rows.stop < len(values):
+            nearest[rows.stop :, :] = _smallest(nearest[rows.stop :, :], squared[:, count:].T)
+    return xp.sqrt(nearest)
 
 
-def _measure_again(squared: np.ndarray, entries: np.ndarray, probes: np.ndarray, manifold: np.ndarray) -> None:
-    """Put |p - m|^2 by differences into the entries of ``squared`` that flat indices name."""
-    step = max(1, BLOCK_ENTRIES // manifold.shape[1])
-    for start in range(0, len(entries), step):
-        row, column = np.divmod(entries[start : start + step], len(manifold))
-        difference = np.subtract(probes[row], manifold[column], dtype=np.float64)
-        squared[row, column] = np.einsum("ij,ij->i", difference, difference)
+class _Points:
+    """Rows as they were given, around an origin in float64, their squared norms and their words."""
+
+    def __init__(self, values: Array, origin: Array | None, parts: tuple[Array, Array, Array] | None = None):
+        self.values = values
+        self.centred, self.norms, self.words = parts or (*_around(values, origin), row_words(values))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice) -> "_Points":
+        return _Points(self.values[rows, :], None, (self.centred[rows, :], self.norms[rows], self.words[rows]))
+
+    def squared_distances(self, others: "_Points") -> Array:
+        """|p - q|^2 for all rows p of these and q of the others: (n, m) float64."""
+        xp = array_namespace(self.values)
+        squared = (-2 * self.centred) @ others.centred.T
+        squared += self.norms[:, None]
+        squared += others.norms
+        flat = xp.reshape(squared, (-1,))
+        limit = CANCELLED * (self.norms[:, None] + xp.max(others.norms))  # a limit for each row is quick, if too wide
+        suspects = xp.nonzero(xp.reshape(squared <= limit, (-1,)))[0]
+        for some in row_blocks(suspects, self.values.shape[1]):
+            entries = suspects[some]
+            row, column = entries // len(others), entries % len(others)
+            cancelled = flat[entries] <= CANCELLED * (self.norms[row] + others.norms[column])
+            row, column, entries = row[cancelled], column[cancelled], entries[cancelled]
+            flat[entries] = 0.0
+            unlike = self.words[row] != others.words[column]  # of equal rows collapse makes many
+            row, column, entries = row[unlike], column[unlike], entries[unlike]
+            difference = xp.astype(self.values[row, :], xp.float64) - others.values[column, :]
+            flat[entries] = xp.vecdot(difference, difference)
+        return squared
+
+
+def _around(values: Array, origin: Array) -> tuple[Array, Array]:
+    """The rows around the origin (n, d), and their squared norms (n,), in float64."""
+    xp, where = array_namespace(values), device(values)
+    centred = xp.empty(tuple(values.shape), dtype=xp.float64, device=where)
+    norms = xp.empty((len(values),), dtype=xp.float64, device=where)
+    for rows in row_blocks(values, values.shape[1]):
+        block = values[rows, :] - origin
+        centred[rows, :] = block
+        norms[rows] = xp.vecdot(block, block)
+    return centred, norms
+
+
+def _smallest(known: Array, more: Array) -> Array:
+    """The k smallest numbers of each row of ``known`` (n, k) and ``more`` (n, m), ascending: (n, k)."""
+    xp, k = array_namespace(known), known.shape[1]
+    nearer = more < known[:, -1:]
+    counts = xp.count_nonzero(nearer, axis=1)
+    width = int(xp.max(counts))
+    if 4 * width < more.shape[1]:  # few are worth sorting: they move to the front of a narrow array
+        column, row = xp.nonzero(nearer.T)
+        order = xp.argsort(row, stable=True)
+        column, row = column[order], row[order]
+        first = xp.cumulative_sum(counts) - counts
+        place = xp.arange(len(row), device=device(row)) - first[row]
+        few = xp.full((len(known), width), xp.inf, dtype=xp.float64, device=device(known))
+        few[row, place] = more[row, column]
+        more = few
+    both = xp.concat([known, more], axis=1)
+    if is_torch_array(both):
+        return both.topk(k, dim=1, largest=False).values
+    return np.sort(np.partition(both, k - 1, axis=1)[:, :k], axis=1)

@@ -1,16 +1,17 @@
 """What features are: what a sample looks like to a metric or a selector, as a row of numbers."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from pydantic import BaseModel
 
-from ..distances import squared_distances
+from ..distances import Array, centre, nearest_distances, row_blocks
 
 Weights = Mapping[str, np.ndarray]
-Array = Any  # a numpy array, or a torch tensor on any device
 STORED = ("values", "classes", "probabilities")
 
 
@@ -22,61 +23,111 @@ class Undefined(ValueError):
 class Features:
     """n samples as rows of d numbers.
 
-    values: (n, d) float32 or float64.
+    values: (n, d) float32 or float64, a numpy array or a torch tensor on any device.
     classes: (n,) int64, which class each sample looks like; None where the extractor has no opinion.
     probabilities: (n, C) float32, how much it looks like each class; None where the extractor has no opinion.
     names: what the d columns are called; None where they are coordinates.
     moments: mean (d,) and covariance (d, d) in float64 where they are known exactly, as of a population; None where
     they have to be estimated from the values.
+
+    What is dear to compute is computed once and kept. It can be stored, and handed over when the features are read
+    again (``with_statistics``):
+
+    sample_moments: mean (d,) and covariance (d, d) over n - 1 of the values, float64.
+    neighbour_distances: (n, K) float64, the distances of each row to its K nearest other rows, ascending.
     """
 
     values: Array
     classes: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     names: tuple[str, ...] | None = None
-    moments: tuple[np.ndarray, np.ndarray] | None = None
-    _radii: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    moments: tuple[Array, Array] | None = None
+    sample_moments: tuple[Array, Array] | None = None
+    neighbour_distances: Array | None = None
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+    _kept_beside: "WeakKeyDictionary[Features, dict[Hashable, Any]]" = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
 
     @classmethod
     def of(cls, samples: "Features | Array") -> Self:
-        """The features themselves; or an array (n, d) or a torch tensor, wrapped."""
-        return samples if isinstance(samples, Features) else cls(samples)
+        """The features themselves; or an array (n, d) or a torch tensor, wrapped.
+
+        Raises ValueError for an array of another shape.
+        """
+        if isinstance(samples, Features):
+            return samples
+        if samples.ndim != 2:
+            raise ValueError(f"features: found an array of shape {tuple(samples.shape)}, allowed are rows (n, d)")
+        return cls(samples.detach() if hasattr(samples, "detach") else samples)
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What a file holds of them, by name; :meth:`from_arrays` undoes it."""
-        return {name: array for name in STORED if (array := getattr(self, name)) is not None}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], names: tuple[str, ...] | None = None) -> Self:
-        """The features that a file holds."""
-        return cls(**arrays, names=names)
+    def once(self, key: Hashable, make: Callable[[], Any], beside: "Features | None" = None) -> Any:
+        """What ``make()`` gave the first time: for these features, or as long as those ``beside`` them live."""
+        kept = self._kept if beside is None else self._kept_beside.setdefault(beside, {})
+        if key not in kept:
+            kept[key] = make()
+        return kept[key]
 
     def require(self, rows: int, role: str) -> None:
         """Raise Undefined unless there are ``rows`` rows or more and all values are finite; ``role`` is their name."""
         if len(self) < rows:
             raise Undefined(f"{role}: found {len(self)} rows, needed are at least {rows}")
-        bad = np.count_nonzero(~np.isfinite(self.values).all(axis=1))
+        bad = self.once("bad rows", self._bad_rows)
         if bad:
             raise Undefined(f"{role}: {bad} of {len(self)} rows have features that are not finite")
 
-    def radii(self, k: int) -> np.ndarray:
-        """The distance of each row to its k-th nearest other row: (n,) float64, computed once for each k.
+    def radii(self, k: int) -> Array:
+        """The distance of each row to its k-th nearest other row: (n,) float64, where the values are.
 
         Raises Undefined when there are no k other rows.
         """
         if k < 1:
             raise ValueError(f"k: found {k!r}, allowed are whole numbers from 1")
-        if k not in self._radii:
-            self.require(k + 1, f"radii of {k} neighbours")
-            radii = np.empty(len(self))
-            for rows, squared in squared_distances(self.values, self.values):
-                squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
-                radii[rows] = np.sqrt(np.partition(squared, k - 1, axis=1)[:, k - 1])
-            self._radii[k] = radii
-        return self._radii[k]
+        self.require(k + 1, f"radii of {k} neighbours")
+        known = self.neighbour_distances
+        if known is not None and known.shape[1] >= k:
+            xp = array_namespace(self.values)
+            return self.once(("radii", k), lambda: xp.asarray(known[:, k - 1], device=device(self.values)))
+        return self.once(("radii", k), lambda: nearest_distances(self.values, k)[:, k - 1])
+
+    def mean_and_covariance(self) -> tuple[Array, Array]:
+        """The exact moments where they are known, otherwise those of the sample: (d,) and (d, d) float64, over n - 1.
+
+        The rows are summed in blocks around their mean. Equal rows have a covariance of exactly 0. There have to be two
+        rows or more.
+        """
+        if self.moments is not None:
+            return self.moments
+        return self.sample_moments or self.once("moments", self._mean_and_covariance)
+
+    def with_statistics(self, k: int) -> Self:
+        """The same features with sample moments and the distances to the k nearest rows, to be stored with them.
+
+        Raises Undefined when there are no k other rows or values that are not finite.
+        """
+        self.require(max(k + 1, 2), "features")
+        return replace(
+            self,
+            sample_moments=self.sample_moments or self._mean_and_covariance(),
+            neighbour_distances=nearest_distances(self.values, k),
+        )
+
+    def _bad_rows(self) -> int:
+        xp = array_namespace(self.values)
+        blocks = (self.values[rows, :] for rows in row_blocks(self.values, self.values.shape[1]))
+        return int(sum(xp.count_nonzero(~xp.all(xp.isfinite(block), axis=1)) for block in blocks))
+
+    def _mean_and_covariance(self) -> tuple[Array, Array]:
+        xp, width = array_namespace(self.values), self.values.shape[1]
+        mean = centre(self.values)
+        covariance = xp.zeros((width, width), dtype=xp.float64, device=device(self.values))
+        for rows in row_blocks(self.values, width):
+            deviations = self.values[rows, :] - mean
+            covariance += deviations.T @ deviations
+        return mean[0, :], covariance / (len(self) - 1)
 
 
 @dataclass(frozen=True)
