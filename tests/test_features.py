@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+import stand_ins
 
 from collapselab import distances
 from collapselab.datasets import Digits, split
 from collapselab.distances import squared_distances
-from collapselab.features import FEATURES, Features, Undefined
+from collapselab.features import FEATURES, Features, Undefined, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.images import to_unit
 
@@ -124,23 +125,31 @@ def test_what_is_not_finite_is_named():
 # -- extractors -----------------------------------------------------------------------------------------------------
 
 
-def inputs(name, digits, trained):
-    """Data that an extractor takes, and its weights."""
+def inputs(name, digits, trained, tmp_path, monkeypatch):
+    """Data that an extractor takes, its weights, and its batch."""
+    if FEATURES[name].published:  # networks of the published kind, with fewer images, since they are larger
+        pytest.importorskip("torch")
+        path = stand_ins.make(name, tmp_path)
+        if name == "inception":
+            stand_ins.admit(monkeypatch, path)
+        monkeypatch.setattr(published, "BATCH", 4)
+        return digits["held_out"].data[:10], path, 4
     data = normal(1, 300, 5) if name == "identity" else digits["held_out"].data
-    return data, trained[0] if FEATURES[name].trained else None
+    return data, trained[0] if FEATURES[name].trained else None, 256
 
 
 @pytest.mark.parametrize("name", FEATURES)
-def test_a_row_of_features_belongs_to_its_sample_alone(name, digits, trained):
+def test_a_row_of_features_belongs_to_its_sample_alone(name, digits, trained, tmp_path, monkeypatch):
     """The same bits however many rows follow, and the same numbers to float32 rounding wherever the sample stands."""
-    data, weights = inputs(name, digits, trained)
+    data, weights, batch = inputs(name, digits, trained, tmp_path, monkeypatch)
     extract = FEATURES[name].extract
     whole = extract(data, weights)
     assert whole.values.ndim == 2 and whole.values.dtype in (np.float32, np.float64) and len(whole) == len(data)
-    for rows in (1, 255, 257):
+    for rows in (1, batch - 1, batch + 1):
         part = extract(data[:rows], weights)
         assert np.array_equal(part.values, whole.values[:rows])
         assert part.classes is None or np.array_equal(part.classes, whole.classes[:rows])
+        assert part.probabilities is None or np.array_equal(part.probabilities, whole.probabilities[:rows])
     order = np.random.default_rng(0).permutation(len(data))
     scale = np.abs(whole.values).max()
     np.testing.assert_allclose(extract(data[order], weights).values, whole.values[order], rtol=0, atol=1e-5 * scale)

@@ -11,6 +11,7 @@ from .base import Features, Weights
 
 SEED = 0
 CHANNELS = (3, 16, 32, 64)
+SLOPE = np.float32(0.2)  # below 0, so that no unit is silent on images that are small or plain
 BATCH = 64  # fixed and padded: a product's rounding depends on its size, a feature must not
 FACTS = {"batch": BATCH, "seed": SEED}
 
@@ -18,7 +19,7 @@ FACTS = {"batch": BATCH, "seed": SEED}
 def random_conv(data: np.ndarray, weights: Weights | None = None) -> Features:
     """The means over positions of the last maps of a random network, (n, 64) float32.
 
-    Three stages of a convolution 3x3, ReLU and mean-pooling 2x2, with normal weights of variance 2 / fan-in (He et al.
+    Three stages of a convolution 3x3, leaky ReLU and mean-pooling 2x2, with normal weights of variance 2 / fan-in (He et al.
     2015, eq. 10) and no biases. Naeem et al. (2020) embed images by random networks where no trained one fits.
 
     In numpy: importing torch takes longer than to look at ten thousand small images.
@@ -46,7 +47,8 @@ def _stage(maps: np.ndarray, weight: np.ndarray) -> np.ndarray:
     count, _, height, width = maps.shape
     padded = np.pad(maps, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3)).transpose(0, 2, 3, 1, 4, 5)
-    found = np.maximum(windows.reshape(count * height * width, -1) @ weight, 0).reshape(count, height, width, -1)
+    found = windows.reshape(count * height * width, -1) @ weight
+    found = np.maximum(found, SLOPE * found).reshape(count, height, width, -1)
     even = found[:, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(count, height // 2, 2, width // 2, 2, -1).mean(axis=(2, 4)).transpose(0, 3, 1, 2)
 

@@ -1,0 +1,92 @@
+"""Small networks with random weights in the formats of the published ones, which no test can download."""
+
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+
+from collapselab import weights
+from collapselab.compat import import_torchvision
+
+SIDES = {"dinov2": 28, "clip": 32}
+MEAN, DEVIATION = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]
+
+
+def make(name, folder):
+    """The path of a stand-in for the published weights ``name``."""
+    path = folder / weights.WEIGHTS[name].file
+    with seeded():
+        if name == "inception":
+            script().save(path)
+        elif name == "inception-torchvision":
+            path = path.with_suffix(".safetensors")
+            save_torchvision(path)
+        else:
+            transformer(name).save_pretrained(path)
+            write_preprocessing(path, SIDES[name])
+    return path
+
+
+@contextmanager
+def seeded():
+    """Within it torch draws the same numbers each time."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def admit(monkeypatch, path):
+    """Let the file at ``path`` be the published Inception: its hash is in the registry."""
+    digest, size = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size
+    monkeypatch.setitem(weights.WEIGHTS, "inception", replace(weights.WEIGHTS["inception"], sha256=digest, bytes=size))
+
+
+def script():
+    """A TorchScript with the parts of the published one that are called: layers, and an output layer with a bias."""
+    import torch
+
+    class Layers(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = torch.nn.Conv2d(3, 32, 13, stride=13)
+
+        def forward(self, images):  # to 2048 features, means over parts of the image
+            return torch.nn.functional.adaptive_avg_pool2d(torch.relu(self.convolution(images)), (8, 8))
+
+    class Inception(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = Layers()
+            self.output = torch.nn.Linear(2048, 10)
+
+        def forward(self, images):
+            return self.output(self.layers((images - 128) / 128).flatten(1)).softmax(1)
+
+    return torch.jit.script(Inception().eval())
+
+
+def save_torchvision(path):
+    from safetensors.torch import save_file
+
+    import_torchvision()
+    from torchvision.models import inception_v3
+
+    save_file(inception_v3(weights=None, init_weights=False).state_dict(), path)
+
+
+def transformer(name):
+    import_torchvision()
+    import transformers
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIDES[name]}
+    if name == "dinov2":
+        return transformers.Dinov2Model(transformers.Dinov2Config(**shape, patch_size=14)).eval()
+    config = transformers.CLIPVisionConfig(**shape, patch_size=16, intermediate_size=32, projection_dim=8)
+    return transformers.CLIPVisionModelWithProjection(config).eval()
+
+
+def write_preprocessing(folder, side):
+    said = {"crop_size": {"height": side, "width": side}, "image_mean": MEAN, "image_std": DEVIATION}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
