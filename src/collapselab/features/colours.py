@@ -1,5 +1,7 @@
 """Colours: how much of each image has which level of red, green and blue, which hue, and which named colour."""
 
+import functools
+
 import numpy as np
 
 from .base import Features, Weights
@@ -96,6 +98,7 @@ def _hue(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return half_degrees // (2 * HUE_DEGREES * whole) % HUES, chroma
 
 
+@functools.cache
 def _named_cubes() -> np.ndarray:
     """Which named colour the middle of each cube of levels is nearest to: (64, 64, 64) int64."""
     middles = np.arange(0, LEVELS, CUBE) + (CUBE - 1) / 2

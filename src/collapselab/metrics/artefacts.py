@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, from_error
+from .estimates import Estimate, as_numpy, from_error
 
 Period = Annotated[int, Field(ge=2, le=64)]
 AROUND = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0)]
@@ -119,8 +119,8 @@ def _powers(features: Features, period: int, role: str) -> tuple[np.ndarray, np.
     steps = range(1, period)
     lattice = {place[i * down, j * across]: (i * down, j * across) for i in steps for j in steps}
     around = [[place[(ky + y) % height, (kx + x) % width] for y, x in AROUND] for ky, kx in lattice.values()]
-    values = np.asarray(features.values, np.float64)
-    return values[:, list(lattice)], values[:, around]
+    values = as_numpy(features.values)
+    return values[:, list(lattice)].astype(np.float64), values[:, around].astype(np.float64)
 
 
 def _frequencies(features: Features, role: str) -> tuple[dict[tuple[int, int], int], int, int]:

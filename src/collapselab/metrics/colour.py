@@ -4,7 +4,7 @@ import numpy as np
 
 from ..features import Array, Features, Undefined
 from ..features.colours import CHANNELS, HUE_DEGREES
-from .estimates import Estimate, from_error
+from .estimates import Estimate, as_numpy, from_error
 
 
 def colour_share(real: Features | Array, fake: Features | Array) -> dict[str, float | Estimate]:
@@ -19,11 +19,10 @@ def colour_share(real: Features | Array, fake: Features | Array) -> dict[str, fl
     real, fake = Features.of(real), Features.of(fake)
     _columns(real, "share", "real")
     shares = _columns(fake, "share", "fake")
-    means = {name: column.mean() for name, column in shares.items()}
     if len(fake) == 1:
-        return {name: float(mean) for name, mean in means.items()}
+        return {name: float(share[0]) for name, share in shares.items()}
     root = np.sqrt(len(fake))
-    return {name: from_error(mean, shares[name].std(ddof=1) / root) for name, mean in means.items()}
+    return {name: from_error(share.mean(), share.std(ddof=1) / root) for name, share in shares.items()}
 
 
 def colour_distance(real: Features | Array, fake: Features | Array) -> dict[str, float]:
@@ -70,11 +69,12 @@ def hue_distance(real: Features | Array, fake: Features | Array) -> float:
 def _columns(features: Features, kind: str, role: str) -> dict[str, np.ndarray]:
     """The columns of one kind, by what follows it in their names: (n,) float64 each."""
     names = [name.partition(" ") for name in features.names or ()]
-    found = {what: column for column, (first, _, what) in enumerate(names) if first == kind}
-    if not found:
+    places = {what: column for column, (first, _, what) in enumerate(names) if first == kind}
+    if not places:
         raise ValueError(f"{role}: found features without columns '{kind} ..', allowed are those of 'colours'")
     features.require(1, role)
-    return {what: np.asarray(features.values[:, column], np.float64) for what, column in found.items()}
+    found = as_numpy(features.values)[:, list(places.values())].T.astype(np.float64)
+    return dict(zip(places, found, strict=True))
 
 
 def _mean(features: Features, kind: str, role: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .. import seeds
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, from_error
+from .estimates import Estimate, as_numpy, from_error
 
 Share = Annotated[float, Field(gt=0, le=1)]
 ClassList = Annotated[str, Field(pattern=r"^(\d+(,\d+)*)?$")]
@@ -141,8 +141,9 @@ def _attributes(real: Features, fake: Features) -> Iterator[tuple[str, np.ndarra
             f"features: found columns {real.names or real.values.shape[1]} and {fake.names or fake.values.shape[1]}, "
             "allowed are the same on both sides"
         )
+    sides = as_numpy(real.values), as_numpy(fake.values)
     for column, name in enumerate(real.names or map(str, range(real.values.shape[1]))):
-        yield name, *(np.asarray(side.values[:, column], np.float64) for side in (real, fake))
+        yield name, *(side[:, column].astype(np.float64) for side in sides)
 
 
 def _over(scores: np.ndarray, expected: float, relative_variance: float) -> Estimate:
