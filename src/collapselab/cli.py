@@ -31,7 +31,7 @@ from .clock import Clock, progress
 from .datasets import DATASETS, split
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
-from .metrics import METRICS
+from .metrics import METRICS, Undefined
 from .models import MODELS, POPULATIONS
 from .models.base import Diverged, Interrupted, TrainingSet
 from .regimes import Draw, Recipe
@@ -40,6 +40,7 @@ from .select import SELECTORS, Seen, Waiting
 from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
+STORED_NEIGHBOURS = 16  # of each real row: radii of any smaller k are read, not measured
 PIECE = 4  # batches that are sampled between two reports of progress
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
 
@@ -500,6 +501,7 @@ def extract(
     real: Annotated[
         list[str] | None, typer.Option(help="SET=FILE of real data, for extractors that look through the model")
     ] = None,
+    as_reference: Annotated[bool, typer.Option(help="store neighbours and moments: many will compare with it")] = False,
 ) -> None:
     """Turn sample sets into feature matrices."""
     sets = {name: Path(path) for name, path in _pairs(samples, "--samples").items()}
@@ -520,10 +522,20 @@ def extract(
                 continue
             with clock.compute():
                 found = entry.extract(pool.data, weights, **settings)
+                if as_reference and not entry.statistic:
+                    found = _with_statistics(found)
             names[name] = found.names
-            tensors |= {f"{which}/{name}/{part}": array for part, array in found.arrays().items()}
+            tensors |= {f"{which}/{name}/{part}": array for part, array in _arrays(found)}
     metadata = {"extractors": extractors, "names": names, "sets": lineages}
     store.write_tensors(out, tensors, metadata | {"lineage": _hashes(*sets.values(), *reals.values())})
+
+
+def _with_statistics(features: Features) -> Features:
+    """The features with what every comparison would compute again, as far as it is determined."""
+    try:
+        return features.with_statistics(min(STORED_NEIGHBOURS, len(features) - 1))
+    except Undefined:
+        return features
 
 
 def _extractor_settings(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -552,6 +564,17 @@ def _weights(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, Any
     return None, facts
 
 
+FEATURE_PARTS = ("values", "classes", "probabilities", "neighbour_distances")
+
+
+def _arrays(features: Features) -> Iterator[tuple[str, np.ndarray]]:
+    """What a file holds of features."""
+    moments = zip(("mean", "covariance"), features.sample_moments or (), strict=False)
+    for name, array in (*((name, getattr(features, name)) for name in FEATURE_PARTS), *moments):
+        if array is not None:
+            yield name, array
+
+
 def _read_features(path: Path) -> dict[tuple[str, str], Features]:
     """Features by (set, extractor)."""
     tensors, metadata = store.read_tensors(path)
@@ -560,8 +583,13 @@ def _read_features(path: Path) -> dict[tuple[str, str], Features]:
     for key, array in tensors.items():
         which, name, part = key.split("/")
         parts.setdefault((which, name), {})[part] = array
-    names = {name: tuple(said) if said else None for name, said in metadata["names"].items()}
-    return {key: Features.from_arrays(arrays, names[key[1]]) for key, arrays in parts.items()}
+    found = {}
+    for (which, name), arrays in parts.items():
+        called = metadata["names"][name]
+        moments = (arrays["mean"], arrays["covariance"]) if "mean" in arrays else None
+        own = {part: arrays.get(part) for part in FEATURE_PARTS}
+        found[which, name] = Features(**own, names=tuple(called) if called else None, sample_moments=moments)
+    return found
 
 
 @app.command()

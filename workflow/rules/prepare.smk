@@ -81,4 +81,4 @@ rule extract_real:
         published=lambda wildcards: as_json(published([wildcards.extractor])),
     shell:
         "collapselab extract --samples train={input.train[0]} --samples held_out={input.held_out[0]}"
-        " {params.extractor} --out {output.features[0]} 2> {log}"
+        " {params.extractor} --as-reference --out {output.features[0]} 2> {log}"
