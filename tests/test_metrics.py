@@ -39,7 +39,12 @@ def numbers(value):
     return np.array(list(value.values()) if isinstance(value, dict) else [value])
 
 
-LOOKS_AT_ONE_SIDE = {"inception_score": "fake", "bits_per_dimension": "real", "likelihood_gap": "real"}
+LOOKS_AT_ONE_SIDE = {
+    "inception_score": "fake",
+    "vendi_score": "fake",
+    "bits_per_dimension": "real",
+    "likelihood_gap": "real",
+}
 
 
 def statistics_of(extractor, side):
@@ -61,7 +66,7 @@ def as_read(entry, side):
     return statistics_of(statistics[0], side) if statistics else side
 
 
-def value_of(name, real, fake, **options):
+def value_of(name, real, fake, as_array=lambda values: values, **options):
     """The metric, given what its entry asks for: one column of bits, a second real set beside the first."""
     metric = METRICS[name]
     if name == "class_retention":
@@ -71,7 +76,13 @@ def value_of(name, real, fake, **options):
     if metric.extractors == ("likelihood",):
         real, fake = (Features(side.values[:, :1]) for side in (real, fake))
         options |= {role: Features(side.values[:, :1]) for role, side in options.items() if isinstance(side, Features)}
-    return metric(as_read(metric, real), as_read(metric, fake), **options)
+    sides = {"real": as_read(metric, real), "fake": as_read(metric, fake), **options}
+    return metric(
+        **{
+            role: replace(side, values=as_array(side.values)) if isinstance(side, Features) else side
+            for role, side in sides.items()
+        }
+    )
 
 
 # -- laws over the registry -----------------------------------------------------------------------------------------
@@ -91,6 +102,16 @@ def test_the_order_of_rows_does_not_matter(name):
         numbers(again), numbers(value), rtol=1e-12
     )  # sums of some hundred terms in another order
     assert not isinstance(value, dict) or value.keys() == again.keys()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_tensors_have_the_values_of_arrays(name):
+    torch = pytest.importorskip("torch")
+    real, fake = cloud(0, 150), cloud(1, 130, shift=0.3)
+    value, of_tensors = value_of(name, real, fake), value_of(name, real, fake, as_array=torch.from_numpy)
+    # sums of some hundred terms in another order
+    np.testing.assert_allclose(numbers(of_tensors), numbers(value), rtol=1e-12)
+    assert not isinstance(value, dict) or value.keys() == of_tensors.keys()
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -327,13 +348,14 @@ def test_half_of_the_modes_are_half_of_the_recall():
 def test_hits_are_those_of_the_definition_ties_included(comparison):
     """On a lattice most distances tie: squares of whole numbers, exact in the definition's own arithmetic."""
     source = np.random.default_rng(0)
-    probes, manifold = (source.integers(0, 3, (rows, 4)).astype(float) for rows in (70, 80))
-    squared = ((probes[:, None] - manifold[None]) ** 2).sum(axis=2)
-    own = ((manifold[:, None] - manifold[None]) ** 2).sum(axis=2)
-    reach = np.sort(own, axis=1)[:, 3]
-    inside = squared < reach if comparison == "<" else squared <= reach
-    of_probes, of_balls = hits(Features(probes), Features(manifold), 3, comparison)
-    assert np.array_equal(of_probes, inside.sum(axis=1)) and np.array_equal(of_balls, inside.sum(axis=0))
+    fake, real = (source.integers(0, 3, (rows, 4)).astype(float) for rows in (70, 80))
+    squared = ((fake[:, None] - real[None]) ** 2).sum(axis=2)
+    inside = np.less if comparison == "<" else np.less_equal
+    reach = [np.sort(((side[:, None] - side[None]) ** 2).sum(axis=2), axis=1)[:, 3] for side in (real, fake)]
+    in_reals, in_fakes = inside(squared, reach[0]), inside(squared, reach[1][:, None])
+    found = hits(Features(real), Features(fake), 3, comparison)
+    assert np.array_equal(found.fakes, in_reals.sum(axis=1)) and np.array_equal(found.balls, in_reals.sum(axis=0))
+    assert np.array_equal(found.reals, in_fakes.sum(axis=0))
 
 
 def test_constant_features_on_both_sides():
@@ -400,7 +422,7 @@ def test_the_variance_ratio_is_that_of_the_traces():
 
 def test_the_variance_ratio_is_that_of_the_scales_wherever_the_clouds_lie(monkeypatch):
     ratio, sample = METRICS["variance_ratio"], cloud(0, 500, 8).values
-    monkeypatch.setattr("collapselab.metrics.variance.BLOCK_ROWS", 64)
+    monkeypatch.setattr(distances, "BLOCK_ENTRIES", 64 * 8)
     turned = Features(1e3 + 0.1 * sample @ rotation(1, 8))
     # An offset of 1e3 leaves rows of size 0.1 twelve digits, and their squares no fewer.
     assert ratio(Features(sample), turned) == pytest.approx(0.01, rel=1e-11)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_torch_array
+from array_api_compat import array_namespace, device, is_torch_array, to_device
 
 from .seeds import generator
 
@@ -23,6 +23,11 @@ def row_blocks(array: Array, width: int) -> Iterator[slice]:
     entries = BLOCK_ENTRIES if str(device(array)).startswith("cpu") else ACCELERATOR_ENTRIES
     step = max(1, entries // max(1, width))
     return (slice(start, min(start + step, len(array))) for start in range(0, len(array), step))
+
+
+def on_host(array: Array) -> np.ndarray:
+    """The same numbers as a numpy array: for results, which are small."""
+    return np.asarray(to_device(array, "cpu"))
 
 
 def centre(values: Array) -> Array:

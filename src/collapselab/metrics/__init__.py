@@ -19,14 +19,16 @@ from .artefacts import cross_hatching, lattice_scores
 from .classes import class_entropy, class_histogram, class_total_variation, inception_score
 from .colour import colour_distance, colour_share, hue_distance
 from .estimates import Estimate
-from .frechet import frechet_distance
+from .frechet import frechet_distance, frechet_distance_infinity
+from .kernel import kernel_distance, polynomial_mmd2
 from .likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from .memorisation import authenticity, copies, data_copying, duplicates, nearest_distance, nearest_ratio
-from .neighbours import coverage, density, precision, recall
+from .neighbours import coverage, density, mean_rarity, median_realism, precision, rarity, realism, recall
 from .tails import class_retention, quantile_coverage, tail_coverage
 from .variance import variance_ratio
+from .vendi import vendi_score
 
-__all__ = ["METRICS", "SCORES", "Estimate", "Features", "Metric", "Undefined"]
+__all__ = ["METRICS", "SCORES", "Estimate", "Features", "Metric", "Undefined", "polynomial_mmd2"]
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,15 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower"),
+    "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
+    "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
     "precision": Metric(precision, "Precision", "higher"),
     "recall": Metric(recall, "Recall", "higher"),
     "density": Metric(density, "Density", None),
     "coverage": Metric(coverage, "Coverage", "higher"),
+    "realism": Metric(median_realism, "Realism", "higher"),
+    "rarity": Metric(mean_rarity, "Rarity", None),
+    "vendi_score": Metric(vendi_score, "Vendi score", None),
     "variance_ratio": Metric(variance_ratio, "Variance against real", None),
     "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes", shares=True),
     "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
@@ -119,5 +126,7 @@ METRICS: dict[str, Metric] = {
 SCORES: dict[str, Metric] = {
     "nearest_distance": Metric(nearest_distance, "Distance to the nearest training sample", None, "train"),
     "nearest_ratio": Metric(nearest_ratio, "Distance to the nearest over that to its neighbours", None, "train"),
+    "realism": Metric(realism, "Realism", "higher"),
+    "rarity": Metric(rarity, "Rarity", None),
     "cross_hatching": Metric(lattice_scores, "Lattice against real", None, extractors=("spectrum",)),
 }

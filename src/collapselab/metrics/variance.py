@@ -1,10 +1,9 @@
 """How much the samples still vary, against the real ones."""
 
-import numpy as np
+from array_api_compat import array_namespace
 
+from ..distances import centre, row_blocks
 from ..features import Features, Undefined
-
-BLOCK_ROWS = 4096
 
 
 def variance_ratio(real: Features, fake: Features) -> float:
@@ -17,7 +16,8 @@ def variance_ratio(real: Features, fake: Features) -> float:
     Raises Undefined for fewer than 2 rows without exact moments, features that are not finite, or real samples that do
     not vary.
     """
-    variance, fakes = _total_variance(real, "real"), _total_variance(fake, "fake")
+    variance = _total_variance(Features.of(real), "real")
+    fakes = _total_variance(Features.of(fake), "fake")
     if variance == 0:
         raise Undefined("real: all rows are equal, and no variance can be compared with theirs")
     return fakes / variance
@@ -26,11 +26,9 @@ def variance_ratio(real: Features, fake: Features) -> float:
 def _total_variance(features: Features, role: str) -> float:
     """The trace of the covariance: exactly 0 for equal rows."""
     if features.moments is not None:
-        return float(np.trace(features.moments[1]))
+        return float(features.moments[1].trace())
     features.require(2, role)
-    count = len(features)
-    # From the first row, since the mean of equal numbers may differ from them by a rounding.
-    first = features.values[0].astype(np.float64)
-    blocks = [features.values[start : start + BLOCK_ROWS] for start in range(0, count, BLOCK_ROWS)]
-    shift = sum((block - first).sum(axis=0) for block in blocks) / count
-    return float(sum(np.square(block - first - shift).sum() for block in blocks) / (count - 1))
+    values = features.values
+    xp, mean = array_namespace(values), centre(values)
+    blocks = row_blocks(values, values.shape[1])
+    return float(sum(xp.sum((values[rows, :] - mean) ** 2) for rows in blocks) / (len(features) - 1))
