@@ -36,8 +36,9 @@ def log_density(
 
     from sigma_min to sigma_max along the ODE from the images up (Song et al. 2021, arXiv 2011.13456, equation 39; in
     the form of Karras et al. 2022, equation 1 at s(t) = 1, sigma(t) = t). Position and integral take ``steps`` equal
-    steps in sigma^(1/7) together, by the classical fourth-order method of Runge and Kutta. For a denoiser of data with
-    mean m and variance s^2 the prior is off by terms of the order of (m^2 + s^2) / sigma_max^2.
+    steps in sigma^(1/7) together, by the classical fourth-order method of Runge and Kutta. The prior is where the
+    sampler starts; of data with mean m and variance s^2 it is off by m z / sigma_max in a sample z deviations out, and
+    by (m^2 + s^2) / sigma_max^2 on average.
 
     probes: (P, B, ...) of random signs v, which estimate the trace by the mean of v . (dD/dx)^T v, without bias
     (Hutchinson 1990; with random signs exactly where dD/dx is diagonal); None takes the trace itself, by d gradients.
