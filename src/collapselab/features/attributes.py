@@ -16,7 +16,7 @@ def attributes(data: np.ndarray, weights: Weights | None = None) -> Features:
     brightness: the mean of the luminance L (ITU-R BT.601), 0 to 255 levels.
     contrast: the standard deviation of L over the pixels, in levels (Peli 1990: the root-mean-square contrast).
     colourfulness: sqrt(s_rg^2 + s_yb^2) + 0.3 sqrt(m_rg^2 + m_yb^2) with the standard deviations s and means m of
-    R - G and (R + G) / 2 - B (Hasler and Süsstrunk 2003, eq. 5), in levels; exactly 0 for grey images.
+    R - G and (R + G) / 2 - B (Hasler and Süsstrunk 2003), in levels; exactly 0 for grey images.
     sharpness: the variance of the Laplacian, the sum of the four neighbours minus 4 L (Pech-Pacheco et al. 2000), in
     squared levels; beyond the border an image goes on as it ends, so that one of a single pixel has one too: 0.
 

@@ -22,7 +22,7 @@ def cross_hatching(real: Features | Array, fake: Features | Array, *, period: Pe
     around k. Lattice frequencies are (i, j) / period cycles a pixel with neither i nor j a multiple of the period:
     what repeats every ``period`` pixels down and across, and is no mere stripe along a side; the axes, where the jump
     between opposite borders lies, are left out. An up-sampling by 2, 4 or 8 can leave these periods (Odena, Dumoulin
-    and Olah 2016), and self-consuming loops amplify them (Alemohammad et al. 2023, arXiv 2307.01850, section 3).
+    and Olah 2016), and self-consuming loops amplify them (Alemohammad et al. 2023, arXiv 2307.01850, figure 1).
 
     1 for real samples, and (1 + e)^2 where the fakes' response at the lattice is 1 + e and smooth elsewhere. Contrast
     cancels, and so does any response whose logarithm is linear over three neighbouring frequencies; what a blur leaves

@@ -50,7 +50,7 @@ def hue_distance(real: Features | Array, fake: Features | Array) -> float:
 
     with bins of b = 5 degrees, where each pixel counts with its chroma, and F running once around the circle from
     anywhere. What is moved across that point is free to choose, and the median chooses best (Rabin, Delon and Gousseau
-    2011, eq. 8). A rotation of the hues by a degrees within half a circle gives a at most.
+    2011). A rotation of the hues by a degrees within half a circle gives a at most.
 
     Raises Undefined without rows, for shares that are not finite, or where all pixels are grey; ValueError for other
     features.

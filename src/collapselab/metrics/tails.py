@@ -11,6 +11,7 @@ from ..features import Array, Features, Undefined
 from .estimates import Estimate, as_numpy, from_error
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0)]
 ClassList = Annotated[str, Field(pattern=r"^(\d+(,\d+)*)?$")]
 
 
@@ -90,22 +91,22 @@ def tail_coverage(
 
 
 def quantile_coverage(
-    real: Features | Array, fake: Features | Array, *, bins: Annotated[int, Field(ge=2)] = 20
+    real: Features | Array, fake: Features | Array, *, bins: Annotated[int, Field(ge=2)] = 20, seed: Seed = 0
 ) -> dict[str, float | Undefined]:
     """How much of the range of each attribute the fakes still reach: the share of the real bins that hold a fake.
 
     The N real values leave N + 1 gaps, in each of which a fake of the same law lies with chance 1 / (N + 1). The bins
     are runs of gaps, as equal in number as can be, from the lowest values to the highest. All bins hold some of a few
-    hundred fakes of the same law; see :func:`expected_quantile_coverage`. Ties are broken at random, the same way every
-    time, so that this is exact for any law. Columns without names have their numbers; an attribute that does not vary
-    among the real samples is Undefined.
+    hundred fakes of the same law; see :func:`expected_quantile_coverage`, which is exact for any law, since ``seed``
+    breaks ties at random. Columns without names have their numbers; an attribute that does not vary among the real
+    samples is Undefined.
 
     Raises Undefined for no fakes, fewer than ``bins`` - 1 real rows, or values that are not finite.
     """
     real, fake = Features.of(real), Features.of(fake)
     real.require(bins - 1, "real")
     fake.require(1, "fake")
-    ties = seeds.uniforms(0, 0, len(real) + len(fake), 1)[:, 0]
+    ties = seeds.uniforms(seed, 0, len(real) + len(fake), 1)[:, 0]
     coverage: dict[str, float | Undefined] = {}
     for name, values, probes in _attributes(real, fake):
         if values.min() == values.max():
