@@ -93,7 +93,7 @@ def endpoints(facts: StudyFacts, records: Sequence[Record]) -> list[Endpoint]:
         (entry["extractor"], entry["metric"])
         for record in records
         for entry in record["values"]
-        if not facts.is_share(entry["metric"])
+        if not facts.is_share(entry["metric"]) and entry["value"] is not None
     )
     primary = (facts.primary.extractor, facts.primary.metric)
     order = sorted(found, key=lambda key: (key != primary, key[0] != facts.primary.extractor))
@@ -221,6 +221,21 @@ def _by_generation(records: Sequence[Record], arm: str, endpoint: Endpoint) -> d
         for generation, number in lineage.items():
             found.setdefault(generation, []).append(number)
     return dict(sorted(found.items()))
+
+
+def unchanged(facts: StudyFacts, records: Sequence[Record]) -> dict[Endpoint, float]:
+    """The endpoints that have one value in all cells and sets, which a sentence says better than a curve."""
+    found: dict[tuple[str, str], set[float | None]] = {}
+    for record in records:
+        for entry in record["values"]:
+            found.setdefault((entry["metric"], entry["extractor"]), set()).add(entry["value"])
+    several = len(records) > 1
+    single = {key: values.pop() for key, values in found.items() if several and len(values) == 1}
+    return {
+        endpoint: single[endpoint.metric, endpoint.extractor]
+        for endpoint in endpoints(facts, records)
+        if endpoint != facts.primary and (endpoint.metric, endpoint.extractor) in single
+    }
 
 
 # -- charts ------------------------------------------------------------------------------------------------------------
@@ -624,6 +639,17 @@ def _numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[st
     return rows
 
 
+def _undefined_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
+    """What was asked for and is not determined: metric, features, the reason, in how many cells."""
+    found: dict[tuple[str, str, str], int] = {}
+    for record in records:
+        for entry in record["values"]:
+            if entry["value"] is None:
+                key = facts.label(entry["metric"]), entry["extractor"], entry.get("reason", "")
+                found[key] = found.get(key, 0) + 1
+    return [(*key, count) for key, count in found.items()]
+
+
 def growth_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, list[tuple[str, str]]]]:
     """For each index of an artefact the growth of its amplitude a generation, arm by arm; empty without any."""
     table = []
@@ -770,7 +796,8 @@ def build(
     check_comparable(records)
     verdicts = judge(facts, records)
     charts: dict[str, dict] = {}
-    for endpoint in endpoints(facts, records):
+    level = unchanged(facts, records)
+    for endpoint in (endpoint for endpoint in endpoints(facts, records) if endpoint not in level):
         primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
         whole = primary or len(_sets(records, endpoint.metric, endpoint.extractor)) > 1
         width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
@@ -822,8 +849,9 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
     template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text())
     primary = _name(facts.primary)
     spaces: dict[str, list[str]] = {}
+    level = unchanged(facts, records)
     for endpoint in endpoints(facts, records):
-        if _name(endpoint) != primary:
+        if _name(endpoint) != primary and endpoint not in level:
             spaces.setdefault(endpoint.extractor, []).append(_name(endpoint))
     extractors, fingerprints = _fingerprint_table(records)
     nouns, lineage = _lineage_table(facts, records)
@@ -836,12 +864,14 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
         primary=primary,
         primary_set=SETS[facts.primary.set],
         spaces=spaces,
+        unchanged=[f"{facts.label(one.metric)} ({one.extractor}) {spell(number)}" for one, number in level.items()],
         charts=charts,
         colours=colours(facts),
         pictures=_pictures(facts, grids),
         numbers=_numbers_table(facts, records),
         risk=_risk_table(facts, records),
         growth=growth_table(facts, records),
+        undefined=_undefined_table(facts, records),
         headline=headline(facts, records),
         contract=fairness(facts)[0],
         waived=fairness(facts)[1],

@@ -94,7 +94,7 @@ class StudyFacts:
         """The metric's name in words, with a capital."""
         name, _, part = metric.partition(".")
         words = self.labels.get(metric) or self.labels.get(name, name).replace("_", " ")
-        words += f": {part.replace('_', ' ')}" if part and metric not in self.labels else ""
+        words += f": {part.replace('_', ' ').replace('.', ', ')}" if part and metric not in self.labels else ""
         return words[:1].upper() + words[1:]
 
 
@@ -298,13 +298,14 @@ def first_and_last(found: Mapping[int, Mapping[int, float]]) -> tuple[int, int, 
 
 def spell(number: float, beside: float = 0.0, digits: int = 3) -> str:
     """A number for a sentence: three digits, counted from the larger of it and the one that it stands beside."""
+    number = 0.0 if abs(number) < ROUNDING else number
     size = max(abs(number), abs(beside))
     if not np.isfinite(size) or number == 0:
         return f"{number:.3g}".replace("-", "−")
     if size < 1e-4:
         return f"{number:.{digits - 1}e}".replace("-", "−")
     decimals = int(np.clip(digits - 1 - np.floor(np.log10(size)), 0, digits + 3))
-    return f"{number:.{decimals}f}".replace("-", "−")
+    return f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−")  # and no sign before zeros
 
 
 def digits_apart(low: float, high: float) -> int:
