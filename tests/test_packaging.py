@@ -83,7 +83,13 @@ def test_this_environment_has_the_pinned_versions():
 
 def test_every_import_is_a_declared_dependency():
     """What the source imports, by the names under which it is distributed."""
-    names = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "vl_convert": "vl-convert-python"}
+    names = {
+        "PIL": "pillow",
+        "array_api_compat": "array-api-compat",
+        "sklearn": "scikit-learn",
+        "yaml": "pyyaml",
+        "vl_convert": "vl-convert-python",
+    }
     nodes = [node for path in (ROOT / "src").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
