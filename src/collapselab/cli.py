@@ -732,7 +732,8 @@ def measure(
         looks[name] = outside.Look(found, settings, facts | settings)
         _get_ready(entry.uses_torch)
     possible = outside.possible_metrics(looks, train is not None)
-    given = {name: json.loads(text or "{}") for name, text in _pairs(metric or possible, "--metric").items()}
+    pairs = _pairs(metric or possible, "--metric")
+    given = {name: _json(text or "{}", f"--metric {name}", dict) for name, text in pairs.items()}
     if lacking := [name for name in given if name in METRICS and name not in possible]:
         suited = any(METRICS[lacking[0]].suits(name) for name in looks)
         reason = "needs --train" if suited else f"means nothing in {', '.join(looks)}"

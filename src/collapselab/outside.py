@@ -126,6 +126,9 @@ def measured(
         }
         reals |= {(part, name): Role(found, digest(sets[part]), _resize(sets[part])) for part, found in seen.items()}
         fakes["sampled", name] = FEATURES[name].extract(fake.data, look.weights, **look.options)
+        if len({found.values.shape[1] for found in (*seen.values(), fakes["sampled", name])}) > 1:
+            shapes = " and ".join(map(str, dict.fromkeys(pool.data.shape[1:] for pool in (fake, *sets.values()))))
+            raise ValueError(f"{name}: found samples of shapes {shapes}, allowed is one: see --channels, --resolution")
         columns |= _scores(name, seen, fakes["sampled", name])
     measurement = Measurement(metrics, reals, {name: look.facts for name, look in looks.items()})
     maker = fake.lineage.get("model_options", {}) | dict(fake.lineage)

@@ -1,0 +1,193 @@
+"""Measuring any two sets of samples without a study, and setting records side by side."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from test_cli import run
+
+from collapselab import compare, outside, store
+from collapselab.datasets import Digits, export_folder, export_zip
+from collapselab.metrics import METRICS
+from collapselab.store import SampleSet
+
+
+@pytest.fixture(scope="module")
+def digits():
+    samples = Digits().load()
+    return [SampleSet(samples.data[rows]) for rows in (slice(0, 300), slice(300, 600), slice(600, 900))]
+
+
+@pytest.fixture(scope="module")
+def folder(digits, tmp_path_factory):
+    """The same digits as a folder, a zip, arrays of three shapes and vectors."""
+    folder = tmp_path_factory.mktemp("outside")
+    fake, real, train = digits
+    export_folder(fake, folder / "fake")
+    export_zip(real, folder / "real.zip")
+    np.save(folder / "train.npy", train.data[:, 0])
+    np.savez(folder / "real.npz", real.data)
+    np.save(folder / "last.npy", fake.data.transpose(0, 2, 3, 1))
+    for name, part in (("u.npy", fake), ("v.npy", real)):
+        np.save(folder / name, part.data.reshape(len(part), -1)[:, 8:24].astype(np.float64))
+    return folder
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_format_holds_the_same_samples(folder, digits):
+    fake, real, train = digits
+    np.testing.assert_array_equal(outside.read(folder / "fake", channels=1).data, fake.data)
+    np.testing.assert_array_equal(outside.read(folder / "last.npy").data, fake.data)
+    np.testing.assert_array_equal(outside.read(folder / "real.zip", channels=1).data, real.data)
+    np.testing.assert_array_equal(outside.read(folder / "real.npz").data, real.data)
+    np.testing.assert_array_equal(outside.read(folder / "train.npy").data, train.data)
+    assert outside.read(folder / "fake").data.shape == (300, 3, 8, 8)  # grey files are read as colours
+    assert outside.read(folder / "fake", resolution=4).data.shape == (300, 3, 4, 4)
+    assert [outside.kind_of(outside.read(folder / name)) for name in ("u.npy", "last.npy")] == ["vectors", "images"]
+
+
+def test_names_of_files_are_known(folder):
+    assert len(outside.names(folder / "fake")) == 300 and outside.names(folder / "u.npy") is None
+
+
+BAD_ARRAYS = {
+    "objects": np.array([{}, {}], object),
+    "floats": np.zeros((4, 3, 8, 8), np.float32),
+    "channels": np.zeros((4, 8, 8, 2), np.uint8),
+    "text": np.array(["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ARRAYS)
+def test_other_arrays_are_refused(kind, tmp_path):
+    path = tmp_path / "bad.npy"
+    np.save(path, BAD_ARRAYS[kind], allow_pickle=True)
+    with pytest.raises(ValueError, match=r"bad\.npy: (found|cannot be read)"):
+        outside.read(path)
+
+
+# -- measure -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_gives_what_the_metrics_give(folder, tmp_path):
+    text = run(f"measure {folder}/u.npy --against {folder}/v.npy --out {tmp_path}/record.json", tmp_path)
+    record = store.read_json(tmp_path / "record.json")
+    fake, real = np.load(folder / "u.npy"), np.load(folder / "v.npy")
+    found = {entry["metric"]: entry for entry in record["values"]}
+    for name in ("frechet_distance", "recall", "coverage", "kernel_distance"):
+        assert found[name]["value"] == pytest.approx(float(METRICS[name](real, fake)), rel=1e-12)
+        assert f"{found[name]['value']:.6g}" in text
+    made = record["fingerprints"][found["recall"]["fingerprint"]]
+    assert (made["n_fake"], made["n_real"], made["option_k"], made["set"]) == (300, 300, 5, "sampled")
+    assert found["recall"]["low"] <= found["recall"]["value"] <= found["recall"]["high"]
+
+
+def test_options_training_images_and_scores(folder, tmp_path):
+    text = run(
+        f"measure {folder}/fake --against {folder}/real.zip --train {folder}/train.npy --channels 1 --extractor pixels "
+        "--extractor colours --metric recall='{\"k\": 3}' --metric authenticity --metric colour_share --count 200 "
+        f"--out {tmp_path}/record.json --scores {tmp_path}/scores.csv",
+        tmp_path,
+    )
+    assert "authenticity.held_out" in text and "colour_share.grey" in text and "200 samples of" in text
+    record = store.read_json(tmp_path / "record.json")
+    assert {entry["metric"].split(".")[0] for entry in record["values"]} == {"recall", "authenticity", "colour_share"}
+    assert {made.get("option_k") for made in record["fingerprints"].values()} == {3, None}
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert len(rows) == 200 and rows[0]["sample"].endswith(".png") and float(rows[0]["nearest_distance.pixels"]) > 0
+
+
+MISTAKES = {
+    "measure nosuch --against v.npy": ["nosuch"],
+    "measure u.npy --against v.npy --extractor pixels": ["'pixels'", "vectors"],
+    "measure u.npy --against v.npy --extractor inceptoin": ["'inceptoin'", "inception"],
+    "measure u.npy --against real.zip": ["vectors", "images", "one kind"],
+    "measure u.npy --against v.npy --metric recal": ["'recal'", "recall"],
+    "measure u.npy --against v.npy --metric authenticity": ["'authenticity'", "--train"],
+    "measure u.npy --against v.npy --metric colour_share": ["'colour_share'", "identity"],
+    "measure u.npy --against v.npy --metric 'recall={\"k\": 0}'": ["k", "1"],
+    "measure u.npy --against v.npy --metric 'recall={k}'": ["JSON"],
+    "measure u.npy --against v.npy --resolution 8": ["resolution"],
+    "measure u.npy": ["--against"],
+    "measure fake --against train.npy --extractor pixels": ["(3, 8, 8)", "(1, 8, 8)"],
+    "measure fake --against real.zip --extractor lenet": ["lenet=FILE"],
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_bad_input_is_named(folder, arguments):
+    before = sorted(folder.rglob("*"))
+    text = run(arguments, folder, code=2)
+    for word in MISTAKES[arguments]:
+        assert word in text, text
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_without_the_weights_it_says_how_to_get_them(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLLAPSELAB_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    text = run("measure fake --against real.zip", folder, code=2)
+    assert "collapselab weights fetch inception" in text and str(tmp_path) in text
+
+
+# -- compare -----------------------------------------------------------------------------------------------------------
+
+
+def test_two_records_side_by_side(folder, tmp_path):
+    measure = "measure {fake} --against {folder}/v.npy {more} --out {out}"
+    for fake, more, out in (
+        ("u.npy", "", "one.json"),
+        ("v.npy", "", "other.json"),
+        ("u.npy", "--metric 'recall={\"k\": 3}'", "unlike.json"),
+        ("u.npy", "--count 200", "fewer.json"),
+    ):
+        run(measure.format(fake=folder / fake, folder=folder, more=more, out=tmp_path / out), tmp_path)
+    text = run("compare one.json other.json", tmp_path)
+    line = next(line for line in text.splitlines() if line.startswith("recall (identity, sampled)"))
+    recalls = [
+        next(entry["value"] for entry in store.read_json(tmp_path / name)["values"] if entry["metric"] == "recall")
+        for name in ("one.json", "other.json")
+    ]
+    assert all(f"{number:.6g}" in line for number in recalls)
+    text = run("compare one.json unlike.json", tmp_path, code=2)
+    assert "option_k is 5 in one.json and 3 in unlike.json: recall (identity)" in text
+    text = run("compare one.json fewer.json", tmp_path, code=2)
+    assert "n_fake is 300 in one.json and 200 in fewer.json" in text and "\nrecall" not in text
+    assert "no metrics.json" in run("compare . one.json", tmp_path, code=2)
+
+
+def record(value=0.5, **fields):
+    made = {"metric": "recall", "extractor": "lenet", "set": "sampled", "n_fake": 100, "sampler": "heun"} | fields
+    entry = {"metric": "recall", "extractor": "lenet", "set": "sampled", "value": value, "fingerprint": "f"}
+    return {"values": [entry], "fingerprints": {"f": made}}
+
+
+def test_what_was_made_differently_is_said_and_compared():
+    found = compare.compare({"": record()}, {"": record(0.75, sampler="ddim")})
+    assert not found.unlike and found.made == {"sampler": ("heun", "ddim")}
+    assert found.pairs == [compare.Pair("", "sampled", "lenet", "recall", 0.5, 0.75)]
+    assert "sampler is 'heun' in A and 'ddim' in B" in compare.table(found, "a", "b")
+
+
+def test_many_cells_are_summed_up(tmp_path):
+    for side, values in (("a", [0.5, 0.25, None]), ("b", [0.5, 0.75, None])):
+        for seed, value in enumerate(values):
+            store.write_json(tmp_path / side / f"seed{seed}" / "metrics.json", record(value))
+    store.write_json(tmp_path / "b" / "seed3" / "metrics.json", record())
+    found = compare.compare(compare.load(tmp_path / "a"), compare.load(tmp_path / "b"))
+    text = compare.table(found, "a", "b")
+    assert "2 of 3" in text and "+0.5" in text and "seed1" in text and "1 numbers are in only one" in text
+
+
+def test_a_file_that_is_no_record_is_named(tmp_path):
+    store.write_json(tmp_path / "x.json", {"a": 1})
+    with pytest.raises(ValueError, match=r"x\.json.*not a record"):
+        compare.load(tmp_path / "x.json")
+
+
+def test_records_are_plain_json(folder, tmp_path):
+    run(f"measure {folder}/u.npy --against {folder}/v.npy --out record.json", tmp_path)
+    json.loads((tmp_path / "record.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no number"))
