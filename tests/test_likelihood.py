@@ -14,7 +14,7 @@ from collapselab.metrics.likelihood import bits_per_dimension, coverage_calibrat
 from collapselab.models import MODELS
 from collapselab.models.base import ODE_STEPS, PROBES, TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
-from collapselab.models.diffusion.likelihood import log_density
+from collapselab.models.diffusion.likelihood import _uniforms, log_density
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation
 
@@ -173,6 +173,8 @@ def test_an_images_likelihood_depends_on_no_other_image(trained):
     assert np.array_equal(trained.log_likelihood(data[rows], 0), whole[rows])
     assert not np.array_equal(trained.log_likelihood(data, 1), whole)
     assert len(trained.log_likelihood(data[:0], 0)) == 0
+    noise = np.concatenate([_uniforms(0, image, 2) for image in data[:4]])
+    assert len(np.unique(noise)) == noise.size  # each image and each probe its own
 
 
 def test_probes_of_the_trained_family_are_unbiased(trained):
@@ -204,6 +206,8 @@ def test_the_silent_network_has_the_likelihood_of_its_gaussian():
     mass = stats.norm(0, 0.5).logpdf(data.astype(float) / 127.5 - 1) - math.log(127.5)
     bits = likelihood(data, silent).values.mean()
     assert bits == pytest.approx(-mass.mean() / math.log(2), abs=0.005)
+    undropped = replace(silent, options=silent.options.model_copy(update={"label_dropout": 0.0}))  # two equal classes
+    np.testing.assert_allclose(undropped.log_likelihood(data, 0), silent.log_likelihood(data, 0), rtol=1e-12)
     # The byte's middle is -1 and not its edge, which would be .02 bits off. One image, so one draw of 16 numbers u.
     black = np.zeros((1, 1, 4, 4), np.uint8)
     assert likelihood(black, silent).values.mean() == pytest.approx(
@@ -245,6 +249,8 @@ def test_a_collapsed_gaussian_has_no_density():
     assert np.isnan(model.log_likelihood(data, 0)).all()
     with pytest.raises(Undefined, match="real: the model has no density at 3 of 3 rows"):
         bits_per_dimension(likelihood(data, model), None)
+    thin = Gaussian(GaussianOptions(ddof=1), np.zeros(2), np.array([[1.0, 1.0], [1.0, 1.0 + 2e-16]]))
+    assert np.isnan(thin.log_likelihood(np.zeros((1, 2)), 0)).all()  # a variance of 1e-16 of the largest is rounding
     tiny = Gaussian(GaussianOptions(ddof=1), np.zeros(2), np.diag([1e-20, 1e-22]))  # small alone is not singular
     assert np.isfinite(tiny.log_likelihood(np.zeros((1, 2)), 0)).all()
 
@@ -379,6 +385,9 @@ def test_the_metrics_refuse_what_are_no_bits():
         likelihood_gap(narrow, narrow, held_out=narrow[:1])
     with pytest.raises(Undefined, match="fake: the model has no density at 10 of 10 rows"):
         coverage_calibration(narrow, Features(np.full((10, 1), np.nan)))
+    # F_f is 1/3, 1, 1 at the fakes, F_r is 0, 1, 1; of the pairs the real one is above in 2 of 6 and equal in 4.
+    found = coverage_calibration(np.ones((2, 1)), np.array([[0.0], [1.0], [1.0]]))
+    assert found["mean_absolute"] == pytest.approx(1 / 9) and found["overconfidence"] == pytest.approx(1 / 6)
     assert coverage_calibration(narrow, narrow) == {"kolmogorov": 0, "mean_absolute": 0, "overconfidence": 0}
 
 
