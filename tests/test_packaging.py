@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -246,3 +247,10 @@ def test_the_texts_name_what_is_in_the_registries():
     readme = (ROOT / "README.md").read_text()
     for name in (*REGIMES, *MODELS, *METRICS, *FEATURES):
         assert f"`{name}`" in readme, name
+
+
+def test_the_page_of_metrics_is_what_the_code_says():
+    spec = importlib.util.spec_from_file_location("metrics_page", ROOT / "docs" / "metrics.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "say python docs/metrics.py"

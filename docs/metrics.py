@@ -1,0 +1,95 @@
+"""Writes docs/metrics.md: every metric, score and extractor as the code describes it. A test compares the two.
+
+python docs/metrics.py
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from collapselab.features import FEATURES, Extractor
+from collapselab.metrics import METRICS, SCORES, Metric
+
+PAGE = Path(__file__).with_suffix(".md")
+AGAINST = {
+    "held_out": "the reference: held-out real samples, unless the study says `reference: train` or `all`",
+    "train": "the real samples that may be trained on",
+    "training_set": "the model's own training set",
+}
+INTRODUCTION = """\
+# The numbers
+
+This page is written by `python docs/metrics.py` from the docstrings of the code.
+
+## Quoting one
+
+A value is comparable only with values that were made alike. Every value in a record (`metrics.json`, or what
+`collapselab measure --out` writes) names its fingerprint; quote from it at least
+
+- the extractor and the hash of its weights, its resize, precision and batch;
+- the reference: which real samples, their hash, and how many;
+- how many samples were measured, and which: `raw` (the model itself), `sampled` (with its sampling bias) or `kept`;
+- the metric's options, such as `k` and `comparison` (`<` or `<=`);
+- how the samples were made: family, sampler, steps, EMA, guide, sampling bias.
+
+`collapselab compare` and the report look at the same fields, and refuse to set values side by side that differ in how
+they were measured.
+
+A metric raises `Undefined` where the features at hand determine no value; a record then has `null` and the reason.
+Where the error of a value is known it has a 95 % interval (`low`, `high`). It speaks of the samples' chance alone: the
+spread between seeds is what a study's report draws.
+
+In Python, every metric is a function of `collapselab.metrics` and takes `Features`, numpy arrays (n, d), or torch
+tensors, which it computes on where they are. Sums and distances are in float64.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    parts = [INTRODUCTION, "## Metrics\n"]
+    parts += [_metric(name, metric) for name, metric in METRICS.items()]
+    parts += ["## Scores of every sample\n", "`collapselab measure --scores FILE.csv` writes them.\n"]
+    parts += [_metric(name, metric) for name, metric in SCORES.items()]
+    parts += ["## Extractors\n", *(_extractor(name, entry) for name, entry in FEATURES.items())]
+    return "\n".join(parts)
+
+
+def _metric(name: str, metric: Metric) -> str:
+    facts = [f"{metric.better} is better" if metric.better else "", f"`real` is {AGAINST[metric.against]}"]
+    facts += [f"in {_names(metric.extractors)} only" if metric.extractors else ""]
+    facts += [f"reads the {metric.reads}" if metric.reads != "values" else ""]
+    facts += [f"options {_options(metric.options)}" if metric.options else ""]
+    return f"### `{name}`: {metric.label}\n\n{_sentence(facts)}\n\n{_block(metric.function)}\n"
+
+
+def _extractor(name: str, entry: Extractor) -> str:
+    facts = [f"looks at {' and '.join(entry.takes)}", f"gives {' and '.join(entry.gives)} too" if entry.gives else ""]
+    facts += ["read only by metrics that name it" if entry.statistic else ""]
+    facts += [f"fingerprint {_options(entry.facts)}" if entry.facts else ""]
+    facts += [f"options {_options(_defaults(entry))}" if entry.Options else ""]
+    return f"### `{name}`\n\n{_sentence(facts)}\n\n{_block(entry.extract)}\n"
+
+
+def _defaults(entry: Extractor) -> Mapping[str, object]:
+    return entry.Options().model_dump(mode="json")
+
+
+def _options(options: Mapping[str, object]) -> str:
+    return ", ".join(f"`{key}: {value}`" for key, value in options.items())
+
+
+def _names(names: Iterator[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
+
+
+def _sentence(facts: list[str]) -> str:
+    words = "; ".join(fact for fact in facts if fact)
+    return f"*{words[:1].upper()}{words[1:]}.*"
+
+
+def _block(function: object) -> str:
+    return f"```text\n{inspect.getdoc(function)}\n```"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
