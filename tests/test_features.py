@@ -2,32 +2,20 @@
 
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
 import stand_ins
 
-from collapselab import distances
 from collapselab.datasets import Digits, split
-from collapselab.distances import squared_distances
-from collapselab.features import FEATURES, Features, Undefined, published
+from collapselab.features import FEATURES, Features, Undefined, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.images import to_unit
-
-ROUNDING = 1e-9  # the relative error of a distance that squared_distances promises
 
 
 def normal(seed, *shape, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
-
-
-def direct_distances(probes, manifold):
-    """All distances by differences, the definition."""
-    return np.sqrt(((probes[:, None].astype(np.float64) - manifold[None]) ** 2).sum(axis=2))
-
-
-def direct_radii(values, k):
-    return np.sort(direct_distances(values, values), axis=1)[:, k]  # column 0 is the row itself
 
 
 @pytest.fixture(scope="module")
@@ -42,61 +30,61 @@ def trained(digits):
     return train_lenet(train.data, train.labels, 11, held_out=(held_out.data, held_out.labels))
 
 
-# -- distances ------------------------------------------------------------------------------------------------------
+# -- what is computed of features -------------------------------------------------------------------------------------
 
 
-def all_distances(probes, manifold):
-    return np.sqrt(np.concatenate([squared for _, squared in squared_distances(probes, manifold)]))
+@pytest.fixture
+def counted(monkeypatch):
+    """How often distances among rows are computed."""
+    calls = []
+    compute = base.nearest_distances
+    monkeypatch.setattr(base, "nearest_distances", lambda values, k: calls.append(k) or compute(values, k))
+    return calls
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_distances_are_those_of_the_definition(dtype):
-    probes, manifold = normal(0, 40, 7, dtype=dtype), normal(1, 90, 7, dtype=dtype)
-    np.testing.assert_allclose(all_distances(probes, manifold), direct_distances(probes, manifold), rtol=ROUNDING)
-
-
-def tight(seed, rows, spread, width=512):
-    """A cluster as collapse makes it: narrow, and far from the origin."""
-    offset = np.random.default_rng(99).uniform(0, 0.8, width)
-    return (offset + spread * normal(seed, rows, width)).astype(np.float32)
-
-
-@pytest.mark.parametrize("spread", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6])
-def test_a_tight_cluster_keeps_its_radii(spread):
-    values = tight(5, 200, spread)
-    np.testing.assert_allclose(Features(values).radii(5), direct_radii(values, 5), rtol=ROUNDING)
-
-
-@pytest.mark.parametrize("spread", [1e-4, 1e-10])
-def test_tight_clusters_around_many_centres_keep_their_radii(spread):
-    """Here the mean lies in no cluster, and the expansion of the square alone would leave nothing but rounding."""
-    values = 5 * np.repeat(normal(7, 10, 64), 20, axis=0) + spread * normal(8, 200, 64)
-    np.testing.assert_allclose(Features(values).radii(5), direct_radii(values, 5), rtol=ROUNDING)
-
-
-def test_equal_rows_are_no_distance_apart():
-    few = np.repeat(tight(6, 4, 0.3), 30, axis=0)
-    assert np.all(Features(few).radii(29) == 0)
-    assert np.all(Features(few).radii(30) > 0)
-
-
-def test_radii_in_blocks_equal_those_at_once_in_little_memory(monkeypatch):
-    import tracemalloc
-
-    values = normal(2, 2000, 4)
-    at_once = Features(values).radii(5)
-    monkeypatch.setattr(distances, "BLOCK_ENTRIES", 2**16)
-    tracemalloc.start()
-    in_blocks = Features(values).radii(5)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    np.testing.assert_allclose(in_blocks, at_once, rtol=ROUNDING)
-    assert peak < 8 * 2**16 * 8 < 2000 * 2000 * 8 / 4  # a few blocks of float64; the whole matrix has sixty
-
-
-def test_radii_are_computed_once():
+def test_radii_are_computed_once(counted):
     sample = Features(normal(3, 50, 3))
     assert sample.radii(4) is sample.radii(4)
+    assert counted == [4]
+
+
+def test_what_was_stored_is_not_computed_again(counted):
+    sample = Features(normal(3, 50, 3), np.arange(50))
+    full = sample.with_statistics(4)
+    assert counted == [4] and np.array_equal(full.classes, sample.classes)
+    stored = Features(
+        sample.values, sample_moments=full.sample_moments, neighbour_distances=full.neighbour_distances.copy()
+    )
+    for k in (1, 3, 4):
+        assert np.array_equal(stored.radii(k), full.radii(k))
+    assert counted == [4]
+    assert np.array_equal(stored.radii(5), sample.radii(5)) and counted == [4, 5, 5]
+    assert stored.mean_and_covariance() is full.sample_moments
+    np.testing.assert_allclose(full.sample_moments[0], sample.values.mean(axis=0), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(full.sample_moments[1], np.cov(sample.values, rowvar=False), rtol=0, atol=1e-14)
+
+
+def test_statistics_belong_to_their_rows():
+    with pytest.raises(Undefined, match="features: found 4 rows, needed are at least 5"):
+        Features(normal(3, 4, 3)).with_statistics(4)
+
+
+def test_what_is_kept_of_a_pair_goes_with_it():
+    real, fake = Features(normal(0, 5, 2)), Features(normal(1, 5, 2))
+    made = []
+    for _ in range(2):
+        assert real.once("key", lambda: made.append(1) or len(made), beside=fake) == 1
+    assert real.once("key", lambda: "its own") == "its own"
+    gone = weakref.ref(fake)
+    del fake
+    assert gone() is None
+    assert real.once("key", lambda: "another", beside=Features(normal(2, 5, 2))) == "another"
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
+def test_features_are_rows(shape):
+    with pytest.raises(ValueError, match=r"features: found an array of shape .*, allowed are rows \(n, d\)"):
+        Features.of(np.zeros(shape))
 
 
 @pytest.mark.parametrize("k", [5, 9])
@@ -108,11 +96,6 @@ def test_radii_need_more_rows_than_neighbours(k):
 def test_radii_refuse_no_neighbours():
     with pytest.raises(ValueError, match="k: found 0"):
         Features(normal(3, 5, 3)).radii(0)
-
-
-def test_rows_of_different_length_are_refused():
-    with pytest.raises(ValueError, match="of 3 and of 4 numbers"):
-        list(squared_distances(normal(0, 5, 3), normal(0, 5, 4)))
 
 
 def test_what_is_not_finite_is_named():

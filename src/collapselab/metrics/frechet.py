@@ -131,7 +131,8 @@ def _factor(covariance: Array) -> Array:
         return xp.linalg.cholesky(covariance).T
     except xp.linalg.LinAlgError:
         variances, directions = xp.linalg.eigh(covariance)
-        return xp.sqrt(xp.clip(variances, 0.0, None))[:, None] * directions.T
+        rounding = 2.0**-52 * len(variances) * xp.max(variances)
+        return xp.sqrt(xp.where(variances > rounding, variances, 0.0))[:, None] * directions.T
 
 
 def _roots_and_error(product: Array, one: Array, other: Array) -> tuple[float, float]:
