@@ -189,6 +189,8 @@ def test_data_copying_says_where_nothing_can_be_said():
         authenticity(train, few, held_out=train[:0])
     with pytest.raises(Undefined, match="real: found 1 rows, needed are at least 2"):
         authenticity(train[:1], few, held_out=few)
+    with pytest.raises(ValueError, match="cells: found 0"):
+        data_copying(train, train, held_out=train, cells=0)
     assert data_copying(np.ones((30, 2)), np.ones((30, 2)), held_out=np.ones((30, 2))) == 0  # nothing differs
 
 

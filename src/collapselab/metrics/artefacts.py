@@ -6,8 +6,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from ..distances import on_host
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, as_numpy, from_error
+from .estimates import Estimate, from_error
 
 Period = Annotated[int, Field(ge=2, le=64)]
 AROUND = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0)]
@@ -117,7 +118,7 @@ def _powers(features: Features, period: int, role: str) -> tuple[np.ndarray, np.
     steps = range(1, period)
     lattice = {place[i * down, j * across]: (i * down, j * across) for i in steps for j in steps}
     around = [[place[(ky + y) % height, (kx + x) % width] for y, x in AROUND] for ky, kx in lattice.values()]
-    values = as_numpy(features.values)
+    values = on_host(features.values)
     return values[:, list(lattice)].astype(np.float64), values[:, around].astype(np.float64)
 
 

@@ -6,8 +6,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from ..distances import on_host
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, as_numpy, from_error
+from .estimates import Estimate, from_error
 
 
 def class_histogram(real: Features, fake: Features) -> dict[str, float]:
@@ -54,7 +55,7 @@ def inception_score(
     if fake.probabilities is None:
         raise Undefined("fake: the extractor gives no probabilities of classes")
     Features(fake.probabilities).require(splits, "fake")
-    probabilities = as_numpy(fake.probabilities).astype(np.float64)
+    probabilities = on_host(fake.probabilities).astype(np.float64)
     ends = np.arange(splits + 1) * len(probabilities) // splits
     scores = [_score(probabilities[start:end]) for start, end in pairwise(ends)]
     value = float(np.mean(scores))

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..distances import on_host
 from ..features import Array, Features, Undefined
 from ..features.colours import CHANNELS, HUE_DEGREES
-from .estimates import Estimate, as_numpy, from_error
+from .estimates import Estimate, from_error
 
 
 def colour_share(real: Features | Array, fake: Features | Array) -> dict[str, float | Estimate]:
@@ -73,7 +74,7 @@ def _columns(features: Features, kind: str, role: str) -> dict[str, np.ndarray]:
     if not places:
         raise ValueError(f"{role}: found features without columns '{kind} ..', allowed are those of 'colours'")
     features.require(1, role)
-    found = as_numpy(features.values)[:, list(places.values())].T.astype(np.float64)
+    found = on_host(features.values)[:, list(places.values())].T.astype(np.float64)
     return dict(zip(places, found, strict=True))
 
 

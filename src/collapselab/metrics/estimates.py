@@ -3,8 +3,8 @@
 from typing import Self
 
 import numpy as np
-from array_api_compat import to_device
 
+from ..distances import on_host
 from ..features import Array, Undefined
 from ..seeds import generator
 
@@ -31,11 +31,6 @@ class Estimate(float):
         return f"{float(self)!r} ({self.low:.4g} to {self.high:.4g})"
 
 
-def as_numpy(array: Array) -> np.ndarray:
-    """An array or a tensor, wherever it is, as a numpy array."""
-    return np.asarray(to_device(array, "cpu"))
-
-
 def mean_of(scores: Array) -> Estimate:
     """The mean of a score of each sample, and its bootstrap interval (Efron 1979; percentiles of 1000 resamples).
 
@@ -44,7 +39,7 @@ def mean_of(scores: Array) -> Estimate:
 
     scores: (n,) numbers. Raises Undefined without scores, or for those that are not finite.
     """
-    scores = as_numpy(scores).astype(np.float64)
+    scores = on_host(scores).astype(np.float64)
     if not len(scores):
         raise Undefined("scores: found none, needed is at least 1")
     if not np.isfinite(scores).all():

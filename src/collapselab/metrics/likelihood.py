@@ -6,8 +6,9 @@ gives them: fewer bits, more likely. ``real`` are real samples as that model see
 
 import numpy as np
 
+from ..distances import on_host
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, as_numpy, from_error, mean_of
+from .estimates import Estimate, from_error, mean_of
 from .ranks import superiority
 
 
@@ -73,7 +74,7 @@ def coverage_calibration(real: Features | Array, fake: Features | Array) -> dict
 
 def _bits(features: Features | Array, role: str, rows: int = 1) -> np.ndarray:
     """Bits per dimension (n,) float64, inf among them."""
-    values = as_numpy(Features.of(features).values).astype(np.float64)
+    values = on_host(Features.of(features).values).astype(np.float64)
     if values.shape[1] != 1:
         raise ValueError(f"{role}: found rows of {values.shape[1]} numbers, allowed is 1: bits per dimension")
     if len(values) < rows:

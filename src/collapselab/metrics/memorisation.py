@@ -6,9 +6,9 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_torch_array
 from pydantic import Field
 
-from ..distances import squared_distances
+from ..distances import on_host, row_words, squared_distances
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, as_numpy, from_error, mean_of
+from .estimates import Estimate, from_error, mean_of
 from .ranks import superiority
 
 Alpha = Annotated[float, Field(gt=0, le=1)]
@@ -42,9 +42,8 @@ def duplicates(real: Features | Array, fake: Features | Array) -> Estimate:
     real, fake = Features.of(real), Features.of(fake)
     real.require(1, "real")
     fake.require(1, "fake")
-    of_real, of_fake = as_numpy(real.values), as_numpy(fake.values)
-    rows = {row.tobytes() for row in of_real + 0.0}  # 0.0 and -0.0 are equal, and so are their bytes after this
-    return mean_of(np.array([row.tobytes() in rows for row in of_fake.astype(of_real.dtype) + 0.0]))
+    known, asked = (on_host(row_words(side.values)) for side in (real, fake))
+    return mean_of(np.isin(asked, known))
 
 
 def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Features | Array) -> dict[str, Estimate]:
@@ -67,15 +66,12 @@ def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Fe
     real, fake, held_out: (n, d). Raises Undefined for fewer than 2 real rows, no others, or features that are not
     finite.
     """
-    real = Features.of(real)
+    real, sides = Features.of(real), {"fake": Features.of(fake), "held_out": Features.of(held_out)}
     shares = {}
-    for role, probes in (("fake", fake), ("held_out", held_out)):
-        distance, row = _nearest(real, Features.of(probes), 1, ("real", role), least=2)
-        shares[role] = mean_of(distance[:, 0] > as_numpy(real.radii(1))[row] * (1 + TIE))
-    variance = sum(
-        share * (1 - share) / len(Features.of(probes))
-        for share, probes in ((shares["fake"], fake), (shares["held_out"], held_out))
-    )
+    for role, side in sides.items():
+        distance, row = _nearest(real, side, 1, ("real", role), least=2)
+        shares[role] = mean_of(distance[:, 0] > on_host(real.radii(1))[row] * (1 + TIE))
+    variance = sum(share * (1 - share) / len(sides[role]) for role, share in shares.items())
     return {**shares, "difference": from_error(shares["fake"] - shares["held_out"], variance**0.5)}
 
 
@@ -102,6 +98,8 @@ def data_copying(
     seed: of k-means. real, fake, held_out: (n, d). Raises Undefined when no cell has enough rows, or for features that
     are not finite.
     """
+    if cells < 1:
+        raise ValueError(f"cells: found {cells!r}, allowed are whole numbers from 1")
     real, sides = Features.of(real), {"fake": Features.of(fake), "held_out": Features.of(held_out)}
     real.require(1, "real")
     for role, side in sides.items():
@@ -150,15 +148,19 @@ def _nearest(
     """The distances of each probe to its k nearest rows of the manifold, ascending (n, k), and the nearest row (n,)."""
     manifold.require(max(k, least), roles[0])
     probes.require(1, roles[1])
+    return manifold.once(("nearest", k), lambda: _all_nearest(manifold, probes, k), beside=probes)
+
+
+def _all_nearest(manifold: Features, probes: Features, k: int) -> tuple[np.ndarray, np.ndarray]:
     distances, row = np.empty((len(probes), k)), np.empty(len(probes), np.int64)
     for rows, squared in squared_distances(probes.values, manifold.values):
         if is_torch_array(squared):
             smallest, columns = squared.topk(k, dim=1, largest=False)
-            row[rows] = as_numpy(columns[:, 0])
+            row[rows] = on_host(columns[:, 0])
         else:
             smallest = np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1)
             row[rows] = squared.argmin(axis=1)
-        distances[rows] = np.sqrt(as_numpy(smallest))
+        distances[rows] = np.sqrt(on_host(smallest))
     return distances, row
 
 
@@ -168,8 +170,7 @@ def _centres(real: Features, cells: int, seed: int) -> Features:
         return Features(real.values[:1])
     from sklearn.cluster import KMeans
 
-    values = np.ascontiguousarray(as_numpy(real.values))
-    _, first, counts = np.unique(values.view(f"V{values[:1].nbytes}").ravel(), return_index=True, return_counts=True)
+    _, first, counts = np.unique(on_host(row_words(real.values)), return_index=True, return_counts=True)
     means = KMeans(min(cells, len(first)), n_init=4, random_state=seed)
-    centres = means.fit(values[first], sample_weight=counts).cluster_centers_
+    centres = means.fit(on_host(real.values)[first], sample_weight=counts).cluster_centers_
     return Features(array_namespace(real.values).asarray(centres, device=device(real.values)))

@@ -7,8 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..distances import on_host
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, as_numpy, from_error
+from .estimates import Estimate, from_error
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -76,7 +77,7 @@ def tail_coverage(
     real.require(int(np.ceil(1 / q)) - 1, "real")
     fake.require(1, "fake")
     count = len(real)
-    k = max(1, int(q * (count + 1)))
+    k = max(1, int(q * (count + 1) + 1e-9))  # .29 of 100 is 29
     tails: dict[str, Estimate | Undefined] = {}
     for name, values, probes in _attributes(real, fake):
         for side, sign in (("low", 1), ("high", -1)):
@@ -116,7 +117,7 @@ def quantile_coverage(
         order = np.lexsort((ties, both))
         is_real = order < len(values)
         gaps = np.cumsum(is_real)[~is_real]  # of each fake: how many real values lie below it
-        coverage[name] = float(len(np.unique(gaps * bins // (len(values) + 1))) / bins)
+        coverage[name] = float(len(np.unique(gaps * bins // (len(values) + 2))) / bins)
     return coverage
 
 
@@ -142,7 +143,7 @@ def _attributes(real: Features, fake: Features) -> Iterator[tuple[str, np.ndarra
             f"features: found columns {real.names or real.values.shape[1]} and {fake.names or fake.values.shape[1]}, "
             "allowed are the same on both sides"
         )
-    sides = as_numpy(real.values), as_numpy(fake.values)
+    sides = on_host(real.values), on_host(fake.values)
     for column, name in enumerate(real.names or map(str, range(real.values.shape[1]))):
         yield name, *(side[:, column].astype(np.float64) for side in sides)
 
