@@ -151,6 +151,12 @@ def test_the_expected_coverage_of_single_gaps():
     assert expected_quantile_coverage(10_000, 10_000) == pytest.approx(1)
 
 
+def test_a_fake_in_every_gap_covers_every_bin():
+    real, between = column(np.arange(1.0, 20.0)), np.arange(0.5, 20.0)
+    assert quantile_coverage(real, column(between)) == {"0": 1.0}
+    assert quantile_coverage(real, column(between[3:])) == {"0": 0.85}
+
+
 def test_a_range_that_shrinks_covers_fewer_bins():
     real = column(np.arange(1000.0))
     covered = [

@@ -117,7 +117,7 @@ def quantile_coverage(
         order = np.lexsort((ties, both))
         is_real = order < len(values)
         gaps = np.cumsum(is_real)[~is_real]  # of each fake: how many real values lie below it
-        coverage[name] = float(len(np.unique(gaps * bins // (len(values) + 2))) / bins)
+        coverage[name] = float(len(np.unique(gaps * bins // (len(values) + 1))) / bins)
     return coverage
 
 
