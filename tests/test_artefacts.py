@@ -185,16 +185,16 @@ def test_contrast_and_blur_are_no_lattice(period):
 
 
 def test_the_interval_is_as_wide_as_the_index_scatters():
-    """Two sets of one law, 300 times: half the interval over 1.96 is the index's standard deviation, which 300 values
-    tell to four times 1 / sqrt(600), and which the first order misses by some hundredths; 1 lies in 285 of the
+    """Two sets of one law, 300 times: half the interval of the logarithm over 1.96 is its standard deviation, which 300
+    values tell to four times 1 / sqrt(600), and which the first order misses by some hundredths; 1 lies in 285 of the
     intervals, to four binomial standard deviations."""
     found = []
     for seed in range(300):
         planes = of_planes(textures(1000 + seed, rows=160, side=16))
         real, fake = (Features(planes.values[rows], names=planes.names) for rows in (slice(0, 80), slice(80, None)))
         found.append(cross_hatching(real, fake))
-    errors = [(index.high - index.low) / 2 / 1.96 for index in found]
-    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(found), rel=4 / np.sqrt(600))
+    errors = [np.log(index.high / index.low) / 2 / 1.96 for index in found]
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(np.log(found)), rel=4 / np.sqrt(600))
     assert abs(sum(index.low <= 1 <= index.high for index in found) - 285) < 4 * np.sqrt(300 * 0.95 * 0.05)
 
 

@@ -28,7 +28,7 @@ def cross_hatching(real: Features | Array, fake: Features | Array, *, period: Pe
     1 for real samples, and (1 + e)^2 where the fakes' response at the lattice is 1 + e and smooth elsewhere. Contrast
     cancels, and so does any response whose logarithm is linear over three neighbouring frequencies; what a blur leaves
     falls with the square of the images' side, at 32 pixels 2 % or less for the kernel (.1, .8, .1). The interval is
-    1.96 standard errors, of both sides and to first order in the means, from two images on each.
+    that of the logarithm, 1.96 standard errors of both sides to first order in the means, from two images on each.
 
     Raises Undefined for no rows, values that are not finite, a period that does not divide the sides or leaves no
     frequency between those of the lattice, or no power at or around these; ValueError for other features.
@@ -43,10 +43,12 @@ def cross_hatching(real: Features | Array, fake: Features | Array, *, period: Pe
         excess.append(np.log(at) - np.log(beside).mean(axis=1))
         spread.append(lattice / at - (around / beside).mean(axis=2))  # what each image adds to the excess
     ratios = np.exp(excess[1] - excess[0])
+    index = float(ratios.mean())
     if min(len(real), len(fake)) == 1:
-        return float(ratios.mean())
-    variance = sum((rows @ ratios / len(ratios)).var(ddof=1) / len(rows) for rows in spread)
-    return from_error(ratios.mean(), np.sqrt(variance))
+        return index
+    variance = sum((rows @ ratios / ratios.sum()).var(ddof=1) / len(rows) for rows in spread)
+    logarithm = from_error(np.log(index), np.sqrt(variance))
+    return Estimate(index, np.exp(logarithm.low), np.exp(logarithm.high))
 
 
 def lattice_scores(real: Features | Array, fake: Features | Array, *, period: Period = 4) -> np.ndarray:

@@ -22,8 +22,8 @@ def colour_share(real: Features | Array, fake: Features | Array) -> dict[str, fl
     shares = _columns(fake, "share", "fake")
     if len(fake) == 1:
         return {name: float(share[0]) for name, share in shares.items()}
-    root = np.sqrt(len(fake))
-    return {name: from_error(share.mean(), share.std(ddof=1) / root) for name, share in shares.items()}
+    found = {name: from_error(share.mean(), share.std(ddof=1) / len(share) ** 0.5) for name, share in shares.items()}
+    return {name: Estimate(share, max(share.low, 0.0), min(share.high, 1.0)) for name, share in found.items()}
 
 
 def colour_distance(real: Features | Array, fake: Features | Array) -> dict[str, float]:
