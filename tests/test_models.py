@@ -77,3 +77,14 @@ def test_a_bias_outside_its_range_is_refused(fitted):
     for bias in (0.0, -0.1, 1.1):
         with pytest.raises(ValueError, match="sampling_bias"):
             model.sample(2, 0, sampling_bias=bias)
+
+
+def test_a_likelihood_is_each_rows_own(fitted):
+    """Where a family has one: it depends neither on the other rows nor on their order."""
+    _, _, data, model = fitted
+    if not hasattr(model, "log_likelihood"):
+        pytest.skip("the family has no likelihood")
+    whole = model.log_likelihood(data.data, 3, steps=4)
+    assert whole.shape == (40,) and whole.dtype == np.float64 and np.isfinite(whole).all()
+    rows = np.array([39, 5, 5, 17])
+    np.testing.assert_allclose(model.log_likelihood(data.data[rows], 3, steps=4), whole[rows], rtol=1e-12)
