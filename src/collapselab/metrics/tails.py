@@ -97,10 +97,13 @@ def quantile_coverage(
     """How much of the range of each attribute the fakes still reach: the share of the real bins that hold a fake.
 
     The N real values leave N + 1 gaps, in each of which a fake of the same law lies with chance 1 / (N + 1). The bins
-    are runs of gaps, as equal in number as can be, from the lowest values to the highest. All bins hold some of a few
-    hundred fakes of the same law; see :func:`expected_quantile_coverage`, which is exact for any law, since ``seed``
-    breaks ties at random. Columns without names have their numbers; an attribute that does not vary among the real
-    samples is Undefined.
+    are runs of gaps, as equal in number as can be, from the lowest values to the highest. M fakes of the same law reach
+
+    1 - mean over bins of prod_{i < g} (N - i) / (N + M - i)
+
+    on average, with g gaps in a bin (:func:`expected_quantile_coverage`): 1 for a few hundred. That is exact for any
+    law, since ``seed`` breaks ties at random. Columns without names have their numbers; an attribute that does not vary
+    among the real samples is Undefined.
 
     Raises Undefined for no fakes, fewer than ``bins`` - 1 real rows, or values that are not finite.
     """
