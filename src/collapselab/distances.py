@@ -86,9 +86,9 @@ def nearest_distances(values: Array, k: int) -> Array:
         count = rows.stop - rows.start
         own = xp.arange(count, device=device(values))
         squared[own, own] = xp.inf
-        nearest[rows, :] = _smallest(nearest[rows, :], squared)
+        nearest[rows, :] = _smallest(nearest[rows, :], squared, axis=1)
         if rows.stop < len(values):
-            nearest[rows.stop :, :] = _smallest(nearest[rows.stop :, :], squared[:, count:].T)
+            nearest[rows.stop :, :] = _smallest(nearest[rows.stop :, :], squared[:, count:], axis=0)
     return xp.sqrt(nearest)
 
 
@@ -139,21 +139,24 @@ def _around(values: Array, origin: Array) -> tuple[Array, Array]:
     return centred, norms
 
 
-def _smallest(known: Array, more: Array) -> Array:
-    """The k smallest numbers of each row of ``known`` (n, k) and ``more`` (n, m), ascending: (n, k)."""
-    xp, k = array_namespace(known), known.shape[1]
-    nearer = more < known[:, -1:]
-    counts = xp.count_nonzero(nearer, axis=1)
+def _smallest(known: Array, more: Array, axis: int) -> Array:
+    """The k smallest of ``known`` (n, k) and of the numbers along an axis of ``more``, ascending: (n, k)."""
+    xp, (count, k), where = array_namespace(known), known.shape, device(known)
+    nearer = xp.reshape(more < (known[:, -1:] if axis else known[:, -1]), (-1,))
+    entries = xp.nonzero(nearer)[0]
+    row = entries // more.shape[1] if axis else entries % more.shape[1]
+    counts = xp.bincount(row, minlength=count)
     width = int(xp.max(counts))
-    if 4 * width < more.shape[1]:  # few are worth sorting: they move to the front of a narrow array
-        column, row = xp.nonzero(nearer.T)
-        order = xp.argsort(row, stable=True)
-        column, row = column[order], row[order]
-        first = xp.cumulative_sum(counts) - counts
-        place = xp.arange(len(row), device=device(row)) - first[row]
-        few = xp.full((len(known), width), xp.inf, dtype=xp.float64, device=device(known))
-        few[row, place] = more[row, column]
+    if 4 * width < more.shape[axis]:  # few are worth sorting: they move to the front of a narrow array
+        if not axis:
+            order = xp.argsort(row, stable=True)
+            row, entries = row[order], entries[order]
+        place = xp.arange(len(row), device=where) - (xp.cumulative_sum(counts) - counts)[row]
+        few = xp.full((count, width), xp.inf, dtype=xp.float64, device=where)
+        few[row, place] = more[entries // more.shape[1], entries % more.shape[1]]
         more = few
+    elif not axis:
+        more = more.T
     both = xp.concat([known, more], axis=1)
     if is_torch_array(both):
         return both.topk(k, dim=1, largest=False).values

@@ -39,7 +39,7 @@ def recall(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Com
     Precision with the roles exchanged (Kynkäänniemi et al. 2019, eq. 2), its interval too.
     """
     real, fake = _checked(real, fake, 1, k + 1)
-    return mean_of(hits(real, fake, k, comparison).reals > 0)
+    return mean_of(hits(real, fake, k, comparison).reals)
 
 
 def density(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Comparison = "<") -> Estimate:
@@ -65,7 +65,7 @@ def coverage(real: Features, fake: Features, *, k: Neighbours = 5, comparison: C
     the real samples' chance.
     """
     real, fake = _checked(real, fake, k + 1, 1)
-    return mean_of(hits(real, fake, k, comparison).balls > 0)
+    return mean_of(hits(real, fake, k, comparison).balls)
 
 
 def realism(real: Features, fake: Features, *, k: Neighbours = 5) -> np.ndarray:
@@ -116,10 +116,10 @@ def mean_rarity(real: Features, fake: Features, *, k: Neighbours = 5) -> Estimat
 
 
 class Hits(NamedTuple):
-    """Who lies in whose balls: numbers of hits, int64.
+    """Who lies in whose balls.
 
-    fakes: in how many balls of the real samples each fake lies. balls: how many fakes the ball of each real sample
-    holds. reals: in how many balls of the fakes each real sample lies.
+    fakes: in how many balls of the real samples each fake lies, (n_fake,) int64. balls: whether the ball of each real
+    sample holds a fake, (n_real,) bool. reals: whether each real sample lies in a ball of a fake, (n_real,) bool.
     """
 
     fakes: np.ndarray
@@ -138,7 +138,10 @@ def _all_hits(real: Features, fake: Features, k: int) -> dict[str, Hits]:
     xp, where = array_namespace(real.values), device(real.values)
     reach_of_reals, reach_of_fakes = _reach(real, k), _reach(fake, k)
     found = {
-        comparison: Hits(*(xp.zeros(len(side), dtype=xp.int64, device=where) for side in (fake, real, real)))
+        comparison: Hits(
+            xp.zeros(len(fake), dtype=xp.int64, device=where),
+            *(xp.zeros(len(real), dtype=xp.bool, device=where) for _ in range(2)),
+        )
         for comparison in COMPARISONS
     }
     for rows, squared in squared_distances(fake.values, real.values):
@@ -147,8 +150,8 @@ def _all_hits(real: Features, fake: Features, k: int) -> dict[str, Hits]:
             in_reals = inside(squared, factor * reach_of_reals)
             in_fakes = inside(squared, factor * reach_of_fakes[rows][:, None])
             found[comparison].fakes[rows] = xp.count_nonzero(in_reals, axis=1)
-            found[comparison].balls[:] += xp.count_nonzero(in_reals, axis=0)
-            found[comparison].reals[:] += xp.count_nonzero(in_fakes, axis=0)
+            found[comparison].balls[:] |= xp.any(in_reals, axis=0)
+            found[comparison].reals[:] |= xp.any(in_fakes, axis=0)
     return {comparison: Hits(*map(on_host, each)) for comparison, each in found.items()}
 
 
