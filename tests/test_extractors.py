@@ -159,7 +159,7 @@ def test_images_are_taken_a_batch_at_a_time(monkeypatch):
         seen.append(len(taken))
         return (batch.mean(dim=(2, 3)),)
 
-    (found,) = published.through(published._Network(16, run), read(), torch.device("cpu"))
+    (found,) = published.through(published.Network(16, run), read(), torch.device("cpu"))
     assert seen == [4, 8, 10] and found.shape == (10, 3)
 
 

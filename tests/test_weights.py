@@ -50,6 +50,7 @@ def served(monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.answers, server.cut, server.content, server.chunked = 0, None, CONTENT, False
+    server.handle_error = lambda *_: None  # a reader that has had enough
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))  # how often it looks for its end
     thread.start()
     register(monkeypatch, f"http://127.0.0.1:{server.server_port}/weights.bin")

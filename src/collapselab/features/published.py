@@ -1,13 +1,14 @@
 """Published networks as extractors: Inception in its two forms, DINOv2, CLIP.
 
 Weights come from a path or a known folder, verified (see ``weights``); nothing here touches a network. All of them see
-images of any size, grey or colour, resized on the device by :func:`resize`, in micro-batches of one fixed size that are
+images of any size, grey or colour, resized on the device (``resize``), in micro-batches of one fixed size that are
 padded, since a network's rounding depends on the size of its batch.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from .. import weights as published
 from ..compat import import_torchvision
 from ..device import device, exact
 from .base import Features
-from .resize import resize
+from .resize import resize_into
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,7 @@ class PublishedOptions(BaseModel):
     )
 
 
-class _Network(NamedTuple):
+class Network(NamedTuple):
     """What an extractor runs: images (B, 3, side, side) float32 in 0..255 to values, or to values and probabilities."""
 
     side: int
@@ -102,7 +103,7 @@ def clip(data: Images, weights: Path | str | None = None) -> Features:
 # -- networks ---------------------------------------------------------------------------------------------------------
 
 
-def _inception(path: Path, where: "torch.device") -> _Network:
+def _inception(path: Path, where: "torch.device") -> Network:
     import torch
 
     script = torch.jit.load(str(path), map_location=where).eval()
@@ -112,10 +113,10 @@ def _inception(path: Path, where: "torch.device") -> _Network:
             values = script.layers((images - 128) / 128).flatten(1)
         return values, (values @ script.output.weight.T).softmax(1)
 
-    return _Network(INCEPTION_SIDE, run)
+    return Network(INCEPTION_SIDE, run)
 
 
-def _inception_torchvision(path: Path, where: "torch.device") -> _Network:
+def _inception_torchvision(path: Path, where: "torch.device") -> Network:
     import torch
     from safetensors.torch import load_file
 
@@ -136,18 +137,18 @@ def _inception_torchvision(path: Path, where: "torch.device") -> _Network:
         values = network(images / 127.5 - 1)
         return values, classify(values).softmax(1)
 
-    return _Network(INCEPTION_SIDE, run)
+    return Network(INCEPTION_SIDE, run)
 
 
-def _dinov2(path: Path, where: "torch.device") -> _Network:
+def _dinov2(path: Path, where: "torch.device") -> Network:
     return _transformer("Dinov2Model", "pooler_output", path, where)
 
 
-def _clip(path: Path, where: "torch.device") -> _Network:
+def _clip(path: Path, where: "torch.device") -> Network:
     return _transformer("CLIPVisionModelWithProjection", "image_embeds", path, where)
 
 
-def _transformer(kind: str, output: str, folder: Path, where: "torch.device") -> _Network:
+def _transformer(kind: str, output: str, folder: Path, where: "torch.device") -> Network:
     import_torchvision()  # transformers needs it
     import torch
     import transformers
@@ -168,7 +169,7 @@ def _transformer(kind: str, output: str, folder: Path, where: "torch.device") ->
         )
     network = network.eval().to(where)
     mean, deviation = (255 * torch.tensor(values, device=where).view(-1, 1, 1) for values in (mean, deviation))
-    return _Network(side, lambda images: (getattr(network(pixel_values=(images - mean) / deviation), output),))
+    return Network(side, lambda images: (getattr(network(pixel_values=(images - mean) / deviation), output),))
 
 
 def _preprocessing(folder: Path) -> tuple[int, list[float], list[float]]:
@@ -190,7 +191,7 @@ def _preprocessing(folder: Path) -> tuple[int, list[float], list[float]]:
 
 
 def _features(
-    name: str, data: Images, weights: Path | str | None, load: Callable[[Path, "torch.device"], _Network]
+    name: str, data: Images, weights: Path | str | None, load: Callable[[Path, "torch.device"], Network]
 ) -> Features:
     path, where = published.find(name, weights), device()
     with exact(where):
@@ -200,13 +201,13 @@ def _features(
 
 @lru_cache(maxsize=1)
 def _loaded(
-    load: Callable[[Path, "torch.device"], _Network], path: Path, digest: str, where: "torch.device"
-) -> _Network:
+    load: Callable[[Path, "torch.device"], Network], path: Path, digest: str, where: "torch.device"
+) -> Network:
     """The network, loaded once for all sample sets that a process looks at."""
     return load(path, where)
 
 
-def through(network: _Network, data: Images, where: "torch.device") -> list[np.ndarray]:
+def through(network: Network, data: Images, where: "torch.device") -> list[np.ndarray]:
     """What the network makes of the images, row by row: arrays (n, d) float32, or only their first 0 rows of none.
 
     On the device lie one micro-batch of resized images and what the network made of two; on a GPU, the host reads and
@@ -228,16 +229,14 @@ def through(network: _Network, data: Images, where: "torch.device") -> list[np.n
 
 
 def _fill(held: "torch.Tensor", data: Images, where: "torch.device") -> Iterator[int]:
-    """How many images ``held`` holds, resized, as often as it is full, and at the end."""
-    filled = total = 0
-    for image in data:
-        held[filled] = resize(_sent(image, where)[None], held.shape[-1])[0]
-        filled, total = filled + 1, total + 1
-        if filled == len(held):
-            yield filled
-            filled = 0
-    if filled or not total:
-        yield filled
+    """How many images ``held`` holds, resized, each time that it is full, and at the end."""
+    images = iter(data)
+    part = list(islice(images, len(held)))
+    while True:
+        resize_into([_sent(image, where) for image in part], held)
+        yield len(part)
+        if not (part := list(islice(images, len(held)))):
+            return
 
 
 def _sent(image: np.ndarray, where: "torch.device") -> "torch.Tensor":
