@@ -50,6 +50,16 @@ def test_the_interval_of_a_retention_counts_both_sides():
     assert abs(hits - 380) < 4 * np.sqrt(400 * 0.95 * 0.05) + 8
 
 
+def test_none_of_a_few_is_no_proof_of_loss():
+    """Where the real share is known exactly the interval is Wilson's of the fakes' share, as scipy has it."""
+    from scipy.stats import binomtest
+
+    for lost in (0, 1, 30):
+        found = class_retention(of_classes(9_700_000, 300_000), of_classes(60 - lost, lost), classes="1")["1"]
+        wilson = binomtest(lost, 60).proportion_ci(method="wilson")
+        assert [found.low, found.high] == pytest.approx([wilson.low / 0.03, wilson.high / 0.03], rel=1e-4)
+
+
 def test_a_planted_rare_class_is_lost_by_the_law():
     """A category with p = .003 in a fully synthetic loop with n = 1000: each generation's samples against the truth.
 

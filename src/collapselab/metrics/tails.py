@@ -9,8 +9,9 @@ from pydantic import Field
 from .. import seeds
 from ..distances import on_host
 from ..features import Array, Features, Undefined
-from .estimates import Estimate, from_error
+from .estimates import Estimate
 
+Z = 1.959963984540054  # 95 % of a normal law lie within so many standard deviations
 Share = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
 ClassList = Annotated[str, Field(pattern=r"^(\d+(,\d+)*)?$")]
@@ -152,7 +153,12 @@ def _attributes(real: Features, fake: Features) -> Iterator[tuple[str, np.ndarra
 
 
 def _over(scores: np.ndarray, expected: float, relative_variance: float) -> Estimate:
-    """The mean of the scores over its expectation, whose own relative variance is given; no interval goes below 0."""
-    value = scores.mean() / expected
-    estimate = from_error(value, np.sqrt(scores.var() / len(scores) / expected**2 + value**2 * relative_variance))
-    return Estimate(estimate, max(estimate.low, 0.0), estimate.high)
+    """The mean of n scores of 0 to 1 over its expectation p, with a 95 % interval that says something of none, too.
+
+    The ends r solve (value - r)^2 = z^2 (r (1 - r p) / (n p) + value^2 relative_variance): Wilson's (1927) interval of
+    the share r p, wider by what is not known of p itself, whose relative variance is given.
+    """
+    value, n = float(scores.mean()) / expected, len(scores)
+    middle, stretch = value + Z**2 / (2 * n * expected), 1 + Z**2 / n
+    half = np.sqrt(middle**2 - stretch * value**2 * (1 - Z**2 * relative_variance))
+    return Estimate(value, max((middle - half) / stretch, 0.0), (middle + half) / stretch)
