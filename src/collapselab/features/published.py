@@ -200,9 +200,7 @@ def _features(
 
 
 @lru_cache(maxsize=1)
-def _loaded(
-    load: Callable[[Path, "torch.device"], Network], path: Path, digest: str, where: "torch.device"
-) -> Network:
+def _loaded(load: Callable[[Path, "torch.device"], Network], path: Path, digest: str, where: "torch.device") -> Network:
     """The network, loaded once for all sample sets that a process looks at."""
     return load(path, where)
 

@@ -19,8 +19,8 @@ FACTS = {"batch": BATCH, "seed": SEED}
 def random_conv(data: np.ndarray, weights: Weights | None = None) -> Features:
     """The means over positions of the last maps of a random network, (n, 64) float32.
 
-    Three stages of a convolution 3x3, leaky ReLU and mean-pooling 2x2, with normal weights of variance 2 / fan-in (He et al.
-    2015, eq. 10) and no biases. Naeem et al. (2020) embed images by random networks where no trained one fits.
+    Three stages of a convolution 3x3, leaky ReLU and mean-pooling 2x2, with normal weights of variance 2 / fan-in (He
+    et al. 2015, eq. 10) and no biases. Naeem et al. (2020) embed images by random networks where no trained one fits.
 
     In numpy: importing torch takes longer than to look at ten thousand small images.
 
