@@ -836,3 +836,54 @@ def test_the_size_on_disk_is_told_without_drawing_a_sample(tmp_path):
     mib = int(told.totals()["disk"].split()[0].replace(",", ""))
     assert mib == pytest.approx(2 * 2 * 4 * 140 * 100_000 * 8 / 2**20, rel=0.02)
     assert study(tmp_path, categories(control="none")).totals()["disk"].startswith("0 MiB")
+
+
+def test_rare_classes_have_real_data_of_their_own(tmp_path):
+    raw = changed(**IMAGES)
+    usual = study(tmp_path, raw)
+    rare = study(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.003}}})
+    assert rare.real != usual.real and "class 7 thinned to a share of 0.003" in rare.describe_data()
+    assert config.from_plan(rare.plan()).file.data.rare == {7: 0.003}
+    found = faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.6, 3: 0.4, -1: 0}}})
+    assert {"data.rare.-1"} <= found.keys()
+    only(faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.6, 3: 0.4}}}), "data.rare", "less than 1")
+    population = changed()
+    population["data"]["rare"] = {0: 0.1}
+    only(faults(tmp_path, population), "data.rare", "population")
+
+
+def test_extractors_have_options_and_files_of_their_own(tmp_path):
+    raw = changed(**IMAGES)
+    usual = study(tmp_path, raw)
+    other = study(tmp_path, raw | {"extractors": ["pixels", {"lenet": {"epochs": 3}}]})
+    assert usual.measured_in == other.measured_in == ["pixels", "lenet"]
+    assert other.extractor_options("lenet")["epochs"] == 3 and usual.extractor_options("lenet")["epochs"] == 30
+    assert usual.extractor_file("features", "pixels") == other.extractor_file("features", "pixels")
+    assert usual.weights("lenet") != other.weights("lenet")
+    only(
+        faults(tmp_path, raw | {"extractors": ["pixels", {"lenet": {"epoch": 3}}]}),
+        "extractors.1.lenet.epoch",
+        "epochs",
+    )
+    only(faults(tmp_path, raw | {"extractors": ["lenet", {"pixels": {"a": 3}}]}), "extractors.1.pixels.a", "a")
+
+
+def test_published_weights_are_looked_for_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLLAPSELAB_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    raw = changed(**IMAGES)
+    missing = raw | {"extractors": ["lenet", "inception"]}
+    only(faults(tmp_path, missing), "extractors.1", str(tmp_path), "collapselab weights fetch inception")
+    missing["extractors"] = ["lenet", {"dinov2": {"weights": "nowhere/dinov2"}}]
+    only(faults(tmp_path, missing), "extractors.1", "nowhere/dinov2")
+
+
+def test_statistics_are_read_by_metrics_that_name_them(tmp_path):
+    raw = changed(**IMAGES) | {"extractors": ["colours"], "metrics": ["recall", "colour_share"]}
+    found = faults(tmp_path, raw | {"primary": {"metric": "recall", "extractor": "colours"}})
+    assert "is measured in" in found["primary"] and "not among the study's extractors" in found["metrics.0"]
+
+
+def test_the_reference_is_one_of_three(tmp_path):
+    assert [study(tmp_path, changed(reference=part)).file.reference for part in ("held_out", "train", "all")]
+    only(faults(tmp_path, changed(reference="test")), "reference", "'test'", "held_out")

@@ -153,6 +153,7 @@ def prepare(
     sizes: Annotated[str, typer.Option(help='images in each part as JSON, such as {"train": 800, "held_out": 597}')],
     out: Annotated[Path, typer.Option(help="folder for train, held_out and fresh .safetensors")],
     split_seed: Annotated[int, typer.Option(help="seed of the split")] = 0,
+    rare: Annotated[str, typer.Option(help='shares that classes are thinned to, such as {"7": 0.003}')] = "{}",
     options: Options = "{}",
 ) -> None:
     """Read real images and split them once into train, held out and fresh."""
@@ -161,8 +162,12 @@ def prepare(
     counts = _json(sizes, "--sizes", dict)
     if wrong := {part: count for part, count in counts.items() if not isinstance(count, int)}:
         raise typer.BadParameter(f"found {wrong}; allowed are numbers of images", param_hint="--sizes")
+    shares = _json(rare, "--rare", dict)
+    if not all(label.isdigit() and isinstance(share, float | int) for label, share in shares.items()):
+        raise typer.BadParameter(f"found {rare!r}; allowed are {{label: share}}", param_hint="--rare")
     with clock.compute():
-        parts = split(_parsed(dataset, text, "--options").load(), counts, split_seed)
+        thinned = {int(label): share for label, share in shares.items()}
+        parts = split(_parsed(dataset, text, "--options").load(), counts, split_seed, thinned)
     for part, samples in parts.items():
         store.write_samples(out / f"{part}.safetensors", samples)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
 from . import store
 from . import weights as published
@@ -103,6 +103,13 @@ NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
 
 
+def _whole_number(key: Any) -> Any:
+    return int(key) if isinstance(key, str) and key.isdigit() else key  # JSON has no other keys than strings
+
+
+Label = Annotated[int, Field(ge=0), BeforeValidator(_whole_number)]
+
+
 class Split(_Part):
     """How many real images go where: once, by seed, for the whole study."""
 
@@ -121,6 +128,9 @@ class Data(_Part):
     options: dict[str, Any] = Field({}, description="options of the source or the population")
     split: Split
     split_seed: int = Field(0, ge=0, description="the split belongs to the study, not to its replicates")
+    rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
+    )
 
 
 class ModelSpec(_Part):
@@ -306,7 +316,7 @@ class Study:
     def real(self) -> str:
         """The folder of the prepared data under ``results/real``: studies that say the same of their data share it."""
         data = self.file.data
-        text = json.dumps(data.model_dump(mode="json"), sort_keys=True)
+        text = json.dumps(data.model_dump(mode="json", exclude=set() if data.rare else {"rare"}), sort_keys=True)
         return f"{data.source or data.population}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @cached_property
@@ -435,7 +445,9 @@ class Study:
         if data.population is not None:
             return f"a known {data.population} population, drawn anew for each seed; {split.held_out} held-out draws"
         parts = f"{split.train} to train on, {split.held_out} held out, {split.fresh} fresh"
-        return f"{data.source}: {parts} (split seed {data.split_seed}). {self.dataset.citation}"
+        rare = ", ".join(f"class {label} thinned to a share of {share:g}" for label, share in data.rare.items())
+        seed = f"split seed {data.split_seed}{f'; {rare}' if rare else ''}"
+        return f"{data.source}: {parts} ({seed}). {self.dataset.citation}"
 
     def describe_model(self, model: str) -> str:
         """One line on a model."""
@@ -815,7 +827,11 @@ def _arguments(function: Callable[..., Any]) -> type[BaseModel]:
 
 def _data_faults(study: Study) -> Iterator[Fault]:
     data, split = study.file.data, study.file.data.split
+    if sum(data.rare.values()) >= 1:
+        yield Fault(("data", "rare"), f"found {_quoted(data.rare)}; allowed are shares that sum to less than 1")
     if data.population is not None:
+        if data.rare:
+            yield Fault(("data", "rare"), "thins the classes of images; a population's options say how rare they are")
         for part in ("train", "fresh"):
             if getattr(split, part):
                 yield Fault(

@@ -36,10 +36,11 @@ else:
             options=as_json(STUDY.file.data.options),
             sizes=as_json(STUDY.file.data.split.model_dump()),
             split_seed=STUDY.file.data.split_seed,
+            rare=as_json({str(label): share for label, share in STUDY.file.data.rare.items()}),
             files=STUDY.dataset.fingerprint(),
         shell:
             "collapselab prepare --source {params.dataset} --options {params.options:q} --sizes {params.sizes:q}"
-            " --split-seed {params.split_seed} --out results/real/{wildcards.real} 2> {log}"
+            " --rare {params.rare:q} --split-seed {params.split_seed} --out results/real/{wildcards.real} 2> {log}"
 
 
 rule learn:
