@@ -12,6 +12,8 @@ from collapselab.datasets import Digits, split
 from collapselab.features import FEATURES, Features, Undefined, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.images import to_unit
+from collapselab.models.base import TrainingSet
+from collapselab.models.diffusion import Diffusion, DiffusionOptions
 
 
 def normal(seed, *shape, dtype=np.float64):
@@ -117,6 +119,10 @@ def inputs(name, digits, trained, tmp_path, monkeypatch):
             stand_ins.admit(monkeypatch, path)
         monkeypatch.setattr(published, "BATCH", 4)
         return digits["held_out"].data[:10], path, 4
+    if FEATURES[name].of_model:
+        options = DiffusionOptions(channels=16, blocks=1)
+        train = TrainingSet(digits["train"].data, digits["train"].labels, np.ones(len(digits["train"].data)))
+        return digits["held_out"].data[:70], Diffusion.fit(train, options, 0, images_seen=512), 64
     data = normal(1, 300, 5) if name == "identity" else digits["held_out"].data
     return data, trained[0] if FEATURES[name].trained else None, 256
 

@@ -43,14 +43,14 @@ def log_density(
     probes: (P, B, ...) of random signs v, which estimate the trace by the mean of v . (dD/dx)^T v, without bias
     (Hutchinson 1990; with random signs exactly where dD/dx is diagonal); None takes the trace itself, by d gradients.
     """
-    first, *_ = images.shape
-    width = images.numel() // first
+    rows = len(images)
+    width = images.numel() // rows
     if probes is None:
         units = torch.eye(width, dtype=images.dtype, device=images.device)
         probes = units.reshape(width, 1, *images.shape[1:]).expand(width, *images.shape)
-        per_probe = 1
+        estimates = 1
     else:
-        per_probe = len(probes)
+        estimates = len(probes)
 
     def flow(x: torch.Tensor, root: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """d x / d root and d integral / d root, with sigma = root^rho."""
@@ -58,16 +58,16 @@ def log_density(
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             denoised = denoise(x, sigma, labels)
-            trace = torch.zeros(first, dtype=x.dtype, device=x.device)
+            trace = torch.zeros(rows, dtype=x.dtype, device=x.device)
             for probe in probes:
                 (gradient,) = torch.autograd.grad(denoised, x, probe, retain_graph=True)
-                trace += (gradient * probe).flatten(1).sum(dim=1) / per_probe
+                trace += (gradient * probe).flatten(1).sum(dim=1) / estimates
         return inner / sigma * (x - denoised).detach(), inner / sigma * (width - trace)
 
     roots = torch.linspace(
         sigma_min ** (1 / RHO), sigma_max ** (1 / RHO), steps + 1, dtype=images.dtype, device=images.device
     )
-    x, integral = images, torch.zeros(first, dtype=images.dtype, device=images.device)
+    x, integral = images, torch.zeros(rows, dtype=images.dtype, device=images.device)
     for now, following in pairwise(roots):
         step = following - now
         slope1, growth1 = flow(x, now)
@@ -97,12 +97,12 @@ def log_likelihood(
         denoise = denoiser(network, options)
         classes = range(options.classes) if options.classes and not options.label_dropout else [None]
         for start in range(0, len(data), BATCH):
-            bytes_ = np.zeros((BATCH, *shape), np.uint8)
-            count = len(rows := data[start : start + BATCH])
-            bytes_[:count] = rows
-            uniform = np.stack([_uniforms(seed, image, 1 + probes) for image in bytes_], axis=1)  # (1 + probes, B, d)
-            images = (bytes_ + uniform[0].reshape(bytes_.shape) - 0.5) / 127.5 - 1
-            signs = np.where(uniform[1:] < 0.5, -1.0, 1.0).reshape(probes, *bytes_.shape)
+            stored = np.zeros((BATCH, *shape), np.uint8)
+            count = len(data[start : start + BATCH])
+            stored[:count] = data[start : start + BATCH]
+            uniform = np.stack([_uniforms(seed, image, 1 + probes) for image in stored], axis=1)  # (1 + probes, B, d)
+            images = (stored + uniform[0].reshape(stored.shape) - 0.5) / 127.5 - 1
+            signs = np.where(uniform[1:] < 0.5, -1.0, 1.0).reshape(probes, *stored.shape)
             densities = [
                 log_density(
                     denoise,
