@@ -12,8 +12,10 @@ with "<". collapselab, prdc, and torch-fidelity's precision and recall alone.
 
 Every contender runs in a process of its own that may use all cores, after a small call that loads what it needs. The
 repetitions alternate between the contenders, and the median counts: a busy machine slows all of them. Memory is what
-the peak of the process's resident memory rises by during the call (Linux). The ratio is the contender's time over that
-of collapselab on numpy arrays in the same run, so above 1 where collapselab is quicker. The values are printed too.
+the peak of the process's resident memory rises by during the call (Linux). The ratio is the contender's wall time over
+that of collapselab on numpy arrays in the same run, so above 1 where collapselab is quicker. Processor seconds and the
+values are printed too; on a machine that is busy with something else compare the processor seconds, with
+``OMP_NUM_THREADS=1``.
 
 On a GPU, where there is one: precision, recall, density and coverage of 50,000 x 50,000 x 2048.
 """
@@ -173,22 +175,21 @@ TASKS = {"frechet": FRECHET, "neighbours": NEIGHBOURS}
 
 
 def measure(task: str, contender: str, folder: Path) -> dict:
-    """Seconds of a call, the MiB that resident memory rises by, and what came out."""
+    """Seconds of a call by the clock and of the processor, the MiB that memory rises by, and what came out."""
     real, fake = (np.load(folder / f"{side}.npy") for side in ("real", "fake"))
     make = TASKS[task][contender]
     make(real[:64, :8].copy(), fake[:64, :8].copy())()  # loads what it needs, starts the threads
     compute = make(real, fake)
     before = _peak_mib(reset=True)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     value = compute()
-    seconds = time.perf_counter() - start
     extra = _peak_mib() - before
     calls = 1
-    while seconds < 0.2:  # a call of a millisecond is timed by many
-        start = time.perf_counter()
+    while time.perf_counter() - start < 0.2:  # a call of a millisecond is timed by many
         compute()
-        seconds, calls = seconds + time.perf_counter() - start, calls + 1
-    return {"seconds": seconds / calls, "extra_mib": extra, "value": value}
+        calls += 1
+    seconds, cpu_seconds = (time.perf_counter() - start) / calls, (time.process_time() - cpu) / calls
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "extra_mib": extra, "value": value}
 
 
 def _peak_mib(reset: bool = False) -> float:
@@ -223,14 +224,12 @@ def compare(task: str, real: np.ndarray, fake: np.ndarray, repetitions: int, run
         for _ in range(repetitions):
             for name, runs in found.items():
                 runs.append(run(task, name, Path(folder)))
-    seconds = {name: statistics.median(run["seconds"] for run in runs) for name, runs in found.items()}
-    extra = {name: statistics.median(run["extra_mib"] for run in runs) for name, runs in found.items()}
     for name, runs in found.items():
-        value = np.atleast_1d(runs[0]["value"])
-        yield (
-            f"  {name:27} {seconds[name]:9.4f} s {seconds[name] / seconds['collapselab']:8.2f} x "
-            f"{extra[name]:8.0f} MiB   " + " ".join(f"{number:.10g}" for number in value)
-        )
+        seconds, ours = (statistics.median(run["seconds"] for run in each) for each in (runs, found["collapselab"]))
+        cpu = statistics.median(run["cpu_seconds"] for run in runs)
+        extra = statistics.median(run["extra_mib"] for run in runs)
+        value = " ".join(f"{number:.10g}" for number in np.atleast_1d(runs[0]["value"]))
+        yield f"  {name:27} {seconds:9.4f} s {seconds / ours:8.2f} x {cpu:9.4f} CPU s {extra:6.0f} MiB   {value}"
 
 
 def on_gpu(rows: int, width: int) -> str:

@@ -74,7 +74,7 @@ def test_tight_clusters_around_many_centres_keep_their_distances(library, spread
 
 
 def test_an_outlier_spoils_no_distance(library):
-    """The quick limit for what has cancelled is that of the longest row; a cluster beside it has to stay right."""
+    """It draws the mean far away from the cluster, whose distances then all cancel."""
     values = np.concatenate([tight(5, 60, 1e-3, 32), np.full((1, 32), 1e4, np.float32)])
     np.testing.assert_allclose(nearest(values, 5, library), direct_nearest(values, 5), rtol=ROUNDING)
 
@@ -102,9 +102,9 @@ def test_the_nearest_are_found_in_any_order_of_rows(library, order):
 
 
 def test_the_mean_of_equal_rows_is_the_row(library):
-    """0.1 in float32 is no short binary fraction: a mean of 37 sums would be off by a rounding."""
-    constant = np.full((37, 5), 0.1, np.float32)
-    assert np.array_equal(np.asarray(centre(library(constant)))[0], constant[0].astype(np.float64))
+    """0.1 is no binary fraction: a mean of 37 of them is off by a rounding."""
+    constant = np.full((37, 5), 0.1)
+    assert np.array_equal(np.asarray(centre(library(constant)))[0], constant[0])
     values = normal(0, 500, 3) + 1e3
     np.testing.assert_allclose(np.asarray(centre(library(values)))[0], values.mean(axis=0), rtol=1e-15 * 20)
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,9 @@ def test_what_was_stored_is_not_computed_again(counted):
 def test_statistics_belong_to_their_rows():
     with pytest.raises(Undefined, match="features: found 4 rows, needed are at least 5"):
         Features(normal(3, 4, 3)).with_statistics(4)
+    full = Features(normal(3, 9, 3)).with_statistics(4)
+    with pytest.raises(ValueError, match="neighbour_distances: found 9 rows for 5 rows of values"):
+        replace(full, values=full.values[:5])
 
 
 def test_what_is_kept_of_a_pair_goes_with_it():

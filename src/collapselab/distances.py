@@ -14,7 +14,7 @@ from .seeds import generator
 Array = Any  # a numpy array, or a torch tensor on any device
 
 BLOCK_ENTRIES = 2**21  # numbers held at once on a processor, 16 MiB, which its caches can keep
-ACCELERATOR_ENTRIES = 2**25  # and elsewhere, 256 MiB
+ACCELERATOR_ENTRIES = 2**24  # and elsewhere, 128 MiB
 CANCELLED = 1e-6  # a squared distance this small against the squared norms has lost six of its sixteen digits
 
 
@@ -42,15 +42,14 @@ def centre(values: Array) -> Array:
 def row_words(values: Array) -> Array:
     """A word of 64 bits for each row of ``values`` (n, d): (n,) int64, by which rows can be told apart or put in order.
 
-    Equal rows have equal words, and unlike ones unlike words but for a chance of about 2^-60: a word is the sum of the
-    numbers' bits, each times a random odd number, modulo 2^64.
+    Rows of the same bits have equal words, and others unlike ones but for a chance of about 2^-60: a word is the sum of
+    the numbers' bits in float64, each times a random odd number, modulo 2^64.
     """
     xp = array_namespace(values)
     words = xp.empty((len(values),), dtype=xp.int64, device=device(values))
     odd = xp.asarray(generator(0).integers(-(2**62), 2**62, values.shape[1]) * 2 + 1, device=device(values))
     for rows in row_blocks(values, values.shape[1]):
-        block = xp.astype(values[rows, :], xp.float64) + 0.0  # -0.0 equals 0.0, and so do their bits after this
-        bits = block.view(xp.int64)
+        bits = xp.astype(values[rows, :], xp.float64).view(xp.int64)
         words[rows] = xp.sum((bits ^ (bits >> 32)) * odd, axis=1)  # the low bits of a float32 are all 0
     return words
 
@@ -112,13 +111,11 @@ class _Points:
         squared += self.norms[:, None]
         squared += others.norms
         flat = xp.reshape(squared, (-1,))
-        limit = CANCELLED * (self.norms[:, None] + xp.max(others.norms))  # a limit for each row is quick, if too wide
-        suspects = xp.nonzero(xp.reshape(squared <= limit, (-1,)))[0]
-        for some in row_blocks(suspects, self.values.shape[1]):
-            entries = suspects[some]
+        # Rows that cancel have nearly equal norms, so that three times that of one is more than the sum.
+        cancelled = xp.nonzero(xp.reshape(squared <= (3 * CANCELLED * self.norms)[:, None], (-1,)))[0]
+        for some in row_blocks(cancelled, self.values.shape[1]):
+            entries = cancelled[some]
             row, column = entries // len(others), entries % len(others)
-            cancelled = flat[entries] <= CANCELLED * (self.norms[row] + others.norms[column])
-            row, column, entries = row[cancelled], column[cancelled], entries[cancelled]
             flat[entries] = 0.0
             unlike = self.words[row] != others.words[column]  # of equal rows collapse makes many
             row, column, entries = row[unlike], column[unlike], entries[unlike]

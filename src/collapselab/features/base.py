@@ -49,6 +49,11 @@ class Features:
         default_factory=WeakKeyDictionary, init=False, repr=False
     )
 
+    def __post_init__(self) -> None:
+        if self.neighbour_distances is not None and len(self.neighbour_distances) != len(self.values):
+            found = f"{len(self.neighbour_distances)} rows for {len(self.values)} rows of values"
+            raise ValueError(f"neighbour_distances: found {found}, allowed are equal numbers")
+
     @classmethod
     def of(cls, samples: "Features | Array") -> Self:
         """The features themselves; or an array (n, d) or a torch tensor, wrapped.

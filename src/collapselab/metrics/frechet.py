@@ -139,10 +139,9 @@ def _roots_and_error(product: Array, one: Array, other: Array) -> tuple[float, f
     """The sum of the roots of the eigenvalues of F_1 S_2 F_1^T, and a bound on its error by rounding.
 
     The product is off by about u = 2^-52 |S_1| |S_2| in norm, and so is each eigenvalue m; its root then is by u /
-    sqrt(m), and by sqrt(2 u) where m is below u.
+    sqrt(m), and where m is below u, by less than twice that.
     """
     xp = array_namespace(product)
-    eigenvalues = xp.linalg.eigvalsh(product)
     moved = 2.0**-52 * xp.linalg.matrix_norm(one) * xp.linalg.matrix_norm(other)
-    eigenvalues = xp.clip(eigenvalues, moved + 2.0**-1022, None)
-    return float(xp.sum(xp.sqrt(eigenvalues))), float(xp.sum(2 * moved / xp.sqrt(eigenvalues)))
+    roots = xp.sqrt(xp.clip(xp.linalg.eigvalsh(product), 2.0**-1022, None))
+    return float(xp.sum(roots)), float(xp.sum(2 * moved / roots))
