@@ -51,7 +51,7 @@ def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Fe
 
     A = #{f : d(f, r) > d(r, nearest other real to r), r the real sample nearest to f} / N_fake
 
-    (Alaa et al. 2022, arXiv 2102.08921, section 4.) A copy is not authentic, whence 0 for a copycat; but a perfect
+    (Alaa et al. 2022, arXiv 2102.08921.) A copy is not authentic, whence 0 for a copycat; but a perfect
     model does not reach 1, nor 1/2: a new sample is authentic unless it and its nearest are each other's nearest, so
     that A = 1 - P(two nearest neighbours are mutual). In d dimensions, where the law is smooth on the scale of
     neighbours, that is 1 - |B| / |B u B'| of two unit balls at distance 1: 1/3, .378, .407 for d = 1, 2, 3, up to 1/2
@@ -89,7 +89,7 @@ def data_copying(
 
     with z = (U - m n / 2) / sd(U) of Mann and Whitney's U between the m fakes' and the n held-out samples' distances to
     the nearest real sample, in each cell of a k-means partition of the real samples, and w the share of the held-out
-    samples there (Meehan, Chaudhuri and Dasgupta 2020, arXiv 2004.05675, section 3). Far below 0: copies; about 0
+    samples there (Meehan, Chaudhuri and Dasgupta 2020, arXiv 2004.05675). Far below 0: copies; about 0
     (standard deviation 1 for one cell, less for several): as new as new data; far above 0: under-fitted. sd(U) allows
     for ties. Cells with fewer than 20 fakes or held-out samples have no part in it. z grows with the root of the
     numbers of samples, so two values are comparable only at equal n.
@@ -132,8 +132,8 @@ def nearest_distance(real: Features | Array, fake: Features | Array) -> np.ndarr
 def nearest_ratio(real: Features | Array, fake: Features | Array, *, neighbours: Around = 50) -> np.ndarray:
     """Each fake's distance to the nearest real sample over its mean distance to the ``neighbours`` nearest: (n,).
 
-    From 0 for a copy to 1 where all are equally far: the adaptive distance of Carlini et al. (2023, arXiv 2301.13188,
-    section 5) times their alpha. Raises Undefined as :func:`copies`.
+    From 0 for a copy to 1 where all are equally far: the adaptive distance of Carlini et al. (2023, arXiv 2301.13188)
+    times their alpha. Raises Undefined as :func:`copies`.
     """
     if neighbours < 2:
         raise ValueError(f"neighbours: found {neighbours!r}, allowed are whole numbers from 2")
