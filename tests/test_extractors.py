@@ -102,6 +102,25 @@ def test_an_image_is_resized_by_itself():
     assert torch.equal(resize(data.float(), SIDE), whole)
 
 
+def test_threads_change_no_bit_and_stay_as_many():
+    data = torch.from_numpy(images(3, 7, 3, 40, 30))
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(resize(data, SIDE))
+            assert torch.get_num_threads() == threads
+            later = []
+            thread = threading.Thread(target=lambda kept=later: kept.append(torch.get_num_threads()))
+            thread.start()
+            thread.join()
+            assert later == [threads]
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
 def test_grey_is_repeated():
     data = torch.from_numpy(images(3, 2, 1, 28, 28))
     assert torch.equal(resize(data, SIDE), resize(data.expand(2, 3, 28, 28), SIDE))

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 BATCH = 64  # part of the definition: the facts name it
 INCEPTION_SIDE = 299
-RESIZE = "Pillow's bicubic on float32, clipped to 0..255, to "
 FACTS = {"batch": BATCH, "precision": "float32"}
-INCEPTION_FACTS = {**FACTS, "resize": f"{RESIZE}{INCEPTION_SIDE}"}
-VISION_FACTS = {**FACTS, "resize": f"{RESIZE}the side in the network's preprocessor_config.json"}
+INCEPTION_FACTS = {**FACTS, "resize": f"clean-fid's bicubic to {INCEPTION_SIDE}"}
+VISION_FACTS = {**FACTS, "resize": "clean-fid's bicubic to the side in preprocessor_config.json"}
 
 Images = Iterable[np.ndarray]  # (C, H, W) uint8 each: an array (n, C, H, W), or pictures of any sizes as they are read
 

@@ -48,9 +48,11 @@ def resize_into(images: "Sequence[torch.Tensor]", target: "torch.Tensor") -> Non
             _resize_one(image, row)
         return
     # An image is too little work for several threads, which would mostly wait for each other: each has its own.
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        list(pool.map(_resize_one, images, target))
-    torch.set_num_threads(threads)  # what a thread sets for itself is also the default of threads that come later
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(_resize_one, images, target))
+    finally:
+        torch.set_num_threads(threads)  # what a thread sets for itself is also the default of threads that come later
 
 
 def _resize_one(image: "torch.Tensor", target: "torch.Tensor") -> None:
