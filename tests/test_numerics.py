@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import subprocess
 import sys
 from pathlib import Path
 
@@ -333,6 +334,22 @@ def test_rows_of_zeros_have_no_direction():
         vendi_score(None, np.array([[0.0, 0], [1, 0], [0, 0], [0, 1], [1, 1]]))
     with pytest.raises(ValueError, match="order: found 0"):
         vendi_score(None, np.ones((2, 2)), order=0)
+
+
+def test_numbers_of_arrays_need_neither_torch_nor_scipy():
+    """Their import costs more than most measurements."""
+    names = ("frechet_distance", "frechet_distance_infinity", "kernel_distance", "precision", "realism", "vendi_score")
+    code = f"""
+import sys
+import numpy as np
+from collapselab.metrics import METRICS
+real, fake = np.random.default_rng(0).normal(size=(2, 100, 4))
+for name in {names}:
+    METRICS[name](real, fake)
+sys.exit(bool({{"torch", "scipy", "sklearn"}} & set(sys.modules)))
+"""
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
 
 
 # -- the table of the peers -------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def frechet_distance_infinity(
     """The Fréchet distance that infinitely many samples would have, and the interval of the extrapolation.
 
     The distance of n samples is too large by about b / n; fitted by a line in 1 / n to ``points`` subsamples, it is the
-    line's value at 0 (Chong and Forsyth 2020, arXiv 1911.07023, section 4). They subsample the fakes; here both sides
+    line's value at 0 (Chong and Forsyth 2020, arXiv 1911.07023). They subsample the fakes; here both sides
     shrink by the same share, so that what the real samples add goes too, unless their moments are exact. The shares lie
     in equal steps between all rows and a tenth of them, or twice the columns if that is more, since only well above d
     rows the error is a line in 1 / n.

@@ -15,7 +15,7 @@ def kernel_distance(real: Features, fake: Features) -> Estimate:
 
     sum_{i != j} k(r_i, r_j) / (m (m - 1)) + sum_{i != j} k(f_i, f_j) / (n (n - 1)) - 2 sum_ij k(r_i, f_j) / (m n)
 
-    (KID: Binkowski et al. 2018, arXiv 1801.01401, section 4; Gretton et al. 2012, eq. 3.) Its expectation is 0 when
+    (KID: Binkowski et al. 2018, arXiv 1801.01401; Gretton et al. 2012, eq. 3.) Its expectation is 0 when
     both are drawn from the same law, at any number of rows, so single values are negative. All rows take part, where
     others average over random subsets. The interval is 1.96 standard errors to either side, by the jackknife that
     leaves out one row at a time (Arvesen 1969), exactly, from the sums of the kernel's rows; under the same law it

@@ -85,7 +85,7 @@ def rarity(real: Features, fake: Features, *, k: Neighbours = 5) -> np.ndarray:
 
     min over real r with |f - r| <= radius_k(r) of radius_k(r)
 
-    Large where real samples are sparse (Han et al. 2022, arXiv 2206.08549, eq. 3; their k is 3).
+    Large where real samples are sparse (Han et al. 2022, arXiv 2206.08549; their k is 3).
     Raises Undefined for k or fewer real rows, no fakes, or features that are not finite.
     """
     return _scores(*_checked(real, fake, k + 1, 1), k).rarity

@@ -17,7 +17,7 @@ def vendi_score(
 
     exp(- sum l log l) over the eigenvalues l of K / n, K_ij = cos(f_i, f_j)
 
-    (Friedman and Dieng 2023, arXiv 2210.02410, definition 1.) For k groups of equal size, equal within and at right
+    (Friedman and Dieng 2023, arXiv 2210.02410.) For k groups of equal size, equal within and at right
     angles to each other, it is k. Another order q weighs rare samples less or more: (sum l^q)^(1 / (1 - q)) (Pasarkar
     and Dieng 2024, arXiv 2310.12952). It grows with n, and is comparable at equal n only. The real samples have no part
     in it: their own score is the one to set it against.
