@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import store
-from .measure import MADE, differences
 
+# Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
+MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")
+# What is a cell's own when it is measured against data of its own.
+OWN = {"training_set": ("reference_hash", "n_real")}
 # How an arm's samples are made may not change on the way; its sampling bias may, where the study says so.
 CONSTANT = tuple(field for field in MADE if field not in ("sampling_bias", "guide"))
 
@@ -39,6 +42,16 @@ class Comparison(NamedTuple):
     unlike: dict[tuple[str, str, str], tuple[Any, Any]]
     made: dict[str, tuple[Any, Any]]
     alone: int
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The fields in which two fingerprints differ in how samples were measured; how they were made is left aside."""
+    own = OWN.get(one.get("reference", ""), ())
+    return [
+        field
+        for field in sorted(one.keys() | other.keys())
+        if field not in (*MADE, *own, "set") and one.get(field) != other.get(field)
+    ]
 
 
 def compare(one: Records, other: Records) -> Comparison:

@@ -12,17 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from .compare import MADE
 from .features import FEATURES, Features
 from .metrics import METRICS, Estimate, Metric, Undefined
 
 Values = list[dict[str, Any]]
 Fingerprints = dict[str, dict[str, Any]]
 Against = Literal["held_out", "train", "all"]
-
-# Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
-MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")
-# What is a cell's own when it is measured against data of its own.
-OWN = {"training_set": ("reference_hash", "n_real")}
 
 
 class Role(NamedTuple):
@@ -156,16 +152,6 @@ def _number(value: float | Undefined) -> dict[str, Any]:
         return {"value": None, "reason": f"the value is {float(value)}"}
     interval = {"low": value.low, "high": value.high} if isinstance(value, Estimate) else {}
     return {"value": float(value), **interval}
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The fields in which two fingerprints differ in how samples were measured; how they were made is left aside."""
-    own = OWN.get(one.get("reference", ""), ())
-    return [
-        field
-        for field in sorted(one.keys() | other.keys())
-        if field not in (*MADE, *own, "set") and one.get(field) != other.get(field)
-    ]
 
 
 # -- rows of features --------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy as np
 
 from .compare import check_comparable
 from .config import FAIRNESS
-from .metrics import Undefined
+from .features.base import Undefined
 from .metrics.artefacts import growth_rate
 from .verdicts import (
     CLASSES_GIVEN,
