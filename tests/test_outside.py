@@ -46,7 +46,19 @@ def test_every_format_holds_the_same_samples(folder, digits):
     np.testing.assert_array_equal(outside.read(folder / "train.npy").data, train.data)
     assert outside.read(folder / "fake").data.shape == (300, 3, 8, 8)  # grey files are read as colours
     assert outside.read(folder / "fake", resolution=4).data.shape == (300, 3, 4, 4)
-    assert [outside.kind_of(outside.read(folder / name)) for name in ("u.npy", "last.npy")] == ["vectors", "images"]
+    assert [outside.read(folder / name).kind for name in ("u.npy", "last.npy")] == ["vectors", "images"]
+
+
+def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
+    heard = []
+    pictures = outside.read(
+        folder / "fake", channels=1, count=9, streamed=True, tell=lambda seen, loss: heard.append(seen)
+    ).data
+    assert len(pictures) == 9
+    np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[:9])
+    first = pictures.digest
+    assert heard == list(range(1, 10)) and list(pictures) and pictures.digest == first
+    assert outside.read(folder / "fake", channels=1, count=8, streamed=True).data != first
 
 
 def test_names_of_files_are_known(folder):

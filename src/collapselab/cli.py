@@ -40,6 +40,7 @@ from .select import SELECTORS, Seen, Waiting
 from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
+MANY_NUMBERS = 2**22  # among features, from which a GPU is worth its start
 STORED_NEIGHBOURS = 16  # of each real row: radii of any smaller k are read, not measured
 PIECE = 4  # batches that are sampled between two reports of progress
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
@@ -484,7 +485,7 @@ def _seen(pool: SampleSet, reads: str, extractor: str, train: Path | None) -> Se
         raise typer.BadParameter(
             f"found {extractor!r} and {train}; the selector reads {reads!r} and the training split"
         )
-    weights = store.read_tensors(Path(path))[0] if path else None
+    weights, _ = _weights(FEATURES[name], name, path)
     with clock.compute():
         return Seen(*(FEATURES[name].extract(data, weights) for data in (pool.data, store.read_samples(train).data)))
 
@@ -646,10 +647,22 @@ def record(
         reals = _references(reference, population) | {
             key: Role(found, metadata["sets"][key[0]]["hash"]) for key, found in own.items()
         }
-        measurement = Measurement(wanted, reals, metadata["extractors"], against, look)
+        place = _place(sum(role.features.values.size for role in reals.values()))
+        measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place)
         with clock.compute():
             content["values"], content["fingerprints"] = measurement.of_samples(same, makers)
     store.write_json(out, content)
+
+
+def _place(numbers: int) -> Callable[[str, Features], Features]:
+    """Moves features to the GPU where there is one and numbers are many; metrics compute where their features are."""
+    if numbers < MANY_NUMBERS:
+        return measuring.stays  # before torch is imported
+    from .device import device
+
+    where = device()
+    on_host = where.type == "cpu"
+    return lambda name, features: features if on_host or FEATURES[name].statistic else features.to(where)
 
 
 def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, str], Role]:
@@ -690,6 +703,7 @@ def baseline(
 
 # -- measure and compare ----------------------------------------------------------------------------------------------
 
+MEASURED_ROLES = ("samples", "against", "train")
 OUTSIDE_EXTRACTORS = {name: entry for name, entry in FEATURES.items() if not entry.of_model}
 
 
@@ -716,19 +730,21 @@ def measure(
     scores: Annotated[Path | None, typer.Option(help="CSV to write: the scores of every sample")] = None,
 ) -> None:
     """Compare any two sets of samples, without a study."""
+    chosen = {
+        name: (_chosen(OUTSIDE_EXTRACTORS, name, "--extractor"), path)
+        for name, path in _pairs(extractor or [outside.usual_extractor(samples)], "--extractor").items()
+    }
+    streamed = all(entry.published for entry, _ in chosen.values())
     paths = {"samples": samples, "against": against} | ({"train": train} if train else {})
-    sets = {role: outside.read(path, resolution, channels) for role, path in paths.items()}
-    sets = {role: outside.first(pool, count) for role, pool in sets.items()} if count else sets
-    kinds = {role: outside.kind_of(pool) for role, pool in sets.items()}
+    form = {"resolution": resolution, "channels": channels, "count": count, "streamed": streamed}
+    pools = {role: outside.read(path, **form) for role, path in paths.items()}
+    kinds = {role: pool.kind for role, pool in pools.items()}
     if len(set(kinds.values())) > 1:
-        raise ValueError(
-            "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items()) + ": allowed is one kind"
-        )
+        found = "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items())
+        raise ValueError(f"{found}: allowed is one kind")
     kind, said = kinds["samples"], _json(options, "--options", dict)
     looks = {}
-    usual = "inception" if kind == "images" else "identity"
-    for name, path in _pairs(extractor or [usual], "--extractor").items():
-        entry = _chosen(OUTSIDE_EXTRACTORS, name, "--extractor")
+    for name, (entry, path) in chosen.items():
         if kind not in entry.takes:
             takes = " and ".join(entry.takes)
             raise typer.BadParameter(f"{name!r} looks at {takes}; {samples} holds {kind}", param_hint="--extractor")
@@ -744,8 +760,9 @@ def measure(
         reason = "needs --train" if suited else f"means nothing in {', '.join(looks)}"
         raise typer.BadParameter(f"{lacking[0]!r} {reason}; allowed here: {', '.join(possible)}", param_hint="--metric")
     wanted = _metrics(json.dumps(given))
+    place = _place(MANY_NUMBERS if streamed else sum(pool.data.size for pool in pools.values()))
     with clock.compute():
-        content, columns = outside.measured(sets["samples"], sets["against"], sets.get("train"), looks, wanted)
+        content, columns = outside.measured(*(pools.get(role) for role in MEASURED_ROLES), looks, wanted, place)
     print(outside.table(content, str(samples), str(against)))
     if scores:
         store.write_atomically(scores, lambda file: file.write_text(outside.csv_of(columns, outside.names(samples))))

@@ -29,6 +29,11 @@ class Role(NamedTuple):
     resize: str = "none"
 
 
+def stays(extractor: str, features: Features) -> Features:
+    """The features where they are."""
+    return features
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What is measured, against what.
@@ -36,7 +41,8 @@ class Measurement:
     metrics: name -> options. reals: (part, extractor) -> role; parts are held_out and train. extractors: name -> facts
     on how it looks and on its weights. against: which real samples are the reference of metrics that do not ask for a
     part of their own: those held out, those that may be trained on, or all. training: the model's training set as data
-    and hash, read only if a metric looks for copies in it.
+    and hash, read only if a metric looks for copies in it. place: moves the features of an extractor to where metrics
+    are to be computed.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
@@ -44,6 +50,7 @@ class Measurement:
     extractors: Mapping[str, Mapping[str, Any]]
     against: Against = "held_out"
     training: Callable[[], tuple[np.ndarray, str]] | None = None
+    place: Callable[[str, Features], Features] = stays
 
     def of_samples(
         self, fakes: Mapping[tuple[str, str], Features], makers: Mapping[str, Mapping[str, Any]]
@@ -53,16 +60,17 @@ class Measurement:
         fakes: (set, extractor) -> features. makers: set -> how its samples were made.
         """
         fingerprints: Fingerprints = {}
-        reals = dict(self.reals)
+        reals = {key: self._placed(key[1], role) for key, role in self.reals.items()}
         values = []
         for (which, extractor), fake in sorted(fakes.items()):
+            fake = self.place(extractor, fake)
             for name in self.metrics:
                 metric = METRICS[name]
                 if not metric.suits(extractor):
                     continue
                 part = self._part(metric)
-                if (part, extractor) not in reals and (found := self._whole(part, extractor, reals)):
-                    reals[part, extractor] = found
+                if (part, extractor) not in reals and (found := self._whole(part, extractor)):
+                    reals[part, extractor] = self._placed(extractor, found)
                 values += self._values(name, extractor, which, part, reals, fake, makers[which], fingerprints)
         return values, fingerprints
 
@@ -80,19 +88,25 @@ class Measurement:
                 part = {"training_set": "train"}.get(metric.against, self._part(metric))
                 if part == "all" or not metric.suits(extractor):
                     continue
-                fake = self.reals["train" if part == "held_out" else "held_out", extractor].features
-                other = first(fake, count)
-                values += self._values(name, extractor, "real", part, self.reals, other, {}, fingerprints)
+                reals = dict(self.reals)
+                other = first(reals["train" if part == "held_out" else "held_out", extractor].features, count)
+                if metric.beside == "held_out" and part == "train":  # one half stands beside the other
+                    other, beside = halves(reals["held_out", extractor].features)
+                    reals["held_out", extractor] = reals["held_out", extractor]._replace(features=beside)
+                values += self._values(name, extractor, "real", part, reals, other, {}, fingerprints)
         return values, fingerprints
 
     def _part(self, metric: Metric) -> str:
         """What plays the real samples of a metric."""
         return self.against if metric.against == "held_out" else metric.against
 
-    def _whole(self, part: str, extractor: str, reals: Mapping[tuple[str, str], Role]) -> Role | None:
+    def _placed(self, extractor: str, role: Role) -> Role:
+        return role._replace(features=self.place(extractor, role.features))
+
+    def _whole(self, part: str, extractor: str) -> Role | None:
         """A role that no file holds: all real samples, or the model's own training set."""
-        if part == "all" and {("held_out", extractor), ("train", extractor)} <= reals.keys():
-            held_out, train = reals["held_out", extractor], reals["train", extractor]
+        if part == "all" and {("held_out", extractor), ("train", extractor)} <= self.reals.keys():
+            held_out, train = self.reals["held_out", extractor], self.reals["train", extractor]
             digest = hashlib.sha256(f"{held_out.digest} {train.digest}".encode()).hexdigest()
             return Role(joined(held_out.features, train.features), digest, held_out.resize)
         if part == "training_set" and self.training is not None and not FEATURES[extractor].trained:
@@ -167,6 +181,12 @@ def taken(features: Features, rows: np.ndarray | slice) -> Features:
 def first(features: Features, count: int) -> Features:
     """The first ``count`` rows, or all if there are no more."""
     return taken(features, slice(count))
+
+
+def halves(features: Features) -> tuple[Features, Features]:
+    """The first half of the rows and the second."""
+    middle = len(features) // 2
+    return taken(features, slice(middle)), taken(features, slice(middle, None))
 
 
 def joined(one: Features, other: Features) -> Features:

@@ -1,12 +1,14 @@
 """Samples that no study made: folders, zips and arrays of anybody, measured as a study's own are."""
 
 import csv
+import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from .datasets import DatasetZip, ImageFolder, digest
 from .features import FEATURES, Features
 from .measure import Measurement, Role
 from .metrics import METRICS, SCORES
+from .models.base import Progress
 from .store import SampleSet
 
 READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
@@ -30,21 +33,91 @@ class Look:
     facts: Mapping[str, Any]
 
 
-def read(path: Path, resolution: int | None = None, channels: int = 3) -> SampleSet:
-    """The samples at a path, with their origin as lineage.
+class Pictures:
+    """The images of a folder or a zip, each of its own size, decoded while they are looked at and then let go.
+
+    Iterating gives (C, H, W) uint8 and, at its end, sets ``digest``, the SHA-256 of all of them in hex.
+    """
+
+    digest: str
+
+    def __init__(self, dataset: ImageFolder | DatasetZip, count: int | None, tell: Progress | None = None):
+        self.dataset, self.tell = dataset, tell
+        there = dataset.count()
+        self.count = there if count is None else min(there, count)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        sha = hashlib.sha256()
+        for seen, image in enumerate(islice(self.dataset.pictures(), self.count), 1):
+            sha.update(f"{image.shape}".encode())
+            sha.update(image.tobytes())
+            if self.tell is not None:
+                self.tell(seen, None)
+            yield image
+        self.digest = sha.hexdigest()
+
+
+class Pool(NamedTuple):
+    """Samples to be looked at, and where they come from."""
+
+    data: np.ndarray | Pictures
+    lineage: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What they are: images, vectors or categories."""
+        return "images" if isinstance(self.data, Pictures) else KINDS[self.data.ndim]
+
+    @property
+    def digest(self) -> str:
+        """The hash of their content; of pictures once all were looked at."""
+        return self.data.digest if isinstance(self.data, Pictures) else digest(SampleSet(self.data))
+
+    @property
+    def shape(self) -> str:
+        """The shape of one sample."""
+        return "various" if isinstance(self.data, Pictures) else str(self.data.shape[1:])
+
+    @property
+    def resize(self) -> str:
+        """How the samples were made as large as they are."""
+        options = self.lineage.get("options", {})
+        return f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
+
+
+def read(
+    path: Path,
+    *,
+    resolution: int | None = None,
+    channels: int = 3,
+    count: int | None = None,
+    streamed: bool = False,
+    tell: Progress | None = None,
+) -> Pool:
+    """The samples at a path.
 
     A folder or zip holds PNG and JPEG images, which become (N, channels, H, W) uint8; ``resolution`` shrinks them by
     the mean of the pixels, as the data sets of a study are. An array is (N, H, W), (N, H, W, C) or (N, C, H, W) uint8
     with one or three channels, (N, d) float, or (N,) whole numbers; of an .npz the first array counts.
 
+    count: take the first so many. streamed: leave the images of folders and zips where they are and in their own sizes,
+    as published networks can look at them, if no resolution is asked for; ``tell`` then hears of each.
     Raises ValueError for anything else.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        return store.read_samples(path)
+        samples = store.read_samples(path)
+        return Pool(samples.data[:count], samples.lineage)
     if path.is_dir() or path.suffix == ".zip":
         kind = ImageFolder if path.is_dir() else DatasetZip
-        return kind(path=path, resolution=resolution, channels=channels).load()
+        dataset = kind(path=path, resolution=resolution, channels=channels)
+        if streamed and resolution is None:
+            return Pool(Pictures(dataset, count, tell), {"source": dataset.source, "options": {}})
+        samples = dataset.load()
+        return Pool(samples.data[:count], samples.lineage)
     if path.suffix not in (".npy", ".npz"):
         raise ValueError(
             f"{path}: {'no such file' if not path.exists() else 'found another format'}; allowed: {READABLE}"
@@ -56,7 +129,7 @@ def read(path: Path, resolution: int | None = None, channels: int = 3) -> Sample
         array = array if isinstance(array, np.ndarray) else array[array.files[0]]
     except (ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: cannot be read as an array of numbers: {error}") from None
-    return SampleSet(_as_samples(array, path), lineage={"source": "array", "options": {}})
+    return Pool(_as_samples(array, path)[:count], {"source": "array", "options": {}})
 
 
 def _as_samples(array: np.ndarray, path: Path) -> np.ndarray:
@@ -78,11 +151,9 @@ def _as_samples(array: np.ndarray, path: Path) -> np.ndarray:
     )
 
 
-def first(samples: SampleSet, count: int) -> SampleSet:
-    """The first ``count`` samples, or all if there are no more."""
-    labels = None if samples.labels is None else samples.labels[:count]
-    aux = {name: column[:count] for name, column in samples.aux.items()}
-    return SampleSet(samples.data[:count], labels, aux, samples.lineage)
+def usual_extractor(path: Path) -> str:
+    """The extractor that the samples at a path are looked at with, unless another is asked for."""
+    return "inception" if read(path, streamed=True).kind == "images" else "identity"
 
 
 def names(path: Path) -> list[str] | None:
@@ -90,11 +161,6 @@ def names(path: Path) -> list[str] | None:
     if Path(path).is_dir():
         return list(ImageFolder(path=path).listing()[0])
     return list(DatasetZip(path=path).listing()[0]) if Path(path).suffix == ".zip" else None
-
-
-def kind_of(samples: SampleSet) -> str:
-    """What samples are: images, vectors or categories."""
-    return KINDS[samples.data.ndim]
 
 
 def possible_metrics(extractors: Mapping[str, Look], with_train: bool) -> list[str]:
@@ -108,38 +174,36 @@ def possible_metrics(extractors: Mapping[str, Look], with_train: bool) -> list[s
 
 
 def measured(
-    fake: SampleSet,
-    real: SampleSet,
-    train: SampleSet | None,
+    fake: Pool,
+    real: Pool,
+    train: Pool | None,
     looks: Mapping[str, Look],
     metrics: Mapping[str, Mapping[str, Any]],
+    place: Callable[[str, Features], Features],
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The record of samples that are compared with real ones, and the scores of every sample as named columns.
 
-    train: the images that the model was trained on, for metrics that look for copies of them.
+    train: the images that the model was trained on, for metrics that look for copies of them. place: where the features
+    of an extractor are computed on.
     """
+    pools = {"sampled": fake, "held_out": real} | ({"train": train} if train else {})
     reals, fakes, columns = {}, {}, {}
     for name, look in looks.items():
-        sets = {"held_out": real} | ({"train": train} if train else {})
         seen = {
-            part: FEATURES[name].extract(part_of.data, look.weights, **look.options) for part, part_of in sets.items()
+            role: place(name, FEATURES[name].extract(pool.data, look.weights, **look.options))
+            for role, pool in pools.items()
         }
-        reals |= {(part, name): Role(found, digest(sets[part]), _resize(sets[part])) for part, found in seen.items()}
-        fakes["sampled", name] = FEATURES[name].extract(fake.data, look.weights, **look.options)
-        if len({found.values.shape[1] for found in (*seen.values(), fakes["sampled", name])}) > 1:
-            shapes = " and ".join(map(str, dict.fromkeys(pool.data.shape[1:] for pool in (fake, *sets.values()))))
+        if len({found.values.shape[1] for found in seen.values()}) > 1:
+            shapes = " and ".join(dict.fromkeys(pool.shape for pool in pools.values()))
             raise ValueError(f"{name}: found samples of shapes {shapes}, allowed is one: see --channels, --resolution")
+        fakes["sampled", name] = seen.pop("sampled")
+        reals |= {(part, name): Role(found, pools[part].digest, pools[part].resize) for part, found in seen.items()}
         columns |= _scores(name, seen, fakes["sampled", name])
     measurement = Measurement(metrics, reals, {name: look.facts for name, look in looks.items()})
     maker = fake.lineage.get("model_options", {}) | dict(fake.lineage)
     values, fingerprints = measurement.of_samples(fakes, {"sampled": maker})
-    lineage = {"sampled": digest(fake), "held_out": digest(real)} | ({"train": digest(train)} if train else {})
+    lineage = {role: pool.digest for role, pool in pools.items()}
     return {"status": "ok", "lineage": lineage, "values": values, "fingerprints": fingerprints}, columns
-
-
-def _resize(samples: SampleSet) -> str:
-    options = samples.lineage.get("options", {})
-    return f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
 
 
 def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str, np.ndarray]:

@@ -76,6 +76,20 @@ class Features:
             kept[key] = make()
         return kept[key]
 
+    def to(self, where: Any) -> Self:
+        """The same features with their values as a torch tensor on a torch device, where metrics are then computed."""
+        import torch
+
+        def moved(array: Array | None) -> Array | None:
+            # A copy: arrays of files are read-only, which torch has no tensors for.
+            return None if array is None else torch.tensor(np.asarray(array), device=where)
+
+        pairs = (self.moments, self.sample_moments)
+        moments, sample_moments = (tuple(map(moved, pair)) if pair else None for pair in pairs)
+        neighbours = moved(self.neighbour_distances)
+        own = {"moments": moments, "sample_moments": sample_moments, "neighbour_distances": neighbours}
+        return replace(self, values=moved(self.values), **own)
+
     def require(self, rows: int, role: str) -> None:
         """Raise Undefined unless there are ``rows`` rows or more and all values are finite; ``role`` is their name."""
         if len(self) < rows:
