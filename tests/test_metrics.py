@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from collapselab import distances
+from collapselab import distances, metrics
 from collapselab.features import FEATURES, Features
 from collapselab.metrics import METRICS, SCORES, Estimate, Undefined
 from collapselab.metrics.frechet import frechet_distance
@@ -187,6 +187,12 @@ def test_a_score_is_each_samples_own(name):
     assert scores.shape == (60,) and scores.dtype == np.float64
     np.testing.assert_allclose(score(real, replace(fake, values=fake.values[10:30])), scores[10:30], rtol=1e-9)
     assert score.label[0].isupper() and score.function.__doc__ and set(score.extractors) <= set(FEATURES)
+
+
+def test_every_function_is_public():
+    functions = {entry.function for entry in (*METRICS.values(), *SCORES.values())}
+    assert functions <= {getattr(metrics, name) for name in metrics.__all__}
+    assert all(function.__doc__ for function in functions)
 
 
 def test_options_are_ready_for_the_fingerprint():

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..features import FEATURES, Array, Features, Undefined
-from .artefacts import cross_hatching, lattice_scores
+from .artefacts import Growth, cross_hatching, growth_rate, lattice_scores
 from .classes import class_entropy, class_histogram, class_total_variation, inception_score
 from .colour import colour_distance, colour_share, hue_distance
 from .estimates import Estimate
@@ -24,11 +24,56 @@ from .kernel import kernel_distance, polynomial_mmd2
 from .likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from .memorisation import authenticity, copies, data_copying, duplicates, nearest_distance, nearest_ratio
 from .neighbours import coverage, density, mean_rarity, median_realism, precision, rarity, realism, recall
-from .tails import class_retention, quantile_coverage, tail_coverage
+from .tails import class_retention, expected_quantile_coverage, quantile_coverage, tail_coverage
 from .variance import variance_ratio
 from .vendi import vendi_score
 
-__all__ = ["METRICS", "SCORES", "Estimate", "Features", "Metric", "Undefined", "polynomial_mmd2"]
+__all__ = [
+    "METRICS",
+    "SCORES",
+    "Estimate",
+    "Features",
+    "Growth",
+    "Metric",
+    "Undefined",
+    "authenticity",
+    "bits_per_dimension",
+    "class_entropy",
+    "class_histogram",
+    "class_retention",
+    "class_total_variation",
+    "colour_distance",
+    "colour_share",
+    "copies",
+    "coverage",
+    "coverage_calibration",
+    "cross_hatching",
+    "data_copying",
+    "density",
+    "duplicates",
+    "expected_quantile_coverage",
+    "frechet_distance",
+    "frechet_distance_infinity",
+    "growth_rate",
+    "hue_distance",
+    "inception_score",
+    "kernel_distance",
+    "lattice_scores",
+    "likelihood_gap",
+    "mean_rarity",
+    "median_realism",
+    "nearest_distance",
+    "nearest_ratio",
+    "polynomial_mmd2",
+    "precision",
+    "quantile_coverage",
+    "rarity",
+    "realism",
+    "recall",
+    "tail_coverage",
+    "variance_ratio",
+    "vendi_score",
+]
 
 
 @dataclass(frozen=True)
