@@ -136,12 +136,16 @@ def _factor(covariance: Array) -> Array:
 
 
 def _roots_and_error(product: Array, one: Array, other: Array) -> tuple[float, float]:
-    """The sum of the roots of the eigenvalues of F_1 S_2 F_1^T, and a bound on its error by rounding.
+    """The sum of the roots of the eigenvalues m of M = F_1 S_2 F_1^T, and a bound on its error by rounding.
 
-    The product is off by about u = 2^-52 |S_1| |S_2| in norm, and so is each eigenvalue m; its root then is by u /
-    sqrt(m), and where m is below u, by less than twice that.
+    Rounding adds an E to M with |E| of about u = 2^-52 |S_1| |S_2| in the norm of Frobenius, and tr M^(1/2) moves by
+    tr(M^(-1/2) E) / 2, which is at most u sqrt(sum 1 / m) / 2. A root of an m that is not well above u is off by less
+    than 2 sqrt(u).
     """
     xp = array_namespace(product)
     moved = 2.0**-52 * xp.linalg.matrix_norm(one) * xp.linalg.matrix_norm(other)
-    roots = xp.sqrt(xp.clip(xp.linalg.eigvalsh(product), 2.0**-1022, None))
-    return float(xp.sum(roots)), float(xp.sum(2 * moved / roots))
+    eigenvalues = xp.clip(xp.linalg.eigvalsh(product), 0.0, None)
+    sure = eigenvalues > 4 * moved
+    inverses = xp.sum(xp.where(sure, 1 / xp.where(sure, eigenvalues, 1.0), 0.0))
+    error = moved * xp.sqrt(inverses) / 2 + 2 * xp.sqrt(moved) * xp.count_nonzero(~sure)
+    return float(xp.sum(xp.sqrt(eigenvalues))), float(error)
