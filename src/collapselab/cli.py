@@ -647,11 +647,15 @@ def record(
         reals = _references(reference, population) | {
             key: Role(found, metadata["sets"][key[0]]["hash"]) for key, found in own.items()
         }
-        place = _place(sum(role.features.values.size for role in reals.values()))
-        measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place)
+        measurement = Measurement(wanted, reals, metadata["extractors"], against, look, _place(_numbers(reals)))
         with clock.compute():
             content["values"], content["fingerprints"] = measurement.of_samples(same, makers)
     store.write_json(out, content)
+
+
+def _numbers(reals: Mapping[Any, Role]) -> int:
+    """How many numbers there are to compare with."""
+    return sum(role.features.values.size for role in reals.values())
 
 
 def _place(numbers: int) -> Callable[[str, Features], Features]:
@@ -697,7 +701,8 @@ def baseline(
     if missing := [f"{part} of {name}" for name in extractors for part in REAL_PARTS if (part, name) not in reals]:
         raise typer.BadParameter(f"has no features of {', '.join(missing)}", param_hint="--reference")
     with clock.compute():
-        values, fingerprints = Measurement(_metrics(metrics), reals, extractors, against).of_reality(count)
+        measurement = Measurement(_metrics(metrics), reals, extractors, against, place=_place(_numbers(reals)))
+        values, fingerprints = measurement.of_reality(count)
     store.write_json(out, {"values": values, "fingerprints": fingerprints})
 
 

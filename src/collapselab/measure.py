@@ -60,7 +60,7 @@ class Measurement:
         fakes: (set, extractor) -> features. makers: set -> how its samples were made.
         """
         fingerprints: Fingerprints = {}
-        reals = {key: self._placed(key[1], role) for key, role in self.reals.items()}
+        reals = self._placed_reals()
         values = []
         for (which, extractor), fake in sorted(fakes.items()):
             fake = self.place(extractor, fake)
@@ -81,6 +81,7 @@ class Measurement:
         may be trained on or were. No real samples are left to compare with all of them.
         """
         fingerprints: Fingerprints = {}
+        placed = self._placed_reals()
         values = []
         for extractor in self.extractors:
             for name in self.metrics:
@@ -88,7 +89,7 @@ class Measurement:
                 part = {"training_set": "train"}.get(metric.against, self._part(metric))
                 if part == "all" or not metric.suits(extractor):
                     continue
-                reals = dict(self.reals)
+                reals = dict(placed)
                 other = first(reals["train" if part == "held_out" else "held_out", extractor].features, count)
                 if metric.beside == "held_out" and part == "train":  # one half stands beside the other
                     other, beside = halves(reals["held_out", extractor].features)
@@ -99,6 +100,9 @@ class Measurement:
     def _part(self, metric: Metric) -> str:
         """What plays the real samples of a metric."""
         return self.against if metric.against == "held_out" else metric.against
+
+    def _placed_reals(self) -> dict[tuple[str, str], Role]:
+        return {key: self._placed(key[1], role) for key, role in self.reals.items()}
 
     def _placed(self, extractor: str, role: Role) -> Role:
         return role._replace(features=self.place(extractor, role.features))
