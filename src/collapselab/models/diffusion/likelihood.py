@@ -15,7 +15,7 @@ from .networks import build
 from .sampling import Denoiser, denoiser
 from .training import load_weights
 
-BATCH = 64  # fixed and padded: a network's rounding depends on its batch size, a likelihood must not
+BATCH = 32  # fixed and padded: a network's rounding depends on its batch size, a likelihood must not
 RHO = 7.0  # the ODE is solved in sigma^(1/rho), in which equal steps gather at low noise
 
 
