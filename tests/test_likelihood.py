@@ -280,10 +280,16 @@ def test_a_likelihood_needs_a_model_that_has_one_and_data_that_it_knows(trained)
 
 def test_every_family_has_a_likelihood_and_the_study_says_how_it_is_computed():
     assert all(hasattr(family, "log_likelihood") for family in MODELS.values())
-    assert LikelihoodOptions().model_dump() == {"steps": ODE_STEPS, "probes": PROBES}
+    assert LikelihoodOptions().model_dump() == {"steps": ODE_STEPS, "probes": PROBES, "rows": 1000}
     extractor = FEATURES["likelihood"]
     assert extractor.of_model and extractor.statistic
     assert {family.takes for family in MODELS.values()} <= set(extractor.takes)
+
+
+def test_only_the_first_rows_are_looked_at():
+    truth = Gaussian.population(GaussianPopulation(dimension=3, sd=2.0))
+    data = truth.sample(20, 0).data
+    np.testing.assert_array_equal(likelihood(data, truth, rows=7).values, likelihood(data, truth).values[:7])
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------
