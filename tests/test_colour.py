@@ -13,7 +13,7 @@ from collapselab import regimes, theory
 from collapselab.datasets import DatasetZip, Digits
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.features.colours import CHANNELS, HUE_DEGREES, NAMES, PROTOTYPES, cielab
-from collapselab.metrics.colour import colour_distance, colour_share, hue_distance
+from collapselab.metrics.colour import colour_distance, colour_share, hue_distance, hue_share, level_share
 
 colours = FEATURES["colours"].extract
 ROUNDING = 256 * 2**-23  # shares are float32: a sum over levels is off by no more, in levels, while W is of order 1
@@ -312,3 +312,27 @@ def test_one_pixel_is_enough():
     assert colour_share(one, other)["green"] + colour_share(one, other)["yellow"] == 1
     assert colour_distance(one, other) == {"red": 255, "green": 255, "blue": 0, "mean": 170}
     assert hue_distance(one, other) == 120
+
+
+# -- histograms -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bins", [1, 3, 8, 256])
+def test_histograms_of_channels_count_pixels(bins):
+    data = images(5)
+    found = level_share(colours(data), colours(data), bins=bins)
+    assert len(found) == 3 * bins
+    starts = [place * 256 // bins for place in range(bins)] + [256]
+    for channel, plane in zip(CHANNELS, np.moveaxis(data, 1, 0), strict=True):
+        counts = np.histogram(plane, starts)[0] / plane.size
+        shares = [found[f"{channel} from {start}"] for start in starts[:-1]]
+        np.testing.assert_allclose(shares, counts, atol=ROUNDING / 256)
+
+
+def test_histograms_of_hues_are_around_the_pure_ones():
+    found = hue_share(colours(images(0)), colours(pixels_of((255, 0, 0), (255, 0, 60), (0, 128, 0))))
+    chroma = 255 + 255 + 128  # 255, 0, 60 is at 346 degrees: nearer to 0 than to 330
+    assert found["around 0"] == pytest.approx(510 / chroma) and found["around 120"] == pytest.approx(128 / chroma)
+    assert sum(found.values()) == pytest.approx(1) and len(found) == 12
+    with pytest.raises(Undefined, match="fake: all pixels are grey"):
+        hue_share(colours(images(0)), colours(np.zeros((2, 1, 4, 4), np.uint8)))

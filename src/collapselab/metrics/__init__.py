@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from ..features import FEATURES, Array, Features, Undefined
 from .artefacts import Growth, cross_hatching, growth_rate, lattice_scores
 from .classes import class_entropy, class_histogram, class_total_variation, inception_score
-from .colour import colour_distance, colour_share, hue_distance
+from .colour import colour_distance, colour_share, hue_distance, hue_share, level_share
 from .estimates import Estimate
 from .frechet import frechet_distance, frechet_distance_infinity
 from .kernel import kernel_distance, polynomial_mmd2
@@ -56,9 +56,11 @@ __all__ = [
     "frechet_distance_infinity",
     "growth_rate",
     "hue_distance",
+    "hue_share",
     "inception_score",
     "kernel_distance",
     "lattice_scores",
+    "level_share",
     "likelihood_gap",
     "mean_rarity",
     "median_realism",
@@ -157,6 +159,8 @@ METRICS: dict[str, Metric] = {
     ),
     "coverage_calibration": Metric(coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)),
     "colour_share": Metric(colour_share, "Share of colour", None, extractors=("colours",), shares=True),
+    "level_share": Metric(level_share, "Share of levels", None, extractors=("colours",), shares=True),
+    "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
     "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
     "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
     "cross_hatching": Metric(cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",)),

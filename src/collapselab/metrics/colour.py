@@ -1,11 +1,16 @@
 """Colour: what the samples are coloured like, from the features of the extractor ``colours``."""
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from ..distances import on_host
 from ..features import Array, Features, Undefined
-from ..features.colours import CHANNELS, HUE_DEGREES
+from ..features.colours import CHANNELS, HUE_DEGREES, LEVELS
 from .estimates import Estimate, from_error
+
+Bins = Annotated[int, Field(ge=1, le=LEVELS)]
 
 
 def colour_share(real: Features | Array, fake: Features | Array) -> dict[str, float | Estimate]:
@@ -24,6 +29,36 @@ def colour_share(real: Features | Array, fake: Features | Array) -> dict[str, fl
         return {name: float(share[0]) for name, share in shares.items()}
     found = {name: from_error(share.mean(), share.std(ddof=1) / len(share) ** 0.5) for name, share in shares.items()}
     return {name: Estimate(share, max(share.low, 0.0), min(share.high, 1.0)) for name, share in found.items()}
+
+
+def level_share(real: Features | Array, fake: Features | Array, *, bins: Bins = 8) -> dict[str, float]:
+    """The histogram of each channel: the share of the fakes' pixels in each of ``bins`` runs of levels, by its start.
+
+    Named ``red from 0``, ``red from 32``, ..; the shares of a channel add up to 1. The real samples play no part.
+    Raises Undefined without rows or for shares that are not finite, ValueError for other features.
+    """
+    starts = np.arange(bins) * LEVELS // bins
+    _columns(Features.of(real), CHANNELS[0], "real")
+    shares = {channel: np.add.reduceat(_mean(Features.of(fake), channel, "fake"), starts) for channel in CHANNELS}
+    return {
+        f"{channel} from {start}": float(share)
+        for channel, found in shares.items()
+        for start, share in zip(starts, found, strict=True)
+    }
+
+
+def hue_share(real: Features | Array, fake: Features | Array) -> dict[str, float]:
+    """The histogram of hues: how much of the fakes' chroma lies in each twelfth of the circle, by its middle.
+
+    Named ``around 0`` (red), ``around 30``, .. degrees; the shares add up to 1. The real samples play no part.
+    Raises Undefined without rows, for shares that are not finite, or where all pixels are grey; ValueError for other
+    features.
+    """
+    _columns(Features.of(real), "hue", "real")
+    chroma = _hues(Features.of(fake), "fake")
+    sector = 30 // HUE_DEGREES
+    turned = np.roll(chroma, sector // 2).reshape(-1, sector).sum(axis=1)
+    return {f"around {30 * place}": float(share) for place, share in enumerate(turned)}
 
 
 def colour_distance(real: Features | Array, fake: Features | Array) -> dict[str, float]:
@@ -57,14 +92,16 @@ def hue_distance(real: Features | Array, fake: Features | Array) -> float:
     features.
     """
     real, fake = Features.of(real), Features.of(fake)
-    shares = []
-    for role, features in (("real", real), ("fake", fake)):
-        chroma = _mean(features, "hue", role)
-        if chroma.sum() == 0:
-            raise Undefined(f"{role}: all pixels are grey, which have no hue")
-        shares.append(chroma / chroma.sum())
-    gap = np.cumsum(shares[0] - shares[1])
+    gap = np.cumsum(_hues(real, "real") - _hues(fake, "fake"))
     return float(HUE_DEGREES * np.abs(gap - np.median(gap)).sum())
+
+
+def _hues(features: Features, role: str) -> np.ndarray:
+    """The share of the chroma in each bin of hue: (bins,) float64. Raises Undefined where all pixels are grey."""
+    chroma = _mean(features, "hue", role)
+    if chroma.sum() == 0:
+        raise Undefined(f"{role}: all pixels are grey, which have no hue")
+    return chroma / chroma.sum()
 
 
 def _columns(features: Features, kind: str, role: str) -> dict[str, np.ndarray]:
