@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -94,7 +95,11 @@ def test_it_gives_what_the_metrics_give(folder, tmp_path):
         assert f"{found[name]['value']:.6g}" in text
     made = record["fingerprints"][found["recall"]["fingerprint"]]
     assert (made["n_fake"], made["n_real"], made["option_k"], made["set"]) == (300, 300, 5, "sampled")
+    assert re.search(r"^  recall +higher +0\.", text, re.MULTILINE) and "--train" in text
     assert found["recall"]["low"] <= found["recall"]["value"] <= found["recall"]["high"]
+
+
+PERFECT = "train.npy", "real.zip"  # what a perfect model would be: training images against those held out
 
 
 def test_options_training_images_and_scores(folder, tmp_path):
@@ -108,6 +113,12 @@ def test_options_training_images_and_scores(folder, tmp_path):
     record = store.read_json(tmp_path / "record.json")
     assert {entry["metric"].split(".")[0] for entry in record["values"]} == {"recall", "authenticity", "colour_share"}
     assert {made.get("option_k") for made in record["fingerprints"].values()} == {3, None}
+    perfect = {entry["metric"]: entry["value"] for entry in record["values"] if entry["set"] == "real"}
+    other, real = (outside.read(folder / name, channels=1).data[:200].reshape(200, -1) for name in PERFECT)
+    expected = METRICS["recall"](real / 127.5 - 1, other / 127.5 - 1, k=3)
+    assert perfect["recall"] == pytest.approx(float(expected)) and f"{perfect['recall']:.6g}" in text
+    extractors = [entry["extractor"] for entry in record["values"]]
+    assert extractors == sorted(extractors, reverse=True)  # in the order in which they were asked for
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
     assert len(rows) == 200 and rows[0]["sample"].endswith(".png") and float(rows[0]["nearest_distance.pixels"]) > 0
 
@@ -142,7 +153,8 @@ def test_without_the_weights_it_says_how_to_get_them(folder, tmp_path, monkeypat
     monkeypatch.setenv("COLLAPSELAB_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = run("measure fake --against real.zip", folder, code=2)
-    assert "collapselab weights fetch inception" in text and str(tmp_path) in text
+    assert "collapselab weights fetch inception\n" in text and str(tmp_path) in text
+    assert "needs none: pixels, random-conv" in text  # and what can be had at once
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------

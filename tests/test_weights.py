@@ -125,10 +125,10 @@ def test_a_missing_file_is_described(tmp_path):
     for part in (tmp_path / "weights", tmp_path / "cache" / "collapselab", f"weights fetch {NAME}", entry.source):
         assert str(part) in str(error.value)
     assert entry.sha256 in str(error.value) and str(entry.bytes) in str(error.value)
-    with pytest.raises(ValueError, match=r"is not at mine\.pt\. Get them"):  # what is given is not looked for elsewhere
+    with pytest.raises(ValueError, match=r"is not at mine\.pt\nget them"):  # what is given is not looked for elsewhere
         weights.find(NAME, "mine.pt")
     with pytest.raises(
-        ValueError, match=r"hf download facebook/dinov2-large --local-dir .*weights/dinov2; without a net"
+        ValueError, match=r"hf download facebook/dinov2-large --local-dir .*weights/dinov2\nwithout a net"
     ):
         weights.find("dinov2")
 
@@ -261,7 +261,7 @@ def test_two_processes_fetch_once(served, own_folder):
 
 
 def test_folders_are_not_fetched():
-    with pytest.raises(ValueError, match=r"clip is a folder .* hf download openai/clip-vit-large-patch14"):
+    with pytest.raises(ValueError, match=r"clip is a folder .*\n.* hf download openai/clip-vit-large-patch14"):
         weights.fetch("clip")
 
 
@@ -285,7 +285,7 @@ def test_the_command_without_a_network_says_so_and_exits_4(tmp_path, own_folder,
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
     said = run(f"weights fetch {NAME}", tmp_path, code=4)
     entry = weights.WEIGHTS[NAME]
-    assert said.count("\n") == 1 and said.startswith("collapselab: weights: https://nvlabs-fi-cdn.nvidia.com")
+    assert said.count("\n") == 2 and said.startswith("collapselab: weights: https://nvlabs-fi-cdn.nvidia.com")
     assert "Connection refused" in said and entry.sha256 in said and str(own_folder / entry.file) in said
     assert files(own_folder) == []
     assert "is a folder" in run("weights fetch clip", tmp_path, code=2)

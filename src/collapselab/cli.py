@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -754,7 +755,14 @@ def measure(
             takes = " and ".join(entry.takes)
             raise typer.BadParameter(f"{name!r} looks at {takes}; {samples} holds {kind}", param_hint="--extractor")
         settings = _extractor_settings(entry, name, said.get(name, {}))
-        found, facts = _weights(entry, name, path)
+        try:
+            found, facts = _weights(entry, name, path)
+        except ValueError as error:
+            if path or not entry.published:
+                raise
+            weightless = (one for one, it in OUTSIDE_EXTRACTORS.items() if not (it.published or it.trained))
+            others = ", ".join(one for one in weightless if kind in OUTSIDE_EXTRACTORS[one].takes)
+            raise ValueError(f"{error}\nor choose an --extractor that needs none: {others}") from None
         looks[name] = outside.Look(found, settings, facts | settings)
         _get_ready(entry.uses_torch)
     possible = outside.possible_metrics(looks, train is not None)
@@ -799,7 +807,8 @@ def weights(context: typer.Context) -> None:
     """Published weights: which are here, and how to get the others."""
     if context.invoked_subcommand is None:
         for name, state, more in published.listing():
-            print(f"{state:8} {name:22} {published.WEIGHTS[name].terms}\n{'':8} {more}")
+            print(f"{state:8} {name:22} {published.WEIGHTS[name].terms}")
+            print(textwrap.indent(more, " " * 9))
 
 
 @weights_app.command()

@@ -183,7 +183,8 @@ def measured(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The record of samples that are compared with real ones, and the scores of every sample as named columns.
 
-    train: the images that the model was trained on, for metrics that look for copies of them. place: where the features
+    train: the real samples that the model was trained on, for metrics that look for copies of them; as many of these as
+    there are fakes are measured too, as the set ``real``: what a perfect model would score. place: where the features
     of an extractor are computed on.
     """
     pools = {"sampled": fake, "held_out": real} | ({"train": train} if train else {})
@@ -202,6 +203,10 @@ def measured(
     measurement = Measurement(metrics, reals, {name: look.facts for name, look in looks.items()})
     maker = fake.lineage.get("model_options", {}) | dict(fake.lineage)
     values, fingerprints = measurement.of_samples(fakes, {"sampled": maker})
+    if train:
+        of_real, made = measurement.of_reality(len(fakes["sampled", next(iter(looks))]))
+        values, fingerprints = values + of_real, fingerprints | made
+    values.sort(key=lambda entry: list(looks).index(entry["extractor"]))
     lineage = {role: pool.digest for role, pool in pools.items()}
     return {"status": "ok", "lineage": lineage, "values": values, "fingerprints": fingerprints}, columns
 
@@ -219,23 +224,49 @@ def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str
 
 
 def table(record: Mapping[str, Any], fake: str, real: str) -> str:
-    """The record in words, a block for each feature space: value, 95 % interval, or why there is no value."""
+    """The record in words, a block for each feature space: value, 95 % interval, or why there is no value.
+
+    Beside it stands what real data score in the samples' place, where that was measured.
+    """
+    sets: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {"sampled": {}, "real": {}}
+    for entry in record["values"]:
+        sets[entry["set"]][entry["extractor"], entry["metric"]] = entry
     lines = []
-    for extractor in dict.fromkeys(entry["extractor"] for entry in record["values"]):
-        own = [entry for entry in record["values"] if entry["extractor"] == extractor]
+    for extractor in dict.fromkeys(space for space, _ in sets["sampled"]):
+        own = [entry for (space, _), entry in sets["sampled"].items() if space == extractor]
         made = record["fingerprints"][own[0]["fingerprint"]]
         lines += [f"{extractor}: {made['n_fake']} samples of {fake} against {made['n_real']} of {real}{_facts(made)}"]
-        width = max(len(entry["metric"]) for entry in own)
-        for entry in own:
-            if entry["value"] is None:
-                said = f"undefined: {entry['reason']}"
-            else:
-                said = f"{entry['value']:<12.6g}" + (
-                    f" {entry['low']:.4g} to {entry['high']:.4g}" if "low" in entry else ""
-                )
-            lines.append(f"  {entry['metric']:{width}}  {said.rstrip()}")
+        beside = [("real data", *(_value(sets["real"].get((extractor, entry["metric"]))) for entry in own))]
+        columns = [
+            ("metric", *(entry["metric"] for entry in own)),
+            ("better", *(METRICS[entry["metric"].split(".")[0]].better or "" for entry in own)),
+            ("value", *(_value(entry) for entry in own)),
+            *(beside if sets["real"] else []),
+            ("95 % interval", *(_interval(entry) for entry in own)),
+        ]
+        widths = [max(map(len, column)) for column in columns]
+        for row in zip(*columns, strict=True):
+            lines.append("  " + "  ".join(map(str.ljust, row, widths)).rstrip())
         lines.append("")
-    return "\n".join(lines).rstrip()
+    if sets["real"]:
+        most = max(record["fingerprints"][entry["fingerprint"]]["n_fake"] for entry in sets["real"].values())
+        lines.append(f"real data: up to {most} other real samples in the place of these: what a perfect model scores")
+    else:
+        lines.append(
+            "With --train, the real samples that the model learnt from, what a perfect one scores stands beside"
+        )
+    return "\n".join(lines)
+
+
+def _value(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return ""
+    return "undefined" if entry["value"] is None else f"{entry['value']:.6g}"
+
+
+def _interval(entry: Mapping[str, Any]) -> str:
+    """The interval, or the reason why there is no value."""
+    return entry.get("reason") or (f"{entry['low']:.4g} to {entry['high']:.4g}" if "low" in entry else "")
 
 
 def _facts(made: Mapping[str, Any]) -> str:

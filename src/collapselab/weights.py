@@ -65,9 +65,9 @@ def find(name: str, given: Path | str | None = None) -> Path:
     places = [Path(given)] if given else [folder / published.file for folder in folders()]
     path = next((place for place in places if place.exists()), None)
     if path is None:
-        raise ValueError(f"weights: {name} is not at {' or '.join(map(str, places))}. {how_to_get(name)}")
+        raise ValueError(f"weights: {name} is not at {' or '.join(map(str, places))}\n{how_to_get(name)}")
     if fault := _fault(published, path):
-        raise ValueError(f"weights: {path} is not {name}: {fault}. {how_to_get(name)}")
+        raise ValueError(f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
     return path
 
 
@@ -77,7 +77,7 @@ def how_to_get(name: str) -> str:
     command = f"collapselab weights fetch {name}"
     if published.is_folder:
         command = f"hf download {published.source} --local-dir {_target(published)}"
-    return f"Get them with: {command}; {_by_hand(published)}"
+    return f"get them with: {command}\n{_by_hand(published)}"
 
 
 def _by_hand(published: Published) -> str:
@@ -138,7 +138,7 @@ def fetch(name: str) -> Path:
 
     published = _published(name)
     if published.is_folder:
-        raise ValueError(f"weights: {name} is a folder that huggingface.co serves. {how_to_get(name)}")
+        raise ValueError(f"weights: {name} is a folder that huggingface.co serves\n{how_to_get(name)}")
     target = _target(published)
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
@@ -147,7 +147,7 @@ def fetch(name: str) -> Path:
                 store.write_atomically(target, lambda file: _download(published, file))
             except (URLError, HTTPException, TimeoutError, ConnectionError, _Wrong) as error:
                 said = f"{published.source} could not be fetched: {getattr(error, 'reason', error)}"
-                raise Unreachable(f"weights: {said}; {_by_hand(published)}") from None
+                raise Unreachable(f"weights: {said}\n{_by_hand(published)}") from None
     return find(name, target)
 
 
