@@ -170,6 +170,75 @@ def test_what_is_undetermined_is_said_to_be(name):
                 value_of(name, **{"real": sample, "fake": sample, role: other})
 
 
+def second(name):
+    return {METRICS[name].beside: cloud(9, 60)} if METRICS[name].beside else {}
+
+
+ODD = {
+    "words": np.full((30, 3), "a"),
+    "objects": np.ones((30, 3), object),
+    "complex": np.ones((30, 3), complex),
+    "masked": np.ma.ones((30, 3)),
+    "a list": [[1.0]] * 30,
+    "nothing": None,
+    "one axis": np.ones(30),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", METRICS)
+def test_what_are_no_rows_of_numbers_is_refused(name, odd):
+    role = LOOKS_AT_ONE_SIDE.get(name, "real")
+    with pytest.raises(ValueError, match="features: found"):
+        METRICS[name](**{"real": cloud(0, 30), "fake": cloud(1, 30), role: ODD[odd]}, **second(name))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "name", ["frechet_distance", "kernel_distance", "precision", "copies_of_real", "variance_ratio"]
+)
+def test_kinds_of_arrays_are_not_mixed_and_other_numbers_become_float64(name):
+    torch = pytest.importorskip("torch")
+    whole = [np.random.default_rng(seed).integers(-9, 9, (60, 80)) for seed in (0, 1)]
+    expected = METRICS[name](*(side.astype(np.float64) for side in whole))
+    for kind in (np.int8, np.float16, np.longdouble):
+        assert METRICS[name](*(side.astype(kind) for side in whole)) == expected
+    for kind in (torch.int8, torch.bfloat16):
+        tensors = [Features(torch.tensor(side, dtype=kind)) for side in whole]
+        assert METRICS[name](*tensors) == pytest.approx(expected, rel=1e-12)
+    slopes = [Features(torch.tensor(side, dtype=torch.float64, requires_grad=True)) for side in whole]
+    assert METRICS[name](*slopes) == pytest.approx(expected, rel=1e-12)
+    if name != "variance_ratio":
+        with pytest.raises(ValueError, match="allowed is one kind of array"):
+            METRICS[name](whole[0], torch.tensor(whole[1]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["frechet_distance", "kernel_distance", "precision", "data_copying"])
+def test_numbers_whose_products_overflow_are_undetermined(name):
+    sides = {role: 1e30 * cloud(seed, 60).values for seed, role in enumerate(["real", "fake"])} | second(name)
+    with pytest.raises(Undefined, match="beyond 1e\\+25"):
+        METRICS[name](**sides)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("tail_coverage", {"q": 0.6}),
+        ("tail_coverage", {"q": -0.1}),
+        ("quantile_coverage", {"bins": -4}),
+        ("quantile_coverage", {"bins": 2.5}),
+        ("class_retention", {"below": math.nan}),
+        ("class_retention", {"classes": "3,"}),
+        ("vendi_score", {"order": math.inf}),
+    ],
+)
+def test_options_out_of_range_are_refused(name, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: found") as error:
+        METRICS[name](cloud(0, 100), cloud(1, 100), **options)
+    assert not isinstance(error.value, Undefined)
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_entries_are_complete(name):
     metric = METRICS[name]
@@ -185,7 +254,7 @@ def test_a_score_is_each_samples_own(name):
     real, fake = (as_read(score, side) for side in (cloud(0, 150), cloud(1, 60, shift=0.3)))
     scores = score(real, fake)
     assert scores.shape == (60,) and scores.dtype == np.float64
-    np.testing.assert_allclose(score(real, replace(fake, values=fake.values[10:30])), scores[10:30], rtol=1e-9)
+    np.testing.assert_allclose(score(real, Features(fake.values[10:30], names=fake.names)), scores[10:30], rtol=1e-9)
     assert score.label[0].isupper() and score.function.__doc__ and set(score.extractors) <= set(FEATURES)
 
 

@@ -30,6 +30,17 @@ def on_host(array: Array) -> np.ndarray:
     return np.asarray(to_device(array, "cpu"))
 
 
+def check_alike(one: Array, other: Array) -> None:
+    """Return if rows of the two can be set against each other; raises ValueError that says what keeps them apart."""
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(
+            f"features: found rows of {one.shape[1]} and of {other.shape[1]} numbers, allowed are equal lengths"
+        )
+    if array_namespace(one) is not array_namespace(other) or device(one) != device(other):
+        found = " and ".join(f"{type(side).__name__} on {device(side)}" for side in (one, other))
+        raise ValueError(f"features: found {found}, allowed is one kind of array on one device")
+
+
 def centre(values: Array) -> Array:
     """The mean row of ``values`` (n, d): (1, d) float64, and of equal rows exactly that row."""
     xp = array_namespace(values)
@@ -62,10 +73,7 @@ def squared_distances(probes: Array, manifold: Array) -> Iterator[tuple[slice, A
     origin keeps its radii, and every distance has a relative error below 1e-9. Memory is bounded by the block and the
     manifold in float64.
     """
-    if probes.shape[1] != manifold.shape[1]:
-        raise ValueError(
-            f"features: found rows of {probes.shape[1]} and of {manifold.shape[1]} numbers, allowed are equal lengths"
-        )
+    check_alike(probes, manifold)
     origin = centre(manifold)
     points = _Points(manifold, origin)
     for rows in row_blocks(probes, len(manifold)):

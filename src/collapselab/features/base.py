@@ -6,13 +6,13 @@ from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_array_api_obj
 from pydantic import BaseModel
 
 from ..distances import Array, centre, nearest_distances, row_blocks
 
 Weights = Mapping[str, np.ndarray]
-STORED = ("values", "classes", "probabilities")
+LARGEST = 1e25  # beyond it, what metrics compute of products of features may overflow
 
 
 class Undefined(ValueError):
@@ -23,7 +23,7 @@ class Undefined(ValueError):
 class Features:
     """n samples as rows of d numbers.
 
-    values: (n, d) float32 or float64, a numpy array or a torch tensor on any device.
+    values: (n, d) float32 or float64, a numpy array or a torch tensor on any device; other numbers become float64.
     classes: (n,) int64, which class each sample looks like; None where the extractor has no opinion.
     probabilities: (n, C) float32, how much it looks like each class; None where the extractor has no opinion.
     names: what the d columns are called; None where they are coordinates.
@@ -50,21 +50,17 @@ class Features:
     )
 
     def __post_init__(self) -> None:
-        if self.neighbour_distances is not None and len(self.neighbour_distances) != len(self.values):
-            found = f"{len(self.neighbour_distances)} rows for {len(self.values)} rows of values"
-            raise ValueError(f"neighbour_distances: found {found}, allowed are equal numbers")
+        object.__setattr__(self, "values", _as_numbers(self.values))
+        for part in ("classes", "probabilities", "neighbour_distances"):
+            array = getattr(self, part)
+            if array is not None and len(array) != len(self.values):
+                found = f"{len(array)} rows for {len(self.values)} rows of values"
+                raise ValueError(f"{part}: found {found}, allowed are equal numbers")
 
     @classmethod
     def of(cls, samples: "Features | Array") -> Self:
-        """The features themselves; or an array (n, d) or a torch tensor, wrapped.
-
-        Raises ValueError for an array of another shape.
-        """
-        if isinstance(samples, Features):
-            return samples
-        if samples.ndim != 2:
-            raise ValueError(f"features: found an array of shape {tuple(samples.shape)}, allowed are rows (n, d)")
-        return cls(samples.detach() if hasattr(samples, "detach") else samples)
+        """The features themselves; or an array (n, d) or a torch tensor, wrapped."""
+        return samples if isinstance(samples, Features) else cls(samples)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -90,13 +86,17 @@ class Features:
         own = {"moments": moments, "sample_moments": sample_moments, "neighbour_distances": neighbours}
         return replace(self, values=moved(self.values), **own)
 
-    def require(self, rows: int, role: str) -> None:
-        """Raise Undefined unless there are ``rows`` rows or more and all values are finite; ``role`` is their name."""
+    def require(self, rows: int, role: str, largest: float = LARGEST) -> None:
+        """Raise Undefined unless there are ``rows`` rows or more, of finite values; ``role`` is their name."""
         if len(self) < rows:
             raise Undefined(f"{role}: found {len(self)} rows, needed are at least {rows}")
-        bad = self.once("bad rows", self._bad_rows)
+        bad = self.once(("bad rows", largest), lambda: self._bad_rows(largest))
         if bad:
-            raise Undefined(f"{role}: {bad} of {len(self)} rows have features that are not finite")
+            raise Undefined(
+                f"{role}: {bad} of {len(self)} rows have features that are not finite, or beyond {largest:g}"
+            )
+        if not self.values.shape[1]:
+            raise Undefined(f"{role}: found rows of no numbers, needed is at least 1")
 
     def radii(self, k: int) -> Array:
         """The distance of each row to its k-th nearest other row: (n,) float64, where the values are.
@@ -134,10 +134,10 @@ class Features:
             neighbour_distances=nearest_distances(self.values, k),
         )
 
-    def _bad_rows(self) -> int:
+    def _bad_rows(self, largest: float) -> int:
         xp = array_namespace(self.values)
         blocks = (self.values[rows, :] for rows in row_blocks(self.values, self.values.shape[1]))
-        return int(sum(xp.count_nonzero(~xp.all(xp.isfinite(block), axis=1)) for block in blocks))
+        return int(sum(xp.count_nonzero(~xp.all(xp.abs(block) <= largest, axis=1)) for block in blocks))
 
     def _mean_and_covariance(self) -> tuple[Array, Array]:
         xp, width = array_namespace(self.values), self.values.shape[1]
@@ -147,6 +147,22 @@ class Features:
             deviations = self.values[rows, :] - mean
             covariance += deviations.T @ deviations
         return mean[0, :], covariance / (len(self) - 1)
+
+
+def _as_numbers(values: Any) -> Array:
+    """Rows as float32 or float64, without a gradient. Raises ValueError for what are no rows of real numbers."""
+    if not is_array_api_obj(values) or isinstance(values, np.ma.MaskedArray):
+        kind = type(values).__name__
+        raise ValueError(f"features: found {kind}, allowed are a numpy array or a torch tensor, of rows (n, d)")
+    if values.ndim != 2:
+        raise ValueError(f"features: found an array of shape {tuple(values.shape)}, allowed are rows (n, d)")
+    values = values.detach() if hasattr(values, "detach") else values
+    xp = array_namespace(values)
+    if values.dtype in (xp.float32, xp.float64):
+        return values
+    if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") not in "fiub":
+        raise ValueError(f"features: found an array of {values.dtype}, allowed are real numbers")
+    return xp.astype(values, xp.float64)
 
 
 @dataclass(frozen=True)

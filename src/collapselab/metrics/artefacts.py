@@ -108,6 +108,8 @@ def growth_rate(values: Mapping[int, float]) -> Growth:
 
 def _powers(features: Features, period: int, role: str) -> tuple[np.ndarray, np.ndarray]:
     """The power at each lattice frequency, (n, k), and at the eight around it, (n, k, 8); both float64."""
+    if period < 2:
+        raise ValueError(f"period: found {period!r}, allowed are whole numbers from 2")
     place, height, width = _frequencies(features, role)
     down, across = height // period, width // period
     if height % period or width % period or min(down, across) < 2:

@@ -10,8 +10,10 @@ from ..distances import on_host
 from ..features import Array, Features, Undefined
 from .estimates import Estimate, from_error
 
+ROUNDING = 0.02  # what probabilities in bfloat16 may miss of a sum of 1
 
-def class_histogram(real: Features, fake: Features) -> dict[str, float]:
+
+def class_histogram(real: Features | Array, fake: Features | Array) -> dict[str, float]:
     """The share of the fakes in each class that occurs among the real samples or the fakes, by the class's number.
 
     A class that was lost is there, with 0. Raises Undefined without predicted classes or without rows.
@@ -20,14 +22,14 @@ def class_histogram(real: Features, fake: Features) -> dict[str, float]:
     return {str(name): float(share) for name, share in zip(names, shares, strict=True)}
 
 
-def class_entropy(real: Features, fake: Features) -> float:
+def class_entropy(real: Features | Array, fake: Features | Array) -> float:
     """The entropy of the fakes' classes, - sum p ln p in nats: ln C for C equal classes, 0 when one is left."""
     _, _, shares = _shares(real, fake)
     present = shares[shares > 0]
     return float(-(present @ np.log(present))) + 0.0  # not -0.0
 
 
-def class_total_variation(real: Features, fake: Features) -> float:
+def class_total_variation(real: Features | Array, fake: Features | Array) -> float:
     """Half of sum |p - q| over the classes' shares p among the fakes and q among the real samples: 0 to 1."""
     _, real_shares, fake_shares = _shares(real, fake)
     return float(np.abs(fake_shares - real_shares).sum() / 2)
@@ -47,7 +49,7 @@ def inception_score(
     the same extractor at the same n are comparable.
 
     fake.probabilities: (n, C). Raises Undefined without them, for fewer rows than parts, or for probabilities that are
-    not finite.
+    not finite; ValueError for numbers that are none, such as logits.
     """
     if splits < 1:
         raise ValueError(f"splits: found {splits!r}, allowed are whole numbers from 1")
@@ -55,7 +57,9 @@ def inception_score(
     if fake.probabilities is None:
         raise Undefined("fake: the extractor gives no probabilities of classes")
     Features(fake.probabilities).require(splits, "fake")
-    probabilities = on_host(fake.probabilities).astype(np.float64)
+    probabilities = on_host(Features(fake.probabilities).values).astype(np.float64)
+    if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > ROUNDING:
+        raise ValueError("fake: found rows that are no probabilities, allowed are numbers from 0 that add up to 1")
     ends = np.arange(splits + 1) * len(probabilities) // splits
     scores = [_score(probabilities[start:end]) for start, end in pairwise(ends)]
     value = float(np.mean(scores))
@@ -70,8 +74,9 @@ def _score(probabilities: np.ndarray) -> float:
     return float(np.exp(np.sum(probabilities * np.log(ratio)) / len(probabilities)))
 
 
-def _shares(real: Features, fake: Features) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _shares(real: Features | Array, fake: Features | Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The classes of either side, and their shares among the real samples and among the fakes."""
+    real, fake = Features.of(real), Features.of(fake)
     for role, features in (("real", real), ("fake", fake)):
         if features.classes is None:
             raise Undefined(f"{role}: the extractor predicts no classes")

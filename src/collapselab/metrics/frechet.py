@@ -6,7 +6,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from pydantic import Field
 
-from ..distances import centre, row_words
+from ..distances import centre, check_alike, row_words
 from ..features import Array, Features, Undefined
 from ..seeds import generator
 from .estimates import Estimate, from_error
@@ -35,6 +35,8 @@ def frechet_distance(real: Features, fake: Features) -> float:
     widths = [_width(real, "real"), _width(fake, "fake")]
     if widths[0] != widths[1]:
         raise ValueError(f"features: found rows of {widths[0]} and of {widths[1]} numbers, allowed are equal lengths")
+    if real.moments is None and fake.moments is None:
+        check_alike(real.values, fake.values)
     like = (fake if real.moments is not None else real).values  # a population has no rows, so no device either
     xp = array_namespace(like)
     real_mean, real_covariance, real_factor = _gaussian(real, like)
@@ -44,7 +46,7 @@ def frechet_distance(real: Features, fake: Features) -> float:
         factor = real_factor()
         roots, error = _roots_and_error(factor @ fake_covariance @ factor.T, real_covariance, fake_covariance)
         distance = apart + float(xp.linalg.trace(real_covariance) + xp.linalg.trace(fake_covariance)) - 2 * roots
-        if 2 * error <= ROUNDING * distance:
+        if 0 < 2 * error <= ROUNDING * distance:  # it is 0 where products of small numbers vanish
             return distance
     one, other = real_factor(), fake_factor()
     shared = xp.sum(xp.linalg.svdvals(one @ other.T))

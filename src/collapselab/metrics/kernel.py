@@ -3,7 +3,7 @@
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ..distances import on_host, row_blocks
+from ..distances import check_alike, on_host, row_blocks
 from ..features import Array, Features
 from .estimates import Estimate, from_error
 
@@ -69,10 +69,7 @@ def _sums_within(values: Array) -> Array:
 
 def _sums_across(real: Array, fake: Array) -> tuple[Array, Array]:
     """The kernel of each real row with all fakes, summed, and of each fake with all real rows: (m,), (n,) float64."""
-    if real.shape[1] != fake.shape[1]:
-        raise ValueError(
-            f"features: found rows of {real.shape[1]} and of {fake.shape[1]} numbers, allowed are equal lengths"
-        )
+    check_alike(real, fake)
     xp = array_namespace(real, fake)
     of_reals = xp.empty(len(real), dtype=xp.float64, device=device(real))
     of_fakes = xp.zeros(len(fake), dtype=xp.float64, device=device(real))

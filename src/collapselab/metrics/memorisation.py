@@ -172,5 +172,5 @@ def _centres(real: Features, cells: int, seed: int) -> Features:
 
     _, first, counts = np.unique(on_host(row_words(real.values)), return_index=True, return_counts=True)
     means = KMeans(min(cells, len(first)), n_init=4, random_state=seed)
-    centres = means.fit(on_host(real.values)[first], sample_weight=counts).cluster_centers_
+    centres = means.fit(on_host(real.values)[first].astype(np.float64), sample_weight=counts).cluster_centers_
     return Features(array_namespace(real.values).asarray(centres, device=device(real.values)))

@@ -1,5 +1,6 @@
 """Tails: what becomes of the rare: classes, and extreme values of an attribute."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -14,7 +15,8 @@ from .estimates import Estimate
 Z = 1.959963984540054  # 95 % of a normal law lie within so many standard deviations
 Share = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
-ClassList = Annotated[str, Field(pattern=r"^(\d+(,\d+)*)?$")]
+CLASSES = r"^(\d+(,\d+)*)?$"
+ClassList = Annotated[str, Field(pattern=CLASSES)]
 
 
 def class_retention(
@@ -31,6 +33,10 @@ def class_retention(
     of those to look at instead, as ``"3,7"``; one that does not occur among the real samples is Undefined.
     Raises Undefined without predicted classes, without rows, or if no class is rare.
     """
+    if not 0 < below <= 1:
+        raise ValueError(f"below: found {below!r}, allowed are numbers above 0 and up to 1")
+    if not re.fullmatch(CLASSES, classes):
+        raise ValueError(f"classes: found {classes!r}, allowed are numbers with commas between them")
     real, fake = Features.of(real), Features.of(fake)
     for role, features in (("real", real), ("fake", fake)):
         if features.classes is None:
@@ -74,6 +80,8 @@ def tail_coverage(
     of both sides: what lies below x_(k) is known to the relative variance of a Beta(k, N + 1 - k).
     Raises Undefined for no fakes, fewer than 1 / q - 1 real rows, or values that are not finite.
     """
+    if not 0 < q <= 0.5:
+        raise ValueError(f"q: found {q!r}, allowed are numbers above 0 and up to .5")
     real, fake = Features.of(real), Features.of(fake)
     real.require(int(np.ceil(1 / q)) - 1, "real")
     fake.require(1, "fake")
@@ -108,6 +116,8 @@ def quantile_coverage(
 
     Raises Undefined for no fakes, fewer than ``bins`` - 1 real rows, or values that are not finite.
     """
+    if not (bins >= 2 and bins % 1 == 0):
+        raise ValueError(f"bins: found {bins!r}, allowed are whole numbers from 2")
     real, fake = Features.of(real), Features.of(fake)
     real.require(bins - 1, "real")
     fake.require(1, "fake")

@@ -25,10 +25,10 @@ def vendi_score(
     fake: (n, d); the eigenvalues are those of the smaller one of X X^T and X^T X, of rows of length 1.
     Raises Undefined without fakes, for rows of zeros, which have no direction, or features that are not finite.
     """
-    if not order > 0:
-        raise ValueError(f"order: found {order!r}, allowed are numbers above 0")
+    if not 0 < order < np.inf:
+        raise ValueError(f"order: found {order!r}, allowed are finite numbers above 0")
     fake = Features.of(fake)
-    fake.require(1, "fake")
+    fake.require(1, "fake", largest=np.finfo(np.float64).max)  # lengths cancel
     xp, (count, width) = array_namespace(fake.values), fake.values.shape
     zeros = int(sum(xp.count_nonzero(xp.all(fake.values[rows, :] == 0, axis=1)) for rows in _blocks(fake)))
     if zeros:
