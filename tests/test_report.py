@@ -168,9 +168,49 @@ def test_copies_of_the_training_set_are_counted_against_each_cell_s_own(records)
     for arm in made_up.ARMS:
         own = altered(own, arm, reference="training_set", reference_hash=arm, n_real=len(arm))
     check_comparable(own)
-    columns, rows = report._fingerprint_table(own)
-    assert columns == ["lenet against training set", "pixels against training set"]
-    assert dict(rows)["reference hash"][0].count(",") == len(made_up.ARMS) - 1
+    in_all, rows = report._fingerprint_table(own)
+    assert [row[0] for row in rows] == ["lenet against training set", "pixels against training set"]
+    hashes = re.search("reference hash ([^;]*)", in_all)[1]
+    assert hashes.count(",") == len(made_up.ARMS) - 1 and "reference hash" not in rows[0][2]
+    assert "extractor accuracy 0.97" in rows[0][2] and "accuracy" not in in_all + rows[1][2]
+
+
+def with_values(records, extractor, values):
+    """The records with more values, of the metric and the number that a function of the generation gives."""
+
+    def rows(record):
+        where = {"set": "sampled", "extractor": extractor, "fingerprint": next(iter(record["fingerprints"]))}
+        return [where | {"metric": metric, "value": value(record)} for metric, value in values.items()]
+
+    return [record | {"values": record["values"] + rows(record)} for record in records]
+
+
+def test_channels_of_grey_images_are_drawn_once_and_absent_colours_not_at_all():
+    distances = {f"colour_distance.{name}": lambda record: 5.3 + record["generation"] for name in ("red", "green")}
+    distances["colour_distance.mean"] = lambda record: (5.3 + record["generation"]) * 3 / 3.0000000000000004
+    distances["colour_distance.blue"] = lambda record: 5.4 + record["generation"]
+    shares = {f"colour_share.{name}": lambda record, at=at: at for at, name in enumerate(("white", "black", "grey"))}
+    facts = made_up.facts(shares=["class_histogram", "colour_share"])
+    records = with_values(made_up.records(), "colours", distances | shares)
+    twins = report.twins(facts, records)
+    assert {one.metric: other.metric for one, other in twins.items()} == {
+        "colour_distance.green": "colour_distance.red",
+        "colour_distance.mean": "colour_distance.red",
+    }
+    built = report.build(facts, records, figures=False)
+    drawn = charts(built["report.html"].decode())
+    assert {name for name in drawn if name.startswith("colour_d")} == {
+        f"colour_distance_{c}_colours" for c in ("red", "blue")
+    }
+    assert drawn["colour_share"]["spec"]["encoding"]["y"]["sort"] == ["black", "grey"]  # in the order of the metric
+
+
+def test_metrics_stand_in_the_order_of_the_labels():
+    order = ["frechet_distance", "recall", "precision", "coverage"]
+    facts = made_up.facts(labels={name: name for name in order})
+    found = [(endpoint.extractor, endpoint.metric) for endpoint in report.endpoints(facts, made_up.records())]
+    assert found[0] == ("lenet", "recall")  # the primary endpoint
+    assert [metric for space, metric in found if space == "pixels"] == order
 
 
 def test_records_of_another_study_s_arm_are_refused():

@@ -88,15 +88,23 @@ DEFINITIONS = {
 
 
 def endpoints(facts: StudyFacts, records: Sequence[Record]) -> list[Endpoint]:
-    """The measured scalars, shares of a whole left out: the primary, the rest of its feature space, the others."""
+    """The measured scalars, shares of a whole left out: the primary, the rest of its feature space, the others.
+
+    Metrics stand in the order of the labels, and so do the feature spaces by the first metric that they have.
+    """
     found = dict.fromkeys(
         (entry["extractor"], entry["metric"])
         for record in records
         for entry in record["values"]
         if not facts.is_share(entry["metric"]) and entry["value"] is not None
     )
+    place = {name: index for index, name in enumerate(facts.labels)}
+    rank = {key: place.get(key[1].partition(".")[0], len(place)) for key in found}
+    space = {extractor: min(rank[key] for key in found if key[0] == extractor) for extractor, _ in found}
     primary = (facts.primary.extractor, facts.primary.metric)
-    order = sorted(found, key=lambda key: (key != primary, key[0] != facts.primary.extractor))
+    order = sorted(
+        found, key=lambda key: (key != primary, key[0] != facts.primary.extractor, space[key[0]], key[0], rank[key])
+    )
     return [Endpoint(metric, extractor, facts.primary.set) for extractor, metric in order]
 
 
@@ -236,6 +244,24 @@ def unchanged(facts: StudyFacts, records: Sequence[Record]) -> dict[Endpoint, fl
         for endpoint in endpoints(facts, records)
         if endpoint != facts.primary and (endpoint.metric, endpoint.extractor) in single
     }
+
+
+def twins(facts: StudyFacts, records: Sequence[Record]) -> dict[Endpoint, Endpoint]:
+    """Named numbers of a metric that in every cell equal an earlier one of its, as the channels of grey images do."""
+    cells: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    for record in records:
+        for entry in record["values"]:
+            number = "–" if entry["value"] is None else f"{entry['value']:.12g}"  # a mean of equals is off by rounding
+            where = (record["arm"], record["seed"], record["generation"], entry["set"], number)
+            cells.setdefault((entry["metric"], entry["extractor"]), []).append(tuple(map(str, where)))
+    first: dict[tuple[Any, ...], Endpoint] = {}
+    found = {}
+    for endpoint in endpoints(facts, records):
+        name, dot, _ = endpoint.metric.partition(".")
+        alike = (name, endpoint.extractor, *sorted(cells[endpoint.metric, endpoint.extractor]))
+        if dot and first.setdefault(alike, endpoint) != endpoint:
+            found[endpoint] = first[alike]
+    return found
 
 
 # -- charts ------------------------------------------------------------------------------------------------------------
@@ -395,7 +421,8 @@ def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width
     extractors = sorted(
         {extractor for extractor, _ in measured}, key=lambda name: (name != facts.primary.extractor, name)
     )
-    parts = sorted({part for extractor, part in measured if extractor == extractors[0]}, key=natural)
+    found = dict.fromkeys(part for extractor, part in measured if extractor == extractors[0])
+    parts = sorted(found, key=natural) if all(part.split(".", 1)[1].isdigit() for part in found) else list(found)
     real = facts.reference.get(extractors[0], {})
     rows = []
     for arm in facts.arms:
@@ -407,6 +434,9 @@ def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width
             for generation, share in means.items():
                 more = {"share": share, "real": expected, "difference": share - expected}
                 rows.append(cell | {"generation": generation} | more)
+    there = {row["part"] for row in rows if row["share"] or row["real"]}  # such as no colours in grey images
+    rows = [row for row in rows if row["part"] in there] or rows
+    parts = [part for part in parts if part.split(".", 1)[1] in {row["part"] for row in rows}]
     largest = max((abs(row["difference"]) for row in rows), default=0) or 1e-3
     less = "real share" if real else "share in generation 0"
     panel = min(200, width // len(facts.arms) - 26)
@@ -683,22 +713,38 @@ def _risk_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str,
     return rows if any(count < facts.seeds for _, counts in rows for count in counts) else []
 
 
-def _fingerprint_table(records: Sequence[Record]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """(feature spaces and what they compare with, rows of field and its value in each); several values side by side."""
+NAMED = ("extractor", "reference")  # what a row of the table of fingerprints is called by
+
+
+def _fingerprint_table(records: Sequence[Record]) -> tuple[str, list[tuple[str, str, str]]]:
+    """What all numbers have in common; a row for each feature space and what it compares with: its metrics, the rest.
+
+    Several values of a field stand side by side.
+    """
     found: dict[str, dict[str, dict[str, set[str]]]] = {}
     for record in records:
         for fingerprint in record["fingerprints"].values():
-            column = f"{fingerprint.get('extractor', '')} against {fingerprint.get('reference', '')}".replace("_", " ")
+            space = f"{fingerprint.get('extractor', '')} against {fingerprint.get('reference', '')}".replace("_", " ")
             for field, content in fingerprint.items():
-                cell = found.setdefault(field, {}).setdefault(column, {})
+                cell = found.setdefault(space, {}).setdefault(field, {})
                 cell.setdefault(_plain(content), set()).add(str(fingerprint.get("metric", "")).replace("_", " "))
-    columns = sorted({column for cells in found.values() for column in cells})
+    words = {
+        space: {field: _side_by_side(field, cell) for field, cell in sorted(fields.items())}
+        for space, fields in sorted(found.items())
+    }
+    told = {space: {field: said for field, said in fields.items() if said != "–"} for space, fields in words.items()}
+    common = {field for field, said in next(iter(told.values()), {}).items() if field != "metric"}
+    common = {field for field in common if len({fields.get(field) for fields in told.values()}) == 1}
+
+    def listed(fields: Mapping[str, str]) -> str:
+        return "; ".join(f"{field.removeprefix('option_').replace('_', ' ')} {said}" for field, said in fields.items())
+
     rows = []
-    for field in sorted(found.keys() - {"extractor", "reference"}, key=lambda field: (field != "metric", field)):
-        words = [_side_by_side(field, found[field].get(column, {})) for column in columns]
-        if set(words) != {"–"}:
-            rows.append((field.removeprefix("option_").replace("_", " "), words))
-    return columns, rows
+    for space, fields in told.items():
+        own = {field: said for field, said in fields.items() if field not in {*common, "metric", *NAMED}}
+        rows.append((space, fields.get("metric", ""), listed(own)))
+    shared = {field: said for field, said in next(iter(told.values()), {}).items() if field in common - set(NAMED)}
+    return listed(shared), rows
 
 
 def _side_by_side(field: str, contents: Mapping[str, set[str]]) -> str:
@@ -796,8 +842,8 @@ def build(
     check_comparable(records)
     verdicts = judge(facts, records)
     charts: dict[str, dict] = {}
-    level = unchanged(facts, records)
-    for endpoint in (endpoint for endpoint in endpoints(facts, records) if endpoint not in level):
+    left_out = unchanged(facts, records) | twins(facts, records)
+    for endpoint in (endpoint for endpoint in endpoints(facts, records) if endpoint not in left_out):
         primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
         whole = primary or len(_sets(records, endpoint.metric, endpoint.extractor)) > 1
         width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
@@ -849,11 +895,11 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
     template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text())
     primary = _name(facts.primary)
     spaces: dict[str, list[str]] = {}
-    level = unchanged(facts, records)
+    level, alike = unchanged(facts, records), twins(facts, records)
     for endpoint in endpoints(facts, records):
-        if _name(endpoint) != primary and endpoint not in level:
+        if _name(endpoint) != primary and endpoint not in level | alike:
             spaces.setdefault(endpoint.extractor, []).append(_name(endpoint))
-    extractors, fingerprints = _fingerprint_table(records)
+    in_all, fingerprints = _fingerprint_table(records)
     nouns, lineage = _lineage_table(facts, records)
     return template.render(
         facts=facts,
@@ -865,6 +911,11 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
         primary_set=SETS[facts.primary.set],
         spaces=spaces,
         unchanged=[f"{facts.label(one.metric)} ({one.extractor}) {spell(number)}" for one, number in level.items()],
+        twins=[
+            f"{facts.label(one.metric)} ({one.extractor}) as {other.metric.partition('.')[2]}"
+            for one, other in alike.items()
+            if one not in level
+        ],
         charts=charts,
         colours=colours(facts),
         pictures=_pictures(facts, grids),
@@ -876,7 +927,7 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
         contract=fairness(facts)[0],
         waived=fairness(facts)[1],
         classes_given=CLASSES_GIVEN,
-        extractors=extractors,
+        in_all=in_all,
         fingerprints=fingerprints,
         nouns=nouns,
         lineage=lineage,
