@@ -21,6 +21,27 @@ INTRODUCTION = """\
 
 This page is written by `python docs/metrics.py` from the docstrings of the code.
 
+## Which to read
+
+To begin with: `frechet_distance`, which others quote; `kernel_distance`, which needs no equal n; `precision` (are the
+samples realistic?) and `recall` (is everything still there?); `authenticity` (are they copies?). The others answer
+questions of their own: colours, artefacts, tails, rare classes, likelihood.
+
+## What a perfect model scores
+
+Other real samples in the place of the fakes tell, at the same numbers of rows: the column `real` of a study's report,
+and the column `real data` of `collapselab measure` with `--train`. By theory, where real and fake have one law:
+
+| metric | expectation |
+|---|---|
+| `kernel_distance`, `authenticity.difference`, `data_copying`, `likelihood_gap` | 0 |
+| `frechet_distance` | above 0, by about b / n; `frechet_distance_infinity` takes that away |
+| `density`, `variance_ratio`, `cross_hatching`, `tail_coverage`, `class_retention` | 1 (ratios of means: nearly) |
+| `coverage`, `quantile_coverage` | below 1, by the formulas given there |
+| `precision`, `recall`, `realism`, `rarity` | that of the data: no formula; the first two are below 1 |
+| `class_total_variation`, `colour_distance`, `hue_distance`, `coverage_calibration` | near 0; its `overconfidence` 0 |
+| `vendi_score`, `inception_score`, `class_entropy`, shares, copies, duplicates | those of held-out samples |
+
 ## Quoting one
 
 A value is comparable only with values that were made alike. Every value in a record (`metrics.json`, or what
