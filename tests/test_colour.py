@@ -147,7 +147,7 @@ def test_grey_is_colour_with_equal_channels():
 @pytest.mark.parametrize("name", ["colours", "spectrum", "attributes"])
 def test_blocks_change_nothing(name, monkeypatch):
     whole = FEATURES[name].extract(images(5)).values
-    monkeypatch.setattr(sys.modules[FEATURES[name].extract.__module__], "BLOCK_PIXELS", 200)  # three images of 40
+    monkeypatch.setattr(sys.modules["collapselab.features.colours"], "BLOCK_PIXELS", 200)  # three images of 40
     np.testing.assert_array_equal(FEATURES[name].extract(images(5)).values, whole)
 
 

@@ -15,6 +15,7 @@ Array = Any  # a numpy array, or a torch tensor on any device
 
 BLOCK_ENTRIES = 2**21  # numbers held at once on a processor, 16 MiB, which its caches can keep
 ACCELERATOR_ENTRIES = 2**24  # and elsewhere, 128 MiB
+TIE = 1e-9  # distances that differ relatively by less are equal to rounding, whatever the order of summation
 CANCELLED = 1e-6  # a squared distance this small against the squared norms has lost six of its sixteen digits
 
 

@@ -3,11 +3,10 @@
 import numpy as np
 
 from .base import Features, Weights
-from .colours import as_rgb
+from .colours import as_rgb, image_blocks
 from .spectrum import luminance
 
 NAMES = ("brightness", "contrast", "colourfulness", "sharpness")
-BLOCK_PIXELS = 2**20
 
 
 def attributes(data: np.ndarray, weights: Weights | None = None) -> Features:
@@ -23,18 +22,16 @@ def attributes(data: np.ndarray, weights: Weights | None = None) -> Features:
     data: (n, 1 or 3, H, W) uint8. Raises ValueError for other data.
     """
     images = as_rgb(data)
-    height, width = images.shape[2:]
     rows = np.empty((len(images), len(NAMES)))
-    step = max(1, BLOCK_PIXELS // (height * width))
-    for start in range(0, len(images), step):
-        block = images[start : start + step]
+    for some in image_blocks(images):
+        block = images[some]
         light = luminance(block)
         red, green, blue = np.moveaxis(block.astype(np.int64), 1, 0)
         opponents = np.stack([2 * (red - green), red + green - 2 * blue]) / 2
         spread, shift = _variance(opponents).sum(axis=0), np.square(opponents.mean(axis=(2, 3))).sum(axis=0)
         wide = np.pad(light, ((0, 0), (1, 1), (1, 1)), mode="edge")
         around = wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:]
-        rows[start : start + step] = np.stack(
+        rows[some] = np.stack(
             [
                 light.mean(axis=(1, 2)),
                 np.sqrt(_variance(light)),

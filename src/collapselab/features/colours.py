@@ -1,6 +1,7 @@
 """Colours: how much of each image has which level of red, green and blue, which hue, and which named colour."""
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -49,14 +50,12 @@ def colours(data: np.ndarray, weights: Weights | None = None) -> Features:
     Raises ValueError for other data.
     """
     images = as_rgb(data)
-    count, _, height, width = images.shape
-    area = height * width
+    area = images.shape[2] * images.shape[3]
     names = _named_cubes()
-    rows = np.empty((count, len(NAMES)), np.float32)
-    step = max(1, BLOCK_PIXELS // area)
-    for start in range(0, count, step):
-        block = images[start : start + step].reshape(-1, 3, area).astype(np.int64)
-        found = rows[start : start + step]
+    rows = np.empty((len(images), len(NAMES)), np.float32)
+    for some in image_blocks(images):
+        block = images[some].reshape(-1, 3, area).astype(np.int64)
+        found = rows[some]
         for channel in range(3):
             found[:, channel * LEVELS : (channel + 1) * LEVELS] = _histogram(block[:, channel], LEVELS)
         bins, chroma = _hue(block)
@@ -73,6 +72,12 @@ def as_rgb(data: np.ndarray) -> np.ndarray:
     if data.dtype != np.uint8 or data.ndim != 4 or data.shape[1] not in (1, 3) or 0 in data.shape[2:]:
         raise ValueError(f"images: found {data.dtype} of shape {data.shape}, allowed are uint8 of (n, 1 or 3, H, W)")
     return np.broadcast_to(data, (len(data), 3, *data.shape[2:]))
+
+
+def image_blocks(images: np.ndarray) -> Iterator[slice]:
+    """The rows of (n, C, H, W) images in blocks of a million pixels."""
+    step = max(1, BLOCK_PIXELS // (images.shape[2] * images.shape[3]))
+    return (slice(start, start + step) for start in range(0, len(images), step))
 
 
 def _histogram(bins: np.ndarray, size: int, weights: np.ndarray | None = None) -> np.ndarray:

@@ -3,10 +3,9 @@
 import numpy as np
 
 from .base import Features, Weights
-from .colours import as_rgb
+from .colours import as_rgb, image_blocks
 
 FACTS = {"luminance": "BT.601", "window": "none"}
-BLOCK_PIXELS = 2**20
 ROUNDING = 1e-24  # of the whole power: what a transform in float64 may leave where there is nothing, 1e-12 in amplitude
 
 
@@ -21,9 +20,8 @@ def spectrum(data: np.ndarray, weights: Weights | None = None) -> Features:
     images = as_rgb(data)
     height, width = images.shape[2:]
     rows = np.empty((len(images), height * (width // 2 + 1)), np.float32)
-    step = max(1, BLOCK_PIXELS // (height * width))
-    for start in range(0, len(images), step):
-        rows[start : start + step] = power_spectrum(luminance(images[start : start + step]))
+    for some in image_blocks(images):
+        rows[some] = power_spectrum(luminance(images[some]))
     return Features(rows, names=frequency_names(height, width))
 
 

@@ -74,14 +74,20 @@ def _score(probabilities: np.ndarray) -> float:
     return float(np.exp(np.sum(probabilities * np.log(ratio)) / len(probabilities)))
 
 
-def _shares(real: Features | Array, fake: Features | Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The classes of either side, and their shares among the real samples and among the fakes."""
+def with_classes(real: Features | Array, fake: Features | Array) -> tuple[Features, Features]:
+    """Both as features; raises Undefined unless each has rows, and a class for each of them."""
     real, fake = Features.of(real), Features.of(fake)
     for role, features in (("real", real), ("fake", fake)):
         if features.classes is None:
             raise Undefined(f"{role}: the extractor predicts no classes")
         if not len(features.classes):
             raise Undefined(f"{role}: found 0 rows, needed are at least 1")
+    return real, fake
+
+
+def _shares(real: Features | Array, fake: Features | Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The classes of either side, and their shares among the real samples and among the fakes."""
+    real, fake = with_classes(real, fake)
     names, index = np.unique(np.concatenate([real.classes, fake.classes]), return_inverse=True)
     parts = np.split(index, [len(real.classes)])
     real_shares, fake_shares = (np.bincount(part, minlength=len(names)) / len(part) for part in parts)

@@ -10,6 +10,7 @@ from ..seeds import generator
 
 RESAMPLES = 1000
 LEVEL = 0.95
+Z = 1.959963984540054  # 95 % of a normal law lie within so many standard deviations
 BLOCK_ENTRIES = 2**22
 
 
@@ -57,4 +58,4 @@ def mean_of(scores: Array) -> Estimate:
 
 def from_error(value: float, error: float) -> Estimate:
     """A number with a known standard error: 1.96 of it to either side."""
-    return Estimate(value, value - 1.959963984540054 * error, value + 1.959963984540054 * error)
+    return Estimate(value, value - Z * error, value + Z * error)

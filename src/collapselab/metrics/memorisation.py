@@ -6,14 +6,13 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_torch_array
 from pydantic import Field
 
-from ..distances import on_host, row_words, squared_distances
+from ..distances import TIE, on_host, row_words, squared_distances
 from ..features import Array, Features, Undefined
 from .estimates import Estimate, from_error, mean_of
 from .ranks import superiority
 
 Alpha = Annotated[float, Field(gt=0, le=1)]
 Around = Annotated[int, Field(ge=2)]
-TIE = 1e-9  # distances that differ relatively by less are equal to rounding
 ENOUGH = 20  # rows of either side that a cell of data_copying needs; Meehan et al. ask for as many of the samples
 
 

@@ -10,13 +10,12 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from pydantic import Field
 
-from ..distances import on_host, squared_distances
+from ..distances import TIE, on_host, squared_distances
 from ..features import Array, Features, Undefined
 from .estimates import Estimate, mean_of
 
 Neighbours = Annotated[int, Field(ge=1)]
 Comparison = Literal["<", "<="]
-TIE = 1e-9  # squared distances that differ relatively by less are equal to rounding, whatever the order of summation
 COMPARISONS = {"<": 1 - TIE, "<=": 1 + TIE}
 
 

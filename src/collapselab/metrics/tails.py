@@ -10,9 +10,9 @@ from pydantic import Field
 from .. import seeds
 from ..distances import on_host
 from ..features import Array, Features, Undefined
-from .estimates import Estimate
+from .classes import with_classes
+from .estimates import Estimate, Z
 
-Z = 1.959963984540054  # 95 % of a normal law lie within so many standard deviations
 Share = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
 CLASSES = r"^(\d+(,\d+)*)?$"
@@ -37,12 +37,7 @@ def class_retention(
         raise ValueError(f"below: found {below!r}, allowed are numbers above 0 and up to 1")
     if not re.fullmatch(CLASSES, classes):
         raise ValueError(f"classes: found {classes!r}, allowed are numbers with commas between them")
-    real, fake = Features.of(real), Features.of(fake)
-    for role, features in (("real", real), ("fake", fake)):
-        if features.classes is None:
-            raise Undefined(f"{role}: the extractor predicts no classes")
-        if not len(features.classes):
-            raise Undefined(f"{role}: found 0 rows, needed are at least 1")
+    real, fake = with_classes(real, fake)
     names, counts = np.unique(real.classes, return_counts=True)
     shares = dict(zip(names.tolist(), (counts / counts.sum()).tolist(), strict=True))
     if classes:
