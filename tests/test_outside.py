@@ -30,6 +30,7 @@ def folder(digits, tmp_path_factory):
     np.save(folder / "train.npy", train.data[:, 0])
     np.savez(folder / "real.npz", real.data)
     np.save(folder / "last.npy", fake.data.transpose(0, 2, 3, 1))
+    store.write_samples(folder / "vectors.safetensors", SampleSet(np.zeros((9, 16))))
     for name, part in (("u.npy", fake), ("v.npy", real)):
         np.save(folder / name, part.data.reshape(len(part), -1)[:, 8:24].astype(np.float64))
     return folder
@@ -59,7 +60,8 @@ def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
     np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[:9])
     first = pictures.digest
     assert heard == list(range(1, 10)) and list(pictures) and pictures.digest == first
-    assert outside.read(folder / "fake", channels=1, count=8, streamed=True).data != first
+    fewer = outside.read(folder / "fake", channels=1, count=8, streamed=True).data
+    assert len(list(fewer)) == 8 and fewer.digest != first
 
 
 def test_names_of_files_are_known(folder):
@@ -71,6 +73,8 @@ BAD_ARRAYS = {
     "floats": np.zeros((4, 3, 8, 8), np.float32),
     "channels": np.zeros((4, 8, 8, 2), np.uint8),
     "text": np.array(["a", "b"]),
+    "no rows": np.zeros((0, 3)),
+    "no pixels": np.zeros((4, 3, 0, 0), np.uint8),
 }
 
 
@@ -137,7 +141,30 @@ MISTAKES = {
     "measure u.npy": ["--against"],
     "measure fake --against train.npy --extractor pixels": ["(3, 8, 8)", "(1, 8, 8)"],
     "measure fake --against real.zip --extractor lenet": ["lenet=FILE"],
+    "measure fake --against real.zip --extractor lenet=vectors.safetensors": ["no weights of lenet"],
+    "measure fake --against real.zip --extractor pixels=u.npy": ["pixels has no weights"],
+    "measure fake --against real.zip --extractor pixels --channels 2": ["--channels", "1, 3"],
+    "measure u.npy --against v.npy --metric recall --metric 'recall={}'": ["--metric", "'recall'", "once"],
+    "measure u.npy --against v.npy --options '{\"pixels\": {}}'": ["--options", "'pixels'", "identity"],
+    'measure u.npy --against v.npy --options \'{"identity": {"k": 1}}\'': ["--options", "identity has no options"],
+    "measure vectors.safetensors --against v.npy --resolution 8": ["resolution"],
+    "measure u.npy --against v.npy --out fake": ["fake", "folder"],
 }
+
+
+def test_few_samples_have_what_they_determine(folder, tmp_path):
+    """Training images too few for a score, and a row that is not finite, leave gaps and say why."""
+    np.save(tmp_path / "few.npy", np.load(folder / "train.npy")[:9])
+    pictures = f"{folder}/last.npy --against {tmp_path}/few.npy --train {tmp_path}/few.npy --extractor pixels"
+    text = run(f"measure {pictures} --scores {tmp_path}/scores.csv", tmp_path)
+    assert re.search(r"copies_of_real .*undefined .*real: found 9 rows, needed are at least 50", text)
+    row = next(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert row["nearest_ratio.pixels"] == "" and float(row["nearest_distance.pixels"]) > 0
+    vectors = np.load(folder / "u.npy")
+    vectors[3, 0] = np.nan
+    np.save(tmp_path / "broken.npy", vectors)
+    text = run(f"measure {tmp_path}/broken.npy --against {folder}/v.npy --scores {tmp_path}/none.csv", tmp_path)
+    assert re.search(r"recall .*undefined .*fake: 1 of 300 rows have features that are not finite", text)
 
 
 @pytest.mark.parametrize("arguments", MISTAKES)

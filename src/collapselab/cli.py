@@ -96,11 +96,11 @@ def _chosen(registry: Mapping[str, Any], name: str, option: str) -> Any:
     return registry[name]
 
 
-def _metrics(text: str) -> dict[str, dict[str, Any]]:
+def _metrics(text: str, option: str = "--metrics") -> dict[str, dict[str, Any]]:
     """Metrics with their options, all of which they know."""
-    wanted = _json(text, "--metrics", dict)
+    wanted = _json(text, option, dict)
     for name, options in wanted.items():
-        _parsed(_chosen(METRICS, name, "--metrics").Options, json.dumps(options), f"--metrics {name}")
+        _parsed(_chosen(METRICS, name, option).Options, json.dumps(options), f"{option} {name}")
     return {name: {**METRICS[name].options, **options} for name, options in wanted.items()}
 
 
@@ -109,6 +109,9 @@ def _pairs(values: list[str], option: str) -> dict[str, str]:
     pairs = [value.partition("=") for value in values]
     if empty := [value for value in values if not value.partition("=")[0]]:
         raise typer.BadParameter(f"found {empty[0]!r}; allowed is NAME=VALUE", param_hint=option)
+    names = [name for name, _, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise typer.BadParameter(f"found {twice[0]!r} more than once; allowed is once", param_hint=option)
     return {name: value for name, _, value in pairs}
 
 
@@ -547,7 +550,11 @@ def _with_statistics(features: Features) -> Features:
 
 def _extractor_settings(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """What an extractor is told beside its weights; what a trained one is told, its training was told."""
-    if entry.Options is None or entry.trained:
+    if entry.trained:
+        return {}
+    if entry.Options is None:
+        if said:
+            raise typer.BadParameter(f"found {said}; {name} has no options", param_hint=f"--options {name}")
         return {}
     parsed = _parsed(entry.Options, json.dumps(said), f"--options {name}")
     return {key: value for key, value in parsed.model_dump(mode="json").items() if key != "weights"}
@@ -566,8 +573,11 @@ def _weights(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, Any
         return _read_model(Path(path))[0], facts  # whose model it is, the record says
     if entry.trained:
         weights, metadata = store.read_tensors(Path(path))
+        store.expect(Path(path), metadata.get("extractor") == name, f"weights of {name}")
         accuracy = metadata.get("info", {}).get("held_out_accuracy")
         return weights, facts | {"weights": store.recorded_hash(Path(path)), "held_out_accuracy": accuracy}
+    if path:
+        raise typer.BadParameter(f"found {name}={path}; {name} has no weights", param_hint="--extractor")
     return None, facts
 
 
@@ -736,6 +746,8 @@ def measure(
     scores: Annotated[Path | None, typer.Option(help="CSV to write: the scores of every sample")] = None,
 ) -> None:
     """Compare any two sets of samples, without a study."""
+    if channels not in (1, 3):
+        raise typer.BadParameter(f"found {channels}; allowed: 1, 3", param_hint="--channels")
     chosen = {
         name: (_chosen(OUTSIDE_EXTRACTORS, name, "--extractor"), path)
         for name, path in _pairs(extractor or [outside.usual_extractor(samples)], "--extractor").items()
@@ -749,6 +761,8 @@ def measure(
         found = "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items())
         raise ValueError(f"{found}: allowed is one kind")
     kind, said = kinds["samples"], _json(options, "--options", dict)
+    if strange := [name for name in said if name not in chosen]:
+        raise typer.BadParameter(f"found {strange[0]!r}; asked for: {', '.join(chosen)}", param_hint="--options")
     looks = {}
     for name, (entry, path) in chosen.items():
         if kind not in entry.takes:
@@ -772,7 +786,7 @@ def measure(
         suited = any(METRICS[lacking[0]].suits(name) for name in looks)
         reason = "needs --train" if suited else f"means nothing in {', '.join(looks)}"
         raise typer.BadParameter(f"{lacking[0]!r} {reason}; allowed here: {', '.join(possible)}", param_hint="--metric")
-    wanted = _metrics(json.dumps(given))
+    wanted = _metrics(json.dumps(given), "--metric")
     place = _place(MANY_NUMBERS if streamed else sum(pool.data.size for pool in pools.values()))
     with clock.compute():
         content, columns = outside.measured(*(pools.get(role) for role in MEASURED_ROLES), looks, wanted, place)

@@ -16,7 +16,7 @@ from . import store
 from .datasets import DatasetZip, ImageFolder, digest
 from .features import FEATURES, Features
 from .measure import Measurement, Role
-from .metrics import METRICS, SCORES
+from .metrics import METRICS, SCORES, Undefined
 from .models.base import Progress
 from .store import SampleSet
 
@@ -108,8 +108,12 @@ def read(
     Raises ValueError for anything else.
     """
     path = Path(path)
+    if resolution is not None and path.suffix in (".safetensors", ".npy", ".npz"):
+        raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
     if path.suffix == ".safetensors":
         samples = store.read_samples(path)
+        if not samples.data.size:
+            raise ValueError(f"{path}: found no samples, needed is at least 1")
         return Pool(samples.data[:count], samples.lineage)
     if path.is_dir() or path.suffix == ".zip":
         kind = ImageFolder if path.is_dir() else DatasetZip
@@ -122,8 +126,6 @@ def read(
         raise ValueError(
             f"{path}: {'no such file' if not path.exists() else 'found another format'}; allowed: {READABLE}"
         )
-    if resolution is not None:
-        raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
     try:
         array = np.load(path, allow_pickle=False)
         array = array if isinstance(array, np.ndarray) else array[array.files[0]]
@@ -134,6 +136,8 @@ def read(
 
 def _as_samples(array: np.ndarray, path: Path) -> np.ndarray:
     """An array in the shape and type of a sample set's data."""
+    if not array.size:
+        raise ValueError(f"{path}: found no numbers, in an array of shape {array.shape}; needed is at least 1")
     if array.dtype == np.uint8 and array.ndim == 3:
         return array[:, None]
     if array.dtype == np.uint8 and array.ndim == 4:
@@ -212,12 +216,15 @@ def measured(
 
 
 def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str, np.ndarray]:
-    """The scores of every sample, as far as the real samples that they need are there."""
-    return {
-        f"{score}.{name}": entry(seen[entry.against], fake)
-        for score, entry in SCORES.items()
-        if entry.against in seen and entry.suits(name)
-    }
+    """The scores of every sample, as far as the real samples that they need are there; nan where undetermined."""
+    columns = {}
+    for score, entry in SCORES.items():
+        if entry.against in seen and entry.suits(name):
+            try:
+                columns[f"{score}.{name}"] = entry(seen[entry.against], fake)
+            except Undefined:
+                columns[f"{score}.{name}"] = np.full(len(fake), np.nan)
+    return columns
 
 
 # -- what is said of it ------------------------------------------------------------------------------------------------

@@ -116,6 +116,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     second fsync may report success for pages that the first has lost.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is a folder or a device, and no file that could be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
