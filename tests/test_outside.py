@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 import pytest
+import stand_ins
 from test_cli import run
 
-from collapselab import compare, outside, store
+from collapselab import cli, clock, compare, outside, store
 from collapselab.datasets import Digits, export_folder, export_zip
 from collapselab.metrics import METRICS
 from collapselab.store import SampleSet
@@ -53,9 +54,8 @@ def test_every_format_holds_the_same_samples(folder, digits):
 
 def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
     heard = []
-    pictures = outside.read(
-        folder / "fake", channels=1, count=9, streamed=True, tell=lambda seen, loss: heard.append(seen)
-    ).data
+    pictures = outside.read(folder / "fake", channels=1, count=9, streamed=True).data
+    pictures.tell = lambda: heard.append(len(heard) + 1)
     assert len(pictures) == 9
     np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[:9])
     first = pictures.digest
@@ -182,6 +182,17 @@ def test_without_the_weights_it_says_how_to_get_them(folder, tmp_path, monkeypat
     text = run("measure fake --against real.zip", folder, code=2)
     assert "collapselab weights fetch inception\n" in text and str(tmp_path) in text
     assert "needs none: pixels, random-conv" in text  # and what can be had at once
+
+
+def test_a_published_network_says_how_far_it_is(folder, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(clock, "INTERVAL_S", 0.0)
+    path = stand_ins.make("dinov2", tmp_path)
+    cli.measure(folder / "fake", folder / "real.zip", extractor=[f"dinov2={path}"], metric=["precision"], count=70)
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.err.splitlines() if line.startswith("{")]
+    assert [line["images_seen"] for line in lines] == list(range(1, 141)) and lines[-1]["seconds_left"] == 0
+    assert "dinov2: 70 samples of" in told.out
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------

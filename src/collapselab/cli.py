@@ -5,6 +5,7 @@ in one process, since starting Python and torch costs as much as a small trainin
 """
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -651,7 +652,9 @@ def record(
         rows = store.read_kept(kept).rows if kept else None
         sampled = {name: found for (which, name), found in fakes.items() if which == "sampled"}
         if rows is not None and any(len(rows) < len(found) for found in sampled.values()):
-            fakes |= {("kept", name): measuring.taken(found, rows) for name, found in sampled.items()}
+            # A likelihood looks at the first samples only, and has nothing to say of kept ones behind them.
+            whole = {name: found for name, found in sampled.items() if max(rows, default=0) < len(found)}
+            fakes |= {("kept", name): measuring.taken(found, rows) for name, found in whole.items()}
             makers["kept"] = makers["sampled"]
         same = {key: measuring.first(found, count) for key, found in fakes.items()}
         look = (lambda: (store.gather(table)[0], store.recorded_hash(training))) if table is not None else None
@@ -788,7 +791,12 @@ def measure(
         raise typer.BadParameter(f"{lacking[0]!r} {reason}; allowed here: {', '.join(possible)}", param_hint="--metric")
     wanted = _metrics(json.dumps(given), "--metric")
     place = _place(MANY_NUMBERS if streamed else sum(pool.data.size for pool in pools.values()))
-    with clock.compute():
+    pictures = [pool.data for pool in pools.values() if isinstance(pool.data, outside.Pictures)]
+    total = len(looks) * sum(map(len, pictures))
+    with progress(f"measure {samples}", total) if pictures else nullcontext() as tell, clock.compute():
+        seen = itertools.count(1)
+        for of_role in pictures:
+            of_role.tell = lambda: tell(next(seen), None)
         content, columns = outside.measured(*(pools.get(role) for role in MEASURED_ROLES), looks, wanted, place)
     print(outside.table(content, str(samples), str(against)))
     if scores:

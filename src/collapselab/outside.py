@@ -17,7 +17,6 @@ from .datasets import DatasetZip, ImageFolder, digest
 from .features import FEATURES, Features
 from .measure import Measurement, Role
 from .metrics import METRICS, SCORES, Undefined
-from .models.base import Progress
 from .store import SampleSet
 
 READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
@@ -36,13 +35,15 @@ class Look:
 class Pictures:
     """The images of a folder or a zip, each of its own size, decoded while they are looked at and then let go.
 
-    Iterating gives (C, H, W) uint8 and, at its end, sets ``digest``, the SHA-256 of all of them in hex.
+    Iterating gives (C, H, W) uint8, calls ``tell`` for each if it is set and, at its end, sets ``digest``, the SHA-256
+    of all of them in hex.
     """
 
     digest: str
+    tell: Callable[[], object] | None = None
 
-    def __init__(self, dataset: ImageFolder | DatasetZip, count: int | None, tell: Progress | None = None):
-        self.dataset, self.tell = dataset, tell
+    def __init__(self, dataset: ImageFolder | DatasetZip, count: int | None):
+        self.dataset = dataset
         there = dataset.count()
         self.count = there if count is None else min(there, count)
 
@@ -51,11 +52,11 @@ class Pictures:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         sha = hashlib.sha256()
-        for seen, image in enumerate(islice(self.dataset.pictures(), self.count), 1):
+        for image in islice(self.dataset.pictures(), self.count):
             sha.update(f"{image.shape}".encode())
             sha.update(image.tobytes())
             if self.tell is not None:
-                self.tell(seen, None)
+                self.tell()
             yield image
         self.digest = sha.hexdigest()
 
@@ -95,7 +96,6 @@ def read(
     channels: int = 3,
     count: int | None = None,
     streamed: bool = False,
-    tell: Progress | None = None,
 ) -> Pool:
     """The samples at a path.
 
@@ -104,7 +104,7 @@ def read(
     with one or three channels, (N, d) float, or (N,) whole numbers; of an .npz the first array counts.
 
     count: take the first so many. streamed: leave the images of folders and zips where they are and in their own sizes,
-    as published networks can look at them, if no resolution is asked for; ``tell`` then hears of each.
+    as published networks can look at them, if no resolution is asked for.
     Raises ValueError for anything else.
     """
     path = Path(path)
@@ -119,7 +119,7 @@ def read(
         kind = ImageFolder if path.is_dir() else DatasetZip
         dataset = kind(path=path, resolution=resolution, channels=channels)
         if streamed and resolution is None:
-            return Pool(Pictures(dataset, count, tell), {"source": dataset.source, "options": {}})
+            return Pool(Pictures(dataset, count), {"source": dataset.source, "options": {}})
         samples = dataset.load()
         return Pool(samples.data[:count], samples.lineage)
     if path.suffix not in (".npy", ".npz"):
