@@ -238,6 +238,21 @@ def test_no_room_is_said_and_leaves_nothing(folder, arguments, room):
     assert sorted(folder.rglob("*")) == before
 
 
+def test_what_looks_at_the_first_samples_is_not_measured_of_those_that_were_kept(folder):
+    verbs = [
+        f"select --samples samples.safetensors {WHERE} --generation 0 --out half.parquet --selector random "
+        "--options '{\"share\": 0.5}'",
+        "extract --samples sampled=samples.safetensors --real held_out=real/held_out.safetensors --out seen.safetensors "
+        '--extractor identity --extractor likelihood=model.safetensors --options \'{"likelihood": {"rows": 40}}\'',
+        "record --features seen.safetensors --reference real/features.safetensors --kept half.parquet --out half.json "
+        '--count 100 --metrics \'{"variance_ratio": {}, "coverage_calibration": {}}\'',
+    ]
+    run(" + ".join(verbs), folder)
+    content = store.read_json(folder / "half.json")
+    rows = {(v["set"], v["extractor"], content["fingerprints"][v["fingerprint"]]["n_fake"]) for v in content["values"]}
+    assert rows == {("kept", "identity", 100), ("sampled", "identity", 100), ("sampled", "likelihood", 40)}
+
+
 def test_a_diverged_training_says_so_and_marks_what_comes_after(folder):
     heavy = recipe(EATS, weights={"real": 1.0, "synthetic": 1e308})
     compose = f"compose --recipe {heavy} {WHERE} --sources {shlex.quote(json.dumps(OWN))} --out eaten.parquet"
