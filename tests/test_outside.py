@@ -34,6 +34,7 @@ def folder(digits, tmp_path_factory):
     store.write_samples(folder / "vectors.safetensors", SampleSet(np.zeros((9, 16))))
     for name, part in (("u.npy", fake), ("v.npy", real)):
         np.save(folder / name, part.data.reshape(len(part), -1)[:, 8:24].astype(np.float64))
+    np.save(folder / "classes.npy", np.arange(60) % 7)
     return folder
 
 
@@ -135,6 +136,9 @@ MISTAKES = {
     "measure u.npy --against v.npy --metric recal": ["'recal'", "recall"],
     "measure u.npy --against v.npy --metric authenticity": ["'authenticity'", "--train"],
     "measure u.npy --against v.npy --metric colour_share": ["'colour_share'", "identity"],
+    "measure classes.npy --against classes.npy --metric recall": ["'recall' measures distances", "class_entropy"],
+    "measure u.npy --against v.npy --metric class_entropy": ["'class_entropy' reads classes", "identity", "recall"],
+    "measure fake --against real.zip --train real.npz --extractor pixels --metric copies_of_training": ["of a study"],
     "measure u.npy --against v.npy --metric 'recall={\"k\": 0}'": ["k", "1"],
     "measure u.npy --against v.npy --metric 'recall={k}'": ["JSON"],
     "measure u.npy --against v.npy --resolution 8": ["resolution"],

@@ -782,13 +782,12 @@ def measure(
             raise ValueError(f"{error}\nor choose an --extractor that needs none: {others}") from None
         looks[name] = outside.Look(found, settings, facts | settings)
         _get_ready(entry.uses_torch)
-    possible = outside.possible_metrics(looks, train is not None)
+    lacking = {name: outside.lacks(name, looks, kind, train is not None) for name in METRICS}
+    possible = [name for name, reason in lacking.items() if reason is None]
     pairs = _pairs(metric or possible, "--metric")
     given = {name: _json(text or "{}", f"--metric {name}", dict) for name, text in pairs.items()}
-    if lacking := [name for name in given if name in METRICS and name not in possible]:
-        suited = any(METRICS[lacking[0]].suits(name) for name in looks)
-        reason = "needs --train" if suited else f"means nothing in {', '.join(looks)}"
-        raise typer.BadParameter(f"{lacking[0]!r} {reason}; allowed here: {', '.join(possible)}", param_hint="--metric")
+    if faults := [f"{name!r} {lacking[name]}" for name in given if lacking.get(name)]:
+        raise typer.BadParameter(f"{faults[0]}; allowed here: {', '.join(possible)}", param_hint="--metric")
     wanted = _metrics(json.dumps(given), "--metric")
     place = _place(MANY_NUMBERS if streamed else sum(pool.data.size for pool in pools.values()))
     pictures = [pool.data for pool in pools.values() if isinstance(pool.data, outside.Pictures)]

@@ -873,7 +873,7 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
 
 def _gives(study: Study, extractor: str, part: str) -> bool:
     """Whether an extractor's features have the part that a metric reads."""
-    return part == "values" or part in FEATURES[extractor].gives or (part == "classes" and study.kind == "categories")
+    return FEATURES[extractor].tells(part, study.kind)
 
 
 def _kind_faults(study: Study) -> Iterator[Fault]:

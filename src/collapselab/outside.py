@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -167,14 +167,19 @@ def names(path: Path) -> list[str] | None:
     return list(DatasetZip(path=path).listing()[0]) if Path(path).suffix == ".zip" else None
 
 
-def possible_metrics(extractors: Mapping[str, Look], with_train: bool) -> list[str]:
-    """The metrics that mean something in these feature spaces and have the real samples that they need."""
-    return [
-        name
-        for name, metric in METRICS.items()
-        if (metric.against == "held_out" or (with_train and metric.against == "train"))
-        and any(metric.suits(extractor) for extractor in extractors)
-    ]
+def lacks(name: str, extractors: Iterable[str], kind: str, with_train: bool) -> str | None:
+    """What keeps a metric from being measured in any of these feature spaces, of data of a kind; None for nothing."""
+    metric = METRICS[name]
+    suited = [extractor for extractor in extractors if metric.suits(extractor)]
+    if not suited:
+        return f"means nothing in {', '.join(extractors)}"
+    if not any(FEATURES[extractor].tells(metric.reads, kind) for extractor in suited):
+        return f"reads {metric.reads}, which {', '.join(suited)} does not tell"
+    if metric.reads == "values" and kind == "categories" and not metric.extractors:
+        return "measures distances, and categories have none"
+    if metric.against == "training_set":
+        return "is about the training sets of a study"
+    return "needs --train" if metric.against == "train" and not with_train else None
 
 
 def measured(

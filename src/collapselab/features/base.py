@@ -199,3 +199,7 @@ class Extractor:
     def trained(self) -> bool:
         """Whether the workflow trains it, and so needs images with labels to learn from."""
         return self.train is not None
+
+    def tells(self, part: str, kind: str) -> bool:
+        """Whether features of data of a kind have a part: values, classes or probabilities; categories are classes."""
+        return part == "values" or part in self.gives or (part == "classes" and kind == "categories")
