@@ -242,7 +242,8 @@ def test_what_looks_at_the_first_samples_is_not_measured_of_those_that_were_kept
     verbs = [
         f"select --samples samples.safetensors {WHERE} --generation 0 --out half.parquet --selector random "
         "--options '{\"share\": 0.5}'",
-        "extract --samples sampled=samples.safetensors --real held_out=real/held_out.safetensors --out seen.safetensors "
+        "extract --samples sampled=samples.safetensors --real held_out=real/held_out.safetensors "
+        "--out seen.safetensors "
         '--extractor identity --extractor likelihood=model.safetensors --options \'{"likelihood": {"rows": 40}}\'',
         "record --features seen.safetensors --reference real/features.safetensors --kept half.parquet --out half.json "
         '--count 100 --metrics \'{"variance_ratio": {}, "coverage_calibration": {}}\'',
