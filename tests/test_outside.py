@@ -7,10 +7,12 @@ import re
 import numpy as np
 import pytest
 import stand_ins
+import typer
 from test_cli import run
 
 from collapselab import cli, clock, compare, outside, store
 from collapselab.datasets import Digits, export_folder, export_zip
+from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.store import SampleSet
 
@@ -149,8 +151,6 @@ MISTAKES = {
     "measure fake --against real.zip --extractor pixels=u.npy": ["pixels has no weights"],
     "measure fake --against real.zip --extractor pixels --channels 2": ["--channels", "1, 3"],
     "measure u.npy --against v.npy --metric recall --metric 'recall={}'": ["--metric", "'recall'", "once"],
-    "measure u.npy --against v.npy --options '{\"pixels\": {}}'": ["--options", "'pixels'", "identity"],
-    'measure u.npy --against v.npy --options \'{"identity": {"k": 1}}\'': ["--options", "identity has no options"],
     "measure vectors.safetensors --against v.npy --resolution 8": ["resolution"],
     "measure u.npy --against v.npy --out fake": ["fake", "folder"],
 }
@@ -178,6 +178,11 @@ def test_bad_input_is_named(folder, arguments):
     for word in MISTAKES[arguments]:
         assert word in text, text
     assert sorted(folder.rglob("*")) == before
+
+
+def test_an_extractor_without_options_takes_none():
+    with pytest.raises(typer.BadParameter, match="identity has no options"):
+        cli._extractor_settings(FEATURES["identity"], "identity", {"k": 1})
 
 
 def test_without_the_weights_it_says_how_to_get_them(folder, tmp_path, monkeypatch):

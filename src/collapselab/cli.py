@@ -731,17 +731,22 @@ def measure(
     samples: Annotated[Path, typer.Argument(help=f"what is measured: {outside.READABLE}")],
     against: Annotated[Path, typer.Option(help="real samples that it is compared with, in one of the same formats")],
     train: Annotated[
-        Path | None, typer.Option(help="real samples that the model was trained on, to look for copies of them")
+        Path | None,
+        typer.Option(
+            help="real samples that the model was trained on: to look for copies, and for what a perfect model scores"
+        ),
     ] = None,
     extractor: Annotated[
         list[str] | None,
-        typer.Option(help=f"NAME or NAME=WEIGHTS, as often as wanted; names: {', '.join(OUTSIDE_EXTRACTORS)}"),
+        typer.Option(
+            help=f"NAME or NAME=WEIGHTS, as often as wanted; else inception for images, identity for numbers; names: "
+            f"{', '.join(OUTSIDE_EXTRACTORS)}"
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="NAME or NAME=OPTIONS as JSON, such as recall='{\"k\": 3}'; else all"),
+        typer.Option(help="NAME or NAME=OPTIONS as JSON, such as recall='{\"k\": 3}'; else all that mean something"),
     ] = None,
-    options: ExtractorOptions = "{}",
     count: Annotated[int | None, typer.Option(min=2, help="measure the first so many samples of each side")] = None,
     resolution: Annotated[int | None, typer.Option(min=1, help="side in pixels that images are shrunk to")] = None,
     channels: Annotated[int, typer.Option(min=1, max=3, help="1 reads images as grey, 3 as colours")] = 3,
@@ -763,15 +768,12 @@ def measure(
     if len(set(kinds.values())) > 1:
         found = "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items())
         raise ValueError(f"{found}: allowed is one kind")
-    kind, said = kinds["samples"], _json(options, "--options", dict)
-    if strange := [name for name in said if name not in chosen]:
-        raise typer.BadParameter(f"found {strange[0]!r}; asked for: {', '.join(chosen)}", param_hint="--options")
-    looks = {}
+    kind, looks = kinds["samples"], {}
     for name, (entry, path) in chosen.items():
         if kind not in entry.takes:
             takes = " and ".join(entry.takes)
             raise typer.BadParameter(f"{name!r} looks at {takes}; {samples} holds {kind}", param_hint="--extractor")
-        settings = _extractor_settings(entry, name, said.get(name, {}))
+        settings = _extractor_settings(entry, name, {})
         try:
             found, facts = _weights(entry, name, path)
         except ValueError as error:
