@@ -15,6 +15,8 @@ import pytest
 from project import ENVIRONMENT, ROOT
 
 from collapselab import store
+from collapselab.datasets import Digits, digest, export_folder
+from collapselab.store import SampleSet
 
 WHERE = "--study-seed 1 --seed 0"
 PLAIN = {"fresh_before": {}, "budget": None, "keeps_rows": False, "resamples": False}
@@ -170,6 +172,11 @@ BAD = {
         "200",
     ],
     f"{RECORD} --metrics []": ["--metrics"],
+    f"{RECORD} --metrics '{{}}' --kept samples.safetensors": ["samples.safetensors: found no table"],
+    "record --features samples.safetensors --reference real/features.safetensors --out other.json --metrics '{}'": [
+        "samples.safetensors: found no features"
+    ],
+    "extract --samples samples.safetensors --extractor identity --out other.safetensors": ["--samples", "NAME=VALUE"],
     f"{RECORD} --metrics '{{\"recal\": {{}}}}'": ["--metrics", "'recal'", "recall"],
     f'{RECORD} --metrics \'{{"recall": {{"kk": 5}}}}\'': ["kk"],
     f'{RECORD} --metrics \'{{"recall": {{"k": 0}}}}\'': ["k", "0"],
@@ -252,6 +259,25 @@ def test_what_looks_at_the_first_samples_is_not_measured_of_those_that_were_kept
     content = store.read_json(folder / "half.json")
     rows = {(v["set"], v["extractor"], content["fingerprints"][v["fingerprint"]]["n_fake"]) for v in content["values"]}
     assert rows == {("kept", "identity", 100), ("sampled", "identity", 100), ("sampled", "likelihood", 40)}
+
+
+def test_the_same_images_are_the_same_reference_wherever_they_lay(folder):
+    images, sizes = Digits().load(), shlex.quote(json.dumps({"train": 30, "held_out": 30}))
+    for place in ("here", "there"):
+        export_folder(SampleSet(images.data[:60]), folder / place)
+        options = shlex.quote(json.dumps({"path": place, "channels": 1}))
+        run(
+            f"prepare --source folder --options {options} --sizes {sizes} --out {place}_p + "
+            f"extract --samples held_out={place}_p/held_out.safetensors --samples train={place}_p/train.safetensors "
+            f"--extractor pixels --out {place}_p/seen.safetensors + baseline --reference {place}_p/seen.safetensors "
+            f"--metrics '{{\"recall\": {{}}}}' --count 30 --out {place}_p/baseline.json",
+            folder,
+        )
+    assert "equal" in run("compare here_p/baseline.json there_p/baseline.json", folder)
+    pair = "here_p/held_out.safetensors --against here_p/train.safetensors --extractor pixels --metric recall"
+    run(f"measure {pair} --out swapped.json", folder)
+    reference = {made["reference_hash"] for made in store.read_json(folder / "swapped.json")["fingerprints"].values()}
+    assert digest(SampleSet(store.read_samples(folder / "there_p/train.safetensors").data)) in reference
 
 
 def test_a_diverged_training_says_so_and_marks_what_comes_after(folder):

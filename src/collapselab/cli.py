@@ -30,7 +30,7 @@ from . import measure as measuring
 from . import outside, store
 from . import weights as published
 from .clock import Clock, progress
-from .datasets import DATASETS, split
+from .datasets import DATASETS, digest, split
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
 from .metrics import METRICS, Undefined
@@ -105,10 +105,12 @@ def _metrics(text: str, option: str = "--metrics") -> dict[str, dict[str, Any]]:
     return {name: {**METRICS[name].options, **options} for name, options in wanted.items()}
 
 
-def _pairs(values: list[str], option: str) -> dict[str, str]:
-    """``name=value`` arguments as a mapping; a name alone has the value ``""``."""
+def _pairs(values: list[str], option: str, files: bool = False) -> dict[str, str]:
+    """``name=value`` arguments as a mapping; a name alone has the value ``""``, and names no file."""
     pairs = [value.partition("=") for value in values]
-    if empty := [value for value in values if not value.partition("=")[0]]:
+    if empty := [
+        value for value, (name, _, path) in zip(values, pairs, strict=True) if not name or (files and not path)
+    ]:
         raise typer.BadParameter(f"found {empty[0]!r}; allowed is NAME=VALUE", param_hint=option)
     names = [name for name, _, _ in pairs]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -236,7 +238,7 @@ def draw(
     """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
     wanted = _parsed(Recipe, recipe, "--recipe")
     arms = _json(about, "--about", dict)
-    paths = {name: Path(path) for name, path in _pairs(model or [], "--model").items()}
+    paths = {name: Path(path) for name, path in _pairs(model or [], "--model", files=True).items()}
     parts, lineage = [], {"parts": [], "inputs": _hashes(*paths.values(), *([population] if population else []))}
     for entry in wanted.draws:
         if entry.is_real and population is not None:
@@ -515,8 +517,8 @@ def extract(
     as_reference: Annotated[bool, typer.Option(help="store neighbours and moments: many will compare with it")] = False,
 ) -> None:
     """Turn sample sets into feature matrices."""
-    sets = {name: Path(path) for name, path in _pairs(samples, "--samples").items()}
-    reals = {name: Path(path) for name, path in _pairs(real or [], "--real").items()}
+    sets = {name: Path(path) for name, path in _pairs(samples, "--samples", files=True).items()}
+    reals = {name: Path(path) for name, path in _pairs(real or [], "--real", files=True).items()}
     said = _json(options, "--options", dict)
     tensors: dict[str, np.ndarray] = {}
     extractors, lineages, names = {}, {}, {}
@@ -528,7 +530,8 @@ def extract(
         _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
         for which, path in (sets | reals if entry.of_model else sets).items():
             pool = store.read_samples(path)
-            lineages[which] = {**pool.lineage, "hash": store.recorded_hash(path)}
+            content = digest(SampleSet(pool.data))  # where the data lay is in the file's hash, and not in this one
+            lineages[which] = {**pool.lineage, "hash": store.recorded_hash(path), "content": content}
             if "diverged" in pool.lineage or (entry.of_model and weights is None):
                 continue
             with clock.compute():
@@ -596,7 +599,8 @@ def _arrays(features: Features) -> Iterator[tuple[str, np.ndarray]]:
 def _read_features(path: Path) -> dict[tuple[str, str], Features]:
     """Features by (set, extractor)."""
     tensors, metadata = store.read_tensors(path)
-    store.expect(path, "sets" in metadata, "features")
+    current = {"sets", "names"} <= metadata.keys() and all("content" in entry for entry in metadata["sets"].values())
+    store.expect(path, current, "features of this version")
     parts: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for key, array in tensors.items():
         which, name, part = key.split("/")
@@ -659,7 +663,7 @@ def record(
         same = {key: measuring.first(found, count) for key, found in fakes.items()}
         look = (lambda: (store.gather(table)[0], store.recorded_hash(training))) if table is not None else None
         reals = _references(reference, population) | {
-            key: Role(found, metadata["sets"][key[0]]["hash"]) for key, found in own.items()
+            key: Role(found, metadata["sets"][key[0]]["content"]) for key, found in own.items()
         }
         measurement = Measurement(wanted, reals, metadata["extractors"], against, look, _place(_numbers(reals)))
         with clock.compute():
@@ -694,7 +698,7 @@ def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, s
             options = lineage.get("options", {})
             resize = f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
             known = moments if moments and features.values.shape[1] == len(moments[0]) else None
-            roles[part, name] = Role(replace(features, moments=known), lineage["hash"], resize)
+            roles[part, name] = Role(replace(features, moments=known), lineage["content"], resize)
     return roles
 
 

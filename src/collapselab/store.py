@@ -339,7 +339,10 @@ def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
 
     verify(path)
     with open(path, "rb") as stream:  # given a path, pyarrow would read columns from folders that are called a=b
-        table = pyarrow.parquet.ParquetFile(stream).read()
+        try:
+            table = pyarrow.parquet.ParquetFile(stream).read()
+        except pyarrow.ArrowInvalid:
+            raise ValueError(f"{path}: found no table in it; was another file meant?") from None
     metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
     if metadata.pop("format", None) != FORMAT:
         raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
