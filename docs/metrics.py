@@ -57,8 +57,8 @@ A value is comparable only with values that were made alike. Every value in a re
 they were measured.
 
 A metric raises `Undefined` where the features at hand determine no value; a record then has `null` and the reason.
-Where the error of a value is known it has a 95 % interval (`low`, `high`). It speaks of the samples' chance alone: the
-spread between seeds is what a study's report draws.
+Where the error of a value is known it has a 95 % interval (`low`, `high`). It speaks of the chance of drawing these
+samples, and of the reference's where the metric says so: the spread between seeds is what a study's report draws.
 
 In Python, every metric is a function of `collapselab.metrics` and takes `Features`, numpy arrays (n, d), or torch
 tensors, which it computes on where they are. Sums and distances are in float64.

@@ -329,6 +329,11 @@ def test_histograms_of_channels_count_pixels(bins):
         np.testing.assert_allclose(shares, counts, atol=ROUNDING / 256)
 
 
+def test_the_histogram_of_grey_images_is_told_once():
+    found = level_share(colours(images(0)), colours(images(6)[:, :1]))
+    assert list(found) == [f"grey from {32 * place}" for place in range(8)] and sum(found.values()) == pytest.approx(1)
+
+
 def test_histograms_of_hues_are_around_the_pure_ones():
     found = hue_share(colours(images(0)), colours(pixels_of((255, 0, 0), (255, 0, 60), (0, 128, 0))))
     chroma = 255 + 255 + 128  # 255, 0, 60 is at 346 degrees: nearer to 0 than to 330

@@ -131,6 +131,14 @@ def test_what_was_measured_and_what_was_made_are_told_apart():
     assert differences(own, own | {"reference_hash": "b", "n_real": 2}) == []
 
 
+def test_the_source_of_a_number_is_told_and_keeps_none_apart():
+    _, fingerprints = measured(["recall", "precision", "frechet_distance"])
+    source = {made["metric"]: made["source"] for made in fingerprints.values()}
+    assert source["recall"] == source["precision"] != source["frechet_distance"]
+    made = next(iter(fingerprints.values()))
+    assert differences(made, made | {"source": "another"}) == []
+
+
 def cell(generation, **fields):
     made = {"metric": "recall", "extractor": "lenet", "set": "sampled", "steps": 18, "sampling_bias": 0.7} | fields
     value = {"metric": "recall", "extractor": "lenet", "set": "sampled", "value": 0.5, "fingerprint": "f"}

@@ -9,6 +9,8 @@ from . import store
 
 # Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
 MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")
+# What is told and keeps no numbers apart: another source may compute the same.
+TOLD = (*MADE, "source")
 # What is a cell's own when it is measured against data of its own.
 OWN = {"training_set": ("reference_hash", "n_real")}
 # How an arm's samples are made may not change on the way; its sampling bias may, where the study says so.
@@ -50,7 +52,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [
         field
         for field in sorted(one.keys() | other.keys())
-        if field not in (*MADE, *own, "set") and one.get(field) != other.get(field)
+        if field not in (*TOLD, *own, "set") and one.get(field) != other.get(field)
     ]
 
 

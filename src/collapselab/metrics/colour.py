@@ -34,16 +34,19 @@ def colour_share(real: Features | Array, fake: Features | Array) -> dict[str, fl
 def level_share(real: Features | Array, fake: Features | Array, *, bins: Bins = 8) -> dict[str, float]:
     """The histogram of each channel: the share of the fakes' pixels in each of ``bins`` runs of levels, by its start.
 
-    Named ``red from 0``, ``red from 32``, ..; the shares of a channel add up to 1. The real samples play no part.
+    Named ``red from 0``, ``red from 32``, ..; the shares of a channel add up to 1. Where all channels are alike, as in
+    grey images, they are told once: ``grey from 0``. The real samples play no part.
     Raises Undefined without rows or for shares that are not finite, ValueError for other features.
     """
     starts = np.arange(bins) * LEVELS // bins
     _columns(Features.of(real), CHANNELS[0], "real")
-    shares = {channel: np.add.reduceat(_mean(Features.of(fake), channel, "fake"), starts) for channel in CHANNELS}
+    levels = {channel: _mean(Features.of(fake), channel, "fake") for channel in CHANNELS}
+    if all(np.array_equal(found, levels[CHANNELS[0]]) for found in levels.values()):
+        levels = {"grey": levels[CHANNELS[0]]}
     return {
         f"{channel} from {start}": float(share)
-        for channel, found in shares.items()
-        for start, share in zip(starts, found, strict=True)
+        for channel, found in levels.items()
+        for start, share in zip(starts, np.add.reduceat(found, starts), strict=True)
     }
 
 
