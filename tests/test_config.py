@@ -4,9 +4,11 @@ import copy
 import json
 import random
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -712,6 +714,19 @@ def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
     raw["primary"] = {"metric": "recall", "extractor": "pixels"}
     found = study(tmp_path, raw | {"extractors": ["pixels"]})
     assert found.extractors == ["pixels", "lenet"] and found.trained_extractors == ["lenet"]
+
+
+def test_a_selector_is_told_its_own_options_beside_the_extractor_that_it_looks_through(tmp_path, monkeypatch):
+    monkeypatch.setitem(config.SELECTORS, "seer", config.SELECTORS["random"]._replace(reads="lenet"))
+    raw = changed(**IMAGES) | {"extractors": ["pixels"], "metrics": ["recall"]}
+    raw["primary"] = {"metric": "recall", "extractor": "pixels"}
+    raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"selector": "seer", "share": 0.5}}}
+    found = study(tmp_path, raw)
+    rules = {"STUDY": found, "FEATURES": config.FEATURES, "REFERENCES": [], "POPULATION": None, "as_json": json.dumps}
+    exec((ROOT / "workflow" / "rules" / "arguments.smk").read_text(), rules)
+    flags = shlex.split(rules["select_arguments"](SimpleNamespace(arm="eater")))
+    assert flags.count("--options") == 1 and json.loads(flags[flags.index("--options") + 1]) == {"share": 0.5}
+    assert flags[flags.index("--extractor") + 1] == f"lenet={found.weights('lenet')}"
 
 
 def test_options_of_metrics_have_ranges(tmp_path):

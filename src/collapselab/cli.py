@@ -522,16 +522,18 @@ def extract(
     said = _json(options, "--options", dict)
     tensors: dict[str, np.ndarray] = {}
     extractors, lineages, names = {}, {}, {}
+    pools = {which: store.read_samples(path) for which, path in (sets | reals).items()}
+    for which, path in (sets | reals).items():
+        content = digest(SampleSet(pools[which].data))  # where the data lay is in the file's hash, and not in this one
+        lineages[which] = {**pools[which].lineage, "hash": store.recorded_hash(path), "content": content}
     for name, weights_path in _pairs(extractor, "--extractor").items():
         entry = _chosen(FEATURES, name, "--extractor")
         settings = _extractor_settings(entry, name, said.get(name, {}))
         weights, extractors[name] = _weights(entry, name, weights_path)
         extractors[name] |= settings
         _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
-        for which, path in (sets | reals if entry.of_model else sets).items():
-            pool = store.read_samples(path)
-            content = digest(SampleSet(pool.data))  # where the data lay is in the file's hash, and not in this one
-            lineages[which] = {**pool.lineage, "hash": store.recorded_hash(path), "content": content}
+        for which in sets | reals if entry.of_model else sets:
+            pool = pools[which]
             if "diverged" in pool.lineage or (entry.of_model and weights is None):
                 continue
             with clock.compute():
@@ -783,7 +785,7 @@ def measure(
         except ValueError as error:
             if path or not entry.published:
                 raise
-            weightless = (one for one, it in OUTSIDE_EXTRACTORS.items() if not (it.published or it.trained))
+            weightless = (one for one, it in OUTSIDE_EXTRACTORS.items() if not it.needs_weights)
             others = ", ".join(one for one in weightless if kind in OUTSIDE_EXTRACTORS[one].takes)
             raise ValueError(f"{error}\nor choose an --extractor that needs none: {others}") from None
         looks[name] = outside.Look(found, settings, facts | settings)

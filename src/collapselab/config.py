@@ -851,7 +851,7 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
     if not metric.suits(extractor):
         allowed = ", ".join(other for other in FEATURES if metric.suits(other))
         yield Fault(("primary",), f"{name!r} is measured in {allowed}; found {extractor!r}")
-    elif not _gives(study, extractor, metric.reads):
+    elif not FEATURES[extractor].tells(metric.reads, study.kind):
         yield Fault(("primary",), f"{name!r} reads {metric.reads}, which {extractor!r} does not tell from {study.kind}")
     if get_origin(get_type_hints(metric.function).get("return")) is dict:
         yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
@@ -869,11 +869,6 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
         elif options.get("k", 0) > most:
             there = f"{study.measured} samples are measured and {held_out} real ones held out"
             yield Fault(where, f"{name!r} asks for {options['k']} neighbours, but {there}; k is at most {most}")
-
-
-def _gives(study: Study, extractor: str, part: str) -> bool:
-    """Whether an extractor's features have the part that a metric reads."""
-    return FEATURES[extractor].tells(part, study.kind)
 
 
 def _kind_faults(study: Study) -> Iterator[Fault]:

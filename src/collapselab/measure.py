@@ -115,7 +115,7 @@ class Measurement:
             held_out, train = self.reals["held_out", extractor], self.reals["train", extractor]
             digest = hashlib.sha256(f"{held_out.digest} {train.digest}".encode()).hexdigest()
             return Role(joined(held_out.features, train.features), digest, held_out.resize)
-        if part == "training_set" and self.training is not None and not FEATURES[extractor].trained:
+        if part == "training_set" and self.training is not None and not FEATURES[extractor].needs_weights:
             data, digest = self.training()
             return Role(FEATURES[extractor].extract(data), digest)
         return None

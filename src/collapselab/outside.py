@@ -197,7 +197,7 @@ def measured(
     of an extractor are computed on.
     """
     pools = {"sampled": fake, "held_out": real} | ({"train": train} if train else {})
-    reals, fakes, columns = {}, {}, {}
+    reals, fakes, columns, digests = {}, {}, {}, {}
     for name, look in looks.items():
         seen = {
             role: place(name, FEATURES[name].extract(pool.data, look.weights, **look.options))
@@ -206,8 +206,9 @@ def measured(
         if len({found.values.shape[1] for found in seen.values()}) > 1:
             shapes = " and ".join(dict.fromkeys(pool.shape for pool in pools.values()))
             raise ValueError(f"{name}: found samples of shapes {shapes}, allowed is one: see --channels, --resolution")
+        digests = digests or {role: pool.digest for role, pool in pools.items()}  # known once all were looked at
         fakes["sampled", name] = seen.pop("sampled")
-        reals |= {(part, name): Role(found, pools[part].digest, pools[part].resize) for part, found in seen.items()}
+        reals |= {(part, name): Role(found, digests[part], pools[part].resize) for part, found in seen.items()}
         columns |= _scores(name, seen, fakes["sampled", name])
     measurement = Measurement(metrics, reals, {name: look.facts for name, look in looks.items()})
     maker = fake.lineage.get("model_options", {}) | dict(fake.lineage)
@@ -216,8 +217,7 @@ def measured(
         of_real, made = measurement.of_reality(len(fakes["sampled", next(iter(looks))]))
         values, fingerprints = values + of_real, fingerprints | made
     values.sort(key=lambda entry: list(looks).index(entry["extractor"]))
-    lineage = {role: pool.digest for role, pool in pools.items()}
-    return {"status": "ok", "lineage": lineage, "values": values, "fingerprints": fingerprints}, columns
+    return {"status": "ok", "lineage": digests, "values": values, "fingerprints": fingerprints}, columns
 
 
 def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str, np.ndarray]:

@@ -8,18 +8,20 @@ POPULATION_FLAG = f"--population {POPULATION}" if POPULATION else ""
 
 
 def extractor_flags(names, through=""):
-    """Extractors as arguments: with their weights, their options, and the model that some look through."""
-    flags, options = [], {}
-    for name in names:
-        path = through if FEATURES[name].of_model else STUDY.weights(name)
-        flags.append(f"--extractor {quote(f'{name}={path}')}" if path else f"--extractor {name}")
-        options |= {name: said} if (said := STUDY.extractor_options(name)) else {}
-    return " ".join([*flags, *([f"--options {quote(as_json(options))}"] if options else [])])
+    """Extractors as arguments: with their weights, and the model that some look through."""
+    paths = {name: through if FEATURES[name].of_model else STUDY.weights(name) for name in names}
+    return " ".join(f"--extractor {quote(f'{name}={path}') if path else name}" for name, path in paths.items())
+
+
+def extracting_flags(names, through=""):
+    """The same with their options, as extract is told them."""
+    options = {name: said for name in names if (said := STUDY.extractor_options(name))}
+    return f"{extractor_flags(names, through)} --options {quote(as_json(options))}"
 
 
 def extractor_flag(wildcards):
     """The extractor in the path as an argument."""
-    return extractor_flags([wildcards.extractor])
+    return extracting_flags([wildcards.extractor])
 
 
 def published(names):
@@ -35,7 +37,7 @@ def learn_options(wildcards):
 def measuring_extractors(wildcards):
     """The extractors that samples are measured in, and the real data that some see with the generation's model."""
     seen = " ".join(f"--real {part}={STUDY.real_file(f'{part}.safetensors')}" for part in ("held_out", "train"))
-    flags = extractor_flags(STUDY.measured_in, cell(wildcards, "model.safetensors"))
+    flags = extracting_flags(STUDY.measured_in, cell(wildcards, "model.safetensors"))
     return f"{flags} {seen}" if LOOK_THROUGH_MODELS else flags
 
 

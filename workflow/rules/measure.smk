@@ -1,4 +1,4 @@
-# Extract and record, in one process: a file of features between them would be written to be read once.
+# Extract and record, in one process: starting one takes longer than most extractors do.
 
 
 rule measure:
@@ -39,7 +39,8 @@ rule measure:
     shell:
         "collapselab --cost {output.cost[0]} extract {params.samples} {params.extractors} --out {output.features[0]} +"
         " record --features {output.features[0]} {params.references} {params.population}"
-        " --against {params.against} --count {params.number} --metrics {params.metrics:q} --training {input.training[0]} --kept {input.kept[0]}"
+        " --against {params.against} --count {params.number} --metrics {params.metrics:q}"
+        " --training {input.training[0]} --kept {input.kept[0]}"
         " --cell {params.record:q} --out {output.metrics[0]} 2> {log}"
 
 

@@ -123,16 +123,17 @@ class Features:
         return self.sample_moments or self.once("moments", self._mean_and_covariance)
 
     def with_statistics(self, k: int) -> Self:
-        """The same features with sample moments and the distances to the k nearest rows, to be stored with them.
+        """The same features with the distances to the k nearest rows and sample moments, to be stored with them.
+
+        Moments only of more rows than columns: of fewer, a covariance is larger than the rows, which say the same.
 
         Raises Undefined when there are no k other rows or values that are not finite.
         """
         self.require(max(k + 1, 2), "features")
-        return replace(
-            self,
-            sample_moments=self.sample_moments or self._mean_and_covariance(),
-            neighbour_distances=nearest_distances(self.values, k),
-        )
+        moments = self.sample_moments
+        if moments is None and len(self) > self.values.shape[1]:
+            moments = self._mean_and_covariance()
+        return replace(self, sample_moments=moments, neighbour_distances=nearest_distances(self.values, k))
 
     def _bad_rows(self, largest: float) -> int:
         xp = array_namespace(self.values)
@@ -199,6 +200,11 @@ class Extractor:
     def trained(self) -> bool:
         """Whether the workflow trains it, and so needs images with labels to learn from."""
         return self.train is not None
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether it looks with anything but its own code."""
+        return self.trained or self.of_model or self.published is not None
 
     def tells(self, part: str, kind: str) -> bool:
         """Whether features of data of a kind have a part: values, classes or probabilities; categories are classes."""
