@@ -333,13 +333,13 @@ def test_split_depends_on_the_seed_and_not_on_the_order_of_the_sizes():
 
 def test_a_larger_part_moves_no_row_before_it():
     samples = samples_of(60)
-    few = split(samples, {"held_out": 20, "train": 20, "fresh": 5}, seed=1)
-    more = split(samples, {"held_out": 20, "train": 20, "fresh": 15}, seed=1)
-    for part in ("held_out", "train"):
+    few = split(samples, {"held_out": 20, "train": 10, "validation": 10, "fresh": 5}, seed=1)
+    more = split(samples, {"held_out": 20, "train": 10, "validation": 10, "fresh": 15}, seed=1)
+    for part in ("held_out", "train", "validation"):
         np.testing.assert_array_equal(few[part].aux["row"], more[part].aux["row"])
         assert few[part].lineage == more[part].lineage  # so its file has the same hash, and nothing reruns
     np.testing.assert_array_equal(few["fresh"].aux["row"], more["fresh"].aux["row"][:5])
-    assert PARTS == ("held_out", "train", "fresh")
+    assert PARTS == ("held_out", "train", "validation", "fresh")
 
 
 def test_split_leaves_the_mean_of_a_part_unbiased():
@@ -356,7 +356,7 @@ def test_split_says_how_many_were_asked_for_and_how_many_there_are():
     with pytest.raises(ValueError, match="2001 images were asked for"):
         check_sizes({"fresh": 2001}, 2000)
     check_sizes({"fresh": 2000}, 2000)
-    with pytest.raises(ValueError, match="'test', allowed are held_out, train, fresh"):
+    with pytest.raises(ValueError, match="'test', allowed are held_out, train, validation, fresh"):
         split(samples_of(4), {"test": 1}, seed=0)
     with pytest.raises(ValueError, match="train: -1"):
         split(samples_of(4), {"train": -1}, seed=0)
@@ -379,7 +379,7 @@ def test_labels_are_as_rare_as_asked_for():
 def test_a_rare_label_is_rare_in_every_part_alike():
     """By hypergeometric draws: the mean count of 30 in 1,648 rows over 300 seeds, to 4.5 standard errors; those that
     stay are not the same ones, and the other rows are those of an unthinned split, moved up."""
-    samples, sizes = Digits().load(), {"held_out": 500, "train": 700, "fresh": 300}
+    samples, sizes = Digits().load(), {"held_out": 500, "train": 600, "validation": 100, "fresh": 300}
     found, seen = [], set()
     for seed in range(300):
         parts = split(samples, sizes, seed, rare={7: 0.02})

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ValidationError
 from . import compare as comparing
 from . import compose as composing
 from . import measure as measuring
-from . import outside, store
+from . import outside, processes, store
 from . import weights as published
 from .clock import Clock, progress
 from .datasets import DATASETS, digest, split
@@ -122,6 +123,8 @@ def _pairs(values: list[str], option: str, files: bool = False) -> dict[str, str
 
 
 def _write_model(path: Path, family: str, model: Any, lineage: Mapping[str, Any]) -> None:
+    if not processes.is_first():
+        return  # all have the same model
     options = model.options.model_dump(mode="json")
     store.write_tensors(path, model.tensors(), {"family": family, "options": options, "lineage": dict(lineage)})
 
@@ -141,11 +144,12 @@ def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
 
 def _get_ready(uses_torch: bool) -> None:
     """Import torch where it is needed, before the clock of the compute starts: importing it is a cost of the frame."""
-    clock.facts.setdefault("device", "cpu")
+    for fact in ("device", "device_name"):
+        clock.facts.setdefault(fact, "cpu")
     if uses_torch:
-        from .device import device
+        from .device import device, name
 
-        clock.facts["device"] = str(device())
+        clock.facts |= {"device": str(device()), "device_name": name(device())}
 
 
 def _hashes(*paths: Path) -> dict[str, str]:
@@ -348,9 +352,20 @@ def train(
     out: Out,
     options: Options = "{}",
     images_seen: Annotated[
-        int | None, typer.Option(min=1, help="budget in images; the family's own if left out")
+        int | None, typer.Option(min=0, help="budget in images; the family's own if left out; 0 takes --init as it is")
     ] = None,
     init: Annotated[Path | None, typer.Option(help="model to start from; from scratch if left out")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="images on which generation 0 chooses the options that are left open")
+    ] = None,
+    chosen_by: Annotated[Path | None, typer.Option(help="model of generation 0, whose choices hold")] = None,
+    allow_nonidentical: Annotated[
+        bool,
+        typer.Option(
+            envvar="COLLAPSELAB_ALLOW_NONIDENTICAL",
+            help="go on from a checkpoint of other hardware, and mark the model so",
+        ),
+    ] = False,
     mark_diverged: Annotated[bool, typer.Option(help="write a marker and succeed when the training diverges")] = False,
 ) -> None:
     """Train a model; an interrupted training goes on where its checkpoint is, to the same bits."""
@@ -358,36 +373,83 @@ def train(
     settings = _parsed(kind.Options, options, "--options")
     table = store.read_training(training)
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": _hashes(training)}
-    checkpoint = out.with_name(f".{out.stem}.training")
-    start = None
-    if init is not None:
-        start, metadata = _read_model(init)
-        lineage["inputs"] |= _hashes(init)
-        if start is None:
-            table = TrainingTable((), {"diverged": metadata["lineage"]["diverged"]})
-        elif metadata["family"] != family:
-            raise typer.BadParameter(
-                f"{init} holds a {metadata['family']!r} model; the arm's is {family!r}", param_hint="--init"
-            )
-    if "diverged" in table.lineage:
-        _diverged(out, family, settings, lineage, table.lineage["diverged"], mark_diverged)
+    ancestors = {"--init": init, "--chosen-by": chosen_by}
+    start, chooser = (_ancestor(path, family, option, lineage) if path else None for option, path in ancestors.items())
+    diverged = table.lineage.get("diverged") or lineage.pop("ancestor_diverged", None)
+    if diverged:
+        _diverged(out, family, settings, lineage, diverged, mark_diverged)
+        return
+    if chooser is not None:
+        settings = kind.Options.model_validate(settings.model_dump(exclude_unset=True) | chooser.chosen)
+    if images_seen == 0:
+        _write_model(out, family, _as_it_is(start, settings), lineage | {"images_seen": 0})
         return
     budget = images_seen if images_seen is not None else getattr(settings, "images_seen", None)
     number = seed_of(study_seed, seed, generation, "train")
+    checkpoint = out.with_name(f".{out.stem}.training")
+
+    def inspect(model: Any, seen: int) -> None:
+        name = f"{out.stem}.snapshots/{seen:012}.safetensors"
+        _write_model(out.with_name(name), family, model, lineage | {"images_seen": seen})
+
     _get_ready(getattr(kind, "uses_torch", False))
     try:
-        with _interruptible(), progress(f"train {out.parent}", budget, _stop_requested) as tell, clock.compute():
-            data = TrainingSet(*store.gather(table))
+        with (
+            _interruptible(),
+            processes.joined(),
+            progress(f"train {out.parent}", budget, _stop_requested) as tell,
+            clock.compute(),
+        ):
             model = kind.fit(
-                data, settings, number, start, images_seen=images_seen, progress=tell, checkpoint=checkpoint
+                TrainingSet(*store.gather(table)),
+                settings,
+                number,
+                start,
+                images_seen=images_seen,
+                progress=tell,
+                checkpoint=checkpoint,
+                allow_nonidentical=allow_nonidentical,
+                validation=_whole(store.read_samples(validation)) if validation else None,
+                inspect=inspect,
             )
     except Diverged as error:
         what = {"generation": generation, "images_seen": error.images_seen, "loss": str(error.loss), "model": str(out)}
         _diverged(out, family, settings, lineage, what, mark_diverged)
     else:
-        _write_model(out, family, model, lineage | {"images_seen": budget})
-    shutil.rmtree(checkpoint, ignore_errors=True)
+        _write_model(out, family, model, lineage | {"images_seen": budget} | _how(model))
+    if processes.is_first():
+        shutil.rmtree(checkpoint, ignore_errors=True)
     clock.facts["images_seen"] = budget
+
+
+def _ancestor(path: Path, family: str, option: str, lineage: dict[str, Any]) -> Any:
+    """A model that a training depends on; None if its training diverged, which the lineage then says."""
+    model, metadata = _read_model(path)
+    lineage["inputs"] |= _hashes(path)
+    if model is None:
+        lineage["ancestor_diverged"] = metadata["lineage"]["diverged"]
+    elif metadata["family"] != family:
+        raise typer.BadParameter(
+            f"{path} holds a {metadata['family']!r} model; the arm's is {family!r}", param_hint=option
+        )
+    return model
+
+
+def _as_it_is(start: Any, settings: BaseModel) -> Any:
+    """Published weights as the model of a generation, sampled by the arm's options."""
+    if start is None:
+        raise typer.BadParameter("found 0 and no --init; a model that sees no images starts from another")
+    return type(start).load(start.tensors(), settings)
+
+
+def _whole(samples: SampleSet) -> TrainingSet:
+    return TrainingSet(samples.data, samples.labels, np.ones(len(samples.data)))
+
+
+def _how(model: Any) -> dict[str, Any]:
+    """How a training was executed, where that is part of its bits."""
+    how = getattr(model, "how", {})
+    return {"how": dict(how)} if how else {}
 
 
 def _diverged(
@@ -396,7 +458,8 @@ def _diverged(
     """Leave a marker in the model's place; by hand, end with the exit code that says so."""
     options = settings.model_dump(mode="json")
     metadata = {"family": family, "options": options, "lineage": lineage | {"diverged": dict(what)}}
-    store.write_tensors(out, {}, metadata)
+    if processes.is_first():
+        store.write_tensors(out, {}, metadata)
     message = f"{out}: the training of generation {what['generation']} diverged after {what['images_seen']} images"
     print(message, file=sys.stderr)
     if not mark:
@@ -435,16 +498,35 @@ def sample(
         )
         return
     _get_ready(getattr(trained, "uses_torch", False))
+    lineage["device"] = clock.facts["device_name"]
     # The pictures start from the same latents in every generation and in every arm.
     number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
-    parts = []
-    with progress(f"{stage} {out.parent}", count) as tell, clock.compute():
-        # In pieces, to say how far it is: no sample depends on the others.
-        piece = PIECE * getattr(trained.options, "sample_batch", count)
-        for start in range(0, count, piece):
-            parts.append(trained.sample(min(piece, count - start), number, start=start, sampling_bias=sampling_bias))
-            tell(min(count, start + piece), None)
-    store.write_samples(out, _joined(parts, lineage))
+    with processes.joined(), progress(f"{stage} {out.parent}", count) as tell:
+        parts = []
+        with clock.compute():
+            # In pieces, to say how far it is, and to share them out: no sample depends on the others.
+            piece = getattr(trained.options, "sample_batch", count) * (PIECE if processes.count() == 1 else 1)
+            own = processes.share(range(0, count, piece))
+            for start in own:
+                parts.append(
+                    trained.sample(min(piece, count - start), number, start=start, sampling_bias=sampling_bias)
+                )
+                tell(min(count, (start - own[0] + piece) * processes.count()), None)
+        _write_shared(out, parts, lineage)
+
+
+def _write_shared(out: Path, parts: list[SampleSet], lineage: Mapping[str, Any]) -> None:
+    """Write the sample set of which each process has the next parts; the others hand theirs to the first."""
+    others = {rank: out.with_name(f".{out.stem}.{rank}.safetensors") for rank in range(1, processes.count())}
+    if not processes.is_first():
+        store.write_samples(others[processes.rank()], _joined(parts, {}) if parts else SampleSet(np.empty(0)))
+    processes.barrier()
+    if processes.is_first():
+        handed = [store.read_samples(path) for path in others.values()]
+        store.write_samples(out, _joined([*parts, *(samples for samples in handed if len(samples))], lineage))
+        for path in others.values():
+            path.unlink()
+            store.hash_path(path).unlink()
 
 
 def _joined(parts: list[SampleSet], lineage: Mapping[str, Any]) -> SampleSet:
@@ -865,13 +947,15 @@ def _study(name: str, planned: str | None = None) -> Any:
 
 
 @app.command()
-def init(name: Annotated[str, typer.Argument(help="name of the new study: letters, digits and underscores")]) -> None:
+def init(
+    name: Annotated[str, typer.Argument(help="name of the new study: letters, digits, hyphens and underscores")],
+) -> None:
     """Write a commented study to start from: config/NAME.yaml."""
     from . import config
 
     path = Path("config") / f"{name}.yaml"
-    if not re.fullmatch(config.NAME_PATTERN, name) or name == "real":
-        raise typer.BadParameter(f"found {name!r}; allowed are letters, digits and underscores, not 'real'")
+    if not re.fullmatch(config.STUDY_NAME_PATTERN, name) or name == "real":
+        raise typer.BadParameter(f"found {name!r}; allowed are letters, digits, hyphens and underscores, not 'real'")
     if path.exists():
         raise typer.BadParameter(f"{path} is there already; choose another name")
     text = (Path(__file__).parent / "study.yaml").read_text().replace("NAME", name)
@@ -1132,7 +1216,7 @@ def main() -> None:
         if code or _signals:
             code = code or _signal_exit()
             break
-    if not code and cost is not None:
+    if not code and cost is not None and processes.is_first():
         code = _guarded(
             lambda: store.write_json(cost, {"verbs": [verb[0] for verb in _verbs(arguments)], **clock.record()})
         )
@@ -1153,7 +1237,23 @@ def _verbs(arguments: list[str]) -> list[list[str]]:
 
 
 def _run(verb: list[str]) -> int:
-    return _guarded(lambda: app(verb, prog_name="collapselab", standalone_mode=False))
+    return _guarded(lambda: _shared(verb) or app(verb, prog_name="collapselab", standalone_mode=False))
+
+
+def _shared(verb: list[str]) -> int:
+    """Run a verb in as many processes as the machine is said to have GPUs for; 0 where there is nothing to share.
+
+    Their costs count as this process's own.
+    """
+    many = processes.wanted()
+    if many == 1 or processes.count() > 1 or verb[:1] not in (["train"], ["sample"]):
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        cost = Path(folder) / "cost.json"
+        code = processes.launch(many, ["--cost", str(cost), *verb])
+        if not code:
+            clock.add(store.read_json(cost))
+        raise typer.Exit(code)
 
 
 def _guarded(work: Callable[[], Any]) -> int:

@@ -5,7 +5,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,13 @@ class Clock:
         finally:
             self.compute_cpu_s += time.process_time() - cpu
             self.compute_wall_s += time.monotonic() - wall
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count the costs of another process as this one's own."""
+        self.compute_cpu_s += record["compute_cpu_seconds"]
+        self.compute_wall_s += record["compute_wall_seconds"]
+        known = {"verbs", *Clock().record()}
+        self.facts |= {name: value for name, value in record.items() if name not in known}
 
     def record(self) -> dict[str, Any]:
         """The costs so far: seconds, and the peak memory in MB."""

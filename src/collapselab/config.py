@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from . import store
 from . import weights as published
 from .adapt import ADAPTERS
-from .datasets import DATASETS, PARTS, check_sizes
+from .datasets import DATASETS, check_sizes
 from .features import FEATURES
 from .guidance import GUIDES
 from .measure import Against
@@ -32,6 +32,7 @@ from .regimes import (
     REAL,
     REGIMES,
     Bias,
+    Budget,
     Init,
     Initial,
     Positive,
@@ -99,7 +100,8 @@ def _name_in(registry: Mapping[str, Any]) -> Any:
     return Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(registry)})]
 
 
-NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+STUDY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"  # of an arm or a model: a hyphen parts the names of bases
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
 
 
@@ -116,6 +118,11 @@ class Split(_Part):
     train: int = Field(0, ge=0, description="images that training sets draw fixed and redrawn rows from")
     held_out: int = Field(ge=2, description="images that the metrics compare with, never trained on")
     fresh: int = Field(0, ge=0, description="images that fresh rows are drawn from, without replacement")
+    validation: int = Field(0, ge=0, description="images that generation 0 chooses the length of its average on")
+
+    def parts(self) -> dict[str, int]:
+        """The images in each part; a validation split that nobody asks for is not there."""
+        return self.model_dump(exclude=set() if self.validation else {"validation"})
 
 
 class Data(_Part):
@@ -143,7 +150,9 @@ class ModelSpec(_Part):
 class Train(_Part):
     """The budget of one training; the models' own defaults where it says nothing."""
 
-    images_seen: Positive | None = Field(None, description="images that each training sees, repeats counted")
+    images_seen: Budget | None = Field(
+        None, description="images that each training sees, repeats counted; 0: published weights stay as they are"
+    )
     epochs: Positive | None = Field(None, description="instead of images_seen: passes over the training set")
 
 
@@ -174,7 +183,7 @@ class Arm(_Part):
 class StudyFile(_Part):
     """What a study's file may say."""
 
-    name: Name = Field(description="the file's name without .yaml")
+    name: Annotated[str, Field(pattern=STUDY_NAME_PATTERN, description="the file's name without .yaml")]
     question: str = Field("", description="the question that the study asks, for the report")
     seed: int = Field(0, ge=0, description="the study's seed: every random number follows from it")
     seeds: int = Field(ge=1, le=10_000, description="replicates of every arm")
@@ -264,7 +273,7 @@ class Study:
         start, usual = _base_init(regime.init), _base_init(self.file.init)
         other = [f"n{regime.initial.real}"] if regime.initial != self.file.initial else []
         if start != usual:
-            other.append(start if start == "scratch" else hashlib.sha256(start.weights.encode()).hexdigest()[:8])
+            other.append(start if start == "scratch" else hashlib.sha256(start.encode()).hexdigest()[:8])
         return "-".join([f"base_{model}", *other])  # a hyphen stands in no model's name
 
     def _controls(self, arms: list[Lineage]) -> Iterator[Lineage]:
@@ -316,7 +325,8 @@ class Study:
     def real(self) -> str:
         """The folder of the prepared data under ``results/real``: studies that say the same of their data share it."""
         data = self.file.data
-        text = json.dumps(data.model_dump(mode="json", exclude=set() if data.rare else {"rare"}), sort_keys=True)
+        said = data.model_dump(mode="json", exclude=set() if data.rare else {"rare"}) | {"split": data.split.parts()}
+        text = json.dumps(said, sort_keys=True)
         return f"{data.source or data.population}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @cached_property
@@ -395,6 +405,22 @@ class Study:
             return at(train.images_seen, generation)
         return self.model_options(lineage.model).get("images_seen")
 
+    def chosen_by(self, arm: str, seed: int, generation: int) -> dict[str, str]:
+        """What chooses the options that a model leaves open: ``validation`` images, later generation 0's ``model``.
+
+        Empty for a model that leaves none open.
+        """
+        if not self._left_open(self._of(arm).model):
+            return {}
+        if generation == 0:
+            return {"validation": self.real_file("validation.safetensors")}
+        return {"model": self.cell(arm, seed, 0, "model.safetensors")}
+
+    def _left_open(self, model: str) -> tuple[str, ...]:
+        """The options of a model that generation 0 chooses on the validation split."""
+        spec = self.file.models[model]
+        return MODELS[spec.family].Options.model_validate(spec.model_extra or {}).left_open
+
     def metric_options(self) -> dict[str, dict[str, Any]]:
         """The metrics in the file's order, with all their options."""
         wanted = [pair for entry in self.file.metrics for pair in _named(entry).items()]
@@ -445,6 +471,7 @@ class Study:
         if data.population is not None:
             return f"a known {data.population} population, drawn anew for each seed; {split.held_out} held-out draws"
         parts = f"{split.train} to train on, {split.held_out} held out, {split.fresh} fresh"
+        parts += f", {split.validation} for validation" if split.validation else ""
         rare = ", ".join(f"class {label} thinned to a share of {share:g}" for label, share in data.rare.items())
         seed = f"split seed {data.split_seed}{f'; {rare}' if rare else ''}"
         return f"{data.source}: {parts} ({seed}). {self.dataset.citation}"
@@ -514,7 +541,9 @@ class Study:
         """The model that a training starts from; None for scratch."""
         init = self._of(arm).regime.init
         if hasattr(init, "weights"):
-            return init.weights
+            if generation == 0 or init.then == "weights":
+                return init.weights
+            init = init.then
         if generation == 0 or init == "scratch":
             return None
         start = generation - 1 if init == "previous" else min(init.generation, generation - 1)
@@ -528,9 +557,9 @@ class Study:
         return self.bases[arm] if arm in self.bases else self.lineages[arm]
 
 
-def _base_init(init: Any) -> Any:
+def _base_init(init: Any) -> str:
     """What generation 0 starts from: only a file of weights exists before it."""
-    return init if hasattr(init, "weights") else "scratch"
+    return getattr(init, "weights", "scratch")
 
 
 def _shortest(sizes: dict[int, int]) -> int | dict[int, int]:
@@ -832,14 +861,14 @@ def _data_faults(study: Study) -> Iterator[Fault]:
     if data.population is not None:
         if data.rare:
             yield Fault(("data", "rare"), "thins the classes of images; a population's options say how rare they are")
-        for part in ("train", "fresh"):
+        for part in ("train", "fresh", "validation"):
             if getattr(split, part):
                 yield Fault(
                     ("data", "split", part), "a population has no splits: its real data is drawn anew; leave it out"
                 )
         return
     try:
-        check_sizes({part: getattr(split, part) for part in PARTS}, study.dataset.count())
+        check_sizes(split.parts(), study.dataset.count())
     except (ValueError, OSError) as error:
         yield Fault(("data",), str(error))
 
@@ -921,6 +950,18 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
                 if name in study.file.arms:  # the control's size follows from theirs
                     yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
                 break
+    for arm in dict.fromkeys([*study.bases, *arms]):
+        spans = [0] if arm in study.bases else range(1, generations + 1)
+        empty = [t for t in spans if study.images_seen(arm, t) == 0]
+        if empty and (empty != [0] or study.init_file(arm, 0, 0) is None):
+            found = f"found 0 at generation {empty[0]} of {arm}"
+            yield Fault(("train", "images_seen"), f"{found}; only generation 0 can do without, from init: {{weights}}")
+            break
+    for name in study.file.models:
+        if (left_open := study._left_open(name)) and not study.file.data.split.validation:
+            where = ("data", "split", "validation")
+            said = f"{name!r} leaves {', '.join(left_open)} open, which generation 0 chooses on these images"
+            yield Fault(where, f"found 0; {said}: say how many, or the option")
     train = study.file.train
     if train.images_seen is not None and train.epochs is not None:
         yield Fault(("train",), "the budget is either images_seen or epochs; found both")

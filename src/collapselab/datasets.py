@@ -34,7 +34,7 @@ from . import seeds, store
 from .compat import import_torchvision
 from .store import SampleSet
 
-PARTS = ("held_out", "train", "fresh")  # cut in this order: asking for more fresh rows moves no other row
+PARTS = ("held_out", "train", "validation", "fresh")  # cut in this order: asking for more fresh rows moves no other row
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MEMBER_BYTES = 2**28  # the largest file that is read out of an archive; a zip of 42 kB can claim 4.5 PB
 IDX_BYTES = 2**32  # the largest idx file, some 100 times MNIST

@@ -33,6 +33,13 @@ def device() -> "torch.device":
     return torch.device("cuda", int(index or 0))
 
 
+def name(where: "torch.device") -> str:
+    """What the device is called: ``cpu``, or the GPU's name."""
+    import torch
+
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+
+
 @contextmanager
 def exact(where: "torch.device", tf32: bool = False) -> Iterator["torch.Generator"]:
     """Within it the device repeats its bits, and its default generator, which it gives, may be reseeded freely.

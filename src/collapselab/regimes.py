@@ -62,6 +62,7 @@ def _schedule(number: object, what: str, late: bool = False) -> object:
 
 Count = _schedule(Annotated[int, Field(ge=0)], "a number of rows", late=True)
 Positive = _schedule(Annotated[int, Field(ge=1)], "a number, at least 1")
+Budget = _schedule(Annotated[int, Field(ge=0)], "a number of images")
 Rows = Annotated[int, Field(ge=1, description="a number of rows")]
 Weight = _schedule(Annotated[float, Field(ge=0, allow_inf_nan=False)], "the weight of a row")
 Bias = _schedule(Annotated[float, Field(gt=0, le=1)], "the sampling bias lambda of MAD, 1 for none")
@@ -152,9 +153,10 @@ class FromGeneration(_Part):
 
 
 class FromWeights(_Part):
-    """Each generation starts from a model file."""
+    """Generation 0 starts from a model file, and later generations from it again or from the last model."""
 
     weights: str
+    then: Literal["weights", "previous"] = Field("weights", description="what later generations start from")
 
 
 Init = Literal["scratch", "previous"] | FromGeneration | FromWeights

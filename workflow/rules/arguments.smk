@@ -79,8 +79,11 @@ def train_arguments(wildcards):
     model = arm_of(wildcards).model
     budget, start = STUDY.images_seen(arm, generation), STUDY.init_file(arm, seed, generation)
     flags = [f"--family {STUDY.family(model)} --options {quote(as_json(STUDY.model_options(model)))}"]
-    flags += [f"--images-seen {budget}"] if budget else []
+    flags += [f"--images-seen {budget}"] if budget is not None else []
     flags += [f"--init {quote(start)}"] if start else []
+    chosen = STUDY.chosen_by(arm, seed, generation)
+    flags += [f"--validation {chosen['validation']}"] if "validation" in chosen else []
+    flags += [f"--chosen-by {chosen['model']}"] if "model" in chosen else []
     return " ".join(flags)
 
 

@@ -2,7 +2,7 @@
 
 from collapselab.features import FEATURES
 
-PARTS = ("population", "held_out", "train") if POPULATION else ("train", "held_out", "fresh")
+PARTS = ("population", "held_out", "train") if POPULATION else tuple(STUDY.file.data.split.parts())
 LOOK_THROUGH_MODELS = [name for name in STUDY.measured_in if FEATURES[name].of_model]
 REFERENCES = [STUDY.extractor_file("features", name) for name in STUDY.measured_in if not FEATURES[name].of_model]
 WEIGHTS = [STUDY.weights(name) for name in STUDY.trained_extractors]
@@ -64,7 +64,8 @@ def ingredients(wildcards):
         home = STUDY.lineages[arm].base if arm in STUDY.lineages else "its arms"
         return f"(generation {generation} of {arm} is trained in {home})"
     start = STUDY.init_file(arm, seed, generation)
-    return eaten(arm, seed, generation) + (content(start) if start else [])
+    beside = [*([start] if start else []), *STUDY.chosen_by(arm, seed, generation).values()]
+    return eaten(arm, seed, generation) + content(*dict.fromkeys(beside))
 
 
 def model(wildcards):

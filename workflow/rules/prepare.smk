@@ -34,7 +34,7 @@ else:
             source=source_hash("datasets"),
             dataset=STUDY.file.data.source,
             options=as_json(STUDY.file.data.options),
-            sizes=as_json(STUDY.file.data.split.model_dump()),
+            sizes=as_json(STUDY.file.data.split.parts()),
             split_seed=STUDY.file.data.split_seed,
             rare=as_json({str(label): share for label, share in STUDY.file.data.rare.items()}),
             files=STUDY.dataset.fingerprint(),

@@ -21,6 +21,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """Names of options that nobody set and that generation 0 chooses on validation data."""
+        return ()
+
 
 class Diverged(Exception):
     """Training met a loss that is not finite. In this field that is a result: it is recorded and shown."""

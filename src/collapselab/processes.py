@@ -1,0 +1,146 @@
+"""Several processes at one piece of work, one a GPU: torchrun's environment says which of them this one is."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+PROCESSES_VARIABLE = "COLLAPSELAB_PROCESSES"
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+POLL_S = 0.1
+GRACE_S = 60.0  # in which processes that were asked to stop write their state
+
+Item = TypeVar("Item")
+
+
+def wanted() -> int:
+    """How many processes ``COLLAPSELAB_PROCESSES`` asks for; 1 by default. Raises ValueError for anything else."""
+    text = os.environ.get(PROCESSES_VARIABLE, "1").strip()
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{PROCESSES_VARIABLE}: found {text!r}, allowed are numbers from 1, one process a GPU")
+    return int(text)
+
+
+def rank() -> int:
+    """Which process this one is, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def count() -> int:
+    """How many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the one that writes and reports."""
+    return rank() == 0
+
+
+def share(items: Sequence[Item]) -> Sequence[Item]:
+    """This process's part of the items: the parts follow one another in the order of the processes."""
+    here, many = rank(), count()
+    return items[len(items) * here // many : len(items) * (here + 1) // many]
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Within it the processes can wait for one another and add up tensors; nothing happens where there is only one."""
+    if count() == 1:
+        yield
+        return
+    import torch
+    from torch import distributed
+
+    from .device import device
+
+    where = device()
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if count() > 1:
+        from torch import distributed
+
+        distributed.barrier()
+
+
+def sum_in_place(tensor: "torch.Tensor") -> None:
+    """Put the sum over the processes in the tensor's place."""
+    if count() > 1:
+        from torch import distributed
+
+        distributed.all_reduce(tensor)
+
+
+def any_of(flag: bool, where: "torch.device") -> bool:
+    """Whether the flag is up in any process: all get the same answer."""
+    if count() == 1:
+        return flag
+    import torch
+
+    raised = torch.tensor(float(flag), device=where)
+    sum_in_place(raised)
+    return bool(raised.item())
+
+
+def launch(many: int, arguments: Sequence[str]) -> int:
+    """Run ``collapselab`` with these arguments as ``many`` processes that know of each other; the first's exit code.
+
+    It is torchrun's environment without its agent, which would turn every exit code into 1. A signal to this process is
+    passed on to all; when one fails the others, which would wait for it for ever, are ended.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": str(many), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // many)))}
+    command = [sys.executable, "-m", "collapselab", *arguments]
+    started = [
+        subprocess.Popen(command, env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(many)
+    ]
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number in SIGNALS:
+            signal.signal(number, lambda number, frame: [process.send_signal(number) for process in started])
+        codes: list[int | None] = [None] * many
+        while None in codes:
+            time.sleep(POLL_S)
+            codes = [process.poll() for process in started]
+            if failed := [code for code in codes if code]:
+                _end(started)
+                return codes[0] if codes[0] else failed[0]
+        return 0
+    finally:
+        _end(started)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(started: Sequence[subprocess.Popen]) -> None:
+    """Ask the processes that still run to stop, and end those that do not."""
+    until = time.monotonic() + GRACE_S
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+    for process in started:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
