@@ -11,9 +11,9 @@ import torch
 from ... import seeds
 from ...device import device, exact
 from . import DiffusionOptions
-from .networks import build
-from .sampling import Denoiser, denoiser
-from .training import load_weights
+from .networks import loaded
+from .parameterisations import parameterisation
+from .sampling import Denoiser, denoiser, noise_range
 
 BATCH = 32  # fixed and padded: a network's rounding depends on its batch size, a likelihood must not
 RHO = 7.0  # the ODE is solved in sigma^(1/rho), in which equal steps gather at low noise
@@ -91,10 +91,13 @@ def log_likelihood(
     where, shape = device(), data.shape[1:]
     width = math.prod(shape)
     found = np.empty(len(data))
-    with exact(where, options.tf32):
-        network = build(options, shape).to(where).eval().requires_grad_(False)
-        load_weights(network, weights)
-        denoise = denoiser(network, options)
+    if options.precision == "bfloat16":  # the trace of a derivative is read to more digits than it keeps
+        options = options.model_copy(update={"precision": "tf32"})
+    with exact(where, options.precision != "float32"):
+        network = loaded(options, shape, weights, where).requires_grad_(False)
+        parameterised = parameterisation(options, where)
+        denoise = denoiser(network, options, parameterised)
+        lowest, highest = noise_range(options, parameterised.sigmas)
         classes = range(options.classes) if options.classes and not options.label_dropout else [None]
         for start in range(0, len(data), BATCH):
             stored = np.zeros((BATCH, *shape), np.uint8)
@@ -107,8 +110,8 @@ def log_likelihood(
                 log_density(
                     denoise,
                     torch.from_numpy(images).to(where),
-                    sigma_min=options.sigma_min,
-                    sigma_max=options.sigma_max,
+                    sigma_min=lowest,
+                    sigma_max=highest,
                     steps=steps,
                     probes=torch.from_numpy(signs).to(where) if probes else None,
                     labels=None if label is None else torch.full((BATCH,), label, device=where),

@@ -3,38 +3,63 @@
 Sources: Ho et al. 2020 (DDPM, https://arxiv.org/abs/2006.11239), Song et al. 2021 (DDPM++, appendix H of
 https://arxiv.org/abs/2011.13456), Karras et al. 2022 (EDM, https://arxiv.org/abs/2206.00364). Both networks take
 
-    images (B, C, H, W), noise (B,): c_noise, labels (B, classes): one-hot rows, or zeros for "no label"
+    images (B, C, H, W), noise (B,): c_noise or DDPM's t, labels (B, classes): one-hot rows, or zeros for "no label",
+    augmentation (B, 9): what was done to the training images (:mod:`augment`), or None for nothing
 
 and give F with the shape of the images. A row of zeros is how a dropped label looks, so that one network is both the
 conditional and the unconditional model.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ...device import exact
-from . import DiffusionOptions
+from . import DiffusionOptions, augment
 
 
 def build(options: DiffusionOptions, shape: Sequence[int], seed: int = 0) -> nn.Module:
     """The network of the options for images of ``shape`` (C, H, W), on the CPU, with the initial weights of a seed."""
     with exact(torch.device("cpu")) as generator:
         generator.manual_seed(seed)
+        given = {"classes": options.classes, "dropout": options.dropout}
+        if options.network == "diffusers":
+            from .published import DiffusersUNet
+
+            return DiffusersUNet(shape, options.unet, **given)
+        given["augmented"] = options.augment > 0
         if options.network == "mlp":
-            return MLP(shape, options.channels, options.blocks, options.classes, options.dropout)
-        return UNet(
-            shape,
-            options.channels,
-            options.multipliers,
-            options.blocks,
-            options.attention,
-            options.classes,
-            options.dropout,
+            return MLP(shape, options.channels, options.blocks, **given)
+        return UNet(shape, options.channels, options.multipliers, options.blocks, options.attention, **given)
+
+
+def loaded(
+    options: DiffusionOptions, shape: Sequence[int], weights: Mapping[str, np.ndarray], where: torch.device
+) -> nn.Module:
+    """The network with named weights on a device, to be evaluated. Raises ValueError as :func:`load_weights`."""
+    with where if where.type == "cuda" else nullcontext():  # it draws the initial weights in a moment, a CPU in seconds
+        network = build(options, shape)
+    load_weights(network.to(where), weights)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    """Copy named arrays into the network. Raises ValueError when names or shapes are not the network's."""
+    own = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+    given = {name: array.shape for name, array in weights.items()}
+    if own != given:
+        name = next(name for name in [*own, *given] if own.get(name) != given.get(name))
+        raise ValueError(
+            f"weights: found {name!r} of shape {given.get(name)}, this network has it of shape {own.get(name)}"
         )
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(weights[name])))
 
 
 # -- preconditioning ---------------------------------------------------------------------------------------------------
@@ -53,15 +78,21 @@ def scalings(sigma: torch.Tensor, sigma_data: float) -> tuple[torch.Tensor, torc
 
 
 def denoise(
-    network: nn.Module, noisy: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None, sigma_data: float
+    network: nn.Module,
+    noisy: torch.Tensor,
+    sigma: torch.Tensor,
+    labels: torch.Tensor | None,
+    sigma_data: float,
+    augmentation: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The denoised images D = c_skip x + c_out F(c_in x, c_noise, labels), as ``noisy`` (B, C, H, W); sigma: (B,)."""
     skip, out, scale, noise = scalings(sigma, sigma_data)
+    given = () if augmentation is None else (augmentation,)
 
     def wide(factor: torch.Tensor) -> torch.Tensor:
         return factor[:, None, None, None]
 
-    return wide(skip) * noisy + wide(out) * network(wide(scale) * noisy, noise, labels)
+    return wide(skip) * noisy + wide(out) * network(wide(scale) * noisy, noise, labels, *given)
 
 
 def loss_weight(sigma: torch.Tensor, sigma_data: float) -> torch.Tensor:
@@ -92,25 +123,30 @@ NEARLY_ZERO = 1e-5  # gain of each residual branch's last layer: a block begins 
 
 
 class Embedding(nn.Module):
-    """Noise level and label as one vector: (B,), (B, classes) -> (B, outputs).
+    """Noise level, label and augmentation as one vector: (B,), (B, classes), (B, 9) -> (B, outputs).
 
-    cos and sin of c_noise at geometric frequencies from 1 down to 1e-4 (Ho et al. 2020), plus the label's vector,
-    through two dense layers.
+    cos and sin of c_noise at geometric frequencies from 1 down to 1e-4 (Ho et al. 2020), plus the label's vector and a
+    linear map of the augmentation, through two dense layers. The map has no bias: zeros, and None, are no augmentation.
     """
 
-    def __init__(self, channels: int, outputs: int, classes: int):
+    def __init__(self, channels: int, outputs: int, classes: int, augmented: bool):
         super().__init__()
         self.channels = channels
         self.label = nn.Parameter(torch.randn(classes, channels)) if classes else None
         self.layers = nn.Sequential(linear(channels, outputs), nn.SiLU(), linear(outputs, outputs), nn.SiLU())
+        self.augmentation = nn.Linear(augment.CONDITIONS, channels, bias=False) if augmented else None
 
-    def forward(self, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, noise: torch.Tensor, labels: torch.Tensor | None, augmentation: torch.Tensor | None
+    ) -> torch.Tensor:
         half = self.channels // 2
         frequencies = torch.exp(-math.log(10_000) / half * torch.arange(half, device=noise.device, dtype=noise.dtype))
         angles = noise[:, None] * frequencies
         embedded = torch.cat([angles.cos(), angles.sin()], dim=1)
         if self.label is not None:
             embedded = embedded + labels @ self.label
+        if self.augmentation is not None and augmentation is not None:
+            embedded = embedded + self.augmentation(augmentation)
         return self.layers(embedded)
 
 
@@ -136,18 +172,24 @@ class MLPBlock(nn.Module):
 class MLP(nn.Module):
     """A residual perceptron over the pixels: for tiny images it beats a convolutional network of equal time."""
 
-    def __init__(self, shape: Sequence[int], channels: int, blocks: int, classes: int, dropout: float):
+    def __init__(self, shape: Sequence[int], channels: int, blocks: int, classes: int, dropout: float, augmented: bool):
         super().__init__()
         pixels = math.prod(shape)
         embedding = max(channels // 4, 4)
-        self.embedding = Embedding(embedding, embedding, classes)
+        self.embedding = Embedding(embedding, embedding, classes, augmented)
         self.first = linear(pixels, channels)
         self.blocks = nn.ModuleList(MLPBlock(channels, embedding, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(channels)
         self.last = linear(channels, pixels, NEARLY_ZERO)
 
-    def forward(self, images: torch.Tensor, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        embedded = self.embedding(noise, labels)
+    def forward(
+        self,
+        images: torch.Tensor,
+        noise: torch.Tensor,
+        labels: torch.Tensor | None,
+        augmentation: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        embedded = self.embedding(noise, labels, augmentation)
         hidden = self.first(images.flatten(1))
         for block in self.blocks:
             hidden = block(hidden, embedded)
@@ -222,7 +264,7 @@ def _resized(images: torch.Tensor, resize: str | None) -> torch.Tensor:
 
 
 class UNet(nn.Module):
-    """DDPM++ as Karras et al. 2022 use it (table 7, "DDPM++"; their non-leaking augmentation is not included).
+    """DDPM++ as Karras et al. 2022 use it (table 7, "DDPM++").
 
     channels: at full resolution before multipliers. multipliers: one per resolution, each half of the one before.
     blocks: residual blocks per resolution on the way down; one more on the way up. attention: the heights that have it.
@@ -237,6 +279,7 @@ class UNet(nn.Module):
         attention: Sequence[int],
         classes: int,
         dropout: float,
+        augmented: bool,
     ):
         super().__init__()
         colours, height, width = shape
@@ -247,7 +290,7 @@ class UNet(nn.Module):
                 f"{len(multipliers) - 1} times; allowed are as many as height and width can be halved"
             )
         embedding = 4 * channels
-        self.embedding = Embedding(channels, embedding, classes)
+        self.embedding = Embedding(channels, embedding, classes, augmented)
         self.first = convolution(colours, channels)
         block = {"embedding": embedding, "dropout": dropout}
 
@@ -272,8 +315,14 @@ class UNet(nn.Module):
         self.norm = group_norm(now)
         self.last = convolution(now, colours, gain=NEARLY_ZERO)
 
-    def forward(self, images: torch.Tensor, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        embedded = self.embedding(noise, labels)
+    def forward(
+        self,
+        images: torch.Tensor,
+        noise: torch.Tensor,
+        labels: torch.Tensor | None,
+        augmentation: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        embedded = self.embedding(noise, labels, augmentation)
         hidden = self.first(images)
         skips = [hidden]
         for block in self.down:

@@ -14,8 +14,8 @@ from ... import seeds
 from ...device import device, exact
 from ...images import to_uint8
 from . import DiffusionOptions
-from .networks import build, denoise
-from .training import load_weights
+from .networks import loaded
+from .parameterisations import Parameterisation, parameterisation
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """D(x, sigma, labels), the denoised images, as x.
@@ -26,13 +26,32 @@ x: (B, C, H, W) float64. sigma: a tensor without axes. labels: (B,) int64, or No
 # -- samplers ----------------------------------------------------------------------------------------------------------
 
 
-def heun(denoise: Denoiser, noise: torch.Tensor, levels: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-    """The end of the ODE from ``levels[0] * noise``, by Heun's second-order steps (Karras et al. 2022, Algorithm 1).
+def heun(
+    denoise: Denoiser,
+    noise: torch.Tensor,
+    levels: torch.Tensor,
+    labels: torch.Tensor | None,
+    *,
+    churn: float = 0.0,
+    churn_min: float = 0.0,
+    churn_max: float = math.inf,
+    churn_noise: float = 1.0,
+) -> torch.Tensor:
+    """The end of the ODE from ``levels[0] * noise``, by Heun's second-order steps (Karras et al. 2022, Algorithm 2).
 
-    noise: (B, ...) standard normal. levels: (steps + 1,) falling noise levels; a last step to 0 is Euler's.
+    Before a step from a level s within churn_min .. churn_max, noise of the standard deviation churn_noise takes x up
+    to s (1 + min(churn / steps, sqrt(2) - 1)); with churn 0 it is their deterministic Algorithm 1.
+
+    noise: (B, ...) standard normal. levels: (steps + 1,) falling noise levels; a last step to 0 is Euler's. Further
+    noise comes from the device's default generator, which the caller seeds.
     """
     x = levels[0] * noise
+    growth = min(churn / (len(levels) - 1), math.sqrt(2) - 1)
     for now, following in pairwise(levels):
+        if growth and churn_min <= now <= churn_max:
+            above = now * (1 + growth)
+            x = x + (above**2 - now**2).sqrt() * churn_noise * torch.randn_like(x)
+            now = above
         slope = (x - denoise(x, now, labels)) / now
         euler = x + (following - now) * slope
         if following == 0:
@@ -43,17 +62,33 @@ def heun(denoise: Denoiser, noise: torch.Tensor, levels: torch.Tensor, labels: t
     return x
 
 
-def ddim(denoise: Denoiser, noise: torch.Tensor, levels: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-    """The end of the ODE from ``levels[0] * noise``, by deterministic DDIM (Song, Meng and Ermon 2021, equation 12 with
-    eta = 0, https://arxiv.org/abs/2010.02502).
+def ddim(
+    denoise: Denoiser,
+    noise: torch.Tensor,
+    levels: torch.Tensor,
+    labels: torch.Tensor | None,
+    *,
+    eta: float = 0.0,
+) -> torch.Tensor:
+    """The end of the steps of DDIM from ``levels[0] * noise`` (Song, Meng and Ermon 2021, equations 12 and 16,
+    https://arxiv.org/abs/2010.02502).
 
-    With x = x_t / sqrt(alpha_t) and sigma^2 = (1 - alpha_t) / alpha_t that step is x <- D + sigma' / sigma (x - D),
-    which is Euler's for the ODE. Arguments as for :func:`heun`.
+    With x = x_t / sqrt(alpha_t) and sigma^2 = (1 - alpha_t) / alpha_t a step to sigma' is
+
+        x <- D + sqrt(sigma'^2 - added^2) / sigma (x - D) + added z,    added = eta sigma' sqrt(1 - sigma'^2 / sigma^2)
+
+    with z standard normal. eta = 0 is Euler's step for the ODE; eta = 1 draws from DDPM's posterior of the next image
+    given D (Ho et al. 2020, equation 7). Arguments as for :func:`heun`.
     """
     x = levels[0] * noise
     for now, following in pairwise(levels):
         denoised = denoise(x, now, labels)
-        x = denoised + following / now * (x - denoised)
+        if eta and following:
+            added = eta * following * (1 - (following / now) ** 2).sqrt()
+            kept = (following**2 - added**2).clamp(min=0).sqrt()
+            x = denoised + kept / now * (x - denoised) + added * torch.randn_like(x)
+        else:
+            x = denoised + following / now * (x - denoised)
     return x
 
 
@@ -80,17 +115,52 @@ def diffusion_time_levels(steps: int, sigma_min: float, sigma_max: float, rho: f
     return torch.cat([levels, levels.new_zeros(1)])
 
 
+def noise_range(options: DiffusionOptions, sigmas: torch.Tensor | None) -> tuple[float, float]:
+    """The lowest and the highest noise level: ``sigma_min`` and ``sigma_max``, within a discrete schedule ``sigmas``.
+
+    Raises ValueError where they leave nothing of the schedule.
+    """
+    if sigmas is None:
+        return options.sigma_min, options.sigma_max
+    lowest, highest = max(options.sigma_min, sigmas[0].item()), min(options.sigma_max, sigmas[-1].item())
+    if lowest >= highest:
+        raise ValueError(
+            f"sigma_min, sigma_max: found {options.sigma_min}, {options.sigma_max}, and the schedule has noise levels "
+            f"{sigmas[0]:.3g} to {sigmas[-1]:.3g}; they need to overlap"
+        )
+    return lowest, highest
+
+
+def noise_levels(options: DiffusionOptions, sigmas: torch.Tensor | None) -> torch.Tensor:
+    """The falling noise levels of the options' sampler, then 0: (steps + 1,) float64.
+
+    sigmas: those of a discrete schedule of T steps, of which DDIM takes t = T (1 - i / steps) - 1, rounded, for i = 0,
+    1, ...: the highest first, and all of them where steps is T. None where all levels are trained.
+    """
+    if options.sampler == "ddim" and sigmas is not None:
+        count = len(sigmas)
+        chosen = torch.tensor([round(count - index * count / options.steps) - 1 for index in range(options.steps)])
+        return torch.cat([sigmas.cpu()[chosen], torch.zeros(1, dtype=torch.float64)])
+    lowest, highest = noise_range(options, sigmas)
+    return SAMPLERS[options.sampler][1](options.steps, lowest, highest, options.rho)
+
+
 # -- denoisers ---------------------------------------------------------------------------------------------------------
 
 
-def denoiser(network: nn.Module, options: DiffusionOptions) -> Denoiser:
-    """The network as a denoiser: float32 inside, float64 outside, where small steps are added to large numbers."""
+def denoiser(network: nn.Module, options: DiffusionOptions, parameterised: Parameterisation) -> Denoiser:
+    """The network as a denoiser: in the options' precision inside, float64 outside, where small steps are added to
+    large numbers."""
 
     def denoised(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         one_hot = torch.zeros(len(x), options.classes, device=x.device)
         if labels is not None and options.classes:
             one_hot = F.one_hot(labels, options.classes).to(torch.float32)
-        return denoise(network, x.float(), sigma.float().expand(len(x)), one_hot, options.sigma_data).double()
+        level = sigma.float().expand(len(x))
+        if options.precision == "bfloat16":
+            with torch.autocast(x.device.type, torch.bfloat16):
+                return parameterised.denoise(network, x.float(), level, one_hot).double()
+        return parameterised.denoise(network, x.float(), level, one_hot).double()
 
     return denoised
 
@@ -123,15 +193,16 @@ def sample(
     The endless sequence is cut into batches of ``sample_batch`` at fixed places, and every batch that holds a wanted
     sample is computed whole: a sample always has the same neighbours and the same place among them, so the same bits.
     """
-    sampler, spaced = SAMPLERS[options.sampler]
     where, size = device(), options.sample_batch
-    with exact(where, options.tf32):
-        network = build(options, shape).to(where).eval()
-        load_weights(network, weights)
-        denoise = guided(denoiser(network, options), guidance)
+    sampler, _ = SAMPLERS[options.sampler]
+    chosen = {name: getattr(options, name) for name in CHOICES[options.sampler]}
+    with exact(where, options.precision != "float32") as generator:
+        network = loaded(options, shape, weights, where)
+        parameterised = parameterisation(options, where)
+        denoise = guided(denoiser(network, options, parameterised), guidance)
         if guide is not None:
             denoise = guide(denoise)
-        levels = spaced(options.steps, options.sigma_min, options.sigma_max, options.rho).to(where)
+        levels = noise_levels(options, parameterised.sigmas).to(where)
         batches = range(start // size, -(-(start + count) // size))
         images = np.empty((len(batches) * size, *shape), np.uint8)
         for index, batch in enumerate(batches):
@@ -141,10 +212,12 @@ def sample(
                 if options.classes
                 else None
             )
-            x = sampler(denoise, torch.from_numpy(noise).to(where), levels, labels)
+            generator.manual_seed(seeds.seed_of(seed, None, None, "sampler", batch))
+            x = sampler(denoise, torch.from_numpy(noise).to(where), levels, labels, **chosen)
             images[index * size : (index + 1) * size] = to_uint8(x.cpu().numpy())
     first = start - batches.start * size
     return images[first : first + count]
 
 
 SAMPLERS = {"heun": (heun, power_levels), "ddim": (ddim, diffusion_time_levels)}
+CHOICES = {"heun": ("churn", "churn_min", "churn_max", "churn_noise"), "ddim": ("eta",)}

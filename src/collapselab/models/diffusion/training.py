@@ -21,7 +21,7 @@ from ...optim import Adam
 from ..base import Diverged, Interrupted, Progress, TrainingSet
 from ..checkpoint import Checkpoint, identity
 from . import DiffusionOptions
-from .networks import build, denoise, loss_weight
+from .networks import build, denoise, load_weights, loss_weight
 
 CURVE_POINTS = 100
 STEPS_UNREAD = 16  # on a GPU the loss is read every so many steps: reading it waits for the device
@@ -53,7 +53,7 @@ def train(
     if initial is not None:
         load_weights(network, initial)
 
-    with exact(where, options.tf32) as generator:
+    with exact(where, options.precision != "float32") as generator:
         run = _Run(network.train(), options, steps)
 
         saved = None
@@ -186,17 +186,3 @@ def shuffled_rows(seed: int, rows: int, first: int, count: int) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _permutation(seed: int, epoch: int, rows: int) -> np.ndarray:
     return seeds.generator(seeds.seed_of(seed, None, None, "epoch", epoch)).permutation(rows)
-
-
-def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
-    """Copy named arrays into the network. Raises ValueError when names or shapes are not the network's."""
-    own = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
-    given = {name: array.shape for name, array in weights.items()}
-    if own != given:
-        name = next(name for name in [*own, *given] if own.get(name) != given.get(name))
-        raise ValueError(
-            f"weights: found {name!r} of shape {given.get(name)}, this network has it of shape {own.get(name)}"
-        )
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(weights[name])))

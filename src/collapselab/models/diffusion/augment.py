@@ -1,0 +1,77 @@
+"""Geometric augmentation that does not leak (Karras et al. 2022, section 5 and appendix F.2, arXiv 2206.00364).
+
+Each training image goes through six transformations, each with the probability p, and the network is told what was
+done. It is sampled as for images to which nothing was done, so what the transformations add stays out of its samples.
+
+    a0          mirror left to right, where a0 = 1 (0 or 1 alike)               told: a0
+    a1          mirror top to bottom                                                  a1
+    a2          scale by 2^(a2 / 5), a2 ~ N(0, 1)                                     a2
+    a3          rotate by a3, uniform from -pi to pi                                  cos(a3) - 1, sin(a3)
+    a4, a5      scale by 2^(a5 / 5) along the angle a4 and by 2^(-a5 / 5) across      a5 cos(2 a4), a5 sin(2 a4)
+    a6, a7      move by a6 / 8 of the width and a7 / 8 of the height, N(0, 1)         a6, a7
+
+A parameter is 0 where its transformation was not drawn. With the angle doubled, what is told of a stretch names it:
+a5 along a4 and -a5 across a4 are one transformation, and one pair of numbers.
+"""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+PARAMETERS, CONDITIONS = 8, 9
+SCALE, SHIFT = math.log(2) / 5, 1 / 8
+
+
+def draw(count: int, probability: float, where: torch.device) -> torch.Tensor:
+    """Random parameters a0 .. a7 of ``count`` images, (count, 8), from the device's default generator."""
+    applied = (torch.rand(count, 6, device=where) < probability).to(torch.float32)
+    mirrored = (torch.rand(count, 2, device=where) < 0.5).to(torch.float32)
+    angles = math.pi * (2 * torch.rand(count, 2, device=where) - 1)
+    normal = torch.randn(count, 4, device=where)
+    drawn = [mirrored, normal[:, :1], angles, normal[:, 1:]]
+    return torch.cat(drawn, dim=1) * applied[:, [0, 1, 2, 3, 4, 4, 5, 5]]
+
+
+def conditions(parameters: torch.Tensor) -> torch.Tensor:
+    """What the network is told, (B, 9): zeros for an image to which nothing was done."""
+    x, y, scale, rotation, angle, stretch, right, down = parameters.unbind(dim=1)
+    turned = [rotation.cos() - 1, rotation.sin(), stretch * (2 * angle).cos(), stretch * (2 * angle).sin()]
+    return torch.stack([x, y, scale, *turned, right, down], dim=1)
+
+
+def apply(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """The images (B, C, H, W) after their transformations (B, 8), in the order of the table.
+
+    Pixels are read by cubic interpolation, beyond the edge from the mirror image; the paper filters with wavelets
+    before and after, which matters to strong enlargements only. An image without a transformation keeps its bits.
+    """
+    height, width = images.shape[2:]
+    x, y, scale, rotation, angle, stretch, right, down = parameters.double().unbind(dim=1)
+    turn, shrink = _rotation(angle), torch.exp(-SCALE * scale)
+    # In pixels from the centre, a pixel at q shows what was at ``inverse`` (q - shift).
+    inverse = (
+        _diagonal(shrink * (1 - 2 * x), shrink * (1 - 2 * y))
+        @ _rotation(-rotation)
+        @ turn
+        @ _diagonal(torch.exp(-SCALE * stretch), torch.exp(SCALE * stretch))
+        @ turn.mT
+    )
+    shift = torch.stack([SHIFT * width * right, SHIFT * height * down], dim=1)
+    sizes = torch.tensor([width, height], dtype=torch.float64, device=images.device)
+    # grid_sample counts from -1 to 1 across the image along each axis: q = sizes / 2 * position.
+    backward = torch.cat(
+        [inverse * sizes / sizes[:, None], -(inverse @ shift[:, :, None]) / (sizes / 2)[:, None]], dim=2
+    )
+    grid = F.affine_grid(backward.to(images.dtype), list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return torch.where((parameters != 0).any(dim=1)[:, None, None, None], moved, images)
+
+
+def _rotation(angle: torch.Tensor) -> torch.Tensor:
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
+
+
+def _diagonal(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    return torch.diag_embed(torch.stack([first, second], dim=1))

@@ -1,0 +1,198 @@
+"""Published denoisers: a folder of diffusers' ``UNet2DModel`` as the beginning of a training, or to sample from."""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...compat import import_torchvision
+from ...store import Damaged
+from . import DiffusionOptions
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
+
+# Before diffusers 0.15 the layers of an attention had other names; the arithmetic is the same.
+RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+
+
+class DiffusersUNet(nn.Module):
+    """diffusers' ``UNet2DModel`` as one of :mod:`networks`: its noise is the timestep t.
+
+    configuration: the arguments of ``UNet2DModel``, as its ``config.json`` has them. classes: all of its
+    ``num_class_embeds``, or one fewer where the last of them stands for "no label".
+    Raises ValueError for a configuration that is not exactly such a network of images of ``shape``.
+    """
+
+    def __init__(self, shape: Sequence[int], configuration: Mapping[str, Any], classes: int, dropout: float):
+        super().__init__()
+        import_torchvision()
+        from diffusers import UNet2DModel
+
+        _check(configuration, inspect.signature(UNet2DModel.__init__).parameters)
+        if configuration.get("in_channels", 3) != shape[0]:
+            raise ValueError(
+                f"unet: found in_channels {configuration.get('in_channels', 3)}, the images have {shape[0]}"
+            )
+        embedded = configuration.get("num_class_embeds") or 0
+        if classes not in (embedded, max(embedded - 1, 0)):
+            raise ValueError(
+                f"classes: found {classes}, allowed are {embedded} = num_class_embeds, or one fewer with the last for "
+                "no label"
+            )
+        try:
+            self.unet = UNet2DModel(**{**configuration, "dropout": dropout})
+        except (ValueError, TypeError, KeyError, ZeroDivisionError, IndexError, RuntimeError) as error:
+            raise ValueError(f"unet: diffusers cannot build it: {error}") from None
+        self.embedded = embedded
+
+    def forward(self, images: torch.Tensor, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        if not self.embedded:
+            return self.unet(images, noise).sample
+        absent = self.embedded - 1
+        if labels is None or not labels.shape[1]:
+            numbers = torch.full((len(images),), absent, device=images.device)
+        else:
+            numbers = torch.where(labels.any(dim=1), labels.argmax(dim=1), absent)
+        return self.unet(images, noise, class_labels=numbers).sample
+
+
+def _check(configuration: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise ValueError where our parameterisation would not be exact."""
+    for name in configuration:
+        if name == "self" or name not in known:
+            raise ValueError(f"unet: found {name!r}, which diffusers' UNet2DModel does not take")
+    allowed = {
+        "time_embedding_type": ("positional",),  # the others take a noise level, or whole timesteps only
+        "class_embed_type": (None,),
+        "out_channels": (configuration.get("in_channels", 3),),  # twice as many also predict a variance
+    }
+    for name, values in allowed.items():
+        found = configuration.get(name, known[name].default)
+        if found not in values:
+            raise ValueError(f"unet: found {name} {found!r}, allowed is {' or '.join(map(repr, values))}")
+
+
+def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The options and the tensors (:meth:`Diffusion.load`) of a folder that diffusers' ``save_pretrained`` wrote.
+
+    folder: that of a ``UNet2DModel``, or of a pipeline that has one in ``unet``. It holds ``config.json`` and
+    ``diffusion_pytorch_model.safetensors``; ``scheduler_config.json`` lies beside them or in ``scheduler``.
+    classes: how many classes the embeddings are of, where the last one stands for "no label"; None: all.
+
+    The images start from the highest noise level and take its timesteps as DDIM does. Of the scheduler the betas and
+    what the network predicts are taken; a rule for the sampler (clipping, spacing) is not.
+    Raises ValueError for what cannot be taken over exactly, by its name; Damaged for weights that are no safetensors.
+    """
+    folder = Path(folder)
+    if (folder / "unet" / "config.json").is_file():
+        folder = folder / "unet"
+    configuration = {name: value for name, value in _json(folder / "config.json").items() if not name.startswith("_")}
+    size = configuration.get("sample_size")
+    height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+    colours = configuration.get("in_channels", 3)
+    for name, value in (("sample_size", height), ("sample_size", width), ("in_channels", colours)):
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 4096:
+            raise ValueError(f"{folder / 'config.json'}: {name}: found {value!r}, allowed are 1 to 4096 pixels")
+    embedded = configuration.get("num_class_embeds") or 0
+    options = {
+        "network": "diffusers",
+        "unet": configuration,
+        "classes": embedded if classes is None else classes,
+        "label_dropout": 0.0 if classes is None or classes == embedded else 0.1,
+        "dropout": configuration.get("dropout", 0.0),
+        "sampler": "ddim",
+        "steps": 50,
+        **_schedule(folder),
+    }
+    checked = DiffusionOptions(**options)
+    shape = (colours, height, width)
+    from .networks import build
+
+    with torch.device("meta"):  # whether it is this network is known before it takes its memory
+        expected = {name: tuple(weight.shape) for name, weight in build(checked, shape).named_parameters()}
+    weights = _weights(folder)
+    found = {name: array.shape for name, array in weights.items()}
+    if found != expected:
+        name = next(name for name in [*expected, *found] if expected.get(name) != found.get(name))
+        raise ValueError(
+            f"{folder / WEIGHTS}: found {name.removeprefix('unet.')!r} of shape {found.get(name)}, the network of "
+            f"config.json has it of shape {expected.get(name)}"
+        )
+    if name := next((name for name, array in weights.items() if not np.isfinite(array).all()), None):
+        raise ValueError(f"{folder / WEIGHTS}: {name.removeprefix('unet.')!r} has a number that is not finite")
+    curve = {"curve.images_seen": np.zeros(0, np.int64), "curve.loss": np.zeros(0)}
+    return options, {
+        "shape": np.array(shape, np.int64),
+        **{f"network.{name}": weights[name] for name in expected},
+        **curve,
+    }
+
+
+def _weights(folder: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS
+    if not path.is_file():
+        others = sorted(file.name for file in folder.glob("*.bin")) + sorted(file.name for file in folder.glob("*.pt"))
+        there = (
+            f"; {others[0]} may carry code and is not read: save the model with safe_serialization" if others else ""
+        )
+        raise ValueError(f"{folder}: there is no {WEIGHTS}{there}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise Damaged(path, f"it is no safetensors file: {error}") from None
+    renamed = {}
+    for name, tensor in tensors.items():
+        for old, new in RENAMED.items():
+            name = name.replace(old, new)
+        renamed[f"unet.{name}"] = tensor.float().numpy()
+    return renamed
+
+
+def _schedule(folder: Path) -> dict[str, Any]:
+    """The options of the parameterisation, from the scheduler's configuration."""
+    places = [folder / "scheduler_config.json", folder.parent / "scheduler" / "scheduler_config.json"]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise ValueError(f"{folder}: there is no scheduler_config.json, neither here nor in ../scheduler")
+    found = _json(path)
+    defaults = {"beta_schedule": "linear", "prediction_type": "epsilon", "num_train_timesteps": 1000}
+    defaults |= {"beta_start": 1e-4, "beta_end": 0.02, "trained_betas": None, "rescale_betas_zero_snr": False}
+    given = {name: found.get(name, default) for name, default in defaults.items()}
+    allowed = {
+        "beta_schedule": tuple(SCHEDULES),
+        "prediction_type": ("epsilon", "v_prediction", "sample"),
+        "trained_betas": (None,),
+        "rescale_betas_zero_snr": (False,),
+    }
+    for name, values in allowed.items():
+        if given[name] not in values:
+            raise ValueError(f"{path}: {name}: found {given[name]!r}, allowed is {' or '.join(map(repr, values))}")
+    return {
+        "parameterisation": "ddpm",
+        "prediction": given["prediction_type"],
+        "timesteps": given["num_train_timesteps"],
+        "beta_schedule": SCHEDULES[given["beta_schedule"]],
+        "beta_start": given["beta_start"],
+        "beta_end": given["beta_end"],
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent}: there is no {path.name}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Damaged(path, f"it is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: found {type(found).__name__}, allowed is a mapping")
+    return found
