@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...store import SampleSet
-from ..base import ODE_STEPS, PROBES, Options, Progress, TrainingSet, check_bias
+from ..base import ODE_STEPS, PROBES, Options, Progress, TrainingSet, check_bias, image_shape
 
 
 class DiffusionOptions(Options):
@@ -189,7 +189,7 @@ class Diffusion:
         """
         from . import training as trainer
 
-        shape = _checked_shape(training, options)
+        shape = image_shape(training, options.classes)
         weights, curve = trainer.train(
             training,
             options,
@@ -270,24 +270,6 @@ class Diffusion:
             return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
         return cls(options, tuple(int(size) for size in tensors["shape"]), part("network."), part("curve."))
-
-
-def _checked_shape(training: TrainingSet, options: DiffusionOptions) -> tuple[int, int, int]:
-    data, labels, weights = training.data, training.labels, training.weights
-    if data.dtype != np.uint8 or data.ndim != 4 or not len(data):
-        raise ValueError(
-            f"training data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W), N > 0"
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise ValueError("training weights: allowed are finite numbers from 0 up, not all 0")
-    if options.classes and labels is None:
-        raise ValueError(f"classes: found {options.classes}, but the training data has no labels; allowed is 0")
-    if options.classes and not (labels.min() >= 0 and labels.max() < options.classes):
-        raise ValueError(
-            f"classes: found {options.classes}, but the training data has labels {labels.min()} to {labels.max()}; "
-            f"allowed are labels 0 to {options.classes - 1}"
-        )
-    return data.shape[1:]
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
