@@ -39,6 +39,11 @@ def activated(images: torch.Tensor, clamp: float | None = None) -> torch.Tensor:
     return images if clamp is None else images.clamp(-clamp, clamp)
 
 
+def laid_out(images: torch.Tensor) -> torch.Tensor:
+    """The same images, channels last in memory on a CPU, where convolutions are then faster; elsewhere as they are."""
+    return images.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else images
+
+
 # -- resampling --------------------------------------------------------------------------------------------------------
 
 
@@ -53,24 +58,46 @@ def resample(
 ) -> torch.Tensor:
     """``images`` (B, C, H, W) with zeros put between pixels, zero-padded, filtered, and thinned out.
 
-        y[m] = sum_i x[i] kernel[down m - before + 3 - up i]          in each direction
+        y[m] = sum over i of x[i] kernel[3 + down m - before - up i]          in each direction
 
-    ``up`` - 1 zeros follow every pixel; padding: (before, after) the rows and the columns; of the filtered pixels
-    every ``down``-th is kept. kernel: (4, 4), symmetric. Of ``up`` and ``down`` at most one is 2. The result has
-    (up H + before + after - 4) // down + 1 rows.
+    ``up`` - 1 zeros follow every pixel; padding: (before, after) in rows and in columns, each 0 to 3; of the filtered
+    pixels every ``down``-th is kept: (up H + before + after - 4) // down + 1 rows. At most one of ``up`` and ``down``
+    is 2. kernel: (4, 4), symmetric; a constant, to which no gradient flows. The type is that of the images.
     """
-    channels = images.shape[1]
-    before, after = padding
-    weight = kernel.to(images.dtype).expand(channels, 1, 4, 4)
-    if up == 1:
-        if before != after:
-            images = F.pad(images, (before, after, before, after))
-            before = 0
-        return F.conv2d(images, weight, stride=down, padding=before, groups=channels)
-    # A transposed convolution gives up (H - 1) + 4 rows, from which 3 - before are cut above and 4 - up - after below.
-    cut = 3 - before
-    extra = cut - (4 - up - after)
-    return F.conv_transpose2d(images, weight, stride=up, padding=cut, output_padding=extra, groups=channels)
+    return _Resample.apply(images, kernel, up, down, *padding)
+
+
+class _Resample(torch.autograd.Function):
+    """Resampling is linear, so its gradient is a resampling: the sum above read from m to i, with up and down swapped.
+
+    PyTorch's own gradient of a depthwise convolution is slower, and the gradient of that one goes channel by channel.
+    """
+
+    @staticmethod
+    def forward(
+        context, images: torch.Tensor, kernel: torch.Tensor, up: int, down: int, before: int, after: int
+    ) -> torch.Tensor:
+        context.save_for_backward(kernel)
+        context.sizes = up, down, before, images.shape[2:]
+        channels = images.shape[1]
+        with not_autocast(images):
+            weight = kernel.to(images.dtype).expand(channels, 1, 4, 4)
+            if up == 1:
+                if before != after:
+                    images, before = F.pad(images, (before, after, before, after)), 0
+                return F.conv2d(images, weight, stride=down, padding=before, groups=channels)
+            # A transposed convolution gives 2 (H - 1) + 4 rows: 3 - before are too many above, 2 - after below.
+            cut, more = 3 - before, after - before + 1
+            return F.conv_transpose2d(images, weight, stride=up, padding=cut, output_padding=more, groups=channels)
+
+    @staticmethod
+    def backward(context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (kernel,) = context.saved_tensors
+        up, down, before, (height, width) = context.sizes
+        # The rows below that the result did not reach, or not in full, are the padding that gives back the height.
+        after = up * (height - 1) + 1 + before - down * gradient.shape[2]
+        images = _Resample.apply(gradient, kernel, down, up, 3 - before, after)
+        return images, None, None, None, None, None
 
 
 # -- equalised learning rate -------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from .layers import (
     Dense,
     StyledConvolution,
     ToColours,
+    laid_out,
     not_autocast,
     resample,
     resampling_filter,
@@ -118,7 +119,7 @@ class Synthesis(nn.Module):
         noises = iter(noise if noise is not None else [None] * layers)
         inputs = iter(ws.unbind(1))
         first = self.b4
-        features = first.const.expand(len(ws), -1, -1, -1)
+        features = laid_out(first.const.expand(len(ws), -1, -1, -1))
         features = first.conv1(features, next(inputs), next(noises))
         w = next(inputs)  # torgb and the next block's first convolution take the same one
         images = first.torgb(features, w)
@@ -269,7 +270,7 @@ class Discriminator(nn.Module):
         self.mapping = Mapping(0, classes, width, mapping_layers) if classes else None
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        features = images
+        features = laid_out(images)
         for size in self.resolutions:
             features = getattr(self, f"b{size}")(features)
         features = self.b4(features)
