@@ -932,6 +932,28 @@ def fetch(name: Annotated[str, typer.Argument(help=f"one of {', '.join(published
         raise typer.Exit(EXIT_RESOURCES) from None
 
 
+@weights_app.command("import")
+def take_over(
+    source: Annotated[Path, typer.Argument(help="a StyleGAN2-ADA .pkl, or a folder of diffusers' UNet2DModel")],
+    out: Out,
+) -> None:
+    """Make a model of published weights, to start from or to sample. Code in them is never run."""
+    from . import unpickle
+    from .models.diffusion.published import from_diffusers
+    from .models.stylegan2.published import convert
+
+    if source.is_dir():
+        family, (options, tensors) = "diffusion", from_diffusers(source)
+        taken = {file.name: store.content_hash(file) for file in sorted(source.rglob("*")) if file.is_file()}
+    else:
+        family, (options, tensors) = "stylegan2", convert(unpickle.read(source))
+        taken = {source.name: store.content_hash(source)}
+    model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
+    _write_model(out, family, model, {"generation": 0, "imported": taken})
+    size = sum(array.nbytes for array in model.tensors().values()) / 2**20
+    print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.0f} MiB")
+
+
 # -- studies ----------------------------------------------------------------------------------------------------------
 
 StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file")]
