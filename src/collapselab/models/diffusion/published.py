@@ -101,6 +101,12 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
             raise ValueError(f"{folder / 'config.json'}: {name}: found {value!r}, allowed are 1 to 4096 pixels")
     embedded = configuration.get("num_class_embeds") or 0
     options = {
+        # Where a training goes on from it, that of Ho et al. 2020 (appendix B), in the precision that it came with.
+        "preset": "cifar10",
+        "batch": 128,
+        "learning_rate": 2e-4,
+        "augment": 0.0,
+        "precision": "float32",
         "network": "diffusers",
         "unet": configuration,
         "classes": embedded if classes is None else classes,

@@ -1,0 +1,212 @@
+"""Folders of diffusers' ``UNet2DModel`` as models of ours: the same epsilon, the same samples, or a refusal by name."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from collapselab.compat import import_torchvision
+from collapselab.models.base import TrainingSet
+from collapselab.models.diffusion import Diffusion, DiffusionOptions
+from collapselab.models.diffusion.networks import loaded
+from collapselab.models.diffusion.parameterisations import parameterisation
+from collapselab.models.diffusion.published import RENAMED, WEIGHTS, from_diffusers
+from collapselab.store import Damaged
+
+CPU = torch.device("cpu")
+SCHEDULER = {"beta_start": 1e-3, "beta_end": 0.05, "num_train_timesteps": 100, "prediction_type": "epsilon"}
+
+
+@pytest.fixture(scope="module")
+def diffusers():
+    import_torchvision()
+    return pytest.importorskip("diffusers")
+
+
+def save(diffusers, folder, *, scheduler=None, **configuration):
+    """A small U-Net far from silent, and its scheduler's configuration beside it."""
+    torch.manual_seed(0)
+    given = {
+        "sample_size": 8,
+        "in_channels": 1,
+        "out_channels": 1,
+        "layers_per_block": 1,
+        "block_out_channels": (8, 16),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 4,
+        "attention_head_dim": 8,
+    }
+    network = diffusers.UNet2DModel(**(given | configuration)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    network.save_pretrained(folder)
+    (folder / "scheduler_config.json").write_text(json.dumps(SCHEDULER | (scheduler or {})))
+    return network
+
+
+def model_of(folder, classes=None, **changed) -> Diffusion:
+    options, tensors = from_diffusers(folder, classes)
+    return Diffusion.load(tensors, DiffusionOptions(**(options | changed)))
+
+
+@pytest.mark.parametrize("classes", [None, 4, 3])
+def test_the_network_predicts_what_diffusers_does(diffusers, tmp_path, classes):
+    embedded = {} if classes is None else {"num_class_embeds": 4}
+    network = save(diffusers, tmp_path, **embedded)
+    model = model_of(tmp_path, classes)
+    assert model.shape == (1, 8, 8) and model.options.classes == (classes or 0)
+    own = loaded(model.options, model.shape, model.weights, CPU)
+    process = parameterisation(model.options, CPU)
+    noisy = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    times = torch.tensor([0, 42, 99])
+    sigma = process.sigmas[times].float()
+    labels = torch.tensor([0, 2, 1])
+    with torch.no_grad():
+        expected = network(noisy, times, class_labels=labels if embedded else None).sample
+        one_hot = torch.nn.functional.one_hot(labels, classes).float() if classes else None
+        assert torch.equal(own(noisy, times.float(), one_hot), expected)
+        # Through the denoiser x = sqrt(1 + sigma^2) x_t, and D = x - sigma epsilon.
+        wide = sigma[:, None, None, None]
+        x = noisy * (1 + wide**2).sqrt()
+        found = (x - process.denoise(own, x, sigma, one_hot)) / wide
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)  # float32, divided by sigma down to .03
+        if classes == 3:  # the last embedding stands for no label
+            absent = network(noisy, times, class_labels=torch.tensor([3, 3, 3])).sample
+            assert torch.equal(own(noisy, times.float(), torch.zeros(3, 3)), absent)
+
+
+@pytest.mark.parametrize("steps", [10, 100])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {},
+        {"beta_schedule": "scaled_linear"},
+        {"beta_schedule": "squaredcos_cap_v2"},
+        {"prediction_type": "v_prediction"},
+        {"prediction_type": "sample"},
+    ],
+)
+def test_ddim_is_diffusers_ddim(diffusers, tmp_path, scheduler, steps):
+    network = save(diffusers, tmp_path, scheduler=scheduler)
+    model = model_of(tmp_path, steps=steps)
+    from collapselab.models.diffusion import sampling
+
+    process = parameterisation(model.options, CPU)
+    own = loaded(model.options, model.shape, model.weights, CPU)
+    levels = sampling.noise_levels(model.options, process.sigmas)
+    start = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    theirs = diffusers.DDIMScheduler(
+        **(SCHEDULER | scheduler), clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing"
+    )
+    theirs.set_timesteps(steps)
+    with torch.no_grad():
+        # Both begin with the same x_t; ours is x = x_t / sqrt(alpha), and its first level's noise is x / sigma.
+        begin = start.double() * (1 + levels[0] ** 2).sqrt() / levels[0]
+        found = sampling.ddim(sampling.denoiser(own, model.options, process), begin, levels, None)
+        x = start
+        for time in theirs.timesteps:
+            x = theirs.step(network(x, time).sample, time, x).prev_sample
+    # Theirs is float32 throughout. Errors of 6e-8 in x grow by sigma / sigma' in a step, in all by the highest sigma
+    # (cosine: 1e4), against samples of about that size.
+    size = x.abs().max().item()
+    torch.testing.assert_close(found.float(), x, rtol=0, atol=2e-4 * size)
+
+
+def test_samples_are_images_and_do_not_depend_on_the_cut(diffusers, tmp_path):
+    save(diffusers, tmp_path, num_class_embeds=4)
+    model = model_of(tmp_path, 3, steps=4, sample_batch=4)
+    whole = model.sample(10, 1, sampling_bias=0.7)
+    np.testing.assert_array_equal(model.sample(3, 1, start=5, sampling_bias=0.7).data, whole.data[5:8])
+    assert whole.data.shape == (10, 1, 8, 8) and whole.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    assert np.isfinite(model.log_likelihood(whole.data[:2], 1, steps=2)).all()
+
+
+def test_a_training_starts_from_it(diffusers, tmp_path):
+    save(diffusers, tmp_path)
+    changed = {"batch": 4, "learning_rate": 1e-12, "warmup_images": 0, "ema_half_life": 8}
+    model = model_of(tmp_path, **changed)
+    data = TrainingSet(np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), np.uint8), None, np.ones(8))
+    still = Diffusion.fit(data, model.options, 1, init=model, images_seen=8)
+    for name, array in model.weights.items():
+        np.testing.assert_allclose(still.weights[name], array, atol=1e-7)
+    moved = Diffusion.fit(data, model.options.model_copy(update={"learning_rate": 1e-3}), 1, init=model, images_seen=80)
+    assert moved.curve["loss"][-1] < moved.curve["loss"][0]
+
+
+def test_folders_of_pipelines_and_old_names_are_read(diffusers, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    network = save(diffusers, tmp_path / "unet")
+    (tmp_path / "scheduler").mkdir()
+    (tmp_path / "unet" / "scheduler_config.json").rename(tmp_path / "scheduler" / "scheduler_config.json")
+    tensors = load_file(tmp_path / "unet" / WEIGHTS)
+    for old, new in RENAMED.items():
+        tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
+    assert any(".proj_attn." in name for name in tensors)
+    save_file(tensors, tmp_path / "unet" / WEIGHTS)
+    _, found = from_diffusers(tmp_path)
+    for name, parameter in network.named_parameters():
+        np.testing.assert_array_equal(found[f"network.unet.{name}"], parameter.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("configuration", "scheduler", "message"),
+    [
+        ({"time_embedding_type": "fourier"}, {}, "unet: found time_embedding_type 'fourier', allowed is 'positional'"),
+        ({"out_channels": 2}, {}, "unet: found out_channels 2, allowed is 1"),
+        ({"class_embed_type": "timestep"}, {}, "unet: found class_embed_type 'timestep', allowed is None"),
+        ({"sample_size": None}, {}, "sample_size: found None"),
+        ({}, {"beta_schedule": "sigmoid"}, "beta_schedule: found 'sigmoid', allowed is 'linear' or 'scaled_linear'"),
+        ({}, {"prediction_type": "flow"}, "prediction_type: found 'flow'"),
+        ({}, {"trained_betas": [0.1, 0.2]}, "trained_betas: found"),
+        ({}, {"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr: found True"),
+        ({}, {"num_train_timesteps": 10**9}, "timesteps"),
+    ],
+)
+def test_what_cannot_be_taken_over_exactly_is_refused_by_name(diffusers, tmp_path, configuration, scheduler, message):
+    save(diffusers, tmp_path, scheduler=scheduler, **configuration)
+    with pytest.raises(ValueError, match=message):
+        from_diffusers(tmp_path)
+
+
+def test_damaged_and_foreign_folders_are_refused(diffusers, tmp_path):
+    with pytest.raises(ValueError, match=r"there is no config\.json"):
+        from_diffusers(tmp_path)
+    save(diffusers, tmp_path)
+    config, weights, scheduler = (tmp_path / name for name in ("config.json", WEIGHTS, "scheduler_config.json"))
+    whole = {path: path.read_bytes() for path in (config, weights, scheduler)}
+
+    def broken(path, content: bytes | None, error, message: str) -> None:
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(error, match=message):
+            from_diffusers(tmp_path)
+        path.write_bytes(whole[path])
+
+    broken(config, b"{", Damaged, "no JSON")
+    broken(config, b"[1]", ValueError, "found list, allowed is a mapping")
+    broken(config, json.dumps(json.loads(whole[config]) | {"hidden": 1}).encode(), ValueError, "found 'hidden'")
+    wide = json.loads(whole[config]) | {"block_out_channels": [8, 32]}
+    broken(config, json.dumps(wide).encode(), ValueError, "of shape .* config.json has it of shape")
+    odd = json.loads(whole[config]) | {"down_block_types": ["os.system", "DownBlock2D"]}
+    broken(config, json.dumps(odd).encode(), ValueError, "unet: diffusers cannot build it")
+    broken(weights, whole[weights][:200], Damaged, "no safetensors")
+    broken(weights, b"\x80\x04c__builtin__\neval\n.", Damaged, "no safetensors")
+    broken(scheduler, None, ValueError, r"there is no scheduler_config\.json, neither here nor in \.\./scheduler")
+    (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04.")
+    broken(weights, None, ValueError, r"diffusion_pytorch_model\.bin may carry code and is not read")
+
+
+def test_options_of_the_network_are_checked(diffusers):
+    with pytest.raises(ValueError, match="unet: found none with network 'diffusers'"):
+        DiffusionOptions(network="diffusers", classes=0)
+    with pytest.raises(ValueError, match="unet: found one with network 'mlp'"):
+        DiffusionOptions(unet={})
+    with pytest.raises(ValueError, match=r"label_dropout: found 0\.1, allowed is 0"):
+        DiffusionOptions(network="diffusers", unet={"num_class_embeds": 4}, classes=4)
+    with pytest.raises(ValueError, match=r"augment: found 0\.1, allowed is 0"):
+        DiffusionOptions(network="diffusers", unet={}, classes=0, augment=0.1)
