@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ DEVICE_VARIABLE = "COLLAPSELAB_DEVICE"
 def device() -> "torch.device":
     """The device that ``COLLAPSELAB_DEVICE`` names (``auto``, ``cpu``, ``cuda`` or ``cuda:1``); auto prefers CUDA.
 
+    A CUDA device without a number is that of this process among those of its machine (torchrun's ``LOCAL_RANK``).
     Raises ValueError for another name, and for CUDA where there is none: a training asked for on a GPU must not turn up
     days later on a CPU.
     """
@@ -28,9 +29,11 @@ def device() -> "torch.device":
     found = torch.cuda.device_count() if kind != "cpu" and torch.cuda.is_available() else 0
     if kind == "cpu" or (kind == "auto" and not found):
         return torch.device("cpu")
-    if int(index or 0) >= found:
-        raise ValueError(f"{DEVICE_VARIABLE}: found {name!r}, but torch sees {found} CUDA devices")
-    return torch.device("cuda", int(index or 0))
+    number = int(index or os.environ.get("LOCAL_RANK", "0"))
+    if number >= found:
+        wanted = repr(name) if index else f"{name!r} in process {number} of this machine"
+        raise ValueError(f"{DEVICE_VARIABLE}: found {wanted}, but torch sees {found} CUDA devices")
+    return torch.device("cuda", number)
 
 
 def name(where: "torch.device") -> str:
@@ -61,6 +64,13 @@ def exact(where: "torch.device", tf32: bool = False) -> Iterator["torch.Generato
             yield generator
     finally:
         generator.set_state(state)
+
+
+def autocast(where: "torch.device", precision: str) -> AbstractContextManager:
+    """Within it, with the precision ``bfloat16``, networks multiply in bfloat16; parameters and sums stay float32."""
+    import torch
+
+    return torch.autocast(where.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 @contextmanager

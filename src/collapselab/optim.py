@@ -1,6 +1,6 @@
 """The optimiser of every network here. ``torch.optim`` is not used: importing it takes longer than many a training."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ class Adam:
 
     lr: the learning rate; may be set between steps, as a schedule does.
     m, v: the moments, one tensor a parameter, on its device and of its dtype.
-    count: t, how many steps were taken.
+    count: t, how many steps were taken, as a float32 tensor on the device (exact up to 2^24 steps): a step waits for
+    nothing.
     """
 
     def __init__(
@@ -31,29 +32,26 @@ class Adam:
         self.lr, self.betas, self.eps = lr, betas, eps
         self.m = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.v = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.count = 0
+        self.count = torch.zeros((), device=self.parameters[0].device)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move every parameter along its gradient, and forget the gradients.
+    def step(self, gradients: Sequence[torch.Tensor]) -> None:
+        """Move every parameter along its gradient, one a parameter and of its shape.
 
-        Raises ValueError when a parameter has none.
+        Raises ValueError when there are more or fewer of them.
         """
-        gradients = [parameter.grad for parameter in self.parameters]
-        missing = [index for index, gradient in enumerate(gradients) if gradient is None]
-        if missing:
-            raise ValueError(f"parameters: number {missing[0]} has no gradient; all need one before a step")
+        if len(gradients) != len(self.parameters):
+            raise ValueError(f"gradients: found {len(gradients)}, allowed are {len(self.parameters)}, one a parameter")
         first, second = self.betas
         self.count += 1
-        count = torch.tensor(float(self.count), device=self.parameters[0].device)
         # One pass over the memory; the foreach operators make seven. It is what torch.optim.Adam(fused=True) calls.
         torch._fused_adam_(
             self.parameters,
-            gradients,
+            [_laid_out_as(parameter, gradient) for parameter, gradient in zip(self.parameters, gradients, strict=True)],
             self.m,
             self.v,
             [],
-            [count] * len(self.parameters),
+            [self.count] * len(self.parameters),
             lr=self.lr,
             beta1=first,
             beta2=second,
@@ -62,19 +60,25 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
-        for parameter in self.parameters:
-            parameter.grad = None
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that the next step depends on besides the parameters: arrays ``count``, ``m.0``, ``v.0``, ``m.1``, ..."""
+        """All that the next step depends on besides the parameters: ``count``, ``lr``, ``m.0``, ``v.0``, ..."""
         moments = {f"m.{i}": m for i, m in enumerate(self.m)} | {f"v.{i}": v for i, v in enumerate(self.v)}
         arrays = {name: moment.cpu().numpy().copy() for name, moment in moments.items()}
-        return {"count": np.array(self.count), **arrays}
+        return {"count": self.count.cpu().numpy().copy(), "lr": np.array(self.lr, np.float64), **arrays}
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a :meth:`state`, to the same bits."""
-        self.count = int(state["count"])
+        self.count.fill_(float(state["count"]))
+        self.lr = float(state["lr"])
         for name, moments in (("m", self.m), ("v", self.v)):
             for index, moment in enumerate(moments):
                 moment.copy_(torch.from_numpy(np.array(state[f"{name}.{index}"])))
+
+
+def _laid_out_as(parameter: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """The gradient with its numbers in the parameter's order in memory, which the fused step needs."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)

@@ -52,12 +52,19 @@ def share(items: Sequence[Item]) -> Sequence[Item]:
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Within it the processes can wait for one another and add up tensors; nothing happens where there is only one."""
+    """Within it the processes can wait for one another and add up tensors.
+
+    Nothing happens where there is only one, or where they have joined already.
+    """
     if count() == 1:
         yield
         return
     import torch
     from torch import distributed
+
+    if distributed.is_initialized():
+        yield
+        return
 
     from .device import device
 

@@ -113,8 +113,8 @@ def train_lenet(
         for _ in range(options.epochs):
             for rows in torch.from_numpy(random.permutation(len(data))).to(device).split(options.batch_size):
                 adam.lr = options.learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
-                cross_entropy(_logits(parameters, images[rows]), targets[rows]).backward()
-                adam.step()
+                loss = cross_entropy(_logits(parameters, images[rows]), targets[rows])
+                adam.step(torch.autograd.grad(loss, adam.parameters))
                 step += 1
 
     trained = {name: tensor.detach().cpu().numpy() for name, tensor in parameters.items()}

@@ -94,6 +94,9 @@ class Model(Protocol):
     takes: ClassVar[Literal["images", "vectors", "categories"]]
     uses_torch: ClassVar[bool] = False
     options: Options
+    how: Mapping[str, Any]
+    """How it was trained, where that is part of its bits: ``device``, ``processes``, ``execution``, and
+    ``nonidentical``, a list of what differed, if it went on from a state of other hardware. Not in :meth:`tensors`."""
 
     @classmethod
     def fit(
@@ -106,14 +109,20 @@ class Model(Protocol):
         images_seen: int | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
+        allow_nonidentical: bool = False,
+        validation: TrainingSet | None = None,
+        inspect: Callable[[Self, int], None] | None = None,
     ) -> Self:
         """The model trained on a training set.
 
         init: the model to start from; None starts from scratch. images_seen: the budget of this training; None takes
         the options' own; families with a closed form ignore it. checkpoint: a folder in which an interrupted training
         leaves its state and from which the same training goes on, to the same bits; the caller removes it when the
-        trained model is safely stored.
-        Raises Diverged when the loss is not finite, Interrupted when ``progress`` asked to stop.
+        trained model is safely stored. allow_nonidentical: go on from a state of other hardware, too, and say so in
+        ``how``. validation: on which options that are left open are chosen. inspect: called with the model as it would
+        be if the training ended there, and the images seen, in the first process alone.
+        Raises Diverged when the loss is not finite, Interrupted when ``progress`` asked to stop, ValueError for a state
+        of other hardware.
         """
         ...
 

@@ -3,7 +3,7 @@
 Its loops have closed forms (``theory``), so that a whole study can be held against exact numbers on a CPU.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,7 @@ class Gaussian:
     PopulationOptions: ClassVar = GaussianPopulation
     takes: ClassVar = "vectors"
     uses_torch: ClassVar = False
+    how: ClassVar[Mapping[str, Any]] = {}
 
     options: Options
     mean: np.ndarray
@@ -84,6 +85,9 @@ class Gaussian:
         images_seen: int | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
+        allow_nonidentical: bool = False,
+        validation: TrainingSet | None = None,
+        inspect: Callable[[Self, int], None] | None = None,
     ) -> Self:
         """The Gaussian with the weighted moments of the rows: with weights w and W = sum w,
 
@@ -93,7 +97,7 @@ class Gaussian:
         Weights say how much a row counts, not how often it was seen: multiplying them all by a number changes nothing,
         and with ddof 1 the covariance is unbiased for independent rows of any weights. Equal weights divide by
         n - ddof.
-        The fit is in closed form: seed, init, images_seen, progress and checkpoint have no part in it.
+        The fit is in closed form: of the other arguments none has a part in it.
 
         training.data: (N, d) float. Raises ValueError when the data are not vectors or fewer than 1 + ddof rows have
         weight, and Diverged when a moment is not finite.

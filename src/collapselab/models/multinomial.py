@@ -3,7 +3,7 @@
 A loop of it is the Wright-Fisher process of population genetics; with smoothing, one with mutation (``theory``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -58,6 +58,7 @@ class Multinomial:
     PopulationOptions: ClassVar = MultinomialPopulation
     takes: ClassVar = "categories"
     uses_torch: ClassVar = False
+    how: ClassVar[Mapping[str, Any]] = {}
 
     options: Options
     probabilities: np.ndarray
@@ -82,6 +83,9 @@ class Multinomial:
         images_seen: int | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
+        allow_nonidentical: bool = False,
+        validation: TrainingSet | None = None,
+        inspect: Callable[[Self, int], None] | None = None,
     ) -> Self:
         """The estimated shares: with x_k the summed weight of category k and n = sum x,
 
@@ -89,7 +93,7 @@ class Multinomial:
             posterior_draw  p ~ Dirichlet(x + alpha), drawn with ``seed``
 
         Here weights are counts: doubling them all halves the pull of alpha. With alpha 0 a draw is Rubin's (1981)
-        Bayesian bootstrap. The fit is in closed form: init, images_seen, progress and checkpoint have no part in it.
+        Bayesian bootstrap. The fit is in closed form: of the other arguments none has a part in it.
 
         training.data: (N,) int64 categories. Raises ValueError when a category is not in 0 .. K - 1 or when nothing is
         there to estimate from, and Diverged when a weight is not finite.

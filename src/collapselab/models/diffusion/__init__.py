@@ -3,8 +3,8 @@
 Planning a study imports this module, so torch is imported only where a model is trained or sampled.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -96,9 +96,7 @@ class DiffusionOptions(Options):
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32", description="of matrix products and convolutions; tf32 is a GPU's, and part of its bfloat16"
     )
-    checkpoint_images: int = Field(
-        1_000_000, ge=1, description="images between two saved states of an unfinished training"
-    )
+    snapshots: int = Field(0, ge=0, description="models that are kept from before the end of the training, to look at")
 
     sampler: Literal["heun", "ddim"] = Field("heun", description="a name of SAMPLERS")
     steps: int = Field(18, ge=2, description="steps of the sampler; Heun's evaluates the network 2 steps - 1 times")
@@ -156,7 +154,8 @@ class Diffusion:
     """A denoiser's averaged weights, from which it is sampled and from which another training may start.
 
     shape: (C, H, W) of the images. weights: the moving average of the network's parameters, float32, by name.
-    curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there.
+    curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there. how: it was trained
+    (device, processes, execution), as far as it was trained here.
     """
 
     Options: ClassVar = DiffusionOptions
@@ -167,6 +166,7 @@ class Diffusion:
     shape: tuple[int, int, int]
     weights: Mapping[str, np.ndarray]
     curve: Mapping[str, np.ndarray]
+    how: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -179,6 +179,9 @@ class Diffusion:
         images_seen: int | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
+        allow_nonidentical: bool = False,
+        validation: TrainingSet | None = None,
+        inspect: Callable[[Self, int], None] | None = None,
     ) -> Self:
         """The model after ``ceil(images_seen / batch)`` steps of Adam on the EDM loss (:func:`training.train`).
 
@@ -190,16 +193,22 @@ class Diffusion:
         from . import training as trainer
 
         shape = image_shape(training, options.classes)
-        weights, curve = trainer.train(
+
+        def model(trained: trainer.loop.Trained) -> Self:
+            return cls(options, shape, trained.weights, trained.curve, trained.how)
+
+        trained = trainer.train(
             training,
             options,
             seed,
             None if init is None else init.weights,
             options.images_seen if images_seen is None else images_seen,
-            progress,
-            checkpoint,
+            progress=progress,
+            checkpoint=checkpoint,
+            allow_nonidentical=allow_nonidentical,
+            inspect=None if inspect is None else lambda trained, seen: inspect(model(trained), seen),
         )
-        return cls(options, shape, weights, curve)
+        return model(trained)
 
     def sample(
         self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
@@ -287,7 +296,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "learning_rate": 2e-3,
         "warmup_images": 2_560,
         "ema_half_life": 5_000,
-        "checkpoint_images": 64_000,
         "steps": 16,
         "sigma_min": 0.01,
         "sample_batch": 200,
