@@ -980,7 +980,7 @@ def _weights_fault(name: str, family: str) -> str:
         with path.open("rb") as stream:
             header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), HEADER_BYTES_MAX)))
         found = json.loads(header["__metadata__"][store.METADATA_KEY])["family"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return f"{name!r} is not a model of this program"
     return "" if found == family else f"{name!r} holds a {found!r} model; the arm's is {family!r}"
 

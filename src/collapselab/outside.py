@@ -3,12 +3,13 @@
 import csv
 import hashlib
 import io
+import math
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from .metrics import METRICS, SCORES, Undefined
 from .store import SampleSet
 
 READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
+RATIO_MAX = 1000  # of a compressed array; images of nothing but black come near
 KINDS = {1: "categories", 2: "vectors", 4: "images"}  # by the number of axes
 
 
@@ -105,7 +107,7 @@ def read(
 
     count: take the first so many. streamed: leave the images of folders and zips where they are and in their own sizes,
     as published networks can look at them, if no resolution is asked for.
-    Raises ValueError for anything else.
+    Raises ValueError for anything else, and Foreign for an array's file that holds none.
     """
     path = Path(path)
     if resolution is not None and path.suffix in (".safetensors", ".npy", ".npz"):
@@ -126,12 +128,40 @@ def read(
         raise ValueError(
             f"{path}: {'no such file' if not path.exists() else 'found another format'}; allowed: {READABLE}"
         )
+    return Pool(_as_samples(_array(path), path)[:count], {"source": "array", "options": {}})
+
+
+def _array(path: Path) -> np.ndarray:
+    """The array of an .npy file, or the first of an .npz. Raises Foreign for other content."""
     try:
-        array = np.load(path, allow_pickle=False)
-        array = array if isinstance(array, np.ndarray) else array[array.files[0]]
-    except (ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: cannot be read as an array of numbers: {error}") from None
-    return Pool(_as_samples(array, path)[:count], {"source": "array", "options": {}})
+        if not zipfile.is_zipfile(path):
+            with open(path, "rb") as stream:
+                return _whole_array(stream, path.stat().st_size)
+        with zipfile.ZipFile(path) as archive:
+            member = archive.infolist()[0]
+            if member.file_size > 2**20 + RATIO_MAX * member.compress_size:
+                raise ValueError(f"{member.compress_size} bytes would become {member.file_size}")
+            with archive.open(member) as stream:
+                return _whole_array(stream, member.file_size)
+    except OSError:
+        raise
+    # What the readers of headers and of zips raise of content that nobody wrote with numpy.
+    except (Exception, MemoryError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise store.Foreign(path, f"{path}: cannot be read as an array of numbers: {said}") from None
+
+
+def _whole_array(stream: IO[bytes], size: int) -> np.ndarray:
+    """The array that a stream of so many bytes holds; its shape is compared with them before memory is taken."""
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    if dtype.hasobject or any(length < 0 for length in shape):
+        raise ValueError(f"found {dtype} of shape {shape}; objects are not read")
+    if math.prod(shape) * dtype.itemsize > size - stream.tell():
+        raise ValueError(f"found {dtype} of shape {shape} in {size} bytes")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _as_samples(array: np.ndarray, path: Path) -> np.ndarray:

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FORMAT = 1  # raised when a stored layout changes meaning; part of every rule's source hash
+HEADER_BYTES_MAX = 100_000_000  # the limit of safetensors' own reader
+SHOWN_LETTERS = 120  # of what a file says, in a message
 METADATA_KEY = "collapselab"  # one key: safetensors writes several in no fixed order, and bytes must be reproducible
 LOOKS, PAUSE = 3, 0.1  # a file and its hash are two renames: so often, so many seconds apart, they must disagree alike
 DTYPES = {
@@ -51,6 +53,17 @@ class Damaged(Exception):
     def __init__(self, path: Path, reason: str, set_aside: bool = False):
         self.path, self.set_aside = Path(path), set_aside
         super().__init__(f"{path}: {reason}")
+
+
+class Foreign(Damaged, ValueError):
+    """A file that the user gave is not what it has to be, and is not read; it is left where it is.
+
+    message: whole, with the file's name. It is a ValueError, too, for those who ask of several files which will do.
+    """
+
+    def __init__(self, path: Path, message: str):
+        super().__init__(path, message)
+        self.args = (message,)
 
 
 @dataclass(frozen=True)
@@ -245,22 +258,66 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The named arrays (memory-mapped, read-only) and the metadata of a file, after verifying its hash."""
     path = Path(path)
     verify(path)
-    with open(path, "rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if header_bytes > path.stat().st_size:
-            raise Damaged(path, "not a file of tensors")
-        header = json.loads(stream.read(header_bytes))
-    metadata = json.loads(header.pop("__metadata__", {}).get(METADATA_KEY, "{}"))
+    try:
+        entries, said, start = _header(path)
+        metadata = _json_object(said.get(METADATA_KEY, "{}"))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(path, f"not a file of tensors: {str(error)[:SHOWN_LETTERS]}") from None
     if metadata.pop("format", None) != FORMAT:
         raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
     blob = np.empty(0, np.uint8)
-    if any(entry["data_offsets"][1] for entry in header.values()):  # nothing cannot be mapped
-        blob = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + header_bytes)
-    arrays = {}
+    if path.stat().st_size > start:  # nothing cannot be mapped
+        blob = np.memmap(path, dtype=np.uint8, mode="r", offset=start)
+    return {name: blob[begin:end].view(kind).reshape(shape) for name, kind, shape, begin, end in entries}, metadata
+
+
+def _json_object(text: str | bytes) -> dict[str, Any]:
+    """A JSON object. Raises ValueError for anything else, and where a key stands twice: readers differ on which counts.
+
+    Raises RecursionError for what is nested too deeply.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key stands twice in its header")
+        return found
+
+    found = json.loads(text, object_pairs_hook=once)
+    if not isinstance(found, dict):
+        raise ValueError("its header is no JSON object")
+    return found
+
+
+def _header(path: Path) -> tuple[list[tuple[str, type, list[int], int, int]], Mapping[str, Any], int]:
+    """Of a safetensors file: (name, type, shape, begin, end) of each array, the metadata, and where the arrays begin.
+
+    Raises ValueError, TypeError, AttributeError or RecursionError unless the arrays lie one after the other and fill
+    the file.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        if not 2 <= header_bytes <= min(size - 8, HEADER_BYTES_MAX):
+            raise ValueError(f"a header of {header_bytes} bytes in {size}")
+        header = _json_object(stream.read(header_bytes))
+    said, entries = header.pop("__metadata__", {}), []
     for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        arrays[name] = blob[begin:end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return arrays, metadata
+        (begin, end), shape, dtype = entry.get("data_offsets"), entry.get("shape"), entry.get("dtype")
+        whole = [begin, end, *shape]
+        if dtype not in DTYPES or not all(type(number) is int and number >= 0 for number in whole) or len(shape) > 32:
+            raise ValueError(f"{name[:SHOWN_LETTERS]!r} has the type {dtype!r} and the shape {shape!r}")
+        if math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize != end - begin or end > size:
+            raise ValueError(f"{name[:SHOWN_LETTERS]!r} is of the shape {shape!r} in {end - begin} bytes")
+        entries.append((name, DTYPES[dtype], shape, begin, end))
+    reached = 0
+    for name, _, _, begin, end in sorted(entries, key=lambda entry: entry[3:]):
+        if begin != reached:
+            raise ValueError(f"{name[:SHOWN_LETTERS]!r} begins at {begin}, the one before it ends at {reached}")
+        reached = end
+    if reached != size - 8 - header_bytes:
+        raise ValueError(f"arrays of {reached} bytes in {size - 8 - header_bytes}")
+    return entries, said, 8 + header_bytes
 
 
 def write_samples(path: Path, samples: SampleSet) -> str:
@@ -275,6 +332,8 @@ def read_samples(path: Path) -> SampleSet:
     """A verified, memory-mapped sample set."""
     tensors, metadata = read_tensors(path)
     expect(path, "data" in tensors, "samples")
+    if not isinstance(metadata.get("lineage"), dict) or not all(array.ndim for array in tensors.values()):
+        raise Damaged(path, "holds samples without a lineage, or numbers without an axis")
     aux = {name.removeprefix("aux."): column for name, column in tensors.items() if name.startswith("aux.")}
     return SampleSet(tensors["data"], tensors.get("labels"), aux, metadata["lineage"])
 

@@ -5,6 +5,7 @@ Nothing is ever fetched unasked: :func:`fetch` is called by ``collapselab weight
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -58,8 +59,8 @@ def folders() -> list[Path]:
 def find(name: str, given: Path | str | None = None) -> Path:
     """The path of the published weights ``name``, which are there and the right ones: ``given``, or in a known folder.
 
-    Raises ValueError where there are none, which says where they were looked for and how to get them, and for others
-    than those: a hash that is not the published one, or a folder without safetensors or the two configurations.
+    Raises ValueError where there are none, which says where they were looked for and how to get them, and Foreign for
+    others than those: a hash that is not the published one, or a folder without safetensors or the two configurations.
     """
     published = _published(name)
     places = [Path(given)] if given else [folder / published.file for folder in folders()]
@@ -67,8 +68,19 @@ def find(name: str, given: Path | str | None = None) -> Path:
     if path is None:
         raise ValueError(f"weights: {name} is not at {' or '.join(map(str, places))}\n{how_to_get(name)}")
     if fault := _fault(published, path):
-        raise ValueError(f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
+        raise store.Foreign(path, f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
     return path
+
+
+def content(name: str, path: Path) -> io.BytesIO:
+    """The bytes of the published file ``name``, hashed now: what may carry code is not taken on a note's word.
+
+    Raises Foreign for any others.
+    """
+    held = Path(path).read_bytes()
+    if (found := hashlib.sha256(held).hexdigest()) != (expected := _published(name).sha256):
+        raise store.Foreign(path, f"weights: {path} is not {name}: its SHA-256 is {found}, expected is {expected}")
+    return io.BytesIO(held)
 
 
 def how_to_get(name: str) -> str:

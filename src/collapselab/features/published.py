@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .. import weights as published
 from ..compat import import_torchvision
 from ..device import device, exact
+from ..store import Foreign
 from .base import Features
 from .resize import resize_into
 
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
 BATCH = 64  # part of the definition: the facts name it
 INCEPTION_SIDE = 299
+MOST_SIDE, MOST_LAYERS, MOST_NUMBER = 4096, 1000, 1_000_000  # in the configurations of networks that are folders
+# By them transformers would run other code than its own, or other kernels.
+FOREIGN_KEYS = {
+    "auto_map",
+    "quantization_config",
+    "attn_implementation",
+    "_attn_implementation",
+    "experts_implementation",
+}
 FACTS = {"batch": BATCH, "precision": "float32"}
 INCEPTION_FACTS = {**FACTS, "resize": f"clean-fid's bicubic to {INCEPTION_SIDE}"}
 VISION_FACTS = {**FACTS, "resize": "clean-fid's bicubic to the side in preprocessor_config.json"}
@@ -105,7 +115,7 @@ def clip(data: Images, weights: Path | str | None = None) -> Features:
 def _inception(path: Path, where: "torch.device") -> Network:
     import torch
 
-    script = torch.jit.load(str(path), map_location=where).eval()
+    script = torch.jit.load(published.content("inception", path), map_location=where).eval()
 
     def run(images: "torch.Tensor") -> tuple["torch.Tensor", ...]:
         with torch.jit.optimized_execution(False):  # otherwise kernels, and bits, change after the first batches
@@ -117,18 +127,23 @@ def _inception(path: Path, where: "torch.device") -> Network:
 
 def _inception_torchvision(path: Path, where: "torch.device") -> Network:
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     import_torchvision()
     from torchvision.models import inception_v3
 
     network = inception_v3(weights=None, init_weights=False, transform_input=False)
-    safe = path.suffix == ".safetensors"
-    tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+        else:
+            held = published.content("inception-torchvision", path)
+            tensors = torch.load(held, map_location="cpu", weights_only=True)
         network.load_state_dict(tensors)
-    except RuntimeError as error:  # it lists all names, of which there are hundreds
-        raise ValueError(f"weights: {path} is not of torchvision's inception_v3: {str(error)[:200]}") from None
+    except (SafetensorError, RuntimeError) as error:  # the latter lists all names, of which there are hundreds
+        said = " ".join(str(error).split())[:200]
+        raise Foreign(path, f"weights: {path} is not of torchvision's inception_v3: {said}") from None
     classify, network.fc = network.fc.to(where), torch.nn.Identity()
     network = network.eval().to(where)
 
@@ -153,22 +168,58 @@ def _transformer(kind: str, output: str, folder: Path, where: "torch.device") ->
     import transformers
 
     side, mean, deviation = _preprocessing(folder)
+    _check_configuration(folder)
+    network_of = getattr(transformers, kind)
     with _quiet(transformers):
-        network, found = getattr(transformers, kind).from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        try:
+            with torch.device("meta"):  # how much memory it would take is known before it takes it
+                expected = sum(weight.numel() for weight in network_of(_configuration(network_of, folder)).parameters())
+            stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+            if expected > stored:  # of at least one byte a number
+                raise Foreign(folder, f"weights: {folder} is not of a {kind}: {expected} numbers in {stored} bytes")
+            network, found = network_of.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+        except Foreign:
+            raise
+        except Exception as error:  # the library lets through whatever its parts raise of a file
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise Foreign(folder, f"weights: {folder} is not of a {kind}: {said}") from None
     if missing := sorted([*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])]):
-        raise ValueError(
-            f"weights: {folder} is not of a {kind}: {len(missing)} of its tensors, as {missing[0]}, are missing"
-        )
+        said = f"{len(missing)} of its tensors, as {missing[0]}, are missing"
+        raise Foreign(folder, f"weights: {folder} is not of a {kind}: {said}")
     network = network.eval().to(where)
     mean, deviation = (255 * torch.tensor(values, device=where).view(-1, 1, 1) for values in (mean, deviation))
     return Network(side, lambda images: (getattr(network(pixel_values=(images - mean) / deviation), output),))
+
+
+def _configuration(network_of: Any, folder: Path) -> Any:
+    return network_of.config_class.from_pretrained(folder, local_files_only=True)
+
+
+def _check_configuration(folder: Path) -> None:
+    """Raise Foreign where config.json asks for other code than transformers' own, or for what no such network is."""
+    file = folder / "config.json"
+    try:
+        said = json.loads(file.read_text())
+        pending = [("", said)]
+        while pending:
+            name, value = pending.pop()
+            if name in FOREIGN_KEYS or (name.endswith("_layers") and isinstance(value, int) and value > MOST_LAYERS):
+                raise ValueError(f"{name}: found {str(value)[:80]}, which published networks do not have")
+            if isinstance(value, int | float) and abs(value) > MOST_NUMBER:
+                raise ValueError(f"{name}: found {str(value)[:80]}, allowed are numbers up to {MOST_NUMBER}")
+            if isinstance(value, dict | list):
+                pending += value.items() if isinstance(value, dict) else ((name, item) for item in value)
+        if not isinstance(said, dict):
+            raise ValueError("found no mapping")
+    except (ValueError, RecursionError) as error:
+        raise Foreign(file, f"weights: {file}: {str(error)[:200]}") from None
 
 
 def _preprocessing(folder: Path) -> tuple[int, list[float], list[float]]:
@@ -179,10 +230,11 @@ def _preprocessing(folder: Path) -> tuple[int, list[float], list[float]]:
         size = said.get("crop_size") or said["size"]
         side = size if isinstance(size, int) else size["height"]
         mean, deviation = said["image_mean"], said["image_std"]
-        if not (isinstance(side, int) and len(mean) == len(deviation) == 3):
+        numbers = [float(value) for value in (*mean, *deviation)]
+        if not (isinstance(side, int) and 1 <= side <= MOST_SIDE and len(mean) == len(deviation) == 3 and all(numbers)):
             raise ValueError("allowed are a square crop_size or size, and three numbers in image_mean and image_std")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"weights: {file} does not say how images enter: {error!r}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Foreign(file, f"weights: {file} does not say how images enter: {error!r}") from None
     return side, mean, deviation
 
 
