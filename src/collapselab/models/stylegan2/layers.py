@@ -9,6 +9,7 @@ and the minibatch deviation are computed in the type of the weights.
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -20,9 +21,10 @@ GAIN = math.sqrt(2)  # of the leaky ReLU: it keeps the second moment of a normal
 TINY = 1e-8  # under every root
 
 
-def not_autocast(tensor: torch.Tensor) -> torch.autocast:
+def not_autocast(tensor: torch.Tensor) -> AbstractContextManager:
     """A context in which operators on the tensor's device keep the types of their inputs."""
-    return torch.autocast(tensor.device.type, enabled=False)
+    device = tensor.device.type
+    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)  # meta has no autocast
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,269 @@
+"""Published StyleGAN2-ADA networks as options and tensors of ours.
+
+Karras et al. 2020 (ADA, https://arxiv.org/abs/2006.06676) publish pickles of a dict with ``G_ema``, ``G`` and ``D``.
+``unpickle.read`` makes plain data of such a file; here that data is judged. The networks' arguments give the options,
+and every tensor must be where a network of ours with these options has one of the same shape.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...unpickle import Network
+from .layers import resampling_filter
+from .networks import Discriminator, Generator, resolutions
+
+MOST = 2**20  # of any count in a network's arguments
+SHOWN = 4  # names, in a message
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """Published networks in our terms.
+
+    options: the fields of ``StyleGAN2Options`` that say how the networks are built. shape: (C, H, W) of the images.
+    generator: the tensors of ``G_ema`` by name, float32. raw: those of ``G``, without the moving average.
+    discriminator: those of ``D``. The last two are None where the file has none.
+    """
+
+    options: dict[str, Any]
+    shape: tuple[int, int, int]
+    generator: dict[str, torch.Tensor]
+    raw: dict[str, torch.Tensor] | None
+    discriminator: dict[str, torch.Tensor] | None
+
+
+def convert(tree: Any) -> Imported:
+    """The networks in what ``unpickle.read`` gave of a file.
+
+    Raises ValueError, with the name of what was found, for anything but StyleGAN2 networks that ours can be: other
+    classes and arguments, tensors too many, too few, of another shape or not finite, networks that do not fit together.
+    """
+    if not isinstance(tree, Mapping) or not isinstance(tree.get("G_ema"), Network):
+        found = f"a dict of {_some(tree)}" if isinstance(tree, Mapping) else f"a {type(tree).__name__}"
+        raise ValueError(f"published weights: found {found}, allowed are dicts with the network G_ema")
+    built, generator = _network("G_ema", tree["G_ema"])
+    raw = discriminator = None
+    if tree.get("G") is not None:
+        raw_built, raw = _network("G", tree["G"])
+        _agree("G", raw_built, built)
+    if tree.get("D") is not None:
+        judge, discriminator = _network("D", tree["D"])
+        _agree("D", judge, built)
+        built = judge | built
+    size = built.pop("resolution")
+    return Imported(built, (built.pop("colours"), size, size), generator, raw, discriminator)
+
+
+def _network(name: str, network: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """How a network is built, and its tensors, which are those of a network of ours that is so built."""
+    kind = "Discriminator" if name == "D" else "Generator"
+    found = network.class_name if isinstance(network, Network) else f"a {type(network).__name__}"
+    if found != kind:
+        raise ValueError(f"{name}: found {found!r}, allowed is a network of the class {kind!r}")
+    if network.state.get("_init_args"):
+        raise ValueError(f"{name}: found the arguments {_shown(network.state['_init_args'])}, allowed are named ones only")
+    built = _built(name, network.state.get("_init_kwargs"), DISCRIMINATOR if name == "D" else GENERATOR)
+    tensors = dict(_tensors(name, network))
+    _same_depth(name, tensors, built)
+    with torch.device("meta"):
+        ours = _discriminator(built) if name == "D" else _generator(built)
+    _check(name, tensors, {key: tuple(value.shape) for key, value in ours.state_dict().items()})
+    return built, tensors
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MOST:
+        raise ValueError(f"integers from 1 to {MOST}")
+    return value
+
+
+def _classes(value: Any) -> int:
+    return 0 if type(value) is int and value == 0 else _count(value)
+
+
+def _resolution(value: Any) -> int:
+    try:
+        return resolutions(_count(value))[-1]
+    except ValueError:
+        raise ValueError("powers of two from 8 to 1024") from None
+
+
+def _clamp(value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise ValueError("None and numbers above 0")
+    return float(value)
+
+
+def _residual(value: Any) -> bool:
+    if not isinstance(value, str) or value not in ("resnet", "orig"):
+        raise ValueError("'resnet' and 'orig'")
+    return value == "resnet"
+
+
+def _only(*allowed: Any) -> Callable[[Any], None]:
+    """A check of an argument for which our networks have one value."""
+
+    def check(value: Any) -> None:
+        if repr(value) not in map(repr, allowed):  # a tensor is not asked whether it equals anything
+            raise ValueError(" and ".join(map(repr, allowed)))
+
+    return check
+
+
+def _anything(value: Any) -> None:
+    """An argument that says how to train or compute, and not what."""
+
+
+def _built(name: str, arguments: Any, known: Mapping[str, tuple[str | None, Any, Callable[[Any], Any]]]) -> dict:
+    """Our options from the named arguments of a network; what is not named has the published default."""
+    found = dict(_flat(name, "", arguments, known))
+    if unknown := sorted(found.keys() - known.keys()):
+        raise ValueError(f"{name}: found the argument {_some(unknown)}, allowed are {', '.join(known)}")
+    built = {}
+    for argument, (option, default, check) in known.items():
+        if argument not in found and default is ...:
+            raise ValueError(f"{name}: found no argument {argument}, which has no default")
+        value = found.get(argument, default)
+        try:
+            checked = check(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: found {argument} = {_shown(value)}, allowed are {error}") from None
+        if option:
+            built[option] = checked
+    return built
+
+
+def _flat(name: str, prefix: str, arguments: Any, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Nested arguments with their names joined by dots."""
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"{name}: found {_shown(arguments)} as {prefix or 'its arguments'}, allowed are dicts")
+    for key, value in arguments.items():
+        full = f"{prefix}.{key}" if prefix else str(key)
+        if any(argument.startswith(f"{full}.") for argument in known):
+            yield from _flat(name, full, value, known)
+        else:
+            yield full, value
+
+
+def _agree(name: str, built: Mapping[str, Any], with_generator: Mapping[str, Any]) -> None:
+    for option in built.keys() & with_generator.keys():
+        if built[option] != with_generator[option]:
+            raise ValueError(
+                f"{name}: found {option} = {built[option]}, allowed is that of G_ema, {with_generator[option]}"
+            )
+
+
+# -- tensors -----------------------------------------------------------------------------------------------------------
+
+
+def _tensors(name: str, network: Network, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a network and of all within it, by their names joined by dots, as float32 of their own."""
+    for group in ("_parameters", "_buffers", "_modules"):
+        members = network.state.get(group, {})
+        if not isinstance(members, Mapping):
+            raise ValueError(f"{name}: found {_shown(members)} as {prefix}{group}, allowed are dicts")
+        for key, value in members.items():
+            if value is None:
+                continue
+            if group == "_modules" and isinstance(value, Network):
+                yield from _tensors(name, value, f"{prefix}{key}.")
+            elif group != "_modules" and isinstance(value, torch.Tensor) and value.is_floating_point():
+                yield f"{prefix}{key}", value.detach().to(torch.float32, copy=True)
+            else:
+                what = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+                raise ValueError(f"{name}: found {what} as {prefix}{key}, allowed are tensors of real numbers")
+
+
+def _same_depth(name: str, tensors: Mapping[str, torch.Tensor], built: Mapping[str, Any]) -> None:
+    """The layers of the mapping are counted before any are built."""
+    layers = built["label_layers" if name == "D" else "mapping_layers"] if name != "D" or built["classes"] else 0
+    counted = sum(key.startswith("mapping.fc") and key.endswith(".weight") for key in tensors)
+    if counted != layers:
+        raise ValueError(f"{name}: found {counted} layers of the mapping, allowed are the {layers} of its arguments")
+
+
+def _check(name: str, tensors: Mapping[str, torch.Tensor], ours: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless the tensors have our names and shapes, are finite, and filter as we do."""
+    if missing := sorted(ours.keys() - tensors.keys()):
+        raise ValueError(f"{name}: found no tensor {_some(missing)}, which its arguments ask for")
+    if unknown := sorted(tensors.keys() - ours.keys()):
+        raise ValueError(f"{name}: found the tensor {_some(unknown)}, which its arguments do not ask for")
+    for key, tensor in tensors.items():
+        if tuple(tensor.shape) != ours[key]:
+            raise ValueError(f"{name}: found {key} of shape {tuple(tensor.shape)}, allowed is {ours[key]}")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name}: found numbers in {key} that are not finite")
+        if key.endswith("resample_filter") and not torch.allclose(tensor, resampling_filter(), atol=1e-6):
+            raise ValueError(f"{name}: found another filter in {key}, allowed is that of [1, 3, 3, 1]")
+
+
+def _generator(built: Mapping[str, Any]) -> Generator:
+    return Generator(**built)
+
+
+def _discriminator(built: Mapping[str, Any]) -> Discriminator:
+    return Discriminator(**{"mapping_layers" if key == "label_layers" else key: built[key] for key in built})
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _some(names: Any) -> str:
+    """The first few names."""
+    names = [str(name)[:60] for name in names]
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "nothing"
+
+
+# An argument's name: (our option, the published default or ... where there is none, what is allowed).
+GENERATOR: dict[str, tuple[str | None, Any, Callable[[Any], Any]]] = {
+    "z_dim": ("z_width", ..., _count),
+    "c_dim": ("classes", ..., _classes),
+    "w_dim": ("w_width", ..., _count),
+    "img_resolution": ("resolution", ..., _resolution),
+    "img_channels": ("colours", ..., _count),
+    "mapping_kwargs.num_layers": ("mapping_layers", 8, _count),
+    "mapping_kwargs.activation": (None, "lrelu", _only("lrelu")),
+    "mapping_kwargs.lr_multiplier": (None, 0.01, _only(0.01)),
+    "mapping_kwargs.w_avg_beta": (None, 0.995, _anything),
+    "synthesis_kwargs.channel_base": ("channel_base", 32768, _count),
+    "synthesis_kwargs.channel_max": ("channel_max", 512, _count),
+    "synthesis_kwargs.conv_clamp": ("clamp", None, _clamp),
+    "synthesis_kwargs.num_fp16_res": (None, 0, _anything),
+    "synthesis_kwargs.fp16_channels_last": (None, False, _anything),
+    "synthesis_kwargs.architecture": (None, "skip", _only("skip")),
+    "synthesis_kwargs.activation": (None, "lrelu", _only("lrelu")),
+    "synthesis_kwargs.resample_filter": (None, [1, 3, 3, 1], _only([1, 3, 3, 1], (1, 3, 3, 1))),
+    "synthesis_kwargs.use_noise": (None, True, _only(True)),
+}
+DISCRIMINATOR: dict[str, tuple[str | None, Any, Callable[[Any], Any]]] = {
+    "c_dim": ("classes", ..., _classes),
+    "img_resolution": ("resolution", ..., _resolution),
+    "img_channels": ("colours", ..., _count),
+    "architecture": ("residual", "resnet", _residual),
+    "channel_base": ("channel_base", 32768, _count),
+    "channel_max": ("channel_max", 512, _count),
+    "conv_clamp": ("clamp", None, _clamp),
+    "num_fp16_res": (None, 0, _anything),
+    "cmap_dim": (None, None, _only(None)),
+    "block_kwargs.activation": (None, "lrelu", _only("lrelu")),
+    "block_kwargs.resample_filter": (None, [1, 3, 3, 1], _only([1, 3, 3, 1], (1, 3, 3, 1))),
+    "block_kwargs.fp16_channels_last": (None, False, _anything),
+    "block_kwargs.freeze_layers": (None, 0, _anything),
+    "mapping_kwargs.num_layers": ("label_layers", 8, _count),
+    "mapping_kwargs.activation": (None, "lrelu", _only("lrelu")),
+    "mapping_kwargs.lr_multiplier": (None, 0.01, _only(0.01)),
+    "epilogue_kwargs.mbstd_group_size": ("deviation_group", 4, _count),
+    "epilogue_kwargs.mbstd_num_channels": (None, 1, _only(1)),
+    "epilogue_kwargs.activation": (None, "lrelu", _only("lrelu")),
+}
