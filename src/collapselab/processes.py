@@ -1,5 +1,7 @@
 """Several processes at one piece of work, one a GPU: torchrun's environment says which of them this one is."""
 
+import ctypes
+import datetime
 import os
 import signal
 import socket
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 PROCESSES_VARIABLE = "COLLAPSELAB_PROCESSES"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 POLL_S = 0.1
+PATIENCE_S = 10.0  # in which processes may end by themselves after one has failed
 GRACE_S = 60.0  # in which processes that were asked to stop write their state
 
 Item = TypeVar("Item")
@@ -71,7 +74,9 @@ def joined() -> Iterator[None]:
     where = device()
     if where.type == "cuda":
         torch.cuda.set_device(where)
-    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    # Long: one process may compile, measure or store while the others wait for it.
+    waits = datetime.timedelta(minutes=60)
+    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo", timeout=waits)
     try:
         yield
     finally:
@@ -106,37 +111,63 @@ def any_of(flag: bool, where: "torch.device") -> bool:
 
 
 def launch(many: int, arguments: Sequence[str]) -> int:
-    """Run ``collapselab`` with these arguments as ``many`` processes that know of each other; the first's exit code.
+    """Run ``collapselab`` with these arguments as ``many`` processes that know of each other; their exit code.
 
     It is torchrun's environment without its agent, which would turn every exit code into 1. A signal to this process is
-    passed on to all; when one fails the others, which would wait for it for ever, are ended.
+    passed on to all. When one fails the others, which would wait for it for ever, are ended after a while in which they
+    may find out for themselves; the code is that of the one that failed first.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {"WORLD_SIZE": str(many), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common = {"WORLD_SIZE": str(many), "LOCAL_WORLD_SIZE": str(many)}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     common |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // many)))}
     command = [sys.executable, "-m", "collapselab", *arguments]
-    started = [
-        subprocess.Popen(command, env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(many)
-    ]
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    started: list[subprocess.Popen] = []
+    passed_on: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        passed_on.append(number)
+        for process in started:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
-        for number in SIGNALS:
-            signal.signal(number, lambda number, frame: [process.send_signal(number) for process in started])
-        codes: list[int | None] = [None] * many
-        while None in codes:
-            time.sleep(POLL_S)
-            codes = [process.poll() for process in started]
-            if failed := [code for code in codes if code]:
-                _end(started)
-                return codes[0] if codes[0] else failed[0]
-        return 0
+        for rank in range(many):
+            environment = os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            # In groups of their own: a terminal's Ctrl-C comes to them once, from here.
+            started.append(subprocess.Popen(command, env=environment, process_group=0, preexec_fn=_end_with_parent))
+            if passed_on:
+                started[-1].send_signal(passed_on[0])
+        return _first_failure(started, passed_on)
     finally:
         _end(started)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _first_failure(started: Sequence[subprocess.Popen], passed_on: Sequence[int]) -> int:
+    """The exit code of the process that failed first; 0 once all have ended without."""
+    first, since = 0, 0.0
+    while any(process.poll() is None for process in started):
+        time.sleep(POLL_S)
+        codes = [process.returncode for process in started if process.poll()]
+        if codes and not first:
+            first, since = codes[0], time.monotonic()
+        if first and time.monotonic() - since > PATIENCE_S:
+            break
+    first = first or next((process.returncode for process in started if process.returncode), 0)
+    if first >= 0:
+        return first
+    # A process that a signal ends before it can answer it was asked to stop, too.
+    return 128 - first if -first not in passed_on else 130 if first == -signal.SIGINT else 143
+
+
+def _end_with_parent() -> None:
+    """Ask the system to stop this process when its parent is killed; only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _end(started: Sequence[subprocess.Popen]) -> None:

@@ -145,15 +145,12 @@ class Runner:
         total = self.batch // phase.share
         if len(batch.images) <= micro:
             return self._piece(phase, batch, total)
-        sums: list[torch.Tensor] = []
-        loss = torch.zeros((), device=self.where)
-        for first in range(0, len(batch.images), micro):
+        gradients, loss = self._piece(phase, cut(batch, slice(0, micro)), total)
+        sums = [gradient.clone() for gradient in gradients]  # with CUDA graphs the next piece overwrites them
+        for first in range(micro, len(batch.images), micro):
             gradients, part = self._piece(phase, cut(batch, slice(first, first + micro)), total)
-            if sums:
-                torch._foreach_add_(sums, gradients)
-            else:
-                sums = [gradient.clone() for gradient in gradients]
-            loss += part
+            torch._foreach_add_(sums, gradients)
+            loss = loss + part
         return sums, loss
 
     def _piece(self, phase: "Phase", piece: "Batch", total: int) -> tuple[Sequence[torch.Tensor], torch.Tensor]:

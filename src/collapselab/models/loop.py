@@ -68,7 +68,8 @@ class Task(Protocol):
     """What a family gives the loop.
 
     networks: what is trained; their parameters and buffers are kept in checkpoints. phases: in the order in which a
-    step runs them. granularity: micro-batches are multiples of it.
+    step runs them; the one named ``loss``, else the first, is the training's loss. granularity: micro-batches are
+    multiples of it.
     """
 
     networks: Mapping[str, nn.Module]
@@ -91,7 +92,10 @@ class Task(Protocol):
         ...
 
     def tensors(self) -> Mapping[str, torch.Tensor]:
-        """All further state, as live tensors on the device: stored in checkpoints and restored in place."""
+        """All further state, as live tensors on the device: stored in checkpoints and restored in place.
+
+        After a step it is the same in all processes, of which the first one's is stored.
+        """
         ...
 
     def watched(self) -> Mapping[str, torch.Tensor]:
@@ -232,6 +236,7 @@ class _Run:
         self.names = [*(phase.name for phase in task.phases), *task.watched()]
         self.curves = torch.zeros(steps, len(self.names), device=task.phases[0].optimiser.parameters[0].device)
         self.losses = list(self.curves[0, : len(task.phases)])
+        self.main = self.names.index("loss") if "loss" in self.names else 0
         self.step = self.read = 0
 
     def whole(self, feed: feeding.Feed, step: int) -> Batch:
@@ -260,7 +265,7 @@ class _Run:
             self.curves[self.step - 1] = torch.stack([*self.losses, *self.task.watched().values()])
 
     def read_loss(self) -> float:
-        """The first phase's mean loss in the steps not yet read; raises Diverged at the first that is not finite."""
+        """The training's mean loss in the steps not yet read; raises Diverged at the first that is not finite."""
         phases = len(self.losses)
         values = self.curves[self.read : self.step, :phases].tolist()
         for step, losses in enumerate(values, start=self.read + 1):
@@ -268,15 +273,15 @@ class _Run:
                 if not np.isfinite(loss):
                     raise Diverged(step * self.batch, loss)
         self.read = self.step
-        return sum(losses[0] for losses in values) / len(values)
+        return sum(losses[self.main] for losses in values) / len(values)
 
     def curve(self) -> dict[str, np.ndarray]:
-        """``images_seen``, ``loss`` (the first phase's) and every curve by name: means over at most 100 equal spans."""
+        """``images_seen``, ``loss`` and every curve by name: means over at most 100 equal spans."""
         values = self.curves[: self.step].cpu().numpy().astype(np.float64)
         begins = np.arange(0, len(values), -(-len(values) // CURVE_POINTS))
         ends = np.append(begins[1:], len(values))
         means = [np.add.reduceat(np.ascontiguousarray(column), begins) / (ends - begins) for column in values.T]
-        return {"images_seen": ends * self.batch, "loss": means[0], **dict(zip(self.names, means, strict=True))}
+        return {"images_seen": ends * self.batch, "loss": means[self.main], **dict(zip(self.names, means, strict=True))}
 
     def result(self) -> dict[str, np.ndarray]:
         """The trained weights; raises Diverged when one of them is not finite."""
