@@ -133,13 +133,18 @@ def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     """A stored model and its metadata; the model is None where its training, or an ancestor's, diverged."""
     tensors, metadata = store.read_tensors(path)
     store.expect(path, "family" in metadata, "model")
-    if "diverged" in metadata["lineage"]:
-        return None, metadata
-    if metadata.get("population"):
-        family = POPULATIONS[metadata["family"]]
-        return family.population(family.PopulationOptions.model_validate(metadata["options"])), metadata
-    family = MODELS[metadata["family"]]
-    return family.load(tensors, family.Options.model_validate(metadata["options"])), metadata
+    try:
+        if "diverged" in metadata["lineage"]:
+            return None, metadata
+        if metadata.get("population"):
+            family = POPULATIONS[metadata["family"]]
+            return family.population(family.PopulationOptions.model_validate(metadata["options"])), metadata
+        family = MODELS[metadata["family"]]
+        return family.load(tensors, family.Options.model_validate(metadata["options"])), metadata
+    # What its hash vouches for may still be of another version, or of nobody's program.
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise Damaged(path, f"holds no {metadata['family']!s:.40} model of this version: {said}") from None
 
 
 def _get_ready(uses_torch: bool) -> None:

@@ -1,6 +1,6 @@
 """What every model family offers, and what passes in and out of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
@@ -59,6 +59,14 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+def checked_shape(sizes: Sequence[int]) -> tuple[int, int, int]:
+    """The shape (C, H, W) that a file says. Raises ValueError for what are no sizes of images, up to 4096 pixels."""
+    shape = tuple(int(size) for size in sizes)
+    if len(shape) != 3 or not all(1 <= size <= 4096 for size in shape):
+        raise ValueError(f"shape: found {shape}, allowed are three numbers (C, H, W) from 1 to 4096")
+    return shape
 
 
 def image_shape(training: TrainingSet, classes: int) -> tuple[int, int, int]:

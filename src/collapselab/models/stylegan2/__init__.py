@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...store import SampleSet
-from ..base import Options, Progress, TrainingSet, check_bias, image_shape
+from ..base import Options, Progress, TrainingSet, check_bias, checked_shape, image_shape
 
 
 class StyleGAN2Options(Options):
@@ -34,8 +34,10 @@ class StyleGAN2Options(Options):
     channel_max: int = Field(512, ge=1, description="the most channels at any resolution")
     z_width: int = Field(512, ge=1, description="dimensions of the noise z")
     w_width: int = Field(512, ge=1, description="dimensions of the mapped noise w, and of an embedded label")
-    mapping_layers: int = Field(8, ge=1, description="dense layers from z to w")
-    label_layers: int = Field(8, ge=1, description="dense layers of the discriminator's label, where there are classes")
+    mapping_layers: int = Field(8, ge=1, le=64, description="dense layers from z to w")
+    label_layers: int = Field(
+        8, ge=1, le=64, description="dense layers of the discriminator's label, where there are classes"
+    )
     residual: bool = Field(True, description="whether the discriminator's blocks have skips")
     deviation_group: int = Field(4, ge=1, description="images a group of the discriminator's minibatch deviation")
     clamp: float | None = Field(
@@ -78,7 +80,9 @@ class StyleGAN2Options(Options):
     noise: Literal["random", "const"] = Field(
         "random", description="of each layer in sampling: drawn for each image, or that which belongs to the weights"
     )
-    sample_batch: int = Field(256, ge=1, description="images sampled at once; part of a sample's identity, to rounding")
+    sample_batch: int = Field(
+        256, ge=1, le=65_536, description="images sampled at once; part of a sample's identity, to rounding"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -212,9 +216,16 @@ class StyleGAN2:
 
     @classmethod
     def load(cls, tensors: Mapping[str, np.ndarray], options: StyleGAN2Options) -> Self:
-        """The model that ``tensors`` and ``options`` describe."""
-        shape = tuple(int(size) for size in tensors["shape"])
-        return cls(options, shape, *(_part(tensors, f"{name}.") for name in ("generator", "discriminator", "curve")))
+        """The model that ``tensors`` and ``options`` describe. Raises ValueError where they are not of one network."""
+        from . import building
+
+        shape = checked_size(checked_shape(tensors["shape"]))
+        parts = {name: _part(tensors, f"{name}.") for name in ("generator", "discriminator", "curve")}
+        generator, discriminator = building.outlines(options, shape)
+        building.check(generator, parts["generator"], "generator")
+        if parts["discriminator"]:
+            building.check(discriminator, parts["discriminator"], "discriminator")
+        return cls(options, shape, *parts.values())
 
 
 def checked_size(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -54,12 +54,16 @@ def stored(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def load(network: nn.Module, weights: Mapping[str, np.ndarray], whose: str) -> None:
-    """Copy named arrays into the network. Raises ValueError when names or shapes are not the network's.
+    """Copy named arrays into the network. Raises ValueError as :func:`check`."""
+    check(network, weights, whose)
+    with torch.no_grad():
+        for name, tensor in stored(network).items():
+            tensor.copy_(torch.from_numpy(np.array(weights[name])))
 
-    whose: what the message calls the network.
-    """
-    own = stored(network)
-    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+
+def check(network: nn.Module, weights: Mapping[str, np.ndarray], whose: str) -> None:
+    """Raise ValueError unless names and shapes are the network's, which the message calls ``whose``."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in stored(network).items()}
     given = {name: array.shape for name, array in weights.items()}
     if shapes != given:
         name = next(name for name in [*shapes, *given] if shapes.get(name) != given.get(name))
@@ -67,6 +71,3 @@ def load(network: nn.Module, weights: Mapping[str, np.ndarray], whose: str) -> N
             f"weights of the {whose}: found {name!r} of shape {given.get(name)}, this network has it of shape "
             f"{shapes.get(name)}"
         )
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(torch.from_numpy(np.array(weights[name])))
