@@ -64,7 +64,7 @@ def resample(
 
     ``up`` - 1 zeros follow every pixel; padding: (before, after) in rows and in columns, each 0 to 3; of the filtered
     pixels every ``down``-th is kept: (up H + before + after - 4) // down + 1 rows. At most one of ``up`` and ``down``
-    is 2. kernel: (4, 4), symmetric; a constant, to which no gradient flows. The type is that of the images.
+    is 2, and H = W. kernel: (4, 4), symmetric; a constant, to which no gradient flows. The type is that of the images.
     """
     return _Resample.apply(images, kernel, up, down, *padding)
 
@@ -80,7 +80,7 @@ class _Resample(torch.autograd.Function):
         context, images: torch.Tensor, kernel: torch.Tensor, up: int, down: int, before: int, after: int
     ) -> torch.Tensor:
         context.save_for_backward(kernel)
-        context.sizes = up, down, before, images.shape[2:]
+        context.sizes = up, down, before, images.shape[2]
         channels = images.shape[1]
         with not_autocast(images):
             weight = kernel.to(images.dtype).expand(channels, 1, 4, 4)
@@ -95,11 +95,10 @@ class _Resample(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (kernel,) = context.saved_tensors
-        up, down, before, (height, width) = context.sizes
+        up, down, before, height = context.sizes
         # The rows below that the result did not reach, or not in full, are the padding that gives back the height.
         after = up * (height - 1) + 1 + before - down * gradient.shape[2]
-        images = _Resample.apply(gradient, kernel, down, up, 3 - before, after)
-        return images, None, None, None, None, None
+        return _Resample.apply(gradient, kernel, down, up, 3 - before, after), None, None, None, None, None
 
 
 # -- equalised learning rate -------------------------------------------------------------------------------------------

@@ -64,8 +64,8 @@ def _network(name: str, network: Any) -> tuple[dict[str, Any], dict[str, torch.T
     found = network.class_name if isinstance(network, Network) else f"a {type(network).__name__}"
     if found != kind:
         raise ValueError(f"{name}: found {found!r}, allowed is a network of the class {kind!r}")
-    if network.state.get("_init_args"):
-        raise ValueError(f"{name}: found the arguments {_shown(network.state['_init_args'])}, allowed are named ones only")
+    if unnamed := network.state.get("_init_args"):
+        raise ValueError(f"{name}: found the arguments {_shown(unnamed)}, allowed are named ones only")
     built = _built(name, network.state.get("_init_kwargs"), DISCRIMINATOR if name == "D" else GENERATOR)
     tensors = dict(_tensors(name, network))
     _same_depth(name, tensors, built)

@@ -1,0 +1,403 @@
+"""Published StyleGAN2-ADA pickles: the tests write files in their layout, and import them."""
+
+import pickle
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from collapselab import unpickle
+from collapselab.models.stylegan2 import published
+from collapselab.models.stylegan2.networks import Discriminator, Generator
+
+VECTORS = Path(__file__).parents[2] / "shared" / "data" / "stylegan2-vectors.safetensors"
+
+
+class Persistent:
+    """What is pickled as a call of ``torch_utils.persistence._reconstruct_persistent_obj`` on a dict."""
+
+    def __init__(self, class_name: str, state: dict[str, Any]):
+        source = "raise RuntimeError('the code of a weight file was run')"
+        self.meta = {
+            "type": "class",
+            "version": 6,
+            "module_src": source,
+            "class_name": class_name,
+            "state": state,
+        }
+
+    def __reduce__(self):
+        return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (self.meta,)
+
+
+@pytest.fixture
+def write(monkeypatch, tmp_path):
+    """A function that writes networks as a pickle in the published layout, and gives its path."""
+
+    def _reconstruct_persistent_obj(meta):
+        raise AssertionError("a weight file made a call")
+
+    module = ModuleType("torch_utils.persistence")
+    _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
+    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
+    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    package = ModuleType("torch_utils")
+    package.persistence = module
+    monkeypatch.setitem(sys.modules, "torch_utils", package)
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)
+
+    def written(**networks: Any) -> Path:
+        path = tmp_path / "network.pkl"
+        tree = {"training_set_kwargs": {"path": "ffhq.zip", "use_labels": False}, "augment_pipe": None, **networks}
+        path.write_bytes(pickle.dumps(tree, protocol=4))
+        return path
+
+    return written
+
+
+def persistent(module: torch.nn.Module, class_name: str | None = None, **more: Any) -> Persistent:
+    """A module as the published files hold one: its attributes, with those of the modules within."""
+    names = {"StyledConvolution": "SynthesisLayer", "ToColours": "ToRGBLayer", "Dense": "FullyConnectedLayer"}
+    state = {
+        "training": False,
+        "_parameters": dict(module._parameters),
+        "_buffers": dict(module._buffers),
+        "_non_persistent_buffers_set": set(),
+        "_modules": {name: persistent(value) for name, value in module._modules.items() if value is not None},
+        **more,
+    }
+    own = type(module).__name__
+    return Persistent(class_name or names.get(own, own), state)
+
+
+def published_generator(network: Generator, **changes: Any) -> Persistent:
+    block, mapping = network.synthesis.b4, network.mapping
+    facts = {
+        "z_dim": mapping.z_width,
+        "c_dim": mapping.classes,
+        "w_dim": mapping.w_avg.shape[0],
+        "img_resolution": network.resolution,
+        "img_channels": block.torgb.weight.shape[0],
+    }
+    arguments = {
+        **facts,
+        "mapping_kwargs": {"num_layers": mapping.layers},
+        "synthesis_kwargs": {"channel_base": 64, "channel_max": 8, "num_fp16_res": 2, "conv_clamp": 256},
+    }
+    arguments.update(changes)
+    state = {"num_ws": network.num_ws, "_init_args": (), "_init_kwargs": arguments}
+    return persistent(network, "Generator", **facts, **state)
+
+
+def published_discriminator(network: Discriminator, **changes: Any) -> Persistent:
+    facts = {
+        "c_dim": 0 if network.mapping is None else network.mapping.classes,
+        "img_resolution": network.resolutions[0],
+        "img_channels": 3,
+    }
+    arguments = {
+        **facts,
+        "channel_base": 64,
+        "channel_max": 8,
+        "conv_clamp": 256,
+        "num_fp16_res": 2,
+        "block_kwargs": {"freeze_layers": 0},
+        "mapping_kwargs": {},
+        "epilogue_kwargs": {"mbstd_group_size": network.b4.deviation_group},
+    }
+    arguments.update(changes)
+    return persistent(network, "Discriminator", **facts, _init_args=(), _init_kwargs=arguments)
+
+
+SIZES = {"channel_base": 64, "channel_max": 8, "clamp": 256}
+
+
+def generator(seed: int = 0, classes: int = 0, resolution: int = 16) -> Generator:
+    torch.manual_seed(seed)
+    network = Generator(resolution, classes=classes, z_width=6, w_width=5, mapping_layers=3, **SIZES)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    network.mapping.w_avg.normal_()
+    return network
+
+
+def discriminator(classes: int = 0, **options: Any) -> Discriminator:
+    torch.manual_seed(9)
+    return Discriminator(16, classes=classes, **(SIZES | options))
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_published_file_is_imported_to_the_same_tensors_and_images(write, classes):
+    average, raw = generator(0, classes), generator(1, classes)
+    judge = discriminator(classes, deviation_group=2)
+    path = write(G=published_generator(raw), G_ema=published_generator(average), D=published_discriminator(judge))
+    found = published.convert(unpickle.read(path))
+    assert found.shape == (3, 16, 16)
+    assert found.options == {
+        "classes": classes,
+        "z_width": 6,
+        "w_width": 5,
+        "mapping_layers": 3,
+        "label_layers": 8,
+        "channel_base": 64,
+        "channel_max": 8,
+        "clamp": 256.0,
+        "residual": True,
+        "deviation_group": 2,
+    }
+    for tensors, network in ((found.generator, average), (found.raw, raw), (found.discriminator, judge)):
+        expected = network.state_dict()
+        assert tensors.keys() == expected.keys()
+        assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+    labels = torch.eye(3)[torch.arange(4) % 3] if classes else None
+    z = torch.randn(4, 6, generator=torch.Generator().manual_seed(3))
+    sizes = {"classes": classes, "channel_base": 64, "channel_max": 8, "clamp": 256.0}
+    mine = Generator(16, z_width=6, w_width=5, mapping_layers=3, **sizes)
+    mine.load_state_dict(found.generator)
+    images = average(z, labels, average.stored_noise(), 0.7)
+    assert torch.equal(mine(z, labels, mine.stored_noise(), 0.7), images)
+    theirs = Discriminator(16, deviation_group=2, **sizes)
+    theirs.load_state_dict(found.discriminator)
+    assert torch.equal(theirs(images, labels), judge(images, labels))
+
+
+def test_the_averaged_generator_alone_is_enough(write):
+    found = published.convert(unpickle.read(write(G_ema=published_generator(generator()))))
+    assert found.raw is None and found.discriminator is None
+    assert "deviation_group" not in found.options and found.options["mapping_layers"] == 3
+
+
+def test_a_discriminator_without_skips_is_imported(write):
+    judge = discriminator(residual=False)
+    path = write(G_ema=published_generator(generator()), D=published_discriminator(judge, architecture="orig"))
+    found = published.convert(unpickle.read(path))
+    assert found.options["residual"] is False
+    assert found.discriminator.keys() == judge.state_dict().keys()
+
+
+def test_arguments_that_are_left_out_have_the_published_defaults():
+    with torch.device("meta"):
+        network = Generator(8)
+    state = published_generator(network).meta["state"]
+    for group in ("mapping_kwargs", "synthesis_kwargs"):
+        del state["_init_kwargs"][group]
+    built = published._built("G_ema", state["_init_kwargs"], published.GENERATOR)
+    assert (built["mapping_layers"], built["channel_base"], built["channel_max"], built["clamp"]) == (
+        8,
+        32768,
+        512,
+        None,
+    )
+    assert published._generator(built).state_dict().keys() == network.state_dict().keys()
+
+
+def test_half_precision_becomes_single(write):
+    network = generator().half()
+    found = published.convert(unpickle.read(write(G_ema=published_generator(network))))
+    assert {tensor.dtype for tensor in found.generator.values()} == {torch.float32}
+    assert torch.equal(found.generator["synthesis.b4.const"].half(), network.synthesis.b4.const)
+
+
+def test_the_reference_s_weights_are_imported_to_its_images(write):
+    if not VECTORS.exists():
+        pytest.skip(f"the reference's numbers are not at {VECTORS}")
+    stored = load_file(VECTORS)
+    sizes = {"channel_base": 512, "channel_max": 32}
+    average, judge = Generator(32, z_width=32, w_width=32, **sizes), Discriminator(32, **sizes)
+    for network, prefix in ((average, "G."), (judge, "D.")):
+        network.load_state_dict({name[2:]: value for name, value in stored.items() if name.startswith(prefix)})
+    path = write(
+        G_ema=published_generator(average, synthesis_kwargs=sizes),
+        D=published_discriminator(judge, **sizes, conv_clamp=None),
+    )
+    found = published.convert(unpickle.read(path))
+    assert all(torch.equal(tensor, stored[f"G.{name}"]) for name, tensor in found.generator.items())
+    assert all(torch.equal(tensor, stored[f"D.{name}"]) for name, tensor in found.discriminator.items())
+    mine = Generator(32, z_width=32, w_width=32, **sizes)
+    mine.load_state_dict(found.generator)
+    images = mine(stored["vector.z"], noise=mine.stored_noise())
+    expected = stored["vector.image_noise_const"]
+    assert (images - expected).norm() / expected.norm() < 1e-5
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def tree_with(change) -> dict[str, Any]:
+    """A tree as ``unpickle.read`` gives it, after ``change`` of the states of generator and discriminator."""
+    networks = {"G_ema": published_generator(generator()), "D": published_discriminator(discriminator())}
+    states = {name: network.meta["state"] for name, network in networks.items()}
+    change(states["G_ema"], states["D"])
+
+    def plain(state: dict[str, Any]) -> dict[str, Any]:
+        modules = {
+            name: unpickle.Network(value.meta["class_name"], plain(value.meta["state"]))
+            if hasattr(value, "meta")
+            else value
+            for name, value in state["_modules"].items()
+        }
+        return state | {"_modules": modules}
+
+    return {
+        "G_ema": unpickle.Network("Generator", plain(states["G_ema"])),
+        "D": unpickle.Network("Discriminator", plain(states["D"])),
+    }
+
+
+def within(state: dict[str, Any], *names: str) -> dict[str, Any]:
+    for name in names:
+        state = state["_modules"][name].meta["state"]
+    return state
+
+
+def set_argument(value: Any, *names: str, of: int = 0):
+    def change(*states: dict[str, Any]) -> None:
+        arguments = states[of]["_init_kwargs"]
+        for name in names[:-1]:
+            arguments = arguments.setdefault(name, {})
+        arguments[names[-1]] = value
+
+    return change
+
+
+def without(*names: str):
+    def change(state: dict[str, Any], _: dict[str, Any]) -> None:
+        del state["_init_kwargs"][names[0]]
+
+    return change
+
+
+def set_tensor(value: Any, *names: str):
+    def change(state: dict[str, Any], _: dict[str, Any]) -> None:
+        *modules, group, name = names
+        within(state, *modules)[group][name] = value
+
+    return change
+
+
+REFUSED = {
+    "another activation": (
+        set_argument("relu", "synthesis_kwargs", "activation"),
+        "G_ema: found synthesis_kwargs.activation = 'relu', allowed are 'lrelu'",
+    ),
+    "another architecture": (
+        set_argument("skip", "architecture", of=1),
+        "D: found architecture = 'skip', allowed are 'resnet' and 'orig'",
+    ),
+    "another generator architecture": (
+        set_argument("resnet", "synthesis_kwargs", "architecture"),
+        "found synthesis_kwargs.architecture = 'resnet', allowed are 'skip'",
+    ),
+    "an unknown argument": (
+        set_argument(0.5, "synthesis_kwargs", "magnitude_ema_beta"),
+        "G_ema: found the argument synthesis_kwargs.magnitude_ema_beta, allowed are z_dim",
+    ),
+    "a missing argument": (without("z_dim"), "G_ema: found no argument z_dim, which has no default"),
+    "a resolution between": (
+        set_argument(24, "img_resolution"),
+        "found img_resolution = 24, allowed are powers of two",
+    ),
+    "a huge resolution": (set_argument(2**40, "img_resolution"), "allowed are powers of two from 8 to 1024"),
+    "truth as a number": (set_argument(True, "z_dim"), "G_ema: found z_dim = True, allowed are integers from 1 to"),
+    "a number of classes below 0": (set_argument(-1, "c_dim"), "found c_dim = -1, allowed are integers from 1"),
+    "a width that is a string": (set_argument("512", "w_dim"), "found w_dim = '512', allowed are integers"),
+    "more layers than are there": (
+        set_argument(2**19, "mapping_kwargs", "num_layers"),
+        "G_ema: found 3 layers of the mapping, allowed are the 524288 of its arguments",
+    ),
+    "arguments that are no dict": (
+        set_argument([1], "mapping_kwargs"),
+        "found [1] as mapping_kwargs, allowed are dicts",
+    ),
+    "a clamp below 0": (
+        set_argument(-1.0, "synthesis_kwargs", "conv_clamp"),
+        "found synthesis_kwargs.conv_clamp = -1.0, allowed are None and numbers above 0",
+    ),
+    "no clamp of the generator alone": (
+        set_argument(None, "synthesis_kwargs", "conv_clamp"),
+        "D: found clamp = 256.0, allowed is that of G_ema, None",
+    ),
+    "channels that the tensors have not": (
+        set_argument(4, "synthesis_kwargs", "channel_max"),
+        "G_ema: found synthesis.b4.const of shape (8, 4, 4), allowed is (4, 4, 4)",
+    ),
+    "a resolution that the tensors have not": (
+        set_argument(32, "img_resolution"),
+        "G_ema: found no tensor synthesis.b32.conv0.affine.bias",
+    ),
+    "a smaller resolution than the tensors have": (
+        set_argument(8, "img_resolution"),
+        "G_ema: found the tensor synthesis.b16.conv0.affine.bias",
+    ),
+    "a tensor too many": (
+        set_tensor(torch.zeros(3), "synthesis", "b8", "_buffers", "extra"),
+        "G_ema: found the tensor synthesis.b8.extra, which its arguments do not ask for",
+    ),
+    "numbers that are not finite": (
+        set_tensor(torch.full((3,), torch.nan), "synthesis", "b8", "torgb", "_parameters", "bias"),
+        "G_ema: found numbers in synthesis.b8.torgb.bias that are not finite",
+    ),
+    "integers": (
+        set_tensor(torch.zeros(3, dtype=torch.int64), "synthesis", "b8", "torgb", "_parameters", "bias"),
+        "found torch.int64 as synthesis.b8.torgb.bias, allowed are tensors of real numbers",
+    ),
+    "a string as a tensor": (
+        set_tensor("zeros", "synthesis", "b8", "torgb", "_parameters", "bias"),
+        "found str as synthesis.b8.torgb.bias, allowed are tensors",
+    ),
+    "a dict as a module": (set_tensor({}, "synthesis", "_modules", "b8"), "found dict as synthesis.b8"),
+    "another filter": (
+        set_tensor(torch.full((4, 4), 1 / 16), "synthesis", "b8", "_buffers", "resample_filter"),
+        "G_ema: found another filter in synthesis.b8.resample_filter, allowed is that of [1, 3, 3, 1]",
+    ),
+    "arguments without names": (
+        lambda state, _: state.update(_init_args=(512,)),
+        "G_ema: found the arguments (512,), allowed are named ones only",
+    ),
+    "parameters that are no dict": (
+        lambda state, _: within(state, "mapping").update(_parameters=[1]),
+        "found [1] as mapping._parameters, allowed are dicts",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_our_networks_are_not_is_refused_by_name(name):
+    change, message = REFUSED[name]
+    tree = tree_with(change)
+    with pytest.raises(ValueError) as raised:
+        published.convert(tree)
+    assert message in str(raised.value)
+
+
+def test_an_unchanged_tree_is_taken():
+    assert published.convert(tree_with(lambda *states: None)).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("tree", "found"),
+    [
+        ({"weights": torch.zeros(3), "a": 1}, "a dict of weights, a"),
+        ({}, "a dict of nothing"),
+        ([1, 2], "a list"),
+        ({"G_ema": {"state": {}}}, "a dict of G_ema"),
+    ],
+)
+def test_a_pickle_of_something_else_says_what_it_is(tree, found):
+    with pytest.raises(ValueError, match=f"published weights: found {found}, allowed are dicts with the network G_ema"):
+        published.convert(tree)
+
+
+def test_networks_of_another_class_are_refused():
+    tree = tree_with(lambda *states: None)
+    with pytest.raises(ValueError, match="G_ema: found 'Discriminator', allowed is a network of the class 'Generator'"):
+        published.convert({"G_ema": tree["D"]})
+    with pytest.raises(ValueError, match="D: found 'Generator', allowed is a network of the class 'Discriminator'"):
+        published.convert({"G_ema": tree["G_ema"], "D": tree["G_ema"]})
+    with pytest.raises(ValueError, match="D: found 'a list', allowed is a network"):
+        published.convert({"G_ema": tree["G_ema"], "D": [1]})
