@@ -87,6 +87,7 @@ def test_the_half_life_halves_a_weights_share():
     for step in range(1, 101):
         average.update(step * 10, 10)
     assert average.weights["x"].item() == pytest.approx(0.5)
+    assert ema_decay(10**9, 500, 500_000, 0.05) ** (500_000 / 500) == pytest.approx(0.5)
     assert ema_decay(1_000, 100, 500_000, 0.05) == 0.5 ** (100 / 50) and ema_decay(1_000, 100, 0, 0.05) == 0.0
 
 

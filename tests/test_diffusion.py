@@ -31,7 +31,7 @@ def small(**options) -> DiffusionOptions:
 def stepped(task: Denoising, images: torch.Tensor, step: int) -> None:
     """The task after step number ``step``, from 0, as the loop takes it."""
     batch = Batch(images, None, torch.ones(len(images)), task.draw(len(images)))
-    task.adam.step(torch.autograd.grad(task.loss(batch).mean(), task.parameters))
+    task.adam.step(torch.autograd.grad(task.loss(batch).mean(), task.adam.parameters))
     with torch.no_grad():
         task.after_step((step + 1) * len(images), len(images))
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from collapselab.models.diffusion import Diffusion, DiffusionOptions, augment, likelihood
 from collapselab.models.diffusion import sampling as samplers
-from collapselab.models.diffusion.networks import build, scalings
-from collapselab.models.diffusion.parameterisations import DDPM, SCHEDULES, parameterisation
+from collapselab.models.diffusion.networks import build
+from collapselab.models.diffusion.parameterisations import DDPM, SCHEDULES, parameterisation, scalings
 
 CPU = torch.device("cpu")
 

@@ -127,7 +127,9 @@ def _flat(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def ema_decay(images_seen: int, batch: int, half_life: float, ramp: float) -> float:
-    """What a step leaves of the old average: ``0.5 ** (batch / min(half_life, ramp images_seen))`` (Karras 2022).
+    """What a step leaves of the old average: ``0.5 ** (batch / min(half_life, ramp images_seen))``.
+
+    It is that of Karras et al. 2022 (https://arxiv.org/abs/2206.00364, table 7).
 
     The ramp forgets the random initial weights: with 0.05 the average always spans the last twentieth of the training
     or the half-life, whichever is shorter. A half-life of 0 keeps no average.

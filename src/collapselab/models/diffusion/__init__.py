@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...store import SampleSet
-from ..base import ODE_STEPS, PROBES, Options, Progress, TrainingSet, check_bias, image_shape
+from ..base import ODE_STEPS, PROBES, Options, Progress, TrainingSet, check_bias, checked_shape, image_shape
 
 
 class DiffusionOptions(Options):
@@ -31,10 +31,13 @@ class DiffusionOptions(Options):
     channels: int = Field(
         128, ge=4, multiple_of=4, description="width of the perceptron, or channels at full resolution"
     )
-    blocks: int = Field(4, ge=1, description="residual blocks of the perceptron, or per resolution of the U-Net")
+    blocks: int = Field(
+        4, ge=1, le=100, description="residual blocks of the perceptron, or per resolution of the U-Net"
+    )
     multipliers: tuple[int, ...] = Field(
         (2, 2, 2),
         min_length=1,
+        max_length=10,
         description="U-Net: channels of each resolution as multiples; each halves height and width",
     )
     attention: tuple[int, ...] = Field((16,), description="U-Net: heights that have self-attention, in pixels")
@@ -110,7 +113,13 @@ class DiffusionOptions(Options):
     churn_max: float = Field(1e9, ge=0, description="Heun: S_tmax, the highest")
     churn_noise: float = Field(1.0, gt=0, description="Heun: S_noise, the standard deviation of what is added")
     eta: float = Field(0.0, ge=0, le=1, description="DDIM: 0 solves the ODE, 1 samples as DDPM does")
-    sample_batch: int = Field(512, ge=1, description="images sampled at once; part of a sample's identity, to rounding")
+    sample_batch: int = Field(
+        512, ge=1, le=65_536, description="images sampled at once; part of a sample's identity, to rounding"
+    )
+
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        return ("ema_std",) if self.ema == "power" and self.ema_std is None else ()
 
     @model_validator(mode="before")
     @classmethod
@@ -154,8 +163,9 @@ class Diffusion:
     """A denoiser's averaged weights, from which it is sampled and from which another training may start.
 
     shape: (C, H, W) of the images. weights: the moving average of the network's parameters, float32, by name.
-    curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there. how: it was trained
-    (device, processes, execution), as far as it was trained here.
+    curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there. chosen: options that were
+    left open, by name, as validation rows chose them. ladder: the values that were tried, and their ``loss``.
+    how: it was trained (device, processes, execution), as far as it was trained here.
     """
 
     Options: ClassVar = DiffusionOptions
@@ -166,6 +176,8 @@ class Diffusion:
     shape: tuple[int, int, int]
     weights: Mapping[str, np.ndarray]
     curve: Mapping[str, np.ndarray]
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    ladder: Mapping[str, np.ndarray] = field(default_factory=dict)
     how: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -186,6 +198,7 @@ class Diffusion:
         """The model after ``ceil(images_seen / batch)`` steps of Adam on the EDM loss (:func:`training.train`).
 
         training.data: (N, C, H, W) uint8. training.labels: (N,) in 0 .. classes - 1; not used if classes is 0.
+        validation: the rows that choose what the options leave open; needed where they do, and not used otherwise.
         init: its averaged weights are where the training starts, with a fresh optimiser and a fresh average.
         Raises ValueError for data, labels or initial weights that do not fit the options, Diverged when the loss or a
         weight is not finite, Interrupted when ``progress`` asked to stop.
@@ -194,8 +207,20 @@ class Diffusion:
 
         shape = image_shape(training, options.classes)
 
+        if options.left_open:
+            if validation is None:
+                raise ValueError(
+                    "ema_std: found None, which leaves it to validation rows, and there are none; allowed are a number "
+                    "up to 0.28, validation rows, or ema half_life"
+                )
+            image_shape(validation, options.classes)
+
         def model(trained: trainer.loop.Trained) -> Self:
-            return cls(options, shape, trained.weights, trained.curve, trained.how)
+            chosen = {name: float(array) for name, array in _part(trained.weights, "chosen.").items()}
+            ladder = _part(trained.weights, "ladder.")
+            beside = {f"chosen.{name}" for name in chosen} | {f"ladder.{name}" for name in ladder}
+            weights = {name: array for name, array in trained.weights.items() if name not in beside}
+            return cls(options, shape, weights, trained.curve, chosen, ladder, trained.how)
 
         trained = trainer.train(
             training,
@@ -203,6 +228,7 @@ class Diffusion:
             seed,
             None if init is None else init.weights,
             options.images_seen if images_seen is None else images_seen,
+            validation=validation if options.left_open else None,
             progress=progress,
             checkpoint=checkpoint,
             allow_nonidentical=allow_nonidentical,
@@ -257,28 +283,48 @@ class Diffusion:
         return likelihood.log_likelihood(self.options, self.weights, data, seed, steps, probes)
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """``shape`` (3,), ``network.<name>`` for each averaged weight, ``curve.images_seen`` and ``curve.loss``."""
+        """``shape`` (3,), ``network.<name>`` for each averaged weight, ``curve.<name>``, and where something was chosen
+        ``chosen.<option>``, ``ladder.<option>`` and ``ladder.loss``."""
         return {
             "shape": np.array(self.shape, np.int64),
             **{f"network.{name}": array for name, array in self.weights.items()},
             **{f"curve.{name}": array for name, array in self.curve.items()},
+            **{f"chosen.{name}": np.array(value) for name, value in self.chosen.items()},
+            **{f"ladder.{name}": array for name, array in self.ladder.items()},
         }
 
     @classmethod
     def stored_bytes(cls, options: DiffusionOptions, shape: tuple[int, ...]) -> int:
         """The averaged weights in float32."""
-        from .networks import build
+        from .networks import outline
 
-        return 4 * sum(weight.numel() for weight in build(options, shape).parameters())
+        return 4 * sum(weight.numel() for weight in outline(options, shape).parameters())
+
+    @classmethod
+    def flops_per_image(cls, options: DiffusionOptions, shape: tuple[int, ...]) -> dict[str, float]:
+        """Floating-point operations, two a multiply-add: ``training`` for each image seen, ``sampling`` for each made.
+
+        Of matrix products and convolutions; a sample's are those of all evaluations of the network, which guidance
+        doubles.
+        """
+        from . import training
+
+        return training.flops_per_image(options, shape)
 
     @classmethod
     def load(cls, tensors: Mapping[str, np.ndarray], options: DiffusionOptions) -> Self:
-        """The model that ``tensors`` and ``options`` describe."""
+        """The model that ``tensors`` and ``options`` describe. Raises ValueError where they are not of one network."""
+        from .networks import check_weights, outline
 
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+        shape = checked_shape(tensors["shape"])
+        chosen = {name: float(array) for name, array in _part(tensors, "chosen.").items()}
+        weights, curve, ladder = (_part(tensors, prefix) for prefix in ("network.", "curve.", "ladder."))
+        check_weights(outline(options, shape), weights)
+        return cls(options, shape, weights, curve, chosen, ladder)
 
-        return cls(options, tuple(int(size) for size in tensors["shape"]), part("network."), part("curve."))
+
+def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

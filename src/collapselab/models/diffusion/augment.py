@@ -47,7 +47,7 @@ def apply(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     before and after, which matters to strong enlargements only. An image without a transformation keeps its bits.
     """
     height, width = images.shape[2:]
-    x, y, scale, rotation, angle, stretch, right, down = parameters.double().unbind(dim=1)
+    x, y, scale, rotation, angle, stretch, right, downwards = parameters.double().unbind(dim=1)
     turn, shrink = _rotation(angle), torch.exp(-SCALE * scale)
     # In pixels from the centre, a pixel at q shows what was at ``inverse`` (q - shift).
     inverse = (
@@ -57,14 +57,16 @@ def apply(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         @ _diagonal(torch.exp(-SCALE * stretch), torch.exp(SCALE * stretch))
         @ turn.mT
     )
-    shift = torch.stack([SHIFT * width * right, SHIFT * height * down], dim=1)
+    shift = torch.stack([SHIFT * width * right, SHIFT * height * downwards], dim=1)
     sizes = torch.tensor([width, height], dtype=torch.float64, device=images.device)
-    # grid_sample counts from -1 to 1 across the image along each axis: q = sizes / 2 * position.
-    backward = torch.cat(
-        [inverse * sizes / sizes[:, None], -(inverse @ shift[:, :, None]) / (sizes / 2)[:, None]], dim=2
-    )
-    grid = F.affine_grid(backward.to(images.dtype), list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    # grid_sample counts from -1 to 1 across the image along each axis: q = sizes / 2 * position. The products are
+    # written out: a matrix product would be in bfloat16 where the training is.
+    positions = [(2 * torch.arange(size, device=images.device) + 1) / size - 1 for size in (height, width)]
+    down, across = torch.meshgrid(*positions, indexing="ij")
+    linear = (inverse * sizes / sizes[:, None])[:, :, :, None, None]
+    offset = -(inverse @ shift[:, :, None]) / (sizes / 2)[:, None]
+    grid = (linear[:, :, 0] * across + linear[:, :, 1] * down + offset[:, :, :, None]).permute(0, 2, 3, 1)
+    moved = F.grid_sample(images, grid.to(images.dtype), mode="bicubic", padding_mode="reflection", align_corners=False)
     return torch.where((parameters != 0).any(dim=1)[:, None, None, None], moved, images)
 
 

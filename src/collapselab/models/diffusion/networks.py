@@ -38,6 +38,12 @@ def build(options: DiffusionOptions, shape: Sequence[int], seed: int = 0) -> nn.
         return UNet(shape, options.channels, options.multipliers, options.blocks, options.attention, **given)
 
 
+def outline(options: DiffusionOptions, shape: Sequence[int]) -> nn.Module:
+    """The network of the options with shapes and no numbers."""
+    with torch.device("meta"):
+        return build(options, shape)
+
+
 def loaded(
     options: DiffusionOptions, shape: Sequence[int], weights: Mapping[str, np.ndarray], where: torch.device
 ) -> nn.Module:
@@ -49,7 +55,15 @@ def loaded(
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
-    """Copy named arrays into the network. Raises ValueError when names or shapes are not the network's."""
+    """Copy named arrays into the network. Raises ValueError as :func:`check_weights`."""
+    check_weights(network, weights)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(weights[name])))
+
+
+def check_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless the names and shapes of the arrays are those of the network's parameters."""
     own = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
     given = {name: array.shape for name, array in weights.items()}
     if own != given:
@@ -57,47 +71,6 @@ def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
         raise ValueError(
             f"weights: found {name!r} of shape {given.get(name)}, this network has it of shape {own.get(name)}"
         )
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(weights[name])))
-
-
-# -- preconditioning ---------------------------------------------------------------------------------------------------
-
-
-def scalings(sigma: torch.Tensor, sigma_data: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """c_skip, c_out, c_in and c_noise, each as ``sigma`` (Karras et al. 2022, table 1, column "Ours").
-
-        c_skip = s^2 / (sigma^2 + s^2)     c_out = sigma s / sqrt(sigma^2 + s^2)
-        c_in = 1 / sqrt(sigma^2 + s^2)     c_noise = ln(sigma) / 4
-
-    with s = sigma_data: the network's input and its target then have unit variance at every sigma.
-    """
-    total = sigma**2 + sigma_data**2
-    return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4
-
-
-def denoise(
-    network: nn.Module,
-    noisy: torch.Tensor,
-    sigma: torch.Tensor,
-    labels: torch.Tensor | None,
-    sigma_data: float,
-    augmentation: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """The denoised images D = c_skip x + c_out F(c_in x, c_noise, labels), as ``noisy`` (B, C, H, W); sigma: (B,)."""
-    skip, out, scale, noise = scalings(sigma, sigma_data)
-    given = () if augmentation is None else (augmentation,)
-
-    def wide(factor: torch.Tensor) -> torch.Tensor:
-        return factor[:, None, None, None]
-
-    return wide(skip) * noisy + wide(out) * network(wide(scale) * noisy, noise, labels, *given)
-
-
-def loss_weight(sigma: torch.Tensor, sigma_data: float) -> torch.Tensor:
-    """1 / c_out^2 = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2: the loss of F then weighs every sigma alike."""
-    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------
@@ -324,6 +297,8 @@ class UNet(nn.Module):
     ) -> torch.Tensor:
         embedded = self.embedding(noise, labels, augmentation)
         hidden = self.first(images)
+        if hidden.device.type == "cpu":  # its convolutions are faster with the channels last in memory
+            hidden = hidden.contiguous(memory_format=torch.channels_last)
         skips = [hidden]
         for block in self.down:
             hidden = block(hidden, embedded)

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from . import DiffusionOptions
-from .networks import denoise, loss_weight
 
 
 class Parameterisation(Protocol):
@@ -42,7 +41,12 @@ class Parameterisation(Protocol):
 
 
 class EDM:
-    """Karras et al. 2022 (https://arxiv.org/abs/2206.00364), table 1, column "Ours": ln(sigma) ~ N(p_mean, p_std^2)."""
+    """Karras et al. 2022 (https://arxiv.org/abs/2206.00364), table 1, "Ours": ln(sigma) ~ N(p_mean, p_std^2), and
+
+        D(x; sigma) = c_skip x + c_out F(c_in x, c_noise),      w = 1 / c_out^2
+
+    by which the loss of F weighs every noise level alike.
+    """
 
     sigmas = None
 
@@ -53,10 +57,28 @@ class EDM:
         return torch.exp(self.p_mean + self.p_std * torch.randn(count, device=self.where))
 
     def denoise(self, network, noisy, sigma, labels, augmentation=None):
-        return denoise(network, noisy, sigma, labels, self.sigma_data, augmentation)
+        skip, out, scale, noise = scalings(sigma, self.sigma_data)
+        told = () if augmentation is None else (augmentation,)
+        return _wide(skip) * noisy + _wide(out) * network(_wide(scale) * noisy, noise, labels, *told)
 
     def loss_weight(self, sigma: torch.Tensor) -> torch.Tensor:
-        return loss_weight(sigma, self.sigma_data)
+        return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
+
+
+def scalings(sigma: torch.Tensor, sigma_data: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """c_skip, c_out, c_in and c_noise, each as ``sigma`` (Karras et al. 2022, table 1, column "Ours").
+
+        c_skip = s^2 / (sigma^2 + s^2)     c_out = sigma s / sqrt(sigma^2 + s^2)
+        c_in = 1 / sqrt(sigma^2 + s^2)     c_noise = ln(sigma) / 4
+
+    with s = sigma_data: the network's input and its target then have unit variance at every sigma.
+    """
+    total = sigma**2 + sigma_data**2
+    return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4
+
+
+def _wide(factor: torch.Tensor) -> torch.Tensor:
+    return factor[:, None, None, None]
 
 
 class DDPM:
@@ -95,10 +117,10 @@ class DDPM:
         return torch.where((times - nearest).abs() < 1e-3, nearest, times).float()
 
     def denoise(self, network, noisy, sigma, labels, augmentation=None):
-        wide = sigma[:, None, None, None]
+        wide = _wide(sigma)
         total = (1 + wide**2).sqrt()
-        given = () if augmentation is None else (augmentation,)
-        predicted = network(noisy / total, self.times(sigma), labels, *given)
+        told = () if augmentation is None else (augmentation,)
+        predicted = network(noisy / total, self.times(sigma), labels, *told)
         if self.prediction == "epsilon":
             return noisy - wide * predicted
         if self.prediction == "v_prediction":

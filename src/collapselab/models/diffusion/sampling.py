@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import seeds
-from ...device import device, exact
+from ...device import autocast, device, exact
 from ...images import to_uint8
 from . import DiffusionOptions
 from .networks import loaded
@@ -157,10 +157,8 @@ def denoiser(network: nn.Module, options: DiffusionOptions, parameterised: Param
         if labels is not None and options.classes:
             one_hot = F.one_hot(labels, options.classes).to(torch.float32)
         level = sigma.float().expand(len(x))
-        if options.precision == "bfloat16":
-            with torch.autocast(x.device.type, torch.bfloat16):
-                return parameterised.denoise(network, x.float(), level, one_hot).double()
-        return parameterised.denoise(network, x.float(), level, one_hot).double()
+        with autocast(x.device, options.precision):
+            return parameterised.denoise(network, x.float(), level, one_hot).double()
 
     return denoised
 

@@ -1,4 +1,4 @@
-"""Training of a denoiser: the EDM loss (Karras et al. 2022, section 5), Adam, and a moving average of the weights.
+"""Training of a denoiser: its loss, Adam, and a moving average of the weights, whose width may be chosen at the end.
 
 The loop is that of every family (:mod:`..loop`).
 """
@@ -12,12 +12,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import seeds
+from ...device import autocast, exact
+from ...images import to_unit
 from ...optim import Adam
 from .. import loop
+from ..averages import LADDER, HalfLife, Power
 from ..base import Progress, TrainingSet
+from ..checkpoint import identity
 from ..execution import Execution
-from . import DiffusionOptions
-from .networks import build, denoise, load_weights, loss_weight
+from . import DiffusionOptions, augment
+from .networks import build, load_weights, loaded
+from .parameterisations import Parameterisation, parameterisation
+
+VALIDATION_BATCH, VALIDATION_PASSES = 256, 4  # each row is looked at with so many noises
 
 
 def train(
@@ -27,6 +34,7 @@ def train(
     initial: Mapping[str, np.ndarray] | None,
     images_seen: int,
     *,
+    validation: TrainingSet | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     allow_nonidentical: bool = False,
@@ -34,27 +42,33 @@ def train(
 ) -> loop.Trained:
     """The averaged weights by name, and the training curve, after ``ceil(images_seen / batch)`` steps.
 
-    Step s takes the next ``batch`` rows y of epochs that are each shuffled, ln(sigma) ~ N(p_mean, p_std^2),
+    Step s takes the next ``batch`` rows y of epochs that are each shuffled, noise levels sigma of the parameterisation,
     n ~ N(0, sigma^2 I), and minimises
 
         mean of  w / mean(w) * loss_weight(sigma) * |D(y + n; sigma) - y|^2 / pixels
 
-    with w the rows' weights. The other arguments, and what is raised, are :func:`loop.train`'s.
+    with w the rows' weights. Where an option is left open, the weights have beside them what was chosen by
+    ``validation`` (:meth:`Denoising.result`). The other arguments, and what is raised, are :func:`loop.train`'s.
     """
     shape = training.data.shape[1:]
+    steps = -(-images_seen // options.batch)
+    facts = {"options": options.model_dump(mode="json")}
+    if validation is not None:
+        arrays = {"data": validation.data, "labels": validation.labels, "weights": validation.weights}
+        facts |= {"validation": identity(arrays)}
 
     def denoising(where: torch.device) -> Denoising:
         # Built on the CPU: the same initial weights on every device.
         network = build(options, shape, seeds.seed_of(seed, None, None, "network")).to(where)
         if initial is not None:
             load_weights(network, initial)
-        return Denoising(network.train(), options, shape)
+        return Denoising(network.train(), options, shape, steps, validation)
 
     return loop.train(
         denoising,
         training,
         family="diffusion",
-        facts=options.model_dump(mode="json"),
+        facts=facts,
         batch=options.batch,
         images_seen=images_seen,
         seed=seed,
@@ -69,31 +83,47 @@ def train(
 
 
 class Denoising:
-    """A :class:`loop.Task`: one network, one phase, and the average of the network's parameters."""
+    """A :class:`loop.Task`: one network, one phase, and an average of the network's parameters.
+
+    steps: of the whole training. validation: on which the width of the average is chosen, where it is left open.
+    """
 
     granularity = 1
 
-    def __init__(self, network: nn.Module, options: DiffusionOptions, shape: tuple[int, ...]):
-        self.options, self.shape = options, shape
+    def __init__(
+        self,
+        network: nn.Module,
+        options: DiffusionOptions,
+        shape: tuple[int, ...],
+        steps: int,
+        validation: TrainingSet | None = None,
+    ):
+        self.options, self.shape, self.validation = options, shape, validation
         self.network = self.called = network
         self.networks = {"denoiser": network}
-        self.names = [name for name, _ in network.named_parameters()]
-        self.parameters = list(network.parameters())
-        self.average = [parameter.detach().clone() for parameter in self.parameters]
-        self.adam = Adam(self.parameters, self._learning_rate(options.batch), options.betas)
+        named = dict(network.named_parameters())
+        self.where = next(iter(named.values())).device
+        self.parameterisation = parameterisation(options, self.where)
+        if options.ema == "half_life":
+            self.average: HalfLife | Power = HalfLife(named, options.ema_half_life, options.ema_ramp)
+        else:
+            self.average = Power(named, options.ema_std, steps, options.ema_snapshots)
+        self.adam = Adam(named.values(), self._learning_rate(options.batch), options.betas)
         self.phases = [loop.Phase("loss", self.adam, self.loss)]
 
     def prepare(self, execution: Execution) -> None:
         self.called = execution.compiled(self.network)
 
     def draw(self, count: int) -> dict[str, torch.Tensor]:
-        options, where = self.options, self.parameters[0].device
+        options, where = self.options, self.where
         draws = {}
         if options.classes and options.label_dropout:
             draws["kept"] = torch.rand(count, 1, device=where) >= options.label_dropout
         if options.flip:
             draws["mirrored"] = torch.rand(count, 1, 1, 1, device=where) < 0.5
-        draws["sigma"] = torch.exp(options.p_mean + options.p_std * torch.randn(count, device=where))
+        if options.augment:
+            draws["augmentation"] = augment.draw(count, options.augment, where)
+        draws["sigma"] = self.parameterisation.draw(count)
         return draws | {"noise": torch.randn(count, *self.shape, device=where)}
 
     def loss(self, batch: loop.Batch) -> torch.Tensor:
@@ -103,16 +133,17 @@ class Denoising:
             labels = labels * draws["kept"]
         if options.flip:
             images = torch.where(draws["mirrored"], images.flip(3), images)
-        sigma = draws["sigma"]
-        noisy = images + sigma[:, None, None, None] * draws["noise"]
-        denoised = denoise(self.called, noisy, sigma, labels, options.sigma_data)
-        errors = (denoised - images).square().mean(dim=(1, 2, 3))
-        return batch.weights * loss_weight(sigma, options.sigma_data) * errors
+        told = None
+        if options.augment:
+            images = augment.apply(images, draws["augmentation"])
+            told = augment.conditions(draws["augmentation"])
+        errors = squared_errors(
+            self.parameterisation, self.called, images, draws["sigma"], draws["noise"], labels, told
+        )
+        return batch.weights * errors
 
     def after_step(self, images_seen: int, batch: int) -> None:
-        options = self.options
-        decay = ema_decay(images_seen, batch, options.ema_half_life, options.ema_ramp)
-        torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        self.average.update(images_seen, batch)
         self.adam.lr = self._learning_rate(images_seen + batch)
 
     def _learning_rate(self, images_seen: int) -> float:
@@ -120,20 +151,90 @@ class Denoising:
         return self.options.learning_rate * min(1.0, images_seen / max(self.options.warmup_images, 1))
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        return {f"average.{name}": tensor for name, tensor in zip(self.names, self.average, strict=True)}
+        return {f"average.{name}": tensor for name, tensor in self.average.tensors().items()}
 
     def watched(self) -> dict[str, torch.Tensor]:
         return {}
 
     def result(self) -> dict[str, np.ndarray]:
-        return {name: tensor.cpu().numpy().copy() for name, tensor in zip(self.names, self.average, strict=True)}
+        """The averaged weights by name. Where ``ema_std`` is left open they are those of the width of
+        :data:`averages.LADDER` with the least loss on the validation rows, and beside them are ``chosen.ema_std``,
+        ``ladder.ema_std`` and ``ladder.loss``, float64: the choice, all widths, and their losses."""
+        if isinstance(self.average, HalfLife):
+            return {name: tensor.cpu().numpy().copy() for name, tensor in self.average.weights.items()}
+        if self.options.ema_std is not None:
+            return self.average.average(self.options.ema_std)
+        assert self.validation is not None  # Diffusion.fit has seen to it
+        network = loaded(self.options, self.shape, self.average.average(LADDER[0]), self.where)
+        losses = []
+        for std in LADDER:
+            load_weights(network, self.average.average(std))
+            losses.append(validation_loss(network, self.options, self.parameterisation, self.validation, self.where))
+        # Of a training that diverged no loss is a number, and its weights say so.
+        best = LADDER[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
+        ladder = {"chosen.ema_std": np.array(best), "ladder.ema_std": np.array(LADDER), "ladder.loss": np.array(losses)}
+        return self.average.average(best) | ladder
 
 
-def ema_decay(images_seen: int, batch: int, half_life: float, ramp: float) -> float:
-    """What a step leaves of the old average: ``0.5 ** (batch / min(half_life, ramp images_seen))`` (Karras et al.).
+def squared_errors(
+    parameterised: Parameterisation,
+    network: nn.Module,
+    images: torch.Tensor,
+    sigma: torch.Tensor,
+    noise: torch.Tensor,
+    labels: torch.Tensor | None,
+    augmentation: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """loss_weight(sigma) |D(y + sigma n; sigma) - y|^2 / pixels, (B,), of images y and standard normal noise n."""
+    noisy = images + sigma[:, None, None, None] * noise
+    denoised = parameterised.denoise(network, noisy, sigma, labels, augmentation)
+    return parameterised.loss_weight(sigma) * (denoised - images).square().mean(dim=(1, 2, 3))
 
-    The ramp forgets the random initial weights: with 0.05 the average always spans the last twentieth of the training
-    or the half-life, whichever is shorter. A half-life of 0 keeps no average.
+
+@torch.no_grad()
+def validation_loss(
+    network: nn.Module,
+    options: DiffusionOptions,
+    parameterised: Parameterisation,
+    validation: TrainingSet,
+    where: torch.device,
+) -> float:
+    """The training's loss on other rows, with their labels and nothing dropped or transformed.
+
+    Noise and its levels are the same whenever the rows are the same, so that networks are compared in pairs.
     """
-    span = min(half_life, ramp * images_seen)
-    return 0.5 ** (batch / span) if span > 0 else 0.0
+    total, weight = 0.0, VALIDATION_PASSES * validation.weights.sum()
+    with exact(where, options.precision != "float32") as generator, autocast(where, options.precision):
+        for index in range(VALIDATION_PASSES):
+            for start in range(0, len(validation), VALIDATION_BATCH):
+                rows = slice(start, start + VALIDATION_BATCH)
+                images = torch.from_numpy(to_unit(validation.data[rows])).to(where)
+                labels = None
+                if options.classes:
+                    numbers = torch.from_numpy(validation.labels[rows]).to(where)
+                    labels = F.one_hot(numbers, options.classes).to(images.dtype)
+                generator.manual_seed(seeds.seed_of(0, None, index, "validation", start))
+                sigma = parameterised.draw(len(images))
+                errors = squared_errors(parameterised, network, images, sigma, torch.randn_like(images), labels)
+                total += float(errors.double().cpu().numpy() @ validation.weights[rows])
+    return total / weight
+
+
+def flops_per_image(options: DiffusionOptions, shape: tuple[int, ...]) -> dict[str, float]:
+    """Operations a training image and a sample, as :meth:`Diffusion.flops_per_image` says."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        task = Denoising(build(options, shape).train(), options, shape, 1)
+        labels = torch.zeros(1, dtype=torch.int64) if options.classes else None
+        batch = loop.Batch(torch.zeros(1, *shape), labels, torch.ones(1), task.draw(1))
+        with FlopCounterMode(display=False) as training:
+            torch.autograd.grad(task.loss(batch).mean(), task.adam.parameters, materialize_grads=True)
+        one_hot = torch.zeros(1, options.classes) if options.classes else None
+        with FlopCounterMode(display=False) as evaluation, torch.no_grad():
+            task.network.eval()(batch.images, torch.zeros(1), one_hot)
+    evaluations = 2 * options.steps - 1 if options.sampler == "heun" else options.steps
+    return {
+        "training": float(training.get_total_flops()),
+        "sampling": float(evaluations * evaluation.get_total_flops()),
+    }
