@@ -128,7 +128,10 @@ class Denoising:
 
     def loss(self, batch: loop.Batch) -> torch.Tensor:
         options, images, draws = self.options, batch.images, batch.draws
-        labels = F.one_hot(batch.labels, options.classes).to(images.dtype) if options.classes else None
+        labels = None
+        if options.classes:
+            # Not F.one_hot, which reads the labels back to check them.
+            labels = (batch.labels[:, None] == torch.arange(options.classes, device=images.device)).to(images.dtype)
         if "kept" in draws:
             labels = labels * draws["kept"]
         if options.flip:
