@@ -114,16 +114,30 @@ def digest(path: Path) -> str:
     if path.is_dir():
         listed = "".join(f"{digest(file)}  {file.name}\n" for file in _parts(path))
         return hashlib.sha256(listed.encode()).hexdigest()
-    note, status = Path(f"{path}.verified"), path.stat()
-    seen = {"bytes": status.st_size, "changed_ns": status.st_mtime_ns}
-    with contextlib.suppress(OSError, ValueError):
-        noted = json.loads(note.read_text())
-        if isinstance(noted, dict) and noted == {**seen, "sha256": noted.get("sha256")}:
-            return str(noted["sha256"])
-    found = store.content_hash(path)
-    with contextlib.suppress(OSError):  # it may be a folder that others keep
-        store.write_atomically(note, lambda file: file.write_text(json.dumps({**seen, "sha256": found})))
+    if (found := _noted(path)) is None:
+        found = store.content_hash(path)
+        _note(path, found)
     return found
+
+
+def _seen(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"bytes": status.st_size, "changed_ns": status.st_mtime_ns}
+
+
+def _noted(path: Path) -> str | None:
+    """What is noted beside a file as its hash, if it is of the file as it is."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        noted = json.loads(Path(f"{path}.verified").read_text())
+        if isinstance(noted, dict) and noted == {**_seen(path), "sha256": noted.get("sha256")}:
+            return str(noted["sha256"])
+    return None
+
+
+def _note(path: Path, found: str) -> None:
+    text = json.dumps({**_seen(path), "sha256": found})
+    with contextlib.suppress(OSError):  # it may be a folder that others keep
+        store.write_atomically(Path(f"{path}.verified"), lambda file: file.write_text(text))
 
 
 def listing() -> Iterator[tuple[str, str, str]]:
@@ -211,8 +225,11 @@ def _fault(published: Published, path: Path) -> str | None:
         return "it is no file"
     if published.safetensors and path.suffix == ".safetensors":
         return None
-    found = digest(path)
-    return None if found == published.sha256 else f"its SHA-256 is {found}, expected is {published.sha256}"
+    found = _noted(path) or store.content_hash(path)
+    if found != published.sha256:
+        return f"its SHA-256 is {found}, expected is {published.sha256}"
+    _note(path, found)
+    return None
 
 
 def _parts(folder: Path) -> list[Path]:

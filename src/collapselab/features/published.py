@@ -133,13 +133,13 @@ def _inception_torchvision(path: Path, where: "torch.device") -> Network:
     import_torchvision()
     from torchvision.models import inception_v3
 
-    network = inception_v3(weights=None, init_weights=False, transform_input=False)
     try:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
         else:
             held = published.content("inception-torchvision", path)
             tensors = torch.load(held, map_location="cpu", weights_only=True)
+        network = inception_v3(weights=None, init_weights=False, transform_input=False)
         network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:  # the latter lists all names, of which there are hundreds
         said = " ".join(str(error).split())[:200]
