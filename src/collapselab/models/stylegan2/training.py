@@ -100,8 +100,8 @@ class Adversarial:
     shape: (C, H, H) of the images. shares: of the classes among the labels of generated images, (classes,).
 
     augment_p: the probability of augmentations, 0-dim. real_sign: the mean sign of the real images' logits when it was
-    last adjusted. path_mean: a. The mean of w is the mapping's own buffer. sums: of the images since they were last
-    read, and in the last place how many.
+    last adjusted. path_mean: a. The mean of w is the mapping's own buffer. sums: of this process's images of a step, in
+    parts that end with how many there were; signs: of all processes' images since p was adjusted.
     """
 
     def __init__(
@@ -125,8 +125,9 @@ class Adversarial:
             dict(generator.named_parameters()), options.ema_half_life, options.ema_ramp or math.inf
         )
         self.augment_p, self.real_sign, self.path_mean = (torch.zeros((), device=self.where) for _ in range(3))
-        widths = {"w": options.w_width, "signs": 1, "lengths": 1}
-        self.sums = {name: torch.zeros(width + 1, device=self.where) for name, width in widths.items()}
+        self.sums = torch.zeros(options.w_width + 5, device=self.where)
+        self.sums_of = dict(zip(("w", "signs", "lengths"), self.sums.split([options.w_width + 1, 2, 2]), strict=True))
+        self.signs = torch.zeros(2, device=self.where)
 
         of_generator = self._optimiser(generator, options.path_every if options.path_weight else None)
         of_discriminator = self._optimiser(discriminator, options.r1_every if options.r1_gamma else None)
@@ -291,16 +292,8 @@ class Adversarial:
     @torch.no_grad()
     def _add(self, name: str, values: torch.Tensor) -> None:
         """Add rows (B, width) to a sum."""
-        self.sums[name][:-1] += values.float().sum(0)
-        self.sums[name][-1] += len(values)
-
-    def _mean(self, name: str) -> torch.Tensor:
-        """The mean over all processes' images since the last call: (width,)."""
-        total = self.sums[name]
-        processes.sum_in_place(total)
-        mean = total[:-1] / total[-1]
-        total.zero_()
-        return mean
+        self.sums_of[name][:-1] += values.float().sum(0)
+        self.sums_of[name][-1] += len(values)
 
     @torch.no_grad()
     def after_step(self, images_seen: int, batch: int) -> None:
@@ -310,18 +303,22 @@ class Adversarial:
         """
         options, step = self.options, images_seen // batch
         self.averages.update(images_seen, batch)
-        self.generator.mapping.w_avg.lerp_(self._mean("w"), 1 - options.w_decay)
+        processes.sum_in_place(self.sums)
+        self.generator.mapping.w_avg.lerp_(mean_of(self.sums_of["w"]), 1 - options.w_decay)
         if options.path_weight and (step - 1) % options.path_every == 0:
-            self.path_mean.lerp_(self._mean("lengths")[0], options.path_decay)
+            self.path_mean.lerp_(mean_of(self.sums_of["lengths"])[0], options.path_decay)
+        self.signs += self.sums_of["signs"]
         if options.augment == "ada" and step % options.ada_every == 0:
-            self.real_sign.copy_(self._mean("signs")[0])
+            self.real_sign.copy_(mean_of(self.signs)[0])
             change = options.ada_every * batch / options.ada_images
             self.augment_p.add_((self.real_sign - options.ada_target).sign(), alpha=change).clamp_(0, 1)
+            self.signs.zero_()
+        self.sums.zero_()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The generator's average, the sums, the probability of augmentations and the mean path length."""
         own = {"augment_p": self.augment_p, "real_sign": self.real_sign, "path_mean": self.path_mean}
-        own |= {f"sums.{name}": total for name, total in self.sums.items()}
+        own |= {"sums": self.sums, "signs": self.signs}
         return own | {f"average.{name}": tensor for name, tensor in self.averages.tensors().items()}
 
     def watched(self) -> dict[str, torch.Tensor]:
@@ -335,6 +332,11 @@ class Adversarial:
         kept = {f"generator.{name}": tensor for name, tensor in generator.items()}
         kept |= {f"discriminator.{name}": tensor for name, tensor in building.stored(self.discriminator).items()}
         return {name: tensor.detach().cpu().numpy().copy() for name, tensor in kept.items()}
+
+
+def mean_of(sums: torch.Tensor) -> torch.Tensor:
+    """The mean of what was summed up: (width,), for sums (width + 1,) that end with the number of images."""
+    return sums[:-1] / sums[-1]
 
 
 def flops_per_image(options: StyleGAN2Options, shape: Sequence[int]) -> dict[str, float]:
