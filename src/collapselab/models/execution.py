@@ -160,7 +160,8 @@ class Runner:
             return self._computed(phase, piece, total)
         key = phase.name, len(piece.images)
         if key not in self.recordings:
-            self.recordings[key] = _Recording(lambda batch: self._computed(phase, batch, total), piece, self.pool)
+            with unchanged(self.task):  # losses may add to the task's sums, and warming up calls them
+                self.recordings[key] = _Recording(lambda batch: self._computed(phase, batch, total), piece, self.pool)
         return self.recordings[key](piece)
 
     def _computed(self, phase: "Phase", piece: "Batch", total: int) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
