@@ -45,6 +45,7 @@ from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 MANY_NUMBERS = 2**22  # among features, from which a GPU is worth its start
 STORED_NEIGHBOURS = 16  # of each real row: radii of any smaller k are read, not measured
+LONG_S = 60.0  # of compute
 PIECE = 4  # batches that are sampled between two reports of progress
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
 
@@ -403,15 +404,16 @@ def train(
             _interruptible(),
             processes.joined(),
             progress(f"train {out.parent}", budget, _stop_requested) as tell,
-            clock.compute(),
+            clock.work("training") as seen,
         ):
+            data = TrainingSet(*store.gather(table))
             model = kind.fit(
-                TrainingSet(*store.gather(table)),
+                data,
                 settings,
                 number,
                 start,
                 images_seen=images_seen,
-                progress=tell,
+                progress=lambda images, loss: (seen(images), tell(images, loss))[1],
                 checkpoint=checkpoint,
                 allow_nonidentical=allow_nonidentical,
                 validation=_whole(store.read_samples(validation)) if validation else None,
@@ -422,6 +424,7 @@ def train(
         _diverged(out, family, settings, lineage, what, mark_diverged)
     else:
         _write_model(out, family, model, lineage | {"images_seen": budget} | _how(model))
+        _count_operations("training", model, budget)
     if processes.is_first():
         shutil.rmtree(checkpoint, ignore_errors=True)
     clock.facts["images_seen"] = budget
@@ -449,6 +452,16 @@ def _as_it_is(start: Any, settings: BaseModel) -> Any:
 
 def _whole(samples: SampleSet) -> TrainingSet:
     return TrainingSet(samples.data, samples.labels, np.ones(len(samples.data)))
+
+
+def _count_operations(work: str, model: Any, images: int) -> None:
+    """Put the floating-point operations of a piece of work among its costs.
+
+    Counting them takes seconds, so that it is left out where the work itself took less than a minute.
+    """
+    if hasattr(model, "flops_per_image") and clock.compute_wall_s > LONG_S:
+        flops = model.flops_per_image(model.options, model.shape)[work] * images
+        clock.facts["tera_flop"] = clock.facts.get("tera_flop", 0) + round(flops / 1e12, 3)
 
 
 def _how(model: Any) -> dict[str, Any]:
@@ -508,7 +521,7 @@ def sample(
     number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
     with processes.joined(), progress(f"{stage} {out.parent}", count) as tell:
         parts = []
-        with clock.compute():
+        with clock.work("sampling") as seen:
             # In pieces, to say how far it is, and to share them out: no sample depends on the others.
             piece = getattr(trained.options, "sample_batch", count) * (PIECE if processes.count() == 1 else 1)
             own = processes.share(range(0, count, piece))
@@ -516,8 +529,11 @@ def sample(
                 parts.append(
                     trained.sample(min(piece, count - start), number, start=start, sampling_bias=sampling_bias)
                 )
-                tell(min(count, (start - own[0] + piece) * processes.count()), None)
+                made = min(count, (start - own[0] + piece) * processes.count())
+                seen(made)
+                tell(made, None)
         _write_shared(out, parts, lineage)
+    _count_operations("sampling", trained, count)
 
 
 def _write_shared(out: Path, parts: list[SampleSet], lineage: Mapping[str, Any]) -> None:

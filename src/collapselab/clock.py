@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from . import processes
+from .energy import Meter
+
 Tell = Callable[[int, float | None], bool]
 INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
 
@@ -34,6 +37,33 @@ class Clock:
         finally:
             self.compute_cpu_s += time.process_time() - cpu
             self.compute_wall_s += time.monotonic() - wall
+
+    @contextmanager
+    def work(self, name: str) -> Iterator[Callable[[int], None]]:
+        """Counts the time inside as compute, measures its energy, and gives a function to be told the images so far.
+
+        The facts are then ``<name>_images_per_second``, between the first and the last time that it was told;
+        ``joules`` of all work, on all GPUs, and ``energy_source``; and ``gpu_memory_mb``, the most that tensors took.
+        """
+        told: list[tuple[float, int]] = []
+
+        def tell(images: int) -> None:
+            told[min(len(told), 1) :] = [(time.monotonic(), images)]
+
+        with Meter(self.facts["device"]) as meter, self.compute():
+            yield tell
+        if len(told) == 2 and told[0][1] < told[1][1]:
+            (begin, first), (end, last) = told
+            self.facts[f"{name}_images_per_second"] = round((last - first) / (end - begin), 3)
+        energy = meter.facts()
+        joules, self.facts["energy_source"] = energy["joules"], energy["source"]
+        if self.facts["device"] != "cpu":
+            import torch
+
+            where = torch.device(self.facts["device"])
+            joules = processes.total(joules, where)  # each process measures its own GPU
+            self.facts["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated(where) / 2**20, 1)
+        self.facts["joules"] = round(self.facts.get("joules", 0) + joules, 3)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Count the costs of another process as this one's own."""

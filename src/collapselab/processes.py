@@ -99,15 +99,20 @@ def sum_in_place(tensor: "torch.Tensor") -> None:
         distributed.all_reduce(tensor)
 
 
-def any_of(flag: bool, where: "torch.device") -> bool:
-    """Whether the flag is up in any process: all get the same answer."""
+def total(number: float, where: "torch.device") -> float:
+    """The sum over the processes, in each of them."""
     if count() == 1:
-        return flag
+        return number
     import torch
 
-    raised = torch.tensor(float(flag), device=where)
-    sum_in_place(raised)
-    return bool(raised.item())
+    summed = torch.tensor(number, dtype=torch.float64, device=where)
+    sum_in_place(summed)
+    return summed.item()
+
+
+def any_of(flag: bool, where: "torch.device") -> bool:
+    """Whether the flag is up in any process: all get the same answer."""
+    return total(float(flag), where) > 0
 
 
 def launch(many: int, arguments: Sequence[str]) -> int:

@@ -804,7 +804,12 @@ def _cost_table(facts: StudyFacts, costs: Sequence[Mapping[str, Any]]) -> dict[s
             [*(_total([c for c in costs if c["verb"] == v], "compute_cpu_seconds") for v in verbs), *_totals(costs)],
         )
     )
-    return {"verbs": verbs, "rows": rows, "devices": ", ".join(sorted({str(c.get("device") or "cpu") for c in costs}))}
+    return {
+        "verbs": verbs,
+        "rows": rows,
+        "energy": _energy_source(costs),
+        "devices": ", ".join(sorted({str(c.get("device_name") or c.get("device") or "cpu") for c in costs})),
+    }
 
 
 def _total(costs: Sequence[Mapping[str, Any]], field: str) -> str:
@@ -818,7 +823,18 @@ def _totals(costs: Sequence[Mapping[str, Any]]) -> list[str]:
         *(_total(costs, f) for f in ("compute_cpu_seconds", "process_cpu_seconds", "wall_seconds")),
         f"{memory:,.0f}".replace(",", " "),
         _total(trained, "images_seen"),
+        f"{sum(cost.get('joules') or 0 for cost in costs) / 3.6e6:.3g}",
     ]
+
+
+def _energy_source(costs: Sequence[Mapping[str, Any]]) -> str:
+    """Where the joules come from, in words."""
+    words = {
+        "nvml": "measured on the GPUs' boards",
+        "rapl": "measured on the processors, with all that ran beside",
+        "estimate": "estimated from processor time at an assumed power",
+    }
+    return " and ".join(words[source] for source in sorted({c["energy_source"] for c in costs if "energy_source" in c}))
 
 
 # -- the report --------------------------------------------------------------------------------------------------------
