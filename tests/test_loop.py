@@ -412,7 +412,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(count, granularity, share,
     task.phases = [loop.Phase("loss", task.phases[0].optimiser, task.phases[0].loss, share=share)]
     monkeypatch.setattr(loop.processes, "count", lambda: count)
     with pytest.raises(ValueError, match=message):
-        loop._check_batch(4, task)
+        loop._check_batch(4, task, None)
 
 
 # The processes are forked after torch is imported, so that starting them costs nothing.

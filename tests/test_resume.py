@@ -4,6 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+from torch_families import FAMILIES
 
 KILLS = 20
 
@@ -12,21 +16,25 @@ DRIVER = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch_families import BATCH, images, options_of
 
 from collapselab import store
-from collapselab.models.base import TrainingSet
-from collapselab.models.diffusion import Diffusion, DiffusionOptions
-import collapselab.models.diffusion.training
+from collapselab.models import MODELS, loop
 
 torch.set_num_threads(1)
-folder, kills = Path(sys.argv[1]), int(sys.argv[2])
-source = np.random.default_rng(0)
-data = TrainingSet(source.integers(0, 256, (96, 1, 8, 8), np.uint8), np.arange(96) % 10, source.uniform(0.5, 1.5, 96))
-options = DiffusionOptions(
-    channels=32, blocks=1, images_seen=32 * 120, batch=32, dropout=0.1, flip=True, checkpoint_images=32 * 4
-)
+folder, kills, family = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+STEPS = 40
+options = options_of(family, **({"dropout": 0.1} if family == "diffusion" else {}))
+
+
+class EveryFifth:
+    # A clock by which a state is due after every fifth look: which steps are stored does not depend on the machine.
+    looks = 0
+
+    def monotonic(self):
+        self.looks += 1
+        return self.looks // 5
 
 
 def train(name):
@@ -38,7 +46,10 @@ def train(name):
         return child, open(reader)
     try:
         say = lambda seen, loss: os.write(writer, b"%d\\n" % seen) < 0
-        model = Diffusion.fit(data, options, 7, checkpoint=folder / name, progress=say)
+        loop.time = EveryFifth()
+        model = MODELS[family].fit(
+            images(), options, 7, images_seen=STEPS * BATCH, checkpoint=folder / name, progress=say
+        )
         store.write_tensors(folder / f"{name}.safetensors", model.tensors(), {})
     finally:
         os._exit(0)
@@ -58,13 +69,13 @@ outcomes, chance = [], random.Random(0)
 for index in range(kills):
     name = f"killed{index}"
     child, steps = train(name)
-    for _ in range(chance.randint(1, 110)):
+    for _ in range(chance.randint(1, STEPS - 4)):
         steps.readline()
     time.sleep(0.01 * chance.random())  # within a step, or within the writing of a state
     os.kill(child, signal.SIGKILL)
     killed = os.WIFSIGNALED(wait(child, steps))
     child, steps = train(name)
-    resumed = int(steps.readline()) - 32
+    resumed = int(steps.readline()) - BATCH
     wait(child, steps)
     found = store.verify(folder / f"{name}.safetensors")
     outcomes.append({"killed": killed, "resumed": resumed, "same": found == expected})
@@ -73,9 +84,12 @@ print(json.dumps(outcomes))
 """
 
 
-def test_twenty_kills_change_no_byte(tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLLAPSELAB_DEVICE": "cpu"}
-    command = [sys.executable, "-c", DRIVER, str(tmp_path), str(KILLS)]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_twenty_kills_change_no_byte(family, tmp_path):
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLLAPSELAB_DEVICE": "cpu", "PYTHONPATH": path}
+    environment |= {"COLLAPSELAB_CHECKPOINT_SECONDS": "1"}
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), str(KILLS), family]
     found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert found.returncode == 0, found.stderr
     outcomes = json.loads(found.stdout)

@@ -159,7 +159,8 @@ def train(
     steps, between_states = -(-images_seen // batch), _seconds_between_states()
     with _computing(precision) as (where, generator):
         task = task_of(where)
-        _check_batch(batch, task)
+        execution = executing.wanted(where)
+        _check_batch(batch, task, execution)
         source = provenance.source_hash(f"models.{family}")
         machine = _machine(where)
         saved, found = None, None
@@ -172,7 +173,6 @@ def train(
             found = _read_in_turn(saved)
         first = found.images_seen // batch if found else 0
         _check_beginning(first, where)
-        execution = executing.wanted(where)
         nonidentical: list[str] = []
         if found is not None:
             if execution is None and found.how["device"] == machine["device"]:
@@ -382,7 +382,7 @@ def _check_beginning(first: int, where: torch.device) -> None:
         raise ValueError("checkpoint: the processes found different states; allowed is a folder that all of them see")
 
 
-def _check_batch(batch: int, task: Task) -> None:
+def _check_batch(batch: int, task: Task, execution: Execution | None) -> None:
     count = processes.count()
     if batch % count:
         raise ValueError(f"batch: found {batch}, allowed are multiples of {count}, the number of processes")
@@ -393,6 +393,8 @@ def _check_batch(batch: int, task: Task) -> None:
     for phase in task.phases:
         if part % phase.share:
             raise ValueError(f"{whose}: found {part}, allowed are multiples of {phase.share} for its {phase.name!r}")
+    if execution is not None and execution.micro_batch and execution.micro_batch % task.granularity:
+        raise ValueError(f"micro_batch: found {execution.micro_batch}, allowed are multiples of {task.granularity}")
 
 
 def _seconds_between_states() -> float:
