@@ -293,3 +293,21 @@ def test_operations_of_a_perceptron_are_counted_by_hand():
     embedding = 3 * 16 + 2 * 16 * 16
     macs = 16 * 64 + 2 * (2 * 64 * 64 + 16 * 64) + 64 * 16 + embedding
     assert Diffusion.flops_per_image(options, (1, 4, 4))["sampling"] == 5 * 2 * macs
+
+
+# -- on a GPU ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("execution", ["eager", "graphs", "channels_last,graphs"])
+@pytest.mark.parametrize("options", [{}, DDPM])
+def test_every_form_runs_on_a_gpu(options, execution, monkeypatch):
+    """Augmentation, a chosen average and noise in the sampler, in bfloat16, recorded or not."""
+    monkeypatch.setenv("COLLAPSELAB_EXECUTION", execution)
+    network = {"network": "unet", "channels": 16, "multipliers": (1, 2), "attention": (4,)}
+    chosen = {"ema": "power", "augment": 0.3, "precision": "bfloat16", "churn": 2.0, "images_seen": 6_400, **network}
+    model = Diffusion.fit(halves(), small(**chosen, **options), 1, validation=halves(16))
+    assert model.curve["loss"][-5:].mean() < model.curve["loss"][:5].mean()
+    assert model.chosen["ema_std"] in averages.LADDER
+    whole = model.sample(21, 3, sampling_bias=0.8).data
+    np.testing.assert_array_equal(model.sample(7, 3, start=9, sampling_bias=0.8).data, whole[9:16])

@@ -159,6 +159,7 @@ def test_folders_of_pipelines_and_old_names_are_read(diffusers, tmp_path):
         ({"out_channels": 2}, {}, "unet: found out_channels 2, allowed is 1"),
         ({"class_embed_type": "timestep"}, {}, "unet: found class_embed_type 'timestep', allowed is None"),
         ({"sample_size": None}, {}, "sample_size: found None"),
+        ({}, {"num_train_timesteps": "many"}, "timesteps"),
         ({}, {"beta_schedule": "sigmoid"}, "beta_schedule: found 'sigmoid', allowed is 'linear' or 'scaled_linear'"),
         ({}, {"prediction_type": "flow"}, "prediction_type: found 'flow'"),
         ({}, {"trained_betas": [0.1, 0.2]}, "trained_betas: found"),
@@ -192,6 +193,10 @@ def test_damaged_and_foreign_folders_are_refused(diffusers, tmp_path):
     broken(config, json.dumps(json.loads(whole[config]) | {"hidden": 1}).encode(), ValueError, "found 'hidden'")
     wide = json.loads(whole[config]) | {"block_out_channels": [8, 32]}
     broken(config, json.dumps(wide).encode(), ValueError, "of shape .* config.json has it of shape")
+    deep = json.loads(whole[config]) | {"layers_per_block": 10**9}
+    broken(config, json.dumps(deep).encode(), ValueError, "layers_per_block 1000000000, allowed are at most 100")
+    vast = json.loads(whole[config]) | {"block_out_channels": [10**18, 10**18]}
+    broken(config, json.dumps(vast).encode(), ValueError, "unet: diffusers cannot build it|of shape")
     odd = json.loads(whole[config]) | {"down_block_types": ["os.system", "DownBlock2D"]}
     broken(config, json.dumps(odd).encode(), ValueError, "unet: diffusers cannot build it")
     broken(weights, whole[weights][:200], Damaged, "no safetensors")

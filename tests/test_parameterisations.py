@@ -352,15 +352,17 @@ def test_transformations_that_map_pixels_to_pixels_are_exact(given, expected):
     torch.testing.assert_close(augment.apply(image, parameters(**given)), expected(image), rtol=0, atol=1e-5)
 
 
-def test_scales_and_stretches_are_those_of_the_table():
+@pytest.mark.parametrize("width", [32, 48])
+def test_scales_and_stretches_are_those_of_the_table(width):
     """Of images of x and of y, the slopes after a transformation are the inverse of its matrix."""
-    side = torch.linspace(-31 / 32, 31 / 32, 32, dtype=torch.float64)
-    y, x = torch.meshgrid(side, side, indexing="ij")
-    image, inner = torch.stack([x, y])[None].float(), slice(8, 24)  # what is far from the edge
+    sides = [(torch.arange(size, dtype=torch.float64) - (size - 1) / 2) / 16 for size in (32, width)]
+    y, x = torch.meshgrid(*sides, indexing="ij")
+    image = torch.stack([x, y])[None].float()
+    inner = slice(8, 24), slice(width // 2 - 8, width // 2 + 8)  # what is far from the edge
 
     def found(**given: float) -> torch.Tensor:
-        moved = augment.apply(image, parameters(**given))[0, :, inner, inner].double()
-        terms = torch.stack([x, y, torch.ones_like(x)], dim=-1)[inner, inner].reshape(-1, 3)
+        moved = augment.apply(image, parameters(**given))[0, :, *inner].double()
+        terms = torch.stack([x, y, torch.ones_like(x)], dim=-1)[inner].reshape(-1, 3)
         return torch.linalg.lstsq(terms, moved.reshape(2, -1).mT).solution[:2].mT
 
     def near(slopes: torch.Tensor, expected: list[list[float]]) -> None:

@@ -1,4 +1,5 @@
-"""The diffusion family: an EDM denoiser (Karras et al. 2022, https://arxiv.org/abs/2206.00364) of uint8 images.
+"""The diffusion family: a denoiser of uint8 images, after EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364) or
+DDPM (Ho et al. 2020, https://arxiv.org/abs/2006.11239).
 
 Planning a study imports this module, so torch is imported only where a model is trained or sampled.
 """
@@ -195,7 +196,7 @@ class Diffusion:
         validation: TrainingSet | None = None,
         inspect: Callable[[Self, int], None] | None = None,
     ) -> Self:
-        """The model after ``ceil(images_seen / batch)`` steps of Adam on the EDM loss (:func:`training.train`).
+        """The model after ``ceil(images_seen / batch)`` steps of Adam on the denoiser's loss (:func:`training.train`).
 
         training.data: (N, C, H, W) uint8. training.labels: (N,) in 0 .. classes - 1; not used if classes is 0.
         validation: the rows that choose what the options leave open; needed where they do, and not used otherwise.

@@ -47,7 +47,7 @@ def apply(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     before and after, which matters to strong enlargements only. An image without a transformation keeps its bits.
     """
     height, width = images.shape[2:]
-    x, y, scale, rotation, angle, stretch, right, downwards = parameters.double().unbind(dim=1)
+    x, y, scale, rotation, angle, stretch, move_x, move_y = parameters.double().unbind(dim=1)
     turn, shrink = _rotation(angle), torch.exp(-SCALE * scale)
     # In pixels from the centre, a pixel at q shows what was at ``inverse`` (q - shift).
     inverse = (
@@ -57,15 +57,16 @@ def apply(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         @ _diagonal(torch.exp(-SCALE * stretch), torch.exp(SCALE * stretch))
         @ turn.mT
     )
-    shift = torch.stack([SHIFT * width * right, SHIFT * height * downwards], dim=1)
-    sizes = torch.tensor([width, height], dtype=torch.float64, device=images.device)
-    # grid_sample counts from -1 to 1 across the image along each axis: q = sizes / 2 * position. The products are
-    # written out: a matrix product would be in bfloat16 where the training is.
-    positions = [(2 * torch.arange(size, device=images.device) + 1) / size - 1 for size in (height, width)]
-    down, across = torch.meshgrid(*positions, indexing="ij")
-    linear = (inverse * sizes / sizes[:, None])[:, :, :, None, None]
-    offset = -(inverse @ shift[:, :, None]) / (sizes / 2)[:, None]
-    grid = (linear[:, :, 0] * across + linear[:, :, 1] * down + offset[:, :, :, None]).permute(0, 2, 3, 1)
+    shift = torch.stack([SHIFT * width * move_x, SHIFT * height * move_y], dim=1)
+    # grid_sample counts from -1 to 1 across the image along each axis: pixels are that times half the size. The products
+    # are written out: in a training in bfloat16 a matrix product would round to 8 bits.
+    across = (2 * torch.arange(width, device=images.device) + 1) / width - 1
+    down = ((2 * torch.arange(height, device=images.device) + 1) / height - 1)[:, None]
+    centre = -(inverse @ shift[:, :, None])[:, :, :, None]
+    inverse = inverse[:, :, :, None, None]
+    right = inverse[:, 0, 0] * across + inverse[:, 0, 1] * down * (height / width) + centre[:, 0] * (2 / width)
+    below = inverse[:, 1, 0] * across * (width / height) + inverse[:, 1, 1] * down + centre[:, 1] * (2 / height)
+    grid = torch.stack([right, below], dim=3)
     moved = F.grid_sample(images, grid.to(images.dtype), mode="bicubic", padding_mode="reflection", align_corners=False)
     return torch.where((parameters != 0).any(dim=1)[:, None, None, None], moved, images)
 

@@ -47,7 +47,7 @@ class DiffusersUNet(nn.Module):
             )
         try:
             self.unet = UNet2DModel(**{**configuration, "dropout": dropout})
-        except (ValueError, TypeError, KeyError, ZeroDivisionError, IndexError, RuntimeError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
             raise ValueError(f"unet: diffusers cannot build it: {error}") from None
         self.embedded = embedded
 
@@ -72,6 +72,10 @@ def _check(configuration: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         "class_embed_type": (None,),
         "out_channels": (configuration.get("in_channels", 3),),  # twice as many also predict a variance
     }
+    for name, most in (("layers_per_block", 100), ("block_out_channels", 20)):
+        found = configuration.get(name, known[name].default)
+        if (found if isinstance(found, int) else len(found) if isinstance(found, (list, tuple)) else most + 1) > most:
+            raise ValueError(f"unet: found {name} {found!r}, allowed are at most {most}")
     for name, values in allowed.items():
         found = configuration.get(name, known[name].default)
         if found not in values:
@@ -113,9 +117,9 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
         "label_dropout": 0.0 if classes is None or classes == embedded else 0.1,
         "dropout": configuration.get("dropout", 0.0),
         "sampler": "ddim",
-        "steps": 50,
         **_schedule(folder),
     }
+    options["steps"] = max(2, min(50, options["timesteps"])) if isinstance(options["timesteps"], int) else 50
     checked = DiffusionOptions(**options)
     shape = (colours, height, width)
     from .networks import build
