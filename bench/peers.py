@@ -223,9 +223,7 @@ class StyledConvolution(nn.Module):
         self.doubling = doubling
 
     def forward(self, images, w, fresh: bool):
-        images = modulated(
-            images, self.weight, self.affine(w), True, self.resample_filter if self.doubling else None
-        )
+        images = modulated(images, self.weight, self.affine(w), True, self.resample_filter if self.doubling else None)
         noise = torch.randn(len(images), 1, *images.shape[2:], device=images.device) if fresh else self.noise_const
         return activated(images + noise * self.noise_strength, self.bias)
 

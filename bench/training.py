@@ -5,8 +5,8 @@ Four comparisons, each in one run, all contenders with the same images, batch an
 unet8, unet16       our U-Net, diffusers' UNet2DModel and denoising-diffusion-pytorch's Unet, sized to equal parameters
                     and equal FLOPs of a training step (within 3 %; torch.utils.flop_counter), at 8 x 8 x 1, which is
                     what the preset "tiny" is for, and at 16 x 16 x 3
-tiny                the preset "tiny" itself, a perceptron, and the two at equal parameters; the FLOPs are not equal, and
-                    both are printed
+tiny                the preset "tiny" itself, a perceptron, and the two at equal parameters; its FLOPs are far
+                    fewer, and are printed
 stylegan2           our generator and discriminator with R1 and path length, averaged over 16 steps, and the textbook
                     form (peers.py): per-sample kernels in grouped convolutions, unfused filters, separate bias, noise
                     and activation, torch's Adam; the same options, and the same images from the same weights
