@@ -10,18 +10,21 @@ OPTIONS = {
     "gaussian": {"ddof": 1},
     "multinomial": {"categories": 5},
     "diffusion": {"preset": "tiny", "channels": 16, "blocks": 1, "classes": 2, "sample_batch": 8},
+    "stylegan2": {"channel_max": 8, "z_width": 8, "w_width": 8, "classes": 2, "sample_batch": 8},
 }
 BUDGET = 512  # images; enough for a few steps of a network
 
 
 def training_set(family):
     random = np.random.default_rng(3)
+    images = random.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
     data = {
         "gaussian": random.standard_normal((40, 3)),
         "multinomial": random.integers(0, 5, 40),
-        "diffusion": random.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8),
+        "diffusion": images,
+        "stylegan2": images,
     }[family]
-    return TrainingSet(data, np.arange(40) % 2 if family == "diffusion" else None, np.ones(40))
+    return TrainingSet(data, np.arange(40) % 2 if data is images else None, np.ones(40))
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))

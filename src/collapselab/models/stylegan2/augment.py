@@ -33,6 +33,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from .layers import not_autocast
+
 TRANSFORMATIONS = (
     *("flip", "turn", "shift", "scale", "rotate", "stretch", "rotate_again", "move"),
     *("brightness", "contrast", "luma_flip", "hue", "saturation"),
@@ -66,7 +68,7 @@ def augment(images: torch.Tensor, p: torch.Tensor, draws: Mapping[str, torch.Ten
     chosen = _chosen(p, draws["chances"])
     uniform = dict(zip(UNIFORMS, draws["uniforms"].unbind(1), strict=True))
     normal = dict(zip(NORMALS, draws["normals"].unbind(1), strict=True))
-    with torch.autocast(images.device.type, enabled=False):
+    with not_autocast(images):
         flipped = chosen["flip"] & (uniform["flip"] < 0.5)
         images = torch.where(_wide(flipped), images.flip(3), images)
         turns = torch.where(chosen["turn"], (4 * uniform["turn"]).long(), 0)

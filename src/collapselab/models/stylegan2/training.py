@@ -341,24 +341,36 @@ def mean_of(sums: torch.Tensor) -> torch.Tensor:
 
 def flops_per_image(options: StyleGAN2Options, shape: Sequence[int]) -> dict[str, float]:
     """Operations a training image and a sample, as :meth:`StyleGAN2.flops_per_image` says."""
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    class Counter(TorchDispatchMode):
+        """Counts like FlopCounterMode, which cannot follow modules through gradients of gradients."""
+
+        total = 0
+
+        def __torch_dispatch__(self, operator: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+            found = operator(*arguments, **(options or {}))
+            if (formula := flop_registry.get(operator._overloadpacket)) is not None:
+                self.total += formula(*arguments, **(options or {}), out_val=found)
+            return found
+
+    def counted(work: Callable[[], Any]) -> float:
+        with Counter() as counter:
+            work()
+        return counter.total / count
 
     task = Adversarial(*building.outlines(options, shape), options, shape, np.ones(options.classes))
     count = task.granularity
     with torch.device("meta"):
         labels = torch.zeros(count, dtype=torch.int64) if options.classes else None
         batch = Batch(torch.zeros(count, *shape), labels, torch.ones(count), task.draw(count))
-
-        def counted(work: Callable[[], Any]) -> float:
-            with FlopCounterMode(display=False) as counter:
-                work()
-            return counter.get_total_flops() / count
-
-        def step(phase: Phase) -> None:
-            torch.autograd.grad(phase.loss(batch).mean(), phase.optimiser.parameters, materialize_grads=True)
-
-        training = sum(counted(lambda phase=phase: step(phase)) / phase.every / phase.share for phase in task.phases)
         ws = torch.zeros(count, task.generator.num_ws, options.w_width)
-        with torch.no_grad():
-            sampling = counted(lambda: task.generator.synthesis(ws, task.generator.stored_noise()))
+
+    def step(phase: Phase) -> None:
+        torch.autograd.grad(phase.loss(batch).mean(), phase.optimiser.parameters, materialize_grads=True)
+
+    training = sum(counted(lambda phase=phase: step(phase)) / phase.every / phase.share for phase in task.phases)
+    with torch.no_grad():
+        sampling = counted(lambda: task.generator.synthesis(ws, task.generator.stored_noise()))
     return {"training": training, "sampling": sampling}
