@@ -274,18 +274,8 @@ class Adversarial:
         return augment.augment(images, self.augment_p, numbers)
 
     def _logits(self, discriminator: nn.Module, images: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """D of each image: (B,) float32.
-
-        The groups of the minibatch deviation are neighbours here, so that they are the same however a batch is cut; the
-        discriminator puts image i in the group i mod (B / group).
-        """
-        group = min(self.granularity, len(images))
-
-        def dealt(rows: torch.Tensor) -> torch.Tensor:
-            return rows.unflatten(0, (-1, group)).transpose(0, 1).flatten(0, 1)
-
-        logits = discriminator(dealt(images), None if labels is None else dealt(labels))[:, 0]
-        return logits.unflatten(0, (group, -1)).transpose(0, 1).flatten().float()
+        """D of each image: (B,) float32."""
+        return discriminator(images, labels)[:, 0].float()
 
     # -- what follows the training -------------------------------------------------------------------------------------
 
