@@ -936,8 +936,9 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
             yield Fault((*where, "weights"), message)
         if any(at(arm.sampling_bias, t) < 1 for t in range(generations + 1)):
             options = study.model_options(arm.model)
-            lacking = [key for key in ("classes", "label_dropout") if options.get(key) == 0]
-            if lacking:  # families without these options are biased by other means
+            guided = "label_dropout" in options  # a family without it is biased by other means
+            lacking = [key for key in ("classes", "label_dropout") if guided and options[key] == 0]
+            if lacking:
                 found = " and ".join(f"{key}: 0" for key in lacking)
                 message = f"below 1 the sampler is guided by classes, but {arm.model!r} has {found}; allowed is 1"
                 yield Fault(("arms", name, "sampling_bias"), message)
