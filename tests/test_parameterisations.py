@@ -390,6 +390,14 @@ def test_an_image_to_which_nothing_is_done_keeps_its_bits_and_is_told_so():
     assert augment.conditions(drawn).shape == (4, augment.CONDITIONS)
 
 
+def test_augmentation_keeps_its_digits_in_a_training_in_bfloat16():
+    torch.manual_seed(0)
+    given, drawn = torch.rand(8, 1, 6, 6), augment.draw(8, 0.9, CPU)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, told = augment.apply(given, drawn), augment.conditions(drawn)
+    assert torch.equal(found, augment.apply(given, drawn)) and torch.equal(told, augment.conditions(drawn))
+
+
 def test_transformations_are_drawn_with_their_probability_and_law():
     torch.manual_seed(0)
     drawn = augment.draw(20_000, 0.25, CPU)

@@ -58,7 +58,7 @@ def apply(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         @ turn.mT
     )
     shift = torch.stack([SHIFT * width * move_x, SHIFT * height * move_y], dim=1)
-    # grid_sample counts from -1 to 1 across the image along each axis: pixels are that times half the size. The products
+    # grid_sample counts from -1 to 1 across the image along each axis: pixels are that times half the size. Products
     # are written out: in a training in bfloat16 a matrix product would round to 8 bits.
     across = (2 * torch.arange(width, device=images.device) + 1) / width - 1
     down = ((2 * torch.arange(height, device=images.device) + 1) / height - 1)[:, None]
