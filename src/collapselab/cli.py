@@ -395,8 +395,8 @@ def train(
     checkpoint = out.with_name(f".{out.stem}.training")
 
     def inspect(model: Any, seen: int) -> None:
-        name = f"{out.stem}.snapshots/{seen:012}.safetensors"
-        _write_model(out.with_name(name), family, model, lineage | {"images_seen": seen})
+        path = out.with_name(f"{out.stem}.snapshots") / f"{seen:012}.safetensors"
+        _write_model(path, family, model, lineage | {"images_seen": seen})
 
     _get_ready(getattr(kind, "uses_torch", False))
     try:
@@ -446,7 +446,8 @@ def _ancestor(path: Path, family: str, option: str, lineage: dict[str, Any]) -> 
 def _as_it_is(start: Any, settings: BaseModel) -> Any:
     """Published weights as the model of a generation, sampled by the arm's options."""
     if start is None:
-        raise typer.BadParameter("found 0 and no --init; a model that sees no images starts from another")
+        said = "found 0 and no --init; a model that sees no images starts from another"
+        raise typer.BadParameter(said, param_hint="--images-seen")
     return type(start).load(start.tensors(), settings)
 
 
@@ -963,13 +964,17 @@ def take_over(
     from .models.diffusion.published import from_diffusers
     from .models.stylegan2.published import convert
 
-    if source.is_dir():
-        family, (options, tensors) = "diffusion", from_diffusers(source)
-        taken = {file.name: store.content_hash(file) for file in sorted(source.rglob("*")) if file.is_file()}
-    else:
-        family, (options, tensors) = "stylegan2", convert(unpickle.read(source))
-        taken = {source.name: store.content_hash(source)}
-    model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
+    files = sorted(source.rglob("*")) if source.is_dir() else [source]
+    taken = {file.name: store.content_hash(file) for file in files if file.is_file() or file == source}
+    try:
+        if source.is_dir():
+            family, (options, tensors) = "diffusion", from_diffusers(source)
+        else:
+            family, (options, tensors) = "stylegan2", convert(unpickle.read(source))
+        model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
+    except ValueError as error:
+        said = " ".join(str(error).split())[:400]
+        raise store.Foreign(source, said if str(source) in said else f"{source}: {said}") from None
     _write_model(out, family, model, {"generation": 0, "imported": taken})
     size = sum(array.nbytes for array in model.tensors().values()) / 2**20
     print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.0f} MiB")

@@ -237,6 +237,8 @@ def _run(source: _Source, named: Mapping[str, _Named], most: int) -> Any:
             if len(machine.stack) != 1 or machine.marks:
                 raise _Refused(f"is inconsistent: it ends with {len(machine.stack)} values in the place of 1")
             return machine.stack[0]
+        if opcode.name == "FRAME" and argument > source.left:
+            raise _Refused(f"is cut off: {argument} bytes are announced, {source.left} are left")
         if opcode.name not in STEPS:
             said = "" if argument is None else f" {_dotted(str(argument))}"
             raise _Refused(f"asks for {opcode.name}{said}, which weights do not need")
