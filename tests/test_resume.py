@@ -13,28 +13,29 @@ KILLS = 20
 
 # The process is forked after torch is imported (one thread, so that forking is safe): a kill costs no start-up.
 DRIVER = """
-import json, os, random, shutil, signal, sys, time
+import importlib, json, os, random, shutil, signal, sys, time
 from pathlib import Path
 
 import torch
-from torch_families import BATCH, images, options_of
+from torch_families import images, options_of
 
 from collapselab import store
 from collapselab.models import MODELS, loop
 
+importlib.import_module(f"collapselab.models.{sys.argv[3]}.training")
 torch.set_num_threads(1)
 folder, kills, family = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-STEPS = 40
-options = options_of(family, **({"dropout": 0.1} if family == "diffusion" else {}))
+STEPS = 24
+options = options_of(family, batch=8, **({"dropout": 0.1} if family == "diffusion" else {}))
 
 
-class EveryFifth:
-    # A clock by which a state is due after every fifth look: which steps are stored does not depend on the machine.
+class EveryThird:
+    # A clock by which a state is due after every third look: which steps are stored does not depend on the machine.
     looks = 0
 
     def monotonic(self):
         self.looks += 1
-        return self.looks // 5
+        return self.looks // 3
 
 
 def train(name):
@@ -46,9 +47,9 @@ def train(name):
         return child, open(reader)
     try:
         say = lambda seen, loss: os.write(writer, b"%d\\n" % seen) < 0
-        loop.time = EveryFifth()
+        loop.time = EveryThird()
         model = MODELS[family].fit(
-            images(), options, 7, images_seen=STEPS * BATCH, checkpoint=folder / name, progress=say
+            images(), options, 7, images_seen=STEPS * 8, checkpoint=folder / name, progress=say
         )
         store.write_tensors(folder / f"{name}.safetensors", model.tensors(), {})
     finally:
@@ -69,13 +70,13 @@ outcomes, chance = [], random.Random(0)
 for index in range(kills):
     name = f"killed{index}"
     child, steps = train(name)
-    for _ in range(chance.randint(1, STEPS - 4)):
+    for _ in range(chance.randint(1, STEPS - 3)):
         steps.readline()
     time.sleep(0.01 * chance.random())  # within a step, or within the writing of a state
     os.kill(child, signal.SIGKILL)
     killed = os.WIFSIGNALED(wait(child, steps))
     child, steps = train(name)
-    resumed = int(steps.readline()) - BATCH
+    resumed = int(steps.readline()) - 8
     wait(child, steps)
     found = store.verify(folder / f"{name}.safetensors")
     outcomes.append({"killed": killed, "resumed": resumed, "same": found == expected})
