@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from collapselab import config
+
 ROOT = Path(__file__).parents[1]
 PARTS = (
     *("Snakefile", "workflow", "profiles", "config", "environment.yml", "src"),
@@ -22,6 +24,21 @@ ENVIRONMENT = {
     **{f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
 }
 FOREIGN = ("SNAKEMAKE_PROFILE", "MLFLOW_TRACKING_URI")  # what a developer's shell may say
+
+
+def missing_parts(path):
+    """The study in a file, and the places in it that name data or weights which the repository does not have.
+
+    Any other fault fails.
+    """
+    raw, lines, faults = config._parse(path)
+    found, more = config._check(raw, path.stem)
+    absent = [fault for fault in more if re.search("no such file|there is no|is not at", fault.message)]
+    if other := [fault for fault in [*faults, *more] if fault not in absent]:
+        raise config.BadStudy(path, other, lines)
+    # Where data is absent the check ends before there is a study.
+    study = found or config.Study(config.StudyFile.model_validate(raw), config._regimes(raw, []))
+    return study, [fault.path for fault in absent]
 
 
 class Project:

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from project import ENVIRONMENT, ROOT
 
@@ -150,7 +151,7 @@ BAD = {
     f"{TRAIN} --family gaussian --options []": ["--options"],
     f"{TRAIN} --family gaussian --options '{{\"ddof\": 2}}'": ["ddof", "2", "0 or 1"],
     f'{TRAIN} --family gaussian --options \'{{"ddof": 0, "dof": 1}}\'': ["dof"],
-    f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}' --images-seen 0": ["--images-seen", "1"],
+    f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}' --images-seen 0": ["--images-seen", "--init"],
     f"{TRAIN} --family multinomial --options '{{\"categories\": 3}}'": ["multinomial", "(50, 2)"],
     f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}' --init samples.safetensors": ["samples.safetensors"],
     f"{TRAIN.replace('training.parquet', 'kept.parquet')} --family gaussian --options '{{\"ddof\": 0}}'": [
@@ -335,8 +336,9 @@ def diffusion(out, **options):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_the_training_which_goes_on_to_the_same_bits(tmp_path, number, code):
-    options = {"images_seen": 32 * 600, "checkpoint_images": 32 * 20}
+def test_a_signal_saves_the_training_which_goes_on_to_the_same_bits(tmp_path, number, code, monkeypatch):
+    monkeypatch.setenv("COLLAPSELAB_CHECKPOINT_SECONDS", "0.05")
+    options = {"images_seen": 32 * 600}
     run(f"{BEGIN} + {diffusion('whole/model.safetensors', **options)}", tmp_path)
     process = start(diffusion("model.safetensors", **options), tmp_path)
     state = tmp_path / ".model.training"
@@ -356,3 +358,107 @@ def test_a_signal_saves_the_training_which_goes_on_to_the_same_bits(tmp_path, nu
 def test_a_training_with_an_infinite_loss_diverges(tmp_path):
     text = run(f"{BEGIN} + {diffusion('model.safetensors', images_seen=32 * 50, learning_rate=1e30)}", tmp_path, code=7)
     assert "diverged after" in text and not (tmp_path / ".model.training").exists()
+
+
+# -- several processes, published weights, what is left open -----------------------------------------------------------
+
+
+def tensors(path):
+    return {name: np.array(array) for name, array in store.read_tensors(path)[0].items()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a training set and a model of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    run(f"{BEGIN} + {diffusion('model.safetensors', images_seen=64)}", folder)
+    return folder
+
+
+def copied(trained, tmp_path):
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+SAMPLING = f"sample --model model.safetensors --count 90 {WHERE} --generation 0"
+
+
+def test_several_processes_sample_the_same_file(trained, tmp_path, monkeypatch):
+    folder = copied(trained, tmp_path)
+    run(f"{SAMPLING} --out one.safetensors", folder)
+    for count in ("2", "3"):
+        monkeypatch.setenv("COLLAPSELAB_PROCESSES", count)
+        run(f"--cost cost.json {SAMPLING} --out many.safetensors", folder)
+        assert store.verify(folder / "many.safetensors") == store.verify(folder / "one.safetensors")
+    cost = store.read_json(folder / "cost.json")
+    assert cost["joules"] > 0 and cost["energy_source"] in ("rapl", "estimate") and cost["compute_cpu_seconds"] > 0
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]  # what they handed over is gone
+
+
+def test_several_processes_train_one_model_and_go_on_after_a_signal(trained, tmp_path, monkeypatch):
+    folder = copied(trained, tmp_path)
+    monkeypatch.setenv("COLLAPSELAB_PROCESSES", "2")
+    monkeypatch.setenv("COLLAPSELAB_CHECKPOINT_SECONDS", "0.1")
+    options = {"images_seen": 32 * 300}
+    run(diffusion("whole.safetensors", **options), folder)
+    assert store.read_tensors(folder / "whole.safetensors")[1]["lineage"]["how"]["processes"] == 2
+    process = start(diffusion("model.safetensors", **options), folder)
+    deadline = time.monotonic() + 60
+    while not list((folder / ".model.training").glob("*.sha256")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.terminate()
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 143 and "goes on from there" in text and "Traceback" not in text, text
+
+    # Fewer processes would end at other bits: that is refused, and marked where it is allowed.
+    monkeypatch.setenv("COLLAPSELAB_PROCESSES", "1")
+    text = run(diffusion("model.safetensors", **options), folder, code=2)
+    assert "processes" in text and "--allow-nonidentical" in text
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    run(diffusion("model.safetensors --allow-nonidentical", **options), other)
+    assert "processes" in str(store.read_tensors(other / "model.safetensors")[1]["lineage"]["how"]["nonidentical"])
+
+    monkeypatch.setenv("COLLAPSELAB_PROCESSES", "2")
+    run(diffusion("model.safetensors", **options), folder)
+    one, other = tensors(folder / "model.safetensors"), tensors(folder / "whole.safetensors")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_processes_are_counted_in_whole_numbers(trained, monkeypatch):
+    monkeypatch.setenv("COLLAPSELAB_PROCESSES", "two")
+    assert "COLLAPSELAB_PROCESSES: found 'two'" in run(f"{SAMPLING} --out no.safetensors", trained, code=2)
+
+
+def test_a_budget_of_nothing_takes_a_model_as_it_is(trained, tmp_path):
+    folder = copied(trained, tmp_path)
+    run(diffusion("same.safetensors --init model.safetensors --images-seen 0", steps=5), folder)
+    one, other = tensors(folder / "model.safetensors"), tensors(folder / "same.safetensors")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert store.read_tensors(folder / "same.safetensors")[1]["options"]["steps"] == 5  # sampled by its own options
+
+
+def test_what_generation_0_chooses_holds_for_later_ones(trained, tmp_path):
+    folder = copied(trained, tmp_path)
+    options = {"images_seen": 320, "ema": "power"}
+    text = run(diffusion("open.safetensors", **options), folder, code=2)
+    assert "ema_std" in text and "validation" in text
+    run(diffusion("first.safetensors --validation real/held_out.safetensors", **options), folder)
+    chosen = float(tensors(folder / "first.safetensors")["chosen.ema_std"])
+    run(diffusion("later.safetensors --chosen-by first.safetensors", **options), folder)
+    assert store.read_tensors(folder / "later.safetensors")[1]["options"]["ema_std"] == chosen
+    # The same training: its average of that width is the one that generation 0 put together from its snapshots.
+    one, other = tensors(folder / "first.safetensors"), tensors(folder / "later.safetensors")
+    for name in (name for name in one if name.startswith("network.")):
+        assert np.linalg.norm(one[name] - other[name]) < 0.01 * max(np.linalg.norm(other[name]), 0.1), name
+
+
+def test_snapshots_are_kept_for_inspection_and_the_last_weights_count(trained, tmp_path):
+    folder = copied(trained, tmp_path)
+    run(diffusion("whole.safetensors", images_seen=320), folder)
+    run(diffusion("kept.safetensors", images_seen=320, snapshots=2), folder)
+    found = sorted((folder / "kept.snapshots").glob("*.safetensors"))
+    assert [int(path.stem) for path in found] == [96, 224]  # after a third and two thirds of ten steps
+    kept, whole = tensors(folder / "kept.safetensors"), tensors(folder / "whole.safetensors")
+    assert all(np.array_equal(kept[name], whole[name]) for name in whole)
+    run(diffusion("short.safetensors", images_seen=96), folder)
+    early, short = tensors(found[0]), tensors(folder / "short.safetensors")
+    assert all(np.array_equal(early[name], short[name]) for name in short if name.startswith("network."))

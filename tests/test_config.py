@@ -814,6 +814,37 @@ def test_a_selector_keeps_something(tmp_path):
     assert faults(tmp_path, raw)["arms.eater.select"] == "keeps none of 100 samples"
 
 
+def test_published_weights_can_be_generation_0_and_later_ones_go_on_from_the_last(tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    store.write_tensors(weights, {}, {"family": "gaussian"})
+    init = {"weights": str(weights), "then": "previous"}
+    raw = changed(init=init, train={"images_seen": {0: 0, 1: 100}}, generations=2)
+    found = study(tmp_path, raw)
+    starts = [found.init_file("eater", 0, generation) for generation in range(3)]
+    assert starts == [
+        str(weights),
+        found.cell("eater", 0, 0, "model.safetensors"),
+        "results/study/eater/seed0/gen1/model.safetensors",
+    ]
+    assert [found.images_seen("eater", generation) for generation in range(3)] == [0, 100, 100]
+    only(faults(tmp_path, changed(train={"images_seen": {0: 0, 1: 100}})), "train.images_seen", "generation 0", "init")
+    only(faults(tmp_path, raw | {"train": {"images_seen": {0: 0, 2: 0}}}), "train.images_seen", "generation 1 of")
+
+
+def test_what_a_model_leaves_open_needs_a_validation_split(tmp_path):
+    raw = changed(**IMAGES)
+    raw["models"]["tiny"]["ema"] = "power"
+    only(faults(tmp_path, raw), "data.split.validation", "'tiny' leaves ema_std open", "found 0")
+    usual = study(tmp_path, changed(**IMAGES))
+    raw["data"]["split"]["validation"] = 40
+    found = study(tmp_path, raw)
+    assert found.chosen_by("base_tiny", 1, 0) == {"validation": found.real_file("validation.safetensors")}
+    assert found.chosen_by("eater", 1, 2) == {"model": found.cell("eater", 1, 0, "model.safetensors")}
+    assert found.real != usual.real and usual.chosen_by("eater", 0, 1) == {}
+    raw["models"]["tiny"]["ema_std"] = 0.05
+    assert study(tmp_path, raw).chosen_by("eater", 1, 2) == {}
+
+
 def test_weights_are_a_model_of_the_arms_family_with_its_hash(tmp_path):
     weights = tmp_path / "weights.safetensors"
     raw = changed(init={"weights": str(weights)})

@@ -57,12 +57,12 @@ class Clock:
             self.facts[f"{name}_images_per_second"] = round((last - first) / (end - begin), 3)
         energy = meter.facts()
         joules, self.facts["energy_source"] = energy["joules"], energy["source"]
+        if energy["source"] != "rapl":  # which counts the whole machine; else each process has its own part
+            joules = processes.total(joules, self.facts["device"])
         if self.facts["device"] != "cpu":
             import torch
 
-            where = torch.device(self.facts["device"])
-            joules = processes.total(joules, where)  # each process measures its own GPU
-            self.facts["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated(where) / 2**20, 1)
+            self.facts["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated(self.facts["device"]) / 2**20, 1)
         self.facts["joules"] = round(self.facts.get("joules", 0) + joules, 3)
 
     def add(self, record: Mapping[str, Any]) -> None:

@@ -99,7 +99,7 @@ def sum_in_place(tensor: "torch.Tensor") -> None:
         distributed.all_reduce(tensor)
 
 
-def total(number: float, where: "torch.device") -> float:
+def total(number: float, where: "torch.device | str") -> float:
     """The sum over the processes, in each of them."""
     if count() == 1:
         return number

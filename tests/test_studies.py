@@ -1,0 +1,63 @@
+"""The studies that are shipped: they are right but for what others own, and their small copies run to the report."""
+
+import json
+
+import pytest
+from project import ROOT, Project, missing_parts
+
+from collapselab import config
+
+REAL = ("cifar10-regimes", "faces64-mad", "ffhq1024-human")
+
+
+def arms_of(name):
+    """What a study and its small copy must share."""
+    study, _ = missing_parts(ROOT / "config" / f"{name}.yaml")
+    sizes = {"n", "fixed", "fresh"}
+
+    def shape(arm):
+        regime = arm.regime if isinstance(arm.regime, dict) else {"preset": arm.regime}
+        return {key: value for key, value in regime.items() if key not in sizes}, arm.sampling_bias, arm.select
+
+    return {name: shape(arm) for name, arm in study.file.arms.items()}, study
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_small_copy_has_the_same_arms_families_and_metrics(name):
+    (arms, study), (small_arms, small) = arms_of(name), arms_of(f"{name}-smoke")
+    assert arms == small_arms
+    families = {model: (spec.family, spec.model_extra["preset"]) for model, spec in study.file.models.items()}
+    assert families == {m: (spec.family, spec.model_extra["preset"]) for m, spec in small.file.models.items()}
+    assert study.file.metrics == small.file.metrics and study.file.waive == small.file.waive
+    assert study.file.seeds >= 3  # below there is no verdict
+    for arm in small.lineages:
+        for generation in range(1, small.file.generations + 1):
+            options = small.model_options(small.lineages[arm].model)
+            assert small.images_seen(arm, generation) == 2 * options["batch"]  # two steps
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_study_lacks_nothing_but_what_others_own(name):
+    study, missing = missing_parts(ROOT / "config" / f"{name}.yaml")
+    assert {path[0] for path in missing} <= {"data", "extractors", "init"}
+    assert study.file.data.source is not None and missing  # the repository has neither data nor weights of others
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_small_copy_runs_to_the_report(name, tmp_path, published_network):
+    project = Project.create(tmp_path / "project")
+    if name == "ffhq1024-human":
+        project.run("collapselab", "weights", "import", published_network, "--out", "data/smoke.safetensors")
+    small = f"{name}-smoke"
+    project.snakemake(study=small)
+    study = config.load(project.folder / "config" / f"{small}.yaml") if name != "ffhq1024-human" else None
+    report = project.folder / "results" / small / "report"
+    assert (report / "report.html").stat().st_size > 100_000
+    records = list((project.folder / "results" / small).glob("*/seed0/gen*/metrics.json"))
+    arms = len(arms_of(small)[1].lineages)
+    assert len(records) == arms * 3
+    for path in records:
+        record = json.loads(path.read_text())
+        assert not record.get("diverged")
+    if study is not None:
+        assert "Nothing to be done" in project.snakemake(study=small).stderr
