@@ -390,7 +390,7 @@ def test_several_processes_sample_the_same_file(trained, tmp_path, monkeypatch):
         run(f"--cost cost.json {SAMPLING} --out many.safetensors", folder)
         assert store.verify(folder / "many.safetensors") == store.verify(folder / "one.safetensors")
     cost = store.read_json(folder / "cost.json")
-    assert cost["joules"] > 0 and cost["energy_source"] in ("rapl", "estimate") and cost["compute_cpu_seconds"] > 0
+    assert cost["joules"] > 0 and cost["energy_source"] in ("rapl", "estimate")
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]  # what they handed over is gone
 
 
