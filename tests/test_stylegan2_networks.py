@@ -287,6 +287,112 @@ def test_logits_are_those_of_a_batch_cut_into_groups():
     assert not torch.allclose(network(images.flip(0)).flip(0)[:2], network(images[:2]))  # the group matters
 
 
+# -- whole networks, written down once more ----------------------------------------------------------------------------
+
+
+class Plain:
+    """Both networks as the papers say them, from named tensors: an image at a time, nothing folded, nothing shared."""
+
+    def __init__(self, network: torch.nn.Module, clamp: float):
+        self.of, self.clamp = dict(network.state_dict()), clamp
+
+    def dense(self, name, vector, multiplier=1.0, active=False):
+        weight, bias = self.of[f"{name}.weight"], self.of[f"{name}.bias"]
+        return self.activated(vector @ weight.T * multiplier / math.sqrt(weight.shape[1]) + multiplier * bias, active)
+
+    @staticmethod
+    def activated(values, active=True):
+        return math.sqrt(2) * torch.where(values > 0, values, 0.2 * values) if active else values
+
+    def clamped(self, images):
+        return images.clamp(-self.clamp, self.clamp)
+
+    def mapped(self, parts, layers):
+        normed = [part / (part.square().mean() + 1e-8).sqrt() for part in parts]
+        w = torch.cat(normed)
+        for index in range(layers):
+            w = self.dense(f"mapping.fc{index}", w, 0.01, active=True)
+        return w
+
+    def filtered(self, images, padding, gain=1.0):
+        before, after = padding
+        padded = F.pad(images, (before, after, before, after)).flatten(0, 1)[:, None]
+        filtered = F.conv2d(padded, resampling_filter().double()[None, None])
+        return gain * filtered.unflatten(0, images.shape[:2]).squeeze(2)
+
+    def layer(self, name, images, w, noise, doubling):
+        name = f"synthesis.{name}"
+        styles = self.dense(f"{name}.affine", w)[None]
+        kernel = resampling_filter().double() if doubling else None
+        convolved = naive(images, self.of[f"{name}.weight"], styles, kernel)
+        shifted = convolved + self.of[f"{name}.noise_strength"] * noise + self.of[f"{name}.bias"][:, None, None]
+        return self.clamped(self.activated(shifted))
+
+    def colours(self, name, images, w):
+        name = f"synthesis.{name}"
+        weight = self.of[f"{name}.weight"]
+        styles = self.dense(f"{name}.affine", w) / math.sqrt(weight.shape[1])
+        convolved = F.conv2d(images, weight * styles[:, None, None], self.of[f"{name}.bias"])
+        return self.clamped(convolved)
+
+    def generated(self, z, label, noise, layers):
+        w = self.mapped([z, self.dense("mapping.embed", label)], layers)
+        noise = iter(noise)
+        features = self.layer("b4.conv1", self.of["synthesis.b4.const"][None], w, next(noise), False)
+        images = self.colours("b4.torgb", features, w)
+        for size in (8, 16):
+            features = self.layer(f"b{size}.conv0", features, w, next(noise), True)
+            features = self.layer(f"b{size}.conv1", features, w, next(noise), False)
+            apart = torch.zeros(1, images.shape[1], size, size, dtype=images.dtype)
+            apart[..., ::2, ::2] = images
+            images = self.filtered(apart, (2, 1), 4) + self.colours(f"b{size}.torgb", features, w)
+        return images
+
+    def convolved(self, name, images, padding=0, stride=1):
+        weight = self.of[f"{name}.weight"]
+        return F.conv2d(images, weight / math.sqrt(weight[0].numel()), self.of.get(f"{name}.bias"), stride, padding)
+
+    def judged(self, images, labels, layers, residual):
+        """Of a batch that is one group."""
+        features = self.clamped(self.activated(self.convolved("b16.fromrgb", images)))
+        gain = math.sqrt(0.5) if residual else 1
+        for size in (16, 8):
+            hidden = self.clamped(self.activated(self.convolved(f"b{size}.conv0", features, 1)))
+            hidden = self.convolved(f"b{size}.conv1", self.filtered(hidden, (2, 2)), stride=2)
+            hidden = gain * self.clamped(self.activated(hidden))
+            if residual:
+                skip = self.convolved(f"b{size}.skip", self.filtered(features, (1, 1))[..., ::2, ::2])
+                hidden = hidden + gain * self.clamped(skip)
+            features = hidden
+        deviation = ((features - features.mean(0)).square().mean(0) + 1e-8).sqrt().mean()
+        features = torch.cat([features, torch.ones_like(features[:, :1]) * deviation], dim=1)
+        features = self.clamped(self.activated(self.convolved("b4.conv", features, 1))).flatten(1)
+        features = self.dense("b4.out", self.dense("b4.fc", features, active=True))
+        mapped = torch.stack([self.mapped([self.dense("mapping.embed", label)], layers) for label in labels])
+        return (features * mapped).sum(1, keepdim=True) / math.sqrt(mapped.shape[1])
+
+
+@pytest.mark.parametrize("clamp", [0.9, 256])  # the smaller one bounds about every tenth activation
+def test_the_generator_is_what_the_papers_say(clamp):
+    network = toy_generator(16, classes=3, clamp=clamp).double()
+    z, labels, noise = normal(2, 6, dtype=torch.float64), one_hot(2, 3).double(), noise_for(network, 2, torch.float64)
+    plain = Plain(network, clamp)
+    expected = [
+        plain.generated(z[row], labels[row], [values[row] for values in noise], network.mapping.layers)
+        for row in range(2)
+    ]
+    assert distance(network(z, labels, noise), torch.cat(expected)) < 1e-12
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("clamp", [0.9, 256])
+def test_the_discriminator_is_what_the_papers_say(clamp, residual):
+    network = toy_discriminator(16, classes=3, clamp=clamp, residual=residual).double()
+    images, labels = normal(4, 3, 16, 16, dtype=torch.float64), one_hot(4, 3).double()
+    expected = Plain(network, clamp).judged(images, labels, network.mapping.layers, residual)
+    assert distance(network(images, labels), expected) < 1e-12
+
+
 # -- whole networks ----------------------------------------------------------------------------------------------------
 
 # name: resolution, options of both networks, those of one, and millions of parameters

@@ -24,7 +24,9 @@ TINY = 1e-8  # under every root
 def not_autocast(tensor: torch.Tensor) -> AbstractContextManager:
     """A context in which operators on the tensor's device keep the types of their inputs."""
     device = tensor.device.type
-    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)  # meta has no autocast
+    if device == "meta" or not torch.is_autocast_enabled(device):  # meta has none, and entering takes its time
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
@@ -279,5 +281,5 @@ def with_deviation(images: torch.Tensor, group: int, interleaved: bool = False) 
         raise ValueError(f"images: found {count} of them, allowed are multiples of the deviation's group, {group}")
     groups = images.unflatten(0, (group, -1)).transpose(0, 1) if interleaved else images.unflatten(0, (-1, group))
     deviation = (groups.var(1, correction=0) + TINY).sqrt().mean((1, 2, 3))  # (B / group,)
-    channel = deviation.repeat(group) if interleaved else deviation.repeat_interleave(group, output_size=count)
+    channel = deviation.repeat(group) if interleaved else deviation[:, None].expand(-1, group).flatten()
     return torch.cat([images, channel[:, None, None, None].expand(-1, 1, *images.shape[2:])], dim=1)
