@@ -44,6 +44,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_UNABLE = 4
+WORTH_STARTING_S = 15  # a part for which less time is left is left out
 GENERATIONS = 3
 
 # Dense bfloat16 FLOPs a second as the makers state them, by a part of the device's name; the first that fits counts.
@@ -374,7 +375,7 @@ def jobs(study: Any) -> Iterator[Job]:
     yield None, [prepare, extract, ["baseline", *metrics, "--out", study.report_file("baseline.json")]]
     trained: set[str] = set()
     for arm, seed, generation in sorted(study.cells(), key=lambda cell: cell[2]):
-        place = lambda noun, at=(arm, seed, generation): study.cell(*at, noun)  # noqa: E731
+        place = partial(study.cell, arm, seed, generation)
         lineage, when = study.lineages[arm], ["--seed", str(seed), "--generation", str(generation)]
         home = arm if generation else lineage.base
         model = place("model.safetensors")
@@ -388,16 +389,21 @@ def jobs(study: Any) -> Iterator[Job]:
             start = study.init_file(home, seed, generation)
             fit += ["--init", start] if start else []
             yield place("train.cost.json"), [compose, ["train", *fit, *common, *when, "--out", model]]
+        stream = ["--stream", str(lineage.stream)]
+        bias = [*stream, "--sampling-bias", str(lineage.sampling_bias)]
+        drawn = {"samples": ("sample", file.samples, bias), "grid": ("grid", file.grid, bias)}
+        sets = ["--samples", f"sampled={place('samples.safetensors')}"]
+        if "raw" in study.measured_sets(arm):  # the same model without its bias
+            drawn["raw"] = ("sample", file.samples, stream)
+            sets += ["--samples", f"raw={place('raw.safetensors')}"]
         after: list[list[str]] = []
-        bias = ["--sampling-bias", str(lineage.sampling_bias), "--stream", str(lineage.stream)]
-        for noun, stage, many in (("samples", "sample", file.samples), ("grid", "grid", file.grid)):
-            made = ["--model", model, "--count", str(many), "--stage", stage, *bias, *common, *when]
+        for noun, (stage, many, how) in drawn.items():
+            made = ["--model", model, "--count", str(many), "--stage", stage, *how, *common, *when]
             after.append(["sample", *made, "--out", place(f"{noun}.safetensors")])
         after.append(["select", "--samples", place("samples.safetensors"), *common, *when])
         after[-1] += ["--out", place("kept.parquet")]
         features = place("features.safetensors")
-        after.append(["extract", "--samples", f"sampled={place('samples.safetensors')}", *extractors])
-        after[-1] += ["--out", features]
+        after.append(["extract", *sets, *extractors, "--out", features])
         cell = json.dumps({"study": study.name, "arm": arm, "seed": seed, "generation": generation})
         record = ["--features", features, *metrics, "--training", place("training.parquet")]
         record += ["--kept", place("kept.parquet"), "--cell", cell]
@@ -427,7 +433,11 @@ def run_study(content: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
         generations = []
         for arm, seed, generation in study.cells():
             record = store.read_json(Path(folder, study.cell(arm, seed, generation, "metrics.json")))
-            values = {entry["metric"]: entry["value"] for entry in record["values"] if entry["set"] == "sampled"}
+            sets = {entry["set"] for entry in record["values"]}
+            values = {
+                which: {entry["metric"]: entry["value"] for entry in record["values"] if entry["set"] == which}
+                for which in sets
+            }
             model, facts = store.read_tensors(Path(folder, study.cell(arm, seed, generation, "model.safetensors")))
             curves = {name: array[::10].tolist() for name, array in model.items() if name.startswith("curve.")}
             about = {"arm": arm, "generation": generation, "how": facts["lineage"].get("how")}
@@ -462,7 +472,7 @@ def collapselab(words: list[str], folder: str) -> None:
 def packed(folder: Path, target: Path) -> Path:
     """The study's file and results as a tar file, without what is large."""
     large = {"model.safetensors", "samples.safetensors", "features.safetensors", "train.safetensors"}
-    large |= {"held_out.safetensors"}
+    large |= {"held_out.safetensors", "raw.safetensors"}
 
     def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if Path(entry.name).name in large else entry
@@ -494,7 +504,7 @@ def truncation(scale: Scale) -> dict[str, Any]:
     question = "Does a StyleGAN2 that eats truncated samples lose recall faster?"
     models = {"stylegan2": SMALL["stylegan2"]}
     found = run_study(study_of("gpu-truncation", question, models, arms, 2 * GENERATIONS + 1, scale), scale)
-    recall = {arm: [entry["recall"] for entry in found["generations"] if entry["arm"] == arm] for arm in arms}
+    recall = {arm: [one["sampled"]["recall"] for one in found["generations"] if one["arm"] == arm] for arm in arms}
     return {"recall": recall, **found}
 
 
@@ -831,10 +841,10 @@ def measured(arguments: argparse.Namespace, chosen: Mapping[str, Part]) -> None:
         environment = {"PYTHONPATH": os.pathsep.join(paths), "TORCHINDUCTOR_CACHE_DIR": f"{caches}/inductor"}
         for name, part in chosen.items():
             left = end - time.monotonic()
-            if left < 15:
+            if left >= WORTH_STARTING_S:
+                found[name] = run_apart(name, part, scale, environment, min(part.limit_s, left))
+            else:
                 found.setdefault(name, {"error": "no time was left"})
-                continue
-            found[name] = run_apart(name, part, scale, environment, min(part.limit_s, left))
             print(f"{name:42} {brief(found[name])}", flush=True)
             content = {**about, "aims": aims(found), "parts": found}
             out.write_text(json.dumps(content, indent=1))
@@ -846,7 +856,7 @@ def measured(arguments: argparse.Namespace, chosen: Mapping[str, Part]) -> None:
 def brief(found: Mapping[str, Any]) -> str:
     """A part in a line."""
     if "error" in found:
-        return f"{found['error']}: {found.get('said', '').strip().splitlines()[-1:]}"
+        return ": ".join([found["error"], *found.get("said", "").strip().splitlines()[-1:]])
     shown = ("steps_a_second", "images_a_second", "of_stated_peak", "peak_memory_gib", "start_s", "seconds", "recall")
     numbers = {key: found[key] for key in shown if found.get(key) is not None}
     return ", ".join(
