@@ -43,6 +43,16 @@ def name(where: "torch.device") -> str:
     return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
 
 
+def default_generator(where: "torch.device") -> "torch.Generator":
+    """What a device's random numbers come from where no generator is named."""
+    import torch
+
+    if where.type != "cuda":
+        return torch.default_generator
+    torch.cuda.init()  # the generators exist from then on
+    return torch.cuda.default_generators[where.index]
+
+
 @contextmanager
 def exact(where: "torch.device", tf32: bool = False) -> Iterator["torch.Generator"]:
     """Within it the device repeats its bits, and its default generator, which it gives, may be reseeded freely.
@@ -50,11 +60,8 @@ def exact(where: "torch.device", tf32: bool = False) -> Iterator["torch.Generato
     On CUDA: deterministic kernels, no benchmarking of kernels, and TF32 only if asked for. Afterwards everything, the
     generator's state too, is as it was.
     """
-    import torch
 
-    if where.type == "cuda":
-        torch.cuda.init()  # the generators exist from then on
-    generator = torch.cuda.default_generators[where.index] if where.type == "cuda" else torch.default_generator
+    generator = default_generator(where)
     state = generator.get_state()
     try:
         if where.type == "cuda":

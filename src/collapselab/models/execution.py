@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from .. import processes
-from ..device import autocast
+from ..device import autocast, default_generator
 from ..device import name as device_name
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Runner:
             return self._computed(phase, piece, total)
         key = phase.name, len(piece.images)
         if key not in self.recordings:
-            with unchanged(self.task):  # losses may add to the task's sums, and warming up calls them
+            with unchanged(self.task, self.where):  # losses may add to the task's sums, and warming up calls them
                 self.recordings[key] = _Recording(lambda batch: self._computed(phase, batch, total), piece, self.pool)
         return self.recordings[key](piece)
 
@@ -215,13 +215,14 @@ def _tensors(batch: "Batch") -> list[torch.Tensor]:
 
 
 @contextmanager
-def unchanged(task: "Task") -> Iterator[None]:
-    """Within it steps may be tried: afterwards the task is what it was."""
-    live = live_tensors(task)
-    before = [tensor.detach().clone() for tensor in live]
+def unchanged(task: "Task", where: torch.device) -> Iterator[None]:
+    """Within it steps may be tried: afterwards the task is what it was, and so are the random numbers to come."""
+    live, generator = live_tensors(task), default_generator(where)
+    before, state = [tensor.detach().clone() for tensor in live], generator.get_state()
     try:
         yield
     finally:
+        generator.set_state(state)
         with torch.no_grad():
             for tensor, value in zip(live, before, strict=True):
                 tensor.copy_(value)
@@ -258,7 +259,7 @@ def choose(
     facts = {"device": device_name(where), "torch": torch.__version__, "source": source, "precision": precision}
     path = remembered_path(facts | {"phases": phases, "weights": weights, "shape": shape})
 
-    with unchanged(task):
+    with unchanged(task, where):
         measure = agreed(lambda execution: measured(task, execution, batch, precision, where, whole), where)
         found, timings = fastest(measure, part, task.granularity, convolutional, steps, shared(recall(path), where))
     if processes.is_first():
@@ -325,17 +326,25 @@ def _largest(measure: Measure, part: int, granularity: int) -> tuple[int | None,
 
 
 def agreed(measure: Measure, where: torch.device) -> Measure:
-    """The measurement of all processes together: their mean, and out of memory for all where it is for one."""
+    """The measurement of all processes together: their mean, and out of memory for all where it is for one.
+
+    A way that does not work on this machine, which may have no compiler, is not taken, like one that does not fit.
+    """
 
     def measured_by_all(execution: Execution) -> float:
-        seconds, full = torch.zeros((), dtype=torch.float64, device=where), False
+        seconds, failed = torch.zeros((), dtype=torch.float64, device=where), False
         try:
             seconds.fill_(measure(execution))
         except torch.OutOfMemoryError:
-            full = True
+            failed = True
+        except RuntimeError as error:
+            if execution == Execution(micro_batch=execution.micro_batch):
+                raise
+            logger.warning("steps are not executed as %s, which does not work here: %s", execution.name, error)
+            failed = True
         if where.type == "cuda":
             torch.cuda.empty_cache()
-        if processes.any_of(full, where):
+        if processes.any_of(failed, where):
             raise torch.OutOfMemoryError(f"{execution.name} does not fit")
         processes.sum_in_place(seconds)
         return seconds.item() / processes.count()
