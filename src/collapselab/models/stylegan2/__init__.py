@@ -260,8 +260,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "deviation_group": 4,
         "images_seen": 64_000,
         "batch": 32,
-        "learning_rate": 0.0025,
-        "r1_gamma": 0.1,
+        "learning_rate": 0.01,
+        "r1_gamma": 0.3,
         "path_weight": 0.0,
         "style_mixing": 0.0,
         "ema_half_life": 2_000,
@@ -283,7 +283,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "ema_ramp": 0.05,
         "precision": "bfloat16",
     },
-    # ffhq256 at 64 pixels, with the short mapping of small images. R1 adds up over pixels, so its weight goes with their
+    # ffhq256 at 64 pixels, with the short mapping of small images. R1 adds up over pixels: its weight goes with their
     # number: a sixteenth.
     "faces64": {
         "channel_base": 16384,
