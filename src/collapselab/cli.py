@@ -958,8 +958,13 @@ def fetch(name: Annotated[str, typer.Argument(help=f"one of {', '.join(published
 def take_over(
     source: Annotated[Path, typer.Argument(help="a StyleGAN2-ADA .pkl, or a folder of diffusers' UNet2DModel")],
     out: Out,
+    classes: Annotated[
+        int | None, typer.Option(min=0, help="of a folder: classes, where its last embedding stands for no label")
+    ] = None,
 ) -> None:
     """Make a model of published weights, to start from or to sample. Code in them is never run."""
+    if classes is not None and not source.is_dir():
+        raise typer.BadParameter(f"found {classes}; a .pkl says its classes itself", param_hint="--classes")
     from . import unpickle
     from .models.diffusion.published import from_diffusers
     from .models.stylegan2.published import convert
@@ -968,7 +973,7 @@ def take_over(
     taken = {file.name: store.content_hash(file) for file in files if file.is_file() or file == source}
     try:
         if source.is_dir():
-            family, (options, tensors) = "diffusion", from_diffusers(source)
+            family, (options, tensors) = "diffusion", from_diffusers(source, classes)
         else:
             family, (options, tensors) = "stylegan2", convert(unpickle.read(source))
         model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
