@@ -140,10 +140,9 @@ class Denoising:
         if options.augment:
             images = augment.apply(images, draws["augmentation"])
             told = augment.conditions(draws["augmentation"])
-        errors = squared_errors(
-            self.parameterisation, self.called, images, draws["sigma"], draws["noise"], labels, told
+        return squared_errors(
+            self.parameterisation, self.called, images, draws["sigma"], draws["noise"], labels, told, batch.weights
         )
-        return batch.weights * errors
 
     def after_step(self, images_seen: int, batch: int) -> None:
         self.average.update(images_seen, batch)
@@ -187,11 +186,15 @@ def squared_errors(
     noise: torch.Tensor,
     labels: torch.Tensor | None,
     augmentation: torch.Tensor | None = None,
+    weights: torch.Tensor | float = 1.0,
 ) -> torch.Tensor:
-    """loss_weight(sigma) |D(y + sigma n; sigma) - y|^2 / pixels, (B,), of images y and standard normal noise n."""
+    """weights loss_weight(sigma) |D(y + sigma n; sigma) - y|^2 / pixels, (B,), of images y and standard normal noise n.
+
+    The factors are multiplied in this order, which is part of a model's bits.
+    """
     noisy = images + sigma[:, None, None, None] * noise
     denoised = parameterised.denoise(network, noisy, sigma, labels, augmentation)
-    return parameterised.loss_weight(sigma) * (denoised - images).square().mean(dim=(1, 2, 3))
+    return weights * parameterised.loss_weight(sigma) * (denoised - images).square().mean(dim=(1, 2, 3))
 
 
 @torch.no_grad()
