@@ -473,6 +473,12 @@ def test_other_resolutions_are_refused(resolution):
             kind(resolution, **TOY)
 
 
+def test_too_few_channels_for_the_resolution_are_refused():
+    for kind in (Generator, Discriminator):
+        with pytest.raises(ValueError, match="channel_base: found 8, allowed are numbers from the resolution, 16, up"):
+            kind(16, channel_base=8)
+
+
 def test_z_matters_by_its_direction_alone_and_every_layer_hears_its_w():
     network = toy_generator(16)
     z = normal(2, 6)

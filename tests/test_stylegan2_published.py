@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from collapselab import unpickle
-from collapselab.models.stylegan2 import published
+from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options, published
 from collapselab.models.stylegan2.networks import Discriminator, Generator
 
 VECTORS = Path(__file__).parents[2] / "shared" / "data" / "stylegan2-vectors.safetensors"
@@ -322,6 +322,10 @@ REFUSED = {
         set_argument(None, "synthesis_kwargs", "conv_clamp"),
         "D: found clamp = 256.0, allowed is that of G_ema, None",
     ),
+    "channels that no resolution has": (
+        set_argument(8, "synthesis_kwargs", "channel_base"),
+        "channel_base: found 8, allowed are numbers from the resolution, 16, up",
+    ),
     "channels that the tensors have not": (
         set_argument(4, "synthesis_kwargs", "channel_max"),
         "G_ema: found synthesis.b4.const of shape (8, 4, 4), allowed is (4, 4, 4)",
@@ -364,6 +368,21 @@ REFUSED = {
         "found [1] as mapping._parameters, allowed are dicts",
     ),
 }
+
+
+@pytest.mark.parametrize("with_discriminator", [True, False])
+def test_a_published_file_makes_a_model_that_samples_its_images(write, with_discriminator):
+    average, judge = generator(), discriminator(deviation_group=12)
+    networks = {"D": published_discriminator(judge)} if with_discriminator else {}
+    options, tensors = published.model_of(unpickle.read(write(G_ema=published_generator(average), **networks)))
+    model = StyleGAN2.load(tensors, StyleGAN2Options.model_validate(options))
+    assert model.shape == (3, 16, 16)
+    assert (model.options.clamp, model.options.deviation_group) == (256, 12 if with_discriminator else 4)
+    assert bool(model.discriminator) == with_discriminator
+    expected = {name: tensor for name, tensor in average.state_dict().items() if not name.endswith("resample_filter")}
+    assert model.generator.keys() == expected.keys()
+    assert all((model.generator[name] == tensor.numpy()).all() for name, tensor in expected.items())
+    assert model.sample(2, seed=0).data.shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -967,7 +967,7 @@ def take_over(
         raise typer.BadParameter(f"found {classes}; a .pkl says its classes itself", param_hint="--classes")
     from . import unpickle
     from .models.diffusion.published import from_diffusers
-    from .models.stylegan2.published import convert
+    from .models.stylegan2.published import model_of
 
     files = sorted(source.rglob("*")) if source.is_dir() else [source]
     taken = {file.name: store.content_hash(file) for file in files if file.is_file() or file == source}
@@ -975,7 +975,7 @@ def take_over(
         if source.is_dir():
             family, (options, tensors) = "diffusion", from_diffusers(source, classes)
         else:
-            family, (options, tensors) = "stylegan2", convert(unpickle.read(source))
+            family, (options, tensors) = "stylegan2", model_of(unpickle.read(source))
         model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
     except ValueError as error:
         said = " ".join(str(error).split())[:400]

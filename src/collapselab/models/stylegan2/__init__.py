@@ -29,7 +29,7 @@ class StyleGAN2Options(Options):
 
     classes: int = Field(0, ge=0, description="number of classes, labelled 0 .. classes - 1; 0: unconditional")
     channel_base: int = Field(
-        32768, ge=1024, description="both networks have min(channel_base / r, channel_max) channels at r pixels a side"
+        32768, ge=8, description="both networks have min(channel_base / r, channel_max) channels at r pixels a side"
     )
     channel_max: int = Field(512, ge=1, description="the most channels at any resolution")
     z_width: int = Field(512, ge=1, description="dimensions of the noise z")

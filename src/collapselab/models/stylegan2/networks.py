@@ -39,7 +39,14 @@ def resolutions(largest: int) -> list[int]:
 
 
 def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
-    """The number of feature channels at a resolution: min(channel_base / resolution, channel_max)."""
+    """The number of feature channels at a resolution: min(channel_base / resolution, channel_max).
+
+    Raises ValueError where there would be none.
+    """
+    if channel_base < resolution:
+        raise ValueError(
+            f"channel_base: found {channel_base}, allowed are numbers from the resolution, {resolution}, up"
+        )
     return min(channel_base // resolution, channel_max)
 
 
@@ -139,7 +146,7 @@ class Generator(nn.Module):
     Features have min(channel_base / r, channel_max) channels at resolution r. clamp: bound of the activations of every
     convolution, None for none; weights trained in float16 need theirs, 256.
 
-    Raises ValueError for a resolution that is no power of two from 8 to 1024.
+    Raises ValueError for a resolution that is no power of two from 8 to 1024, or above channel_base.
     """
 
     def __init__(
@@ -241,8 +248,8 @@ class Discriminator(nn.Module):
     else of neighbouring ones (``with_deviation``). residual: blocks with skips, else plain ones. Others as
     ``Generator``.
 
-    Raises ValueError for a resolution that is no power of two from 8 to 1024, and on a batch that the groups of the
-    deviation do not fill.
+    Raises ValueError for a resolution that is no power of two from 8 to 1024, or above channel_base, and on a batch
+    that the groups of the deviation do not fill.
     """
 
     def __init__(

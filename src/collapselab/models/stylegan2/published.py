@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...unpickle import Network
@@ -56,6 +57,26 @@ def convert(tree: Any) -> Imported:
         built = judge | built
     size = built.pop("resolution")
     return Imported(built, (built.pop("colours"), size, size), generator, raw, discriminator)
+
+
+def model_of(tree: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Options and tensors from which ``StyleGAN2.load`` makes the model of such a file: ``G_ema``, and ``D`` if there.
+
+    What a file does not say, such as how to go on training, is that of config F, whose networks the published defaults
+    are; numbers are float32 as in the file. Raises ValueError as :func:`convert`.
+    """
+    found = convert(tree)
+    parts = {"generator": found.generator, "discriminator": found.discriminator or {}}
+    tensors = {
+        f"{part}.{name}": tensor.numpy()
+        for part, named in parts.items()
+        for name, tensor in named.items()
+        if not name.endswith("resample_filter")  # a constant, checked above and not stored
+    }
+    options = {"preset": "ffhq1024", "precision": "float32", **found.options}
+    # The options ask a batch to be filled by the deviation's groups.
+    options["batch"] = math.lcm(32, found.options.get("deviation_group", 1))
+    return options, {"shape": np.array(found.shape, np.int64), **tensors}
 
 
 def _network(name: str, network: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
