@@ -23,6 +23,7 @@ named with the pip command that fetches it on another machine into a folder for 
 
 import argparse
 import fnmatch
+import gc
 import importlib
 import json
 import os
@@ -106,25 +107,29 @@ class _Enough(Exception):
     """The rate is known."""
 
 
-def training(family: str, options: Mapping[str, Any], side: int, scale: Scale) -> dict[str, Any]:
-    """Step rate, utilisation, memory and seconds until the first steps are done, of a training that is cut off."""
-    import numpy as np
+def training(family: str, options: Mapping[str, Any], side: int, scale: Scale, execution: str) -> dict[str, Any]:
+    """Step rate, utilisation, memory and seconds until the first steps are done, of a training that is cut off.
 
-    from collapselab.models.base import Interrupted, TrainingSet
+    Where the batch does not fit into memory at once, half of it is taken at once, and half of that.
+    """
+    import torch
 
     kind, settings, shape = made_ready(family, options, side, scale.toy)
-    data = np.random.default_rng(0).integers(0, 256, (64 if scale.toy else 4096, *shape), dtype=np.uint8)
-    labels = np.arange(len(data), dtype=np.int64) % settings.classes if settings.classes else None
-    reports: list[tuple[int, float]] = []
-    begin = time.perf_counter()
-
-    def progress(images_seen: int, loss: float) -> bool:
-        reports.append((images_seen, time.perf_counter()))
-        return len(reports) > 2 and reports[-1][1] - reports[0][1] >= scale.seconds
-
-    budget = LONGEST * settings.batch
-    with suppress(Interrupted):
-        kind.fit(TrainingSet(data, labels, np.ones(len(data))), settings, 0, images_seen=budget, progress=progress)
+    too_large = []
+    while True:
+        smaller = halved(execution, settings.batch)
+        try:
+            with executed(execution):
+                begin, reports = reported(kind, settings, shape, scale)
+            break
+        except RuntimeError as error:
+            if "out of memory" not in str(error).lower() or smaller is None:
+                raise
+        too_large.append(execution)
+        execution = smaller
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     memory = peak_memory_gib()
     (first_seen, first), (seen, last) = reports[0], reports[-1]
     images_a_second = (seen - first_seen) / (last - first)
@@ -132,8 +137,9 @@ def training(family: str, options: Mapping[str, Any], side: int, scale: Scale) -
     return {
         "options": settings.model_dump(mode="json", exclude_unset=True),
         "shape": shape,
-        "parameters": parameters(kind, settings, shape),
-        "execution": os.environ.get("COLLAPSELAB_EXECUTION"),
+        "parameters": kind.stored_bytes(settings, shape) // 4,
+        "execution": execution,
+        "too_large": too_large,
         "steps_timed": (seen - first_seen) // settings.batch,
         "steps_a_second": images_a_second / settings.batch,
         "images_a_second": images_a_second,
@@ -143,6 +149,37 @@ def training(family: str, options: Mapping[str, Any], side: int, scale: Scale) -
         "gigaflop_an_image": flops / 1e9,
         "peak_memory_gib": memory,
     }
+
+
+def reported(
+    kind: Any, settings: Any, shape: tuple[int, int, int], scale: Scale
+) -> tuple[float, list[tuple[int, float]]]:
+    """When a training began, and its reports (images seen, when): from the first one on for ``scale.seconds``."""
+    import numpy as np
+
+    from collapselab.models.base import Interrupted, TrainingSet
+
+    data = np.random.default_rng(0).integers(0, 256, (64 if scale.toy else 4096, *shape), dtype=np.uint8)
+    labels = np.arange(len(data), dtype=np.int64) % settings.classes if settings.classes else None
+    reports: list[tuple[int, float]] = []
+
+    def progress(images_seen: int, loss: float) -> bool:
+        reports.append((images_seen, time.perf_counter()))
+        return len(reports) > 2 and reports[-1][1] - reports[0][1] >= scale.seconds
+
+    begin, budget = time.perf_counter(), LONGEST * settings.batch
+    with suppress(Interrupted):
+        kind.fit(TrainingSet(data, labels, np.ones(len(data))), settings, 0, images_seen=budget, progress=progress)
+    return begin, reports
+
+
+def halved(execution: str, batch: int) -> str | None:
+    """The same way of executing with half as many images at once; None where that would be few."""
+    words = [word for word in execution.split(",") if word != "eager" and not word.startswith("micro_batch=")]
+    given = next(
+        (int(word.partition("=")[2]) for word in execution.split(",") if word.startswith("micro_batch=")), batch
+    )
+    return ",".join([*words, f"micro_batch={given // 2}"]) if given >= 2 * FEWEST_AT_ONCE else None
 
 
 def sampling(family: str, options: Mapping[str, Any], side: int, count: int, scale: Scale) -> dict[str, Any]:
@@ -179,11 +216,6 @@ def made_ready(family: str, options: Mapping[str, Any], side: int, toy: bool) ->
     kind = MODELS[family]
     settings = kind.Options(**{**options, **(TOYS[family] if toy else {})})
     return kind, settings, (3, 8, 8) if toy else (3, side, side)
-
-
-def parameters(kind: Any, settings: Any, shape: tuple[int, int, int]) -> int:
-    """Numbers that are stored of a model, in float32."""
-    return kind.stored_bytes(settings, shape) // 4
 
 
 def utilisation(flops_a_second: float) -> dict[str, Any]:
@@ -317,8 +349,7 @@ def affordable(model: Mapping[str, Any], trainings: int, scale: Scale) -> dict[s
     if scale.toy:
         return {**model, **TOYS[model["family"]]}
     options = {key: value for key, value in model.items() if key != "family"}
-    with executed("eager"):
-        rate = training(model["family"], options, 32, scale)["images_a_second"]
+    rate = training(model["family"], options, 32, scale, "eager")["images_a_second"]
     return {**model, "images_seen": int(TRAINED_SHARE * 60 * scale.minutes * rate / trainings)}
 
 
@@ -559,6 +590,7 @@ def curve(scale: Scale) -> dict[str, Any]:
 
 # -- parts -------------------------------------------------------------------------------------------------------------
 
+FEWEST_AT_ONCE = 16  # images, below which a micro-batch is not halved
 LONGEST = 20_000  # steps of a training that is cut off when its rate is known
 LARGEST_PART = 10_000  # real images in the training set, and held out, of a loop
 TRAINED_SHARE = 0.5  # of a part's time; the rest is sampling, measuring, starting, and finding out the rate
@@ -630,8 +662,7 @@ def parts() -> dict[str, Part]:
             family, options = "stylegan2", STYLEGAN2S[side][0]
 
         def run(scale: Scale) -> dict[str, Any]:
-            with executed("eager" if scale.toy else execution):
-                return training(family, options, side, scale)
+            return training(family, options, side, scale, "eager" if scale.toy else execution)
 
         return run
 

@@ -17,18 +17,19 @@ training scripts over images that lie in memory as float32 tensors: the loss of 
 their own moving averages.
 
 Every contender is a process of its own. They take turns, a few seconds each; a ratio is that of two neighbouring turns,
-above 1 where ours is quicker, and the median over the rounds counts, since a busy machine slows all. Memory is the
-peak of the process's resident memory over what it held with everything imported (Linux).
+above 1 where ours is quicker, and the median over the rounds counts, since a busy machine slows all. On a machine that
+is busy with something else compare the processor's seconds, with ``OMP_NUM_THREADS=1``. Memory is the peak of the
+process's resident memory over what it held with everything imported (Linux).
 """
 
 import argparse
+import importlib
 import json
 import math
 import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,20 +54,22 @@ IMAGES = 1024
 def fit_run(family: str, options: Mapping[str, Any], images: np.ndarray) -> peers.Run:
     """``run(steps)`` of one of our families: trainings from the beginning, timed by what they report."""
     model = MODELS[family]
+    importlib.import_module(f"collapselab.models.{family}.training")  # as the others, before memory is compared
     settings = model.Options(**options)
     labels = np.arange(len(images), dtype=np.int64) % settings.classes if settings.classes else None
     training = TrainingSet(images, labels, np.ones(len(images)))
 
-    def run(steps: int) -> float:
-        reports: list[tuple[int, float]] = []
+    def run(steps: int) -> tuple[float, float]:
+        reports: list[tuple[int, tuple[float, float]]] = []
 
         def progress(images_seen: int, loss: float) -> None:
-            reports.append((images_seen, time.perf_counter()))
+            reports.append((images_seen, peers.clocks()))
 
         model.fit(training, settings, 0, images_seen=settings.batch * (steps + SKIPPED), progress=progress)
         seen, start = next(report for report in reports if report[0] >= SKIPPED * settings.batch)
         last, end = reports[-1]
-        return (end - start) * steps / ((last - seen) / settings.batch)
+        share = steps / ((last - seen) / settings.batch)
+        return tuple((now - then) * share for now, then in zip(end, start, strict=True))
 
     return run
 
@@ -210,12 +213,12 @@ class Here:
         torch.manual_seed(0)
         chosen = COMPARISONS[comparison]
         images = images_of(chosen)
-        self.before = peak_mib()
         self.run = chosen.runs[contender](images)
+        self.before = peak_mib()
 
     def turn(self, steps: int) -> dict[str, float]:
-        seconds = self.run(steps)
-        return {"seconds": seconds / steps, "mib": peak_mib() - self.before}
+        seconds, cpu_seconds = self.run(steps)
+        return {"seconds": seconds / steps, "cpu_seconds": cpu_seconds / steps, "mib": peak_mib() - self.before}
 
     def close(self) -> None:
         pass
@@ -277,14 +280,16 @@ def compare(name: str, rounds: int, turn_s: float = TURN_S, place: type = Apart)
     yield f"{name}: {shape}, batch {chosen.batch}, {rounds} rounds"
     for who, taken in turns.items():
         seconds = statistics.median(turn["seconds"] for turn in taken)
-        ratios = sorted(
-            turn["seconds"] / ours["seconds"] for turn, ours in zip(taken, turns["collapselab"], strict=True)
+        ratios, cpu = (
+            sorted(turn[clock] / ours[clock] for turn, ours in zip(taken, turns["collapselab"], strict=True))
+            for clock in ("seconds", "cpu_seconds")
         )
         parameters, flops = costs[who]
         flops = "" if math.isnan(flops) else f"{flops / 1e6:8.1f} MFLOP"
         yield (
             f"  {who:28} {parameters / 1e6:6.3f} M {flops} {1 / seconds:8.2f} steps/s"
             f"   ratio {statistics.median(ratios):5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"   of CPU time {statistics.median(cpu):5.2f}"
             f"   {max(turn['mib'] for turn in taken):6.0f} MiB"
         )
 
