@@ -87,6 +87,7 @@ def test_every_import_is_a_declared_dependency():
     names = {
         "PIL": "pillow",
         "array_api_compat": "array-api-compat",
+        "pynvml": "nvidia-ml-py",
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",
         "vl_convert": "vl-convert-python",

@@ -155,6 +155,7 @@ def numbers(size=(3,), stride=(1,), offset=0):
         {"stride": (2,)},
         {"stride": (-1,)},
         {"stride": (0,), "size": (2**40,)},
+        {"stride": (0,), "size": (4,)},
         {"size": (2, 2)},
         {"size": (2**62,), "stride": (2**62,)},
         {"size": (-1,)},
@@ -212,6 +213,15 @@ def test_what_a_file_says_cannot_write_on_a_terminal(tmp_path):
     with pytest.raises(Damaged) as error:
         read(path)
     assert str(error.value).isprintable() and "x1b" in str(error.value)
+
+
+def test_what_is_nested_deeper_than_networks_are_is_refused(tmp_path):
+    def nested(depth):
+        return [nested(depth - 1)] if depth else []
+
+    assert read(written(tmp_path / "a.pkl", nested(64))) == nested(64)
+    with pytest.raises(Damaged, match="deeper than 64"):
+        read(written(tmp_path / "a.pkl", nested(65)))
 
 
 def test_the_limits_are_of_the_file_and_not_of_what_it_claims(tmp_path):
