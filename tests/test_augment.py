@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -203,6 +204,7 @@ def picture() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         # not periodic leaves ripples from its rim.
         (("scale", "shift", "move"), 0.02),
         (("rotate",), 0.03),
+        (("stretch", "rotate_again"), 0.04),
         (("rotate", "rotate_again", "scale", "move"), 0.05),
     ],
 )
@@ -232,6 +234,21 @@ def test_whole_pixels_and_quarter_turns_are_exact():
     shifted = augmentation.warped(images, straight, torch.tensor([[2.0, 0.0]], dtype=torch.float64).expand(4, 2))
     torch.testing.assert_close(shifted[..., :-2], images[..., 2:])
     torch.testing.assert_close(shifted[..., -2:], images[..., [-1, -2]])  # mirrored
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.6])
+def test_rows_are_stretched_by_a_windowed_sinc_of_the_mirrored_row(factor):
+    row, offset = noise(1, 1)[0, 0, 0], 2.3
+    found = augmentation.stretched_rows(
+        row.expand(1, 1, 1, -1), probability(factor)[None], probability(offset)[None], 2 * SIZE
+    )[0, 0, 0]
+    far = 3 * SIZE
+    mirrored = np.pad(row.numpy(), far, mode="symmetric")
+    positions = np.arange(-far, SIZE + far) - (SIZE - 1) / 2
+    for index in range(2 * SIZE):
+        distance = (factor * (index - (2 * SIZE - 1) / 2) + offset - positions) / max(1, factor)
+        kernel = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+        assert found[index].item() == pytest.approx(kernel @ mirrored / kernel.sum(), abs=1e-12)
 
 
 def test_a_shear_keeps_the_norm_and_is_undone_by_its_opposite():

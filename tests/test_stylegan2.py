@@ -1,6 +1,9 @@
 """The StyleGAN2 family: losses, controllers and averages by their formulas, and the promises of ``Model``."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -503,6 +506,23 @@ def test_a_stored_model_samples_and_goes_on_the_same(trained, tmp_path):
 
 def test_there_is_no_likelihood():
     assert not hasattr(StyleGAN2, "log_likelihood")
+
+
+def test_the_start_is_cheap():
+    """Planning imports no torch; training and sampling import no compiler."""
+    code = """
+import sys
+import numpy as np
+from collapselab.models.base import TrainingSet
+from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options
+options = StyleGAN2Options(classes=2, batch=8, sample_batch=8, channel_max=8, path_weight=2.0, style_mixing=0.9)
+assert "torch" not in sys.modules
+data = TrainingSet(np.zeros((64, 1, 8, 8), np.uint8), np.arange(64) % 2, np.ones(64))
+StyleGAN2.fit(data, options, 1, images_seen=64).sample(3, 1, sampling_bias=0.5)
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert found.stdout.strip() == "[]"
 
 
 # -- on a GPU ----------------------------------------------------------------------------------------------------------
