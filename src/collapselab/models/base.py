@@ -141,7 +141,7 @@ class Model(Protocol):
 
         sampling_bias: MAD's lambda in (0, 1], where 1 samples the model as it is (Alemohammad et al. 2023): a Gaussian
         multiplies its covariance by it, a multinomial takes it as its temperature, a diffusion model guides with
-        weight 1 / sampling_bias - 1. guide: an entry of GUIDES.
+        weight 1 / sampling_bias - 1, a StyleGAN2 truncates w by it. guide: an entry of GUIDES.
         """
         ...
 
