@@ -196,6 +196,17 @@ def test_a_weight_that_is_not_finite_diverges_though_no_loss_says_so():
     assert found.value.images_seen == 16 and np.isnan(found.value.loss)
 
 
+def test_a_device_that_is_full_says_what_helps():
+    task = Scripted({"loss": [1.0]})
+
+    def full(count):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    task.draw = full
+    with pytest.raises(RuntimeError, match=r"out of memory: .* 20\.00 GiB; COLLAPSELAB_EXECUTION=micro_batch=N takes"):
+        trained(task, 1)
+
+
 def test_snapshots_are_what_the_training_would_be_if_it_ended_there(monkeypatch):
     for family in FAMILIES:
         model, data, looks = MODELS[family], images(), []
