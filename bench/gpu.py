@@ -308,6 +308,7 @@ def stylegan2_pytorch(scale: Scale) -> dict[str, Any]:
         trainer = Trainer(
             base_dir=folder, image_size=32, batch_size=64, num_workers=4, save_every=never, evaluate_every=never
         )
+        trainer.evaluate = lambda *_: None  # it draws pictures at every hundredth step
         trainer.set_data_src(str(images))
         trainer.train()
         networks = (trainer.GAN.G, trainer.GAN.S, trainer.GAN.D)
