@@ -24,3 +24,24 @@ def finished(tmp_path_factory):
 def smoke(finished, tmp_path):
     """A copy of that project, to be changed."""
     return finished.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def published_network(tmp_path_factory):
+    """A small generator and its discriminator, of 8x8 grey images, as a pickle in the published layout."""
+    import torch
+    from published_layout import published_discriminator, published_generator, write
+
+    from collapselab.models.stylegan2.networks import Discriminator, Generator
+
+    said = {"channel_base": 1024, "channel_max": 16}
+    sizes = {**said, "clamp": 256}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = Generator(8, 1, z_width=16, w_width=16, mapping_layers=8, **sizes)
+        discriminator = Discriminator(8, 1, **sizes)
+    return write(
+        tmp_path_factory.mktemp("published") / "digits.pkl",
+        G_ema=published_generator(generator, synthesis_kwargs={**said, "num_fp16_res": 2, "conv_clamp": 256}),
+        D=published_discriminator(discriminator, img_channels=1, **said),
+    )

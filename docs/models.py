@@ -1,0 +1,130 @@
+"""Writes docs/models.md: every model family, its presets and options as the code has them. A test compares the two.
+
+python docs/models.py
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from collapselab.models import MODELS
+from collapselab.models.base import Options
+from collapselab.models.diffusion import PRESETS as DIFFUSION_PRESETS
+from collapselab.models.diffusion.networks import build
+from collapselab.models.stylegan2 import PRESETS as STYLEGAN2_PRESETS
+from collapselab.models.stylegan2.building import outlines
+
+PAGE = Path(__file__).with_suffix(".md")
+SHAPES = {  # of the images that a preset is made for
+    **{"tiny": (1, 8, 8), "cifar10": (3, 32, 32), "small32": (3, 32, 32), "faces64": (3, 64, 64)},
+    **{"ffhq256": (3, 256, 256), "ffhq1024": (3, 1024, 1024)},
+}
+INTRODUCTION = """\
+# The models
+
+This page is written by `python docs/models.py` from the code. A study names a family and, where it has them, a preset;
+any option may follow:
+
+```yaml
+models:
+  edm: {family: diffusion, preset: cifar10, steps: 25}
+  faces: {family: stylegan2, preset: ffhq256, r1_gamma: 2}
+```
+
+## How a training runs
+
+Both families of networks are trained by one loop. What of it belongs to the study is an option below; what belongs to
+the machine is an environment variable, and never changes what is asked, only how it is computed.
+
+- **Data.** Images stay uint8, on the GPU where they fit into a quarter of its free memory, else in page-locked memory
+  from which a thread fetches ahead. They are normalised, mirrored and augmented on the device.
+- **Precision.** `float32`, `tf32`, or `bfloat16`: matrix products and convolutions in bfloat16, weights, averages and
+  losses in float32.
+- **Execution.** On a GPU a training first times a few steps of each way to run (memory layout, `torch.compile`, CUDA
+  graphs, the largest micro-batch that fits) and remembers the quickest for this GPU, version of torch and network in
+  `~/.cache/collapselab`, where compiled kernels lie, too: the next generation compiles nothing. A CPU runs eagerly.
+  `COLLAPSELAB_EXECUTION` says otherwise: `auto`, `eager`, or a list such as `channels_last,compile,micro_batch=64`.
+- **Several GPUs.** `COLLAPSELAB_PROCESSES=4` runs each training and each sampling as four processes, a GPU each;
+  `torchrun --nproc-per-node 4 -m collapselab train ...` does the same by hand. Random numbers are drawn for the whole
+  batch and then cut, so that the same training comes out, to rounding; samples come out the same to the bit.
+- **Checkpoints** are written every ten minutes (`COLLAPSELAB_CHECKPOINT_SECONDS`) and when a SIGTERM or SIGUSR1 asks to
+  stop; the process then ends with 143 and the same command goes on, to the same bits on the same machine with as many
+  processes. On another one it is refused, unless `--allow-nonidentical` (`COLLAPSELAB_ALLOW_NONIDENTICAL=1`), which is
+  noted in the model.
+- **Divergence**, a loss or a weight that is no number, ends a training with 7; in a study it is recorded and drawn.
+- **Snapshots** (`snapshots: n`) are kept beside the model for inspection; the last weights are the ones that count.
+- **Record.** `train.cost.json` holds images a second, energy and where it was read, operations, memory and device.
+
+`collapselab plan STUDY` says what a study costs on this device before it runs, from a timing of its models that is kept;
+`collapselab throughput STUDY --out gpu.json` takes it on another machine, for `collapselab plan STUDY --throughput
+gpu.json`.
+
+## Starting from published weights
+
+`collapselab weights import` makes a model of a StyleGAN2-ADA pickle (nothing in it is run: it is read as data) or of a
+folder of diffusers' `UNet2DModel`. A study starts from it with `init: {weights: FILE, then: previous}`, and takes it
+as it is at generation 0 with `train: {images_seen: {0: 0, 1: N}}`.
+
+```bash
+collapselab weights import ffhq.pkl --out data/ffhq1024.safetensors
+collapselab weights import ddpm-cifar10-32/ --out data/ddpm.safetensors
+```
+
+## The length of the average
+
+`ema: power` keeps averages of the weights after Karras et al. 2024 (EDM2, https://arxiv.org/abs/2312.02696), from which
+one of any width is made after the training. Where `ema_std` is not said, generation 0 takes the width with the least
+loss on `data.split.validation`, and all later generations of all arms keep it.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return "\n".join([INTRODUCTION, *(_family(name) for name in MODELS)])
+
+
+def _family(name: str) -> str:
+    family = MODELS[name]
+    parts = [f"## `{name}`\n", f"Takes {family.takes}. {_first(family)}\n"]
+    presets = {"diffusion": DIFFUSION_PRESETS, "stylegan2": STYLEGAN2_PRESETS}.get(name)
+    if presets:
+        parts += [
+            "| preset | made for | parameters | GFLOP a training image | GFLOP a sample |",
+            "|---|---|---|---|---|",
+        ]
+        parts += [_preset(name, preset) for preset in presets]
+        parts += ["", *(f"- `{preset}`: {_said(options)}" for preset, options in presets.items()), ""]
+    parts += ["| option | default | what it is |", "|---|---|---|", *_options(family.Options), ""]
+    return "\n".join(parts)
+
+
+def _preset(family: str, preset: str) -> str:
+    shape = SHAPES[preset]
+    options = MODELS[family].Options(preset=preset)
+    with torch.device("meta"):
+        networks = [build(options, shape)] if family == "diffusion" else outlines(options, shape)
+    counts = " + ".join(f"{sum(weight.numel() for weight in one.parameters()) / 1e6:,.2f} M" for one in networks)
+    flops = MODELS[family].flops_per_image(options, shape)
+    numbers = " | ".join(f"{flops[work] / 1e9:,.3g}" for work in ("training", "sampling"))
+    return f"| `{preset}` | {' x '.join(map(str, shape))} | {counts} | {numbers} |"
+
+
+def _said(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in options.items()) or "the defaults below"
+
+
+def _options(options: type[Options]) -> Iterator[str]:
+    for name, field in options.model_fields.items():
+        default = "required" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
+        yield f"| `{name}` | {default} | {(field.description or '').replace('|', '&#124;')} |"
+
+
+def _first(thing: Any) -> str:
+    return " ".join((thing.__doc__ or "").partition("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
