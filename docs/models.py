@@ -18,10 +18,7 @@ from collapselab.models.stylegan2 import PRESETS as STYLEGAN2_PRESETS
 from collapselab.models.stylegan2.building import outlines
 
 PAGE = Path(__file__).with_suffix(".md")
-SHAPES = {  # of the images that a preset is made for
-    **{"tiny": (1, 8, 8), "cifar10": (3, 32, 32), "small32": (3, 32, 32), "faces64": (3, 64, 64)},
-    **{"ffhq256": (3, 256, 256), "ffhq1024": (3, 1024, 1024)},
-}
+SIDES = {"tiny": 8, "cifar10": 32, "small32": 32, "faces64": 64, "ffhq256": 256, "ffhq1024": 1024}
 INTRODUCTION = """\
 # The models
 
@@ -58,9 +55,9 @@ the machine is an environment variable, and never changes what is asked, only ho
 - **Snapshots** (`snapshots: n`) are kept beside the model for inspection; the last weights are the ones that count.
 - **Record.** `train.cost.json` holds images a second, energy and where it was read, operations, memory and device.
 
-`collapselab plan STUDY` says what a study costs on this device before it runs, from a timing of its models that is kept;
-`collapselab throughput STUDY --out gpu.json` takes it on another machine, for `collapselab plan STUDY --throughput
-gpu.json`.
+`collapselab plan STUDY` says what a study costs on this device before it runs, from a timing of its models that is
+kept; `collapselab throughput STUDY --out gpu.json` takes it on another machine, for
+`collapselab plan STUDY --throughput gpu.json`.
 
 ## Starting from published weights
 
@@ -102,13 +99,14 @@ def _family(name: str) -> str:
 
 
 def _preset(family: str, preset: str) -> str:
-    shape = SHAPES[preset]
+    side = SIDES[preset]  # of the images that it is made for
+    shape = (1 if preset == "tiny" else 3, side, side)
     options = MODELS[family].Options(preset=preset)
     with torch.device("meta"):
         networks = [build(options, shape)] if family == "diffusion" else outlines(options, shape)
     counts = " + ".join(f"{sum(weight.numel() for weight in one.parameters()) / 1e6:,.2f} M" for one in networks)
     flops = MODELS[family].flops_per_image(options, shape)
-    numbers = " | ".join(f"{flops[work] / 1e9:,.3g}" for work in ("training", "sampling"))
+    numbers = " | ".join(f"{flops[work] / 1e9:,.{3 if flops[work] < 1e9 else 1}f}" for work in ("training", "sampling"))
     return f"| `{preset}` | {' x '.join(map(str, shape))} | {counts} | {numbers} |"
 
 

@@ -294,8 +294,8 @@ from pathlib import Path
 from collapselab import config
 from collapselab.provenance import source_hash
 
-for file in Path("config").glob("*.yaml"):
-    study = config.load(file)
+for name in ("quickstart", "smoke", "cifar10-regimes-smoke", "faces64-mad-smoke"):
+    study = config.load(Path("config") / f"{name}.yaml")
     study.plan(), study.metric_options(), study.trained_extractors, list(study.cells())
     for arm in study.bases:
         study.recipe(arm, 0), study.sources(arm, 0, 0), source_hash(f"models.{study.family(study.bases[arm].model)}")

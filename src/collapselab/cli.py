@@ -29,6 +29,7 @@ from . import compare as comparing
 from . import compose as composing
 from . import measure as measuring
 from . import outside, processes, store
+from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
 from .datasets import DATASETS, digest, split
@@ -1025,14 +1026,70 @@ def validate(name: StudyName) -> None:
 
 
 @app.command()
-def plan(name: StudyName) -> None:
-    """Say what a study comes to, and what of it would run now."""
+def throughput(
+    name: StudyName,
+    out: Annotated[Path | None, typer.Option(help="file to write, for plan --throughput elsewhere")] = None,
+) -> None:
+    """Time the training and the sampling of a study's models on this device, and remember it for plan."""
+    study = _study(name)
+    measured = _throughputs(study, None, again=True)
+    for model, one in measured.items():
+        print(f"{model}: {_rates(one)}")
+    if out is not None:
+        speeds.write(out, list(measured.values()))
+
+
+def _rates(one: speeds.Throughput) -> str:
+    rates = f"{one.training_images_per_second:,.4g} images/s trained, {one.sampling_images_per_second:,.4g} made"
+    more = f", {one.watts:,.0f} W ({one.energy_source})" if one.watts else ""
+    return f"{rates}{more} on {one.device}" + (f" (extrapolated: {one.extrapolated})" if one.extrapolated else "")
+
+
+def _throughputs(study: Any, file: Path | None, again: bool = False) -> dict[str, speeds.Throughput]:
+    """How fast each model of the study is: as a file has it, as is known, or measured now."""
+    read = speeds.read(file) if file else []
+    found = {}
+    for model in study.file.models:
+        what = study.family(model), study.parsed_options(model), study.shape
+        one = speeds.find(read, *what) if file else None if again else speeds.known(*what)
+        if one is None:
+            if file:
+                raise typer.BadParameter(f"{file} has no {model!r} of this study", param_hint="--throughput")
+            print(f"timing {model} on this device, once", file=sys.stderr)
+            one = speeds.measure(*what)
+            speeds.keep(one)
+        found[model] = one
+    return found
+
+
+def _tell_cost(study: Any, file: Path | None) -> None:
+    """Print what a study's trainings and samples cost, all of them."""
+    measured = _throughputs(study, file)
+    cost = speeds.cost(study.work(), measured)
+    for what, (low, expected, high) in (("hours of one device", cost.hours), ("kWh", cost.kilowatt_hours)):
+        said = f"{expected:,.3g} ({low:,.3g} to {high:,.3g})" if high >= 0.001 else "less than 0.001"
+        print(f"{what:32} {said}")
+    for model, one in measured.items():
+        print(f"{'  ' + model:32} {_rates(one)}")
+
+
+@app.command()
+def plan(
+    name: StudyName,
+    throughput: Annotated[
+        Path | None, typer.Option(help="how fast another machine is, as the throughput verb wrote it there")
+    ] = None,
+    cost: Annotated[bool, typer.Option(help="say hours and energy, after timing models that are not known yet")] = True,
+) -> None:
+    """Say what a study comes to, what it costs on this device, and what of it would run now."""
     study = _study(name)
     if name.endswith((".yaml", ".yml")) and Path(name).resolve() != Path("config", f"{study.name}.yaml").resolve():
         raise typer.BadParameter(f"found {name!r}; the workflow runs studies in config/: copy it there first")
     for what, number in study.totals().items():
         print(f"{what:32} {number}")
-    print(f"{'real data':32} {study.real_file('')}")
+    print(f"{'real data':32} {study.real_file('')}", flush=True)
+    if cost:
+        _tell_cost(study, throughput)
     command = ["snakemake", "--dry-run", "--quiet", "rules", "--config", f"study={study.name}"]
     print(f"\n{' '.join(command)}", flush=True)
     try:

@@ -46,6 +46,7 @@ from .regimes import (
     size,
 )
 from .select import SELECTORS
+from .throughput import Work
 
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
@@ -389,8 +390,7 @@ class Study:
 
     def model_options(self, model: str) -> dict[str, Any]:
         """The resolved options of a model, JSON-like."""
-        spec = self.file.models[model]
-        return MODELS[spec.family].Options.model_validate(spec.model_extra or {}).model_dump(mode="json")
+        return self.parsed_options(model).model_dump(mode="json")
 
     def family(self, model: str) -> str:
         """The family of a model."""
@@ -418,8 +418,7 @@ class Study:
 
     def _left_open(self, model: str) -> tuple[str, ...]:
         """The options of a model that generation 0 chooses on the validation split."""
-        spec = self.file.models[model]
-        return MODELS[spec.family].Options.model_validate(spec.model_extra or {}).left_open
+        return self.parsed_options(model).left_open
 
     def metric_options(self) -> dict[str, dict[str, Any]]:
         """The metrics in the file's order, with all their options."""
@@ -429,6 +428,26 @@ class Study:
     def base_cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (base, seed, 0) that is trained."""
         yield from product(self.bases, range(self.file.seeds), (0,))
+
+    def work(self) -> dict[str, Work]:
+        """The images that each model sees in training and makes, over all arms, seeds and generations.
+
+        A closed form sees its training set once.
+        """
+        trained, sampled = dict.fromkeys(self.file.models, 0), dict.fromkeys(self.file.models, 0)
+        for arm, _, generation in [*self.base_cells(), *(cell for cell in self.cells() if cell[2])]:
+            lineage, budget = self._of(arm), self.images_seen(arm, generation)
+            rows = size(lineage.regime, lineage.name, generation)
+            trained[lineage.model] += rows if budget is None else budget
+        for arm, _, _ in self.cells():
+            number = len(self.measured_sets(arm)) * self.file.samples + self.file.grid
+            sampled[self.lineages[arm].model] += number
+        return {name: Work(trained[name], sampled[name]) for name in self.file.models}
+
+    def parsed_options(self, model: str) -> Any:
+        """The options of a model, checked."""
+        spec = self.file.models[model]
+        return MODELS[spec.family].Options.model_validate(spec.model_extra or {})
 
     # What a reader is told.
 
@@ -449,17 +468,16 @@ class Study:
 
     def _disk_bytes(self, trained: list[tuple[str, int, int]], samples: int) -> int:
         """What samples and models take."""
-        shape = self._shape()
+        shape = self.shape
         row = math.prod(shape) * (1 if self.kind == "images" else 8)  # bytes: uint8, or float64 and int64
         each = {
-            name: MODELS[spec.family].stored_bytes(
-                MODELS[spec.family].Options.model_validate(spec.model_extra or {}), shape
-            )
+            name: MODELS[spec.family].stored_bytes(self.parsed_options(name), shape)
             for name, spec in self.file.models.items()
         }
         return samples * row + sum(each[self._of(arm).model] for arm, _, _ in trained)
 
-    def _shape(self) -> tuple[int, ...]:
+    @property
+    def shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
         if self.kind == "images":
             return self.dataset.shape()

@@ -109,7 +109,7 @@ def measure(family: str, options: BaseModel, shape: Sequence[int], *, seconds: f
     Takes about ``seconds`` for the training, as many for the sampling, and the time to the first step of each; a GPU's
     way of executing is chosen as a training chooses it, and kept for that one. ValueError as ``fit`` raises it.
     """
-    kind, shape = MODELS[family], tuple(int(length) for length in shape)
+    kind, shape, options = MODELS[family], tuple(int(length) for length in shape), options.settled()
     if not kind.uses_torch:
         return _measure_closed_form(family, options, shape, seconds)
     import torch
@@ -288,7 +288,7 @@ def _identity(family: str, options: BaseModel, shape: tuple[int, ...]) -> dict[s
         where, version = device(), torch.__version__
         name = device_name(where) if where.type != "cpu" else f"{name}, {torch.get_num_threads()} threads"
     source = provenance.source_hash(f"models.{family}")
-    said = options.model_dump(mode="json")
+    said = options.settled().model_dump(mode="json")
     return {
         "device": name,
         "torch": version,
@@ -339,7 +339,7 @@ def _of(one: Throughput) -> dict[str, Any]:
 
 def find(measured: Sequence[Throughput], family: str, options: BaseModel, shape: Sequence[int]) -> Throughput | None:
     """The last one that is of this model, whatever device and version it was measured with."""
-    wanted = {"family": family, "options": options.model_dump(mode="json"), "shape": tuple(shape)}
+    wanted = {"family": family, "options": options.settled().model_dump(mode="json"), "shape": tuple(shape)}
     return next((one for one in reversed(measured) if one.model_dump(include=set(wanted)) == wanted), None)
 
 

@@ -26,6 +26,10 @@ class Options(BaseModel):
         """Names of options that nobody set and that generation 0 chooses on validation data."""
         return ()
 
+    def settled(self) -> Self:
+        """The same with something for what is left open, for whom it makes no difference."""
+        return self
+
 
 class Diverged(Exception):
     """Training met a loss that is not finite. In this field that is a result: it is recorded and shown."""

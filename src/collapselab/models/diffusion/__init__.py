@@ -122,6 +122,9 @@ class DiffusionOptions(Options):
     def left_open(self) -> tuple[str, ...]:
         return ("ema_std",) if self.ema == "power" and self.ema_std is None else ()
 
+    def settled(self) -> Self:
+        return self.model_copy(update={"ema_std": 0.05}) if self.left_open else self
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, given: Any) -> Any:
