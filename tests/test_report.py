@@ -105,6 +105,22 @@ def test_the_verdicts_stand_at_the_top(page):
     assert not re.search(r'class="status[^>]*>(no )?collapse<', top)
 
 
+def test_energy_and_changed_hardware_stand_below_the_costs(records):
+    costs = made_up.costs(records)
+    spent = [cost | {"joules": 3.6e6, "energy_source": "estimate"} for cost in costs if cost["verb"] == "train"]
+    spent[0] |= {"nonidentical": ["device: begun on A, now on B"], "device_name": "A fast GPU"}
+    text = report.build(made_up.facts(), records, {}, spent, figures=False)["report.html"].decode()
+    table = text[text.index("Processor seconds") :]
+    assert "estimated from processor time" in table and "Device: A fast GPU, cpu." in table
+    totals = re.search(r'<tr><th scope="row">all</th>(.*?)</tr>', table)[1]
+    assert re.findall(r">([^<]*)</td>", totals)[-1] == f"{len(spent):.3g}"  # a kilowatt hour each
+    where = "{arm}, seed {seed}, generation {generation}".format(**spent[0])
+    assert f"{where} (device: begun on A, now on B)" in table
+    assert (
+        "other hardware" not in report.build(made_up.facts(), records, {}, costs, figures=False)["report.html"].decode()
+    )
+
+
 def test_a_finished_study_is_not_called_unfinished(page):
     assert "Unfinished" not in page
 

@@ -425,6 +425,8 @@ def train(
         _diverged(out, family, settings, lineage, what, mark_diverged)
     else:
         _write_model(out, family, model, lineage | {"images_seen": budget} | _how(model))
+        if differences := getattr(model, "how", {}).get("nonidentical"):
+            clock.facts["nonidentical"] = differences
         _count_operations("training", model, budget)
     if processes.is_first():
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -1248,6 +1250,19 @@ def _costs(study: Any) -> list[dict[str, Any]]:
     return costs
 
 
+def _chosen_by_seeds(study: Any, model: str) -> str:
+    """What generation 0 chose of the options that a model leaves open, for each seed, in words."""
+    chosen: dict[str, list[str]] = {}
+    for base, seed, _ in study.base_cells():
+        path = Path(study.cell(base, seed, 0, "model.safetensors"))
+        if study.bases[base].model == model and study.chosen_by(base, seed, 0) and path.exists():
+            tensors, _ = store.read_tensors(path)
+            for name in (name for name in tensors if name.startswith("chosen.")):
+                chosen.setdefault(name.removeprefix("chosen."), []).append(f"{float(tensors[name]):g}")
+    words = [f"{name} {', '.join(values)}" for name, values in chosen.items()]
+    return f", {' and '.join(words)} (chosen at generation 0, a number a seed)" if words else ""
+
+
 def _facts(study: Any) -> Any:
     """What a reader of the records must know about the study."""
     from .verdicts import Endpoint, StudyFacts
@@ -1271,7 +1286,7 @@ def _facts(study: Any) -> Any:
         controls=study.controls,
         question=study.file.question,
         data=study.describe_data(),
-        models={name: study.describe_model(name) for name in study.file.models},
+        models={name: study.describe_model(name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
         waivers=[f"{study.rule(rule)}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,

@@ -808,6 +808,11 @@ def _cost_table(facts: StudyFacts, costs: Sequence[Mapping[str, Any]]) -> dict[s
         "verbs": verbs,
         "rows": rows,
         "energy": _energy_source(costs),
+        "nonidentical": [
+            f"{cost['arm']}, seed {cost['seed']}, generation {cost['generation']} ({'; '.join(cost['nonidentical'])})"
+            for cost in costs
+            if cost.get("nonidentical")
+        ],
         "devices": ", ".join(sorted({str(c.get("device_name") or c.get("device") or "cpu") for c in costs})),
     }
 
