@@ -24,7 +24,7 @@ named with the pip command that fetches it on another machine into a folder for 
 import argparse
 import fnmatch
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -722,14 +722,8 @@ def aims(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def missing(names: Mapping[str, str]) -> list[str]:
-    """Packages that cannot be imported, by their names in the index."""
-    found = []
-    for module, name in names.items():
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            found.append(name)
-    return found
+    """Packages that are not installed, by their names in the index."""
+    return [name for module, name in names.items() if importlib.util.find_spec(module) is None]
 
 
 def how_to_carry(names: list[str]) -> str:

@@ -215,24 +215,43 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
         gpu.training("diffusion", {}, 32, TOY, "eager")
 
 
-def bench(*words, **environment):
-    command = [sys.executable, str(BENCH / "gpu.py"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+@pytest.fixture
+def bench(monkeypatch):
+    """The command with some words, on a machine without a GPU; its parts are processes of their own."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["gpu.py", *map(str, words)])
+        return gpu.main()
+
+    return run
 
 
-def test_the_file_says_what_ran_and_another_run_adds_to_it(tmp_path):
+def test_the_file_says_what_ran_and_another_run_adds_to_it(bench, tmp_path):
     out = tmp_path / "gpu.json"
-    done = bench("--smoke", "--only", "machine", "--out", out, CUDA_VISIBLE_DEVICES="")
-    assert done.returncode == 0, done.stderr
+    assert bench("--smoke", "--only", "machine", "--out", out) == 0
     first = json.loads(out.read_text())
     assert first["device"] == "cpu" and first["parts"]["machine"]["matrix_product_teraflops"] > 0
     assert first["aims"] == {}  # they are a GPU's
     first["parts"]["machine"]["note"] = "earlier"
     out.write_text(json.dumps(first))
-    assert bench("--smoke", "--only", "edm32 eager", "--minutes", "0", "--out", out).returncode == 0
+    assert bench("--smoke", "--only", "edm32 eager", "--minutes", "0", "--out", out) == 0
     second = json.loads(out.read_text())["parts"]
     assert second["machine"]["note"] == "earlier"
     assert second["edm32 eager"] == {"error": "no time was left"}
+
+
+def test_without_a_gpu_it_says_so(bench, tmp_path, capsys):
+    assert bench("--out", tmp_path / "gpu.json") == 4
+    assert "no CUDA device" in capsys.readouterr().out and not (tmp_path / "gpu.json").exists()
+
+
+def test_without_a_package_it_names_it(bench, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(gpu, "NEEDED", {"no_such_module": "pydantic"})
+    assert bench("--smoke", "--out", tmp_path / "gpu.json") == 4
+    said = capsys.readouterr().out
+    assert "lacks pydantic" in said and "pydantic==" in said and "--packages" in said
 
 
 def test_a_part_that_fails_or_takes_too_long_is_recorded():
@@ -283,7 +302,8 @@ def test_the_stated_peak_is_the_devices(monkeypatch, device, peak):
 @pytest.mark.gpu
 def test_a_rate_is_measured_on_a_gpu(tmp_path):
     out = tmp_path / "gpu.json"
-    done = bench("--only", "stylegan2-32 eager", "--seconds", "2", "--out", out)
+    words = ["--only", "stylegan2-32 eager", "--seconds", "2", "--out", str(out)]
+    done = subprocess.run([sys.executable, str(BENCH / "gpu.py"), *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     found = json.loads(out.read_text())["parts"]["stylegan2-32 eager"]
     assert found["steps_a_second"] > 1 and found["peak_memory_gib"] > 0.1 and 0 < found["of_matrix_product"] < 1
