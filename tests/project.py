@@ -36,9 +36,7 @@ def missing_parts(path):
     absent = [fault for fault in more if re.search("no such file|there is no|is not at", fault.message)]
     if other := [fault for fault in [*faults, *more] if fault not in absent]:
         raise config.BadStudy(path, other, lines)
-    # Where data is absent the check ends before there is a study.
-    study = found or config.Study(config.StudyFile.model_validate(raw), config._regimes(raw, []))
-    return study, [fault.path for fault in absent]
+    return found, [fault.path for fault in absent]
 
 
 class Project:

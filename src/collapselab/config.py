@@ -74,7 +74,7 @@ class BadStudy(ValueError):
     def __init__(self, path: Path, faults: list[Fault], lines: Mapping[tuple[str | int, ...], int] | None = None):
         lines = lines or {}
         self.faults = faults = sorted(faults, key=lambda fault: _line(fault.path, lines))
-        rows = [f"  {_place(fault.path, lines)}{fault.message}" for fault in faults]
+        rows = [f"  {_place(fault.path, lines)}{fault.message}".replace("\n", "\n    ") for fault in faults]
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         super().__init__("\n".join([f"{path}: {count}", *rows]))
 
@@ -705,18 +705,18 @@ def _check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     faults: list[Fault] = []
     file = _validated(StudyFile, raw, (), faults)
     faults += _names(raw, stem)
-    _open_parts(raw, faults)
+    absent = _open_parts(raw, faults)
     regimes = _regimes(raw, faults)
     if file is None or not _about_measures(faults):
-        return None, faults
+        return None, [*faults, *absent]
     study = Study(file, regimes)
     if not faults:
         faults += [*_kind_faults(study), *_measured_faults(study)]
-    faults += [*_data_faults(study), *_lineage_faults(study), *_eaten_faults(study)]
+    faults += [*_data_faults(study, not absent), *_lineage_faults(study), *_eaten_faults(study)]
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
         faults += [*_supply_faults(study), *_fairness_faults(study)]
-    return study, list(dict.fromkeys(faults))
+    return study, list(dict.fromkeys([*faults, *absent]))
 
 
 def _about_measures(faults: list[Fault]) -> bool:
@@ -744,8 +744,12 @@ def _names(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
             yield Fault(("arms", name, "model"), _unknown(model, models))
 
 
-def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
-    """The parts whose keys depend on a name: options of sources, populations, families, selectors and metrics."""
+def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> list[Fault]:
+    """The parts whose keys depend on a name: options of sources, populations, families, selectors and metrics.
+
+    Returns what keeps the data from being read, without which all but their number can be checked.
+    """
+    absent: list[Fault] = []
     data = _mapping(raw.get("data"))
     origins = [key for key in ("source", "population") if data.get(key) is not None]
     if "data" in raw and len(origins) != 1:
@@ -760,9 +764,9 @@ def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
         try:
             pairs = [] if parsed is None else [fault.partition(": ") for fault in parsed.check()]
         except OSError as error:
-            faults.append(Fault(("data", "options"), f"cannot be read: {error}"))
+            absent.append(Fault(("data", "options"), f"cannot be read: {error}"))
         else:
-            faults += [Fault(("data", "options", field), message) for field, _, message in pairs]
+            absent += [Fault(("data", "options", field), message) for field, _, message in pairs]
     if "population" in origins and _known(data["population"], POPULATIONS, ("data", "population"), faults):
         _validated(POPULATIONS[data["population"]].PopulationOptions, options, ("data", "options"), faults)
     for name, spec in _mapping(raw.get("models")).items():
@@ -784,6 +788,7 @@ def _open_parts(raw: dict[str, Any], faults: list[Fault]) -> None:
                 message = f"{arm[key]!r} is not carried by this version of the workflow; leave it out"
                 faults.append(Fault(("arms", name, key), message))
     _measures(raw, faults)
+    return absent
 
 
 def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
@@ -872,7 +877,8 @@ def _arguments(function: Callable[..., Any]) -> type[BaseModel]:
     return create_model(function.__name__, __base__=_Part, __doc__=inspect.getdoc(function), **fields)
 
 
-def _data_faults(study: Study) -> Iterator[Fault]:
+def _data_faults(study: Study, there: bool) -> Iterator[Fault]:
+    """What the split asks of the data; of their number only if they are ``there``."""
     data, split = study.file.data, study.file.data.split
     if sum(data.rare.values()) >= 1:
         yield Fault(("data", "rare"), f"found {_quoted(data.rare)}; allowed are shares that sum to less than 1")
@@ -886,7 +892,7 @@ def _data_faults(study: Study) -> Iterator[Fault]:
                 )
         return
     try:
-        check_sizes(split.parts(), study.dataset.count())
+        check_sizes(split.parts(), study.dataset.count() if there else sum(split.parts().values()))
     except (ValueError, OSError) as error:
         yield Fault(("data",), str(error))
 
