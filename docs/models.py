@@ -6,7 +6,7 @@ python docs/models.py
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 
@@ -117,7 +117,10 @@ def _said(options: Mapping[str, Any]) -> str:
 def _options(options: type[Options]) -> Iterator[str]:
     for name, field in options.model_fields.items():
         default = "required" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
-        yield f"| `{name}` | {default} | {(field.description or '').replace('|', '&#124;')} |"
+        told = (field.description or "").replace("|", "&#124;")
+        if get_origin(field.annotation) is Literal:
+            told += f"; allowed: {', '.join(f'`{json.dumps(value)}`' for value in get_args(field.annotation))}"
+        yield f"| `{name}` | {default} | {told} |"
 
 
 def _first(thing: Any) -> str:

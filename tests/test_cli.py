@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from project import ENVIRONMENT, ROOT
 
-from collapselab import store
+from collapselab import cli, store
 from collapselab.datasets import Digits, digest, export_folder
 from collapselab.store import SampleSet
 
@@ -150,7 +151,8 @@ BAD = {
     f"{TRAIN} --family gaussian --options '{{bad'": ["--options", "JSON"],
     f"{TRAIN} --family gaussian --options []": ["--options"],
     f"{TRAIN} --family gaussian --options '{{\"ddof\": 2}}'": ["ddof", "2", "0 or 1"],
-    f'{TRAIN} --family gaussian --options \'{{"ddof": 0, "dof": 1}}\'': ["dof"],
+    f'{TRAIN} --family gaussian --options \'{{"ddof": 0, "dof": 1}}\'': ["dof: unknown; allowed: ddof"],
+    f"{TRAIN} --family diffusion --options '{{\"betas\": [0.9, 1]}}'": ["--options: betas: found [0.9, 1.0], allowed"],
     f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}' --images-seen 0": ["--images-seen", "--init"],
     f"{TRAIN} --family multinomial --options '{{\"categories\": 3}}'": ["multinomial", "(50, 2)"],
     f"{TRAIN} --family gaussian --options '{{\"ddof\": 0}}' --init samples.safetensors": ["samples.safetensors"],
@@ -244,6 +246,11 @@ def test_no_room_is_said_and_leaves_nothing(folder, arguments, room):
     text = run(arguments, folder, code=4, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
     assert "other" in text and "None" not in text
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_tensor_for_which_there_is_no_memory_is_said(capsys):
+    assert cli._guarded(lambda: torch.empty(2**55, dtype=torch.uint8)) == 4
+    assert "out of memory: " in capsys.readouterr().err
 
 
 def test_what_looks_at_the_first_samples_is_not_measured_of_those_that_were_kept(folder):

@@ -85,12 +85,21 @@ def _parsed(model: type[BaseModel], text: str, option: str) -> Any:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise typer.BadParameter("; ".join(map(_fault, error.errors(include_url=False))), param_hint=option) from None
+        faults = [_fault(fault, list(model.model_fields)) for fault in error.errors(include_url=False)]
+        raise typer.BadParameter("; ".join(faults), param_hint=option) from None
 
 
-def _fault(error: Mapping[str, Any]) -> str:
+def _fault(error: Mapping[str, Any], known: list[str]) -> str:
+    """One fault of options in the words in which a study's are told."""
     where = ".".join(map(str, error["loc"]))
-    said = "is missing" if error["type"] == "missing" else f"found {error['input']!r}; {error['msg']}"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    said = f"found {error['input']!r}; {message}"
+    if error["type"] == "missing":
+        said = "is missing"
+    elif error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        said = f"unknown; allowed: {', '.join(known)}"
+    elif error["type"] == "value_error" and isinstance(error["input"], dict):
+        said = message  # it says what it found
     return f"{where}: {said}" if where else said
 
 
@@ -1420,8 +1429,8 @@ def _guarded(work: Callable[[], Any]) -> int:
     except ValueError as error:
         return _fail(str(error), EXIT_BAD_INPUT)
     except RuntimeError as error:
-        # torch raises its out-of-memory error as a RuntimeError; anything else is a fault of ours and keeps its trace.
-        if "out of memory" not in str(error).lower():
+        # torch raises its out-of-memory errors as RuntimeErrors; anything else is a fault of ours and keeps its trace.
+        if not any(words in str(error).lower() for words in ("out of memory", "can't allocate memory")):
             raise
         return _fail(f"out of memory: {error}; lower the model's batch or sample_batch", EXIT_RESOURCES)
 
