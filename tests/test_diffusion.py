@@ -193,6 +193,87 @@ def test_networks_keep_the_shape_and_begin_nearly_silent(shape, options):
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+def plain_unet(of: dict[str, torch.Tensor], images, noise, labels, told):
+    """DDPM++ once more (Song et al. 2021, appendix H), from named tensors: of two resolutions, one block each.
+
+    ``attention`` is where a block has its weights, ``skip`` likewise.
+    """
+
+    def silu(x):
+        return x / (1 + (-x).exp())
+
+    def dense(name, x):
+        return x @ of[f"{name}.weight"].T + of[f"{name}.bias"]
+
+    def convolved(name, x):
+        weight = of[f"{name}.weight"]
+        return torch.nn.functional.conv2d(x, weight, of[f"{name}.bias"], padding=weight.shape[2] // 2)
+
+    def normed(name, x):
+        groups = x.unflatten(1, (x.shape[1] // 4, 4))  # of four channels, where there are few
+        variance, mean = torch.var_mean(groups, (2, 3, 4), correction=0, keepdim=True)
+        x = ((groups - mean) / (variance + 1e-6).sqrt()).flatten(1, 2)
+        return x * of[f"{name}.weight"][:, None, None] + of[f"{name}.bias"][:, None, None]
+
+    def attended(name, x):
+        query, key, value = convolved(f"{name}.mixed", normed(f"{name}.norm", x)).flatten(2).split(x.shape[1], dim=1)
+        rows = []
+        for q, k, v in zip(query, key, value, strict=True):
+            shares = (q.T @ k / math.sqrt(len(q))).exp()  # a row for each pixel that asks
+            rows.append(v @ (shares / shares.sum(1, keepdim=True)).T)
+        return x + convolved(f"{name}.projection", torch.stack(rows).reshape(x.shape))
+
+    def block(name, x, resize=lambda x: x):
+        hidden = convolved(f"{name}.convolution0", resize(silu(normed(f"{name}.norm0", x))))
+        hidden = hidden + dense(f"{name}.affine", embedded)[:, :, None, None]
+        hidden = convolved(f"{name}.convolution1", silu(normed(f"{name}.norm1", hidden)))
+        x = resize(x)
+        if f"{name}.skip.weight" in of:
+            x = convolved(f"{name}.skip", x)
+        x = (x + hidden) / math.sqrt(2)
+        return attended(f"{name}.attention", x) / math.sqrt(2) if f"{name}.attention.norm.weight" in of else x
+
+    def halved(x):
+        return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
+
+    def doubled(x):
+        return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    half = of["embedding.label"].shape[1] // 2
+    angles = noise[:, None] * 10_000.0 ** (-torch.arange(half, dtype=noise.dtype) / half)
+    embedded = torch.cat([angles.cos(), angles.sin()], 1) + labels @ of["embedding.label"]
+    embedded = embedded + told @ of["embedding.augmentation.weight"].T
+    embedded = silu(dense("embedding.layers.2", silu(dense("embedding.layers.0", embedded))))
+
+    skips = [convolved("first", images)]
+    skips.append(block("down.0", skips[-1]))
+    skips.append(block("down.1", skips[-1], halved))
+    skips.append(block("down.2", skips[-1]))
+    x = block("middle.1", block("middle.0", skips[-1]))
+    for name in ("up.0", "up.1"):
+        x = block(name, torch.cat([x, skips.pop()], dim=1))
+    x = block("up.2", x, doubled)
+    for name in ("up.3", "up.4"):
+        x = block(name, torch.cat([x, skips.pop()], dim=1))
+    return convolved("last", silu(normed("norm", x)))
+
+
+def test_the_u_net_is_what_the_papers_say():
+    options = small(network="unet", channels=8, multipliers=(1, 2), blocks=1, attention=(4,), augment=0.1)
+    network = build(options, (3, 8, 8)).double().eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter) + (parameter.ndim == 1))
+    of = dict(network.state_dict())
+    where = {name.split(".attention.")[0] for name in of if ".attention." in name}
+    assert where == {"down.2", "middle.0", "up.1"}  # at 4 x 4, and once on the way up
+    given = (torch.randn(*size, dtype=torch.float64) for size in ((2, 3, 8, 8), (2,), (2, 2), (2, 9)))
+    images, noise, labels, told = given
+    found = network(images, noise, labels, told)
+    torch.testing.assert_close(found, plain_unet(of, images, noise, labels, told), rtol=1e-10, atol=1e-10)
+
+
 def test_images_that_cannot_be_halved_are_refused():
     with pytest.raises(ValueError, match="halve 6 x 6 images 2 times"):
         build(small(network="unet", multipliers=(1, 1, 1)), (1, 6, 6))
@@ -296,6 +377,24 @@ def test_noise_levels_in_training_are_log_normal_and_inputs_have_unit_variance()
     assert logarithms.mean().item() == pytest.approx(-0.8, abs=0.05)
     assert logarithms.std().item() == pytest.approx(0.7, abs=0.035)
     assert torch.cat(inputs).square().mean().item() == pytest.approx(1.0, abs=0.025)
+
+
+def test_a_training_step_hides_some_labels_and_mirrors_half_of_the_images():
+    options = small(label_dropout=0.25, flip=True)
+    torch.manual_seed(0)
+    task, count, seen = Denoising(build(options, (1, 4, 4)), options, (1, 4, 4), 1), 4_000, []
+    task.called = lambda *given: seen.append(given) or torch.zeros_like(given[0])
+    images, labels = torch.randn(1, 4, 4).expand(count, -1, -1, -1), torch.arange(count) % 2
+    draws = task.draw(count) | {"noise": torch.zeros(count, 1, 4, 4)}
+    task.loss(Batch(images, labels, torch.ones(count), draws))
+    ((shown, _, told),) = seen
+    shown = shown / scalings(draws["sigma"], options.sigma_data)[2][:, None, None, None]
+    plain, mirrored = (torch.isclose(shown, image, atol=1e-5).all((1, 2, 3)) for image in (images, images.flip(3)))
+    hidden = (told == 0).all(1)
+    assert (plain ^ mirrored).all() and torch.equal(told[~hidden], torch.eye(2)[labels[~hidden]])
+    # Standard errors of shares are sqrt(.25 .75 / 4000) and .5 / sqrt(4000).
+    assert hidden.double().mean().item() == pytest.approx(0.25, abs=0.028)
+    assert mirrored.double().mean().item() == pytest.approx(0.5, abs=0.032)
 
 
 def test_the_learning_rate_ramps_up_over_images():

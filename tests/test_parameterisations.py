@@ -380,6 +380,15 @@ def test_scales_and_stretches_are_those_of_the_table(width):
     near(found(a0=1.0, a3=0.4), [[-c, -s], [-s, c]])  # mirrored first, then turned
 
 
+def test_all_that_was_done_is_told():
+    torch.manual_seed(0)
+    drawn = augment.draw(20, 0.7, CPU).double()
+    for row, told in zip(drawn.tolist(), augment.conditions(drawn).tolist(), strict=True):
+        a0, a1, a2, a3, a4, a5, a6, a7 = row
+        turned = [math.cos(a3) - 1, math.sin(a3), a5 * math.cos(2 * a4), a5 * math.sin(2 * a4)]
+        assert told == pytest.approx([a0, a1, a2, *turned, a6, a7], abs=1e-12)
+
+
 def test_an_image_to_which_nothing_is_done_keeps_its_bits_and_is_told_so():
     given = torch.rand(4, 1, 6, 6)
     drawn = torch.zeros(4, augment.PARAMETERS)

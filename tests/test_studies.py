@@ -37,6 +37,16 @@ def test_a_small_copy_has_the_same_arms_families_and_metrics(name):
 
 
 @pytest.mark.parametrize("name", REAL)
+def test_augmentation_has_the_time_to_grow(name):
+    """ADA's probability starts at 0 in every training: within a budget below ``ada_images`` it cannot reach 1."""
+    study, _ = missing_parts(ROOT / "config" / f"{name}.yaml")
+    for arm, lineage in study.lineages.items():
+        options = study.model_options(lineage.model)
+        if options.get("augment") == "ada":
+            assert study.images_seen(arm, 1) >= options["ada_images"]
+
+
+@pytest.mark.parametrize("name", REAL)
 def test_a_study_says_at_once_all_that_it_lacks_which_is_what_others_own(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # neither data nor weights of others

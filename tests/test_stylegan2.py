@@ -152,6 +152,44 @@ def test_r1_is_the_gradient_of_the_untouched_image():
     torch.testing.assert_close(task.r1_loss(batch), expected)
 
 
+def test_the_discriminator_sees_augmented_images_beside_their_own_labels():
+    """Real and generated ones, in its own step and in the generator's: else augmentations would leak into samples."""
+    task = task_of(small(classes=2, flip=True), shares=(0.5, 0.5))
+    task.augment_p.fill_(0.8)
+    batch = batch_for(task, 8)
+    made, told, seen = [], [], []
+
+    def mapping(z, labels):
+        told.append(labels)
+        return task.generator.mapping(z, labels)
+
+    def synthesis(ws, noise):
+        made.append(task.generator.synthesis(ws, noise))
+        return made[-1]
+
+    def discriminator(images, labels):
+        seen.append((images, labels))
+        return images.mean((1, 2, 3))[:, None]
+
+    task.plain_mapping, task.plain_synthesis, task.plain_discriminator = mapping, synthesis, discriminator
+    task.discriminator_loss(batch)
+    task.generator_loss(batch)
+    mirrored = batch.draws["flip"] < 0.5
+    real = torch.stack([image.flip(2) if flip else image for image, flip in zip(batch.images, mirrored, strict=True)])
+    own = torch.eye(2)[batch.labels]
+    drawn = {phase: torch.eye(2)[(batch.draws[f"{phase}.class"] >= 0.5).long()] for phase in ("discriminator", "loss")}
+    expected = [("fake", made[0], drawn["discriminator"]), ("real", real, own), ("loss", made[1], drawn["loss"])]
+    for (which, images, labels), (given, beside) in zip(expected, seen, strict=True):
+        prefix = f"augment.{which}."
+        numbers = {name.removeprefix(prefix): draw for name, draw in batch.draws.items() if name.startswith(prefix)}
+        shown = augment(images, task.augment_p, numbers)
+        torch.testing.assert_close(given, shown)
+        assert torch.equal(beside, labels)
+        assert not torch.allclose(shown, images)  # it can fail
+    assert [torch.equal(labels, drawn[phase]) for labels, phase in zip(told, drawn, strict=True)] == [True, True]
+    assert 0 < mirrored.sum() < 8 and not torch.equal(own, drawn["discriminator"])
+
+
 def test_path_length_of_a_linear_generator():
     task = task_of(small(**REGULARISED))
     batch = batch_for(task, 8)

@@ -10,8 +10,9 @@ done. It is sampled as for images to which nothing was done, so what the transfo
     a4, a5      scale by 2^(a5 / 5) along the angle a4 and by 2^(-a5 / 5) across      a5 cos(2 a4), a5 sin(2 a4)
     a6, a7      move by a6 / 8 of the width and a7 / 8 of the height, N(0, 1)         a6, a7
 
-A parameter is 0 where its transformation was not drawn. With the angle doubled, what is told of a stretch names it:
-a5 along a4 and -a5 across a4 are one transformation, and one pair of numbers.
+A parameter is 0 where its transformation was not drawn. What is told of a stretch has the angle doubled, other than the
+paper's a5 cos(a4), a5 sin(a4), so that it names it: a5 along a4 and -a5 across a4 are one transformation, and one pair
+of numbers.
 """
 
 import math

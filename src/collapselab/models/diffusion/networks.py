@@ -98,8 +98,9 @@ NEARLY_ZERO = 1e-5  # gain of each residual branch's last layer: a block begins 
 class Embedding(nn.Module):
     """Noise level, label and augmentation as one vector: (B,), (B, classes), (B, 9) -> (B, outputs).
 
-    cos and sin of c_noise at geometric frequencies from 1 down to 1e-4 (Ho et al. 2020), plus the label's vector and a
-    linear map of the augmentation, through two dense layers. The map has no bias: zeros, and None, are no augmentation.
+    cos and sin of c_noise at the frequencies 1e-4^(i / half), i = 0 .. half - 1, which end short of the 1e-4 that Ho et
+    al. 2020 end at; plus the label's vector and a linear map of the augmentation, through two dense layers. The map has
+    no bias: zeros, and None, are no augmentation.
     """
 
     def __init__(self, channels: int, outputs: int, classes: int, augmented: bool):

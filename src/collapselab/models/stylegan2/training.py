@@ -289,7 +289,8 @@ class Adversarial:
     def after_step(self, images_seen: int, batch: int) -> None:
         """Move the generator's average, the mean w and path length, and every few steps the augmentation.
 
-        p moves by sign(mean sign of D(A x) - target) x images / ada_images and stays in [0, 1] (ADA, section 3.2).
+        p moves by sign(mean sign of D(A x) - target) x images / ada_images (ADA, section 3.2). It stays in [0, 1]: the
+        paper bounds it from below only, but above 1 it would just take longer to come down.
         """
         options, step = self.options, images_seen // batch
         self.averages.update(images_seen, batch)
