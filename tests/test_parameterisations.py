@@ -242,6 +242,22 @@ def test_churn_is_added_where_it_is_asked_for():
     torch.testing.assert_close(calm, none, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"churn": 3.0}, {"churn": 1.0}),
+        ({"churn": 3.0}, {"churn_min": 1.0}),
+        ({"churn": 3.0}, {"churn_max": 1.0}),
+        ({"churn": 3.0}, {"churn_noise": 1.5}),
+        ({"sampler": "ddim", "eta": 0.5}, {"eta": 1.0}),
+        ({"rho": 7.0}, {"rho": 3.0}),
+    ],
+)
+def test_every_option_of_a_sampler_reaches_it(options, change):
+    plain, changed = (random_model(**given).sample(8, 3).data for given in (options, options | change))
+    assert not np.array_equal(plain, changed)
+
+
 def random_model(**options) -> Diffusion:
     """A network far from silent, of which nothing was learned."""
     chosen = DiffusionOptions(channels=16, blocks=1, classes=2, sample_batch=8, steps=5, **options)
@@ -270,6 +286,15 @@ def test_a_sample_depends_on_nothing_but_its_index(options):
     parts = [model.sample(count, 3, start=start, sampling_bias=0.8).data for start, count in [(0, 3), (3, 8), (11, 10)]]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert not np.array_equal(model.sample(21, 4, sampling_bias=0.8).data, whole) and whole.std() > 10
+
+
+@pytest.mark.parametrize(("bias", "weight"), [(0.5, 1.0), (0.8, 0.25)])
+def test_a_sampling_bias_is_guidance_of_mads_weight(bias, weight):
+    """Alemohammad et al. 2023: lambda = 1 / (1 + w)."""
+    model = random_model(label_dropout=0.1)
+    biased = model.sample(8, 3, sampling_bias=bias).data
+    guided = model.sample(8, 3, guide=lambda denoise: samplers.guided(denoise, weight)).data
+    np.testing.assert_array_equal(biased, guided)
 
 
 def test_half_the_digits_give_nearly_the_same_samples():

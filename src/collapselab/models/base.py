@@ -31,6 +31,25 @@ class Options(BaseModel):
         return self
 
 
+def with_preset(given: Any, presets: Mapping[str, Mapping[str, Any]], default: str) -> Any:
+    """The options ``given``, and what the preset that they name, or the ``default``, has beside them.
+
+    What is no mapping stays as it is. Raises ValueError for a preset that there is not.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    name = given.get("preset", default)
+    if not isinstance(name, str) or name not in presets:
+        raise ValueError(f"preset: found {name!r}, allowed are {', '.join(map(repr, presets))}")
+    return presets[name] | dict(given)
+
+
+def check_betas(betas: tuple[float, float]) -> None:
+    """Raise ValueError unless both decay rates of Adam are in [0, 1)."""
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas: found {list(betas)}, allowed are two numbers from 0 to below 1")
+
+
 class Diverged(Exception):
     """Training met a loss that is not finite. In this field that is a result: it is recorded and shown."""
 
@@ -63,6 +82,11 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+def part(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Those whose names begin with ``prefix``, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def checked_shape(sizes: Sequence[int]) -> tuple[int, int, int]:

@@ -13,7 +13,19 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...store import SampleSet
-from ..base import ODE_STEPS, PROBES, Options, Progress, TrainingSet, check_bias, checked_shape, image_shape
+from ..base import (
+    ODE_STEPS,
+    PROBES,
+    Options,
+    Progress,
+    TrainingSet,
+    check_betas,
+    check_bias,
+    checked_shape,
+    image_shape,
+    part,
+    with_preset,
+)
 
 
 class DiffusionOptions(Options):
@@ -128,12 +140,7 @@ class DiffusionOptions(Options):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        name = given.get("preset", cls.model_fields["preset"].default)
-        if not isinstance(name, str) or name not in PRESETS:
-            raise ValueError(f"preset: found {name!r}, allowed are {', '.join(map(repr, PRESETS))}")
-        return PRESETS[name] | dict(given)
+        return with_preset(given, PRESETS, cls.model_fields["preset"].default)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -157,8 +164,7 @@ class DiffusionOptions(Options):
                 )
         if self.parameterisation == "ddpm" and self.sampler == "ddim" and self.steps > self.timesteps:
             raise ValueError(f"steps: found {self.steps}, allowed are 2 to timesteps = {self.timesteps}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas: found {list(self.betas)}, allowed are two numbers from 0 to below 1")
+        check_betas(self.betas)
         return self
 
 
@@ -220,8 +226,8 @@ class Diffusion:
             image_shape(validation, options.classes)
 
         def model(trained: trainer.loop.Trained) -> Self:
-            chosen = {name: float(array) for name, array in _part(trained.weights, "chosen.").items()}
-            ladder = _part(trained.weights, "ladder.")
+            chosen = {name: float(array) for name, array in part(trained.weights, "chosen.").items()}
+            ladder = part(trained.weights, "ladder.")
             beside = {f"chosen.{name}" for name in chosen} | {f"ladder.{name}" for name in ladder}
             weights = {name: array for name, array in trained.weights.items() if name not in beside}
             return cls(options, shape, weights, trained.curve, chosen, ladder, trained.how)
@@ -321,14 +327,10 @@ class Diffusion:
         from .networks import check_weights, outline
 
         shape = checked_shape(tensors["shape"])
-        chosen = {name: float(array) for name, array in _part(tensors, "chosen.").items()}
-        weights, curve, ladder = (_part(tensors, prefix) for prefix in ("network.", "curve.", "ladder."))
+        chosen = {name: float(array) for name, array in part(tensors, "chosen.").items()}
+        weights, curve, ladder = (part(tensors, prefix) for prefix in ("network.", "curve.", "ladder."))
         check_weights(outline(options, shape), weights)
         return cls(options, shape, weights, curve, chosen, ladder)
-
-
-def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

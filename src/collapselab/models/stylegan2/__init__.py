@@ -14,7 +14,17 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...store import SampleSet
-from ..base import Options, Progress, TrainingSet, check_bias, checked_shape, image_shape
+from ..base import (
+    Options,
+    Progress,
+    TrainingSet,
+    check_betas,
+    check_bias,
+    checked_shape,
+    image_shape,
+    part,
+    with_preset,
+)
 
 
 class StyleGAN2Options(Options):
@@ -87,17 +97,11 @@ class StyleGAN2Options(Options):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        name = given.get("preset", cls.model_fields["preset"].default)
-        if not isinstance(name, str) or name not in PRESETS:
-            raise ValueError(f"preset: found {name!r}, allowed are {', '.join(map(repr, PRESETS))}")
-        return PRESETS[name] | dict(given)
+        return with_preset(given, PRESETS, cls.model_fields["preset"].default)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas: found {list(self.betas)}, allowed are two numbers from 0 to below 1")
+        check_betas(self.betas)
         if self.batch > self.deviation_group and self.batch % self.deviation_group:
             raise ValueError(
                 f"batch: found {self.batch}, allowed are multiples of deviation_group = {self.deviation_group}, or less"
@@ -153,7 +157,7 @@ class StyleGAN2:
         shape = checked_size(image_shape(training, options.classes))
 
         def model(trained: Any) -> Self:
-            parts = (_part(trained.weights, f"{name}.") for name in ("generator", "discriminator"))
+            parts = (part(trained.weights, f"{name}.") for name in ("generator", "discriminator"))
             return cls(options, shape, *parts, trained.curve, trained.how)
 
         return model(
@@ -220,7 +224,7 @@ class StyleGAN2:
         from . import building
 
         shape = checked_size(checked_shape(tensors["shape"]))
-        parts = {name: _part(tensors, f"{name}.") for name in ("generator", "discriminator", "curve")}
+        parts = {name: part(tensors, f"{name}.") for name in ("generator", "discriminator", "curve")}
         generator, discriminator = building.outlines(options, shape)
         building.check(generator, parts["generator"], "generator")
         if parts["discriminator"]:
@@ -236,10 +240,6 @@ def checked_size(shape: tuple[int, ...]) -> tuple[int, int, int]:
             f"training data: found images of {height} x {width} pixels, allowed are 8 x 8, 16 x 16, ..., 1024 x 1024"
         )
     return colours, height, width
-
-
-def _part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
 def _joined(model: StyleGAN2) -> dict[str, np.ndarray]:

@@ -30,10 +30,10 @@ from ...device import exact
 from ...optim import Adam
 from .. import loop
 from ..averages import HalfLife
-from ..base import Progress, TrainingSet
+from ..base import Progress, TrainingSet, part
 from ..execution import Execution
 from ..loop import Batch, Phase, Trained
-from . import StyleGAN2Options, _part, augment, building
+from . import StyleGAN2Options, augment, building
 
 
 def train(
@@ -63,7 +63,7 @@ def train(
                 "discriminator": building.discriminator(options, shape),
             }
         for name, network in networks.items():
-            if weights := _part(initial or {}, f"{name}."):
+            if weights := part(initial or {}, f"{name}."):
                 building.load(network, weights, name)
         both = (network.to(where).train() for network in networks.values())
         return Adversarial(*both, options, shape, class_shares(training, options.classes))
@@ -270,7 +270,7 @@ class Adversarial:
         """The images as the discriminator sees them."""
         if self.options.augment == "none":
             return images
-        numbers = _part(batch.draws, f"augment.{which}.")
+        numbers = part(batch.draws, f"augment.{which}.")
         return augment.augment(images, self.augment_p, numbers)
 
     def _logits(self, discriminator: nn.Module, images: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
