@@ -62,8 +62,9 @@ kept; `collapselab throughput STUDY --out gpu.json` takes it on another machine,
 ## Starting from published weights
 
 `collapselab weights import` makes a model of a StyleGAN2-ADA pickle (nothing in it is run: it is read as data) or of a
-folder of diffusers' `UNet2DModel`. A study starts from it with `init: {weights: FILE, then: previous}`, and takes it
-as it is at generation 0 with `train: {images_seen: {0: 0, 1: N}}`.
+folder of diffusers' `UNet2DModel`, and prints the line that names its network under a study's `models`. The study
+starts from it with `init: {weights: FILE, then: previous}`, and takes it as it is at generation 0 with
+`train: {images_seen: {0: 0, 1: N}}`.
 
 ```bash
 collapselab weights import ffhq.pkl --out data/ffhq1024.safetensors

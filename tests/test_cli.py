@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from project import ENVIRONMENT, ROOT
 
 from collapselab import cli, store
 from collapselab.datasets import Digits, digest, export_folder
+from collapselab.models import MODELS
 from collapselab.store import SampleSet
 
 WHERE = "--study-seed 1 --seed 0"
@@ -448,7 +450,12 @@ def test_what_generation_0_chooses_holds_for_later_ones(trained, tmp_path):
     options = {"images_seen": 320, "ema": "power"}
     text = run(diffusion("open.safetensors", **options), folder, code=2)
     assert "ema_std" in text and "validation" in text
-    run(diffusion("first.safetensors --validation real/held_out.safetensors", **options), folder)
+    larger = SampleSet(np.zeros((8, 1, 16, 16), np.uint8), np.zeros(8, np.int64))
+    store.write_samples(folder / "larger.safetensors", larger)
+    text = run(diffusion("open.safetensors --validation larger.safetensors", **options), folder, code=2)
+    assert "validation data" in text and "(1, 16, 16)" in text
+    text = run(diffusion("first.safetensors --validation real/held_out.safetensors", **options), folder)
+    assert "Warning" not in text
     chosen = float(tensors(folder / "first.safetensors")["chosen.ema_std"])
     run(diffusion("later.safetensors --chosen-by first.safetensors", **options), folder)
     assert store.read_tensors(folder / "later.safetensors")[1]["options"]["ema_std"] == chosen
@@ -456,6 +463,14 @@ def test_what_generation_0_chooses_holds_for_later_ones(trained, tmp_path):
     one, other = tensors(folder / "first.safetensors"), tensors(folder / "later.safetensors")
     for name in (name for name in one if name.startswith("network.")):
         assert np.linalg.norm(one[name] - other[name]) < 0.01 * max(np.linalg.norm(other[name]), 0.1), name
+
+
+def test_an_import_says_what_a_study_s_model_is(published_network, tmp_path):
+    text = run(f"weights import {published_network} --out model.safetensors", tmp_path)
+    said = yaml.safe_load(text.partition("as a model of a study: ")[2])
+    metadata = store.read_tensors(tmp_path / "model.safetensors")[1]
+    assert said.pop("family") == metadata["family"] == "stylegan2" and "residual" not in said
+    assert MODELS["stylegan2"].Options(**said).model_dump(mode="json") == metadata["options"]
 
 
 def test_snapshots_are_kept_for_inspection_and_the_last_weights_count(trained, tmp_path):

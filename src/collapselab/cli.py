@@ -994,7 +994,19 @@ def take_over(
         raise store.Foreign(source, said if str(source) in said else f"{source}: {said}") from None
     _write_model(out, family, model, {"generation": 0, "imported": taken})
     size = sum(array.nbytes for array in model.tensors().values()) / 2**20
-    print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.0f} MiB")
+    print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.1f} MiB")
+    print(f"as a model of a study: {_as_yaml(family, model.options)}")
+
+
+def _as_yaml(family: str, options: BaseModel) -> str:
+    """What a study says for a model with these options, on one line."""
+    import yaml
+
+    said = options.model_dump(mode="json")
+    preset = type(options)(preset=said["preset"]).model_dump(mode="json")
+    named = {"family": family, "preset": said["preset"]}
+    named |= {name: value for name, value in said.items() if value != preset[name]}
+    return yaml.safe_dump(named, default_flow_style=True, sort_keys=False, width=sys.maxsize).strip()
 
 
 # -- studies ----------------------------------------------------------------------------------------------------------

@@ -97,23 +97,23 @@ def checked_shape(sizes: Sequence[int]) -> tuple[int, int, int]:
     return shape
 
 
-def image_shape(training: TrainingSet, classes: int) -> tuple[int, int, int]:
-    """The shape (C, H, W) of the images of a training set for a network of so many classes.
+def image_shape(training: TrainingSet, classes: int, what: str = "training") -> tuple[int, int, int]:
+    """The shape (C, H, W) of the images of a training set, or ``what`` else it is, for a network of so many classes.
 
     Raises ValueError unless it has uint8 images, weights that one can draw by, and, with classes, labels below them.
     """
     data, labels, weights = training.data, training.labels, training.weights
     if data.dtype != np.uint8 or data.ndim != 4 or not len(data):
         raise ValueError(
-            f"training data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W), N > 0"
+            f"{what} data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W), N > 0"
         )
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise ValueError("training weights: allowed are finite numbers from 0 up, not all 0")
+        raise ValueError(f"{what} weights: allowed are finite numbers from 0 up, not all 0")
     if classes and labels is None:
-        raise ValueError(f"classes: found {classes}, but the training data has no labels; allowed is 0")
+        raise ValueError(f"classes: found {classes}, but the {what} data has no labels; allowed is 0")
     if classes and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
-            f"classes: found {classes}, but the training data has labels {labels.min()} to {labels.max()}; "
+            f"classes: found {classes}, but the {what} data has labels {labels.min()} to {labels.max()}; "
             f"allowed are labels 0 to {classes - 1}"
         )
     return data.shape[1:]

@@ -223,7 +223,8 @@ class Diffusion:
                     "ema_std: found None, which leaves it to validation rows, and there are none; allowed are a number "
                     "up to 0.28, validation rows, or ema half_life"
                 )
-            image_shape(validation, options.classes)
+            if (found := image_shape(validation, options.classes, "validation")) != shape:
+                raise ValueError(f"validation data: found images of shape {found}, allowed is the training's, {shape}")
 
         def model(trained: trainer.loop.Trained) -> Self:
             chosen = {name: float(array) for name, array in part(trained.weights, "chosen.").items()}

@@ -217,7 +217,7 @@ def validation_loss(
                 images = torch.from_numpy(to_unit(validation.data[rows])).to(where)
                 labels = None
                 if options.classes:
-                    numbers = torch.from_numpy(validation.labels[rows]).to(where)
+                    numbers = torch.tensor(validation.labels[rows], device=where)  # a copy: files are mapped read-only
                     labels = F.one_hot(numbers, options.classes).to(images.dtype)
                 generator.manual_seed(seeds.seed_of(0, None, index, "validation", start))
                 sigma = parameterised.draw(len(images))
