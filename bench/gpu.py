@@ -644,10 +644,12 @@ EXECUTIONS = {
         *("compile", "channels_last,compile", "compile,graphs", "eager", "graphs", "channels_last"),
         "channels_last,graphs",
     ),
-    "stylegan2-32": ("graphs", "compile,graphs", "eager", "channels_last"),
+    "stylegan2-32": (
+        *("graphs", "channels_last,graphs", "compile,graphs", "channels_last,compile,graphs", "eager", "channels_last"),
+    ),
     "stylegan2-64": ("graphs", "eager"),
     "stylegan2-256": (
-        *("micro_batch=32", "channels_last,micro_batch=32", "graphs,micro_batch=32"),
+        *("micro_batch=32", "channels_last,micro_batch=32", "compile,micro_batch=32", "graphs,micro_batch=32"),
         "channels_last,compile,micro_batch=32",
     ),
 }

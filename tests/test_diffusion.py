@@ -613,6 +613,18 @@ print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in
     assert found.stdout.strip() == "[]"
 
 
+def test_a_gpu_is_told_to_repeat_its_matrix_products_before_the_first_one(monkeypatch):
+    """torch looks at the variable once, at whichever product of a process comes first."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv(DEVICE_VARIABLE, "cuda")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    assert device() == torch.device("cuda", 0)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
 def test_the_device_is_named_by_the_environment(monkeypatch):
     monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
     assert device() == torch.device("cpu")

@@ -190,6 +190,15 @@ def test_losses_that_were_read_late_name_the_step_that_diverged(monkeypatch):
     assert found.value.images_seen == 12
 
 
+@pytest.mark.parametrize(
+    ("seconds", "steps"),
+    [(0.0, 16), (0.01, 16), (0.25, 16), (0.3, 8), (1.0, 4), (1.5, 2), (2.0, 2), (3.0, 1), (60.0, 1)],
+)
+def test_slow_steps_are_read_more_often(seconds, steps):
+    """At most 4 seconds pass unread, unless one step takes longer; and every 16th step is always read."""
+    assert loop.unread_steps(seconds) == steps
+
+
 def test_a_weight_that_is_not_finite_diverges_though_no_loss_says_so():
     with pytest.raises(Diverged) as found:
         trained(Scripted({"loss": [1.0] * 4}, spoil=4), 4)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from scipy import signal
 from torch.nn import functional as F
 
+from collapselab.models.stylegan2 import layers
 from collapselab.models.stylegan2.layers import (
     Convolution,
     Dense,
@@ -609,6 +610,48 @@ def test_bfloat16_is_as_near_as_its_eight_bits_allow():
     for network, output in ((generator, images), (discriminator, found)):
         gradients = torch.autograd.grad(output.square().sum(), list(network.parameters()), materialize_grads=True)
         assert all(gradient.dtype == torch.float32 and gradient.isfinite().all() for gradient in gradients)
+
+
+# -- the convolution of a GPU, here on a CPU ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "transposed"), [(1, 1, False), (2, 0, False), (2, 0, True), (1, 0, True)]
+)
+def test_convolutions_written_by_hand_have_the_gradients_of_torchs(stride, padding, transposed, monkeypatch):
+    monkeypatch.setattr(layers, "_by_hand", lambda images: True)
+    images = normal(2, 3, 7, 7).double().requires_grad_()
+    weight = normal(*((3, 4) if transposed else (4, 3)), 3, 3).double().requires_grad_()
+    bias = normal(4).double().requires_grad_()
+
+    def convolved(images, weight, bias):
+        return layers.convolved(images, weight, bias, stride=stride, padding=padding, transposed=transposed)
+
+    plain = F.conv_transpose2d if transposed else F.conv2d
+    torch.testing.assert_close(convolved(images, weight, bias), plain(images, weight, bias, stride, padding))
+    assert torch.autograd.gradcheck(convolved, (images, weight, bias))
+    assert torch.autograd.gradgradcheck(convolved, (images, weight, bias))
+
+
+@pytest.mark.parametrize("kind", [Generator, Discriminator])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_network_with_them_has_the_same_gradients_of_gradients(kind, precision, monkeypatch):
+    """As in R1 and in the path length. Of bfloat16, a step of which is 2^-8, gradients of gradients are far coarser."""
+    network = toy_generator() if kind is Generator else toy_discriminator()
+    given = normal(4, 6) if kind is Generator else normal(4, 3, 8, 8)
+
+    def penalty() -> list[torch.Tensor]:
+        inputs = given.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            (gradient,) = torch.autograd.grad(network(inputs).float().square().sum(), inputs, create_graph=True)
+        parameters = list(network.parameters())
+        return torch.autograd.grad(gradient.square().sum(), parameters, materialize_grads=True)
+
+    plain = torch.cat([gradient.flatten() for gradient in penalty()])
+    monkeypatch.setattr(layers, "_by_hand", lambda images: True)
+    found = torch.cat([gradient.flatten() for gradient in penalty()])
+    assert found.dtype == torch.float32
+    assert distance(found, plain) < (1e-5 if precision == torch.float32 else 0.05)
 
 
 @pytest.mark.parametrize("kind", [Generator, Discriminator])

@@ -33,7 +33,13 @@ def device() -> "torch.device":
     if number >= found:
         wanted = repr(name) if index else f"{name!r} in process {number} of this machine"
         raise ValueError(f"{DEVICE_VARIABLE}: found {wanted}, but torch sees {found} CUDA devices")
+    _let_cublas_repeat()
     return torch.device("cuda", number)
+
+
+def _let_cublas_repeat() -> None:
+    # torch looks at it once, at a process's first matrix product; without it all deterministic ones are refused.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def name(where: "torch.device") -> str:
@@ -84,8 +90,7 @@ def autocast(where: "torch.device", precision: str) -> AbstractContextManager:
 def _exact_cuda(tf32: bool) -> Iterator[None]:
     import torch
 
-    # cuBLAS reads it when its first handle is made; without it deterministic matrix products are refused.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    _let_cublas_repeat()
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
     # Not torch.use_deterministic_algorithms: that imports the compiler, which takes longer than many a training.

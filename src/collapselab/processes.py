@@ -76,7 +76,10 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(where)
     # Long: one process may compile, measure or store while the others wait for it.
     waits = datetime.timedelta(minutes=60)
-    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo", timeout=waits)
+    if where.type == "cuda":  # named, since a barrier before the first sum would guess the device by the rank
+        distributed.init_process_group("nccl", timeout=waits, device_id=where)
+    else:
+        distributed.init_process_group("gloo", timeout=waits)
     try:
         yield
     finally:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXECUTION_VARIABLE = "COLLAPSELAB_EXECUTION"
 CHOICES = ("channels_last", "compile", "graphs")
+VARIANTS = 64  # of a network, by layout, size and kind of input, that are compiled in one process
 WARM_UP, REPEATS = 3, 5  # steps before the clock starts, and steps that it times
 # A training whose eager steps take less in all is not worth measuring, nor, if they take less than that, compiling.
 WORTH_MEASURING_S, WORTH_COMPILING_S = 30.0, 600.0
@@ -67,6 +68,11 @@ class Execution:
         if not self.compile:
             return network
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+        from torch._dynamo import config
+
+        # A network is compiled for each layout, size and kind of input. Beyond torch's eight it would be run eagerly,
+        # with a warning at most, and be timed so.
+        config.recompile_limit = max(config.recompile_limit, VARIANTS)
         # Deterministic: kernels are not chosen by their time, which would choose the order of sums by it, too.
         return torch.compile(network, dynamic=False, options={"deterministic": True})
 
@@ -197,10 +203,13 @@ class _Recording:
             for _ in range(WARM_UP):
                 compute(self.inputs)
         torch.cuda.current_stream().wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        # Of this thread alone: another one may gather images at the same time.
-        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
-            self.gradients, self.loss = compute(self.inputs)
+        self.graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # Of this thread alone: another one may gather images at the same time.
+            with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
+                self.gradients, self.loss = compute(self.inputs)
+        finally:
+            torch.cuda.set_stream(before)  # which torch leaves undone where the recording fails
 
     def __call__(self, batch: "Batch") -> tuple[Sequence[torch.Tensor], torch.Tensor]:
         for mine, given in zip(_tensors(self.inputs), _tensors(batch), strict=True):

@@ -57,8 +57,9 @@ class Plan(NamedTuple):
 def shuffled_rows(seed: int, rows: int, first: int, count: int) -> np.ndarray:
     """Positions ``first .. first + count`` of the endless sequence of epochs, each a permutation of 0 .. rows - 1."""
     epochs = range(first // rows, (first + count - 1) // rows + 1)
-    order = np.concatenate([_permutation(seed, epoch, rows) for epoch in epochs])
-    return order[first - epochs[0] * rows :][:count]
+    # Of each epoch only what is asked for: copying millions of positions a step would take longer than the step.
+    asked = [slice(max(first - epoch * rows, 0), first + count - epoch * rows) for epoch in epochs]
+    return np.concatenate([_permutation(seed, epoch, rows)[part] for epoch, part in zip(epochs, asked, strict=True)])
 
 
 @lru_cache(maxsize=2)

@@ -28,7 +28,8 @@ from .checkpoint import Checkpoint, State, differences, identity
 from .execution import Execution, Runner
 
 CURVE_POINTS = 100
-STEPS_UNREAD = 16  # on a GPU the losses are read every so many steps: reading them waits for the device
+STEPS_UNREAD = 16  # on a GPU the losses are read every so many steps at most: reading them waits for the device
+READ_S = 4.0  # ... and about every so many seconds, so that slow steps, too, are soon stopped where that is asked for
 CHECKPOINT_VARIABLE = "COLLAPSELAB_CHECKPOINT_SECONDS"
 CHECKPOINT_S = 600.0  # the most that an interrupted training loses
 
@@ -202,7 +203,7 @@ def train(
             outwards = {name: how[name] for name in ("device", "processes", "execution", "nonidentical") if name in how}
 
             looked_at = {round(steps * point / (snapshots + 1)) for point in range(1, snapshots + 1)} - {0, steps}
-            read_every = 1 if where.type == "cpu" else STEPS_UNREAD
+            read_every, read_at = 1 if where.type == "cpu" else STEPS_UNREAD, (run.step, time.monotonic())
             next_state = time.monotonic() + between_states
             while run.step < steps:
                 run.advance()
@@ -210,6 +211,10 @@ def train(
                 if not (last or look or run.step % read_every == 0):
                     continue
                 seen, loss = run.step * batch, run.read_loss()
+                if where.type != "cpu":
+                    now = run.step, time.monotonic()
+                    taken = (now[1] - read_at[1]) / (now[0] - read_at[0])
+                    read_every, read_at = unread_steps(processes.total(taken, where) / processes.count()), now
                 stop = progress is not None and progress(seen, loss) is True
                 stop = processes.any_of(stop, where) and not last
                 due = saved is not None and processes.is_first() and time.monotonic() >= next_state
@@ -317,6 +322,17 @@ class _Run:
             for key, tensor in network.state_dict().items()
         }
         return networks | {f"task.{name}": tensor for name, tensor in self.task.tensors().items()}
+
+
+def unread_steps(seconds: float) -> int:
+    """How many steps of so many seconds are done between two readings: 16, 8, 4, 2 or 1.
+
+    Each divides the next, so that every 16th step is always read.
+    """
+    steps = STEPS_UNREAD
+    while steps > 1 and steps * seconds > READ_S:
+        steps //= 2
+    return steps
 
 
 def _summed(gradients: Sequence[torch.Tensor], loss: torch.Tensor) -> tuple[Sequence[torch.Tensor], torch.Tensor]:

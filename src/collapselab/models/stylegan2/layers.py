@@ -103,6 +103,99 @@ class _Resample(torch.autograd.Function):
         return _Resample.apply(gradient, kernel, down, up, 3 - before, after), None, None, None, None, None
 
 
+# -- convolution -------------------------------------------------------------------------------------------------------
+
+
+def convolved(
+    images: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    transposed: bool = False,
+) -> torch.Tensor:
+    """``F.conv2d`` or, ``transposed``, ``F.conv_transpose2d``, whose gradient's gradient is not slow on a GPU."""
+    if not _by_hand(images):
+        return (F.conv_transpose2d if transposed else F.conv2d)(images, weight, bias, stride, padding)
+    device = images.device.type
+    if torch.is_autocast_enabled(device):
+        images, weight = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (images, weight))
+    images = _Convolution.apply(images, weight, stride, padding, transposed)
+    return images if bias is None else images.add_(bias.to(images.dtype)[:, None, None])
+
+
+def _by_hand(images: torch.Tensor) -> bool:
+    """Whether gradients are those written here: on a GPU, where they may be needed and nothing is being compiled."""
+    return images.device.type == "cuda" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+class _Convolution(torch.autograd.Function):
+    """A convolution is linear in images and in weights, and so are its two gradients: they are each other's gradients.
+
+    PyTorch's own gradient of a gradient convolves the features of all images with a kernel of the size of an image,
+    for which cuDNN has no fast algorithm; here it is one more gradient towards the weights.
+    """
+
+    @staticmethod
+    def forward(
+        context, images: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, transposed: bool
+    ) -> torch.Tensor:
+        context.save_for_backward(images, weight)
+        context.how = stride, padding, transposed
+        with not_autocast(images):
+            return (F.conv_transpose2d if transposed else F.conv2d)(images, weight, None, stride, padding)
+
+    @staticmethod
+    def backward(context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (images, weight), wanted = context.saved_tensors, context.needs_input_grad
+        towards_images = _TowardsImages.apply(gradient, weight, images.shape, *context.how) if wanted[0] else None
+        towards_weight = _TowardsWeight.apply(gradient, images, weight.shape, *context.how) if wanted[1] else None
+        return towards_images, towards_weight, None, None, None
+
+
+class _TowardsImages(torch.autograd.Function):
+    """The gradient of a convolution towards its images: linear in the gradient of its result, and in the weights."""
+
+    @staticmethod
+    def forward(context, gradient, weight, shape, *how) -> torch.Tensor:
+        context.save_for_backward(gradient, weight)
+        context.how = how
+        return _gradients(gradient, gradient.new_zeros(()).expand(shape), weight, (True, False, False), *how)[0]
+
+    @staticmethod
+    def backward(context, images: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient, weight), wanted = context.saved_tensors, context.needs_input_grad
+        towards_gradient = _Convolution.apply(images, weight, *context.how) if wanted[0] else None
+        towards_weight = _TowardsWeight.apply(gradient, images, weight.shape, *context.how) if wanted[1] else None
+        return towards_gradient, towards_weight, None, None, None, None
+
+
+class _TowardsWeight(torch.autograd.Function):
+    """The gradient of a convolution towards its weights: linear in the gradient of its result, and in the images."""
+
+    @staticmethod
+    def forward(context, gradient, images, shape, *how) -> torch.Tensor:
+        context.save_for_backward(gradient, images)
+        context.how = how
+        return _gradients(gradient, images, gradient.new_zeros(()).expand(shape), (False, True, False), *how)[1]
+
+    @staticmethod
+    def backward(context, weight: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient, images), wanted = context.saved_tensors, context.needs_input_grad
+        towards_gradient = _Convolution.apply(images, weight, *context.how) if wanted[0] else None
+        towards_images = _TowardsImages.apply(gradient, weight, images.shape, *context.how) if wanted[1] else None
+        return towards_gradient, towards_images, None, None, None, None
+
+
+def _gradients(gradient, images, weight, wanted, stride: int, padding: int, transposed: bool) -> tuple:
+    """Of a convolution's images, weights and bias, where wanted; what is not needed may be zeros of the right shape."""
+    sides = [stride] * 2, [padding] * 2, [1] * 2
+    return torch.ops.aten.convolution_backward(
+        gradient, images, weight, None, *sides, transposed, [0] * 2, 1, list(wanted)
+    )
+
+
 # -- equalised learning rate -------------------------------------------------------------------------------------------
 
 
@@ -165,7 +258,7 @@ class Convolution(nn.Module):
             )
             stride, padding = 1 if self.size == 1 else 2, 0
         bias = None if self.bias is None else self.bias * self.bias_gain
-        images = F.conv2d(images, self.weight * self.weight_gain, bias, stride, padding)
+        images = convolved(images, self.weight * self.weight_gain, bias, stride=stride, padding=padding)
         if self.active:
             return activated(images, self.clamp)
         return images if self.clamp is None else images.clamp(-self.clamp, self.clamp)
@@ -195,8 +288,8 @@ def modulated(
     """
     images = images * styles.to(images.dtype)[:, :, None, None]
     if doubling_filter is None:
-        return F.conv2d(images, weight, padding=weight.shape[2] // 2)
-    images = F.conv_transpose2d(images, weight.transpose(0, 1), stride=2)
+        return convolved(images, weight, padding=weight.shape[2] // 2)
+    images = convolved(images, weight.transpose(0, 1), stride=2, transposed=True)
     return resample(images, doubling_filter * 4, padding=(1, 1))
 
 
