@@ -297,6 +297,14 @@ def test_a_sampling_bias_is_guidance_of_mads_weight(bias, weight):
     np.testing.assert_array_equal(biased, guided)
 
 
+def test_nothing_is_dropped_where_nothing_is_trained():
+    whole, dropping = (random_model(dropout=dropout) for dropout in (0.0, 0.5))
+    np.testing.assert_array_equal(dropping.sample(8, 3).data, whole.sample(8, 3).data)
+    data = whole.sample(2, 4).data
+    found, expected = (model.log_likelihood(data, 1, steps=2) for model in (dropping, whole))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_half_the_digits_give_nearly_the_same_samples():
     full, half = (random_model(precision=precision).sample(40, 1).data for precision in ("float32", "bfloat16"))
     assert not np.array_equal(full, half) and np.abs(full.astype(int) - half.astype(int)).mean() < 5
