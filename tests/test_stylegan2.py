@@ -12,7 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collapselab import store
+from collapselab import seeds, store
 from collapselab.models.base import Diverged, Interrupted, TrainingSet
 from collapselab.models.execution import Execution, Runner
 from collapselab.models.loop import Batch
@@ -511,6 +511,23 @@ def test_truncation_draws_samples_to_the_mean():
         ws = generator.mapping.w_avg.expand(1, generator.num_ws, -1)
         mean = generator.synthesis(ws, generator.stored_noise()).numpy()
     assert np.abs(nearly - np.clip((mean + 1) * 127.5, 0, 255)).max() <= 1
+
+
+def test_a_sampling_bias_is_the_share_that_is_left_of_the_distance_to_the_mean(trained):
+    model = replace(trained, options=trained.options.model_copy(update={"noise": "const"}))
+    generator = building.generator(model.options, model.shape)
+    building.load(generator, model.generator, "generator")
+    z, labels = torch.from_numpy(seeds.normals(3, 0, 8, 8)).float(), torch.eye(2).repeat(4, 1)
+
+    @torch.no_grad()
+    def apart(psi: float) -> float:
+        """How far the samples at a bias of 0.7 are from images with so much of w."""
+        mean = generator.mapping.w_avg
+        w = mean + psi * (generator.mapping(z, labels) - mean)
+        images = generator.synthesis(w[:, None].expand(-1, generator.num_ws, -1), generator.stored_noise()).numpy()
+        return np.abs(model.sample(8, 3, sampling_bias=0.7).data - np.clip((images + 1) * 127.5, 0, 255)).max()
+
+    assert apart(0.7) <= 0.51 and apart(0.7**2) > 5  # grey levels: to rounding, and not the square
 
 
 def test_layer_noise_is_drawn_or_constant(trained):
