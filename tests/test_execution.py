@@ -360,6 +360,16 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
     assert "the choice of execution is not kept" in caplog.text
 
 
+def test_tensors_of_all_kinds_are_copied_together():
+    draws = [torch.rand(4, 3), torch.arange(4), torch.rand(4) < 0.5, torch.rand(4, dtype=torch.float64), torch.rand(2)]
+    draws.append(torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last))
+    targets = [torch.zeros_like(draw) for draw in draws]
+    execution.copy_all(targets, draws)
+    assert all(torch.equal(target, draw) for target, draw in zip(targets, draws, strict=True))
+    with pytest.raises(ValueError, match="zip"):
+        execution.copy_all(targets, draws[:-1])
+
+
 # -- the compiler, and a GPU -------------------------------------------------------------------------------------------
 
 
