@@ -432,6 +432,22 @@ def test_several_processes_train_one_model_and_go_on_after_a_signal(trained, tmp
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+def test_a_killed_process_ends_the_others_with_one_message(trained, tmp_path, monkeypatch):
+    folder = copied(trained, tmp_path)
+    monkeypatch.setenv("COLLAPSELAB_PROCESSES", "2")
+    monkeypatch.setenv("COLLAPSELAB_CHECKPOINT_SECONDS", "0.1")
+    process = start(diffusion("killed.safetensors", images_seen=32 * 30_000), folder)
+    deadline = time.monotonic() + 60
+    while not list((folder / ".killed.training").glob("*.sha256")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    os.kill(int(children.split()[-1]), signal.SIGKILL)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 137 and "one of 2 processes was ended by SIGKILL" in text, text
+    assert "another of these processes is gone" in text and "Traceback" not in text, text
+    assert not (folder / "killed.safetensors").exists()
+
+
 def test_processes_are_counted_in_whole_numbers(trained, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_PROCESSES", "two")
     assert "COLLAPSELAB_PROCESSES: found 'two'" in run(f"{SAMPLING} --out no.safetensors", trained, code=2)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -413,7 +413,7 @@ def train(
         with (
             _interruptible(),
             processes.joined(),
-            progress(f"train {out.parent}", budget, _stop_requested) as tell,
+            _told(f"train {out.parent}", budget, _stop_requested) as tell,
             clock.work("training") as seen,
         ):
             data = TrainingSet(*store.gather(table))
@@ -440,6 +440,11 @@ def train(
     if processes.is_first():
         shutil.rmtree(checkpoint, ignore_errors=True)
     clock.facts["images_seen"] = budget
+
+
+def _told(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> AbstractContextManager[Any]:
+    """The progress of some work, of which the first of several processes tells for all."""
+    return progress(what, total, stopping) if processes.is_first() else nullcontext(lambda seen, loss: stopping())
 
 
 def _ancestor(path: Path, family: str, option: str, lineage: dict[str, Any]) -> Any:
@@ -532,7 +537,7 @@ def sample(
     lineage["device"] = clock.facts["device_name"]
     # The pictures start from the same latents in every generation and in every arm.
     number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
-    with processes.joined(), progress(f"{stage} {out.parent}", count) as tell:
+    with processes.joined(), _told(f"{stage} {out.parent}", count) as tell:
         parts = []
         with clock.work("sampling") as seen:
             # In pieces, to say how far it is, and to share them out: no sample depends on the others.
@@ -1441,6 +1446,8 @@ def _guarded(work: Callable[[], Any]) -> int:
     except ValueError as error:
         return _fail(str(error), EXIT_BAD_INPUT)
     except RuntimeError as error:
+        if processes.count() > 1 and "connection" in str(error).lower():  # gloo's word; the launcher says which it was
+            return _fail("another of these processes is gone", EXIT_RESOURCES)
         # torch raises its out-of-memory errors as RuntimeErrors; anything else is a fault of ours and keeps its trace.
         if not any(words in str(error).lower() for words in ("out of memory", "can't allocate memory")):
             raise

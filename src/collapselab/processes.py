@@ -162,12 +162,17 @@ def _first_failure(started: Sequence[subprocess.Popen], passed_on: Sequence[int]
         time.sleep(POLL_S)
         codes = [process.returncode for process in started if process.poll()]
         if codes and not first:
-            first, since = codes[0], time.monotonic()
+            # One that a signal ended is why the others fail, be it in the same moment.
+            first, since = min(codes), time.monotonic()
         if first and time.monotonic() - since > PATIENCE_S:
             break
     first = first or next((process.returncode for process in started if process.returncode), 0)
     if first >= 0:
         return first
+    if -first not in passed_on:
+        name = signal.Signals(-first).name
+        said = f"one of {len(started)} processes was ended by {name}; a training goes on from its last checkpoint"
+        print(f"collapselab: {said}", file=sys.stderr)
     # A process that a signal ends before it can answer it was asked to stop, too.
     return 128 - first if -first not in passed_on else 130 if first == -signal.SIGINT else 143
 
