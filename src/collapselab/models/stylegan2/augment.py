@@ -196,10 +196,12 @@ def warped(images: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> 
     u, d = symmetric[:, 1, 0], symmetric[:, 1, 1]
     slope, still = -(rest / 2).tan(), torch.zeros_like(scale)
 
-    # The translation and the isotropic part come first: from the mirrored image they fill the canvas without a rim.
+    # s R x + t = R (s x + R^-1 t) with R the quarter turns: they are cheaper before the image becomes a canvas.
+    images = quarter_turned(images, turns.long())
+    offset = (rotation(-turns * (math.pi / 2)).round() * offset[:, None, :]).sum(2)
+    # The translation and the isotropic part come next: from the mirrored image they fill the canvas without a rim.
     images = stretched_rows(images, scale, offset[:, 0], canvas)
     images = across(stretched_rows, images, scale, offset[:, 1], canvas)
-    images = quarter_turned(images, turns.long())
     images = sheared_rows(images, slope)
     images = across(sheared_rows, images, rest.sin())
     images = sheared_rows(images, slope + u)
@@ -229,9 +231,8 @@ def stretched_rows(images: torch.Tensor, factor: torch.Tensor, offset: torch.Ten
     shrinking = factor.clamp(min=1)[:, None, None]
     kernel = 0
     for mirrored in (sources, -sources, 2 * length - sources):
-        distance = (centres[:, :, None] - mirrored) / shrinking
-        lobe = torch.sinc(distance) * torch.sinc(distance / LOBES)
-        kernel = kernel + torch.where(distance.abs() < LOBES, lobe, 0)
+        distance = ((centres[:, :, None] - mirrored) / shrinking).clamp(-LOBES, LOBES)  # at the rim both factors are 0
+        kernel = kernel + torch.sinc(distance) * torch.sinc(distance / LOBES)
     kernel = kernel / kernel.sum(2, keepdim=True)  # (B, width, W)
     rows = torch.matmul(images.flatten(1, 2), kernel.to(images.dtype).transpose(1, 2))
     return rows.unflatten(1, images.shape[1:3])
