@@ -4,11 +4,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from pydantic import BaseModel
 
 from collapselab import throughput
 from collapselab.models import MODELS
-from collapselab.models.base import Interrupted
+from collapselab.models.base import Interrupted, Options
 from collapselab.store import Damaged
 from collapselab.throughput import Throughput, Work, cost, find, keep, known, measure, read, write
 
@@ -70,7 +69,7 @@ def test_a_rate_that_may_be_anything_has_a_range_that_ends():
 class Scripted:
     """A family that takes as long as a script says, on a clock of its own: 100 s to get ready, then 2 s a step."""
 
-    class Options(BaseModel):
+    class Options(Options):
         batch: int = 8
         sample_batch: int = 4
         images_seen: int = 10**6
