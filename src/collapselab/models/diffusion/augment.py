@@ -1,18 +1,19 @@
 """Geometric augmentation that does not leak (Karras et al. 2022, section 5 and appendix F.2, arXiv 2206.00364).
 
-Each training image goes through six transformations, each with the probability p, and the network is told what was
-done. It is sampled as for images to which nothing was done, so what the transformations add stays out of its samples.
+Each training image goes through six transformations, the first always and the others each with the probability p, and
+the network is told what was done. It is sampled as for images to which nothing was done, so what the transformations
+add stays out of its samples.
 
-    a0          mirror left to right, where a0 = 1 (0 or 1 alike)               told: a0
+    a0          mirror left to right, where a0 = 1 (0 or 1 alike, always)       told: a0
     a1          mirror top to bottom                                                  a1
     a2          scale by 2^(a2 / 5), a2 ~ N(0, 1)                                     a2
     a3          rotate by a3, uniform from -pi to pi                                  cos(a3) - 1, sin(a3)
     a4, a5      scale by 2^(a5 / 5) along the angle a4 and by 2^(-a5 / 5) across      a5 cos(2 a4), a5 sin(2 a4)
     a6, a7      move by a6 / 8 of the width and a7 / 8 of the height, N(0, 1)         a6, a7
 
-A parameter is 0 where its transformation was not drawn. What is told of a stretch has the angle doubled, other than the
-paper's a5 cos(a4), a5 sin(a4), so that it names it: a5 along a4 and -a5 across a4 are one transformation, and one pair
-of numbers.
+A parameter is 0 where its transformation was not drawn: half of all images are mirrored. What is told of a stretch has
+the angle doubled, other than the paper's a5 cos(a4), a5 sin(a4), so that it names it: a5 along a4 and -a5 across a4 are
+one transformation, and one pair of numbers.
 """
 
 import math
@@ -25,8 +26,9 @@ SCALE, SHIFT = math.log(2) / 5, 1 / 8
 
 
 def draw(count: int, probability: float, where: torch.device) -> torch.Tensor:
-    """Random parameters a0 .. a7 of ``count`` images, (count, 8), from the device's default generator."""
+    """Random parameters a0 .. a7 of ``count`` images, (count, 8), from the device's default generator; p is above 0."""
     applied = (torch.rand(count, 6, device=where) < probability).to(torch.float32)
+    applied[:, 0] = 1
     mirrored = (torch.rand(count, 2, device=where) < 0.5).to(torch.float32)
     angles = math.pi * (2 * torch.rand(count, 2, device=where) - 1)
     normal = torch.randn(count, 4, device=where)
