@@ -51,6 +51,10 @@ def test_parts_are_all_items_once(many, monkeypatch):
 STAND_IN = """
 import os, signal, sys, time
 rank = int(os.environ["RANK"])
+
+def say(*words):  # a line in one piece, which print breaks where output is not buffered: all write to one pipe
+    os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
+
 {body}
 """
 
@@ -81,7 +85,7 @@ sys.exit(processes.launch({many}, ["word"]))
 
 def test_every_process_is_told_who_it_is(launch):
     names = ("WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")
-    body = f"print(rank, sys.argv[1], *(os.environ[name] for name in {names}), 'MASTER_PORT' in os.environ)"
+    body = f"say(rank, sys.argv[1], *(os.environ[name] for name in {names}), 'MASTER_PORT' in os.environ)"
     process = launch(body, 3)
     text, _ = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -101,11 +105,11 @@ def test_a_signal_reaches_all_once(launch, number, code):
 got = []
 for one in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
     signal.signal(one, lambda number, frame: got.append(number))
-print("ready", flush=True)
+say("ready")
 while not got:
     time.sleep(0.01)
 time.sleep(0.3)
-print(len(got), int(got[0]), flush=True)
+say(len(got), int(got[0]))
 sys.exit({code})
 """
     process = launch(body)
@@ -116,7 +120,7 @@ sys.exit({code})
 
 
 def test_processes_that_are_ended_before_they_can_answer_were_asked_to_stop(launch):
-    process = launch("print('ready', flush=True); time.sleep(60)")
+    process = launch("say('ready'); time.sleep(60)")
     assert [process.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
     process.send_signal(signal.SIGUSR1)
     assert process.wait(30) == 143
@@ -124,7 +128,7 @@ def test_processes_that_are_ended_before_they_can_answer_were_asked_to_stop(laun
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
 def test_a_launcher_that_is_killed_takes_its_processes_with_it(launch):
-    process = launch("print(os.getpid(), flush=True); time.sleep(60)")
+    process = launch("say(os.getpid()); time.sleep(60)")
     started = [int(process.stdout.readline()) for _ in range(2)]
     process.kill()
     process.wait()

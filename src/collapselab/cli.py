@@ -433,6 +433,8 @@ def train(
         what = {"generation": generation, "images_seen": error.images_seen, "loss": str(error.loss), "model": str(out)}
         _diverged(out, family, settings, lineage, what, mark_diverged)
     else:
+        curve = getattr(model, "curve", {})
+        budget = int(curve["images_seen"][-1]) if "images_seen" in curve else budget  # whole batches
         _write_model(out, family, model, lineage | {"images_seen": budget} | _how(model))
         if differences := getattr(model, "how", {}).get("nonidentical"):
             clock.facts["nonidentical"] = differences
@@ -453,6 +455,7 @@ def _ancestor(path: Path, family: str, option: str, lineage: dict[str, Any]) -> 
     lineage["inputs"] |= _hashes(path)
     if model is None:
         lineage["ancestor_diverged"] = metadata["lineage"]["diverged"]
+        print(f"{option} {path}: its training diverged, and so this one has nothing to start from", file=sys.stderr)
     elif metadata["family"] != family:
         raise typer.BadParameter(
             f"{path} holds a {metadata['family']!r} model; the arm's is {family!r}", param_hint=option
@@ -976,7 +979,7 @@ def take_over(
     source: Annotated[Path, typer.Argument(help="a StyleGAN2-ADA .pkl, or a folder of diffusers' UNet2DModel")],
     out: Out,
     classes: Annotated[
-        int | None, typer.Option(min=0, help="of a folder: classes, where its last embedding stands for no label")
+        int | None, typer.Option(min=0, help="number of classes of a folder whose last class embedding means: no label")
     ] = None,
 ) -> None:
     """Make a model of published weights, to start from or to sample. Code in them is never run."""
@@ -1090,15 +1093,15 @@ def _throughputs(study: Any, file: Path | None, again: bool = False) -> dict[str
     return found
 
 
-def _tell_cost(study: Any, file: Path | None) -> None:
-    """Print what a study's trainings and samples cost, all of them."""
+def _told_cost(study: Any, file: Path | None) -> dict[str, str]:
+    """What all trainings and samples of a study cost, in words."""
     measured = _throughputs(study, file)
     cost = speeds.cost(study.work(), measured)
+    told = {}
     for what, (low, expected, high) in (("hours of one device", cost.hours), ("kWh", cost.kilowatt_hours)):
         said = f"{expected:,.3g} ({low:,.3g} to {high:,.3g})" if high >= 0.001 else "less than 0.001"
-        print(f"{what:32} {said}")
-    for model, one in measured.items():
-        print(f"{'  ' + model:32} {_rates(one)}")
+        told[what] = said
+    return told | {f"  {model}": _rates(one) for model, one in measured.items()}
 
 
 @app.command()
@@ -1113,11 +1116,9 @@ def plan(
     study = _study(name)
     if name.endswith((".yaml", ".yml")) and Path(name).resolve() != Path("config", f"{study.name}.yaml").resolve():
         raise typer.BadParameter(f"found {name!r}; the workflow runs studies in config/: copy it there first")
-    for what, number in study.totals().items():
-        print(f"{what:32} {number}")
-    print(f"{'real data':32} {study.real_file('')}", flush=True)
-    if cost:
-        _tell_cost(study, throughput)
+    told = {**study.totals(), "real data": study.real_file("")} | (_told_cost(study, throughput) if cost else {})
+    for what, said in told.items():
+        print(f"{what:32} {said}")
     command = ["snakemake", "--dry-run", "--quiet", "rules", "--config", f"study={study.name}"]
     print(f"\n{' '.join(command)}", flush=True)
     try:

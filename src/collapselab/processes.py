@@ -34,12 +34,20 @@ def wanted() -> int:
 
 def rank() -> int:
     """Which process this one is, from 0."""
-    return int(os.environ.get("RANK", "0"))
+    return _number("RANK", 0)
 
 
 def count() -> int:
     """How many processes there are."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _number("WORLD_SIZE", 1)
+
+
+def _number(variable: str, usual: int) -> int:
+    """A number of torchrun's environment."""
+    text = os.environ.get(variable, str(usual))
+    if not text.isdigit():
+        raise ValueError(f"{variable}: found {text!r}, allowed are whole numbers, as torchrun sets them")
+    return int(text)
 
 
 def is_first() -> bool:

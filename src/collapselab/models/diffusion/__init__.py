@@ -162,6 +162,10 @@ class DiffusionOptions(Options):
                     f"label_dropout: found {self.label_dropout}, allowed is 0: with {embedded} classes in unet and in "
                     "classes none stands for no label"
                 )
+        if self.beta_start > self.beta_end:
+            raise ValueError(
+                f"beta_start: found {self.beta_start}, allowed are numbers up to beta_end = {self.beta_end}"
+            )
         if self.parameterisation == "ddpm" and self.sampler == "ddim" and self.steps > self.timesteps:
             raise ValueError(f"steps: found {self.steps}, allowed are 2 to timesteps = {self.timesteps}")
         check_betas(self.betas)
