@@ -30,6 +30,9 @@ def test_one_process_needs_nobody(monkeypatch):
 
 
 def test_a_number_of_processes_is_a_number(monkeypatch):
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(ValueError, match="RANK: found 'first', allowed are whole numbers"):
+        processes.rank()
     monkeypatch.setenv(processes.PROCESSES_VARIABLE, "two")
     with pytest.raises(ValueError, match="COLLAPSELAB_PROCESSES: found 'two', allowed are numbers from 1"):
         processes.wanted()
