@@ -35,8 +35,9 @@ check: $(READY)
 	$(ACTIVATE) snakefmt --check Snakefile workflow
 	$(ACTIVATE) snakemake --lint
 
+# One thread a worker: more would wait for one another's cores.
 test: check
-	$(ACTIVATE) pytest -n 2 --dist loadfile
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf results logs .snakemake mlflow.db mlflow.db.lock mlartifacts
