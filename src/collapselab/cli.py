@@ -417,13 +417,18 @@ def train(
             clock.work("training") as seen,
         ):
             data = TrainingSet(*store.gather(table))
+
+            def told(images: int, loss: float) -> bool:
+                seen(images)
+                return tell(images, loss)
+
             model = kind.fit(
                 data,
                 settings,
                 number,
                 start,
                 images_seen=images_seen,
-                progress=lambda images, loss: (seen(images), tell(images, loss))[1],
+                progress=told,
                 checkpoint=checkpoint,
                 allow_nonidentical=allow_nonidentical,
                 validation=_whole(store.read_samples(validation)) if validation else None,
