@@ -19,7 +19,7 @@ from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build
 from collapselab.models.diffusion.parameterisations import EDM, scalings
 from collapselab.models.diffusion.training import Denoising
-from collapselab.models.loop import Batch
+from collapselab.models.execution import Batch
 
 SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
 

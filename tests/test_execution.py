@@ -71,7 +71,7 @@ class Convolving:
         self.networks = {"network": self.network}
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
         self.adam = Adam(self.network.parameters(), 0.1)
-        self.phases = [loop.Phase("loss", self.adam, self.loss, share=share)]
+        self.phases = [execution.Phase("loss", self.adam, self.loss, share=share)]
 
     def loss(self, batch):
         features = self.network(batch.images + batch.draws["noise"]).square().mean((1, 2, 3))
@@ -91,7 +91,7 @@ def batch_of(rows=12):
         return torch.randn(shape, generator=source, dtype=torch.float64)
 
     draws = {"noise": normal(rows, 2, 6, 6), "scale": normal(rows)}
-    return loop.Batch(normal(rows, 2, 6, 6), torch.arange(rows) % 3, normal(rows).abs(), draws)
+    return execution.Batch(normal(rows, 2, 6, 6), torch.arange(rows) % 3, normal(rows).abs(), draws)
 
 
 @pytest.mark.parametrize("share", [1, 2, 3])

@@ -17,7 +17,7 @@ from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
 
 from collapselab import store  # noqa: E402
 from collapselab.images import to_unit  # noqa: E402
-from collapselab.models import MODELS, feeding, loop  # noqa: E402
+from collapselab.models import MODELS, execution, feeding, loop  # noqa: E402
 from collapselab.models.base import Diverged, Interrupted, TrainingSet  # noqa: E402
 from collapselab.models.checkpoint import Checkpoint, differences  # noqa: E402
 from collapselab.optim import Adam  # noqa: E402
@@ -100,7 +100,7 @@ class Scripted:
         self.losses, self.seen, self.spoil = losses, torch.zeros((), dtype=torch.int64), spoil
         self.calls = Counter()
         self.phases = [
-            loop.Phase(name, Adam([self.weight], 1e-3), self.loss_of(name), every=often)
+            execution.Phase(name, Adam([self.weight], 1e-3), self.loss_of(name), every=often)
             for name, often in zip(losses, every, strict=True)
         ]
 
@@ -429,7 +429,7 @@ def test_seconds_between_states_are_checked(text, monkeypatch):
 def test_a_batch_that_cannot_be_shared_out_is_refused(count, granularity, share, message, monkeypatch):
     task = Scripted({"loss": [1.0]})
     task.granularity = granularity
-    task.phases = [loop.Phase("loss", task.phases[0].optimiser, task.phases[0].loss, share=share)]
+    task.phases = [execution.Phase("loss", task.phases[0].optimiser, task.phases[0].loss, share=share)]
     monkeypatch.setattr(loop.processes, "count", lambda: count)
     with pytest.raises(ValueError, match=message):
         loop._check_batch(4, task, None)

@@ -14,8 +14,7 @@ from pydantic import ValidationError
 
 from collapselab import seeds, store
 from collapselab.models.base import Diverged, Interrupted, TrainingSet
-from collapselab.models.execution import Execution, Runner
-from collapselab.models.loop import Batch
+from collapselab.models.execution import Batch, Execution, Runner
 from collapselab.models.stylegan2 import PRESETS, StyleGAN2, StyleGAN2Options, building
 from collapselab.models.stylegan2.augment import augment
 from collapselab.models.stylegan2.training import Adversarial, class_shares

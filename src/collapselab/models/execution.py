@@ -1,7 +1,8 @@
-"""How a training's steps are executed on a machine: memory layout, compiler, CUDA graphs, size of a micro-batch.
+"""What a family gives the training loop, and how its steps are executed on a machine: memory layout, compiler, CUDA
+graphs, size of a micro-batch.
 
-None of it changes what is computed, but for rounding. On a CPU steps are executed as they are written; on a GPU the
-combinations are measured on the training itself, and the fastest is kept in the user's cache folder.
+None of the latter changes what is computed, but for rounding. On a CPU steps are executed as they are written; on a GPU
+the combinations are measured on the training itself, and the fastest is kept in the user's cache folder.
 """
 
 import hashlib
@@ -14,17 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
 from .. import processes
 from ..device import autocast, default_generator
 from ..device import name as device_name
-
-if TYPE_CHECKING:
-    from .loop import Batch, Phase, Task
+from ..optim import Adam
 
 EXECUTION_VARIABLE = "COLLAPSELAB_EXECUTION"
 CHOICES = ("channels_last", "compile", "graphs")
@@ -124,6 +124,83 @@ def optimisers(task: "Task") -> list[Any]:
     return list({id(phase.optimiser): phase.optimiser for phase in task.phases}.values())
 
 
+# -- what is executed --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a phase's loss sees: one micro-batch on the device.
+
+    images: (B, C, H, W) float32 in [-1, 1]. labels: (B,) int64, or None. weights: (B,) float32, of mean 1 over the
+    training set. draws: this micro-batch's rows of what :meth:`Task.draw` gave.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor | None
+    weights: torch.Tensor
+    draws: Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser's step within a training step.
+
+    name: also that of its curve. optimiser: whose ``parameters`` are moved. loss: of a micro-batch, (B,) float32, one
+    loss an image; everything random in it is in ``batch.draws`` (a network's dropout excepted), it reads nothing back
+    from the device, and it writes nothing but tensors of :meth:`Task.tensors`, in place. every: it runs in steps 0,
+    every, 2 every, ... share: it runs on every share-th image of the batch.
+    """
+
+    name: str
+    optimiser: Adam
+    loss: Callable[[Batch], torch.Tensor]
+    every: int = 1
+    share: int = 1
+
+
+class Task(Protocol):
+    """What a family gives the loop.
+
+    networks: what is trained; their parameters and buffers are kept in checkpoints. phases: in the order in which a
+    step runs them; the one named ``loss``, else the first, is the training's loss. granularity: micro-batches are
+    multiples of it.
+    """
+
+    networks: Mapping[str, nn.Module]
+    phases: Sequence[Phase]
+    granularity: int
+
+    def prepare(self, execution: Execution) -> None:
+        """Get ready to run in this way (``execution.compiled(network)``); may be called more than once."""
+        ...
+
+    def draw(self, count: int) -> Mapping[str, torch.Tensor]:
+        """Every random number of one step of ``count`` images, rows first, from the device's default generator.
+
+        The loop has seeded it, and cuts the rows into processes and micro-batches: results do not depend on the cut.
+        """
+        ...
+
+    def after_step(self, images_seen: int, batch: int) -> None:
+        """Averages, controllers, and the learning rate of the next step; reads nothing back from the device."""
+        ...
+
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """All further state, as live tensors on the device: stored in checkpoints and restored in place.
+
+        After a step it is the same in all processes, of which the first one's is stored.
+        """
+        ...
+
+    def watched(self) -> Mapping[str, torch.Tensor]:
+        """Tensors without axes that are drawn as curves beside the phases' losses."""
+        ...
+
+    def result(self) -> dict[str, np.ndarray]:
+        """The trained weights by name, as they would be if the training ended now."""
+        ...
+
+
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
 
@@ -134,12 +211,12 @@ class Runner:
     gradients of processes and micro-batches add up to that of the batch.
     """
 
-    def __init__(self, task: "Task", execution: Execution, precision: str, where: torch.device, batch: int):
+    def __init__(self, task: Task, execution: Execution, precision: str, where: torch.device, batch: int):
         self.task, self.execution, self.precision, self.where, self.batch = task, execution, precision, where, batch
         self.recordings: dict[tuple[str, int], _Recording] = {}
         self.pool = torch.cuda.graph_pool_handle() if execution.graphs else None
 
-    def gradients(self, phase: "Phase", batch: "Batch") -> tuple[Sequence[torch.Tensor], torch.Tensor]:
+    def gradients(self, phase: Phase, batch: Batch) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
         """What this process's part of a batch adds to a phase's gradients and to its loss.
 
         With CUDA graphs they are overwritten by the next call.
@@ -159,7 +236,7 @@ class Runner:
             loss = loss + part
         return sums, loss
 
-    def _piece(self, phase: "Phase", piece: "Batch", total: int) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
+    def _piece(self, phase: Phase, piece: Batch, total: int) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
         if self.execution.channels_last:
             piece = replace(piece, images=piece.images.contiguous(memory_format=torch.channels_last))
         if not self.execution.graphs:
@@ -170,14 +247,14 @@ class Runner:
                 self.recordings[key] = _Recording(lambda batch: self._computed(phase, batch, total), piece, self.pool)
         return self.recordings[key](piece)
 
-    def _computed(self, phase: "Phase", piece: "Batch", total: int) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
+    def _computed(self, phase: Phase, piece: Batch, total: int) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
         with autocast(self.where, self.precision):
             losses = phase.loss(piece)
         loss = losses.mean() * (len(piece.images) / total)
         return torch.autograd.grad(loss, phase.optimiser.parameters, materialize_grads=True), loss.detach()
 
 
-def cut(batch: "Batch", rows: slice) -> "Batch":
+def cut(batch: Batch, rows: slice) -> Batch:
     """Some rows of a batch."""
     draws = {name: draw[rows].contiguous() for name, draw in batch.draws.items()}
     labels = None if batch.labels is None else batch.labels[rows]
@@ -188,7 +265,7 @@ def cut(batch: "Batch", rows: slice) -> "Batch":
 class _Recording:
     """A CUDA graph of a function of a batch; its inputs and outputs stay where they are."""
 
-    def __init__(self, compute: Callable[["Batch"], Any], example: "Batch", pool: Any):
+    def __init__(self, compute: Callable[[Batch], Any], example: Batch, pool: Any):
         self.inputs = replace(
             example,
             images=example.images.clone(),
@@ -211,7 +288,7 @@ class _Recording:
         finally:
             torch.cuda.set_stream(before)  # which torch leaves undone where the recording fails
 
-    def __call__(self, batch: "Batch") -> tuple[Sequence[torch.Tensor], torch.Tensor]:
+    def __call__(self, batch: Batch) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
         copy_all(_tensors(self.inputs), _tensors(batch))
         self.graph.replay()
         return self.gradients, self.loss.clone()
@@ -224,13 +301,13 @@ def copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor]) -
         torch._foreach_copy_([target for target, _ in chosen], [source for _, source in chosen])
 
 
-def _tensors(batch: "Batch") -> list[torch.Tensor]:
+def _tensors(batch: Batch) -> list[torch.Tensor]:
     labels = [] if batch.labels is None else [batch.labels]
     return [batch.images, batch.weights, *labels, *batch.draws.values()]
 
 
 @contextmanager
-def unchanged(task: "Task", where: torch.device) -> Iterator[None]:
+def unchanged(task: Task, where: torch.device) -> Iterator[None]:
     """Within it steps may be tried: afterwards the task is what it was, and so are the random numbers to come."""
     live, generator = live_tensors(task), default_generator(where)
     before, state = [tensor.detach().clone() for tensor in live], generator.get_state()
@@ -243,7 +320,7 @@ def unchanged(task: "Task", where: torch.device) -> Iterator[None]:
                 tensor.copy_(value)
 
 
-def live_tensors(task: "Task") -> list[torch.Tensor]:
+def live_tensors(task: Task) -> list[torch.Tensor]:
     """Every tensor that a step may change."""
     networks = [tensor for network in task.networks.values() for tensor in network.state_dict(keep_vars=True).values()]
     state = [tensor for one in optimisers(task) for tensor in (one.count, *one.m, *one.v)]
@@ -257,7 +334,7 @@ Measure = Callable[[Execution], float]
 
 
 def choose(
-    task: "Task", batch: "Batch", precision: str, where: torch.device, whole: int, steps: int, source: str
+    task: Task, batch: Batch, precision: str, where: torch.device, whole: int, steps: int, source: str
 ) -> Execution:
     """The way in which ``steps`` steps of ``whole`` images (over all processes) are run fastest on a GPU.
 
@@ -367,15 +444,13 @@ def agreed(measure: Measure, where: torch.device) -> Measure:
     return measured_by_all
 
 
-def measured(
-    task: "Task", execution: Execution, batch: "Batch", precision: str, where: torch.device, whole: int
-) -> float:
+def measured(task: Task, execution: Execution, batch: Batch, precision: str, where: torch.device, whole: int) -> float:
     """Seconds of a step of the task in one way: of every phase, by how often it runs, with its optimiser."""
     task.prepare(execution)
     lay_out(task, execution)
     runner = Runner(task, execution, precision, where, whole)
 
-    def step(phase: "Phase") -> None:
+    def step(phase: Phase) -> None:
         gradients, _ = runner.gradients(phase, batch)
         phase.optimiser.step(gradients)
 

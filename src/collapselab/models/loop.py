@@ -1,9 +1,9 @@
 """The training loop of every family of networks: feeding, phases, micro-batches, processes, curves and checkpoints.
 
-A family says what is trained and by which losses (:class:`Task`); the loop says when, on which rows and where. Every
-random number of step s comes from the device's generator seeded by a hash of (seed, s), and the rows of step s from the
-shuffled epochs that the seed names: a training resumed at step s needs no generator state, and arms that share a seed
-share their noise.
+A family says what is trained and by which losses (:class:`execution.Task`); the loop says when, where and on which
+rows. Every random number of step s comes from the device's generator seeded by a hash of (seed, s), and the rows of
+step s from the shuffled epochs that the seed names: a training resumed at step s needs no generator state, and arms
+that share a seed share their noise.
 """
 
 import os
@@ -12,100 +12,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from .. import device as devices
 from .. import processes, provenance, seeds
-from ..optim import Adam
 from . import execution as executing
 from . import feeding
 from .base import Diverged, Interrupted, Progress, TrainingSet
 from .checkpoint import Checkpoint, State, differences, identity
-from .execution import Execution, Runner
+from .execution import Batch, Execution, Runner, Task
 
 CURVE_POINTS = 100
 STEPS_UNREAD = 16  # on a GPU the losses are read every so many steps at most: reading them waits for the device
 READ_S = 4.0  # ... and about every so many seconds, so that slow steps, too, are soon stopped where that is asked for
 CHECKPOINT_VARIABLE = "COLLAPSELAB_CHECKPOINT_SECONDS"
 CHECKPOINT_S = 600.0  # the most that an interrupted training loses
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a phase's loss sees: one micro-batch on the device.
-
-    images: (B, C, H, W) float32 in [-1, 1]. labels: (B,) int64, or None. weights: (B,) float32, of mean 1 over the
-    training set. draws: this micro-batch's rows of what :meth:`Task.draw` gave.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor | None
-    weights: torch.Tensor
-    draws: Mapping[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One optimiser's step within a training step.
-
-    name: also that of its curve. optimiser: whose ``parameters`` are moved. loss: of a micro-batch, (B,) float32, one
-    loss an image; everything random in it is in ``batch.draws`` (a network's dropout excepted), it reads nothing back
-    from the device, and it writes nothing but tensors of :meth:`Task.tensors`, in place. every: it runs in steps 0,
-    every, 2 every, ... share: it runs on every share-th image of the batch.
-    """
-
-    name: str
-    optimiser: Adam
-    loss: Callable[[Batch], torch.Tensor]
-    every: int = 1
-    share: int = 1
-
-
-class Task(Protocol):
-    """What a family gives the loop.
-
-    networks: what is trained; their parameters and buffers are kept in checkpoints. phases: in the order in which a
-    step runs them; the one named ``loss``, else the first, is the training's loss. granularity: micro-batches are
-    multiples of it.
-    """
-
-    networks: Mapping[str, nn.Module]
-    phases: Sequence[Phase]
-    granularity: int
-
-    def prepare(self, execution: Execution) -> None:
-        """Get ready to run in this way (``execution.compiled(network)``); may be called more than once."""
-        ...
-
-    def draw(self, count: int) -> Mapping[str, torch.Tensor]:
-        """Every random number of one step of ``count`` images, rows first, from the device's default generator.
-
-        The loop has seeded it, and cuts the rows into processes and micro-batches: results do not depend on the cut.
-        """
-        ...
-
-    def after_step(self, images_seen: int, batch: int) -> None:
-        """Averages, controllers, and the learning rate of the next step; reads nothing back from the device."""
-        ...
-
-    def tensors(self) -> Mapping[str, torch.Tensor]:
-        """All further state, as live tensors on the device: stored in checkpoints and restored in place.
-
-        After a step it is the same in all processes, of which the first one's is stored.
-        """
-        ...
-
-    def watched(self) -> Mapping[str, torch.Tensor]:
-        """Tensors without axes that are drawn as curves beside the phases' losses."""
-        ...
-
-    def result(self) -> dict[str, np.ndarray]:
-        """The trained weights by name, as they would be if the training ended now."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,18 @@ and give F with the shape of the images. A row of zeros is how a dropped label l
 conditional and the unconditional model.
 """
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...compat import import_torchvision
 from ...device import exact
 from . import DiffusionOptions, augment
 
@@ -29,8 +32,6 @@ def build(options: DiffusionOptions, shape: Sequence[int], seed: int = 0) -> nn.
         generator.manual_seed(seed)
         given = {"classes": options.classes, "dropout": options.dropout}
         if options.network == "diffusers":
-            from .published import DiffusersUNet
-
             return DiffusersUNet(shape, options.unet, **given)
         given["augmented"] = options.augment > 0
         if options.network == "mlp":
@@ -311,3 +312,67 @@ class UNet(nn.Module):
                 hidden = torch.cat([hidden, skips.pop()], dim=1)
             hidden = block(hidden, embedded)
         return self.last(F.silu(self.norm(hidden)))
+
+
+# -- diffusers ---------------------------------------------------------------------------------------------------------
+
+
+class DiffusersUNet(nn.Module):
+    """diffusers' ``UNet2DModel`` as one of these networks: its noise is the timestep t.
+
+    configuration: the arguments of ``UNet2DModel``, as its ``config.json`` has them. classes: all of its
+    ``num_class_embeds``, or one fewer where the last of them stands for "no label".
+    Raises ValueError for a configuration that is not exactly such a network of images of ``shape``.
+    """
+
+    def __init__(self, shape: Sequence[int], configuration: Mapping[str, Any], classes: int, dropout: float):
+        super().__init__()
+        import_torchvision()
+        from diffusers import UNet2DModel
+
+        _check(configuration, inspect.signature(UNet2DModel.__init__).parameters)
+        if configuration.get("in_channels", 3) != shape[0]:
+            raise ValueError(
+                f"unet: found in_channels {configuration.get('in_channels', 3)}, the images have {shape[0]}"
+            )
+        embedded = configuration.get("num_class_embeds") or 0
+        if classes not in (embedded, max(embedded - 1, 0)):
+            raise ValueError(
+                f"classes: found {classes}, allowed are {embedded} = num_class_embeds, or one fewer with the last for "
+                "no label"
+            )
+        try:
+            self.unet = UNet2DModel(**{**configuration, "dropout": dropout})
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
+            raise ValueError(f"unet: diffusers cannot build it: {error}") from None
+        self.embedded = embedded
+
+    def forward(self, images: torch.Tensor, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        if not self.embedded:
+            return self.unet(images, noise).sample
+        absent = self.embedded - 1
+        if labels is None or not labels.shape[1]:
+            numbers = torch.full((len(images),), absent, device=images.device)
+        else:
+            numbers = torch.where(labels.any(dim=1), labels.argmax(dim=1), absent)
+        return self.unet(images, noise, class_labels=numbers).sample
+
+
+def _check(configuration: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise ValueError where our parameterisation would not be exact."""
+    for name in configuration:
+        if name == "self" or name not in known:
+            raise ValueError(f"unet: found {name!r}, which diffusers' UNet2DModel does not take")
+    allowed = {
+        "time_embedding_type": ("positional",),  # the others take a noise level, or whole timesteps only
+        "class_embed_type": (None,),
+        "out_channels": (configuration.get("in_channels", 3),),  # twice as many also predict a variance
+    }
+    for name, most in (("layers_per_block", 100), ("block_out_channels", 20)):
+        found = configuration.get(name, known[name].default)
+        if (found if isinstance(found, int) else len(found) if isinstance(found, (list, tuple)) else most + 1) > most:
+            raise ValueError(f"unet: found {name} {found!r}, allowed are at most {most}")
+    for name, values in allowed.items():
+        found = configuration.get(name, known[name].default)
+        if found not in values:
+            raise ValueError(f"unet: found {name} {found!r}, allowed is {' or '.join(map(repr, values))}")

@@ -1,85 +1,21 @@
 """Published denoisers: a folder of diffusers' ``UNet2DModel`` as the beginning of a training, or to sample from."""
 
-import inspect
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from ...compat import import_torchvision
 from ...store import Damaged
 from . import DiffusionOptions
+from .networks import build
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
 
 # Before diffusers 0.15 the layers of an attention had other names; the arithmetic is the same.
 RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-
-
-class DiffusersUNet(nn.Module):
-    """diffusers' ``UNet2DModel`` as one of :mod:`networks`: its noise is the timestep t.
-
-    configuration: the arguments of ``UNet2DModel``, as its ``config.json`` has them. classes: all of its
-    ``num_class_embeds``, or one fewer where the last of them stands for "no label".
-    Raises ValueError for a configuration that is not exactly such a network of images of ``shape``.
-    """
-
-    def __init__(self, shape: Sequence[int], configuration: Mapping[str, Any], classes: int, dropout: float):
-        super().__init__()
-        import_torchvision()
-        from diffusers import UNet2DModel
-
-        _check(configuration, inspect.signature(UNet2DModel.__init__).parameters)
-        if configuration.get("in_channels", 3) != shape[0]:
-            raise ValueError(
-                f"unet: found in_channels {configuration.get('in_channels', 3)}, the images have {shape[0]}"
-            )
-        embedded = configuration.get("num_class_embeds") or 0
-        if classes not in (embedded, max(embedded - 1, 0)):
-            raise ValueError(
-                f"classes: found {classes}, allowed are {embedded} = num_class_embeds, or one fewer with the last for "
-                "no label"
-            )
-        try:
-            self.unet = UNet2DModel(**{**configuration, "dropout": dropout})
-        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
-            raise ValueError(f"unet: diffusers cannot build it: {error}") from None
-        self.embedded = embedded
-
-    def forward(self, images: torch.Tensor, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        if not self.embedded:
-            return self.unet(images, noise).sample
-        absent = self.embedded - 1
-        if labels is None or not labels.shape[1]:
-            numbers = torch.full((len(images),), absent, device=images.device)
-        else:
-            numbers = torch.where(labels.any(dim=1), labels.argmax(dim=1), absent)
-        return self.unet(images, noise, class_labels=numbers).sample
-
-
-def _check(configuration: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Raise ValueError where our parameterisation would not be exact."""
-    for name in configuration:
-        if name == "self" or name not in known:
-            raise ValueError(f"unet: found {name!r}, which diffusers' UNet2DModel does not take")
-    allowed = {
-        "time_embedding_type": ("positional",),  # the others take a noise level, or whole timesteps only
-        "class_embed_type": (None,),
-        "out_channels": (configuration.get("in_channels", 3),),  # twice as many also predict a variance
-    }
-    for name, most in (("layers_per_block", 100), ("block_out_channels", 20)):
-        found = configuration.get(name, known[name].default)
-        if (found if isinstance(found, int) else len(found) if isinstance(found, (list, tuple)) else most + 1) > most:
-            raise ValueError(f"unet: found {name} {found!r}, allowed are at most {most}")
-    for name, values in allowed.items():
-        found = configuration.get(name, known[name].default)
-        if found not in values:
-            raise ValueError(f"unet: found {name} {found!r}, allowed is {' or '.join(map(repr, values))}")
 
 
 def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -122,8 +58,6 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
     options["steps"] = max(2, min(50, options["timesteps"])) if isinstance(options["timesteps"], int) else 50
     checked = DiffusionOptions(**options)
     shape = (colours, height, width)
-    from .networks import build
-
     with torch.device("meta"):  # whether it is this network is known before it takes its memory
         expected = {name: tuple(weight.shape) for name, weight in build(checked, shape).named_parameters()}
     weights = _weights(folder)

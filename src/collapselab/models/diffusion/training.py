@@ -19,7 +19,7 @@ from .. import loop
 from ..averages import LADDER, HalfLife, Power
 from ..base import Progress, TrainingSet
 from ..checkpoint import identity
-from ..execution import Execution
+from ..execution import Batch, Execution, Phase
 from . import DiffusionOptions, augment
 from .networks import build, load_weights, loaded
 from .parameterisations import Parameterisation, parameterisation
@@ -83,7 +83,7 @@ def train(
 
 
 class Denoising:
-    """A :class:`loop.Task`: one network, one phase, and an average of the network's parameters.
+    """A :class:`execution.Task`: one network, one phase, and an average of the network's parameters.
 
     steps: of the whole training. validation: on which the width of the average is chosen, where it is left open.
     """
@@ -109,7 +109,7 @@ class Denoising:
         else:
             self.average = Power(named, options.ema_std, steps, options.ema_snapshots)
         self.adam = Adam(named.values(), self._learning_rate(options.batch), options.betas)
-        self.phases = [loop.Phase("loss", self.adam, self.loss)]
+        self.phases = [Phase("loss", self.adam, self.loss)]
 
     def prepare(self, execution: Execution) -> None:
         self.called = execution.compiled(self.network)
@@ -126,7 +126,7 @@ class Denoising:
         draws["sigma"] = self.parameterisation.draw(count)
         return draws | {"noise": torch.randn(count, *self.shape, device=where)}
 
-    def loss(self, batch: loop.Batch) -> torch.Tensor:
+    def loss(self, batch: Batch) -> torch.Tensor:
         options, images, draws = self.options, batch.images, batch.draws
         labels = None
         if options.classes:
@@ -233,7 +233,7 @@ def flops_per_image(options: DiffusionOptions, shape: tuple[int, ...]) -> dict[s
     with torch.device("meta"):
         task = Denoising(build(options, shape).train(), options, shape, 1)
         labels = torch.zeros(1, dtype=torch.int64) if options.classes else None
-        batch = loop.Batch(torch.zeros(1, *shape), labels, torch.ones(1), task.draw(1))
+        batch = Batch(torch.zeros(1, *shape), labels, torch.ones(1), task.draw(1))
         with FlopCounterMode(display=False) as training:
             torch.autograd.grad(task.loss(batch).mean(), task.adam.parameters, materialize_grads=True)
         one_hot = torch.zeros(1, options.classes) if options.classes else None

@@ -31,8 +31,8 @@ from ...optim import Adam
 from .. import loop
 from ..averages import HalfLife
 from ..base import Progress, TrainingSet, part
-from ..execution import Execution
-from ..loop import Batch, Phase, Trained
+from ..execution import Batch, Execution, Phase
+from ..loop import Trained
 from . import StyleGAN2Options, augment, building
 
 
@@ -95,7 +95,7 @@ def class_shares(training: TrainingSet, classes: int) -> np.ndarray:
 
 
 class Adversarial:
-    """A :class:`loop.Task`: both networks, their losses, and what follows the training.
+    """A :class:`execution.Task`: both networks, their losses, and what follows the training.
 
     shape: (C, H, H) of the images. shares: of the classes among the labels of generated images, (classes,).
 
