@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ..images import to_uint8
 from ..store import SampleSet
 
 Progress = Callable[[int, float], bool | None]
@@ -117,6 +118,23 @@ def image_shape(training: TrainingSet, classes: int, what: str = "training") -> 
             f"allowed are labels 0 to {classes - 1}"
         )
     return data.shape[1:]
+
+
+def in_batches(
+    make: Callable[[int], np.ndarray], count: int, start: int, size: int, shape: Sequence[int]
+) -> np.ndarray:
+    """Images ``start .. start + count`` of an endless sequence, (count, C, H, W) uint8.
+
+    The sequence is cut into batches of ``size`` at fixed places, and every batch that holds a wanted image is computed
+    whole: an image always has the same neighbours and the same place among them, so the same bits.
+    make: batch -> its images (size, C, H, W), float in [-1, 1].
+    """
+    batches = range(start // size, -(-(start + count) // size))
+    images = np.empty((len(batches) * size, *shape), np.uint8)
+    for index, batch in enumerate(batches):
+        images[index * size : (index + 1) * size] = to_uint8(make(batch))
+    first = start - batches.start * size
+    return images[first : first + count]
 
 
 class Model(Protocol):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ... import seeds
 from ...device import autocast, device, exact
-from ...images import to_uint8
+from ..base import in_batches
 from . import DiffusionOptions
 from .networks import loaded
 from .parameterisations import Parameterisation, parameterisation
@@ -186,11 +186,7 @@ def sample(
     guidance: float,
     guide: Callable[[Denoiser], Denoiser] | None,
 ) -> np.ndarray:
-    """Samples ``start .. start + count``: (count, C, H, W) uint8.
-
-    The endless sequence is cut into batches of ``sample_batch`` at fixed places, and every batch that holds a wanted
-    sample is computed whole: a sample always has the same neighbours and the same place among them, so the same bits.
-    """
+    """Samples ``start .. start + count``, in fixed batches (:func:`in_batches`): (count, C, H, W) uint8."""
     where, size = device(), options.sample_batch
     sampler, _ = SAMPLERS[options.sampler]
     chosen = {name: getattr(options, name) for name in CHOICES[options.sampler]}
@@ -201,9 +197,8 @@ def sample(
         if guide is not None:
             denoise = guide(denoise)
         levels = noise_levels(options, parameterised.sigmas).to(where)
-        batches = range(start // size, -(-(start + count) // size))
-        images = np.empty((len(batches) * size, *shape), np.uint8)
-        for index, batch in enumerate(batches):
+
+        def make(batch: int) -> np.ndarray:
             noise = seeds.normals(seed, batch * size, size, math.prod(shape)).reshape(size, *shape)
             labels = (
                 torch.arange(batch * size, (batch + 1) * size, device=where) % options.classes
@@ -211,10 +206,9 @@ def sample(
                 else None
             )
             generator.manual_seed(seeds.seed_of(seed, None, None, "sampler", batch))
-            x = sampler(denoise, torch.from_numpy(noise).to(where), levels, labels, **chosen)
-            images[index * size : (index + 1) * size] = to_uint8(x.cpu().numpy())
-    first = start - batches.start * size
-    return images[first : first + count]
+            return sampler(denoise, torch.from_numpy(noise).to(where), levels, labels, **chosen).cpu().numpy()
+
+        return in_batches(make, count, start, size, shape)
 
 
 SAMPLERS = {"heun": (heun, power_levels), "ddim": (ddim, diffusion_time_levels)}

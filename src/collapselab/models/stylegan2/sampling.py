@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ... import seeds
 from ...device import autocast, device, exact
-from ...images import to_uint8
+from ..base import in_batches
 from . import StyleGAN2Options, building
 
 
@@ -24,18 +24,16 @@ def sample(
 ) -> np.ndarray:
     """Samples ``start .. start + count``, truncated by ``psi``: (count, C, H, W) uint8.
 
-    The endless sequence is cut into batches of ``sample_batch`` at fixed places, and every batch that holds a wanted
-    sample is computed whole: a sample always has the same neighbours and the same place among them, so the same bits.
-    z is the same on every device; the layers' noise comes from the device's own generator, seeded for each batch.
+    They are made in fixed batches of ``sample_batch`` (:func:`in_batches`). z is the same on every device; the layers'
+    noise comes from the device's own generator, seeded for each batch.
     """
     where, size = device(), options.sample_batch
     with exact(where, options.precision != "float32") as random, autocast(where, options.precision):
         generator = building.generator(options, shape)
         building.load(generator, weights, "generator")
         generator = generator.to(where).eval()
-        batches = range(start // size, -(-(start + count) // size))
-        images = np.empty((len(batches) * size, *shape), np.uint8)
-        for index, batch in enumerate(batches):
+
+        def make(batch: int) -> np.ndarray:
             z = torch.from_numpy(seeds.normals(seed, batch * size, size, options.z_width)).to(where, torch.float32)
             labels = None
             if options.classes:
@@ -45,7 +43,6 @@ def sample(
             if options.noise == "random":
                 random.manual_seed(seeds.seed_of(seed, None, None, "noise", batch))
                 noise = [torch.randn(size, *like, device=where) for like in generator.noise_shapes]
-            made = generator(z, labels, noise, psi)
-            images[index * size : (index + 1) * size] = to_uint8(made.float().cpu().numpy())
-    first = start - batches.start * size
-    return images[first : first + count]
+            return generator(z, labels, noise, psi).float().cpu().numpy()
+
+        return in_batches(make, count, start, size, shape)
