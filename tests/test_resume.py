@@ -38,15 +38,20 @@ class EveryThird:
         return self.looks // 3
 
 
-def train(name):
-    # A child that fits with a checkpoint and writes the model; it says the images seen after every step.
+def train(name, to_be_killed=False):
+    # A child that fits with a checkpoint and writes the model; it says the images seen after every step. One that is
+    # to be killed waits at the last step but one: however late the kill comes, it comes before the end.
     reader, writer = os.pipe()
     child = os.fork()
     if child:
         os.close(writer)
         return child, open(reader)
     try:
-        say = lambda seen, loss: os.write(writer, b"%d\\n" % seen) < 0
+        def say(seen, loss):
+            os.write(writer, b"%d\\n" % seen)
+            if to_be_killed and seen == (STEPS - 1) * 8:
+                signal.pause()
+
         loop.time = EveryThird()
         model = MODELS[family].fit(
             images(), options, 7, images_seen=STEPS * 8, checkpoint=folder / name, progress=say
@@ -69,7 +74,7 @@ expected = store.verify(folder / "whole.safetensors")
 outcomes, chance = [], random.Random(0)
 for index in range(kills):
     name = f"killed{index}"
-    child, steps = train(name)
+    child, steps = train(name, to_be_killed=True)
     for _ in range(chance.randint(1, STEPS - 3)):
         steps.readline()
     time.sleep(0.01 * chance.random())  # within a step, or within the writing of a state
