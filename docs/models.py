@@ -86,7 +86,7 @@ def page() -> str:
 
 def _family(name: str) -> str:
     family = MODELS[name]
-    parts = [f"## `{name}`\n", f"Takes {family.takes}. {_first(family)}\n"]
+    parts = [f"## `{name}`\n", f"Takes {' and '.join(family.takes)}. {_first(family)}\n"]
     presets = {"diffusion": DIFFUSION_PRESETS, "stylegan2": STYLEGAN2_PRESETS}.get(name)
     if presets:
         parts += [

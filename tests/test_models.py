@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from collapselab.models import MODELS, POPULATIONS
+from collapselab.models import MODELS
 from collapselab.models.base import TrainingSet
 
 OPTIONS = {
@@ -37,7 +37,6 @@ def fitted(request):
 
 def test_the_registry_is_covered():
     assert set(OPTIONS) == set(MODELS)
-    assert set(POPULATIONS) <= set(MODELS)
 
 
 def test_the_same_seed_gives_the_same_model(fitted):

@@ -20,8 +20,9 @@ import pytest
 
 from collapselab import compose, config, regimes, seeds, store, theory
 from collapselab.cli import app
-from collapselab.models import MODELS, POPULATIONS
+from collapselab.models import MODELS
 from collapselab.models.base import TrainingSet
+from collapselab.populations import POPULATIONS
 
 STUDY_SEED = 20_230_704
 ARM, STREAM = "arm", 0

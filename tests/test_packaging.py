@@ -20,7 +20,8 @@ from collapselab import config
 from collapselab.datasets import DATASETS
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
-from collapselab.models import MODELS, POPULATIONS
+from collapselab.models import MODELS
+from collapselab.populations import POPULATIONS
 from collapselab.regimes import REGIMES
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,8 @@ import pytest
 
 from collapselab import provenance, store
 from collapselab.metrics import METRICS
-from collapselab.models import MODELS, POPULATIONS
+from collapselab.models import MODELS
+from collapselab.populations import POPULATIONS
 from collapselab.provenance import PACKAGE, source_hash
 
 # The verbs' modules, as the rules of the workflow name them.
@@ -193,8 +194,8 @@ def test_the_rules_name_modules_that_exist():
     for modules in STAGES.values():
         for module in modules:
             assert provenance._path(module)[0].exists(), module
-    for family in {*MODELS, *POPULATIONS}:
-        assert provenance._path(f"models.{family}")[0].exists()
+    for thing in (*MODELS.values(), *POPULATIONS.values()):
+        assert provenance._path(provenance.module_of(thing))[0].exists()
     with pytest.raises(FileNotFoundError):
         source_hash("models.gausian")
 

@@ -36,8 +36,9 @@ from .datasets import DATASETS, digest, split
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
 from .metrics import METRICS, Undefined
-from .models import MODELS, POPULATIONS
+from .models import MODELS
 from .models.base import Diverged, Interrupted, TrainingSet
+from .populations import POPULATIONS
 from .regimes import Draw, Recipe
 from .seeds import seed_of
 from .select import SELECTORS, Seen, Waiting

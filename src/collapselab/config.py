@@ -27,7 +27,8 @@ from .features import FEATURES
 from .guidance import GUIDES
 from .measure import Against
 from .metrics import METRICS
-from .models import MODELS, POPULATIONS
+from .models import MODELS
+from .populations import POPULATIONS
 from .regimes import (
     REAL,
     REGIMES,
@@ -333,13 +334,20 @@ class Study:
     @cached_property
     def kind(self) -> str:
         """What the data are: images, vectors or categories."""
-        return "images" if self.file.data.source is not None else POPULATIONS[self.file.data.population].takes
+        return "images" if self.file.data.source is not None else POPULATIONS[self.file.data.population].gives
 
     @cached_property
     def dataset(self) -> Any:
         """The data set that real images come from."""
         data = self.file.data
         return DATASETS[data.source].model_validate({"source": data.source, **data.options})
+
+    @cached_property
+    def population(self) -> Any:
+        """The known truth that real data is drawn from."""
+        data = self.file.data
+        kind = POPULATIONS[data.population]
+        return kind.population(kind.PopulationOptions.model_validate(data.options))
 
     @cached_property
     def measured_in(self) -> list[str]:
@@ -481,7 +489,7 @@ class Study:
         """The shape of one sample."""
         if self.kind == "images":
             return self.dataset.shape()
-        return (self.file.data.options.get("dimension", 1),) if self.kind == "vectors" else ()
+        return self.population.shape
 
     def describe_data(self) -> str:
         """One line on the real data."""
@@ -928,7 +936,8 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
     """Parts that cannot work on each other's data."""
     kind = study.kind
     for name, spec in study.file.models.items():
-        if (takes := MODELS[spec.family].takes) != kind:
+        if kind not in (allowed := MODELS[spec.family].takes):
+            takes = " and ".join(allowed)
             yield Fault(("models", name, "family"), f"{spec.family!r} models {takes}; the study's data are {kind}")
     for index, name in enumerate(study.measured_in):
         if kind not in FEATURES[name].takes:

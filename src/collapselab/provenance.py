@@ -38,6 +38,11 @@ def source_hash(*modules: str) -> str:
     return hashlib.sha256(f"{store.FORMAT}\n{text}".encode()).hexdigest()[:12]
 
 
+def module_of(thing: type) -> str:
+    """The module in which an entry of a registry stands, as :func:`source_hash` names it."""
+    return thing.__module__.removeprefix(f"{__package__}.")
+
+
 @cache
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
     path, folder = _path(module)

@@ -184,7 +184,7 @@ def _training_rate(
     # About as many images as the training will see: how its steps are executed is chosen by how many there are.
     budget = options.batch * min(max(options.images_seen // options.batch, 4 * CYCLE), MOST_STEPS)
     with suppress(Interrupted):
-        kind.fit(_random(kind, options, shape), options, 0, images_seen=budget, progress=progress)
+        kind.fit(_random(options, shape), options, 0, images_seen=budget, progress=progress)
     meter.__exit__(None, None, None)
     (first, start), (last, end) = reports[0], reports[-1]
     cycles = [report for report in reports if (report[0] - first) % (CYCLE * options.batch) == 0]
@@ -196,7 +196,7 @@ def _training_rate(
 
 def _sampling_rate(kind: Any, options: Any, shape: tuple[int, ...], seconds: float) -> tuple[float, float]:
     """Images a second after the first batch, and its relative spread."""
-    model = kind.fit(_random(kind, options, shape), options, 0, images_seen=1)
+    model = kind.fit(_random(options, shape), options, 0, images_seen=1)
     many, times = options.sample_batch, []
     model.sample(many, 0)
     while sum(times) < seconds and len(times) < 100:
@@ -212,21 +212,21 @@ def _spread(mean: float, found: Sequence[float]) -> float:
     return min(1.0, float(np.std(found)) / mean) if found else 0.0
 
 
-def _random(kind: Any, options: Any, shape: tuple[int, ...]) -> TrainingSet:
+def _random(options: Any, shape: tuple[int, ...]) -> TrainingSet:
     """Data without any structure: how long a step takes does not depend on them."""
     random = np.random.default_rng(0)
     data = {
-        "images": lambda: random.integers(0, 256, (ROWS, *shape), np.uint8),
-        "vectors": lambda: random.normal(size=(ROWS, *shape)),
-        "categories": lambda: random.integers(0, getattr(options, "categories", 2), ROWS),
-    }[kind.takes]()
+        3: lambda: random.integers(0, 256, (ROWS, *shape), np.uint8),
+        1: lambda: random.normal(size=(ROWS, *shape)),
+        0: lambda: random.integers(0, getattr(options, "categories", 2), ROWS),
+    }[len(shape)]()
     classes = getattr(options, "classes", 0)
     return TrainingSet(data, np.arange(ROWS) % classes if classes else None, np.ones(ROWS))
 
 
 def _measure_closed_form(family: str, options: Any, shape: tuple[int, ...], seconds: float) -> Throughput:
     kind = MODELS[family]
-    training = _random(kind, options, shape)
+    training = _random(options, shape)
     with Meter() as meter:
         fitted, off = _repeated(lambda: kind.fit(training, options, 0), seconds / 2)
         model = kind.fit(training, options, 0)

@@ -60,8 +60,8 @@ def draw_arguments(wildcards):
 def draw_source(wildcards):
     """The hash of the source that a draw depends on: the families that are asked."""
     arms = {name.partition(":")[0] for name in STUDY.resampled(*lineage(wildcards))}
-    families = {STUDY.family(STUDY.lineages[arm].model) for arm in arms} | {STUDY.file.data.population} - {None}
-    return source_hash("compose", *(f"models.{family}" for family in sorted(families)))
+    families = {family_module(STUDY.lineages[arm].model) for arm in arms}
+    return source_hash("compose", *sorted(families), *population_modules())
 
 
 def compose_arguments(wildcards):
@@ -89,7 +89,7 @@ def train_arguments(wildcards):
 
 def train_source(wildcards):
     """The hash of the source that a training depends on: of model families only the arm's own."""
-    return source_hash("compose", f"models.{STUDY.family(arm_of(wildcards).model)}")
+    return source_hash("compose", family_module(arm_of(wildcards).model))
 
 
 def sampled_arm(wildcards):
@@ -116,7 +116,7 @@ def select_arguments(wildcards):
 def sample_source(wildcards):
     """The hash of the source that sampling and selecting depend on."""
     seen = ["features"] if STUDY.read_by(wildcards.arm) else []
-    return source_hash(f"models.{STUDY.family(STUDY.lineages[wildcards.arm].model)}", "select", "guidance", *seen)
+    return source_hash(family_module(STUDY.lineages[wildcards.arm].model), "select", "guidance", *seen)
 
 
 def measured_flags(wildcards):

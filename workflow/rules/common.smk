@@ -4,7 +4,9 @@ import json
 import sys
 
 from collapselab import config as studies
-from collapselab.provenance import source_hash
+from collapselab.models import MODELS as FAMILIES
+from collapselab.populations import POPULATIONS
+from collapselab.provenance import module_of, source_hash
 
 try:
     STUDY = studies.load(Path("config") / f"{config.get('study', 'quickstart')}.yaml")
@@ -52,6 +54,17 @@ def cell(wildcards, noun):
 def arm_of(wildcards):
     """The job's arm; of a base, the first arm that starts from it."""
     return STUDY.bases.get(wildcards.arm) or STUDY.lineages[wildcards.arm]
+
+
+def family_module(model):
+    """The module of a model's family, whose source its jobs depend on."""
+    return module_of(FAMILIES[STUDY.family(model)])
+
+
+def population_modules():
+    """The module of the known truth, if there is one."""
+    name = STUDY.file.data.population
+    return [module_of(POPULATIONS[name])] if name else []
 
 
 def as_json(value):

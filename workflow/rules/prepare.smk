@@ -11,7 +11,7 @@ if POPULATION:
         conda:
             "../../environment.yml"
         params:
-            source=source_hash("datasets", f"models.{STUDY.file.data.population}"),
+            source=source_hash("datasets", *population_modules()),
             population=STUDY.file.data.population,
             options=as_json(STUDY.file.data.options),
             held_out=STUDY.file.data.split.held_out,

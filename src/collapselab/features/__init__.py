@@ -9,6 +9,7 @@ from .colours import FACTS as COLOURS
 from .colours import colours
 from .lenet import LeNetOptions, lenet, train_lenet
 from .likelihood import SEED, LikelihoodOptions, likelihood
+from .moments import moments
 from .plain import identity, pixels
 from .published import (
     INCEPTION_FACTS,
@@ -30,6 +31,7 @@ __all__ = ["FEATURES", "Array", "Extractor", "Features", "Undefined", "Weights"]
 FEATURES: dict[str, Extractor] = {
     "identity": Extractor(identity, takes=("vectors", "categories")),
     "pixels": Extractor(pixels),
+    "moments": Extractor(moments, takes=("images", "vectors", "categories"), of_law=True),
     "lenet": Extractor(lenet, train_lenet, LeNetOptions, gives=("classes", "probabilities")),
     "random-conv": Extractor(random_conv, facts=RANDOM_CONV_FACTS),
     "inception": Extractor(

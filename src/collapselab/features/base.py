@@ -178,6 +178,9 @@ class Extractor:
     takes: the kinds of data that it can look at.
     published: the weights that ``collapselab weights`` knows it by; it needs a path, and never fetches by itself.
     of_model: it looks at data through the model of each generation.
+    of_population: it looks at data through the known truth that real data is drawn from.
+    of_law: it describes a law, not samples: the model of each generation, and the known truth for the real ones. Its
+    features are the exact moments, whatever rows there are.
     statistic: its columns are numbers of their own and no space in which distances mean something: only metrics that
     name it read it.
     gives: what its features have beside their values, where data have it: classes, probabilities.
@@ -191,6 +194,8 @@ class Extractor:
     takes: tuple[Literal["images", "vectors", "categories"], ...] = ("images",)
     published: str | None = None
     of_model: bool = False
+    of_population: bool = False
+    of_law: bool = False
     statistic: bool = False
     gives: tuple[Literal["classes", "probabilities"], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -204,7 +209,7 @@ class Extractor:
     @property
     def needs_weights(self) -> bool:
         """Whether it looks with anything but its own code."""
-        return self.trained or self.of_model or self.published is not None
+        return self.trained or self.of_model or self.of_population or self.of_law or self.published is not None
 
     def tells(self, part: str, kind: str) -> bool:
         """Whether features of data of a kind have a part: values, classes or probabilities; categories are classes."""

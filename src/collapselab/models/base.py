@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from ..images import to_uint8
 from ..store import SampleSet
 
+Kind = Literal["images", "vectors", "categories"]
+"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, or one int64."""
+
 Progress = Callable[[int, float], bool | None]
 """Called often during training with (images seen, loss); returns True to ask the training to stop (Interrupted)."""
 
@@ -142,10 +145,16 @@ class Model(Protocol):
 
     Importing a family costs no torch: networks are imported where they are used, so that a study is planned in a
     second.
+
+    takes: the kinds of data that it models. density: whether its likelihood is computed exactly, approximately (a
+    bound, or the solution of an ODE), or not at all (implicit). bias: what ``sampling_bias`` does to its samples, in a
+    word or two; empty where only 1 is allowed.
     """
 
     Options: ClassVar[type[Options]]
-    takes: ClassVar[Literal["images", "vectors", "categories"]]
+    takes: ClassVar[tuple[Kind, ...]]
+    density: ClassVar[Literal["exact", "approximate", "implicit"]]
+    bias: ClassVar[str]
     uses_torch: ClassVar[bool] = False
     options: Options
     how: Mapping[str, Any]

@@ -59,7 +59,10 @@ class Gaussian:
 
     Options: ClassVar = GaussianOptions
     PopulationOptions: ClassVar = GaussianPopulation
-    takes: ClassVar = "vectors"
+    takes: ClassVar = ("vectors",)
+    density: ClassVar = "exact"
+    bias: ClassVar = "covariance factor"
+    gives: ClassVar = "vectors"
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -119,6 +122,11 @@ class Gaussian:
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
             raise Diverged(len(data), float("nan"))
         return cls(options, mean, covariance)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample, (d,)."""
+        return self.mean.shape
 
     @cached_property
     def _root(self) -> np.ndarray:

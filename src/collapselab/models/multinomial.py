@@ -56,7 +56,10 @@ class Multinomial:
 
     Options: ClassVar = MultinomialOptions
     PopulationOptions: ClassVar = MultinomialPopulation
-    takes: ClassVar = "categories"
+    takes: ClassVar = ("categories",)
+    density: ClassVar = "exact"
+    bias: ClassVar = "temperature"
+    gives: ClassVar = "categories"
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -112,6 +115,11 @@ class Multinomial:
         if options.estimate == "posterior_draw":
             counts = seeds.generator(seed).standard_gamma(counts)
         return cls(options, counts / counts.sum())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample, a number: ()."""
+        return ()
 
     def sample(
         self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None

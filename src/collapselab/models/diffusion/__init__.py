@@ -183,7 +183,9 @@ class Diffusion:
     """
 
     Options: ClassVar = DiffusionOptions
-    takes: ClassVar = "images"
+    takes: ClassVar = ("images",)
+    density: ClassVar = "approximate"
+    bias: ClassVar = "guidance weight"
     uses_torch: ClassVar = True
 
     options: DiffusionOptions

@@ -119,7 +119,9 @@ class StyleGAN2:
     """
 
     Options: ClassVar = StyleGAN2Options
-    takes: ClassVar = "images"
+    takes: ClassVar = ("images",)
+    density: ClassVar = "implicit"
+    bias: ClassVar = "truncation"
     uses_torch: ClassVar = True
 
     options: StyleGAN2Options
