@@ -21,6 +21,7 @@ from .colour import colour_distance, colour_share, hue_distance, hue_share, leve
 from .estimates import Estimate
 from .frechet import frechet_distance, frechet_distance_infinity
 from .kernel import kernel_distance, polynomial_mmd2
+from .laws import classification_error, log_determinant_ratio, mean_drift, regression_error, surviving_categories
 from .likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from .memorisation import authenticity, copies, data_copying, duplicates, nearest_distance, nearest_ratio
 from .neighbours import coverage, density, mean_rarity, median_realism, precision, rarity, realism, recall
@@ -42,6 +43,7 @@ __all__ = [
     "class_histogram",
     "class_retention",
     "class_total_variation",
+    "classification_error",
     "colour_distance",
     "colour_share",
     "copies",
@@ -62,6 +64,8 @@ __all__ = [
     "lattice_scores",
     "level_share",
     "likelihood_gap",
+    "log_determinant_ratio",
+    "mean_drift",
     "mean_rarity",
     "median_realism",
     "nearest_distance",
@@ -72,6 +76,8 @@ __all__ = [
     "rarity",
     "realism",
     "recall",
+    "regression_error",
+    "surviving_categories",
     "tail_coverage",
     "variance_ratio",
     "vendi_score",
@@ -91,6 +97,7 @@ class Metric:
     beside: the second set of real samples that it needs; None for none.
     reads: the part of the features that it looks at.
     extractors: the feature spaces in which it means something; empty for all but those of statistics.
+    of_moments: whether mean and covariance determine it, so that it can compare laws as well as samples.
     shares: whether its named numbers are parts of a whole, which are drawn together.
     """
 
@@ -101,6 +108,7 @@ class Metric:
     beside: Literal["held_out"] | None = None
     reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
+    of_moments: bool = False
     shares: bool = False
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
@@ -108,7 +116,9 @@ class Metric:
 
     def suits(self, extractor: str) -> bool:
         """Whether it means something in a feature space."""
-        return extractor in self.extractors if self.extractors else not FEATURES[extractor].statistic
+        if self.extractors:
+            return extractor in self.extractors
+        return self.of_moments if FEATURES[extractor].of_law else not FEATURES[extractor].statistic
 
     @property
     def Options(self) -> type[BaseModel]:
@@ -130,7 +140,7 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower"),
+    "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower", of_moments=True),
     "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
     "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
     "precision": Metric(precision, "Precision", "higher"),
@@ -140,7 +150,7 @@ METRICS: dict[str, Metric] = {
     "realism": Metric(median_realism, "Realism", "higher"),
     "rarity": Metric(mean_rarity, "Rarity", None),
     "vendi_score": Metric(vendi_score, "Vendi score", None),
-    "variance_ratio": Metric(variance_ratio, "Variance against real", None),
+    "variance_ratio": Metric(variance_ratio, "Variance against real", None, of_moments=True),
     "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes", shares=True),
     "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
     "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
@@ -169,6 +179,13 @@ METRICS: dict[str, Metric] = {
     "quantile_coverage": Metric(
         quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
     ),
+    "mean_drift": Metric(mean_drift, "Drift of the mean (of the variance)", "lower", extractors=("moments",)),
+    "log_determinant_ratio": Metric(
+        log_determinant_ratio, "Log determinant against real (nats/dimension)", None, extractors=("moments",)
+    ),
+    "surviving_categories": Metric(surviving_categories, "Categories that survive", None, extractors=("moments",)),
+    "regression_error": Metric(regression_error, "Excess risk of the regression", "lower", extractors=("moments",)),
+    "classification_error": Metric(classification_error, "Error of the classifier", "lower", extractors=("moments",)),
 }
 
 # The same of every sample: functions give (n_fake,) float64, NaN where a sample has no score.
