@@ -218,7 +218,9 @@ def populate(
     metadata = {"family": population, "population": True, "options": lineage["options"], "lineage": {}}
     store.write_tensors(out / "population.safetensors", {}, metadata)
     for part, samples in parts.items():
-        store.write_samples(out / f"{part}.safetensors", SampleSet(samples.data, lineage=lineage | {"part": part}))
+        store.write_samples(
+            out / f"{part}.safetensors", SampleSet(samples.data, samples.labels, lineage=lineage | {"part": part})
+        )
 
 
 @app.command()
@@ -662,13 +664,14 @@ def extract(
         weights, extractors[name] = _weights(entry, name, weights_path)
         extractors[name] |= settings
         _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
-        for which in sets | reals if entry.of_model else sets:
+        of_law = next(iter(sets.items()), ()) if entry.of_law and not as_reference else ()  # one law, whatever samples
+        for which in sets | reals if entry.of_model else dict([of_law]) if of_law else sets:
             pool = pools[which]
-            if "diverged" in pool.lineage or (entry.of_model and weights is None):
+            if "diverged" in pool.lineage or weights is None and (entry.of_model or entry.of_law):
                 continue
             with clock.compute():
                 found = entry.extract(pool.data, weights, **settings)
-                if as_reference and not entry.statistic:
+                if as_reference and not (entry.statistic or entry.of_law):
                     found = _with_statistics(found)
             names[name] = found.names
             tensors |= {f"{which}/{name}/{part}": array for part, array in _arrays(found)}
@@ -702,11 +705,17 @@ def _weights(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, Any
     if entry.published:
         found = published.find(entry.published, Path(path) if path else None)
         return found, facts | {"weights": published.digest(found)}
-    if not path and (entry.trained or entry.of_model):
-        remedy = f"its weights: {name}=FILE, as learn writes it" if entry.trained else f"a model: {name}=FILE"
+    through = entry.of_model or entry.of_law or entry.of_population
+    if not path and (entry.trained or through):
+        what = "the known population" if entry.of_population else "a model"
+        remedy = f"its weights: {name}=FILE, as learn writes it" if entry.trained else f"{what}: {name}=FILE"
         raise typer.BadParameter(f"found {name!r}; it needs {remedy}", param_hint="--extractor")
-    if entry.of_model:
-        return _read_model(Path(path))[0], facts  # whose model it is, the record says
+    if through:
+        model, metadata = _read_model(Path(path))
+        if entry.of_population:
+            store.expect(Path(path), bool(metadata.get("population")), "known population")
+            return model, facts | {"population": store.recorded_hash(Path(path))}
+        return model, facts  # whose model it is, the record says
     if entry.trained:
         weights, metadata = store.read_tensors(Path(path))
         store.expect(Path(path), metadata.get("extractor") == name, f"weights of {name}")
@@ -722,7 +731,7 @@ FEATURE_PARTS = ("values", "classes", "probabilities", "neighbour_distances")
 
 def _arrays(features: Features) -> Iterator[tuple[str, np.ndarray]]:
     """What a file holds of features."""
-    moments = zip(("mean", "covariance"), features.sample_moments or (), strict=False)
+    moments = zip(("mean", "covariance"), features.moments or features.sample_moments or (), strict=False)
     for name, array in (*((name, getattr(features, name)) for name in FEATURE_PARTS), *moments):
         if array is not None:
             yield name, array
@@ -742,7 +751,8 @@ def _read_features(path: Path) -> dict[tuple[str, str], Features]:
         called = metadata["names"][name]
         moments = (arrays["mean"], arrays["covariance"]) if "mean" in arrays else None
         own = {part: arrays.get(part) for part in FEATURE_PARTS}
-        found[which, name] = Features(**own, names=tuple(called) if called else None, sample_moments=moments)
+        known = "moments" if name in FEATURES and FEATURES[name].of_law else "sample_moments"
+        found[which, name] = Features(**own, names=tuple(called) if called else None, **{known: moments})
     return found
 
 
@@ -790,9 +800,10 @@ def record(
         if rows is not None and any(len(rows) < len(found) for found in sampled.values()):
             # A likelihood looks at the first samples only, and has nothing to say of kept ones behind them.
             whole = {name: found for name, found in sampled.items() if max(rows, default=0) < len(found)}
+            whole = {name: found for name, found in whole.items() if not found.moments}  # a law keeps nothing
             fakes |= {("kept", name): measuring.taken(found, rows) for name, found in whole.items()}
             makers["kept"] = makers["sampled"]
-        same = {key: measuring.first(found, count) for key, found in fakes.items()}
+        same = {key: found if found.moments else measuring.first(found, count) for key, found in fakes.items()}
         look = (lambda: (store.gather(table)[0], store.recorded_hash(training))) if table is not None else None
         reals = _references(reference, population) | {
             key: Role(found, metadata["sets"][key[0]]["content"]) for key, found in own.items()
@@ -822,15 +833,16 @@ def _place(numbers: int) -> Callable[[str, Features], Features]:
 def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, str], Role]:
     """What plays the real samples, by (part, extractor)."""
     roles = {}
-    moments = _read_model(population)[0].moments() if population else None
+    known = _read_model(population)[0] if population else None
+    moments = known.moments() if hasattr(known, "moments") else None
     for path in paths:
         _, metadata = store.read_tensors(path)
         for (part, name), features in _read_features(path).items():
             lineage = metadata["sets"][part]
             options = lineage.get("options", {})
             resize = f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
-            known = moments if moments and features.values.shape[1] == len(moments[0]) else None
-            roles[part, name] = Role(replace(features, moments=known), lineage["content"], resize)
+            exact = moments if moments and features.values.shape[1] == len(moments[0]) else features.moments
+            roles[part, name] = Role(replace(features, moments=exact), lineage["content"], resize)
     return roles
 
 
@@ -859,7 +871,9 @@ def baseline(
 # -- measure and compare ----------------------------------------------------------------------------------------------
 
 MEASURED_ROLES = ("samples", "against", "train")
-OUTSIDE_EXTRACTORS = {name: entry for name, entry in FEATURES.items() if not entry.of_model}
+OUTSIDE_EXTRACTORS = {
+    name: entry for name, entry in FEATURES.items() if not (entry.of_model or entry.of_law or entry.of_population)
+}
 
 
 @app.command()

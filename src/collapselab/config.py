@@ -207,6 +207,16 @@ class StudyFile(_Part):
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
     control: Literal["real_only", "none"] = "real_only"
+    calibration: list[Annotated[int, Field(ge=2)]] = Field(
+        [],
+        description="numbers of real images: for each a model of them alone, by which the report says how many real "
+        "images an arm's limit is worth",
+    )
+    together: bool = Field(
+        False,
+        description="all seeds of an arm in one job and one table, for families whose fit is a formula; metrics are of "
+        "their exact moments",
+    )
     waive: dict[Literal[tuple(FAIRNESS)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"
     )
@@ -228,6 +238,8 @@ class Lineage(NamedTuple):
     stream: int
     about: str
     is_control: bool
+    generations: int  # the last one
+    calibrates: int | None = None  # real images, where it is one of the study's calibrations
 
 
 class Study:
@@ -256,19 +268,23 @@ class Study:
 
     def cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (arm, seed, generation) that is sampled and measured."""
-        yield from product(self.lineages, range(self.file.seeds), range(self.file.generations + 1))
+        for name, arm in self.lineages.items():
+            yield from product([name], range(self.file.seeds), range(arm.generations + 1))
 
     @cached_property
     def lineages(self) -> dict[str, Lineage]:
-        """The arms in the file's order, the control first."""
+        """The arms in the file's order, the control first, the calibrations last."""
         arms = {}
         for name, arm in self.file.arms.items():
             selector, options = _select(arm.select)
             regime = self._regimes[name]
             base = self._base(arm.model, regime)
             bias = arm.sampling_bias
-            arms[name] = Lineage(name, base, arm.model, regime, bias, selector, options, arm.stream, arm.about, False)
-        return {lineage.name: lineage for lineage in self._controls(list(arms.values()))} | arms
+            shown, last = (arm.stream, arm.about, False), self.file.generations
+            arms[name] = Lineage(name, base, arm.model, regime, bias, selector, options, *shown, last)
+        beside = [*self._controls(list(arms.values())), *self._calibrations(list(arms.values()))]
+        controls = {one.name: one for one in beside if one.is_control}
+        return controls | arms | {one.name: one for one in beside if not one.is_control}
 
     def _base(self, model: str, regime: Regime) -> str:
         """The arm under which generation 0 is trained: one for each model, and for each other start that arms name."""
@@ -290,7 +306,24 @@ class Study:
             n = _shortest(sizes) if sizes else self.file.initial.real
             regime = real_only(n=n, initial=self.file.initial.real).model_copy(update={"init": self.file.init})
             about = "real data only, at the arms' total size"
-            yield Lineage(name, f"base_{model}", model, regime, 1.0, "nobody", {}, 0, about, True)
+            yield Lineage(
+                name, f"base_{model}", model, regime, 1.0, "nobody", {}, 0, about, True, self.file.generations
+            )
+
+    def _calibrations(self, arms: list[Lineage]) -> Iterator[Lineage]:
+        """Models of generation 0 alone, each of another number of real images, for every model of the arms."""
+        models = list(dict.fromkeys(arm.model for arm in arms))
+        for model, n in product(models, self.file.calibration):
+            name = f"real_n{n}" if len(models) == 1 else f"real_{model}_n{n}"
+            regime = real_only(n=n, initial=n).model_copy(update={"init": self.file.init})
+            about = f"{n} real images alone, to compare limits with"
+            base = self._base(model, regime)
+            yield Lineage(name, base, model, regime, 1.0, "nobody", {}, 0, about, False, 0, n)
+
+    @cached_property
+    def calibrations(self) -> dict[str, int]:
+        """arm -> real images, of the arms that only calibrate."""
+        return {name: arm.calibrates for name, arm in self.lineages.items() if arm.calibrates is not None}
 
     @cached_property
     def controls(self) -> dict[str, str]:
@@ -299,7 +332,7 @@ class Study:
         return {
             arm.name: by_model[arm.model]
             for arm in self.lineages.values()
-            if arm.model in by_model and not arm.is_control
+            if arm.model in by_model and not arm.is_control and arm.calibrates is None
         }
 
     @cached_property
@@ -334,7 +367,7 @@ class Study:
     @cached_property
     def kind(self) -> str:
         """What the data are: images, vectors or categories."""
-        return "images" if self.file.data.source is not None else POPULATIONS[self.file.data.population].gives
+        return "images" if self.file.data.source is not None else self.population.gives
 
     @cached_property
     def dataset(self) -> Any:
@@ -487,9 +520,7 @@ class Study:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
-        if self.kind == "images":
-            return self.dataset.shape()
-        return self.population.shape
+        return self.dataset.shape() if self.file.data.source is not None else self.population.shape
 
     def describe_data(self) -> str:
         """One line on the real data."""
@@ -511,7 +542,8 @@ class Study:
         """An arm's options, flat, as they differ between arms."""
         lineage = self.lineages[arm]
         in_file = self.file.arms.get(arm)
-        said = in_file.model_dump(mode="json", exclude_unset=True) if in_file else {"control": True}
+        role = {"control": True} if lineage.is_control else {"calibration": lineage.calibrates}
+        said = in_file.model_dump(mode="json", exclude_unset=True) if in_file else role
         regime = lineage.regime.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         model = self.model_options(lineage.model)
         return said | {
@@ -743,6 +775,8 @@ def _names(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
             yield Fault(
                 ("arms", name), "is a reserved name; reserved: " + ", ".join(sorted(RESERVED_ARMS)) + ", base_…"
             )
+        if raw.get("calibration") and re.fullmatch(r"real_.*", str(name)):
+            yield Fault(("arms", name), "begins with real_, as calibrations do; choose another name")
         if raw.get("control") != "none" and re.fullmatch(r"control(_.*)?", str(name)):
             yield Fault(
                 ("arms", name), "is the name of the control that every study gets; say control: none to go without"
@@ -948,7 +982,11 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
                 study.published_weights(name)
             except ValueError as error:
                 yield Fault(("extractors", index), str(error).removeprefix("weights: "))
+        elif message := _truth_fault(study, name):
+            yield Fault(("extractors", index), message)
     for name in study.file.arms:
+        if (reads := study.read_by(name)) and (message := _truth_fault(study, reads)):
+            yield Fault(("arms", name, "select"), message)
         if study.read_by(name) == study.file.primary.extractor:
             selector = study.lineages[name].selector
             yield Fault(
@@ -956,6 +994,24 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
                 f"{study.file.primary.extractor!r} is what the selector {selector!r} of {name!r} looks through: the "
                 "judge is not the prosecutor; measure the endpoint in another feature space",
             )
+
+
+def _truth_fault(study: Study, name: str) -> str:
+    """What an extractor lacks that looks through the known truth or describes laws; empty if nothing."""
+    extractor, population = FEATURES[name], study.file.data.population
+    if not (extractor.of_population or extractor.of_law):
+        return ""
+    if population is None:
+        return f"{name!r} looks at a known truth; the study's data come from {study.file.data.source!r}"
+    needed = "judge" if extractor.of_population else "moments"
+    if not hasattr(study.population, needed):
+        allowed = ", ".join(name for name, kind in POPULATIONS.items() if hasattr(kind, needed))
+        return f"{name!r} needs a population with {needed}, which {population!r} has not; allowed: {allowed}"
+    lacking = [name for name in study.file.models if not hasattr(MODELS[study.family(name)], "moments")]
+    if extractor.of_law and lacking:
+        allowed = ", ".join(name for name, family in MODELS.items() if hasattr(family, "moments"))
+        return f"{name!r} needs models with moments, which {lacking[0]!r} has not; families that do: {allowed}"
+    return ""
 
 
 def _lineage_faults(study: Study) -> Iterator[Fault]:
@@ -968,6 +1024,9 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
         if hasattr(init, "weights") and (message := _weights_fault(init.weights, study.family(arm.model))):
             yield Fault((*where, "weights"), message)
         if any(at(arm.sampling_bias, t) < 1 for t in range(generations + 1)):
+            if not MODELS[study.family(arm.model)].bias:
+                message = f"{arm.model!r} is a {study.family(arm.model)}, which is sampled as it is; allowed is 1"
+                yield Fault(("arms", name, "sampling_bias"), message)
             options = study.model_options(arm.model)
             guided = "label_dropout" in options  # a family without it is biased by other means
             lacking = [key for key in ("classes", "label_dropout") if guided and options[key] == 0]
@@ -977,7 +1036,7 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
                 yield Fault(("arms", name, "sampling_bias"), message)
         if study._kept(name) < 1:
             yield Fault(("arms", name, "select"), f"keeps none of {study.file.samples} samples")
-        for t in range(1, generations + 1):
+        for t in range(1, arm.generations + 1):
             weights = arm.regime.weights
             heavy = {True: at(weights.real, t) > 0, False: at(weights.synthetic, t) > 0}
             if not any(heavy[draw.is_real] for draw in draws(arm.regime, name, t)):
@@ -985,7 +1044,7 @@ def _lineage_faults(study: Study) -> Iterator[Fault]:
                     yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
                 break
     for arm in dict.fromkeys([*study.bases, *arms]):
-        spans = [0] if arm in study.bases else range(1, generations + 1)
+        spans = [0] if arm in study.bases else range(1, arms[arm].generations + 1)
         empty = [t for t in spans if study.images_seen(arm, t) == 0]
         if empty and (empty != [0] or study.init_file(arm, 0, 0) is None):
             found = f"found 0 at generation {empty[0]} of {arm}"
@@ -1045,8 +1104,9 @@ def _supply_faults(study: Study) -> Iterator[Fault]:
     """Draws that ask for more rows than there are."""
     split, generations = study.file.data.split, study.file.generations
     for name, arm in study.lineages.items():
-        where = ("arms", name, "regime") if name in study.file.arms else ("control",)
-        pools = {t: draws(arm.regime, name, t) for t in range(generations + 1)}
+        added = ("control",) if arm.is_control else ("calibration",)
+        where = ("arms", name, "regime") if name in study.file.arms else added
+        pools = {t: draws(arm.regime, name, t) for t in range(arm.generations + 1)}
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)
             if fresh > split.fresh:
@@ -1072,6 +1132,8 @@ def _fairness_faults(study: Study) -> Iterator[Fault]:
     compared: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS}
     spans = range(study.file.generations + 1)
     for name, arm in study.lineages.items():
+        if arm.calibrates is not None:
+            continue  # other numbers of images are what they are for
         compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
         compared["images_seen"][name] = [study.images_seen(name, t) for t in spans]
         compared["init"][name] = arm.regime.init if isinstance(arm.regime.init, str) else arm.regime.init.model_dump()

@@ -92,7 +92,8 @@ class Measurement:
                 if part == "all" or not metric.suits(extractor):
                     continue
                 reals = dict(placed)
-                other = first(reals["train" if part == "held_out" else "held_out", extractor].features, count)
+                other = reals["train" if part == "held_out" else "held_out", extractor].features
+                other = other if FEATURES[extractor].of_law else first(other, count)
                 if metric.beside == "held_out" and part == "train":  # one half stands beside the other
                     other, beside = halves(reals["held_out", extractor].features)
                     reals["held_out", extractor] = reals["held_out", extractor]._replace(features=beside)

@@ -8,9 +8,17 @@ POPULATION_FLAG = f"--population {POPULATION}" if POPULATION else ""
 
 
 def extractor_flags(names, through=""):
-    """Extractors as arguments: with their weights, and the model that some look through."""
-    paths = {name: through if FEATURES[name].of_model else STUDY.weights(name) for name in names}
+    """Extractors as arguments: with their weights, or the model or the known truth that some look through."""
+    paths = {name: looks_with(name, through) for name in names}
     return " ".join(f"--extractor {quote(f'{name}={path}') if path else name}" for name, path in paths.items())
+
+
+def looks_with(name, model):
+    """The file that an extractor looks with; what describes laws looks at the known truth where there is no model."""
+    extractor = FEATURES[name]
+    if extractor.of_population or (extractor.of_law and not model):
+        return POPULATION
+    return model if extractor.of_model or extractor.of_law else STUDY.weights(name)
 
 
 def extracting_flags(names, through=""):

@@ -39,7 +39,13 @@ def whole(arm, seed, generation):
 def weights(wildcards):
     """The weights of the study's trained extractors, or of the one in the path."""
     names = [wildcards.extractor] if hasattr(wildcards, "extractor") else STUDY.measured_in
-    return content(*(STUDY.weights(name) for name in names if name in STUDY.trained_extractors))
+    trained = [STUDY.weights(name) for name in names if name in STUDY.trained_extractors]
+    return content(*trained, *known_truth(names))
+
+
+def known_truth(names):
+    """The population, if any of these extractors looks through it."""
+    return [POPULATION] if any(FEATURES[name].of_population or FEATURES[name].of_law for name in names) else []
 
 
 def drawn_from(wildcards):
@@ -79,13 +85,14 @@ def seen(wildcards):
     if not reads:
         return []
     weights = [STUDY.weights(reads)] if reads in STUDY.trained_extractors else []
-    return content(STUDY.real_file("train.safetensors"), *weights)
+    return content(STUDY.real_file("train.safetensors"), *weights, *known_truth([reads]))
 
 
 def looked_through(wildcards):
     """The generation's model and the real data that some extractors see with it."""
-    parts = [STUDY.real_file(f"{part}.safetensors") for part in ("held_out", "train")]
-    return content(cell(wildcards, "model.safetensors"), *parts) if LOOK_THROUGH_MODELS else []
+    parts = [STUDY.real_file(f"{part}.safetensors") for part in ("held_out", "train")] if LOOK_THROUGH_MODELS else []
+    own = any(FEATURES[name].of_model or FEATURES[name].of_law for name in STUDY.measured_in)
+    return content(cell(wildcards, "model.safetensors"), *parts) if own else []
 
 
 def measured(wildcards):
