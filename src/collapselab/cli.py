@@ -667,7 +667,7 @@ def extract(
         of_law = next(iter(sets.items()), ()) if entry.of_law and not as_reference else ()  # one law, whatever samples
         for which in sets | reals if entry.of_model else dict([of_law]) if of_law else sets:
             pool = pools[which]
-            if "diverged" in pool.lineage or weights is None and (entry.of_model or entry.of_law):
+            if "diverged" in pool.lineage or (weights is None and (entry.of_model or entry.of_law)):
                 continue
             with clock.compute():
                 found = entry.extract(pool.data, weights, **settings)
