@@ -664,8 +664,8 @@ def extract(
         weights, extractors[name] = _weights(entry, name, weights_path)
         extractors[name] |= settings
         _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
-        of_law = next(iter(sets.items()), ()) if entry.of_law and not as_reference else ()  # one law, whatever samples
-        for which in sets | reals if entry.of_model else dict([of_law]) if of_law else sets:
+        looked_at = list(sets | reals if entry.of_model else sets)
+        for which in looked_at[:1] if entry.of_law and not as_reference else looked_at:  # a model has one law
             pool = pools[which]
             if "diverged" in pool.lineage or (weights is None and (entry.of_model or entry.of_law)):
                 continue
