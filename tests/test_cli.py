@@ -500,3 +500,16 @@ def test_snapshots_are_kept_for_inspection_and_the_last_weights_count(trained, t
     run(diffusion("short.safetensors", images_seen=96), folder)
     early, short = tensors(found[0]), tensors(folder / "short.safetensors")
     assert all(np.array_equal(early[name], short[name]) for name in short if name.startswith("network."))
+
+
+def test_families_are_listed_by_what_is_known_of_their_density(tmp_path):
+    lines = [line for line in run("families", tmp_path).splitlines() if line]
+    header, *rows = lines
+    found = [row.split()[0] for row in rows]
+    assert sorted(found) == sorted(MODELS)
+    begin, end = header.index("density"), header.index("models")
+    groups = [row[begin:end].strip() for row in rows]
+    order = list(dict.fromkeys(groups))
+    assert order == ["explicit, computed", "explicit, approximate", "implicit"]
+    assert groups == sorted(groups, key=order.index)
+    assert "guidance weight" in next(row for row in rows if row.startswith("diffusion"))

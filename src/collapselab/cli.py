@@ -38,6 +38,7 @@ from .measure import Against, Measurement, Role
 from .metrics import METRICS, Undefined
 from .models import MODELS
 from .models.base import Diverged, Interrupted, TrainingSet
+from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .regimes import Draw, Recipe
 from .seeds import seed_of
@@ -1244,6 +1245,18 @@ def track(name: StudyName, planned: Planned = None) -> None:
     store.write_json(out, {"tracked": True, "experiment": done.experiment, "runs": runs})
     changes = f"{done.created} new, {done.extended} extended, {done.deleted} remade"
     print(f"{runs} runs in experiment {done.experiment!r}: {changes}")
+
+
+@app.command()
+def families() -> None:
+    """List the model families: what is known of their density, and what each can do."""
+    rows = taxonomy(MODELS)
+    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in COLUMNS}
+    print("  ".join(column.ljust(widths[column]) for column in COLUMNS).rstrip())
+    for index, row in enumerate(rows):
+        if index and row["density"] != rows[index - 1]["density"]:
+            print()
+        print("  ".join(row[column].ljust(widths[column]) for column in COLUMNS).rstrip())
 
 
 @app.command()
