@@ -1,5 +1,6 @@
 """What every model family offers, and what passes in and out of it."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ..images import to_uint8
+from .. import seeds
+from ..images import to_uint8, to_unit
 from ..store import SampleSet
 
 Kind = Literal["images", "vectors", "categories"]
@@ -33,6 +35,9 @@ class Options(BaseModel):
     def settled(self) -> Self:
         """The same with something for what is left open, for whom it makes no difference."""
         return self
+
+    def check_kind(self, kind: Kind) -> None:
+        """Raise ValueError where the options do not suit data of this kind, among those that the family takes."""
 
 
 def with_preset(given: Any, presets: Mapping[str, Mapping[str, Any]], default: str) -> Any:
@@ -76,6 +81,19 @@ def check_bias(sampling_bias: float) -> None:
         raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed are numbers above 0 and up to 1")
 
 
+def check_unguided(guide: Any | None, family: str) -> None:
+    """Raise ValueError when a guide is given to a family whose samples have no trajectory to steer."""
+    if guide is not None:
+        raise ValueError(f"guide: found {guide!r}, allowed is none: samples of {family} cannot be guided")
+
+
+def check_unbiased(sampling_bias: float, family: str) -> None:
+    """Raise ValueError unless the sampling bias is 1, for a family that knows no other."""
+    check_bias(sampling_bias)
+    if sampling_bias != 1:
+        raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed with {family} is 1")
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """data: (N, ...) as in a sample set. labels: (N,) int64, or None. weights: (N,) float64, 1 by default."""
@@ -86,6 +104,54 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+def weighted_rows(training: TrainingSet, family: str, kinds: Sequence[Kind] = ("vectors",)) -> tuple[Any, Any]:
+    """The rows of a training set that have weight, and their weights: (N, d) float64 and (N,) float64.
+
+    Images are rows of their pixels in [-1, 1], in the order (C, H, W). kinds: "vectors", "images" or both, which the
+    family takes. Raises ValueError for data of other kinds, weights below 0, or no row with weight, and Diverged when
+    a number is not finite.
+    """
+    data, weights = np.asarray(training.data), np.asarray(training.weights, np.float64)
+    images = data.dtype == np.uint8 and data.ndim == 4
+    vectors = data.ndim == 2 and data.dtype in (np.float32, np.float64)
+    if not ((images and "images" in kinds) or (vectors and "vectors" in kinds)):
+        allowed = " and ".join(kinds)
+        raise ValueError(f"data: found {data.dtype} of shape {data.shape}, allowed with {family} are {allowed}")
+    rows = to_unit(data).reshape(len(data), -1).astype(np.float64) if images else data.astype(np.float64)
+    if not (np.isfinite(rows).all() and np.isfinite(weights).all()):
+        raise Diverged(len(data), float("nan"))
+    if (weights < 0).any() or not weights.any():
+        raise ValueError(f"weights: allowed with {family} are numbers from 0 up, not all 0")
+    return rows[weights > 0], weights[weights > 0]
+
+
+def dequantised(images: np.ndarray, seed: int) -> np.ndarray:
+    """The pixels of uint8 images b as numbers (b + u - 1/2) / 127.5 - 1 with u uniform in (0, 1): (n, C H W) float64.
+
+    With a density p of them, log p - C H W log 127.5 is a lower bound in expectation of the log-mass of the bytes
+    (Theis, van den Oord and Bethge 2016, arXiv 1511.01844). u comes from the seed and the image's own bytes.
+    """
+    rows = images.reshape(len(images), -1)
+    names = (f"dequantise/{hashlib.sha256(row.tobytes()).hexdigest()}" for row in rows)
+    uniform = [seeds.uniforms(seeds.seed_of(seed, None, None, name), 0, 1, rows.shape[1])[0] for name in names]
+    return (rows + np.reshape(uniform, rows.shape) - 0.5) / 127.5 - 1
+
+
+def symmetric_root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root of covariances (..., d, d).
+
+    Unlike a Cholesky factor it exists for a collapsed covariance, and it changes continuously with it, so that arms
+    that share their noise stay comparable.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(values.clip(0.0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+
+
+def no_curve() -> dict[str, np.ndarray]:
+    """A training curve without points, as a closed form has it: it takes no steps."""
+    return {"curve.images_seen": np.empty(0, np.int64), "curve.loss": np.empty(0)}
 
 
 def part(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -223,6 +289,11 @@ class Model(Protocol):
     @classmethod
     def stored_bytes(cls, options: Any, shape: tuple[int, ...]) -> int:
         """About how much disk a model takes that was trained on samples of ``shape``, for planning."""
+        ...
+
+    @classmethod
+    def stored_bytes_per_row(cls, options: Any, shape: tuple[int, ...]) -> int:
+        """How much more it takes for each row of its training set. Only families that keep rows have this method."""
         ...
 
     @classmethod
