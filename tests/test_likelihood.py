@@ -14,9 +14,10 @@ from collapselab.metrics.likelihood import bits_per_dimension, coverage_calibrat
 from collapselab.models import MODELS
 from collapselab.models.base import ODE_STEPS, PROBES, TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
-from collapselab.models.diffusion.likelihood import _uniforms, log_density
+from collapselab.models.diffusion.likelihood import log_density
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation
+from collapselab.models.rows import own_uniforms
 
 LOW, HIGH = 0.002, 80.0  # the noise levels of the full-size presets
 
@@ -173,7 +174,7 @@ def test_an_images_likelihood_depends_on_no_other_image(trained):
     assert np.array_equal(trained.log_likelihood(data[rows], 0), whole[rows])
     assert not np.array_equal(trained.log_likelihood(data, 1), whole)
     assert len(trained.log_likelihood(data[:0], 0)) == 0
-    noise = np.concatenate([_uniforms(0, image, 2) for image in data[:4]])
+    noise = np.concatenate([own_uniforms(0, image, 2) for image in data[:4]])
     assert len(np.unique(noise)) == noise.size  # each image and each probe its own
 
 

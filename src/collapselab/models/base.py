@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -167,16 +167,45 @@ def checked_shape(sizes: Sequence[int]) -> tuple[int, int, int]:
     return shape
 
 
+def checked_row_shape(sizes: Sequence[int]) -> tuple[int, ...]:
+    """The shape of a row that a file says: :func:`checked_shape`, or (d,) of vectors with up to 2^20 numbers."""
+    if len(sizes) != 1:
+        return checked_shape(sizes)
+    if not 1 <= int(sizes[0]) <= 2**20:
+        raise ValueError(f"shape: found ({int(sizes[0])},), allowed is one number (d,) from 1 to {2**20}")
+    return (int(sizes[0]),)
+
+
 def image_shape(training: TrainingSet, classes: int, what: str = "training") -> tuple[int, int, int]:
     """The shape (C, H, W) of the images of a training set, or ``what`` else it is, for a network of so many classes.
 
     Raises ValueError unless it has uint8 images, weights that one can draw by, and, with classes, labels below them.
     """
-    data, labels, weights = training.data, training.labels, training.weights
+    data = training.data
     if data.dtype != np.uint8 or data.ndim != 4 or not len(data):
         raise ValueError(
             f"{what} data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W), N > 0"
         )
+    _check_rows(training, classes, what)
+    return data.shape[1:]
+
+
+def row_shape(training: TrainingSet, classes: int = 0, what: str = "training") -> tuple[int, ...]:
+    """The shape of a row, (C, H, W) of uint8 images or (d,) of float vectors; otherwise as :func:`image_shape`."""
+    data = training.data
+    if not (data.ndim == 2 and np.issubdtype(data.dtype, np.floating) and data.size):
+        if data.dtype != np.uint8 or data.ndim != 4 or not len(data):
+            raise ValueError(
+                f"{what} data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W) and "
+                "float vectors (N, d), N > 0"
+            )
+        return image_shape(training, classes, what)
+    _check_rows(training, classes, what)
+    return data.shape[1:]
+
+
+def _check_rows(training: TrainingSet, classes: int, what: str) -> None:
+    labels, weights = training.labels, training.weights
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
         raise ValueError(f"{what} weights: allowed are finite numbers from 0 up, not all 0")
     if classes and labels is None:
@@ -186,24 +215,37 @@ def image_shape(training: TrainingSet, classes: int, what: str = "training") -> 
             f"classes: found {classes}, but the {what} data has labels {labels.min()} to {labels.max()}; "
             f"allowed are labels 0 to {classes - 1}"
         )
-    return data.shape[1:]
 
 
 def in_batches(
     make: Callable[[int], np.ndarray], count: int, start: int, size: int, shape: Sequence[int]
 ) -> np.ndarray:
-    """Images ``start .. start + count`` of an endless sequence, (count, C, H, W) uint8.
+    """Rows ``start .. start + count`` of an endless sequence: (count, C, H, W) uint8, or (count, d) float64 where
+    ``shape`` has one number.
 
-    The sequence is cut into batches of ``size`` at fixed places, and every batch that holds a wanted image is computed
-    whole: an image always has the same neighbours and the same place among them, so the same bits.
-    make: batch -> its images (size, C, H, W), float in [-1, 1].
+    The sequence is cut into batches of ``size`` at fixed places, and every batch that holds a wanted row is computed
+    whole: a row always has the same neighbours and the same place among them, so the same bits.
+    make: batch -> its images (size, C, H, W), float in [-1, 1], or its vectors (size, d).
     """
     batches = range(start // size, -(-(start + count) // size))
-    images = np.empty((len(batches) * size, *shape), np.uint8)
+    images = len(shape) == 3
+    rows = np.empty((len(batches) * size, *shape), np.uint8 if images else np.float64)
     for index, batch in enumerate(batches):
-        images[index * size : (index + 1) * size] = to_uint8(make(batch))
+        made = make(batch)
+        rows[index * size : (index + 1) * size] = to_uint8(made) if images else made
     first = start - batches.start * size
-    return images[first : first + count]
+    return rows[first : first + count]
+
+
+class Judgement(NamedTuple):
+    """What a known truth says of n samples.
+
+    possible: (n,) bool, whether it can be a draw of the population at all. cell: (n,) int64, which cell of the
+    population's partition it falls into, 0 .. K - 1; -1 where it is impossible.
+    """
+
+    possible: np.ndarray
+    cell: np.ndarray
 
 
 class Model(Protocol):

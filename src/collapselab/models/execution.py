@@ -131,8 +131,8 @@ def optimisers(task: "Task") -> list[Any]:
 class Batch:
     """What a phase's loss sees: one micro-batch on the device.
 
-    images: (B, C, H, W) float32 in [-1, 1]. labels: (B,) int64, or None. weights: (B,) float32, of mean 1 over the
-    training set. draws: this micro-batch's rows of what :meth:`Task.draw` gave.
+    images: (B, C, H, W) float32 in [-1, 1], or vectors (B, d) float32. labels: (B,) int64, or None. weights: (B,)
+    float32, of mean 1 over the training set. draws: this micro-batch's rows of what :meth:`Task.draw` gave.
     """
 
     images: torch.Tensor
@@ -237,7 +237,7 @@ class Runner:
         return sums, loss
 
     def _piece(self, phase: Phase, piece: Batch, total: int) -> tuple[Sequence[torch.Tensor], torch.Tensor]:
-        if self.execution.channels_last:
+        if self.execution.channels_last and piece.images.dim() == 4:
             piece = replace(piece, images=piece.images.contiguous(memory_format=torch.channels_last))
         if not self.execution.graphs:
             return self._computed(phase, piece, total)

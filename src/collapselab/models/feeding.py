@@ -1,6 +1,6 @@
-"""Training images on their way to the device: which rows a step takes, and how they get there without being waited for.
+"""Training rows on their way to the device: which ones a step takes, and how they get there without being waited for.
 
-Images stay bytes until they are on the device.
+Images stay bytes until they are on the device; vectors go there as they are.
 """
 
 from collections import deque
@@ -21,7 +21,8 @@ AHEAD = 2  # batches that are gathered before they are asked for
 
 
 class Rows(NamedTuple):
-    """images: (B, C, H, W) float32 in [-1, 1]. labels: (B,) int64, or None. weights: (B,) float32, 1 on average."""
+    """images: (B, C, H, W) float32 in [-1, 1], or vectors (B, d) float32. labels: (B,) int64, or None. weights: (B,)
+    float32, 1 on average."""
 
     images: torch.Tensor
     labels: torch.Tensor | None
@@ -100,8 +101,9 @@ class _Labelled:
         return host.pin_memory().to(self.where, non_blocking=True) if self.where.type == "cuda" else host
 
     def rows_of(self, stored: torch.Tensor, positions: torch.Tensor) -> Rows:
-        """The rows with these images, (B, C, H, W) uint8: as numbers they are those of :func:`images.to_unit`."""
-        images = stored.to(torch.float32).div_(self.half).sub_(1)
+        """The rows with these images, (B, C, H, W) uint8, as the numbers of :func:`images.to_unit`, or with these
+        vectors, (B, d) float32."""
+        images = stored.to(torch.float32).div_(self.half).sub_(1) if stored.dtype == torch.uint8 else stored
         return Rows(images, None if self.labels is None else self.labels[positions], self.weights[positions])
 
 
@@ -152,7 +154,8 @@ class Streamed(_Labelled):
         """The images of a step on the device, and the event after which they are there."""
         positions = self.plan(step)
         shape = (len(positions), *self.data.shape[1:])
-        gathered = torch.empty(shape, dtype=torch.uint8, pin_memory=self.stream is not None)
+        dtype = torch.uint8 if self.data.dtype == np.uint8 else torch.float32
+        gathered = torch.empty(shape, dtype=dtype, pin_memory=self.stream is not None)
         # "clip" writes into the memory that is given, where "raise" would fill a copy first.
         np.take(self.data, positions, axis=0, out=gathered.numpy(), mode="clip")
         if self.stream is None:

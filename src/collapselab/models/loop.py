@@ -68,14 +68,14 @@ def train(
     are added up over micro-batches and over processes, by one sum a phase; DistributedDataParallel is not used, since
     it follows neither several passes through a network in a step nor gradients of gradients.
 
-    task_of: makes the task, the same on every device. training.data: (N, C, H, W) uint8. family: the module below
-    ``models`` whose source is part of the training's identity; facts: what else is, such as the options, as JSON-like
-    values. initial: the weights that ``task_of`` starts from, for the identity alone. precision: ``float32``, ``tf32``
-    or ``bfloat16``. progress: called in every process. checkpoint: a folder that is left to the caller, who removes it
-    when the model is safe; a state is written every 600 seconds (``COLLAPSELAB_CHECKPOINT_SECONDS``) and on a request
-    to stop. allow_nonidentical: go on from a state of other hardware or another torch, though the bits are then not
-    those of one uninterrupted training; ``how`` lists what differs. inspect: called in the first process at
-    ``snapshots`` evenly spaced points before the end.
+    task_of: makes the task, the same on every device. training.data: images (N, C, H, W) uint8, or vectors (N, d)
+    float32. family: the module below ``models`` whose source is part of the training's identity; facts: what else is,
+    such as the options, as JSON-like values. initial: the weights that ``task_of`` starts from, for the identity alone.
+    precision: ``float32``, ``tf32`` or ``bfloat16``. progress: called in every process. checkpoint: a folder that is
+    left to the caller, who removes it when the model is safe; a state is written every 600 seconds
+    (``COLLAPSELAB_CHECKPOINT_SECONDS``) and on a request to stop. allow_nonidentical: go on from a state of other
+    hardware or another torch, though the bits are then not those of one uninterrupted training; ``how`` lists what
+    differs. inspect: called in the first process at ``snapshots`` evenly spaced points before the end.
 
     Raises ValueError for a batch that the processes or the granularity do not divide and for a state of other hardware,
     Diverged at the first step whose loss is not finite or when the result is not, Interrupted when ``progress`` asked

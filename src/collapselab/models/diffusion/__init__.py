@@ -1,5 +1,5 @@
-"""The diffusion family: a denoiser of uint8 images, after EDM (Karras et al. 2022, https://arxiv.org/abs/2206.00364) or
-DDPM (Ho et al. 2020, https://arxiv.org/abs/2006.11239).
+"""The diffusion family: a denoiser of uint8 images or of float vectors, after EDM (Karras et al. 2022,
+https://arxiv.org/abs/2206.00364) or DDPM (Ho et al. 2020, https://arxiv.org/abs/2006.11239).
 
 Planning a study imports this module, so torch is imported only where a model is trained or sampled.
 """
@@ -21,11 +21,12 @@ from ..base import (
     TrainingSet,
     check_betas,
     check_bias,
-    checked_shape,
-    image_shape,
+    checked_row_shape,
     part,
+    row_shape,
     with_preset,
 )
+from ..rows import Scale, check_rows
 
 
 class DiffusionOptions(Options):
@@ -36,7 +37,8 @@ class DiffusionOptions(Options):
     )
 
     network: Literal["mlp", "unet", "diffusers"] = Field(
-        "unet", description="residual perceptron over all pixels, DDPM++ U-Net, or diffusers' UNet2DModel"
+        "unet",
+        description="residual perceptron, also for vectors; DDPM++ U-Net; or diffusers' UNet2DModel",
     )
     unet: dict[str, Any] | None = Field(
         None, description="diffusers: the arguments of its UNet2DModel; the options of the other networks do not count"
@@ -73,7 +75,11 @@ class DiffusionOptions(Options):
     parameterisation: Literal["edm", "ddpm"] = Field(
         "edm", description="Karras et al.'s preconditioning, or Ho et al.'s discrete noise levels"
     )
-    sigma_data: float = Field(0.5, gt=0, description="standard deviation of the data's pixels, in units of [-1, 1]")
+    sigma_data: float = Field(
+        0.5,
+        gt=0,
+        description="standard deviation of the data's pixels, in units of [-1, 1]; vectors are standardised, to have 1",
+    )
     p_mean: float = Field(-1.2, description="mean of ln(sigma) in training")
     p_std: float = Field(1.2, gt=0, description="standard deviation of ln(sigma) in training")
     prediction: Literal["epsilon", "v_prediction", "sample"] = Field(
@@ -176,25 +182,28 @@ class DiffusionOptions(Options):
 class Diffusion:
     """A denoiser's averaged weights, from which it is sampled and from which another training may start.
 
-    shape: (C, H, W) of the images. weights: the moving average of the network's parameters, float32, by name.
+    shape: (C, H, W) of the images, or (d,) of vectors. weights: the moving average of the network's parameters,
+    float32, by name.
     curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there. chosen: options that were
     left open, by name, as validation rows chose them. ladder: the values that were tried, and their ``loss``.
-    how: it was trained (device, processes, execution), as far as it was trained here.
+    how: it was trained (device, processes, execution), as far as it was trained here. scale: of the training vectors,
+    which the network sees standardised; None for images, whose pixels are in [-1, 1].
     """
 
     Options: ClassVar = DiffusionOptions
-    takes: ClassVar = ("images",)
+    takes: ClassVar = ("images", "vectors")
     density: ClassVar = "approximate"
     bias: ClassVar = "guidance weight"
     uses_torch: ClassVar = True
 
     options: DiffusionOptions
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     weights: Mapping[str, np.ndarray]
     curve: Mapping[str, np.ndarray]
     chosen: Mapping[str, float] = field(default_factory=dict)
     ladder: Mapping[str, np.ndarray] = field(default_factory=dict)
     how: Mapping[str, Any] = field(default_factory=dict)
+    scale: Scale | None = None
 
     @classmethod
     def fit(
@@ -213,7 +222,9 @@ class Diffusion:
     ) -> Self:
         """The model after ``ceil(images_seen / batch)`` steps of Adam on the denoiser's loss (:func:`training.train`).
 
-        training.data: (N, C, H, W) uint8. training.labels: (N,) in 0 .. classes - 1; not used if classes is 0.
+        training.data: (N, C, H, W) uint8, or (N, d) float, standardised by their own mean and standard deviation even
+        where ``init`` had others (:class:`..rows.Scale`). training.labels: (N,) in 0 .. classes - 1; not used if
+        classes is 0.
         validation: the rows that choose what the options leave open; needed where they do, and not used otherwise.
         init: its averaged weights are where the training starts, with a fresh optimiser and a fresh average.
         Raises ValueError for data, labels or initial weights that do not fit the options, Diverged when the loss or a
@@ -221,7 +232,9 @@ class Diffusion:
         """
         from . import training as trainer
 
-        shape = image_shape(training, options.classes)
+        shape = row_shape(training, options.classes)
+        check_network(options, shape)
+        scale = Scale.of(training) if len(shape) == 1 else None
 
         if options.left_open:
             if validation is None:
@@ -229,16 +242,19 @@ class Diffusion:
                     "ema_std: found None, which leaves it to validation rows, and there are none; allowed are a number "
                     "up to 0.28, validation rows, or ema half_life"
                 )
-            if (found := image_shape(validation, options.classes, "validation")) != shape:
-                raise ValueError(f"validation data: found images of shape {found}, allowed is the training's, {shape}")
+            if (found := row_shape(validation, options.classes, "validation")) != shape:
+                raise ValueError(f"validation data: found rows of shape {found}, allowed is the training's, {shape}")
 
         def model(trained: trainer.loop.Trained) -> Self:
             chosen = {name: float(array) for name, array in part(trained.weights, "chosen.").items()}
             ladder = part(trained.weights, "ladder.")
             beside = {f"chosen.{name}" for name in chosen} | {f"ladder.{name}" for name in ladder}
             weights = {name: array for name, array in trained.weights.items() if name not in beside}
-            return cls(options, shape, weights, trained.curve, chosen, ladder, trained.how)
+            return cls(options, shape, weights, trained.curve, chosen, ladder, trained.how, scale)
 
+        if scale is not None:
+            training = scale.training(training)
+            validation = scale.training(validation) if options.left_open else None
         trained = trainer.train(
             training,
             options,
@@ -256,13 +272,13 @@ class Diffusion:
     def sample(
         self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
     ) -> SampleSet:
-        """Samples ``start .. start + count``: uint8 images, sample i of class i mod classes.
+        """Samples ``start .. start + count``: uint8 images or float64 vectors, sample i of class i mod classes.
 
         They are the same bits however ``start`` and ``count`` cut the sequence, on one kind of device.
 
         sampling_bias: classifier-free guidance (Ho and Salimans 2022, https://arxiv.org/abs/2207.12598) of weight
         w = 1 / sampling_bias - 1: D = (1 + w) D(x, sigma, label) - w D(x, sigma). guide: denoiser -> denoiser
-        (:data:`sampling.Denoiser`), applied after the sampling bias.
+        (:data:`sampling.Denoiser`), applied after the sampling bias; of vectors it sees standardised ones.
         Raises ValueError for a bias outside (0, 1], and below 1 for a model without labels or label dropout.
         """
         from . import sampling
@@ -274,6 +290,7 @@ class Diffusion:
                 f"label_dropout > 0, found {self.options.classes} and {self.options.label_dropout}"
             )
         data = sampling.sample(self.options, self.weights, self.shape, count, seed, start, 1 / sampling_bias - 1, guide)
+        data = data if self.scale is None else self.scale.restored(data)
         labels = (
             np.arange(start, start + count, dtype=np.int64) % self.options.classes if self.options.classes else None
         )
@@ -282,40 +299,46 @@ class Diffusion:
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
     ) -> np.ndarray:
-        """The log-mass of each image in nats under the model without a label, (n,) float64: a lower bound.
+        """The log-mass of each image, a lower bound, or the log-density of each vector, in nats: (n,) float64.
 
-        By the probability-flow ODE (:mod:`likelihood`), of the images at the lowest noise level ``sigma_min``: that is
-        the law of the sampler's images before its last step takes this noise away. Where labels were never dropped in
-        training the model is the equal mixture of its classes, at as many times the cost.
+        It is that of the model without a label, by the probability-flow ODE (:mod:`likelihood`), at the lowest noise
+        level ``sigma_min``: that is the law of the sampler's rows before its last step takes this noise away. Where
+        labels were never dropped in training the model is the equal mixture of its classes, at as many times the cost.
 
-        data: (n, C, H, W) uint8 of the model's shape; others raise ValueError. steps: of Runge and Kutta's method, at 4
-        evaluations of the network and its gradient each, ``max(probes, 1)`` times or, with probes 0, C H W times.
+        data: (n, C, H, W) uint8 or (n, d) float of the model's shape; others raise ValueError. steps: of Runge and
+        Kutta's method, at 4 evaluations of the network and its gradient each, ``max(probes, 1)`` times or, with probes
+        0, as often as a row has numbers.
         """
         from . import likelihood
 
-        if data.dtype != np.uint8 or data.shape[1:] != self.shape:
-            raise ValueError(
-                f"data: found {data.dtype} of shape {data.shape}, allowed are uint8 images of shape {self.shape}"
-            )
-        return likelihood.log_likelihood(self.options, self.weights, data, seed, steps, probes)
+        check_rows(data, self.shape)
+        if self.scale is None:
+            return likelihood.log_likelihood(self.options, self.weights, data, seed, steps, probes)
+        standardised = self.scale.standardised(data)
+        densities = likelihood.log_likelihood(self.options, self.weights, standardised, seed, steps, probes)
+        return densities - np.log(self.scale.scale).sum()
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """``shape`` (3,), ``network.<name>`` for each averaged weight, ``curve.<name>``, and where something was chosen
-        ``chosen.<option>``, ``ladder.<option>`` and ``ladder.loss``."""
+        """``shape`` (3,) or (1,), ``network.<name>`` for each averaged weight, ``curve.<name>``, and where something
+        was chosen ``chosen.<option>``, ``ladder.<option>`` and ``ladder.loss``; of vectors ``location`` and ``scale``.
+        """
         return {
             "shape": np.array(self.shape, np.int64),
             **{f"network.{name}": array for name, array in self.weights.items()},
             **{f"curve.{name}": array for name, array in self.curve.items()},
             **{f"chosen.{name}": np.array(value) for name, value in self.chosen.items()},
             **{f"ladder.{name}": array for name, array in self.ladder.items()},
+            **({} if self.scale is None else vars(self.scale)),
         }
 
     @classmethod
     def stored_bytes(cls, options: DiffusionOptions, shape: tuple[int, ...]) -> int:
-        """The averaged weights in float32."""
+        """The averaged weights in float32; of vectors also location and scale, in float64."""
         from .networks import outline
 
-        return 4 * sum(weight.numel() for weight in outline(options, shape).parameters())
+        check_network(options, shape)
+        beside = 16 * shape[0] if len(shape) == 1 else 0
+        return beside + 4 * sum(weight.numel() for weight in outline(options, shape).parameters())
 
     @classmethod
     def flops_per_image(cls, options: DiffusionOptions, shape: tuple[int, ...]) -> dict[str, float]:
@@ -333,11 +356,24 @@ class Diffusion:
         """The model that ``tensors`` and ``options`` describe. Raises ValueError where they are not of one network."""
         from .networks import check_weights, outline
 
-        shape = checked_shape(tensors["shape"])
+        shape = checked_row_shape(tensors["shape"])
         chosen = {name: float(array) for name, array in part(tensors, "chosen.").items()}
         weights, curve, ladder = (part(tensors, prefix) for prefix in ("network.", "curve.", "ladder."))
+        check_network(options, shape)
         check_weights(outline(options, shape), weights)
-        return cls(options, shape, weights, curve, chosen, ladder)
+        scale = Scale(tensors["location"], tensors["scale"]) if len(shape) == 1 else None
+        return cls(options, shape, weights, curve, chosen, ladder, scale=scale)
+
+
+def check_network(options: DiffusionOptions, shape: tuple[int, ...]) -> None:
+    """Raise ValueError where the options' network, or what is done to images in training, cannot take vectors."""
+    if len(shape) != 1:
+        return
+    if options.network != "mlp":
+        raise ValueError(f"network: found {options.network!r}, allowed is 'mlp': the data are vectors and no images")
+    if options.flip or options.augment:
+        name, found = ("flip", True) if options.flip else ("augment", options.augment)
+        raise ValueError(f"{name}: found {found}, allowed is {type(found)(0)}: the data are vectors and no images")
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -383,5 +419,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "precision": "bfloat16",
         "steps": 40,
         "sample_batch": 256,
+    },
+    # A thousand points in the plane on one CPU core in seconds.
+    "points": {
+        "network": "mlp",
+        "channels": 128,
+        "blocks": 3,
+        "classes": 0,
+        "sigma_data": 1.0,
+        "images_seen": 256_000,
+        "batch": 256,
+        "learning_rate": 2e-3,
+        "warmup_images": 5_120,
+        "ema_half_life": 10_000,
+        "steps": 20,
+        "sigma_min": 0.005,
+        "sample_batch": 500,
     },
 }

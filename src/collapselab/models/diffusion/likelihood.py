@@ -1,6 +1,6 @@
-"""The likelihood of images under a denoiser, by its probability-flow ODE dx / dsigma = (x - D(x; sigma)) / sigma."""
+"""The likelihood of images and vectors under a denoiser, by its probability-flow ODE
+dx / dsigma = (x - D(x; sigma)) / sigma."""
 
-import hashlib
 import math
 from collections.abc import Mapping
 from itertools import pairwise
@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ... import seeds
 from ...device import device, exact
+from ..rows import own_uniforms
 from . import DiffusionOptions
 from .networks import loaded
 from .parameterisations import parameterisation
@@ -83,13 +83,13 @@ def log_density(
 def log_likelihood(
     options: DiffusionOptions, weights: Mapping[str, np.ndarray], data: np.ndarray, seed: int, steps: int, probes: int
 ) -> np.ndarray:
-    """The log-mass of uint8 images (n, C, H, W) in nats, (n,) float64, by uniform dequantisation.
+    """The log-density of vectors (n, d) float64 in nats, or the log-mass of uint8 images (n, C, H, W): (n,) float64.
 
-    log p((b + u - 1/2) / 127.5 - 1) - C H W ln 127.5 for bytes b, with u uniform in (0, 1): the byte that this number
-    is rounded to, when samples are stored, is b. u and the probes of an image come from the seed and its own bytes.
+    Of images by uniform dequantisation, log p((b + u - 1/2) / 127.5 - 1) - C H W ln 127.5 for bytes b, with u uniform
+    in (0, 1): the byte that this number is rounded to, when samples are stored, is b. u and the probes of a row come
+    from the seed and its own bytes.
     """
-    where, shape = device(), data.shape[1:]
-    width = math.prod(shape)
+    where, shape, of_bytes = device(), data.shape[1:], data.dtype == np.uint8
     found = np.empty(len(data))
     if options.precision == "bfloat16":  # the trace of a derivative is read to more digits than it keeps
         options = options.model_copy(update={"precision": "tf32"})
@@ -100,16 +100,16 @@ def log_likelihood(
         lowest, highest = noise_range(options, parameterised.sigmas)
         classes = range(options.classes) if options.classes and not options.label_dropout else [None]
         for start in range(0, len(data), BATCH):
-            stored = np.zeros((BATCH, *shape), np.uint8)
+            stored = np.zeros((BATCH, *shape), data.dtype)
             count = len(data[start : start + BATCH])
             stored[:count] = data[start : start + BATCH]
-            uniform = np.stack([_uniforms(seed, image, 1 + probes) for image in stored], axis=1)  # (1 + probes, B, d)
-            images = (stored + uniform[0].reshape(stored.shape) - 0.5) / 127.5 - 1
+            uniform = np.stack([own_uniforms(seed, row, 1 + probes) for row in stored], axis=1)  # (1 + probes, B, d)
+            rows = (stored + uniform[0].reshape(stored.shape) - 0.5) / 127.5 - 1 if of_bytes else stored
             signs = np.where(uniform[1:] < 0.5, -1.0, 1.0).reshape(probes, *stored.shape)
             densities = [
                 log_density(
                     denoise,
-                    torch.from_numpy(images).to(where),
+                    torch.from_numpy(rows).to(where),
                     sigma_min=lowest,
                     sigma_max=highest,
                     steps=steps,
@@ -120,10 +120,4 @@ def log_likelihood(
             ]
             mixture = torch.logsumexp(torch.stack(densities), dim=0) - math.log(len(densities))
             found[start : start + count] = mixture.cpu().numpy()[:count]
-    return found - width * math.log(127.5)
-
-
-def _uniforms(seed: int, image: np.ndarray, rows: int) -> np.ndarray:
-    """Uniform numbers that belong to one image, whatever it stands beside: (rows, C H W) float64."""
-    digest = hashlib.sha256(f"{seed}|".encode() + image.tobytes()).digest()
-    return seeds.uniforms(int.from_bytes(digest[:8], "big") >> 1, 0, rows, image.size)
+    return found - math.prod(shape) * math.log(127.5) if of_bytes else found

@@ -32,7 +32,8 @@ class Parameterisation(Protocol):
         labels: torch.Tensor | None,
         augmentation: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """D(noisy; sigma), as ``noisy`` (B, C, H, W). sigma: (B,). labels, augmentation: as the networks take them."""
+        """D(noisy; sigma), as ``noisy``: images (B, C, H, W) or vectors (B, d). sigma: (B,). The rest as the
+        networks take it."""
         ...
 
     def loss_weight(self, sigma: torch.Tensor) -> torch.Tensor:
@@ -59,7 +60,9 @@ class EDM:
     def denoise(self, network, noisy, sigma, labels, augmentation=None):
         skip, out, scale, noise = scalings(sigma, self.sigma_data)
         told = () if augmentation is None else (augmentation,)
-        return _wide(skip) * noisy + _wide(out) * network(_wide(scale) * noisy, noise, labels, *told)
+        return _wide(skip, noisy) * noisy + _wide(out, noisy) * network(
+            _wide(scale, noisy) * noisy, noise, labels, *told
+        )
 
     def loss_weight(self, sigma: torch.Tensor) -> torch.Tensor:
         return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
@@ -77,8 +80,9 @@ def scalings(sigma: torch.Tensor, sigma_data: float) -> tuple[torch.Tensor, torc
     return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4
 
 
-def _wide(factor: torch.Tensor) -> torch.Tensor:
-    return factor[:, None, None, None]
+def _wide(factor: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """One factor a row, (B,), with as many axes as the rows have."""
+    return factor.reshape(-1, *[1] * (rows.dim() - 1))
 
 
 class DDPM:
@@ -117,7 +121,7 @@ class DDPM:
         return torch.where((times - nearest).abs() < 1e-3, nearest, times).float()
 
     def denoise(self, network, noisy, sigma, labels, augmentation=None):
-        wide = _wide(sigma)
+        wide = _wide(sigma, noisy)
         total = (1 + wide**2).sqrt()
         told = () if augmentation is None else (augmentation,)
         predicted = network(noisy / total, self.times(sigma), labels, *told)

@@ -20,7 +20,7 @@ from .parameterisations import Parameterisation, parameterisation
 Denoiser = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """D(x, sigma, labels), the denoised images, as x.
 
-x: (B, C, H, W) float64. sigma: a tensor without axes. labels: (B,) int64, or None for no label.
+x: (B, C, H, W) or (B, d) float64. sigma: a tensor without axes. labels: (B,) int64, or None for no label.
 """
 
 # -- samplers ----------------------------------------------------------------------------------------------------------
@@ -186,7 +186,8 @@ def sample(
     guidance: float,
     guide: Callable[[Denoiser], Denoiser] | None,
 ) -> np.ndarray:
-    """Samples ``start .. start + count``, in fixed batches (:func:`in_batches`): (count, C, H, W) uint8."""
+    """Samples ``start .. start + count``, in fixed batches (:func:`in_batches`): (count, C, H, W) uint8, or vectors
+    (count, d) float64, standardised."""
     where, size = device(), options.sample_batch
     sampler, _ = SAMPLERS[options.sampler]
     chosen = {name: getattr(options, name) for name in CHOICES[options.sampler]}

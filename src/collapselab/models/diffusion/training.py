@@ -47,8 +47,9 @@ def train(
 
         mean of  w / mean(w) * loss_weight(sigma) * |D(y + n; sigma) - y|^2 / pixels
 
-    with w the rows' weights. Where an option is left open, the weights have beside them what was chosen by
-    ``validation`` (:meth:`Denoising.result`). The other arguments, and what is raised, are :func:`loop.train`'s.
+    with w the rows' weights; vectors are standardised and float32. Where an option is left open, the weights have
+    beside them what was chosen by ``validation`` (:meth:`Denoising.result`). The other arguments, and what is raised,
+    are :func:`loop.train`'s.
     """
     shape = training.data.shape[1:]
     steps = -(-images_seen // options.batch)
@@ -188,13 +189,17 @@ def squared_errors(
     augmentation: torch.Tensor | None = None,
     weights: torch.Tensor | float = 1.0,
 ) -> torch.Tensor:
-    """weights loss_weight(sigma) |D(y + sigma n; sigma) - y|^2 / pixels, (B,), of images y and standard normal noise n.
+    """weights loss_weight(sigma) |D(y + sigma n; sigma) - y|^2 / pixels, (B,), of rows y and standard normal noise n.
 
     The factors are multiplied in this order, which is part of a model's bits.
     """
-    noisy = images + sigma[:, None, None, None] * noise
+    noisy = images + sigma.reshape(-1, *[1] * (images.dim() - 1)) * noise
     denoised = parameterised.denoise(network, noisy, sigma, labels, augmentation)
-    return weights * parameterised.loss_weight(sigma) * (denoised - images).square().mean(dim=(1, 2, 3))
+    return (
+        weights
+        * parameterised.loss_weight(sigma)
+        * (denoised - images).square().mean(dim=tuple(range(1, images.dim())))
+    )
 
 
 @torch.no_grad()
@@ -214,10 +219,11 @@ def validation_loss(
         for index in range(VALIDATION_PASSES):
             for start in range(0, len(validation), VALIDATION_BATCH):
                 rows = slice(start, start + VALIDATION_BATCH)
-                images = torch.from_numpy(to_unit(validation.data[rows])).to(where)
+                stored = np.array(validation.data[rows])  # a copy: files are mapped read-only
+                images = torch.from_numpy(to_unit(stored) if stored.dtype == np.uint8 else stored).to(where)
                 labels = None
                 if options.classes:
-                    numbers = torch.tensor(validation.labels[rows], device=where)  # a copy: files are mapped read-only
+                    numbers = torch.tensor(validation.labels[rows], device=where)
                     labels = F.one_hot(numbers, options.classes).to(images.dtype)
                 generator.manual_seed(seeds.seed_of(0, None, index, "validation", start))
                 sigma = parameterised.draw(len(images))
