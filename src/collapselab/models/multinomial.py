@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from .. import seeds
 from ..store import SampleSet
-from .base import ODE_STEPS, PROBES, Diverged, Options, Progress, TrainingSet, check_bias
+from .base import ODE_STEPS, PROBES, Diverged, Judgement, Options, Progress, TrainingSet, check_bias
 
 
 class MultinomialOptions(Options):
@@ -156,6 +156,22 @@ class Multinomial:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean p (K,) and covariance diag(p) - p p' (K, K) of the one-hot encoding, float64."""
         return self.probabilities, np.diag(self.probabilities) - np.outer(self.probabilities, self.probabilities)
+
+    @property
+    def masses(self) -> np.ndarray:
+        """Of a known truth: the probabilities of the categories that occur, (K',) float64; each is a cell."""
+        return self.probabilities[self.probabilities > 0]
+
+    def judge(self, data: np.ndarray) -> Judgement:
+        """Of a known truth: whether categories have a probability above 0, and which of those that have one each is.
+
+        data: (n,) integers; those outside 0 .. K - 1 are impossible.
+        """
+        data, known = np.asarray(data), self.probabilities > 0
+        inside = (data >= 0) & (data < len(known))
+        index = np.where(inside, data, 0)
+        possible = inside & known[index]
+        return Judgement(possible, np.where(possible, np.cumsum(known)[index] - 1, -1).astype(np.int64))
 
     def tensors(self) -> Mapping[str, np.ndarray]:
         """probabilities, and a training curve without points: a closed form has no steps."""

@@ -1,22 +1,51 @@
 """What a known truth offers: real data without end, and where it can, the last word on what is possible."""
 
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from ..models.base import Kind, Options
+from .. import seeds
+from ..models.base import Judgement, Kind, Options
 from ..store import SampleSet
 
 
-class Judgement(NamedTuple):
-    """What the truth says of n samples.
+def check_unbiased(sampling_bias: float) -> None:
+    """Raise ValueError unless a known truth is asked for as it is."""
+    if sampling_bias != 1:
+        raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed is 1: a known truth is drawn as it is")
 
-    possible: (n,) bool, whether it can be a draw of the population at all. cell: (n,) int64, which cell of the
-    population's partition it falls into, 0 .. K - 1; -1 where it is impossible.
+
+def words(seed: int, start: int, count: int, *widths: int) -> list[np.ndarray]:
+    """Uniform numbers in (0, 1), one array (count, width) float64 for each width; row i depends on (seed, i) alone."""
+    return np.split(seeds.uniforms(seed, start, count, sum(widths)), np.cumsum(widths)[:-1], axis=1)
+
+
+def noise(seed: int, start: int, count: int, width: int) -> np.ndarray:
+    """Standard normal numbers (count, width) float64, independent of the :func:`words` of the same seed."""
+    return seeds.normals(seeds.seed_of(seed, None, None, "noise"), start, count, width)
+
+
+def choices(shares: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """For each uniform number in (0, 1) the entry whose cumulative share it falls into: int64, of the same shape.
+
+    shares: (K,) float64 >= 0, of any sum. The first entry whose cumulative share reaches the number: one without a
+    share is never it.
     """
+    cumulative = np.cumsum(shares)
+    return np.searchsorted(cumulative / cumulative[-1], uniform, side="left").astype(np.int64)
 
-    possible: np.ndarray
-    cell: np.ndarray
+
+def as_rows(data: np.ndarray, width: int) -> np.ndarray:
+    """The data as (n, width) float64. Raises ValueError for others."""
+    data = np.asarray(data)
+    if data.ndim != 2 or data.shape[1] != width or data.dtype.kind not in "fiu":
+        raise ValueError(f"data: found {data.dtype} of shape {data.shape}, allowed are rows of {width} numbers")
+    return data.astype(np.float64)
+
+
+def judged(possible: np.ndarray, cell: np.ndarray) -> Judgement:
+    """The judgement with cells where samples are possible, and -1 elsewhere."""
+    return Judgement(possible, np.where(possible, cell, -1).astype(np.int64))
 
 
 class Population(Protocol):
