@@ -19,11 +19,15 @@ alpha   alpha            rows that Laplace smoothing adds to each of the K categ
 The formulas follow from the moments of normal and multinomial samples; where a paper states one, it is named.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import digamma, gammaln, polygamma, xlog1py, xlogy
+
+from .regimes import Recipe, Regime, at, recipe
 
 
 class Moments(NamedTuple):
@@ -106,6 +110,48 @@ def replace_log_determinant(
     t, i = _fits(generations), np.arange(dimension)
     step = digamma((n - 1 - i) / 2).sum() + dimension * math.log(2 / (n - ddof))
     return t * step + dimension * (t - 1) * math.log(sampling_bias)
+
+
+def replace_log_determinant_variance(generations: int, n: int, dimension: int) -> np.ndarray:
+    """Var log det over replicates, t sum_{i<d} psi_1((n-1-i)/2), for n > d: log det of a Wishart matrix is a sum of
+    independent log chi-squares (Bartlett 1933).
+    """
+    return _fits(generations) * polygamma(1, (n - 1 - np.arange(dimension)) / 2).sum()
+
+
+def replace_deviations(
+    generations: int, n: int, ddof: int, sampling_bias: float = 1.0, spectrum: Sequence[float] = (1.0,)
+) -> Moments:
+    """Standard deviations over replicates of the drift |m|^2 and of the total variance tr S, for a full covariance.
+
+    In units of the truth's total variance; ``spectrum``: its eigenvalues. Given the covariances so far, m is normal
+    with covariance C = (sum of the sampled covariances) / n, so Var |m|^2 = E (2 tr C^2 + (tr C)^2) - (E tr C)^2; S is
+    lambda S / (n - ddof) times a Wishart matrix of v = n - 1 degrees of freedom, so
+
+        E tr S'^2 = v ((v+1) E tr S^2 + E (tr S)^2) / (n - ddof)^2,  E (tr S')^2 = v (v E (tr S)^2 + 2 E tr S^2) / ...
+
+    in which the second moments of C and of both together close to a linear recursion.
+    """
+    spectrum = np.asarray(spectrum, np.float64)
+    spectrum = spectrum / spectrum.sum()
+    mean, freedom = replace_moments(generations, n, ddof, sampling_bias), n - 1
+    one, rows = freedom / (n - ddof), 1 / n
+    # E of tr L^2, (tr L)^2, tr C L, tr C tr L, tr C^2, (tr C)^2, where L is the covariance that is sampled.
+    squares, square, mixed, product, centre_squares, centre_square = np.sum(spectrum**2), 1.0, 0.0, 0.0, 0.0, 0.0
+    drift, variance = [], []
+    for t in range(generations + 1):
+        centre_squares += 2 * rows * mixed + rows**2 * squares
+        centre_square += 2 * rows * product + rows**2 * square
+        mixed, product = one * (mixed + rows * squares), one * (product + rows * square)
+        squares, square = (
+            one**2 * ((freedom + 1) * squares + square) / freedom,
+            one**2 * (freedom * square + 2 * squares) / freedom,
+        )
+        drift.append(2 * centre_squares + centre_square - mean.drift[t] ** 2)
+        variance.append(square - mean.variance[t] ** 2)
+        mixed, product = sampling_bias * mixed, sampling_bias * product
+        squares, square = sampling_bias**2 * squares, sampling_bias**2 * square
+    return Moments(np.sqrt(drift), np.sqrt(variance))
 
 
 def replace_frechet(generations: int, n: int, dimension: int) -> np.ndarray:
@@ -257,6 +303,93 @@ def accumulate_subsample_moments(generations: int, n: int) -> Moments:
         rows += n
         drifts.append(drift)
     return Moments(np.array(drifts), 1 - np.array(drifts))
+
+
+# -- any regime -------------------------------------------------------------------------------------------------------
+
+
+def regime_moments(
+    regime: Regime,
+    generations: int,
+    ddof: int,
+    samples: int,
+    sampling_bias: float | dict[int, float] = 1.0,
+    kernel: float = 0.0,
+) -> Moments:
+    """Drift and variance of an arm that eats no other arm's samples, whatever its regime: exact, by one recursion.
+
+    The mean of a training set is a sum of uncorrelated terms, one for each block of rows that are always chosen
+    together. A block of k samples of the model h has the mean of that model, itself such a sum, and noise of variance
+    lambda V_h / k. Rows chosen anew in every generation from a stored set share the noise of the set, of variance
+    lambda V_h / ``samples``, and have noise of their own. Those of a subsample of B rows from a pool of M have the mean
+    of the pool and noise of (1/B - 1/M) times the variance in the pool. With the weights w of the rows, W = sum w, and
+    E x^2 the weighted mean of D_h + lambda V_h (of 1 for real rows):
+
+        D_t = sum of the terms' variances,  V_t = W / (W - ddof sum w^2 / W) (E x^2 - D_t) + h^2
+
+    By the law of total variance; :func:`replace_moments`, :func:`fresh_moments`, :func:`augmentation_moments`,
+    :func:`accumulate_moments` and :func:`accumulate_subsample_moments` are special cases. Nothing in it is normal: it
+    holds for any truth, and for every family that has the mean of its rows and their variance, or, as kernel density
+    estimates have, ``kernel`` = h^2 more.
+
+    samples: rows of a stored set. Raises ValueError for a regime that eats the samples of another arm, and for one that
+    subsamples rows of different weights.
+    """
+    if others := sorted({part.of for part in regime.synthetic} - {"self"}):
+        raise ValueError(f"of: found {', '.join(others)}, allowed is self")
+    recipes = [recipe(regime, "self", generation) for generation in range(generations + 1)]
+    if regime.pool.budget is not None and any(len(set(one.weights.values())) > 1 for one in recipes):
+        raise ValueError("weights: found different ones in a regime that subsamples, allowed are equal ones")
+    blocks = _blocks(recipes)
+    first_own = sum(len(ends) for ends in blocks.values())
+    noise = np.zeros(first_own + generations + 1)  # variance of every term
+    means = np.zeros((generations + 1, len(noise)))
+    drifts, variances = np.zeros(generations + 1), np.zeros(generations + 1)
+    for t, one in enumerate(recipes):
+        counts = np.array([draw.count for draw in one.draws], np.float64)
+        weights = np.array([one.weights["real" if draw.is_real else "synthetic"] for draw in one.draws])
+        rows = float(counts @ weights)
+        squares = float(counts @ weights**2) / rows
+        mean, own, second = means[t], first_own + t, 0.0
+        for draw, share in zip(one.draws, counts * weights / rows, strict=True):
+            h, drift, spread = draw.generation, 0.0, 1.0
+            if not draw.is_real:
+                drift, spread = drifts[h], at(sampling_bias, h) * variances[h]
+                mean += share * means[h]
+            second += share * (drift + spread)
+            before, chosen_anew = 0, not draw.is_real and not one.keeps_rows
+            for end, term in blocks.get((draw.arm, h), {}).items():
+                size = samples if chosen_anew else end - before
+                if chosen_anew or end <= draw.count:
+                    noise[term] = spread / size
+                    mean[term] += share * (1.0 if chosen_anew else size / draw.count)
+                before = end
+            if chosen_anew:
+                noise[own] += share**2 * spread * (1 / draw.count - (0.0 if one.resamples else 1 / samples))
+        if one.budget is not None and one.budget < (pool := counts.sum()):
+            rows, squares = float(one.budget), 1.0
+            noise[own] = (second - mean**2 @ noise) * pool / (pool - 1) * (1 / rows - 1 / pool)
+        mean[own] = 1.0
+        drifts[t] = mean**2 @ noise
+        variances[t] = rows / (rows - ddof * squares) * (second - drifts[t]) + kernel
+    return Moments(drifts, variances)
+
+
+def _blocks(recipes: Sequence[Recipe]) -> dict[tuple[str, int], dict[int, int]]:
+    """The blocks of every stored set, by (arm, generation): where each one ends -> the number of its term.
+
+    Training sets that keep their rows take the first so many of an order that never changes: each number of rows that
+    is taken ends a block. One that chooses anew shares the whole set alone; new samples are nobody else's.
+    """
+    ends: dict[tuple[str, int], set[int]] = {}
+    for one in recipes:
+        for draw in one.draws:
+            if draw.is_real or one.keeps_rows:
+                ends.setdefault((draw.arm, draw.generation), set()).add(draw.count)
+            elif not one.resamples:
+                ends[draw.arm, draw.generation] = {0}
+    number = itertools.count()
+    return {source: {end: next(number) for end in sorted(found)} for source, found in ends.items()}
 
 
 # -- multinomial: the Wright-Fisher process ---------------------------------------------------------------------------

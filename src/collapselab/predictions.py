@@ -1,0 +1,421 @@
+"""What the closed forms predict for the arms of a study, and whether what was measured agrees with them.
+
+:func:`predict` reads an arm as far as a law depends on it and gives the laws of ``theory`` that hold for it, each as
+the expected curve of one endpoint: a metric of the exact moments of the models (extractor ``moments``) against those of
+the known truth. An arm is matched by what its training sets are made of, whatever it is called; one that no law covers
+exactly gets no prediction. :func:`agreement` tests a prediction against the replicates, generation by generation.
+
+Entry g of a curve belongs to the model of generation g, the end of g + 1 fits that began at the known truth.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from . import theory
+from .regimes import REGIMES, Initial, Real, Regime, Synthetic, at, recipe
+
+LEVEL = 0.01  # the chance that an arm that follows its law is said to leave it at any generation
+FEWEST = 3  # replicates from which their own spread can be told
+SET_APART = 5  # replicates that must differ from the commonest value before their spread says something
+EXTRACTOR = "moments"
+LARGEST_CHAIN = 2000  # rows up to which the chance of extinction is computed: its chain has a matrix of rows^2 numbers
+
+
+class Setting(NamedTuple):
+    """One arm of a study, as far as a law depends on it.
+
+    options: of the model, resolved. population: the name of the known truth, None for other data; truth: its object.
+    generations: the last one. samples: how many each model gives, before a selector keeps some of them.
+    """
+
+    family: str
+    options: Mapping[str, Any]
+    population: str | None
+    truth: Any
+    regime: Regime
+    generations: int
+    sampling_bias: float | dict[int, float]
+    selector: str
+    select_options: Mapping[str, Any]
+    samples: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A law, as the curve of one endpoint of one arm.
+
+    law: the function of ``theory`` that it is. metric, extractor: the endpoint. mean: (generations + 1,) expectation
+    over replicates. sd: the standard deviation of one replicate, (generations + 1,), or None where no closed form
+    gives it. bound: whether the mean is the value itself, or only an upper bound of it. note: the law in words.
+    """
+
+    law: str
+    metric: str
+    extractor: str
+    mean: np.ndarray
+    sd: np.ndarray | None
+    bound: Literal["equal", "upper"]
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Whether replicates follow a prediction.
+
+    replicates: (generations + 1,) how many have a value. measured: their mean. error: the standard error of that mean,
+    from theory where it knows the spread, else from the replicates. z: (measured - predicted) / error, nan where
+    nothing can be told. departs: the generations at which they differ, in ascending order. sentence: the same in words,
+    to follow the name of an arm.
+    """
+
+    replicates: np.ndarray
+    measured: np.ndarray
+    error: np.ndarray
+    z: np.ndarray
+    departs: list[int]
+    sentence: str
+
+
+def predict(setting: Setting) -> list[Prediction]:
+    """All laws that hold for an arm; an empty list where none does."""
+    if setting.truth is None or any(part.of != "self" for part in setting.regime.synthetic):
+        return []
+    if setting.selector == "random":
+        # Some of independent samples are independent samples; only how many are stored changes.
+        share = setting.select_options["share"]
+        setting = setting._replace(selector="nobody", samples=round(share * setting.samples))
+    if setting.selector != "nobody":
+        return []
+    found = (law(setting) for law in LAWS.get(setting.family, ()))
+    return [prediction for prediction in found if prediction is not None]
+
+
+# -- how an arm is made up --------------------------------------------------------------------------------------------
+
+
+class _Plan(NamedTuple):
+    """law: the function of ``theory`` that has the moments of such a regime. words: the regime, for a note."""
+
+    law: str
+    words: str
+
+
+ONE_SET = _Plan("regime_moments", "one fit to real rows, for ever")
+REPLACE = _Plan("replace_moments", "samples of the last model alone (Shumailov et al. 2024)")
+FRESH = _Plan("fresh_moments", "new real rows beside samples of the last model (Alemohammad et al. 2023)")
+AUGMENTATION = _Plan("augmentation_moments", "the same real rows beside samples of the last model")
+ACCUMULATE = _Plan("accumulate_moments", "all rows so far are kept (Gerstgrasser et al. 2024)")
+SUBSAMPLE = _Plan("accumulate_subsample_moments", "a subsample of all rows so far (Kazdan et al. 2024)")
+OTHER = _Plan("regime_moments", "the exact recursion of this regime")
+
+
+def _makeup(regime: Regime, generations: int) -> Iterator[tuple]:
+    """What a law depends on of every training set: two regimes of one makeup have one law."""
+    for generation in range(generations + 1):
+        one = recipe(regime, "self", generation)
+        yield one.draws, one.budget, one.keeps_rows, one.weights
+
+
+def _plan(setting: Setting) -> _Plan:
+    """By what its training sets are made of, whether a preset named it or the algebra."""
+    found, n = list(_makeup(setting.regime, setting.generations)), setting.regime.initial.real
+    if all(one[0] == found[0][0] for one in found):
+        return ONE_SET
+    real, eaten = (sum(draw.count for draw in found[1][0] if draw.is_real == is_real) for is_real in (True, False))
+    redrawn = Regime(initial=Initial(real=n), real=Real(redrawn=real), synthetic=[Synthetic(n=eaten)])
+    known = [
+        (REPLACE, REGIMES["fully_synthetic"](n=n, initial=n)),
+        (FRESH, REGIMES["fresh_data"](n=real + eaten, initial=n, fresh=real)),
+        (FRESH, redrawn),
+        (AUGMENTATION, REGIMES["synthetic_augmentation"](n=n + eaten, initial=n, fixed=n)),
+        (ACCUMULATE, REGIMES["accumulate"](n=n, initial=n)),
+        (SUBSAMPLE, REGIMES["accumulate_subsample"](n=n, initial=n)),
+    ]
+    for plan, regime in known:
+        if all(one == other for one, other in zip(found, _makeup(regime, setting.generations), strict=True)):
+            return plan
+    return OTHER
+
+
+def _biases(setting: Setting) -> set[float]:
+    return {at(setting.sampling_bias, generation) for generation in range(setting.generations + 1)}
+
+
+def _covered(setting: Setting) -> bool:
+    """Whether the recursion for any regime knows it: rows of different weights are not subsampled."""
+    if setting.regime.pool.mode != "subsample":
+        return True
+    return all(len(set(weights.values())) == 1 for *_, weights in _makeup(setting.regime, setting.generations))
+
+
+# -- the Gaussian family ----------------------------------------------------------------------------------------------
+
+
+def _of_vectors(setting: Setting) -> bool:
+    return getattr(setting.truth, "gives", None) == "vectors" and hasattr(setting.truth, "moments")
+
+
+def _gaussian_moments(setting: Setting) -> theory.Moments | None:
+    """Drift and variance in units of the truth's total variance; they hold for a truth of any shape."""
+    if not (_of_vectors(setting) and _covered(setting)):
+        return None
+    arguments = setting.options["ddof"], setting.samples, setting.sampling_bias
+    return theory.regime_moments(setting.regime, setting.generations, *arguments)
+
+
+def _gaussian_deviations(setting: Setting) -> theory.Moments | None:
+    """Standard deviations of drift and variance of one replicate: of a normal truth, for replace and for one fit."""
+    plan = _plan(setting)
+    if setting.population != "gaussian" or plan not in (REPLACE, ONE_SET) or len(_biases(setting)) > 1:
+        return None
+    n, (bias,), spectrum = setting.regime.initial.real, _biases(setting), _spectrum(setting)
+    one = setting.generations if plan == REPLACE else 0, n, setting.options["ddof"], bias
+    if setting.options.get("covariance", "full") == "full":
+        found, scale = theory.replace_deviations(*one, spectrum), 1.0
+    else:
+        found, scale = theory.replace_deviations(*one), float(np.sqrt((spectrum**2).sum()) / spectrum.sum())
+    everywhere = np.ones(setting.generations + 1)
+    return theory.Moments(scale * found.drift * everywhere, scale * found.variance * everywhere)
+
+
+def _spectrum(setting: Setting) -> np.ndarray:
+    return np.linalg.eigvalsh(setting.truth.moments()[1])
+
+
+def gaussian_drift(setting: Setting) -> Prediction | None:
+    """``mean_drift``: D, by the exact recursion of any regime that eats its own samples."""
+    if (moments := _gaussian_moments(setting)) is None:
+        return None
+    plan, spread = _plan(setting), _gaussian_deviations(setting)
+    note = f"drift of the mean D: {plan.words}"
+    return Prediction(plan.law, "mean_drift", EXTRACTOR, moments.drift, spread and spread.drift, "equal", note)
+
+
+def gaussian_variance(setting: Setting) -> Prediction | None:
+    """``variance_ratio``: V, by the exact recursion of any regime that eats its own samples."""
+    if (moments := _gaussian_moments(setting)) is None:
+        return None
+    plan, spread = _plan(setting), _gaussian_deviations(setting)
+    note = f"variance V: {plan.words}"
+    return Prediction(
+        plan.law, "variance_ratio", EXTRACTOR, moments.variance, spread and spread.variance, "equal", note
+    )
+
+
+def gaussian_distance(setting: Setting) -> Prediction | None:
+    """``frechet_distance``: the squared Wasserstein distance of replace, where dimensions do not mix."""
+    one_by_one = setting.options.get("covariance", "full") == "diagonal"
+    if not _replaces_normal(setting) or not (one_by_one or len(_spectrum(setting)) == 1):
+        return None
+    n, (bias,) = setting.regime.initial.real, _biases(setting)
+    alone = theory.replace_w2(setting.generations, n, setting.options["ddof"], bias)
+    note = "squared Wasserstein distance D + V - 2 E sd + 1 (first order 3t / 2n, Shumailov et al. 2024)"
+    mean = alone * _spectrum(setting).sum()
+    return Prediction("replace_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note)
+
+
+def gaussian_determinant(setting: Setting) -> Prediction | None:
+    """``log_determinant_ratio``: the typical variance per dimension of replace, and its spread."""
+    if not _replaces_normal(setting):
+        return None
+    d, (bias,), n = len(_spectrum(setting)), _biases(setting), setting.regime.initial.real
+    one = setting.generations, n, setting.options["ddof"]
+    note = "log variance per dimension: it falls at a rate of about 1/n even where the mean variance stays"
+    if setting.options.get("covariance", "full") == "diagonal":
+        law, (mean, variance) = "replace_log_variance", theory.replace_log_variance(*one, bias)
+        sd = np.sqrt(variance / d)
+    elif n > d:
+        law, mean = "replace_log_determinant", theory.replace_log_determinant(*one, d, bias) / d
+        sd = np.sqrt(theory.replace_log_determinant_variance(setting.generations, n, d)) / d
+    else:
+        return None
+    return Prediction(law, "log_determinant_ratio", EXTRACTOR, mean, sd, "equal", note)
+
+
+def _replaces_normal(setting: Setting) -> bool:
+    return setting.population == "gaussian" and _plan(setting) == REPLACE and len(_biases(setting)) == 1
+
+
+# -- the multinomial family -------------------------------------------------------------------------------------------
+
+
+def _shares(setting: Setting) -> np.ndarray | None:
+    """The true shares, where the family has as many categories and samples them as they are."""
+    shares = getattr(setting.truth, "probabilities", None)
+    if shares is None or len(shares) != setting.options["categories"] or _biases(setting) != {1.0}:
+        return None
+    return shares
+
+
+def _smoothed(setting: Setting) -> bool:
+    return setting.options.get("alpha", 0.0) > 0 or setting.options.get("estimate", "mean") != "mean"
+
+
+def multinomial_drift(setting: Setting) -> Prediction | None:
+    """``mean_drift``: E sum (p_t - p)^2 / H_0."""
+    return _of_shares(setting, "mean_drift")
+
+
+def multinomial_diversity(setting: Setting) -> Prediction | None:
+    """``variance_ratio``: E H_t / H_0, H the chance that two draws differ."""
+    return _of_shares(setting, "variance_ratio")
+
+
+def _of_shares(setting: Setting, metric: str) -> Prediction | None:
+    truth, plan = _shares(setting), _plan(setting)
+    if truth is None:
+        return None
+    unit, what = theory.heterozygosity(truth), "diversity H / H_0" if metric == "variance_ratio" else "drift of shares"
+    if _smoothed(setting):
+        if plan != REPLACE:
+            return None
+        alpha, estimate = setting.options.get("alpha", 0.0), setting.options.get("estimate", "mean")
+        one = setting.generations, setting.regime.initial.real, alpha, truth
+        same = theory.laplace_homozygosity(*one, estimate)
+        apart = same - 2 * theory.laplace_shares(*one) @ truth + np.sum(truth**2)
+        mean = (1 - same if metric == "variance_ratio" else apart) / unit
+        note = f"{what}: smoothing is mutation (Griffiths and Kalish 2007)"
+        return Prediction("laplace_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
+    if not _covered(setting):
+        return None
+    moments = theory.regime_moments(setting.regime, setting.generations, 0, setting.samples)
+    law = "replace_heterozygosity" if plan == REPLACE and metric == "variance_ratio" else plan.law
+    mean = moments.variance if metric == "variance_ratio" else moments.drift
+    return Prediction(law, metric, EXTRACTOR, mean, None, "equal", f"{what}: {plan.words}")
+
+
+def multinomial_survivors(setting: Setting) -> Prediction | None:
+    """``surviving_categories``: exact for one fit and for replace; smoothing lets none die."""
+    truth, n = _shares(setting), setting.regime.initial.real
+    if truth is None or n > LARGEST_CHAIN:
+        return None
+    everywhere = np.ones(setting.generations + 1)
+    if setting.options.get("alpha", 0.0) > 0:
+        law, mean, note = "laplace_shares", len(truth) * everywhere, "smoothing lets no category die"
+    elif _plan(setting) == ONE_SET:
+        law, mean, note = "survivors", theory.survivors(0, n, truth) * everywhere, "sum of 1 - (1 - p)^n: one fit"
+    elif _plan(setting) == REPLACE:
+        law, mean = "survivors", theory.survivors(setting.generations, n, truth)
+        note = "categories left, by the chain of their counts (Wright and Fisher)"
+    else:
+        return None
+    return Prediction(law, "surviving_categories", EXTRACTOR, mean, None, "equal", note)
+
+
+# -- prediction and measurement ---------------------------------------------------------------------------------------
+
+
+def agreement(prediction: Prediction, values: np.ndarray) -> Agreement:
+    """Whether the replicates follow the law, at a level of 99 percent for the whole curve.
+
+    At every generation the mean of R replicates is compared with the expectation. Its standard error is sd / sqrt(R)
+    with the sd of the law, else s / sqrt(R) with that of the replicates. The p-values, two-sided (one-sided for an
+    upper bound), are those of a normal or a t(R - 1) law; and, as means of few squares are far from normal, not below
+    those of a gamma and a lognormal law with the same mean and variation, where the endpoint cannot be negative. Holm
+    (1979) corrects them over the generations.
+
+    values: (replicates, generations + 1), NaN where there is none; those that are there are taken. A generation is not
+    tested where the law gives no spread and fewer than three replicates have a value, or fewer than five of them differ
+    from the commonest value: nothing can be told from them. Raises ValueError when the generations are not those of
+    the prediction.
+    """
+    values = np.atleast_2d(np.asarray(values, np.float64))
+    expected = prediction.mean
+    if values.shape[1] != len(expected):
+        raise ValueError(f"values: found {values.shape[1]} generations, allowed are {len(expected)}")
+    there = np.isfinite(values)
+    replicates = there.sum(axis=0)
+    measured, error, z, chances = (np.full(len(expected), np.nan) for _ in range(4))
+    for t, count in enumerate(replicates):
+        column = values[there[:, t], t]
+        if not count:
+            continue
+        measured[t] = column.mean()
+        if prediction.sd is not None:
+            error[t], freedom = prediction.sd[t] / np.sqrt(count), None
+        elif count >= FEWEST and _varied(column):
+            error[t], freedom = column.std(ddof=1) / np.sqrt(count), int(count) - 1
+        if error[t] > 0:
+            z[t] = (measured[t] - expected[t]) / error[t]
+            positive = prediction.metric in POSITIVE and expected[t] > 0 and measured[t] > 0
+            chances[t] = _chance(z[t], freedom, measured[t], expected[t], error[t], positive, prediction.bound)
+    departs = _holm(chances)
+    return Agreement(
+        replicates, measured, error, z, departs, _sentence(prediction, measured, error, z, chances, departs)
+    )
+
+
+def _varied(column: np.ndarray) -> bool:
+    _, counts = np.unique(column, return_counts=True)
+    return len(column) - counts.max() >= min(SET_APART, len(column) - 1)
+
+
+def _chance(
+    z: float, freedom: int | None, measured: float, expected: float, error: float, positive: bool, bound: str
+) -> float:
+    """The p-value of one generation."""
+    from scipy import stats
+
+    laws = [(stats.norm() if freedom is None else stats.t(freedom), z)]
+    if positive:
+        # The replicates' spread grows and falls with their mean, so it is taken in proportion.
+        variation = error / (expected if freedom is None else measured)
+        shape, width = variation**-2, np.sqrt(np.log1p(variation**2))
+        laws += [
+            (stats.gamma(shape, scale=1 / shape), measured / expected),
+            (stats.norm(-(width**2) / 2, width), np.log(measured / expected)),
+        ]
+    if bound == "upper":
+        return float(max(law.sf(at_most) for law, at_most in laws))
+    return float(min(1.0, max(2 * min(law.sf(point), law.cdf(point)) for law, point in laws)))
+
+
+def _holm(chances: np.ndarray) -> list[int]:
+    """The generations whose p-values Holm's step-down test rejects at LEVEL."""
+    tested = np.flatnonzero(np.isfinite(chances))
+    departs = []
+    for rank, t in enumerate(tested[np.argsort(chances[tested], kind="stable")]):
+        if chances[t] * (len(tested) - rank) > LEVEL:
+            break
+        departs.append(int(t))
+    return sorted(departs)
+
+
+def _sentence(
+    prediction: Prediction,
+    measured: np.ndarray,
+    error: np.ndarray,
+    z: np.ndarray,
+    chances: np.ndarray,
+    departs: list[int],
+) -> str:
+    tested = np.flatnonzero(np.isfinite(chances))
+    if not len(tested):
+        return f"cannot be held against the law: fewer than {FEWEST} replicates, or too few that differ"
+    follows = "follows the law" if prediction.bound == "equal" else "stays under the bound"
+    if not departs:
+        where = f"all {len(tested)} generations" if len(tested) > 1 else f"generation {tested[0]}"
+        untold = len(prediction.mean) - len(tested)
+        return f"{follows} at {where}" + (f" that can be tested ({untold} cannot)" if untold else "")
+    worst = max(departs, key=lambda t: abs(z[t]))
+    leaves = "leaves it" if prediction.bound == "equal" else "exceeds the bound"
+    if departs == [t for t in tested if t >= departs[0]] and len(departs) > 1:
+        where = f"from generation {departs[0]} on"
+    else:
+        where = (
+            f"at generation {departs[0]}" if len(departs) == 1 else f"at {len(departs)} of {len(tested)} generations"
+        )
+    numbers = f"measured {measured[worst]:.3g}, predicted {prediction.mean[worst]:.3g} +- {error[worst]:.2g}"
+    at_worst = f"at generation {worst} " if len(departs) > 1 else ""
+    return f"{leaves} {where}: {at_worst}{numbers} ({abs(z[worst]):.1f} standard errors)"
+
+
+POSITIVE = ("mean_drift", "variance_ratio", "frechet_distance", "regression_error")
+
+LAWS: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
+    "gaussian": (gaussian_drift, gaussian_variance, gaussian_distance, gaussian_determinant),
+    "multinomial": (multinomial_drift, multinomial_diversity, multinomial_survivors),
+}
