@@ -13,12 +13,12 @@ from collapselab.verdicts import (
     at_risk,
     digits_apart,
     holm,
+    indexed,
     judge,
     lineages,
     slope,
     spell,
     t_interval,
-    value,
 )
 
 SLOPES = ("primary_slope", "slope_against_control")
@@ -218,11 +218,39 @@ def test_diverged_lineages_count_up_to_where_they_end(records):
 
 
 def test_an_arm_without_bias_has_its_samples_as_raw_and_kept(records):
-    plain = next(record for record in records if record["arm"] == "control")
-    biased = next(r for r in records if r["arm"] == "fully_synthetic_biased" and r["generation"] == 4)
-    assert value(plain, Endpoint("recall", "lenet", "raw")) == value(plain, Endpoint("recall", "lenet", "sampled"))
-    assert value(biased, Endpoint("recall", "lenet", "raw")) > value(biased, Endpoint("recall", "lenet", "sampled"))
-    assert np.isnan(value(plain, Endpoint("no_such", "lenet")))
+    def found(arm, *endpoint):
+        return lineages(records, arm, Endpoint(*endpoint))
+
+    assert found("control", "recall", "lenet", "raw") == found("control", "recall", "lenet", "sampled")
+    biased = [found("fully_synthetic_biased", "recall", "lenet", which)[0][4] for which in ("raw", "sampled")]
+    assert biased[0] > biased[1]
+    assert found("control", "no_such", "lenet") == {0: {}, 1: {}, 2: {}}
+
+
+def test_records_that_were_passed_over_once_answer_alike_in_any_order(records):
+    mixed = [records[index] for index in np.random.default_rng(0).permutation(len(records))]
+    once = indexed(mixed)
+    assert indexed(once) is once and list(once) == mixed and len(once) == len(mixed) and once[3] is mixed[3]
+    assert judge(made_up.facts(), once) == judge(made_up.facts(), records)
+    for arm in made_up.ARMS:
+        found = lineages(once, arm, Endpoint("recall", "lenet"))
+        assert list(found) == [0, 1, 2] and all(list(lineage) == [0, 1, 2, 3, 4] for lineage in found.values())
+
+
+def test_calibration_arms_are_no_loops():
+    facts = made_up.facts(calibration={"control": 800})
+    assert list(facts.loops.arms) == [arm for arm in made_up.ARMS if arm != "control"]
+    assert made_up.facts().loops == made_up.facts()
+
+
+def test_of_many_diverged_lineages_the_first_are_named():
+    study = made_up.records(["fresh_data"], seeds=20)
+    for seed in range(15):
+        study = made_up.diverge(study, "fresh_data", seed, 3)
+    facts = made_up.facts(arms={"fresh_data": "loops"}, control=None, seeds=20)
+    said = VERDICTS["primary_slope"](facts, study)["fresh_data"].sentence
+    assert "diverged in 15 of 20 lineages" in said and "seed 11 at generation 3 and 3 more)" in said
+    assert "seed 12" not in said
 
 
 def test_missing_values_are_left_out(records):

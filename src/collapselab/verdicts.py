@@ -13,10 +13,13 @@ the classes for the modes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+if TYPE_CHECKING:  # who reads verdicts needs no theory
+    from .predictions import Prediction
 
 Record = Mapping[str, Any]
 """One parsed ``metrics.json``: the numbers of one arm, seed and generation, and how they were made."""
@@ -25,6 +28,7 @@ FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
 LEVEL = 0.95
 ROUNDING = 1e-12  # relative differences below it are rounding
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
+NAMED = 12  # diverged lineages that a sentence names one by one
 LOST = 0.1  # a class is lost when its share falls below this part of the real one
 STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it here, best first
     "risk": ("frechet_distance",),
@@ -54,7 +58,11 @@ class StudyFacts:
     labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
     metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
     each with its reason. models: model -> description. classes_given: the model is told the class of every sample.
-    shares: the metrics whose named numbers are parts of a whole.
+    shares: the metrics whose named numbers are parts of a whole. rows: arm -> real and synthetic rows that a model of a
+    late generation is trained on. calibration: arm -> its number of real rows, for arms that are no loop: they have
+    generation 0 alone, and say how the metrics depend on the number of real rows. learning_curve: number of real rows
+    -> the primary's expected value of a model fitted to them, where theory gives it. predictions: arm -> what the
+    closed forms say of it.
     """
 
     name: str
@@ -73,6 +81,15 @@ class StudyFacts:
     better: Mapping[str, str | None] = field(default_factory=dict)
     classes_given: bool = False
     shares: Sequence[str] = ("class_histogram",)
+    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    calibration: Mapping[str, int] = field(default_factory=dict)
+    learning_curve: Callable[[float], float] | None = None
+    predictions: Mapping[str, Sequence["Prediction"]] = field(default_factory=dict)
+
+    @property
+    def loops(self) -> Self:
+        """The same without the calibration arms, which have no generations to draw or to judge."""
+        return replace(self, arms={arm: words for arm, words in self.arms.items() if arm not in self.calibration})
 
     def is_share(self, metric: str) -> bool:
         """Whether a number is one of the parts of a whole, which are drawn together."""
@@ -117,47 +134,99 @@ class Verdict:
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def value(record: Record, endpoint: Endpoint) -> float:
-    """The endpoint's value in one record; NaN where it was not measured or could not be.
+class Indexed(Sequence[Record]):
+    """Records that are passed over once: the same sequence, with what its readers ask for at hand.
 
-    An arm without sampling bias and selection has only ``sampled``, which equals its raw and its kept samples.
+    A study of a thousand seeds has hundreds of thousands of records, and dozens of questions are put to each arm.
+    measured: the (metric, extractor, set) that have an entry, in the order of seeds and generations; determined: those
+    of them with a value. seeds: arm -> seeds.
     """
-    found = {}
-    for entry in record["values"]:
-        if entry["metric"] == endpoint.metric and entry["extractor"] == endpoint.extractor:
-            found[entry["set"]] = entry["value"]
-    number = found.get(endpoint.set, found.get("sampled"))
-    return np.nan if number is None else float(number)
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = tuple(records)
+        self._lineages: dict[tuple[str, Endpoint], dict[int, dict[int, float]]] = {}
+        self._at_risk: dict[str, dict[int, int]] = {}
+        self._diverged: dict[str, dict[int, int]] = {}
+        self.measured: dict[tuple[str, str, str], None] = {}
+        self.determined: dict[tuple[str, str, str], None] = {}
+        self.seeds: dict[str, dict[int, None]] = {}
+        keys: dict[tuple[str, str, str, str], dict[int, dict[int, float]]] = {}
+        for record in sorted(self._records, key=lambda record: (record["seed"], record["generation"])):
+            arm, seed, generation = record["arm"], record["seed"], record["generation"]
+            self.seeds.setdefault(arm, {})[seed] = None
+            counts = self._at_risk.setdefault(arm, {})
+            counts[generation] = counts.get(generation, 0) + (record["status"] == "ok")
+            if record["status"] == "diverged":
+                first = (record.get("diverged") or {}).get("generation", generation)
+                gone = self._diverged.setdefault(arm, {})
+                gone[seed] = min(first, gone.get(seed, first))
+            for entry in record["values"]:
+                key = entry["metric"], entry["extractor"], entry["set"]
+                self.measured[key] = None
+                number = entry["value"]
+                if number is None:
+                    number = np.nan
+                else:
+                    self.determined[key] = None
+                keys.setdefault((arm, *key), {}).setdefault(seed, {})[generation] = float(number)
+        self._numbers = {(arm, Endpoint(*key)): found for (arm, *key), found in keys.items()}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._records[index]
+
+    def has(self, arm: str, endpoint: Endpoint) -> bool:
+        """Whether an arm's samples of just this set were measured."""
+        return (arm, endpoint) in self._numbers
+
+    def numbers(self, arm: str, endpoint: Endpoint) -> Mapping[int, Mapping[int, float]]:
+        """The values of just this set: seed -> generation -> value, NaN where it is not determined."""
+        return self._numbers.get((arm, endpoint), {})
+
+    def lineages(self, arm: str, endpoint: Endpoint) -> dict[int, dict[int, float]]:
+        """What :func:`lineages` says."""
+        if (arm, endpoint) not in self._lineages:
+            own = self.numbers(arm, endpoint)
+            plain = self.numbers(arm, replace(endpoint, set="sampled"))
+            found = {}
+            for seed in self.seeds.get(arm, ()):
+                both = {**plain.get(seed, {}), **own.get(seed, {})}
+                found[seed] = {t: both[t] for t in sorted(both) if np.isfinite(both[t])}
+            self._lineages[arm, endpoint] = found
+        return self._lineages[arm, endpoint]
+
+    def diverged(self, arm: str) -> dict[int, int]:
+        """What :func:`diverged` says."""
+        return self._diverged.get(arm, {})
+
+    def at_risk(self, arm: str) -> dict[int, int]:
+        """What :func:`at_risk` says."""
+        return dict(sorted(self._at_risk.get(arm, {}).items()))
+
+
+def indexed(records: Iterable[Record]) -> Indexed:
+    """The records, passed over once; nothing is done to those that have been."""
+    return records if isinstance(records, Indexed) else Indexed(records)
 
 
 def lineages(records: Iterable[Record], arm: str, endpoint: Endpoint) -> dict[int, dict[int, float]]:
-    """The finite values of an arm: seed -> generation -> value, both in ascending order."""
-    found: dict[int, dict[int, float]] = {}
-    for record in sorted(records, key=lambda record: (record["seed"], record["generation"])):
-        if record["arm"] == arm:
-            lineage = found.setdefault(record["seed"], {})
-            if np.isfinite(number := value(record, endpoint)):
-                lineage[record["generation"]] = number
-    return found
+    """The finite values of an arm: seed -> generation -> value, both in ascending order.
+
+    An arm without sampling bias and selection has only ``sampled``, which equals its raw and its kept samples.
+    """
+    return indexed(records).lineages(arm, endpoint)
 
 
 def diverged(records: Iterable[Record], arm: str) -> dict[int, int]:
     """The lineages of an arm that diverged: seed -> generation at which they did."""
-    found: dict[int, int] = {}
-    for record in records:
-        if record["arm"] == arm and record["status"] == "diverged":
-            generation = (record.get("diverged") or {}).get("generation", record["generation"])
-            found[record["seed"]] = min(generation, found.get(record["seed"], generation))
-    return dict(sorted(found.items()))
+    return indexed(records).diverged(arm)
 
 
 def at_risk(records: Iterable[Record], arm: str) -> dict[int, int]:
     """The number of an arm's lineages that are there and have not diverged: generation -> count."""
-    counts: dict[int, int] = {}
-    for record in sorted(records, key=lambda record: record["generation"]):
-        if record["arm"] == arm:
-            counts[record["generation"]] = counts.get(record["generation"], 0) + (record["status"] == "ok")
-    return counts
+    return indexed(records).at_risk(arm)
 
 
 # -- tests over lineages -----------------------------------------------------------------------------------------------
@@ -317,7 +386,8 @@ def _and_diverged(records: Sequence[Record], facts: StudyFacts, arm: str) -> str
     gone = diverged(records, arm)
     if not gone:
         return ""
-    when = ", ".join(f"seed {seed} at generation {generation}" for seed, generation in gone.items())
+    when = ", ".join(f"seed {seed} at generation {generation}" for seed, generation in list(gone.items())[:NAMED])
+    when += f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
     return f" Training diverged in {len(gone)} of {facts.seeds} lineages ({when}), which count up to there."
 
 
@@ -443,7 +513,7 @@ def _not_testable(name: str, arms: Iterable[str], reason: str) -> dict[str, Verd
 
 def _stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoint | None:
     """What stands for risk, variance, modes, tails or reality: in the primary's feature space if measured there."""
-    measured = {(entry["metric"].split(".")[0], entry["extractor"]) for record in records for entry in record["values"]}
+    measured = {(metric.split(".")[0], extractor) for metric, extractor, _ in indexed(records).measured}
     for metric in STANDS_FOR[what]:
         extractors = sorted(extractor for name, extractor in measured if name == metric)
         if extractors:
@@ -561,7 +631,7 @@ def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdic
         return _not_testable(name, facts.arms, CLASSES_GIVEN)
     if endpoint is None:
         return _not_testable(name, facts.arms, "no class histogram was measured")
-    metrics = {entry["metric"] for record in records for entry in record["values"]}
+    metrics = {metric for metric, _, _ in indexed(records).measured}
     classes = sorted((metric for metric in metrics if metric.startswith(f"{endpoint.metric}.")), key=natural)
     real = facts.reference.get(endpoint.extractor, {})
     verdicts = {}
@@ -621,6 +691,7 @@ def hallucination(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Ver
 
 def judge(facts: StudyFacts, records: Sequence[Record]) -> dict[str, dict[str, Verdict]]:
     """Every verdict on every arm: name -> arm -> verdict."""
+    records = indexed(records)
     return {name: verdict(facts, records) for name, verdict in VERDICTS.items()}
 
 
