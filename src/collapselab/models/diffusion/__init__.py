@@ -49,6 +49,9 @@ class DiffusionOptions(Options):
     blocks: int = Field(
         4, ge=1, le=100, description="residual blocks of the perceptron, or per resolution of the U-Net"
     )
+    octaves: int = Field(
+        0, ge=0, le=10, description="perceptron on vectors: of each number it also sees sin and cos of so many octaves"
+    )
     multipliers: tuple[int, ...] = Field(
         (2, 2, 2),
         min_length=1,
@@ -425,6 +428,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "network": "mlp",
         "channels": 128,
         "blocks": 3,
+        "octaves": 4,
         "classes": 0,
         "sigma_data": 1.0,
         "images_seen": 256_000,

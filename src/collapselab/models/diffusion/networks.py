@@ -35,7 +35,8 @@ def build(options: DiffusionOptions, shape: Sequence[int], seed: int = 0) -> nn.
             return DiffusersUNet(shape, options.unet, **given)
         given["augmented"] = options.augment > 0
         if options.network == "mlp":
-            return MLP(shape, options.channels, options.blocks, **given)
+            octaves = options.octaves if len(shape) == 1 else 0
+            return MLP(shape, options.channels, options.blocks, octaves=octaves, **given)
         return UNet(shape, options.channels, options.multipliers, options.blocks, options.attention, **given)
 
 
@@ -145,14 +146,29 @@ class MLPBlock(nn.Module):
 
 
 class MLP(nn.Module):
-    """A residual perceptron over the pixels: for tiny images it beats a convolutional network of equal time."""
+    """A residual perceptron over the pixels: for tiny images it beats a convolutional network of equal time.
 
-    def __init__(self, shape: Sequence[int], channels: int, blocks: int, classes: int, dropout: float, augmented: bool):
+    With octaves its first layer sees of each number x also sin and cos of x, 2 x, ... 2^(octaves - 1) x: from the
+    number alone a small network learns what changes within a tenth of a standard deviation too late (Tancik et al.
+    2020, https://arxiv.org/abs/2006.10739).
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        channels: int,
+        blocks: int,
+        classes: int,
+        dropout: float,
+        augmented: bool,
+        octaves: int = 0,
+    ):
         super().__init__()
+        self.octaves = octaves
         pixels = math.prod(shape)
         embedding = max(channels // 4, 4)
         self.embedding = Embedding(embedding, embedding, classes, augmented)
-        self.first = linear(pixels, channels)
+        self.first = linear(pixels * (1 + 2 * octaves), channels)
         self.blocks = nn.ModuleList(MLPBlock(channels, embedding, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(channels)
         self.last = linear(channels, pixels, NEARLY_ZERO)
@@ -165,7 +181,11 @@ class MLP(nn.Module):
         augmentation: torch.Tensor | None = None,
     ) -> torch.Tensor:
         embedded = self.embedding(noise, labels, augmentation)
-        hidden = self.first(images.flatten(1))
+        numbers = images.flatten(1)
+        if self.octaves:
+            waves = [numbers * 2.0**octave for octave in range(self.octaves)]
+            numbers = torch.cat([numbers, *(f(wave) for wave in waves for f in (torch.sin, torch.cos))], dim=1)
+        hidden = self.first(numbers)
         for block in self.blocks:
             hidden = block(hidden, embedded)
         return self.last(F.silu(self.norm(hidden))).reshape(images.shape)
