@@ -2,5 +2,24 @@
 
 from ..models.gaussian import Gaussian
 from ..models.multinomial import Multinomial
+from .decay import Decay
+from .gaussians import Gaussians
+from .jars import Jars
+from .land import Land
+from .outfits import Outfits
+from .regression import Regression
+from .two_classes import TwoClasses
+from .two_moons import TwoMoons
 
-POPULATIONS = {"gaussian": Gaussian, "multinomial": Multinomial}
+POPULATIONS = {
+    "gaussian": Gaussian,
+    "multinomial": Multinomial,
+    "outfits": Outfits,
+    "jars": Jars,
+    "land": Land,
+    "gaussians": Gaussians,
+    "two-moons": TwoMoons,
+    "decay": Decay,
+    "regression": Regression,
+    "two-classes": TwoClasses,
+}

@@ -1,0 +1,89 @@
+"""Two Gaussian classes with their labels: what a linear classifier learns, and a verifier of labels knows."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from ..models.base import Judgement, Options
+from ..store import SampleSet
+from .base import as_rows, check_unbiased, judged, noise, words
+
+
+class TwoClassesOptions(Options):
+    """How many inputs there are, and how far apart the classes."""
+
+    dimension: int = Field(10, ge=1, description="number of inputs d")
+    separation: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="distance s of either class's mean from the middle, in sd"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TwoClasses:
+    """The law of (x, y) with y = -1 or 1, as likely, and x ~ N(y mu, I) in d dimensions, mu = (separation, 0, .., 0).
+
+    Which label x was drawn with cannot be read from x. So right is the label that the best classifier gives: a row is
+    possible if y is the sign of mu'x (of its first number), and its cell is y. Of the real rows a share Phi(s) is right
+    (s the separation), not all.
+
+    A verifier that keeps right rows with chance phi and wrong ones with chance psi (Feng et al. 2024, arXiv 2406.07515)
+    leaves a share psi e / (psi e + phi (1 - e)) of wrong ones, if e were wrong, which is below 1/2 where
+    e < 1 / (1 + psi / phi). A flip turns a right label wrong and a wrong one right, so labels that are flipped with
+    chance p have
+
+        e = p Phi(s) + (1 - p)(1 - Phi(s))   where they were drawn from this law,
+        e = p                                where they were the best classifier's.
+    """
+
+    PopulationOptions: ClassVar = TwoClassesOptions
+    gives: ClassVar = "vectors"
+
+    options: TwoClassesOptions
+
+    @classmethod
+    def population(cls, options: TwoClassesOptions) -> Self:
+        """The law that the options describe."""
+        return cls(options)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample: (d + 1,), the label last."""
+        return (self.options.dimension + 1,)
+
+    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
+        """Draws ``start .. start + count``: data (count, d + 1) float64, y last; labels 0 for y = -1, 1 for y = 1."""
+        check_unbiased(sampling_bias)
+        (uniform,) = words(seed, start, count, 1)
+        label = (uniform[:, 0] > 0.5).astype(np.int64)
+        y = 2.0 * label - 1
+        inputs = noise(seed, start, count, self.options.dimension)
+        inputs[:, 0] += self.options.separation * y
+        return SampleSet(np.concatenate([inputs, y[:, None]], axis=1), label)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """The exact mean 0 (d + 1,) and covariance [[I + mu mu', mu], [mu', 1]] (d + 1, d + 1), float64."""
+        size, separation = self.options.dimension + 1, self.options.separation
+        covariance = np.eye(size)
+        covariance[0, 0] += separation**2
+        covariance[0, -1] += separation
+        covariance[-1, 0] += separation
+        return np.zeros(size), covariance
+
+    @property
+    def masses(self) -> np.ndarray:
+        """The probability of each cell, (2,) float64: Phi(separation) / 2 for either label."""
+        from scipy.special import ndtr
+
+        return np.full(2, ndtr(self.options.separation) / 2)
+
+    def judge(self, data: np.ndarray) -> Judgement:
+        """Whether each row's label is the sign of mu'x, and the label: cell 0 for -1, 1 for 1.
+
+        data: (n, d + 1) float; rows whose label is neither -1 nor 1, or that are not finite, are impossible.
+        """
+        rows = as_rows(data, self.options.dimension + 1)
+        y = rows[:, -1]
+        right = np.isfinite(rows).all(axis=1) & (np.abs(y) == 1) & (rows[:, 0] * y > 0)
+        return judged(right, y > 0)
