@@ -1,4 +1,4 @@
-"""What the closed forms predict for the Gaussian and the multinomial family.
+"""What the closed forms predict for loops of the families whose fit is one.
 
 Every curve has one number per generation, from generation 0 on: entry g belongs to the model of generation g, which is
 the end of g + 1 fits that began at the known truth ("t = g + 1 fits" in the formulas). Real data is drawn anew from the
@@ -21,11 +21,12 @@ The formulas follow from the moments of normal and multinomial samples; where a 
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma, xlog1py, xlogy
+from scipy.optimize import brentq
+from scipy.special import digamma, gammaln, ndtr, ndtri, polygamma, xlog1py, xlogy
 
 from .regimes import Recipe, Regime, at, recipe
 
@@ -220,6 +221,75 @@ def effective_size(fresh: int, synthetic: int, memory: int = 1) -> float:
     return float(total / unit + q)
 
 
+def fresh_limit_w2(fresh: int, synthetic: int, ddof: int, sampling_bias: float = 1.0) -> float:
+    """The limit of the expected squared Wasserstein distance to the truth with fresh real rows, in one dimension.
+
+    D + V - 2 E sd + 1 with D, V of :func:`fresh_limit` and, by the delta method, E sd = sqrt V (1 - U / (8 V^2)), where
+
+        U = Var v = (2/N) (p + q lambda^2 V^2) / (1 - q^2 lambda^2)
+
+    to first order in 1/N: the real rows' share of the variance is a chi-square, the synthetic rows' one times v.
+    """
+    total = fresh + synthetic
+    p, q = fresh / total, synthetic / total
+    drift, variance = fresh_limit(fresh, synthetic, ddof, sampling_bias)
+    spread = 2 / total * (p + q * (sampling_bias * variance) ** 2) / (1 - (q * sampling_bias) ** 2)
+    return float(drift + variance + 1 - 2 * math.sqrt(variance) * (1 - spread / (8 * variance**2)))
+
+
+def rows_of_distance(distance: float, ddof: int) -> float:
+    """How many real rows alone have an expected squared Wasserstein distance to the truth: the n_e of MAD, any real.
+
+    The inverse of one fit, 1/n + V + 1 - 2 E sd with E sd = c4(n) sqrt V (:func:`replace_w2` at generation 0), in one
+    dimension; distances of d independent dimensions are d times as large. Raises ValueError for a distance that is
+    not above 0, or above that of 2 rows.
+    """
+
+    def excess(n: float) -> float:
+        variance = (n - 1) / (n - ddof)
+        log_c4 = 0.5 * math.log(2 / (n - 1)) + gammaln(n / 2) - gammaln((n - 1) / 2)
+        return 1 / n + variance + 1 - 2 * math.sqrt(variance) * math.exp(log_c4) - distance
+
+    if not 0 < distance <= excess(2.0) + distance:
+        raise ValueError(f"distance: found {distance}, allowed are numbers above 0 up to that of 2 rows")
+    most = 4.0
+    while excess(most) > 0:
+        most *= 2
+    return float(brentq(excess, 2.0, most, rtol=1e-12))
+
+
+def effective_size_w2(fresh: int, synthetic: int, ddof: int, sampling_bias: float = 1.0) -> float:
+    """How many real rows alone would be as far from the truth as the limit of a fresh-data loop: MAD's n_e.
+
+    :func:`rows_of_distance` of :func:`fresh_limit_w2`: with a sampling bias, where the drift alone tells only half of
+    it; for lambda 1 about :func:`effective_size`. To first order in 1/n.
+    """
+    return rows_of_distance(fresh_limit_w2(fresh, synthetic, ddof, sampling_bias), ddof)
+
+
+def admissible_rows(fresh: int, ddof: int, sampling_bias: float = 1.0, most: int = 10**9) -> int:
+    """The most synthetic rows beside ``fresh`` real ones that do no harm: the largest n_s with n_e >= n_r, 0 for none.
+
+    The finite-n_r :func:`admissible_synthetic`, from :func:`effective_size_w2`, in one dimension; ``most`` where no
+    number up to it does harm, as for lambda 1 and ddof 0.
+    """
+
+    def good(synthetic: int) -> bool:
+        return fresh_limit_w2(fresh, synthetic, ddof, sampling_bias) <= fresh_limit_w2(fresh, 0, ddof)
+
+    # A few synthetic rows help or nothing does; then there is one place at which help ends.
+    low = 1
+    if not good(low):
+        return 0
+    while low < most and good(min(2 * low, most)):
+        low = min(2 * low, most)
+    high = min(2 * low, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if good(middle) else (low, middle)
+    return low
+
+
 def admissible_synthetic(sampling_bias: float, dimension: int = 1) -> float:
     """The most synthetic rows that do not make a fresh-data loop worse than its real rows alone (n_e >= n_r).
 
@@ -305,6 +375,42 @@ def accumulate_subsample_moments(generations: int, n: int) -> Moments:
     return Moments(np.array(drifts), 1 - np.array(drifts))
 
 
+# -- linear regression ------------------------------------------------------------------------------------------------
+
+
+def regression_error_replace(
+    generations: int, n: int, dimension: int, noise: float = 1.0, made_noise: float | None = None
+) -> np.ndarray:
+    """E |w_t - w|^2 when each regression sees the labels of the last one: c (s_0^2 + (t-1) s^2), c = d / (n - d - 1).
+
+    Of x ~ N(0, I) in d dimensions without an intercept, the same inputs or new ones in every generation; it grows
+    without bound (Gerstgrasser et al. 2024). noise: s_0^2, the variance of real labels about their mean.
+    made_noise: s^2, that of made ones; the same by default. Raises ValueError unless n > d + 1.
+    """
+    made = noise if made_noise is None else made_noise
+    return _regression_step(n, dimension) * (noise + made * (_fits(generations) - 1))
+
+
+def regression_error_accumulate(
+    generations: int, n: int, dimension: int, noise: float = 1.0, made_noise: float | None = None
+) -> np.ndarray:
+    """E |w_t - w|^2 when all labels are kept: c (s_0^2 + s^2 sum_{i=2..t} 1/i^2), at most pi^2/6 times that of one fit.
+
+    Exact where every generation has the same inputs: the regression of all is the mean of those of each generation, so
+    w_t = w_(t-1) + noise / t. With new inputs it is an upper bound (Gerstgrasser et al. 2024). The rest as
+    in :func:`regression_error_replace`.
+    """
+    made = noise if made_noise is None else made_noise
+    t = _fits(generations)
+    return _regression_step(n, dimension) * (noise + made * (np.cumsum(1 / t**2.0) - 1))
+
+
+def _regression_step(n: int, dimension: int) -> float:
+    if n <= dimension + 1:
+        raise ValueError(f"n: found {n} rows, allowed for dimension {dimension} are more than {dimension + 1}")
+    return dimension / (n - dimension - 1)  # E tr (X'X)^-1 of an inverse Wishart matrix
+
+
 # -- any regime -------------------------------------------------------------------------------------------------------
 
 
@@ -314,7 +420,7 @@ def regime_moments(
     ddof: int,
     samples: int,
     sampling_bias: float | dict[int, float] = 1.0,
-    kernel: float = 0.0,
+    kernel: float | Callable[[float], float] = 0.0,
 ) -> Moments:
     """Drift and variance of an arm that eats no other arm's samples, whatever its regime: exact, by one recursion.
 
@@ -325,12 +431,14 @@ def regime_moments(
     of the pool and noise of (1/B - 1/M) times the variance in the pool. With the weights w of the rows, W = sum w, and
     E x^2 the weighted mean of D_h + lambda V_h (of 1 for real rows):
 
-        D_t = sum of the terms' variances,  V_t = W / (W - ddof sum w^2 / W) (E x^2 - D_t) + h^2
+        D_t = sum of the terms' variances,  V_t = b_t (E x^2 - D_t) + k_t,  b_t = W / (W - ddof sum w^2 / W)
 
     By the law of total variance; :func:`replace_moments`, :func:`fresh_moments`, :func:`augmentation_moments`,
     :func:`accumulate_moments` and :func:`accumulate_subsample_moments` are special cases. Nothing in it is normal: it
-    holds for any truth, and for every family that has the mean of its rows and their variance, or, as kernel density
-    estimates have, ``kernel`` = h^2 more.
+    holds for any truth, and for every family that has the mean of its rows and their variance, or adds to it the
+    variance of a ``kernel``: k_t is this number, or what a rule f^2 (:func:`kernel_rule`) makes of the rows' variance
+    over n - 1, f^2(n) n / (n - 1) (E x^2 - D_t) with n = W^2 / sum w^2. In more than one dimension all this is true of
+    the squared length of the mean and of the trace of the covariance, in units of the truth's.
 
     samples: rows of a stored set. Raises ValueError for a regime that eats the samples of another arm, and for one that
     subsamples rows of different weights.
@@ -371,7 +479,10 @@ def regime_moments(
             noise[own] = (second - mean**2 @ noise) * pool / (pool - 1) * (1 / rows - 1 / pool)
         mean[own] = 1.0
         drifts[t] = mean**2 @ noise
-        variances[t] = rows / (rows - ddof * squares) * (second - drifts[t]) + kernel
+        factor, added, n = rows / (rows - ddof * squares), kernel, rows / squares
+        if callable(kernel):
+            factor, added = factor + kernel(n) * n / (n - 1), 0.0
+        variances[t] = factor * (second - drifts[t]) + added
     return Moments(drifts, variances)
 
 
@@ -392,6 +503,50 @@ def _blocks(recipes: Sequence[Recipe]) -> dict[tuple[str, int], dict[int, int]]:
     return {source: {end: next(number) for end in sorted(found)} for source, found in ends.items()}
 
 
+# -- kernel density estimates and principal components ----------------------------------------------------------------
+
+
+def kernel_rule(name: str, dimension: int) -> Callable[[float], float]:
+    """The share f^2 of the rows' covariance that a rule gives to the kernel, as a function of the number of rows.
+
+    scott: n^(-2/(d+4)) (Scott 1992). silverman: (n (d+2) / 4)^(-2/(d+4)) (Silverman 1986). Raises ValueError for
+    another name.
+    """
+    scales = {"scott": 1.0, "silverman": (dimension + 2) / 4}
+    if name not in scales:
+        raise ValueError(f"bandwidth: found {name!r}, allowed are {', '.join(scales)}")
+    return lambda n: (n * scales[name]) ** (-2 / (dimension + 4))
+
+
+def kde_variance(generations: int, n: int, bandwidth: float) -> np.ndarray:
+    """E variance of a kernel density estimate that sees its own samples: a^t + h^2 (1 - a^t) / (1 - a), a = 1 - 1/n.
+
+    Every generation loses 1/n of the variance and adds h^2, up to n h^2: it inflates for h^2 > 1/n. In units of the
+    truth's variance, one dimension. It is :func:`regime_moments` of replace with ``kernel`` h^2.
+    """
+    kept = (1 - 1 / n) ** _fits(generations)
+    return kept + bandwidth**2 * n * (1 - kept)
+
+
+def kde_rule_variance(generations: int, n: int, dimension: int, rule: str = "scott") -> np.ndarray:
+    """E variance of a kernel density estimate whose kernel is a share of the rows' covariance: (1 - 1/n + f^2)^t.
+
+    With f^2 = n^(-2/(d+4)) of Scott's rule it grows exponentially for every n > 1: over-smoothing without end.
+    """
+    return (1 - 1 / n + kernel_rule(rule, dimension)(n)) ** _fits(generations)
+
+
+def ppca_trace(generations: int, spectrum: np.ndarray, components: int) -> np.ndarray:
+    """Total variance of a loop of probabilistic principal components that samples without its noise, for n -> inf.
+
+    sum_{i<=k} (l_i - s^2) with s^2 = sum_{i>k} l_i / (d - k) of the truth's spectrum, at once and for good: what is
+    left has rank k, and no noise to take off any more. With its noise the loop keeps the trace.
+    """
+    spectrum = np.sort(np.asarray(spectrum, np.float64))[::-1]
+    noise = spectrum[components:].mean() if components < len(spectrum) else 0.0
+    return np.full(generations + 1, (spectrum[:components] - noise).sum())
+
+
 # -- multinomial: the Wright-Fisher process ---------------------------------------------------------------------------
 
 
@@ -408,7 +563,8 @@ def replace_heterozygosity(generations: int, n: int, truth: np.ndarray) -> np.nd
 def replace_share_variance(generations: int, n: int, truth: np.ndarray) -> np.ndarray:
     """Var p_t = p (1-p) (1 - (1 - 1/n)^t) of every category: (generations + 1, K).
 
-    In the end one category has everything, and it is category k with probability p_k.
+    In the end one category has everything, and it is category k with probability p_k. The weights of well-separated
+    modes of a mixture follow the same law, and its modes die as categories do (:func:`survivors`).
     """
     truth = np.asarray(truth)
     return replace_moments(generations, n, ddof=0).drift[:, None] * truth * (1 - truth)
@@ -458,6 +614,43 @@ def rare_extinction(generations: int, expected: float) -> np.ndarray:
         lost.append(math.exp(-expected * (1 - family)))
         family = math.exp(-(1 - family))
     return np.array(lost)
+
+
+def absorption_time(n: int, share: float) -> float:
+    """Expected number of generations until a category of this share is lost or has everything: exact, replace.
+
+    T(a) = 1 + sum_b TM[a, b] T(b) with T(0) = T(n) = 0 over its counts a of n, from Binomial(n, p). O(n^2) memory.
+    """
+    counts = np.arange(n + 1)
+    within = _binomial(n, counts[1:-1] / n)[:, 1:-1]
+    times = np.linalg.solve(np.eye(n - 1) - within, np.ones(n - 1))
+    return float(1 + _binomial(n, np.array([share]))[0, 1:-1] @ times)
+
+
+def absorption_time_diffusion(n: int, share: float) -> float:
+    """:func:`absorption_time` for large n: -2n (p ln p + (1-p) ln(1-p)) generations (Kimura and Ohta 1969)."""
+    return float(-2 * n * (xlogy(share, share) + xlog1py(1 - share, -share)))
+
+
+def distinct_items(generations: int, n: int) -> np.ndarray:
+    """How many of n distinct rows are still among the training rows of a bootstrap, or of a kernel of width 0.
+
+    The first model has n rows, all distinct; entry g is what g resamplings leave of them, E n (1 - extinction): n (1 -
+    (1 - 1/n)^n), about .632 n, after one.
+    """
+    left = 1 - extinction(generations, n, np.array([1 / n]))[:generations, 0]
+    return n * np.concatenate([[1.0], left])
+
+
+def kingman_lineages(generations: int, n: int) -> np.ndarray:
+    """:func:`distinct_items` for many generations: sum_k (2k-1) exp(-k (k-1) g / 2n), then about 2n/g.
+
+    The number of lineages of Kingman's (1982) coalescent, in which two lineages meet at a time: before g = 20 too many
+    meet at once. Entry 0 is n.
+    """
+    k = np.arange(1, n + 1)
+    decay = np.exp(-np.outer(np.arange(1, generations + 1), k * (k - 1) / (2 * n)))
+    return np.concatenate([[float(n)], decay @ (2.0 * k - 1)])
 
 
 def temperature_shares(generations: int, truth: np.ndarray, sampling_bias: float) -> np.ndarray:
@@ -532,3 +725,210 @@ def _homozygosity_step(n: int, alpha: float, categories: int, estimate: str) -> 
         return slope, constant
     rows = n + categories * alpha
     return slope * rows / (rows + 1), (constant * rows + 1) / (rows + 1)
+
+
+# -- naive Bayes ------------------------------------------------------------------------------------------------------
+
+
+def independent_homozygosity(generations: int, n: int, marginals: Sequence[np.ndarray]) -> np.ndarray:
+    """E sum p^2 over all combinations of independent features, replace: prod_j (1 - H_j (1 - 1/n)^t).
+
+    The features of a naive Bayes model without a class drift apart from one another, each as a multinomial of its own;
+    exact where they are independent in truth. From then on all that a loop loses is in the marginals: dependence is
+    gone with the first fit, and the Kullback-Leibler divergence of that loss is the total correlation.
+    """
+    kept = replace_moments(generations, n, ddof=0).variance
+    return np.prod([1 - heterozygosity(shares) * kept for shares in marginals], axis=0)
+
+
+def between_classes_covariance(generations: int, n: int, between: float) -> np.ndarray:
+    """E covariance of two features between two classes, of naive Bayes with a class, replace: B (1 - 1/n)^t.
+
+    B = pi (1 - pi) (difference of one feature's means) (that of the other) in truth, where features are independent
+    within classes; the covariance within is lost at the first fit. While no class is empty.
+    """
+    return between * replace_moments(generations, n, ddof=0).variance
+
+
+# -- retraining from the last model -----------------------------------------------------------------------------------
+
+
+def contraction(synthetic_to_real: float, correction: float = 0.0) -> float:
+    """By how much a generation of infinite data shrinks the distance to the truth: lambda / ((1+lambda)(1+gamma)).
+
+    lambda: weight of the synthetic rows for a weight of 1 of the real ones; gamma: samples are drawn from (p + gamma
+    truth) / (1 + gamma), the self-correction of Gillman et al. (2024). Of the mean parameters of an exponential family,
+    for every lambda: so the bound of :func:`is_stable` is sufficient, and not necessary.
+    """
+    return synthetic_to_real / ((1 + synthetic_to_real) * (1 + correction))
+
+
+def local_slopes(data_curvature: np.ndarray, information: np.ndarray, synthetic_to_real: float) -> np.ndarray:
+    """Eigenvalues of the retraining map at its fixed point, (A + lambda B)^-1 lambda B, by size: (d,) complex or float.
+
+    A: E_data [-Hessian log p] (d, d) at the fixed point; B: the Fisher information of the model there (d, d). The loop
+    is locally stable if all are below 1 in absolute value; of a well-specified model, A = B, all are
+    :func:`contraction`. By differentiating E_data[score] + lambda E_model[score] = 0 (Bertrand et al. 2024).
+    """
+    jacobian = np.linalg.solve(data_curvature + synthetic_to_real * information, synthetic_to_real * information)
+    values = np.linalg.eigvals(jacobian)
+    return values[np.argsort(-abs(values))]
+
+
+def is_stable(
+    synthetic_to_real: float, curvature: float, lipschitz: float, error: float, correction: float = 0
+) -> bool:
+    """Whether the sufficient condition lambda (1 + L e / alpha) < (1 + gamma) / (2 + gamma) holds.
+
+    1/2 without correction (Bertrand et al. 2024), more with it (Gillman et al. 2024). alpha: curvature, the least
+    eigenvalue of A; L: lipschitz, of the Hessian; e: the error of the first model in Wasserstein distance. A loop that
+    fails it need not diverge.
+    """
+    limit = (1 + correction) / (2 + correction)
+    return synthetic_to_real * (1 + lipschitz * error / curvature) < limit
+
+
+# -- selection --------------------------------------------------------------------------------------------------------
+
+
+def curated_shares(generations: int, truth: np.ndarray, rewards: np.ndarray) -> np.ndarray:
+    """The shares of an infinite loop whose samples are chosen from ever more candidates: p_g prop. p e^(g r).
+
+    (generations + 1, types); generation 0 is not chosen from. Ferbach et al. (2024), K -> inf. A Gaussian likewise
+    moves by beta a generation and keeps its variance for r = beta x; its precision grows by beta for r = -beta x^2 / 2.
+    """
+    logs = np.log(np.asarray(truth, np.float64)) + np.outer(np.arange(generations + 1), rewards)
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def chosen_shares(shares: np.ndarray, rewards: np.ndarray, choices: int) -> np.ndarray:
+    """The shares after one choice among K = ``choices`` samples by the softmax of their rewards: exact, (types,).
+
+    p'_i = K p_i E[e^(r_i) / (e^(r_i) + sum of e^(r) of K - 1 others)] (Bradley-Terry for K = 2: with a gap of D between
+    two types, p' = p^2 + 2 p (1-p) s, s = 1 / (1 + e^-D)). Over all sets of K - 1 others: for few types and choices.
+    """
+    shares, weights = np.asarray(shares, np.float64), np.exp(np.asarray(rewards, np.float64) - np.max(rewards))
+    chosen = np.zeros(len(shares))
+    for others in itertools.combinations_with_replacement(range(len(shares)), choices - 1):
+        counts = np.bincount(others, minlength=len(shares)) if others else np.zeros(len(shares), int)
+        ways = math.factorial(choices - 1) / math.prod(map(math.factorial, counts.tolist()))
+        chosen += ways * np.prod(shares**counts) * choices * shares * weights / (weights + counts @ weights)
+    return chosen
+
+
+def choice_shares(
+    generations: int,
+    truth: np.ndarray,
+    rewards: np.ndarray,
+    choices: int,
+    synthetic_to_real: float = math.inf,
+) -> np.ndarray:
+    """The shares of an infinite loop with a choice among K samples: (generations + 1, types), from the truth.
+
+    p' = (p_0 + lambda chosen(p)) / (1 + lambda), lambda = ``synthetic_to_real``; without real rows chosen(p) (Ferbach
+    et al. 2024). E e^r never falls, and rises by at least (K-1)/K Var(e^r) / max e^r in a step of choice alone.
+    """
+    truth = np.asarray(truth, np.float64)
+    real = 1 / (1 + synthetic_to_real)
+    shares = [truth]
+    for _ in range(generations):
+        shares.append(real * truth + (1 - real) * chosen_shares(shares[-1], rewards, choices))
+    return np.array(shares)
+
+
+def choice_divergence_bound(choices: int, synthetic_to_real: float) -> float:
+    """The most that KL(p_t, p_0) can be beside real rows, in nats: -log(1 - lambda (K-1)).
+
+    Ferbach et al. (2024), theorem 2.4. The ratio of densities is at most 1 / (1 - lambda (K-1)). Infinite unless
+    lambda < 1 / (K-1).
+    """
+    left = 1 - synthetic_to_real * (choices - 1)
+    return -math.log(left) if left > 0 else math.inf
+
+
+def best_of_divergence(choices: int) -> float:
+    """The most that KL(best of n samples, the model) can be, and its value for a continuous reward: log n - (n-1)/n."""
+    return math.log(choices) - (choices - 1) / choices
+
+
+def top_share_moments(share: float) -> Moments:
+    """How far the best ``share`` of normal samples moves the mean, in sd, and the factor of its variance, once.
+
+    i = phi(z) / a with 1 - Phi(z) = a: mean + i sd, variance times 1 - i (i - z). The breeder's truncation selection;
+    here ``drift`` is the move i itself, and not its square.
+    """
+    z = float(ndtri(1 - share))
+    intensity = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) / share
+    return Moments(intensity, 1 - intensity * (intensity - z))
+
+
+def cut_variance(cut: float) -> float:
+    """The factor of the variance of normal samples within ``cut`` sd of their mean: 1 - 2 c phi(c) / (2 Phi(c) - 1).
+
+    What a filter of realism does in every generation: the variance falls by the same factor each time it is fitted.
+    """
+    density = math.exp(-(cut**2) / 2) / math.sqrt(2 * math.pi)
+    return float(1 - 2 * cut * density / (2 * ndtr(cut) - 1))
+
+
+def selected_fixation(n: int, share: float, gap: float) -> float:
+    """The chance that a type of this share ends with everything, if pairs of samples are chosen from by reward, for n
+    samples a generation: (1 - e^(-2 n s p)) / (1 - e^(-2 n s)), s = tanh(gap / 2) (Kimura 1962). p without a gap.
+    """
+    s = math.tanh(gap / 2)
+    return float(np.expm1(-2 * n * s * share) / np.expm1(-2 * n * s)) if s else share
+
+
+def verified_error(error: float, keeps_right: float, keeps_wrong: float) -> float:
+    """The share of wrong labels after a verifier: p psi / (p psi + (1-p) phi) (Feng et al. 2024).
+
+    error: p, before it. keeps_right: phi, keeps_wrong: psi, the chances that it keeps a right and a wrong label.
+    """
+    return error * keeps_wrong / (error * keeps_wrong + (1 - error) * keeps_right)
+
+
+def verification_threshold(keeps_right: float, keeps_wrong: float) -> float:
+    """The share of wrong labels below which learning from verified labels succeeds: p* = 1 / (1 + psi/phi).
+
+    There :func:`verified_error` is 1/2; a sharp threshold for a linear classifier of many rows (Feng et al. 2024).
+    """
+    return 1 / (1 + keeps_wrong / keeps_right)
+
+
+# -- detectors, marks and forgetting ----------------------------------------------------------------------------------
+
+
+def purged_share(share: float, found: float, false_alarm: float) -> float:
+    """The synthetic share that a detector leaves: q (1-b) / (q (1-b) + (1-q)(1-a)).
+
+    found: b, the chance that it finds a synthetic row; false_alarm: a, that it takes a real one for synthetic.
+    Put the result into :func:`fresh_limit` for what it does to a loop.
+    """
+    kept = share * (1 - found)
+    return kept / (kept + (1 - share) * (1 - false_alarm))
+
+
+def relearned_share(generations: int, share: float, synthetic: float) -> np.ndarray:
+    """E share of a class that was deleted at generation 0, in a loop whose real rows still have it: pi (1 - q^g).
+
+    share: pi, of the class in real data; synthetic: q, of the rows of a training set. Without real rows it stays 0.
+    """
+    return share * (1 - synthetic ** np.arange(generations + 1.0))
+
+
+def constant_shift(generations: int, shift: float, synthetic: float) -> np.ndarray:
+    """The mean of a model when every sample of its ancestors was shifted by a: d' = q (d + a), d = 0 at generation 0.
+
+    It ends at a q / (1-q) = a n_s / n_r, and grows by a in every generation without real rows (q = 1): a watermark with
+    one key is amplified.
+    """
+    shifts = [0.0]
+    for _ in range(generations):
+        shifts.append(synthetic * (shifts[-1] + shift))
+    return np.array(shifts)
+
+
+def artefact_power(generations: int, gain: float) -> np.ndarray:
+    """The power of an artefact that every generator amplifies by 1 + ``gain`` at its frequency: (1 + e)^(2g)."""
+    return (1 + gain) ** (2.0 * np.arange(generations + 1))
