@@ -24,6 +24,7 @@ from .random_conv import FACTS as RANDOM_CONV_FACTS
 from .random_conv import random_conv
 from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
+from .truth import RARE, truth
 
 __all__ = ["FEATURES", "Array", "Extractor", "Features", "Undefined", "Weights"]
 
@@ -63,4 +64,7 @@ FEATURES: dict[str, Extractor] = {
     "colours": Extractor(colours, statistic=True, facts=COLOURS),
     "spectrum": Extractor(spectrum, statistic=True, facts=SPECTRUM),
     "attributes": Extractor(attributes, statistic=True),
+    "truth": Extractor(
+        truth, takes=("images", "vectors", "categories"), of_population=True, statistic=True, facts={"rare": RARE}
+    ),
 }

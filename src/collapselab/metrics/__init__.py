@@ -26,6 +26,16 @@ from .likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from .memorisation import authenticity, copies, data_copying, duplicates, nearest_distance, nearest_ratio
 from .neighbours import coverage, density, mean_rarity, median_realism, precision, rarity, realism, recall
 from .tails import class_retention, expected_quantile_coverage, quantile_coverage, tail_coverage
+from .truth import (
+    expected_true_coverage,
+    expected_true_recall,
+    hallucination_rate,
+    rare_calibration,
+    true_coverage,
+    true_precision,
+    true_recall,
+    true_total_variation,
+)
 from .variance import variance_ratio
 from .vendi import vendi_score
 
@@ -54,9 +64,12 @@ __all__ = [
     "density",
     "duplicates",
     "expected_quantile_coverage",
+    "expected_true_coverage",
+    "expected_true_recall",
     "frechet_distance",
     "frechet_distance_infinity",
     "growth_rate",
+    "hallucination_rate",
     "hue_distance",
     "hue_share",
     "inception_score",
@@ -73,12 +86,17 @@ __all__ = [
     "polynomial_mmd2",
     "precision",
     "quantile_coverage",
+    "rare_calibration",
     "rarity",
     "realism",
     "recall",
     "regression_error",
     "surviving_categories",
     "tail_coverage",
+    "true_coverage",
+    "true_precision",
+    "true_recall",
+    "true_total_variation",
     "variance_ratio",
     "vendi_score",
 ]
@@ -179,6 +197,12 @@ METRICS: dict[str, Metric] = {
     "quantile_coverage": Metric(
         quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
     ),
+    "true_precision": Metric(true_precision, "True precision", "higher", extractors=("truth",)),
+    "hallucination_rate": Metric(hallucination_rate, "Hallucination rate", "lower", extractors=("truth",)),
+    "true_recall": Metric(true_recall, "True recall", "higher", extractors=("truth",)),
+    "true_coverage": Metric(true_coverage, "True coverage", "higher", extractors=("truth",)),
+    "true_total_variation": Metric(true_total_variation, "True total variation", "lower", extractors=("truth",)),
+    "rare_calibration": Metric(rare_calibration, "Rare cells against truth", None, extractors=("truth",)),
     "mean_drift": Metric(mean_drift, "Drift of the mean (of the variance)", "lower", extractors=("moments",)),
     "log_determinant_ratio": Metric(
         log_determinant_ratio, "Log determinant against real (nats/dimension)", None, extractors=("moments",)

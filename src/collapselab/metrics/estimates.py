@@ -59,3 +59,16 @@ def mean_of(scores: Array) -> Estimate:
 def from_error(value: float, error: float) -> Estimate:
     """A number with a known standard error: 1.96 of it to either side."""
     return Estimate(value, value - Z * error, value + Z * error)
+
+
+def share_over(scores: np.ndarray, expected: float, relative_variance: float = 0.0) -> Estimate:
+    """The mean of n scores of 0 to 1 over its expectation p, with a 95 % interval that says something of none, too.
+
+    The ends r solve (value - r)^2 = z^2 (r (1 - r p) / (n p) + value^2 relative_variance): Wilson's (1927) interval of
+    the share r p, wider by what is not known of p itself, whose relative variance is given.
+    """
+    value, n = float(scores.mean()) / expected, len(scores)
+    middle, stretch = value + Z**2 / (2 * n * expected), 1 + Z**2 / n
+    half = np.sqrt(middle**2 - stretch * value**2 * (1 - Z**2 * relative_variance))
+    # Where all scores are 0 or 1 an end is the value itself, but for rounding.
+    return Estimate(value, min(max((middle - half) / stretch, 0.0), value), max((middle + half) / stretch, value))

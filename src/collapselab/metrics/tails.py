@@ -11,7 +11,7 @@ from .. import seeds
 from ..distances import on_host
 from ..features import Array, Features, Undefined
 from .classes import with_classes
-from .estimates import Estimate, Z
+from .estimates import Estimate, share_over
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -51,7 +51,7 @@ def class_retention(
     for name in rare:
         if name in shares:
             share = shares[name]
-            retention[str(name)] = _over(fake.classes == name, share, (1 - share) / (share * len(real)))
+            retention[str(name)] = share_over(fake.classes == name, share, (1 - share) / (share * len(real)))
         else:
             retention[str(name)] = Undefined(f"real: class {name} does not occur")
     occurring = [float(value) > 0 for value in retention.values() if not isinstance(value, Undefined)]
@@ -91,7 +91,7 @@ def tail_coverage(
             ordered = np.sort(sign * values)
             below, upto = (np.searchsorted(ordered, sign * probes, side) for side in ("left", "right"))
             inside = np.clip((k - below) / (upto - below + 1), 0, 1)
-            tails[f"{name}.{side}"] = _over(inside, k / (count + 1), (count + 1 - k) / (k * (count + 2)))
+            tails[f"{name}.{side}"] = share_over(inside, k / (count + 1), (count + 1 - k) / (k * (count + 2)))
     return tails
 
 
@@ -155,15 +155,3 @@ def _attributes(real: Features, fake: Features) -> Iterator[tuple[str, np.ndarra
     sides = on_host(real.values), on_host(fake.values)
     for column, name in enumerate(real.names or map(str, range(real.values.shape[1]))):
         yield name, *(side[:, column].astype(np.float64) for side in sides)
-
-
-def _over(scores: np.ndarray, expected: float, relative_variance: float) -> Estimate:
-    """The mean of n scores of 0 to 1 over its expectation p, with a 95 % interval that says something of none, too.
-
-    The ends r solve (value - r)^2 = z^2 (r (1 - r p) / (n p) + value^2 relative_variance): Wilson's (1927) interval of
-    the share r p, wider by what is not known of p itself, whose relative variance is given.
-    """
-    value, n = float(scores.mean()) / expected, len(scores)
-    middle, stretch = value + Z**2 / (2 * n * expected), 1 + Z**2 / n
-    half = np.sqrt(middle**2 - stretch * value**2 * (1 - Z**2 * relative_variance))
-    return Estimate(value, max((middle - half) / stretch, 0.0), (middle + half) / stretch)
