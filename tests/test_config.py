@@ -313,6 +313,71 @@ def test_norway_is_a_name_and_not_false(tmp_path):
     only(faults(tmp_path, BASE + "control: no\n"), "control", "found 'no'")
     only(faults(tmp_path, BASE + "control: false\n"), "control", "found False")
     only(faults(tmp_path, BASE + "  12: {model: moments, regime: fully_synthetic}\n"), "arms.12", "found 12")
+    # A name may begin with such a word.
+    raw = BASE + "  true_to_life: {model: moments, regime: fully_synthetic}\n"
+    assert "true_to_life" in study(tmp_path, raw).lineages
+
+
+def test_calibrations_are_models_of_real_data_alone_beside_the_arms(tmp_path):
+    found = study(tmp_path, changed(calibration=[20, 50]))
+    assert found.calibrations == {"real_n20": 20, "real_n50": 50}
+    cells = [cell for cell in found.cells() if cell[0] in found.calibrations]
+    assert cells == [(arm, seed, 0) for arm in ("real_n20", "real_n50") for seed in (0, 1)]
+    assert found.lineages["real_n20"].base == "base_moments-n20"
+    assert found.recipe("real_n20", 0).draws == [("fixed", 0, 20)]
+    assert found.lineages["real_n50"].base == found.lineages["eater"].base  # it is generation 0 of all arms
+    assert "real_n20" not in found.controls
+    raw = changed(calibration=[20])
+    raw["arms"]["real_n30"] = raw["arms"]["eater"]
+    only(faults(tmp_path, raw), "arms.real_n30", "begins with real_")
+    raw = changed(**IMAGES, calibration=[200])
+    only(faults(tmp_path, raw), "calibration", "asks for 200 real images", "holds 100")
+
+
+TOGETHER = {
+    "together": True,
+    "extractors": ["moments"],
+    "metrics": ["variance_ratio"],
+    "primary": {"metric": "variance_ratio", "extractor": "moments"},
+}
+
+
+def test_seeds_run_together_where_fits_are_formulas(tmp_path):
+    found = study(tmp_path, changed(**TOGETHER, calibration=[20]))
+    arm = found.replicated("eater")
+    assert (arm.family, arm.population, arm.seeds, len(arm.recipes)) == ("gaussian", "gaussian", 2, 4)
+    assert arm.recipes == [found.recipe("eater", t) for t in range(4)] and len(found.replicated("real_n20").recipes) == 1
+    assert found.table("eater", "parquet") == "results/study/eater/replicates.parquet"
+    raw = changed(**TOGETHER | {"extractors": ["moments", "identity"]})
+    only(faults(tmp_path, raw), "extractors", "together", "moments, identity")
+    raw = changed(**TOGETHER, arms__eater__select={"selector": "random", "share": 0.5})
+    only(faults(tmp_path, raw), "arms.eater.select", "together", "'random'")
+    raw = changed(**TOGETHER, models__moments={"family": "kde"})
+    assert "'kde'" in faults(tmp_path, raw)["models.moments.family"]
+    raw = changed(**TOGETHER)
+    raw["arms"]["thief"] = {
+        "model": "moments",
+        "stream": 1,
+        "regime": {"synthetic": [{"n": 50, "of": "eater", "from": "last"}]},
+    }
+    only(faults(tmp_path, raw), "arms.thief.regime.synthetic.0.of", "together", "'eater'")
+
+
+def test_what_looks_at_a_known_truth_needs_one(tmp_path):
+    raw = changed(extractors=["identity", "truth"])
+    only(faults(tmp_path, raw), "extractors.1", "needs a population with judge", "'gaussian'", "land")
+    images = IMAGES | {"models": {"counts": {"family": "multinomial"}}, "arms__eater__model": "counts"}
+    raw = changed(**{k: v for k, v in images.items() if k != "arms__eater__model"}, train={})
+    raw["arms"]["eater"]["model"] = "counts"
+    raw["extractors"] = ["pixels", "lenet", "moments"]
+    only(faults(tmp_path, raw), "extractors.2", "known truth", "'digits'")
+    raw = changed(extractors=["identity", "moments"], models__moments={"family": "diffusion", "preset": "points"})
+    only(faults(tmp_path, raw), "extractors.1", "needs models with moments", "'moments'")
+
+
+def test_families_that_are_sampled_as_they_are_take_no_bias(tmp_path):
+    raw = changed(models__moments={"family": "box"}, arms__eater__sampling_bias=0.8)
+    only(faults(tmp_path, raw), "arms.eater.sampling_bias", "is a box", "allowed is 1")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from .measure import Against
 from .metrics import METRICS
 from .models import MODELS
 from .populations import POPULATIONS
+from .predictions import Setting
 from .regimes import (
     REAL,
     REGIMES,
@@ -46,6 +47,9 @@ from .regimes import (
     recipe,
     size,
 )
+from .replicates import FAMILIES as REPLICATED
+from .replicates import MEASURES
+from .replicates import Arm as Replicated
 from .select import SELECTORS
 from .throughput import Work
 
@@ -266,6 +270,45 @@ class Study:
         """A file of the study's report."""
         return f"results/{self.name}/report/{noun}"
 
+    def table(self, arm: str, noun: str) -> str:
+        """A file of all seeds of an arm, in a study that runs them together."""
+        return f"results/{self.name}/{arm}/replicates.{noun}"
+
+    def replicated(self, arm: str) -> Replicated:
+        """An arm with all its seeds, as one job runs them together."""
+        lineage, data = self.lineages[arm], self.file.data
+        generations = range(lineage.generations + 1)
+        return Replicated(
+            name=arm,
+            family=self.family(lineage.model),
+            options=self.model_options(lineage.model),
+            population=data.population,
+            population_options=self.population.options.model_dump(mode="json"),
+            recipes=[self.recipe(arm, t) for t in generations],
+            sampling_bias=[at(lineage.sampling_bias, t) for t in generations],
+            stream=lineage.stream,
+            samples=self.file.samples,
+            study_seed=self.file.seed,
+            seeds=self.file.seeds,
+            metrics=self.metric_options(),
+        )
+
+    def setting(self, arm: str) -> Setting:
+        """An arm as far as a law of theory depends on it."""
+        lineage, data = self.lineages[arm], self.file.data
+        truth = None if data.population is None else self.population
+        family, options = self.family(lineage.model), self.model_options(lineage.model)
+        how = (lineage.regime, lineage.generations, lineage.sampling_bias, lineage.selector, lineage.select_options)
+        return Setting(family, options, data.population, truth, *how, self.file.samples)
+
+    def rows(self, arm: str) -> tuple[int, int]:
+        """How many real and how many synthetic rows the last model of an arm is trained on, a budget's by share."""
+        lineage = self.lineages[arm]
+        pool = draws(lineage.regime, arm, lineage.generations)
+        real, total = sum(draw.count for draw in pool if draw.is_real), sum(draw.count for draw in pool)
+        kept = size(lineage.regime, arm, lineage.generations)
+        return round(kept * real / total), kept - round(kept * real / total)
+
     def cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (arm, seed, generation) that is sampled and measured."""
         for name, arm in self.lineages.items():
@@ -481,7 +524,7 @@ class Study:
             rows = size(lineage.regime, lineage.name, generation)
             trained[lineage.model] += rows if budget is None else budget
         for arm, _, _ in self.cells():
-            number = len(self.measured_sets(arm)) * self.file.samples + self.file.grid
+            number = len(self.measured_sets(arm)) * self.file.samples + (0 if self.file.together else self.file.grid)
             sampled[self.lineages[arm].model] += number
         return {name: Work(trained[name], sampled[name]) for name in self.file.models}
 
@@ -498,13 +541,16 @@ class Study:
         trained = [*bases, *(cell for cell in cells if cell[2])]
         budgets = [self.images_seen(arm, generation) or 0 for arm, _, generation in trained]
         sampled = sum(len(self.measured_sets(arm)) for arm, _, _ in cells) * self.file.samples
+        pictures = 0 if self.file.together else len(cells) * self.file.grid
+        values = len(cells) * (2 + len(self.metric_options())) * 8
+        disk = values if self.file.together else self._disk_bytes(trained, sampled + pictures)
         return {
             "arms (with the control)": str(len(self.lineages)),
             "lineages": str(len(self.lineages) * self.file.seeds),
             "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms",
             "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
-            "samples": f"{sampled:,}, and {len(cells) * self.file.grid:,} for pictures",
-            "disk": f"{self._disk_bytes(trained, sampled + len(cells) * self.file.grid) / 2**20:,.0f} MiB and features",
+            "samples": f"{sampled:,}" + (f", and {pictures:,} for pictures" if pictures else ""),
+            "disk": f"{disk / 2**20:,.0f} MiB" + ("" if self.file.together else " and features"),
         }
 
     def _disk_bytes(self, trained: list[tuple[str, int, int]], samples: int) -> int:
@@ -694,7 +740,7 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], list[Fault]]:
@@ -751,7 +797,7 @@ def _check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         return None, [*faults, *absent]
     study = Study(file, regimes)
     if not faults:
-        faults += [*_kind_faults(study), *_measured_faults(study)]
+        faults += [*_kind_faults(study), *_measured_faults(study), *_together_faults(study)]
     faults += [*_data_faults(study, not absent), *_lineage_faults(study), *_eaten_faults(study)]
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
@@ -994,6 +1040,32 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
                 f"{study.file.primary.extractor!r} is what the selector {selector!r} of {name!r} looks through: the "
                 "judge is not the prosecutor; measure the endpoint in another feature space",
             )
+
+
+def _together_faults(study: Study) -> Iterator[Fault]:
+    """What keeps all seeds of an arm from running in one job."""
+    if not study.file.together:
+        return
+    for name, spec in study.file.models.items():
+        if spec.family not in REPLICATED:
+            message = f"together: {spec.family!r} has no fit by formula; allowed: {', '.join(REPLICATED)}"
+            yield Fault(("models", name, "family"), message)
+    if study.file.data.population not in REPLICATED:
+        found = study.file.data.population or study.file.data.source
+        yield Fault(("data",), f"together: found {found!r}; allowed populations: {', '.join(REPLICATED)}")
+    if study.measured_in != ["moments"]:
+        yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
+    for index, entry in enumerate(study.file.metrics):
+        for name in _named(entry):
+            if name not in MEASURES:
+                yield Fault(("metrics", index), f"together: found {name!r}; allowed: {', '.join(MEASURES)}")
+    for name, arm in study.lineages.items():
+        if arm.selector != "nobody":
+            yield Fault(("arms", name, "select"), f"together: found {arm.selector!r}; allowed is nobody")
+        for index, part in enumerate(arm.regime.synthetic):
+            if part.of not in ("self", name):
+                where = ("arms", name, "regime", "synthetic", index, "of")
+                yield Fault(where, f"together: found {part.of!r}; an arm eats only its own samples")
 
 
 def _truth_fault(study: Study, name: str) -> str:
