@@ -9,6 +9,13 @@ from collapselab.models.base import TrainingSet
 OPTIONS = {
     "gaussian": {"ddof": 1},
     "multinomial": {"categories": 5},
+    "naive-bayes": {"levels": [2, 3], "alpha": 0.5},
+    "gmm": {"components": 2},
+    "kde": {},
+    "ppca": {"components": 2, "ddof": 1},
+    "box": {},
+    "linear-regression": {"inputs": "fresh"},
+    "linear-classifier": {"label_error": 0.2},
     "diffusion": {"preset": "tiny", "channels": 16, "blocks": 1, "classes": 2, "sample_batch": 8},
     "stylegan2": {"channel_max": 8, "z_width": 8, "w_width": 8, "classes": 2, "sample_batch": 8},
 }
@@ -18,9 +25,17 @@ BUDGET = 512  # images; enough for a few steps of a network
 def training_set(family):
     random = np.random.default_rng(3)
     images = random.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+    vectors, signs = random.standard_normal((40, 3)), random.choice([-1.0, 1.0], (40, 1))
     data = {
-        "gaussian": random.standard_normal((40, 3)),
+        "gaussian": vectors,
         "multinomial": random.integers(0, 5, 40),
+        "naive-bayes": random.integers(0, 6, 40),
+        "gmm": vectors,
+        "kde": vectors,
+        "ppca": vectors,
+        "box": vectors,
+        "linear-regression": vectors,
+        "linear-classifier": np.concatenate([vectors, signs], axis=1),
         "diffusion": images,
         "stylegan2": images,
     }[family]
@@ -71,7 +86,9 @@ def test_samples_can_be_trained_on(fitted):
 def test_a_plan_knows_how_large_a_model_is(fitted):
     family, options, data, model = fitted
     stored = sum(array.nbytes for name, array in model.tensors().items() if not name.startswith(("curve.", "shape")))
-    assert family.stored_bytes(options, data.data.shape[1:]) == stored
+    shape = data.data.shape[1:]
+    kept = family.stored_bytes_per_row(options, shape) * len(data) if hasattr(family, "stored_bytes_per_row") else 0
+    assert family.stored_bytes(options, shape) + kept == stored
 
 
 def test_a_bias_outside_its_range_is_refused(fitted):

@@ -12,7 +12,7 @@ from collapselab import provenance, store
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
-from collapselab.provenance import PACKAGE, source_hash
+from collapselab.provenance import PACKAGE, module_of, source_hash
 
 # The verbs' modules, as the rules of the workflow name them.
 STAGES = {
@@ -21,9 +21,15 @@ STAGES = {
     "measure": ("features", "metrics"),
     "report": ("report",),
     "track": ("verdicts",),
-    **{f"train {family}": ("compose", f"models.{family}") for family in MODELS},
-    **{f"sample {family}": (f"models.{family}", "select", "guidance") for family in MODELS},
+    **{f"train {family}": ("compose", module_of(model)) for family, model in MODELS.items()},
+    **{f"sample {family}": (module_of(model), "select", "guidance") for family, model in MODELS.items()},
 }
+
+
+def source_of(package, family):
+    """The file in which a family stands."""
+    path = package.joinpath(*module_of(MODELS[family]).split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 @pytest.fixture
@@ -108,17 +114,16 @@ def test_a_description_of_an_option_is_code_and_counts(package):
 
 @pytest.mark.parametrize("family", MODELS)
 def test_an_edit_of_one_family_changes_its_own_stages_only(package, family):
-    folder = package / "models" / family
-    path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-    found = {stage for stage in changed_by(path, NEW_CODE) if stage.split()[0] in ("train", "sample")}
+    found = {
+        stage for stage in changed_by(source_of(package, family), NEW_CODE) if stage.split()[0] in ("train", "sample")
+    }
     assert found == {f"train {family}", f"sample {family}"}
 
 
 def test_a_family_does_not_count_where_samples_are_measured(package):
     for family in MODELS:
-        folder = package / "models" / family
-        path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-        assert not {"measure", "features", "report", "track"} & changed_by(path, NEW_CODE)
+        found = changed_by(source_of(package, family), NEW_CODE)
+        assert not {"measure", "features", "report", "track"} & found
 
 
 @pytest.mark.parametrize("edge", ["store", "cli", "config", "tracking", "provenance", "regimes"])

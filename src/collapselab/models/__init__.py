@@ -1,8 +1,27 @@
 """The model families, by the names that a study uses; importing them costs no torch."""
 
+from .box import Box
 from .diffusion import Diffusion
 from .gaussian import Gaussian
+from .gmm import GMM
+from .kde import KDE
+from .linear_classifier import LinearClassifier
+from .linear_regression import LinearRegression
 from .multinomial import Multinomial
+from .naive_bayes import NaiveBayes
+from .ppca import PPCA
 from .stylegan2 import StyleGAN2
 
-MODELS = {"gaussian": Gaussian, "multinomial": Multinomial, "diffusion": Diffusion, "stylegan2": StyleGAN2}
+MODELS = {
+    "box": Box,
+    "multinomial": Multinomial,
+    "naive-bayes": NaiveBayes,
+    "gaussian": Gaussian,
+    "gmm": GMM,
+    "kde": KDE,
+    "ppca": PPCA,
+    "linear-regression": LinearRegression,
+    "linear-classifier": LinearClassifier,
+    "diffusion": Diffusion,
+    "stylegan2": StyleGAN2,
+}
