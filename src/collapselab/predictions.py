@@ -8,6 +8,8 @@ exactly gets no prediction. :func:`agreement` tests a prediction against the rep
 Entry g of a curve belongs to the model of generation g, the end of g + 1 fits that began at the known truth.
 """
 
+import functools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -85,9 +87,8 @@ def predict(setting: Setting) -> list[Prediction]:
         return []
     if setting.selector == "random":
         # Some of independent samples are independent samples; only how many are stored changes.
-        share = setting.select_options["share"]
-        setting = setting._replace(selector="nobody", samples=round(share * setting.samples))
-    if setting.selector != "nobody":
+        setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
+    elif setting.selector != "nobody":
         return []
     found = (law(setting) for law in LAWS.get(setting.family, ()))
     return [prediction for prediction in found if prediction is not None]
@@ -144,32 +145,73 @@ def _biases(setting: Setting) -> set[float]:
     return {at(setting.sampling_bias, generation) for generation in range(setting.generations + 1)}
 
 
-def _covered(setting: Setting) -> bool:
-    """Whether the recursion for any regime knows it: rows of different weights are not subsampled."""
-    if setting.regime.pool.mode != "subsample":
-        return True
-    return all(len(set(weights.values())) == 1 for *_, weights in _makeup(setting.regime, setting.generations))
+def _unequal_weights(setting: Setting) -> bool:
+    return any(len(set(weights.values())) > 1 for *_, weights in _makeup(setting.regime, setting.generations))
+
+
+# -- families that have the mean and the variance of their rows --------------------------------------------------------
+
+
+def _moments(setting: Setting) -> theory.Moments | None:
+    """Drift and variance in units of the truth's total variance, by the recursion; they hold for a truth of any shape.
+
+    A mixture has the moments of its rows after every step of EM, whatever its components are, and the regularisation
+    on top; principal components with their noise keep the trace.
+    """
+    truth, options, pool = setting.truth, setting.options, setting.regime.pool
+    if getattr(truth, "gives", None) != "vectors" or not hasattr(truth, "moments"):
+        return None
+    if _unequal_weights(setting) and (pool.mode == "subsample" or setting.family == "gmm"):
+        return None
+    spectrum = _spectrum(setting)
+    per_dimension = len(spectrum) / spectrum.sum()
+    if setting.family == "kde":
+        width = options["bandwidth"]
+        rule = isinstance(width, str)
+        ddof, kernel = 0, theory.kernel_rule(width, len(spectrum)) if rule else width**2 * per_dimension
+    elif setting.family == "gmm":
+        ddof, kernel = 0, options["regularisation"] * per_dimension
+    else:
+        ddof, kernel = options["ddof"], 0.0
+    if setting.family in ("kde", "gmm") and _biases(setting) != {1.0}:
+        return None
+    if setting.family == "ppca" and options["noise"] != "keep":
+        return None
+    return theory.regime_moments(
+        setting.regime, setting.generations, ddof, setting.samples, setting.sampling_bias, kernel
+    )
+
+
+def drift(setting: Setting) -> Prediction | None:
+    """``mean_drift``: D, by the exact recursion of any regime that eats its own samples."""
+    if (moments := _moments(setting)) is None:
+        return None
+    plan, spread = _plan(setting), _gaussian_deviations(setting)
+    law, note = plan.law if setting.family in ("gaussian", "ppca") else "regime_moments", f"drift D: {plan.words}"
+    return Prediction(law, "mean_drift", EXTRACTOR, moments.drift, spread and spread.drift, "equal", note)
+
+
+def variance(setting: Setting) -> Prediction | None:
+    """``variance_ratio``: V, by the exact recursion of any regime that eats its own samples."""
+    if (moments := _moments(setting)) is None:
+        return None
+    plan, spread = _plan(setting), _gaussian_deviations(setting)
+    law, note = plan.law if setting.family in ("gaussian", "ppca") else "regime_moments", f"variance V: {plan.words}"
+    if setting.family == "kde":
+        note = f"{note}; every kernel adds variance"
+        if plan == REPLACE:
+            law = "kde_rule_variance" if isinstance(setting.options["bandwidth"], str) else "kde_variance"
+    return Prediction(law, "variance_ratio", EXTRACTOR, moments.variance, spread and spread.variance, "equal", note)
 
 
 # -- the Gaussian family ----------------------------------------------------------------------------------------------
 
 
-def _of_vectors(setting: Setting) -> bool:
-    return getattr(setting.truth, "gives", None) == "vectors" and hasattr(setting.truth, "moments")
-
-
-def _gaussian_moments(setting: Setting) -> theory.Moments | None:
-    """Drift and variance in units of the truth's total variance; they hold for a truth of any shape."""
-    if not (_of_vectors(setting) and _covered(setting)):
-        return None
-    arguments = setting.options["ddof"], setting.samples, setting.sampling_bias
-    return theory.regime_moments(setting.regime, setting.generations, *arguments)
-
-
 def _gaussian_deviations(setting: Setting) -> theory.Moments | None:
     """Standard deviations of drift and variance of one replicate: of a normal truth, for replace and for one fit."""
     plan = _plan(setting)
-    if setting.population != "gaussian" or plan not in (REPLACE, ONE_SET) or len(_biases(setting)) > 1:
+    normal = setting.family == setting.population == "gaussian"
+    if not normal or plan not in (REPLACE, ONE_SET) or len(_biases(setting)) > 1:
         return None
     n, (bias,), spectrum = setting.regime.initial.real, _biases(setting), _spectrum(setting)
     one = setting.generations if plan == REPLACE else 0, n, setting.options["ddof"], bias
@@ -183,26 +225,6 @@ def _gaussian_deviations(setting: Setting) -> theory.Moments | None:
 
 def _spectrum(setting: Setting) -> np.ndarray:
     return np.linalg.eigvalsh(setting.truth.moments()[1])
-
-
-def gaussian_drift(setting: Setting) -> Prediction | None:
-    """``mean_drift``: D, by the exact recursion of any regime that eats its own samples."""
-    if (moments := _gaussian_moments(setting)) is None:
-        return None
-    plan, spread = _plan(setting), _gaussian_deviations(setting)
-    note = f"drift of the mean D: {plan.words}"
-    return Prediction(plan.law, "mean_drift", EXTRACTOR, moments.drift, spread and spread.drift, "equal", note)
-
-
-def gaussian_variance(setting: Setting) -> Prediction | None:
-    """``variance_ratio``: V, by the exact recursion of any regime that eats its own samples."""
-    if (moments := _gaussian_moments(setting)) is None:
-        return None
-    plan, spread = _plan(setting), _gaussian_deviations(setting)
-    note = f"variance V: {plan.words}"
-    return Prediction(
-        plan.law, "variance_ratio", EXTRACTOR, moments.variance, spread and spread.variance, "equal", note
-    )
 
 
 def gaussian_distance(setting: Setting) -> Prediction | None:
@@ -244,10 +266,11 @@ def _replaces_normal(setting: Setting) -> bool:
 
 def _shares(setting: Setting) -> np.ndarray | None:
     """The true shares, where the family has as many categories and samples them as they are."""
-    shares = getattr(setting.truth, "probabilities", None)
-    if shares is None or len(shares) != setting.options["categories"] or _biases(setting) != {1.0}:
+    shares, options = getattr(setting.truth, "probabilities", None), setting.options
+    if shares is None or not hasattr(setting.truth, "moments") or _biases(setting) != {1.0}:
         return None
-    return shares
+    size = options["categories"] if "categories" in options else math.prod(options["levels"] or ())
+    return shares if len(shares) == size else None
 
 
 def _smoothed(setting: Setting) -> bool:
@@ -279,7 +302,7 @@ def _of_shares(setting: Setting, metric: str) -> Prediction | None:
         mean = (1 - same if metric == "variance_ratio" else apart) / unit
         note = f"{what}: smoothing is mutation (Griffiths and Kalish 2007)"
         return Prediction("laplace_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
-    if not _covered(setting):
+    if _unequal_weights(setting) and setting.regime.pool.mode == "subsample":
         return None
     moments = theory.regime_moments(setting.regime, setting.generations, 0, setting.samples)
     law = "replace_heterozygosity" if plan == REPLACE and metric == "variance_ratio" else plan.law
@@ -303,6 +326,67 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
     else:
         return None
     return Prediction(law, "surviving_categories", EXTRACTOR, mean, None, "equal", note)
+
+
+# -- naive Bayes ------------------------------------------------------------------------------------------------------
+
+
+def _marginals(setting: Setting) -> list[np.ndarray] | None:
+    """The true shares of each feature, where features are independent in truth, unsmoothed, and the arm is replace."""
+    shares, levels = _shares(setting), setting.options["levels"]
+    if shares is None or setting.options["alpha"] > 0 or _plan(setting) != REPLACE:
+        return None
+    table = np.reshape(shares, levels)
+    axes = range(len(levels))
+    marginals = [table.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes]
+    product = functools.reduce(np.multiply.outer, marginals)
+    return marginals if np.allclose(product, table, rtol=0, atol=1e-12) else None
+
+
+def independent_drift(setting: Setting) -> Prediction | None:
+    """``mean_drift``: E sum (p_t - p)^2 / H_0 over all combinations."""
+    return _of_combinations(setting, "mean_drift")
+
+
+def independent_diversity(setting: Setting) -> Prediction | None:
+    """``variance_ratio``: E H_t / H_0 over all combinations."""
+    return _of_combinations(setting, "variance_ratio")
+
+
+def _of_combinations(setting: Setting, metric: str) -> Prediction | None:
+    if (marginals := _marginals(setting)) is None:
+        return None
+    same = theory.independent_homozygosity(setting.generations, setting.regime.initial.real, marginals)
+    truth = float(np.prod([np.sum(shares**2) for shares in marginals]))
+    mean = (1 - same if metric == "variance_ratio" else same - truth) / (1 - truth)
+    note = "each independent feature drifts as a multinomial of its own (Wright and Fisher)"
+    return Prediction("independent_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
+
+
+# -- linear regression ------------------------------------------------------------------------------------------------
+
+
+def regression(setting: Setting) -> Prediction | None:
+    """``regression_error``: of replace and of one fit exactly, of accumulate with new inputs an upper bound."""
+    plan, n, options, truth = _plan(setting), setting.regime.initial.real, setting.options, setting.truth
+    if setting.population != "regression" or n <= truth.options.dimension + 1:
+        return None
+    if options["inputs"] == "same" and plan != ONE_SET and (setting.samples != n or setting.selector != "nobody"):
+        return None  # other samples would not bring back every input once
+    one = n, truth.options.dimension, truth.options.noise_sd**2, options["noise_sd"] ** 2
+    bound: Literal["equal", "upper"] = "equal"
+    if plan in (REPLACE, ONE_SET):
+        law, mean = "regression_error_replace", theory.regression_error_replace(setting.generations, *one)
+        mean, note = (mean, "t d / (n - d - 1)") if plan == REPLACE else (mean[:1] + 0 * mean, "d / (n - d - 1)")
+    elif plan == ACCUMULATE:
+        law, mean = "regression_error_accumulate", theory.regression_error_accumulate(setting.generations, *one)
+        note = "d / (n - d - 1) times the sum of 1 / i^2"
+        if options["inputs"] == "fresh":
+            bound, note = "upper", f"at most {note}"
+    else:
+        return None
+    note = f"error {note} in units of the noise (Gerstgrasser et al. 2024)"
+    return Prediction(law, "regression_error", EXTRACTOR, mean, None, bound, note)
 
 
 # -- prediction and measurement ---------------------------------------------------------------------------------------
@@ -416,6 +500,11 @@ def _sentence(
 POSITIVE = ("mean_drift", "variance_ratio", "frechet_distance", "regression_error")
 
 LAWS: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
-    "gaussian": (gaussian_drift, gaussian_variance, gaussian_distance, gaussian_determinant),
+    "gaussian": (drift, variance, gaussian_distance, gaussian_determinant),
+    "gmm": (drift, variance),
+    "kde": (drift, variance),
+    "ppca": (drift, variance),
     "multinomial": (multinomial_drift, multinomial_diversity, multinomial_survivors),
+    "naive-bayes": (independent_drift, independent_diversity),
+    "linear-regression": (regression,),
 }

@@ -589,13 +589,12 @@ def extinction(generations: int, n: int, truth: np.ndarray) -> np.ndarray:
     The count of one category is a Markov chain with TM[a, b] = Binomial(b; n, a/n), from Binomial(n, p_k). It takes
     O(n^2) memory.
     """
-    truth = np.asarray(truth, np.float64)
     counts = np.arange(n + 1)
-    steps = _binomial(n, counts / n)
-    chances, lost = _binomial(n, truth), []
+    steps, first = _binomial(n, counts / n), _binomial(n, np.asarray(truth, np.float64))
+    gone, lost = (counts == 0).astype(np.float64), []  # the chance of being gone by now, by the count to begin with
     for _ in range(generations + 1):
-        lost.append(chances[:, 0])
-        chances = chances @ steps
+        lost.append(first @ gone)
+        gone = steps @ gone
     return np.array(lost)
 
 
