@@ -9,18 +9,21 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
+from . import effective, forecast
 from .compare import check_comparable
 from .config import FAIRNESS
 from .features.base import Undefined
 from .metrics.artefacts import growth_rate
+from .predictions import Prediction, agreement
 from .verdicts import (
     CLASSES_GIVEN,
     Endpoint,
@@ -29,6 +32,7 @@ from .verdicts import (
     at_risk,
     digits_apart,
     diverged,
+    indexed,
     judge,
     lineages,
     natural,
@@ -39,6 +43,8 @@ from .verdicts import (
 Grids = Mapping[str, Mapping[int, np.ndarray]]
 """arm -> generation -> (n, C, H, W) uint8, where image i has the same latents in every generation and arm."""
 
+DRAWN = 12  # lineages of an arm that are drawn one by one where there are many
+LISTED = 2000  # cells in the table of lineages
 BAND_FROM = 8  # lineages: below, a band would feign a precision that so few do not have
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
@@ -47,6 +53,7 @@ CONTROL_COLOUR = "#333333"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#44AA99", "#999933", "#332288")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "triangle-left")
 CROSS = "M-.6,-.6L.6,.6M.6,-.6L-.6,.6"
+THEORY = "dashed without points: theory, shaded where the mean over seeds is expected in 95 of 100 studies"
 SETS = {"raw": "the model itself", "sampled": "as sampled", "kept": "as kept"}
 KINDS = {  # of training images: its colour in the chart of compositions
     "real, fixed": "#08519C",
@@ -55,6 +62,7 @@ KINDS = {  # of training images: its colour in the chart of compositions
     "own samples": "#D55E00",
     "another arm's samples": "#FDAE6B",
 }
+TRUTHS = {"true_precision": "precision", "true_recall": "recall", "true_coverage": "coverage"}  # truth: its estimate
 GRID_COLUMNS, GRID_ROWS = 10, 4
 GRID_SIDE, GRID_PIXELS, GRID_BYTES = 96, 32, 1_500_000
 CONTRACT = {
@@ -92,12 +100,8 @@ def endpoints(facts: StudyFacts, records: Sequence[Record]) -> list[Endpoint]:
 
     Metrics stand in the order of the labels, and so do the feature spaces by the first metric that they have.
     """
-    found = dict.fromkeys(
-        (entry["extractor"], entry["metric"])
-        for record in records
-        for entry in record["values"]
-        if not facts.is_share(entry["metric"]) and entry["value"] is not None
-    )
+    determined = indexed(records).determined
+    found = dict.fromkeys((extractor, metric) for metric, extractor, _ in determined if not facts.is_share(metric))
     place = {name: index for index, name in enumerate(facts.labels)}
     rank = {key: place.get(key[1].partition(".")[0], len(place)) for key in found}
     space = {extractor: min(rank[key] for key in found if key[0] == extractor) for extractor, _ in found}
@@ -114,13 +118,8 @@ def _name(endpoint: Endpoint) -> str:
 
 
 def _sets(records: Sequence[Record], metric: str, extractor: str) -> list[str]:
-    found = {
-        entry["set"]
-        for record in records
-        for entry in record["values"]
-        if (entry["metric"], entry["extractor"]) == (metric, extractor)
-    }
-    return [name for name in SETS if name in found]
+    measured = indexed(records).measured
+    return [name for name in SETS if (metric, extractor, name) in measured]
 
 
 def _arms_with(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[str]:
@@ -130,9 +129,8 @@ def _arms_with(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint)
     """
     if endpoint.set == facts.primary.set:
         return list(facts.arms)
-    key = endpoint.metric, endpoint.extractor, endpoint.set
-    found = {r["arm"] for r in records for e in r["values"] if (e["metric"], e["extractor"], e["set"]) == key}
-    return [arm for arm in facts.arms if arm in found or facts.is_control(arm)]
+    records = indexed(records)
+    return [arm for arm in facts.arms if records.has(arm, endpoint) or facts.is_control(arm)]
 
 
 def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[str, Any] | None:
@@ -153,10 +151,15 @@ def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endp
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: row[name] for name in columns if row.get(name) is not None} for row in rows)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row.get(name) for name in columns] for row in rows)  # nothing stands where there is None
     return stream.getvalue().encode()
+
+
+def _in_order(facts: StudyFacts, records: Sequence[Record]) -> list[Record]:
+    place = {arm: index for index, arm in enumerate(facts.arms)}
+    return sorted(records, key=lambda record: (place[record["arm"]], record["seed"], record["generation"]))
 
 
 def _json(content: Any) -> bytes:
@@ -167,14 +170,14 @@ def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
     """Every value of every cell, one row each; a diverged cell without values has one row that says so."""
     cell_columns = ["study", "arm", "seed", "generation", "status"]
     columns = [*cell_columns, "set", "extractor", "metric", "value", "low", "high", "reason", "fingerprint"]
-    order = list(facts.arms)
-    rows = []
-    for record in sorted(
-        records, key=lambda record: (order.index(record["arm"]), record["seed"], record["generation"])
-    ):
-        cell = {name: record[name] for name in cell_columns}
-        rows += [cell | entry for entry in record["values"]] or [cell]
-    return _csv(columns, rows)
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        for record in _in_order(facts, records):
+            cell = {name: record[name] for name in cell_columns}
+            for entry in record["values"] or ({},):
+                yield cell | entry
+
+    return _csv(columns, rows())
 
 
 def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
@@ -233,35 +236,40 @@ def _by_generation(records: Sequence[Record], arm: str, endpoint: Endpoint) -> d
 
 def unchanged(facts: StudyFacts, records: Sequence[Record]) -> dict[Endpoint, float]:
     """The endpoints that have one value in all cells and sets, which a sentence says better than a curve."""
-    found: dict[tuple[str, str], set[float | None]] = {}
-    for record in records:
-        for entry in record["values"]:
-            found.setdefault((entry["metric"], entry["extractor"]), set()).add(entry["value"])
-    several = len(records) > 1
-    single = {key: values.pop() for key, values in found.items() if several and len(values) == 1}
-    return {
-        endpoint: single[endpoint.metric, endpoint.extractor]
-        for endpoint in endpoints(facts, records)
-        if endpoint != facts.primary and (endpoint.metric, endpoint.extractor) in single
-    }
+    found = {}
+    for endpoint in endpoints(facts, records):
+        numbers = (number for *_, number in _cells(facts, records, endpoint))
+        first = next(numbers)  # there is one: it is determined somewhere
+        # NaN, which is not determined, equals nothing.
+        if endpoint != facts.primary and len(records) > 1 and all(number == first for number in numbers):
+            found[endpoint] = first
+    return found
 
 
 def twins(facts: StudyFacts, records: Sequence[Record]) -> dict[Endpoint, Endpoint]:
     """Named numbers of a metric that in every cell equal an earlier one of its, as the channels of grey images do."""
-    cells: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-    for record in records:
-        for entry in record["values"]:
-            number = "–" if entry["value"] is None else f"{entry['value']:.12g}"  # a mean of equals is off by rounding
-            where = (record["arm"], record["seed"], record["generation"], entry["set"], number)
-            cells.setdefault((entry["metric"], entry["extractor"]), []).append(tuple(map(str, where)))
     first: dict[tuple[Any, ...], Endpoint] = {}
     found = {}
     for endpoint in endpoints(facts, records):
         name, dot, _ = endpoint.metric.partition(".")
-        alike = (name, endpoint.extractor, *sorted(cells[endpoint.metric, endpoint.extractor]))
-        if dot and first.setdefault(alike, endpoint) != endpoint:
-            found[endpoint] = first[alike]
+        if dot:
+            # A mean of equals is off by rounding.
+            cells = ((*cell, f"{number:.12g}") for *cell, number in _cells(facts, records, endpoint))
+            other = first.setdefault((name, endpoint.extractor, *cells), endpoint)
+            found |= {endpoint: other} if other != endpoint else {}
     return found
+
+
+def _cells(
+    facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
+) -> Iterator[tuple[str, str, int, int, float]]:
+    """What was measured of any set: (arm, set, seed, generation, value), NaN where it is not determined."""
+    records = indexed(records)
+    for arm in facts.arms:
+        for which in SETS:
+            for seed, lineage in records.numbers(arm, replace(endpoint, set=which)).items():
+                for generation, number in lineage.items():
+                    yield arm, which, seed, generation, number
 
 
 # -- charts ------------------------------------------------------------------------------------------------------------
@@ -274,17 +282,25 @@ def colours(facts: StudyFacts) -> dict[str, str]:
     return {arm: found.get(arm, CONTROL_COLOUR) for arm in facts.arms}
 
 
-def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[dict[str, Any]]:
-    """What a curve draws, as flat rows: lineages' values, means with ranges, ends of lineages, the reference.
+def _some(seeds: Iterable[int]) -> list[int]:
+    """Of many seeds a dozen, evenly spread."""
+    seeds = list(seeds)
+    chosen = np.unique(np.linspace(0, len(seeds) - 1, min(DRAWN, len(seeds))).round().astype(int))
+    return [seeds[index] for index in chosen]
 
-    Arms stand a little beside each other on the axis (``x``), so that their ranges do not hide each other.
+
+def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[dict[str, Any]]:
+    """What a curve draws, as flat rows: lineages' values, means with ranges, ends of lineages, theory, the reference.
+
+    Of many lineages some are drawn. Arms stand a little beside each other on the axis (``x``), so that their ranges do
+    not hide each other.
     """
+    records = indexed(records)
     rows: list[dict[str, Any]] = []
     arms = list(facts.arms)
     primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
-    for panel in sorted(
-        _sets(records, endpoint.metric, endpoint.extractor), key=lambda name: name != facts.primary.set
-    ):
+    panels = sorted(_sets(records, endpoint.metric, endpoint.extractor), key=lambda name: name != facts.primary.set)
+    for panel in panels:
         there = {"panel": SETS[panel] + (" (primary)" if primary and panel == facts.primary.set else "")}
         shown = _arms_with(facts, records, Endpoint(endpoint.metric, endpoint.extractor, panel))
         for index, arm in enumerate(arms):
@@ -293,8 +309,8 @@ def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint)
             aside = 0 if facts.seeds >= BAND_FROM else (index - (len(arms) - 1) / 2) * min(0.07, 0.5 / len(arms))
             found = lineages(records, arm, Endpoint(endpoint.metric, endpoint.extractor, panel))
             alive = at_risk(records, arm)
-            for seed, lineage in found.items():
-                for generation, number in lineage.items():
+            for seed in _some(found):
+                for generation, number in found[seed].items():
                     point = {"what": "lineage", "arm": arm, "seed": seed, "generation": generation}
                     rows.append(there | point | {"x": generation + aside, "value": number})
             for generation, numbers in _by_generation(
@@ -310,15 +326,39 @@ def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint)
                     t for t in alive if alive[t] < alive.get(t - 1, facts.seeds)
                 }:
                     rows.append(there | point | {"what": "few", "text": f"n = {len(numbers)}"})
-            for seed, generation in diverged(records, arm).items():
-                before = found.get(seed, {})
+            gone = diverged(records, arm)
+            for seed in _some(gone):
+                generation, before = gone[seed], found.get(seed, {})
                 if before:
                     last = max(before)
                     point = {"what": "diverged", "arm": arm, "seed": seed, "generation": generation}
                     rows.append(there | point | {"x": last + aside, "value": before[last]})
+            if panel == panels[0]:  # the others are drawn with another bias, or chosen
+                rows += [there | row | {"x": row["x"] + aside} for row in _theory_rows(facts, arm, found, endpoint)]
         real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
         if real is not None:
             rows.append(there | {"what": "reference", "value": real, "x": facts.generations, "text": "real data"})
+    return rows
+
+
+def _of_endpoint(facts: StudyFacts, arm: str, endpoint: Endpoint) -> list[Prediction]:
+    where = endpoint.metric, endpoint.extractor
+    return [one for one in facts.predictions.get(arm, ()) if (one.metric, one.extractor) == where]
+
+
+def _theory_rows(
+    facts: StudyFacts, arm: str, found: Mapping[int, Mapping[int, float]], endpoint: Endpoint
+) -> list[dict[str, Any]]:
+    """The predicted curve, and between which bounds the mean of so many replicates lies in 95 of 100 studies."""
+    rows = []
+    for one in _of_endpoint(facts, arm, endpoint):
+        for generation, mean in enumerate(one.mean):
+            count = sum(generation in lineage for lineage in found.values())
+            point = {"what": "theory", "arm": arm, "generation": generation, "x": generation, "value": float(mean)}
+            rows.append(point | {"law": one.note + (" (upper bound)" if one.bound == "upper" else "")})
+            if one.sd is not None and count:
+                half = 1.96 * float(one.sd[generation]) / np.sqrt(count)
+                rows.append(point | {"what": "expected", "low": float(mean) - half, "high": float(mean) + half})
     return rows
 
 
@@ -357,13 +397,24 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     means = chart.transform_filter("datum.what == 'mean'")
     if facts.seeds >= BAND_FROM:
         spread = means.mark_area(opacity=0.15).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour)
-        own = []
+        thin = chart.transform_filter("datum.what == 'lineage'").mark_line(strokeWidth=0.6, opacity=0.4)
+        own = [thin.encode(x, y, alt.Detail("seed:N"), color=colour)]
     else:
         spread = means.mark_rule(strokeWidth=1.5).encode(
             x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour, opacity=fade
         )
         points = chart.transform_filter("datum.what == 'lineage'").mark_point(size=16, filled=True)
         own = [points.encode(x, y, color=colour, opacity=fade, tooltip=seed_tips)]
+    theory = []
+    if any(row["what"] == "theory" for row in rows):
+        expected = chart.transform_filter("datum.what == 'expected'").mark_area(opacity=0.22)
+        line = chart.transform_filter("datum.what == 'theory'").mark_line(strokeWidth=1.4, strokeDash=[7, 3])
+        law_tips = [arm_tip, alt.Tooltip("law:N"), alt.Tooltip("generation:Q", format="d")]
+        law_tips += [alt.Tooltip("value:Q", format=".4~g", title=f"predicted {words}")]
+        theory = [
+            expected.encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour),
+            line.encode(x, y, color=colour, opacity=fade, tooltip=law_tips),
+        ]
     layers = [
         chart.transform_filter("datum.what == 'reference'")
         .mark_rule(strokeDash=[1, 3], strokeWidth=1.5, color="#555555")
@@ -372,6 +423,7 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
         .mark_text(align="right", baseline="bottom", dy=-3, dx=10, color="#555555", fontSize=11)
         .encode(x=x, y=y, text="text:N"),
         spread,
+        *theory,
         means.mark_line(strokeWidth=2).encode(x, y, color=colour, strokeDash=dash, opacity=fade),
         *own,
         means.mark_point(size=55, filled=True)
@@ -392,7 +444,7 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     ]
     title = alt.TitleParams(
         f"{words} in the {endpoint.extractor} features",
-        subtitle=[f"{better} is better"] if better else [],
+        subtitle=([f"{better} is better"] if better else []) + ([THEORY] if theory else []),
         anchor="start",
     )
     layered = alt.layer(*layers, data=alt.Data(values=rows)).properties(width=width // len(panels) - 60, height=height)
@@ -410,12 +462,8 @@ def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width
     """
     import altair as alt
 
-    measured = [
-        (entry["extractor"], entry["metric"])
-        for r in records
-        for entry in r["values"]
-        if entry["metric"].startswith(f"{metric}.")
-    ]
+    named = indexed(records).measured
+    measured = [(extractor, name) for name, extractor, _ in named if name.startswith(f"{metric}.")]
     if not measured:
         return None
     extractors = sorted(
@@ -508,6 +556,78 @@ def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) 
         .properties(title=alt.TitleParams("What each arm is trained on", anchor="start"))
     )
     return _styled(chart)
+
+
+def truth_rows(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Each estimate beside what it estimates, where the truth is known: of every arm, seed and generation a row.
+
+    panel: metric and feature space of the estimate. Where the share of impossible samples was measured and not that of
+    the possible ones, it tells the true precision.
+    """
+    records, rows = indexed(records), []
+    spaces = sorted({(metric, extractor) for metric, extractor, _ in records.determined if extractor != "truth"})
+    for true, metric in TRUTHS.items():
+        for extractor in (space for name, space in spaces if name == metric):
+            panel = {"panel": f"{facts.label(metric)}, {extractor} features"}
+            for arm in facts.arms:
+                known = lineages(records, arm, Endpoint(true, "truth", facts.primary.set))
+                if true == "true_precision" and not any(known.values()):
+                    wrong = lineages(records, arm, Endpoint("hallucination_rate", "truth", facts.primary.set))
+                    known = {seed: {t: 1 - rate for t, rate in lineage.items()} for seed, lineage in wrong.items()}
+                for seed, lineage in lineages(records, arm, Endpoint(metric, extractor, facts.primary.set)).items():
+                    for generation in (t for t in lineage if t in known[seed]):
+                        point = {"arm": arm, "seed": seed, "generation": generation}
+                        point |= {"truth": known[seed][generation], "estimate": lineage[generation]}
+                        rows.append(panel | point)
+    return rows
+
+
+def truth_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each panel how far the estimates follow the truth, and by how much they are off on average."""
+    said = []
+    for panel in dict.fromkeys(row["panel"] for row in rows):
+        pairs = np.array([(row["truth"], row["estimate"]) for row in rows if row["panel"] == panel])
+        off = float((pairs[:, 1] - pairs[:, 0]).mean())
+        side = "above" if off > 0 else "below"
+        varied = len(pairs) > 2 and (pairs.std(axis=0) > 1e-12).all()
+        follows = f"correlation {spell(np.corrcoef(pairs.T)[0, 1])}" if varied else "no correlation can be told"
+        said.append(f"{panel}: {follows}, on average {spell(abs(off))} {side} the truth ({len(pairs)} pairs).")
+    return said
+
+
+def truth_chart(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int) -> dict | None:
+    """The Vega-Lite specification of estimates against the truth, with the diagonal; None without any."""
+    import altair as alt
+
+    if not rows:
+        return None
+    seeds = {arm: set(_some(sorted({row["seed"] for row in rows if row["arm"] == arm}))) for arm in facts.arms}
+    points = [{"what": "point", **row} for row in rows if row["seed"] in seeds[row["arm"]]]
+    panels = list(dict.fromkeys(row["panel"] for row in points))
+    numbers = [row[axis] for row in points for axis in ("truth", "estimate")]
+    ends = min(0.0, *numbers), max(1.0, *numbers)
+    diagonal = [{"what": "diagonal", "panel": panel, "truth": end, "estimate": end} for panel in panels for end in ends]
+    arms, palette = list(facts.arms), colours(facts)
+    legend = alt.Legend(orient="bottom", columns=5, title=None, labelLimit=260)
+    scale = alt.Scale(domain=list(ends), nice=False)
+    x = alt.X("truth:Q", title="truth", scale=scale, axis=alt.Axis(grid=False))
+    y = alt.Y("estimate:Q", title="estimate", scale=scale)
+    colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=list(palette.values())), sort=None, legend=legend)
+    tips = ["arm:N", alt.Tooltip("seed:Q", format="d"), alt.Tooltip("generation:Q", format="d")]
+    tips += [alt.Tooltip("truth:Q", format=".4~g"), alt.Tooltip("estimate:Q", format=".4~g")]
+    chart = alt.Chart()
+    layers = [
+        chart.transform_filter("datum.what == 'diagonal'").mark_line(color="#555555", strokeDash=[1, 3]).encode(x, y),
+        chart.transform_filter("datum.what == 'point'")
+        .mark_point(size=22, filled=True, opacity=0.6)
+        .encode(x, y, color=colour, tooltip=tips),
+    ]
+    columns = min(3, len(panels))
+    side = min(300, width // columns - 60)
+    layered = alt.layer(*layers, data=alt.Data(values=points + diagonal)).properties(width=side, height=side)
+    # A column for each panel, in rows of three.
+    faceted = layered.facet(facet=alt.Facet("panel:N", sort=panels, title=None), columns=columns)
+    return _styled(faceted.properties(title=alt.TitleParams("Estimates beside the truth", anchor="start")))
 
 
 def _kind(source: str, arm: str) -> str:
@@ -637,6 +757,26 @@ def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
     return {"Equal budgets": "; ".join(held) + "."} | CONTRACT, waived
 
 
+def theory_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """For each arm and law whether experiment follows theory; the departures first.
+
+    status: departs, follows or cannot tell. Laws of what was not measured are left out.
+    """
+    rows = []
+    for arm in facts.arms:
+        for one in facts.predictions.get(arm, ()):
+            found = lineages(records, arm, Endpoint(one.metric, one.extractor, facts.primary.set))
+            times = range(len(one.mean))
+            if not any(found.values()):
+                continue
+            values = np.array([[lineage.get(t, np.nan) for t in times] for lineage in found.values()])
+            told = agreement(one, values)
+            status = "departs" if told.departs else "follows" if np.isfinite(told.z).any() else "cannot tell"
+            words = {"metric": one.metric, "extractor": one.extractor, "label": facts.label(one.metric)}
+            rows.append({"arm": arm, **words, "note": one.note, "status": status, "sentence": f"{told.sentence}."})
+    return sorted(rows, key=lambda row: row["status"] != "departs")
+
+
 def _numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
     """A row for each metric and set, the primary endpoint's set first; sets with the same numbers share a row."""
     rows: list[dict[str, Any]] = []
@@ -722,8 +862,11 @@ def _fingerprint_table(records: Sequence[Record]) -> tuple[str, list[tuple[str, 
     Several values of a field stand side by side.
     """
     found: dict[str, dict[str, dict[str, set[str]]]] = {}
+    told_of: dict[str, Mapping[str, Any]] = {}
     for record in records:
-        for fingerprint in record["fingerprints"].values():
+        for key, fingerprint in record["fingerprints"].items():
+            if told_of.setdefault(key, fingerprint) is not fingerprint and told_of[key] == fingerprint:
+                continue
             space = f"{fingerprint.get('extractor', '')} against {fingerprint.get('reference', '')}".replace("_", " ")
             for field, content in fingerprint.items():
                 cell = found.setdefault(space, {}).setdefault(field, {})
@@ -771,9 +914,12 @@ def _short(digest: Any) -> str:
 
 
 def _lineage_table(facts: StudyFacts, records: Sequence[Record]) -> tuple[list[str], list[dict[str, Any]]]:
-    order = list(facts.arms)
     found = dict.fromkeys(noun for record in records for noun in record.get("lineage", {}))
     nouns = [noun for noun in found if not noun.startswith("parent ")]  # those are other cells' files, shown there
+    if len(records) > LISTED:
+        seeds = sorted({record["seed"] for record in records})
+        seeds = set(seeds[: max(1, LISTED * len(seeds) // len(records))])
+        records = [record for record in records if record["seed"] in seeds]
     rows = [
         {
             "cell": (record["arm"], record["seed"], record["generation"]),
@@ -781,7 +927,7 @@ def _lineage_table(facts: StudyFacts, records: Sequence[Record]) -> tuple[list[s
             "hashes": [_short(record.get("lineage", {}).get(noun)) for noun in nouns],
             "composition": ", ".join(f"{p['count']} {p['arm']} (gen {p['generation']})" for p in record["composition"]),
         }
-        for record in sorted(records, key=lambda r: (order.index(r["arm"]), r["seed"], r["generation"]))
+        for record in _in_order(facts, records)
     ]
     return nouns, rows
 
@@ -860,34 +1006,39 @@ def build(
     strangers = sorted({str(record["arm"]) for record in records} - set(facts.arms))
     if strangers:
         raise ValueError(f"records: found arms {', '.join(map(repr, strangers))}, allowed are {', '.join(facts.arms)}")
+    every, records = facts, indexed(records)
     check_comparable(records)
-    verdicts = judge(facts, records)
+    facts, loops = every.loops, records
+    if every.calibration:
+        loops = indexed(record for record in records if record["arm"] in facts.arms)
+    verdicts = judge(facts, loops)
     charts: dict[str, dict] = {}
-    left_out = unchanged(facts, records) | twins(facts, records)
-    for endpoint in (endpoint for endpoint in endpoints(facts, records) if endpoint not in left_out):
+    left_out = unchanged(facts, loops) | twins(facts, loops)
+    for endpoint in (endpoint for endpoint in endpoints(facts, loops) if endpoint not in left_out):
         primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
-        whole = primary or len(_sets(records, endpoint.metric, endpoint.extractor)) > 1
+        whole = primary or len(_sets(loops, endpoint.metric, endpoint.extractor)) > 1
         width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
-        charts[_name(endpoint)] = curve_chart(facts, records, endpoint, width, height)
-    drawn = {name: share_chart(facts, records, name, WIDTH) for name in facts.shares}
-    drawn["composition"] = composition_chart(facts, records, WIDTH)
+        charts[_name(endpoint)] = curve_chart(facts, loops, endpoint, width, height)
+    drawn = {name: share_chart(facts, loops, name, WIDTH) for name in facts.shares}
+    drawn["composition"] = composition_chart(facts, loops, WIDTH)
+    pairs = truth_rows(facts, loops)
+    drawn["truth"] = truth_chart(facts, pairs, WIDTH)
     charts |= {name: chart for name, chart in drawn.items() if chart}
+    tables = {
+        "theory": theory_table(facts, loops),
+        "worth": (worth := effective.worth(every, records)),
+        "admissible": effective.admissible(worth),
+        "forecasts": forecast.forecast(facts, loops),
+        "truths": truth_words(pairs),
+    }
     content = {
-        "report.html": _page(facts, records, grids or {}, costs, verdicts, charts).encode(),
-        "metrics.csv": metrics_csv(facts, records),
-        "summary.csv": summary_csv(facts, records),
-        "curves.csv": curves_csv(facts, records),
-        "primary.csv": primary_csv(facts, records),
-        "summary.json": summary_json(facts, records),
-        "verdicts.json": _json(
-            {
-                name: {
-                    a: {"status": v.status, "sentence": v.sentence, "numbers": dict(v.numbers)}
-                    for a, v in of_arms.items()
-                }
-                for name, of_arms in verdicts.items()
-            }
-        ),
+        "report.html": _page(every, records, loops, grids or {}, costs, verdicts, charts, tables).encode(),
+        "metrics.csv": metrics_csv(every, records),
+        "summary.csv": summary_csv(facts, loops),
+        "curves.csv": curves_csv(facts, loops),
+        "primary.csv": primary_csv(facts, loops),
+        "summary.json": summary_json(facts, loops),
+        "verdicts.json": _json(_answers(verdicts, tables)),
     }
     if figures:
         import vl_convert
@@ -899,6 +1050,31 @@ def build(
     return content
 
 
+def _answers(verdicts: Mapping[str, Mapping[str, Any]], tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Every answer as plain data: name -> arm -> status, sentence and the numbers that are finite."""
+    found: dict[str, dict[str, Any]] = {
+        name: {arm: _answer(v.status, v.sentence, v.numbers) for arm, v in of_arms.items()}
+        for name, of_arms in verdicts.items()
+    }
+    for row in tables["theory"]:
+        name = f"theory.{row['metric']}.{row['extractor']}"
+        found.setdefault(name, {})[row["arm"]] = _answer(row["status"], row["sentence"], {})
+    for row in tables["worth"]:
+        numbers = {"real": row.real, "synthetic": row.synthetic, "limit": row.limit, "size": row.size}
+        numbers |= {"low": row.low, "high": row.high, "lineages": row.lineages}
+        found.setdefault("effective_size", {})[row.arm] = _answer(row.decision, row.sentence, numbers)
+    for row in tables["forecasts"]:
+        numbers = {"generation": row.generation, "low": row.low, "high": row.high, "floor": row.floor}
+        numbers |= {"fitted": row.fitted, "measured": row.measured, "error": row.error, "lineages": row.lineages}
+        found.setdefault("halving", {})[row.arm] = _answer(row.status, row.sentence, numbers)
+    return found
+
+
+def _answer(status: str, sentence: str, numbers: Mapping[str, float]) -> dict[str, Any]:
+    finite = {name: number for name, number in numbers.items() if number is None or np.isfinite(number)}
+    return {"status": status, "sentence": sentence, "numbers": finite}
+
+
 @cache
 def _library() -> str:
     """Vega, Vega-Lite and their embedder as one script."""
@@ -907,8 +1083,10 @@ def _library() -> str:
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
 
 
-def _page(facts, records, grids, costs, verdicts, charts) -> str:
+def _page(every, records, loops, grids, costs, verdicts, charts, tables) -> str:
     import jinja2
+
+    facts = every.loops
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -916,16 +1094,18 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
     template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text())
     primary = _name(facts.primary)
     spaces: dict[str, list[str]] = {}
-    level, alike = unchanged(facts, records), twins(facts, records)
-    for endpoint in endpoints(facts, records):
+    level, alike = unchanged(facts, loops), twins(facts, loops)
+    for endpoint in endpoints(facts, loops):
         if _name(endpoint) != primary and endpoint not in level | alike:
             spaces.setdefault(endpoint.extractor, []).append(_name(endpoint))
     in_all, fingerprints = _fingerprint_table(records)
-    nouns, lineage = _lineage_table(facts, records)
+    nouns, lineage = _lineage_table(every, records)
     return template.render(
         facts=facts,
         cells=len(records),
-        expected=len(facts.arms) * facts.seeds * (facts.generations + 1),
+        expected=facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration)),
+        calibrations=len(every.calibration),
+        drawn=DRAWN if facts.seeds > DRAWN else 0,
         verdicts=verdicts,
         definitions=DEFINITIONS,
         primary=primary,
@@ -940,11 +1120,11 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
         charts=charts,
         colours=colours(facts),
         pictures=_pictures(facts, grids),
-        numbers=_numbers_table(facts, records),
-        risk=_risk_table(facts, records),
-        growth=growth_table(facts, records),
-        undefined=_undefined_table(facts, records),
-        headline=headline(facts, records),
+        numbers=_numbers_table(facts, loops),
+        risk=_risk_table(facts, loops),
+        growth=growth_table(facts, loops),
+        undefined=_undefined_table(facts, loops),
+        headline=headline(facts, loops),
         contract=fairness(facts)[0],
         waived=fairness(facts)[1],
         classes_given=CLASSES_GIVEN,
@@ -952,6 +1132,7 @@ def _page(facts, records, grids, costs, verdicts, charts) -> str:
         fingerprints=fingerprints,
         nouns=nouns,
         lineage=lineage,
-        costs=_cost_table(facts, costs),
+        costs=_cost_table(every, costs),
         library=_library(),
+        **tables,
     )

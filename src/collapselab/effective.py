@@ -1,0 +1,309 @@
+"""How many real rows a loop is worth, and how much synthetic data does no harm.
+
+The *effective sample size* n_e of a loop (Alemohammad et al. 2023, https://arxiv.org/abs/2307.01850, on the fresh data
+loop) is the number of real rows from which alone a model gets as close to the truth as the loop ends up: with r(n) the
+metric of models fitted to n real rows, r(n_e) = the loop's limit. A loop that adds n_s synthetic rows to n_r real ones
+does no harm when n_e >= n_r; the *admissible share* is the largest synthetic share of which that is known.
+
+Everything is read from records. r(n) comes from calibration arms, which have generation 0 alone, or from theory. The
+metric is the primary endpoint where it has a better side, else the Fréchet distance.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .verdicts import LEVEL, Endpoint, Record, StudyFacts, digits_apart, estimate, indexed, lineages, slope, spell
+
+FEWEST_SEEDS = 5  # with fewer the bootstrap has next to nothing to draw from
+FEWEST_GENERATIONS = 3  # that a limit is the mean of
+DRAWS = 4000  # of the bootstrap: at 5 seeds its interval is cut off below the 4th lowest
+THEORY_SIZES = np.geomspace(2, 1e7, 600)  # where a curve of theory is looked at; between them it is a power law
+STILL_MOVING = 0.05  # of the limit: a change over the last generations that is worth a word
+
+
+class Curve(NamedTuple):
+    """A metric as a function of the number of real rows: ascending ``sizes`` (k,) and monotone ``values`` (k,)."""
+
+    sizes: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the loop of one arm is worth in real rows.
+
+    real, synthetic: rows of a late generation's training set. limit: the metric's mean over the generations ``first``
+    to ``last`` and over lineages. size, low, high: n_e and its 95 % interval, 0 below the smallest and infinite above
+    the largest size that was calibrated; NaN where there is none. decision: harmless (n_e is surely at least the real
+    rows), harmful (surely less), undecided, or no real data.
+    """
+
+    arm: str
+    real: int
+    synthetic: int
+    first: int
+    last: int
+    limit: float
+    size: float
+    low: float
+    high: float
+    lineages: int
+    decision: str
+    sentence: str
+
+    @property
+    def share(self) -> float:
+        """The synthetic share of the training set."""
+        return self.synthetic / (self.real + self.synthetic)
+
+
+@dataclass(frozen=True)
+class Admissible:
+    """Of the arms with ``real`` real rows: the largest synthetic share found harmless, the smallest found harmful.
+
+    None where no arm was found so. The admissible share lies between the two.
+    """
+
+    real: int
+    harmless: float | None
+    harmful: float | None
+    sentence: str
+
+
+# -- the curve of real data alone --------------------------------------------------------------------------------------
+
+
+def isotonic(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The non-increasing sequence closest to ``values`` in (weighted) squares: neighbours that rise are pooled.
+
+    values: (k,), or (draws, k) for many sequences at once. The pooled mean of i is the least over j <= i of the
+    greatest over m >= i of the mean of values j .. m (Barlow et al. 1972, min-max formula).
+    """
+    values = np.asarray(values, np.float64)
+    k = values.shape[-1]
+    weights = np.ones(k) if weights is None else np.asarray(weights, np.float64)
+    sums = np.concatenate([np.zeros_like(values[..., :1]), np.cumsum(values * weights, axis=-1)], axis=-1)
+    counts = np.concatenate([[0.0], np.cumsum(weights)])
+    fitted = np.full_like(values, np.inf)
+    for start in range(k):
+        means = (sums[..., start + 1 :] - sums[..., start : start + 1]) / (counts[start + 1 :] - counts[start])
+        # The greatest mean of start .. m over m >= i, for each i from start on.
+        greatest = np.maximum.accumulate(means[..., ::-1], axis=-1)[..., ::-1]
+        fitted[..., start:] = np.minimum(fitted[..., start:], greatest)
+    return fitted
+
+
+def inverse(curve: Curve, level: float) -> float:
+    """The number of real rows at which a non-increasing curve has the value ``level``.
+
+    Between sizes log n is linear in log r, or in r where a value is not positive. 0 for a level above the curve, which
+    fewer rows than the smallest size would give; infinite for one below it. On a flat part it is the geometric middle.
+    """
+    sizes, values = curve
+    if level > values[0]:
+        return 0.0
+    if level < values[-1]:
+        return math.inf
+    at = np.log(sizes)
+    scale = np.log if values[-1] > 0 and level > 0 else np.asarray
+    level, values = scale(level), scale(values)
+    # From the left the last size at which the curve is still above or at the level, from the right the first at or
+    # below it: they are neighbours, or the ends of a flat part.
+    left, right = np.flatnonzero(values >= level)[-1], np.flatnonzero(values <= level)[0]
+    if left >= right:
+        return float(np.exp((at[left] + at[right]) / 2))
+    part = (values[left] - level) / (values[left] - values[right])
+    return float(np.exp(at[left] + part * (at[right] - at[left])))
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def endpoint_of(facts: StudyFacts) -> Endpoint:
+    """The metric in which closeness to the truth is taken: the primary if it has a better side, else the distance."""
+    if facts.direction(facts.primary.metric):
+        return facts.primary
+    return Endpoint("frechet_distance", facts.primary.extractor, facts.primary.set)
+
+
+def window(generations: int) -> range:
+    """The generations whose mean is a loop's limit: the last quarter, at least three, and never generation 0."""
+    count = max(FEWEST_GENERATIONS, math.ceil((generations + 1) / 4))
+    return range(max(1, generations + 1 - count), generations + 1)
+
+
+def limits(records: Iterable[Record], arm: str, endpoint: Endpoint, generations: int) -> dict[int, float]:
+    """seed -> mean over the last generations, for the lineages that have them all."""
+    late = window(generations)
+    found = lineages(records, arm, endpoint)
+    return {
+        seed: float(np.mean([lineage[t] for t in late]))
+        for seed, lineage in found.items()
+        if len(late) >= FEWEST_GENERATIONS and all(t in lineage for t in late)
+    }
+
+
+def worth(facts: StudyFacts, records: Iterable[Record]) -> list[Worth]:
+    """What each arm's loop is worth in real rows, in the order of the study; empty where nothing is calibrated.
+
+    The interval is a bootstrap over seeds, at 95 %, in which the loop and the calibration arms of a seed stay together
+    as they share their random numbers. Its ends are those of Hesterberg's (2015, doi 10.1080/00031305.2015.1089789)
+    expanded percentiles, which make up for the bootstrap's narrowness at few seeds; fewer than five give none. With
+    ``facts.learning_curve`` in place of calibration arms only the loop's seeds are drawn.
+    """
+    if not facts.rows or not (facts.calibration or facts.learning_curve):
+        return []
+    records, endpoint = indexed(records), endpoint_of(facts)
+    # Turned so that the curve falls with n whichever side is better.
+    sign = -1.0 if facts.direction(endpoint.metric) == "higher" else 1.0
+    measured = _calibration(facts, records, endpoint) if facts.calibration else {}
+    theory = facts.learning_curve if endpoint == facts.primary else None
+    if len(measured) < 2 and theory is None:
+        return []
+    rows = []
+    for arm in facts.loops.arms:
+        if arm in facts.rows and sum(facts.rows[arm]):
+            found = limits(records, arm, endpoint, facts.generations)
+            rows.append(_worth(facts, records, arm, endpoint, sign, found, measured, theory))
+    return rows
+
+
+def _calibration(facts: StudyFacts, records: Iterable[Record], endpoint: Endpoint) -> dict[int, dict[int, float]]:
+    """n -> seed -> the metric of a model fitted to n real rows, in ascending order."""
+    found: dict[int, dict[int, float]] = {}
+    for arm, n in sorted(facts.calibration.items(), key=lambda item: item[1]):
+        values = {seed: v[0] for seed, v in lineages(records, arm, endpoint).items() if 0 in v}
+        if values:
+            found.setdefault(n, {}).update(values)
+    return found
+
+
+def _worth(
+    facts: StudyFacts,
+    records: Iterable[Record],
+    arm: str,
+    endpoint: Endpoint,
+    sign: float,
+    found: Mapping[int, float],
+    measured: Mapping[int, Mapping[int, float]],
+    theory: Callable[[float], float] | None,
+) -> Worth:
+    real, synthetic = facts.rows[arm]
+    late = window(facts.generations)
+    if len(measured) >= 2:
+        seeds, sizes = sorted(set(found).intersection(*measured.values())), np.array(list(measured), np.float64)
+        values = sign * np.array([[measured[n][seed] for n in measured] for seed in seeds])
+    else:
+        seeds, sizes = sorted(found), THEORY_SIZES
+        values = sign * np.array([theory(n) for n in sizes])
+    own = sign * np.array([found[seed] for seed in seeds])
+    limit = size = low = high = np.nan
+    if seeds:
+        limit, curve = float(sign * own.mean()), isotonic(values if values.ndim == 1 else values.mean(axis=0))
+        size = inverse(Curve(sizes, curve), float(own.mean()))
+    if len(seeds) >= FEWEST_SEEDS:
+        low, high = _bootstrap(sizes, values, own)
+    decision = _decision(real, low, high)
+    sentence = f"No lineage has all of the generations {late[0]} to {late[-1]} and its calibrations: no limit."
+    if seeds:
+        sentence = f"{_words(size, low, high, sizes, len(seeds))}{_against(real, decision)}"
+        sentence += _moving(records, arm, endpoint, late, abs(limit))
+    return Worth(
+        arm=arm,
+        real=real,
+        synthetic=synthetic,
+        first=late[0],
+        last=late[-1],
+        limit=limit,
+        size=size,
+        low=low,
+        high=high,
+        lineages=len(seeds),
+        decision=decision,
+        sentence=sentence,
+    )
+
+
+def _bootstrap(sizes: np.ndarray, values: np.ndarray, own: np.ndarray) -> tuple[float, float]:
+    """The ends of the 95 % interval of n_e over draws of seeds: own (seeds,), values (seeds, k) or, if known, (k,)."""
+    from scipy import stats
+
+    n = len(own)
+    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), DRAWS) / n
+    known, levels = values.ndim == 1, draws @ own
+    curves = np.broadcast_to(isotonic(values), (DRAWS, len(values))) if known else isotonic(draws @ values)
+    found = np.array([inverse(Curve(sizes, curve), float(level)) for curve, level in zip(curves, levels, strict=True)])
+    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    # An order statistic and no interpolation, which infinities would not survive.
+    low, high = np.quantile(found, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def _decision(real: int, low: float, high: float) -> str:
+    if not real:
+        return "no real data"
+    return "harmless" if low >= real else "harmful" if high < real else "undecided"
+
+
+def _words(size: float, low: float, high: float, sizes: np.ndarray, seeds: int) -> str:
+    """``Worth 231 real rows (95 % interval 214 to 251, 20 seeds)``, and where it lies beyond what was calibrated."""
+
+    def said(number: float, digits: int = 3) -> str:
+        if number == 0:
+            return f"fewer than {spell(sizes[0])}"
+        return f"more than {spell(sizes[-1])}" if math.isinf(number) else spell(number, digits=digits)
+
+    words = f"Worth {said(size)} real rows"
+    if np.isnan(low):
+        return f"{words} ({seeds} seed{'s' * (seeds > 1)}; an interval needs at least {FEWEST_SEEDS})"
+    digits = digits_apart(low, high) if np.isfinite(high) else 3
+    if low == high:
+        return f"{words} (in all draws of {seeds} seeds)"
+    return f"{words} (95 % interval {said(low, digits)} to {said(high, digits)}, {seeds} seeds)"
+
+
+def _against(real: int, decision: str) -> str:
+    return {
+        "harmless": f", at least its {real} real rows: the synthetic ones do no harm.",
+        "harmful": f", less than its {real} real rows: the synthetic ones do harm.",
+        "undecided": f" beside {real} in its training sets: undecided.",
+        "no real data": "; there are none in its training sets.",
+    }[decision]
+
+
+def _moving(records: Iterable[Record], arm: str, endpoint: Endpoint, late: range, limit: float) -> str:
+    """A word where the metric still moves over the generations whose mean is called the limit."""
+    found = lineages(records, arm, endpoint).values()
+    slopes = [slope({t: v for t, v in lineage.items() if t in late}) for lineage in found]
+    trend = estimate({arm: slopes})[arm]
+    change = trend.mean * (late[-1] - late[0])
+    if not trend.side or abs(change) <= STILL_MOVING * limit:
+        return ""
+    return f" It still moves, by {spell(change)} from generation {late[0]} to {late[-1]}, so that this is no limit yet."
+
+
+def admissible(rows: Iterable[Worth]) -> list[Admissible]:
+    """For each number of real rows that several synthetic shares were tried with: the shares that did (no) harm."""
+    groups: dict[int, list[Worth]] = {}
+    for row in rows:
+        if row.real and row.synthetic:
+            groups.setdefault(row.real, []).append(row)
+    found = []
+    for real, group in sorted(groups.items()):
+        good = max((row.share for row in group if row.decision == "harmless"), default=None)
+        bad = min((row.share for row in group if row.decision == "harmful" and row.share > (good or 0)), default=None)
+        arms = {row.share: row.arm for row in reversed(group)}
+        if good is None:
+            said = f"With {real} real rows a generation no arm is known to do no harm"
+        else:
+            said = f"With {real} real rows a generation the largest synthetic share known to do no harm is "
+            said += f"{good:.0%} ({arms[good]})"
+        said += f"; the smallest above it known to do harm is {bad:.0%} ({arms[bad]})" if good and bad else ""
+        said += f"; the smallest known to do harm is {bad:.0%} ({arms[bad]})" if not good and bad else ""
+        said += "; none above it is known to do harm" if good and not bad else ""
+        found.append(Admissible(real, good, bad, f"{said}."))
+    return found
