@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from collapselab import store
 from collapselab.models.base import Diverged, TrainingSet
-from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation
+from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation, Gaussians
 
 SEED = 20_230_704
 KINDS = [("full", 0), ("full", 1), ("diagonal", 0), ("diagonal", 1)]
@@ -117,6 +117,29 @@ def test_small_spreads_about_a_large_mean_survive():
     again = fitted(fitted(data).sample(1000, SEED).data)
     # float64 resolves 2e-16 at 1, a relative 2e-7 of the spread; the rest is sampling: 4.5 sqrt(2 / 999) each way.
     assert abs(np.sqrt(again.covariance[0, 0]) / 1e-9 - 1.0) < 0.2
+
+
+@pytest.mark.parametrize("rows", [2, 9, 33, 1000])
+@pytest.mark.parametrize("dimension", [1, 2, 3, 8, 17])
+@pytest.mark.parametrize(("covariance", "ddof"), KINDS)
+def test_a_stack_holds_the_bits_of_each_alone(covariance, ddof, dimension, rows):
+    source, options = np.random.default_rng(rows * dimension), GaussianOptions(ddof=ddof, covariance=covariance)
+    data, seeds = source.normal(size=(5, rows, dimension)), [3, 1, 4, 1, 5]
+    for weights in (source.uniform(0.5, 2.0, (5, rows)), np.ones((1, rows))):
+        stack = Gaussians.fit(data, weights, options, seeds)
+        samples = stack.sample(7, seeds, 0.8)
+        for row, of_row in enumerate(np.broadcast_to(weights, (5, rows))):
+            alone = fitted(data[row], of_row, ddof=ddof, covariance=covariance)
+            np.testing.assert_array_equal(stack.means[row], alone.mean)
+            np.testing.assert_array_equal(stack.covariances[row], alone.covariance)
+            np.testing.assert_array_equal(samples[row], alone.sample(7, seeds[row], sampling_bias=0.8).data)
+
+
+def test_one_law_is_drawn_for_many_seeds():
+    for law in (fitted(cloud(30, 3)), fitted(cloud(30, 3), covariance="diagonal")):
+        samples = Gaussians.of(law).sample(6, [7, 8])
+        for seed, found in zip([7, 8], samples, strict=True):
+            np.testing.assert_array_equal(found, law.sample(6, seed).data)
 
 
 def test_moments_that_are_not_finite_are_a_divergence():

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from collapselab import store
 from collapselab.models.base import Diverged, TrainingSet
-from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation
+from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation, Multinomials
 
 SEED = 20_230_704
 
@@ -83,6 +83,23 @@ def test_sample_i_does_not_depend_on_its_company():
     for start, count in [(0, 1), (7, 1), (13, 64), (299, 1)]:
         np.testing.assert_array_equal(model.sample(count, SEED, start=start).data, whole[start : start + count])
     assert not np.array_equal(model.sample(300, SEED + 1).data, whole)
+
+
+@pytest.mark.parametrize("categories", [1, 2, 7, 8, 9, 200])
+@pytest.mark.parametrize("options", [{}, {"alpha": 0.3}, {"alpha": 0.3, "estimate": "posterior_draw"}], ids=str)
+def test_a_stack_holds_the_bits_of_each_alone(categories, options):
+    source, options = np.random.default_rng(categories), options | {"categories": categories}
+    data, fits, draws = source.integers(0, categories, (5, 40)), [3, 1, 4, 1, 5], [9, 2, 6, 5, 3]
+    for weights in (source.uniform(0.5, 2.0, (5, 40)), np.ones((1, 40))):
+        stack = Multinomials.fit(data, weights, MultinomialOptions(**options), fits)
+        samples = stack.sample(30, draws, 0.8)
+        for row, of_row in enumerate(np.broadcast_to(weights, (5, 40))):
+            alone = fitted(data[row], of_row, seed=fits[row], **options)
+            np.testing.assert_array_equal(stack.probabilities[row], alone.probabilities)
+            np.testing.assert_array_equal(samples[row], alone.sample(30, draws[row], sampling_bias=0.8).data)
+    law = truth((0.2, 0.0, 0.8))
+    for seed, found in zip(draws, Multinomials.of(law).sample(20, draws), strict=True):
+        np.testing.assert_array_equal(found, law.sample(20, seed).data)
 
 
 def test_populations():

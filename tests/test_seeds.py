@@ -145,6 +145,32 @@ def test_nothing_is_shared_between_samples_or_seeds(draw):
     assert draw(1, 0, 5, 0).shape == (5, 0)
 
 
+@pytest.mark.parametrize("width", [0, 1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("count", [0, 1, 17])
+def test_a_stack_has_the_numbers_of_each_of_its_seeds(count, width):
+    numbers = [3, 0, 2**SEED_BITS - 1, 3]
+    stacks = {uniforms: seeds.stacked_uniforms, normals: seeds.stacked_normals}
+    for alone, stacked in stacks.items():
+        expected = [alone(seed, 0, count, width) for seed in numbers]
+        np.testing.assert_array_equal(stacked(numbers, count, width), np.reshape(expected, (4, count, width)))
+        assert stacked([], count, width).shape == (0, count, width)
+    expected = [generator(seed).permutation(count) for seed in numbers]
+    np.testing.assert_array_equal(seeds.stacked_permutations(numbers, count), np.reshape(expected, (4, count)))
+
+
+def test_generators_in_turn_are_those_of_their_seeds():
+    draws = {
+        "words": lambda source: source.integers(0, 2**32, 3, np.uint32),  # leaves half a word behind
+        "gamma": lambda source: source.standard_gamma([0.3, 2.0, 50.0]),
+        "permutation": lambda source: source.permutation(9),
+    }
+    numbers = [5, 2**62 + 1, 5]
+    for draw in draws.values():
+        found = [draw(source) for source in seeds.generators(numbers)]
+        np.testing.assert_array_equal(found, [draw(generator(seed)) for seed in numbers])
+    assert not np.array_equal(found[0], found[1])
+
+
 def test_uniforms_are_uniform():
     numbers = uniforms(seed_of(1, 0, 0, "test"), 0, 40_000, 5)
     for column in numbers.T:

@@ -36,8 +36,7 @@ def choose(recipe: Recipe, available: Available, study_seed: int, replicate: int
     ]
     if recipe.budget is None:
         return chosen
-    seed = seeds.seed_of(study_seed, replicate, recipe.generation, "compose/subsample")
-    return _subsample(chosen, recipe.budget, seed)
+    return _subsample(chosen, recipe.budget, subsample_seed(study_seed, replicate, recipe))
 
 
 def _rows(recipe: Recipe, draw: Draw, available: int | None, study_seed: int, replicate: int) -> np.ndarray:
@@ -48,13 +47,7 @@ def _rows(recipe: Recipe, draw: Draw, available: int | None, study_seed: int, re
         already = f" after {start} in earlier generations" if start else ""
         found = f"{draw.count} rows of '{draw.arm}' at generation {draw.generation} were asked for{already}"
         raise ValueError(f"{found}; there are {available}")
-    if draw.arm in ("fixed", "fresh"):
-        seed = seeds.seed_of(study_seed, replicate, None, f"compose/{draw.arm}")
-    elif draw.arm == "redrawn":
-        seed = seeds.seed_of(study_seed, replicate, draw.generation, "compose/redrawn")
-    else:
-        when = None if recipe.keeps_rows else recipe.generation
-        seed = seeds.seed_of(study_seed, replicate, when, "compose/synthetic", draw.generation)
+    seed = order_seed(study_seed, replicate, recipe, draw)
     return seeds.generator(seed).permutation(available)[start : start + draw.count]
 
 
@@ -66,6 +59,21 @@ def _subsample(chosen: list[Chosen], budget: int, seed: int) -> list[Chosen]:
     kept = np.split(stays, np.cumsum([len(part.rows) for part in chosen])[:-1])
     parts = [Chosen(part.draw, part.rows[mask]) for part, mask in zip(chosen, kept, strict=True)]
     return [part for part in parts if len(part.rows)]
+
+
+def order_seed(study_seed: int, replicate: int, recipe: Recipe, draw: Draw) -> int:
+    """The seed of the order in which the rows of a stored sample set are taken."""
+    if draw.arm in ("fixed", "fresh"):
+        return seeds.seed_of(study_seed, replicate, None, f"compose/{draw.arm}")
+    if draw.arm == "redrawn":
+        return seeds.seed_of(study_seed, replicate, draw.generation, "compose/redrawn")
+    when = None if recipe.keeps_rows else recipe.generation
+    return seeds.seed_of(study_seed, replicate, when, "compose/synthetic", draw.generation)
+
+
+def subsample_seed(study_seed: int, replicate: int, recipe: Recipe) -> int:
+    """The seed of the order of which the first rows, as many as the budget has, stay."""
+    return seeds.seed_of(study_seed, replicate, recipe.generation, "compose/subsample")
 
 
 def real_seed(study_seed: int, replicate: int, draw: Draw) -> int:

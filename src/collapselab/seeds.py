@@ -7,6 +7,7 @@ size nor on how many samples are drawn beside it.
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -39,13 +40,61 @@ def uniforms(seed: int, start: int, count: int, width: int) -> np.ndarray:
     blocks = -(-width // 4)
     source = np.random.Philox(key=seed, counter=start * blocks)
     words = source.random_raw(count * blocks * 4).reshape(count, blocks * 4)[:, :width]
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return _fractions(words)
 
 
 def normals(seed: int, start: int, count: int, width: int) -> np.ndarray:
     """Standard normal numbers of samples ``start .. start + count``: (count, width) float64 (Box and Muller 1958)."""
-    pairs = -(-width // 2)
-    uniform = uniforms(seed, start, count, 2 * pairs)
+    return _box_muller(uniforms(seed, start, count, 2 * -(-width // 2)), width)
+
+
+def _fractions(words: np.ndarray) -> np.ndarray:
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def _box_muller(uniform: np.ndarray, width: int) -> np.ndarray:
+    """Normal numbers (count, width) of twice as many pairs of uniform ones: (count, 2 ceil(width / 2))."""
+    pairs = uniform.shape[1] // 2
     radius = np.sqrt(-2.0 * np.log(uniform[:, :pairs]))
     angle = 2.0 * np.pi * uniform[:, pairs:]
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :width]
+
+
+# -- the same of many seeds at once ------------------------------------------------------------------------------------
+
+
+def generators(seeds: Sequence[int]) -> Iterator[np.random.Generator]:
+    """What :func:`generator` gives for each seed, one after the other; a generator is good until the next is asked for.
+
+    It is one generator that is set to each seed in turn, since making one costs as much as some hundred numbers.
+    """
+    source = np.random.Philox(key=0)
+    state, shared = source.state, np.random.Generator(source)
+    for seed in seeds:
+        state["state"]["key"][0] = seed
+        source.state = state
+        yield shared
+
+
+def stacked_uniforms(seeds: Sequence[int], count: int, width: int) -> np.ndarray:
+    """The uniform numbers of samples ``0 .. count`` of R seeds: (R, count, width) float64, bit for bit ``uniforms``."""
+    blocks = -(-width // 4)
+    words = np.empty((len(seeds), count * blocks * 4), np.uint64)
+    for row, source in zip(words, generators(seeds), strict=True):
+        row[:] = source.bit_generator.random_raw(row.size)
+    return _fractions(words.reshape(len(seeds), count, blocks * 4)[:, :, :width])
+
+
+def stacked_normals(seeds: Sequence[int], count: int, width: int) -> np.ndarray:
+    """The normal numbers of samples ``0 .. count`` of R seeds: (R, count, width) float64, bit for bit ``normals``."""
+    pairs = -(-width // 2)
+    uniform = stacked_uniforms(seeds, count, 2 * pairs).reshape(len(seeds) * count, 2 * pairs)
+    return _box_muller(uniform, width).reshape(len(seeds), count, width)
+
+
+def stacked_permutations(seeds: Sequence[int], count: int) -> np.ndarray:
+    """A permutation of ``0 .. count`` for each of R seeds, that of its :func:`generator`: (R, count) int64."""
+    orders = np.empty((len(seeds), count), np.int64)
+    for order, source in zip(orders, generators(seeds), strict=True):
+        order[:] = source.permutation(count)
+    return orders

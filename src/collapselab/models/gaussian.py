@@ -3,7 +3,7 @@
 Its loops have closed forms (``theory``), so that a whole study can be held against exact numbers on a CPU.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,76 @@ class GaussianPopulation(Options):
         if np.min(self.sd) <= 0:
             raise ValueError(f"sd must be greater than 0; got {self.sd}")
         return self
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """R normal laws side by side, which are fitted and drawn together; each comes out as it would alone, bit for bit.
+
+    For that, numpy has to do the same in the same order for each: ``matmul`` calls the same routine for every entry of
+    a stack, and whatever sums over rows here goes through it.
+
+    means: (R, d) float64. covariances: (R, d, d) float64, or their diagonals as (R, d).
+    """
+
+    means: np.ndarray
+    covariances: np.ndarray
+
+    @classmethod
+    def fit(cls, data: np.ndarray, weights: np.ndarray, options: GaussianOptions, numbers: Sequence[int]) -> Self:
+        """The laws with the weighted moments of the rows, as :meth:`Gaussian.fit` has them; they may be not finite.
+
+        data: (R, n, d) float64, contiguous. weights: (R, n) float64, or (1, n) for all alike. numbers: a seed each,
+        which play no part. Raises ValueError when fewer than 1 + ddof rows have weight.
+        """
+        rows = np.count_nonzero(weights, axis=1).min()
+        if rows <= options.ddof:
+            raise ValueError(
+                f"gaussian with ddof: {options.ddof} needs at least {options.ddof + 1} rows with weight; got {rows}"
+            )
+        row, total = weights[:, None, :], weights.sum(axis=1)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = (row @ data)[:, 0] / total
+            deviations = data - means[:, None]
+            divisor = total - options.ddof * (weights**2).sum(axis=1)[:, None] / total
+            if options.covariance == "diagonal":
+                return cls(means, (row @ deviations**2)[:, 0] / divisor)
+            centred = deviations * np.sqrt(weights)[:, :, None]
+            return cls(means, centred.transpose(0, 2, 1) @ centred / divisor[:, :, None])
+
+    @classmethod
+    def of(cls, law: "Gaussian") -> Self:
+        """One law, as a stack of one."""
+        return cls(law.mean[None], law.covariance[None])
+
+    @property
+    def variances(self) -> np.ndarray:
+        """The variance of each dimension: (R, d)."""
+        return self.covariances if self.covariances.ndim == 2 else np.diagonal(self.covariances, axis1=1, axis2=2)
+
+    @cached_property
+    def roots(self) -> np.ndarray:
+        """The symmetric square roots of the covariances, or of their diagonals, in their shape.
+
+        Unlike a Cholesky factor they exist for a collapsed covariance, and change continuously with it, so that arms
+        that share their noise stay comparable.
+        """
+        if self.covariances.ndim == 2:
+            return np.sqrt(self.covariances)
+        values, vectors = np.linalg.eigh(self.covariances)
+        return (vectors * np.sqrt(values.clip(0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)
+
+    def sample(self, count: int, numbers: Sequence[int], sampling_bias: float = 1.0) -> np.ndarray:
+        """Samples ``0 .. count`` of each law, by its seed among ``numbers``: (R, count, d); one law does for all."""
+        return self.spread(seeds.stacked_normals(numbers, count, self.means.shape[1]), sampling_bias)
+
+    def spread(self, noise: np.ndarray, sampling_bias: float) -> np.ndarray:
+        """What standard normal numbers (R, n, d) become as samples of N(mean, sampling_bias covariance)."""
+        noise = noise * np.sqrt(sampling_bias)
+        if self.roots.ndim == 2:
+            return self.means[:, None] + noise * self.roots[:, None]
+        # einsum and not @: BLAS rounds a row differently in batches of different sizes.
+        return self.means[:, None] + np.einsum("rni,rij->rnj", noise, self.roots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +178,8 @@ class Gaussian:
         data, weights = np.asarray(training.data, np.float64), np.asarray(training.weights, np.float64)
         if data.ndim != 2:
             raise ValueError(f"gaussian takes vectors (rows, dimensions); got data of shape {training.data.shape}")
-        rows = np.count_nonzero(weights)
-        if rows <= options.ddof:
-            raise ValueError(
-                f"gaussian with ddof: {options.ddof} needs at least {options.ddof + 1} rows with weight; got {rows}"
-            )
-        total = weights.sum()
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = weights @ data / total
-            centred = (data - mean) * np.sqrt(weights)[:, None]
-            scatter = centred.T @ centred if options.covariance == "full" else np.einsum("ni,ni->i", centred, centred)
-            covariance = scatter / (total - options.ddof * (weights @ weights) / total)
+        stack = Gaussians.fit(np.ascontiguousarray(data)[None], weights[None], options, [seed])
+        mean, covariance = stack.means[0], stack.covariances[0]
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
             raise Diverged(len(data), float("nan"))
         return cls(options, mean, covariance)
@@ -129,16 +190,8 @@ class Gaussian:
         return self.mean.shape
 
     @cached_property
-    def _root(self) -> np.ndarray:
-        """The symmetric square root of the covariance, or of its diagonal.
-
-        Unlike a Cholesky factor it exists for a collapsed covariance, and it changes continuously with it, so that
-        arms that share their noise stay comparable.
-        """
-        if self.covariance.ndim == 1:
-            return np.sqrt(self.covariance)
-        values, vectors = np.linalg.eigh(self.covariance)
-        return (vectors * np.sqrt(values.clip(0.0))) @ vectors.T
+    def _stack(self) -> Gaussians:
+        return Gaussians.of(self)
 
     def sample(
         self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
@@ -150,10 +203,8 @@ class Gaussian:
         check_bias(sampling_bias)
         if guide is not None:
             raise ValueError(f"guide: a gaussian cannot be guided, only sampled with a sampling_bias; got {guide!r}")
-        noise = seeds.normals(seed, start, count, len(self.mean)) * np.sqrt(sampling_bias)
-        # einsum and not @: BLAS rounds a row differently in batches of different sizes.
-        spread = noise * self._root if self._root.ndim == 1 else np.einsum("ni,ij->nj", noise, self._root)
-        return SampleSet(self.mean + spread)
+        noise = seeds.normals(seed, start, count, len(self.mean))
+        return SampleSet(self._stack.spread(noise[None], sampling_bias)[0])
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES

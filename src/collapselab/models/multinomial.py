@@ -3,8 +3,9 @@
 A loop of it is the Wright-Fisher process of population genetics; with smoothing, one with mutation (``theory``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -48,6 +49,76 @@ class MultinomialPopulation(Options):
                 f"probabilities must be shares >= 0 that sum to 1; got {list(value)} with sum {sum(value):g}"
             )
         return value
+
+
+@dataclass(frozen=True, eq=False)
+class Multinomials:
+    """R laws of K categories side by side, fitted and drawn together; each comes out as it would alone, bit for bit.
+
+    probabilities: (R, K) float64.
+    """
+
+    probabilities: np.ndarray
+
+    @classmethod
+    def fit(cls, data: np.ndarray, weights: np.ndarray, options: MultinomialOptions, numbers: Sequence[int]) -> Self:
+        """The estimated shares, as :meth:`Multinomial.fit` has them.
+
+        data: (R, n) integers. weights: (R, n) finite float64, or (1, n) for all alike. numbers: a seed each. Raises
+        ValueError when a category is not in 0 .. K - 1 or when nothing is there to estimate from.
+        """
+        categories = options.categories
+        if data.size and not 0 <= data.min() <= data.max() < categories:
+            found = f"got values from {data.min()} to {data.max()}"
+            raise ValueError(f"multinomial with categories: {categories} takes 0 .. {categories - 1}; {found}")
+        places = data + categories * np.arange(len(data))[:, None]
+        weights = np.broadcast_to(weights, data.shape)
+        counts = np.bincount(places.ravel(), weights.ravel(), categories * len(data)).reshape(-1, categories)
+        counts = counts + options.alpha
+        if not counts.sum(axis=1).all():
+            raise ValueError("multinomial with alpha: 0 needs at least one row with weight; got none")
+        if options.estimate == "posterior_draw":
+            streams = seeds.generators(numbers)
+            counts = np.array([source.standard_gamma(row) for row, source in zip(counts, streams, strict=True)])
+        return cls(counts / counts.sum(axis=1)[:, None])
+
+    @classmethod
+    def of(cls, law: "Multinomial") -> Self:
+        """One law, as a stack of one."""
+        return cls(law.probabilities[None])
+
+    @property
+    def means(self) -> np.ndarray:
+        """The means of the one-hot encoding: (R, K)."""
+        return self.probabilities
+
+    @property
+    def variances(self) -> np.ndarray:
+        """The variance of each column of the one-hot encoding: (R, K)."""
+        return self.probabilities * (1 - self.probabilities)
+
+    @cached_property
+    def covariances(self) -> np.ndarray:
+        """The covariances diag(p) - p p' of the one-hot encoding: (R, K, K)."""
+        spread = -self.probabilities[:, :, None] * self.probabilities[:, None, :]
+        diagonal = np.arange(spread.shape[1])
+        spread[:, diagonal, diagonal] = self.variances
+        return spread
+
+    def sample(self, count: int, numbers: Sequence[int], sampling_bias: float = 1.0) -> np.ndarray:
+        """Samples ``0 .. count`` of each law, by its seed among ``numbers``: (R, count); one law does for all."""
+        return self.invert(seeds.stacked_uniforms(numbers, count, 1)[:, :, 0], sampling_bias)
+
+    def invert(self, uniform: np.ndarray, sampling_bias: float) -> np.ndarray:
+        """What uniform numbers (R, n) become as samples of p^(1 / sampling_bias), normalised: (R, n) int64."""
+        shares = self.probabilities
+        if sampling_bias != 1.0:
+            shares = (shares / shares.max(axis=1)[:, None]) ** (1.0 / sampling_bias)
+        cumulative = np.cumsum(shares, axis=1)
+        steps = np.broadcast_to(cumulative / cumulative[:, -1:], (len(uniform), shares.shape[1]))
+        # The first category whose cumulative share reaches the number: one without a share is never it.
+        found = [np.searchsorted(each, row, side="left") for each, row in zip(steps, uniform, strict=True)]
+        return np.array(found, np.int64).reshape(uniform.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,20 +172,13 @@ class Multinomial:
         training.data: (N,) int64 categories. Raises ValueError when a category is not in 0 .. K - 1 or when nothing is
         there to estimate from, and Diverged when a weight is not finite.
         """
-        data, categories = np.asarray(training.data), options.categories
+        data = np.asarray(training.data)
         if data.ndim != 1 or not np.issubdtype(data.dtype, np.integer):
             raise ValueError(f"multinomial takes whole numbers (rows,); got {data.dtype} data of shape {data.shape}")
-        if data.size and not 0 <= data.min() <= data.max() < categories:
-            found = f"got values from {data.min()} to {data.max()}"
-            raise ValueError(f"multinomial with categories: {categories} takes 0 .. {categories - 1}; {found}")
-        counts = np.bincount(data, weights=training.weights, minlength=categories) + options.alpha
-        if not np.isfinite(counts).all():
+        if not np.isfinite(training.weights.sum()):
             raise Diverged(len(data), float("nan"))
-        if counts.sum() == 0:
-            raise ValueError("multinomial with alpha: 0 needs at least one row with weight; got none")
-        if options.estimate == "posterior_draw":
-            counts = seeds.generator(seed).standard_gamma(counts)
-        return cls(options, counts / counts.sum())
+        stack = Multinomials.fit(data[None], training.weights[None], options, [seed])
+        return cls(options, stack.probabilities[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -132,13 +196,8 @@ class Multinomial:
         check_bias(sampling_bias)
         if guide is not None:
             raise ValueError(f"guide: a multinomial cannot be guided, only sampled with a sampling_bias; got {guide!r}")
-        shares = self.probabilities
-        if sampling_bias != 1.0:
-            shares = (shares / shares.max()) ** (1.0 / sampling_bias)
-        cumulative = np.cumsum(shares)
-        # The first category whose cumulative share reaches the number: one without a share is never it.
         uniform = seeds.uniforms(seed, start, count, 1)[:, 0]
-        return SampleSet(np.searchsorted(cumulative / cumulative[-1], uniform, side="left").astype(np.int64))
+        return SampleSet(Multinomials.of(self).invert(uniform[None], sampling_bias)[0])
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
