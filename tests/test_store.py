@@ -32,6 +32,7 @@ from collapselab.store import (
     read_json,
     read_kept,
     read_samples,
+    read_table,
     read_tensors,
     read_training,
     recorded_hash,
@@ -41,6 +42,7 @@ from collapselab.store import (
     write_json,
     write_kept,
     write_samples,
+    write_table,
     write_tensors,
     write_training,
 )
@@ -77,6 +79,10 @@ def kept_of() -> KeptTable:
     )
 
 
+def columns_of() -> dict[str, np.ndarray]:
+    return {"seed": np.arange(3), "variance": np.array([0.1, np.nan, -np.inf]), "arm": np.array([2, 1, 0], np.int32)}
+
+
 WRITERS: dict[str, tuple[Callable[[Path], str], Callable[[Path], object]]] = {
     "samples": (lambda path: write_samples(path, samples_of()), read_samples),
     "tensors": (
@@ -85,6 +91,7 @@ WRITERS: dict[str, tuple[Callable[[Path], str], Callable[[Path], object]]] = {
     ),
     "training": (lambda path: write_training(path, training_of()), read_training),
     "kept": (lambda path: write_kept(path, kept_of()), read_kept),
+    "table": (lambda path: write_table(path, columns_of(), {"arm": {"name": "é"}}), read_table),
     "record": (lambda path: write_json(path, {"values": [1, 2.5, None], "name": "é"}), read_json),
 }
 
@@ -210,6 +217,20 @@ def test_kept_tables_come_back(tmp_path):
         assert_same_array(found.rows, kept.rows)
         assert_same_array(found.scores, kept.scores)
         assert (found.reasons, found.judge, found.lineage) == (kept.reasons, kept.judge, kept.lineage)
+
+
+def test_tables_come_back_in_the_order_of_their_columns(tmp_path):
+    for columns in (columns_of(), {"none": np.empty(0)}):
+        write_table(tmp_path / "table", columns, {"arm": {"name": "é"}})
+        found, metadata = read_table(tmp_path / "table")
+        assert list(found) == list(columns) and metadata == {"arm": {"name": "é"}}
+        for name, column in columns.items():
+            assert_same_array(found[name], column)
+    with pytest.raises(ValueError, match=r"columns: found lengths .*'b': 2"):
+        write_table(tmp_path / "table", {"a": np.zeros(1), "b": np.zeros(2)}, {})
+    write_kept(tmp_path / "kept", kept_of())
+    with pytest.raises(ValueError, match="found no table of numbers in it"):
+        read_table(tmp_path / "kept")
 
 
 def test_records_come_back_with_null_for_what_is_not_a_number(tmp_path):
@@ -369,7 +390,7 @@ def test_a_reader_beside_a_writer_takes_nothing_away(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file.json", "file.json.sha256"]
 
 
-@pytest.mark.parametrize("kind", ["samples", "tensors", "training", "kept"])
+@pytest.mark.parametrize("kind", ["samples", "tensors", "training", "kept", "table"])
 def test_files_of_another_store_are_refused(tmp_path, kind, monkeypatch):
     write, read = WRITERS[kind]
     monkeypatch.setattr(store, "FORMAT", 99)
@@ -460,6 +481,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, kind):
         "kept": lambda: write_kept(
             path, KeptTable(RANDOM.permutation(200_000), np.ones(200_000), ("x",) * 200_000, "all")
         ),
+        "table": lambda: write_table(path, {"value": RANDOM.normal(size=100_000)}, {}),
         "record": lambda: write_json(path, list(range(100_000))),
     }
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -508,6 +508,24 @@ def read_kept(path: Path) -> KeptTable:
     return KeptTable(rows, scores, reasons, metadata["judge"], metadata["lineage"])
 
 
+def write_table(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
+    """Write columns (n,) by name, in their order, and JSON-like metadata as one table; its hash.
+
+    Raises ValueError for columns of different lengths.
+    """
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns: found lengths {lengths}, allowed are equal ones")
+    return _write_parquet(path, columns, {"columns": list(columns), **metadata})
+
+
+def read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The columns (n,) and the metadata of a verified table that ``write_table`` wrote."""
+    table, metadata = _read_parquet(path)
+    expect(path, "columns" in metadata, "table of numbers")
+    return {name: table[name].to_numpy() for name in metadata.pop("columns")}, metadata
+
+
 # -- records ----------------------------------------------------------------------------------------------------------
 
 
