@@ -250,12 +250,13 @@ def rows_of_distance(distance: float, ddof: int) -> float:
         log_c4 = 0.5 * math.log(2 / (n - 1)) + gammaln(n / 2) - gammaln((n - 1) / 2)
         return 1 / n + variance + 1 - 2 * math.sqrt(variance) * math.exp(log_c4) - distance
 
-    if not 0 < distance <= excess(2.0) + distance:
+    # 2 rows are found again from their own distance, whichever way it was rounded.
+    if not 0 < distance <= (excess(2.0) + distance) * (1 + 1e-9):
         raise ValueError(f"distance: found {distance}, allowed are numbers above 0 up to that of 2 rows")
     most = 4.0
     while excess(most) > 0:
         most *= 2
-    return float(brentq(excess, 2.0, most, rtol=1e-12))
+    return float(brentq(excess, 1.99, most, rtol=1e-12))
 
 
 def effective_size_w2(fresh: int, synthetic: int, ddof: int, sampling_bias: float = 1.0) -> float:
