@@ -28,7 +28,7 @@ from pydantic import BaseModel, ValidationError
 from . import compare as comparing
 from . import compose as composing
 from . import measure as measuring
-from . import outside, processes, store
+from . import outside, processes, replicates, store
 from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
@@ -40,6 +40,7 @@ from .models import MODELS
 from .models.base import Diverged, Interrupted, TrainingSet
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
+from .predictions import predict
 from .regimes import Draw, Recipe
 from .seeds import seed_of
 from .select import SELECTORS, Seen, Waiting
@@ -869,6 +870,22 @@ def baseline(
     store.write_json(out, {"values": values, "fingerprints": fingerprints})
 
 
+# -- all seeds of an arm at once ---------------------------------------------------------------------------------------
+
+
+@app.command()
+def replicate(
+    arm: Annotated[str, typer.Option(help="the arm with all its seeds, as JSON")],
+    out: Out,
+) -> None:
+    """Run all seeds of an arm in one go, and write one row for each seed and generation."""
+    wanted = _parsed(replicates.Arm, arm, "--arm")
+    total = wanted.seeds * len(wanted.recipes)
+    with progress(f"replicate {wanted.name}", total) as tell, clock.compute():
+        columns = replicates.run(wanted, progress=lambda done: tell(done, None))
+    store.write_table(out, columns, {"arm": wanted.model_dump(mode="json")})
+
+
 # -- measure and compare ----------------------------------------------------------------------------------------------
 
 MEASURED_ROLES = ("samples", "against", "train")
@@ -1217,7 +1234,7 @@ def track(name: StudyName, planned: Planned = None) -> None:
     if not records:
         raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
     curves = {}
-    for record in records:
+    for record in [] if study.file.together else records:
         where = record["arm"], record["seed"], record["generation"]
         tensors, _ = store.read_tensors(Path(study.cell(*where, "model.safetensors")))
         if "curve.loss" in tensors:
@@ -1227,7 +1244,7 @@ def track(name: StudyName, planned: Planned = None) -> None:
     try:
         done = tracking.track(
             study.name,
-            records,
+            replicates.means(records) if study.file.together else records,
             params={arm: study.describe_arm(arm) for arm in study.lineages},
             curves=curves,
             pictures=pictures,
@@ -1287,20 +1304,36 @@ def explain(log: Annotated[Path, typer.Argument(help="a log of snakemake")]) -> 
 
 def _records(study: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """The records that are there, and the files of those that are not."""
+    if study.file.together:
+        paths = {arm: Path(study.table(arm, "parquet")) for arm in study.lineages}
+        missing = [str(path) for path in paths.values() if not path.exists()]
+        return [one for path in paths.values() if path.exists() for one in _replicated(study, path)], missing
     paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
     missing = [str(path) for path in paths.values() if not path.exists()]
     return [store.read_json(path) for path in paths.values() if path.exists()], missing
 
 
+def _replicated(study: Any, path: Path) -> Iterator[dict[str, Any]]:
+    """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
+    columns, metadata = store.read_table(path)
+    store.expect(path, "arm" in metadata, "table of replicates")
+    return replicates.records(study.name, replicates.Arm.model_validate(metadata["arm"]), columns)
+
+
 def _grids(study: Any) -> dict[tuple[str, int, int], np.ndarray]:
     """The pictures that are there, by (arm, seed, generation); vectors and diverged models have none."""
-    paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in study.cells()}
+    cells = [] if study.file.together else study.cells()
+    paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in cells}
     images = {cell: store.read_samples(path).data for cell, path in paths.items() if path.exists()}
     return {cell: data for cell, data in images.items() if data.ndim == 4}
 
 
 def _costs(study: Any) -> list[dict[str, Any]]:
     costs = []
+    if study.file.together:
+        paths = {arm: Path(study.table(arm, "cost.json")) for arm in study.lineages}
+        where = {"verb": "replicate", "seed": 0, "generation": 0}
+        return [store.read_json(path) | where | {"arm": arm} for arm, path in paths.items() if path.exists()]
     for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
         for stage in ("train", "sample", "sample_raw", "measure"):
             path = Path(f"results/{study.name}/{arm}/seed{seed}/gen{generation}/{stage}.cost.json")
@@ -1348,6 +1381,9 @@ def _facts(study: Any) -> Any:
         data=study.describe_data(),
         models={name: study.describe_model(name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
+        rows={name: study.rows(name) for name in study.lineages},
+        calibration=study.calibrations,
+        predictions={name: predict(study.setting(name)) for name in study.lineages},
         waivers=[f"{study.rule(rule)}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
         labels={name: metric.label for name, metric in METRICS.items()},

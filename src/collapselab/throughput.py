@@ -215,9 +215,12 @@ def _spread(mean: float, found: Sequence[float]) -> float:
 def _random(options: Any, shape: tuple[int, ...]) -> TrainingSet:
     """Data without any structure: how long a step takes does not depend on them."""
     random = np.random.default_rng(0)
+    points = random.normal(size=(ROWS, *shape[-1:]))
+    if len(shape) == 1:
+        points[:, -1] = np.sign(points[:, -1])  # to a classifier it is the label
     data = {
         3: lambda: random.integers(0, 256, (ROWS, *shape), np.uint8),
-        1: lambda: random.normal(size=(ROWS, *shape)),
+        1: lambda: points,
         0: lambda: random.integers(0, getattr(options, "categories", 2), ROWS),
     }[len(shape)]()
     classes = getattr(options, "classes", 0)

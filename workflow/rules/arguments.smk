@@ -100,6 +100,17 @@ def train_source(wildcards):
     return source_hash("compose", family_module(arm_of(wildcards).model))
 
 
+def replicated_arm(wildcards):
+    """All that the seeds of an arm need."""
+    return as_json(STUDY.replicated(wildcards.arm))
+
+
+def replicate_source(wildcards):
+    """The hash of the source that all seeds of an arm depend on."""
+    family = family_module(STUDY.lineages[wildcards.arm].model)
+    return source_hash("replicates", family, *population_modules())
+
+
 def sampled_arm(wildcards):
     """How the arm samples: its bias at this generation, and its random stream."""
     arm = STUDY.lineages[wildcards.arm]

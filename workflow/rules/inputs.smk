@@ -6,15 +6,19 @@ PARTS = ("population", "held_out", "train") if POPULATION else tuple(STUDY.file.
 LOOK_THROUGH_MODELS = [name for name in STUDY.measured_in if FEATURES[name].of_model]
 REFERENCES = [STUDY.extractor_file("features", name) for name in STUDY.measured_in if not FEATURES[name].of_model]
 WEIGHTS = [STUDY.weights(name) for name in STUDY.trained_extractors]
-REAL = [*(STUDY.real_file(f"{part}.safetensors") for part in PARTS), *WEIGHTS, *REFERENCES]
-RECORDS = [STUDY.cell(*one, "metrics.json") for one in STUDY.cells()]
-GRIDS = [STUDY.cell(*one, "grid.safetensors") for one in STUDY.cells()]
-MODELS = list(dict.fromkeys(STUDY.cell(*one, "model.safetensors") for one in STUDY.cells()))
+TOGETHER = STUDY.file.together  # then no file is of one cell, and none of real data
+CELLS = [] if TOGETHER else list(STUDY.cells())
+REAL = [] if TOGETHER else [*(STUDY.real_file(f"{part}.safetensors") for part in PARTS), *WEIGHTS, *REFERENCES]
+TABLES = [STUDY.table(arm, noun) for noun in ("parquet", "cost.json") for arm in STUDY.lineages] if TOGETHER else []
+RECORDS = [*(STUDY.cell(*one, "metrics.json") for one in CELLS), *TABLES]
+GRIDS = [STUDY.cell(*one, "grid.safetensors") for one in CELLS]
+MODELS = list(dict.fromkeys(STUDY.cell(*one, "model.safetensors") for one in CELLS))
+BASELINE = [] if TOGETHER else [STUDY.report_file("baseline.json")]
 WRITTEN = (
     *("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv"),
     *("summary.json", "verdicts.json"),
 )
-REPORTED = ("baseline.json", *WRITTEN, "tracked.json")
+REPORTED = (*([] if TOGETHER else ["baseline.json"]), *WRITTEN, "tracked.json")
 NOUNS = (
     *("training.parquet", "model.safetensors", "train.cost.json"),
     *("samples.safetensors", "grid.safetensors", "kept.parquet", "sample.cost.json"),
@@ -46,6 +50,9 @@ def weights(wildcards):
 def known_truth(names):
     """The population, if any of these extractors looks through it."""
     return [POPULATION] if any(FEATURES[name].of_population or FEATURES[name].of_law for name in names) else []
+
+
+WHOLE = [*TABLES, *dict.fromkeys(file for one in CELLS for file in whole(*one))]
 
 
 def drawn_from(wildcards):

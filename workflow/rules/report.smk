@@ -11,7 +11,7 @@ rule report:
     input:
         records=content(*RECORDS),
         grids=content(*GRIDS),
-        baseline=content(STUDY.report_file("baseline.json")),
+        baseline=content(*BASELINE),
     output:
         files=hashed(*(f"results/{{study}}/report/{name}" for name in WRITTEN)),
         # Emptied before the job: what is no longer drawn does not stay.
@@ -31,7 +31,7 @@ rule track:
     input:
         records=content(*RECORDS),
         models=content(*MODELS),
-        baseline=content(STUDY.report_file("baseline.json")),
+        baseline=content(*BASELINE),
     output:
         hashed("results/{study}/report/tracked.json"),
     log:
