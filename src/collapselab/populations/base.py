@@ -9,12 +9,6 @@ from ..models.base import Judgement, Kind, Options
 from ..store import SampleSet
 
 
-def check_unbiased(sampling_bias: float) -> None:
-    """Raise ValueError unless a known truth is asked for as it is."""
-    if sampling_bias != 1:
-        raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed is 1: a known truth is drawn as it is")
-
-
 def words(seed: int, start: int, count: int, *widths: int) -> list[np.ndarray]:
     """Uniform numbers in (0, 1), one array (count, width) float64 for each width; row i depends on (seed, i) alone."""
     return np.split(seeds.uniforms(seed, start, count, sum(widths)), np.cumsum(widths)[:-1], axis=1)

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..models.base import Judgement, Options
+from ..models.base import Judgement, Options, check_unbiased
 from ..store import SampleSet
-from .base import as_rows, check_unbiased, choices, judged, noise, words
+from .base import as_rows, choices, judged, noise, words
 
 REACH = 4  # standard deviations within which a measured quantity agrees with what it should be
 OCTANTS = 8
@@ -132,7 +132,7 @@ class Decay:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, 8) float64, labels the channels."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "decay")
         which, sphere = words(seed, start, count, 1, 2)
         channel = choices(self.shares, which[:, 0])
         height, turn = 2 * sphere[:, 0] - 1, 2 * np.pi * sphere[:, 1]

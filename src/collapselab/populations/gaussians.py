@@ -7,9 +7,9 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..models.base import Judgement, Options
+from ..models.base import Judgement, Options, check_unbiased
 from ..store import SampleSet
-from .base import as_rows, check_unbiased, choices, judged, noise, words
+from .base import as_rows, choices, judged, noise, words
 
 MODES = {"grid": 25, "ring": 8}
 
@@ -87,7 +87,7 @@ class Gaussians:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, 2) float64, labels the modes."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "gaussians")
         (uniform,) = words(seed, start, count, 1)
         modes = choices(self.weights, uniform[:, 0])
         return SampleSet(self.means[modes] + self.options.sd * noise(seed, start, count, 2), modes)

@@ -12,9 +12,9 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Judgement, Options
+from ..models.base import Judgement, Options, check_unbiased
 from ..store import SampleSet
-from .base import check_unbiased, judged, words
+from .base import judged, words
 
 UNITS = 16  # lengths are in sixteenths of the side
 FLOOR, LID = 1, 2  # what is left below a jar, and the thickness of its lid
@@ -138,7 +138,7 @@ class Jars:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, 1, side, side) uint8."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "jars")
         return SampleSet(draw(self.latents(count, seed, start=start), self.options.side))
 
     @cached_property

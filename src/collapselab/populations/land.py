@@ -15,9 +15,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..models.base import Judgement, Options
+from ..models.base import Judgement, Options, check_unbiased
 from ..store import SampleSet
-from .base import as_rows, check_unbiased, judged, words
+from .base import as_rows, judged, words
 
 ROWS, COLUMNS = 90, 180
 DEGREES = 2  # a cell of the mask, either way
@@ -81,7 +81,7 @@ class Land:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, 2) float64, x and y."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "land")
         which, within = words(seed, start, count, 1, 2)
         cells = self.cells[(which[:, 0] * len(self.cells)).astype(np.int64)]
         return SampleSet(_centres(cells) + (within - 0.5) * SIZE)

@@ -16,10 +16,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..models.base import Judgement, Options
+from ..models.base import Judgement, Options, check_unbiased
 from ..models.multinomial import Multinomial
 from ..store import SampleSet
-from .base import check_unbiased
 
 FEATURES: dict[str, tuple[str, ...]] = {
     "eyewear": ("none", "glasses", "sunglasses"),
@@ -129,7 +128,7 @@ class Outfits:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count,) int64, combinations."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "outfits")
         return self._law.sample(count, seed, start=start)
 
     @property

@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Options
+from ..models.base import Options, check_unbiased
 from ..store import SampleSet
-from .base import check_unbiased, noise
+from .base import noise
 
 
 class RegressionOptions(Options):
@@ -50,7 +50,7 @@ class Regression:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, d + 1) float64, the output last."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "regression")
         normal = noise(seed, start, count, self.options.dimension + 1)
         inputs, error = normal[:, :-1], normal[:, -1]
         # All coefficients are equal; a sum over a row is rounded alike however many rows there are.

@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Judgement, Options
+from ..models.base import Judgement, Options, check_unbiased
 from ..store import SampleSet
-from .base import as_rows, check_unbiased, judged, noise, words
+from .base import as_rows, judged, noise, words
 
 
 class TwoClassesOptions(Options):
@@ -28,13 +28,24 @@ class TwoClasses:
     possible if y is the sign of mu'x (of its first number), and its cell is y. Of the real rows a share Phi(s) is right
     (s the separation), not all.
 
-    A verifier that keeps right rows with chance phi and wrong ones with chance psi (Feng et al. 2024, arXiv 2406.07515)
-    leaves a share psi e / (psi e + phi (1 - e)) of wrong ones, if e were wrong, which is below 1/2 where
-    e < 1 / (1 + psi / phi). A flip turns a right label wrong and a wrong one right, so labels that are flipped with
-    chance p have
+    A flip turns a right label wrong and a wrong one right, so labels that are flipped with chance p, whatever x is, are
+    wrong with chance
 
         e = p Phi(s) + (1 - p)(1 - Phi(s))   where they were drawn from this law,
         e = p                                where they were the best classifier's.
+
+    A verifier that keeps right rows with chance phi and wrong ones with chance psi (Feng et al. 2024, arXiv 2406.07515)
+    leaves a share psi e / (psi e + phi (1 - e)) of wrong ones, which is 1/2 at e = 1 / (1 + psi / phi). A classifier
+    learns from the mean of y x over what is kept. Where labels are drawn from this law, y x_1 is s on average and |x_1|
+
+        m = sqrt(2 / pi) exp(-s^2 / 2) + s (2 Phi(s) - 1),
+
+    of which (m + s) / 2 belongs to rows that are right before the flip, (m - s) / 2 to the others. So the mean over
+    what is kept is 0, and the classifier turns round, at
+
+        p = (phi (m + s) - psi (m - s)) / (2 s (phi + psi)),
+
+    which goes to 1 / (1 + psi / phi) as the classes part: a row near the border is often wrong and counts little.
     """
 
     PopulationOptions: ClassVar = TwoClassesOptions
@@ -54,7 +65,7 @@ class TwoClasses:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, d + 1) float64, y last; labels 0 for y = -1, 1 for y = 1."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "two-classes")
         (uniform,) = words(seed, start, count, 1)
         label = (uniform[:, 0] > 0.5).astype(np.int64)
         y = 2.0 * label - 1

@@ -7,9 +7,9 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Judgement, Options
+from ..models.base import Judgement, Options, check_unbiased
 from ..store import SampleSet
-from .base import as_rows, check_unbiased, judged, noise, words
+from .base import as_rows, judged, noise, words
 
 REACH = 4  # standard deviations of the noise from a moon within which a sample is right
 SEGMENTS = 12  # cells along each moon
@@ -53,7 +53,7 @@ class TwoMoons:
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, 2) float64, labels the moons, 0 the upper one."""
-        check_unbiased(sampling_bias)
+        check_unbiased(sampling_bias, "two-moons")
         which, along = words(seed, start, count, 1, 1)
         moon, t = (which[:, 0] > 0.5).astype(np.int64), np.pi * along
         arc = CENTRES[moon] + SIGNS[moon][:, None] * np.concatenate([np.cos(t), np.sin(t)], axis=1)
@@ -116,9 +116,9 @@ class TwoMoons:
         rows = as_rows(data, 2)
         finite = np.isfinite(rows).all(axis=1)
         offset = SIGNS[:, None] * (np.where(finite[:, None], rows, 0.0)[:, None, :] - CENTRES)
-        # Below the ends the nearest point of the moon is an end.
+        # At the ends and below them the nearest point of the moon is an end.
         t = np.arctan2(offset[..., 1], offset[..., 0])
-        t = np.where(offset[..., 1] >= 0, t, np.where(offset[..., 0] >= 0, 0.0, np.pi))
+        t = np.where(offset[..., 1] > 0, t, np.where(offset[..., 0] >= 0, 0.0, np.pi))
         distance = np.hypot(offset[..., 0] - np.cos(t), offset[..., 1] - np.sin(t))
         moon = distance.argmin(axis=1)
         rank = np.arange(len(rows))
