@@ -1,6 +1,7 @@
 """What every model family offers, and what passes in and out of it."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ def dequantised(images: np.ndarray, seed: int) -> np.ndarray:
     With a density p of them, log p - C H W log 127.5 is a lower bound in expectation of the log-mass of the bytes
     (Theis, van den Oord and Bethge 2016, arXiv 1511.01844). u comes from the seed and the image's own bytes.
     """
-    rows = images.reshape(len(images), -1)
+    rows = images.reshape(len(images), math.prod(images.shape[1:]))
     names = (f"dequantise/{hashlib.sha256(row.tobytes()).hexdigest()}" for row in rows)
     uniform = [seeds.uniforms(seeds.seed_of(seed, None, None, name), 0, 1, rows.shape[1])[0] for name in names]
     return (rows + np.reshape(uniform, rows.shape) - 0.5) / 127.5 - 1
