@@ -148,3 +148,92 @@ def test_a_model_comes_back_from_disk_with_the_same_samples(tmp_path):
     tensors, _ = store.read_tensors(tmp_path / "model.safetensors")
     loaded = Multinomial.load(tensors, model.options)
     np.testing.assert_array_equal(loaded.sample(50, SEED).data, model.sample(50, SEED).data)
+
+
+# -- whole images as categories ----------------------------------------------------------------------------------------
+
+
+def pictures(which):
+    """Of four images that differ in one byte or more, those with these numbers."""
+    four = np.random.default_rng(SEED).integers(0, 256, (4, 1, 3, 2), dtype=np.uint8)
+    four[3] = four[0]
+    four[3, 0, 2, 1] ^= 1
+    return four[np.asarray(which)]
+
+
+def of_images(which, weights=None, *, seed=0, **options):
+    weights = np.ones(len(which)) if weights is None else np.asarray(weights, np.float64)
+    return Multinomial.fit(TrainingSet(pictures(which), None, weights), MultinomialOptions(**options), seed)
+
+
+def test_images_are_counted_whole_and_copied():
+    model, count = of_images([0, 1, 0, 3], [1.0, 3.0, 2.0, 2.0]), 20_000
+    np.testing.assert_allclose(np.exp(model.log_likelihood(pictures([0, 1, 2, 3]), 0)), [3 / 8, 3 / 8, 0, 2 / 8])
+    samples = model.sample(count, SEED).data
+    assert samples.dtype == np.uint8 and samples.shape == (count, 1, 3, 2) and model.shape == (1, 3, 2)
+    for number, share in ((0, 3 / 8), (1, 3 / 8), (2, 0), (3, 2 / 8)):
+        found = (samples == pictures([number])).all(axis=(1, 2, 3)).mean()
+        assert abs(found - share) <= 4.5 * np.sqrt(share * (1 - share) / count)
+    np.testing.assert_array_equal(model.sample(7, SEED, start=5).data, samples[5:12])
+    hot = model.sample(count, SEED, sampling_bias=0.5).data
+    share = 9 / (9 + 9 + 4)
+    found = (hot == pictures([1])).all(axis=(1, 2, 3)).mean()
+    assert abs(found - share) <= 4.5 * np.sqrt(share * (1 - share) / count)
+
+
+def test_images_are_numbered_whatever_their_order():
+    """So a loop of images is that of their categories, to the bits."""
+    one, other = of_images([2, 0, 1, 0]), of_images([0, 0, 1, 2])
+    assert one.tensors().keys() == {"probabilities", "images", "curve.images_seen", "curve.loss"}
+    for name, array in one.tensors().items():
+        np.testing.assert_array_equal(other.tensors()[name], array)
+    order = np.argsort([image.tobytes() for image in pictures([0, 1, 2])])
+    as_numbers = fitted(np.argsort(order)[[2, 0, 1, 0]], categories=3)
+    np.testing.assert_array_equal(one.sample(50, SEED).data, pictures(order)[as_numbers.sample(50, SEED).data])
+
+
+def test_moments_of_images_are_those_of_their_pixels():
+    model = of_images([0, 1, 0, 2])
+    mean, covariance = model.moments()
+    rows = pictures([0, 1, 0, 2]).reshape(4, -1) / 127.5 - 1
+    np.testing.assert_allclose(mean, rows.mean(axis=0), atol=1e-6)  # pixels are float32
+    np.testing.assert_allclose(covariance, np.cov(rows.T, ddof=0), atol=1e-6)
+
+
+def test_images_without_weight_are_not_kept():
+    model = of_images([0, 1, 2], [1.0, 0.0, 1.0])
+    assert len(model.images) == 2
+    assert model.log_likelihood(pictures([1]), 0) == -np.inf
+
+
+def test_a_draw_of_the_bayesian_bootstrap_of_images():
+    draws = np.array([of_images([0, 0, 1], seed=seed, estimate="posterior_draw").probabilities for seed in range(2000)])
+    sizes = of_images([0, 0, 1]).probabilities * 3
+    mean, variance = sizes / 3, sizes * (3 - sizes) / (9 * 4)
+    assert (abs(draws.mean(axis=0) - mean) < 4.5 * np.sqrt(variance / 2000)).all()
+
+
+def test_stored_images_come_back(tmp_path):
+    model = of_images([0, 1, 1, 2])
+    store.write_tensors(tmp_path / "model.safetensors", model.tensors(), {})
+    loaded = Multinomial.load(store.read_tensors(tmp_path / "model.safetensors")[0], model.options)
+    np.testing.assert_array_equal(loaded.sample(50, SEED).data, model.sample(50, SEED).data)
+    stored = sum(array.nbytes for array in model.tensors().values())
+    assert stored == Multinomial.stored_bytes(model.options, (1, 3, 2)) + 3 * Multinomial.stored_bytes_per_row(
+        model.options, (1, 3, 2)
+    )
+    with pytest.raises(ValueError, match="images: found uint8 of shape"):
+        Multinomial.load(dict(model.tensors()) | {"images": pictures([0])}, model.options)
+
+
+def test_what_images_cannot_have():
+    with pytest.raises(ValueError, match="categories: found 3, allowed with images is none"):
+        of_images([0, 1], categories=3)
+    with pytest.raises(ValueError, match=r"alpha: found 0\.5, allowed with images is 0"):
+        of_images([0, 1], alpha=0.5)
+    with pytest.raises(ValueError, match="categories: found None, allowed with categories is their number"):
+        fitted([0, 1])
+    with pytest.raises(ValueError, match="images needs at least one row with weight"):
+        of_images([0, 1], [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"allowed are uint8 images of shape \(1, 3, 2\)"):
+        of_images([0, 1]).log_likelihood(np.arange(3), 0)

@@ -1,8 +1,10 @@
 """The multinomial family: shares of K categories, smoothed or not, and a known truth to draw real data from.
 
-A loop of it is the Wright-Fisher process of population genetics; with smoothing, one with mutation (``theory``).
+A loop of it is the Wright-Fisher process of population genetics; with smoothing, one with mutation (``theory``). Whole
+images can be its categories: then it only repeats what it has seen.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,18 +15,32 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from .. import seeds
+from ..images import to_unit
 from ..store import SampleSet
-from .base import ODE_STEPS, PROBES, Diverged, Judgement, Options, Progress, TrainingSet, check_bias
+from .base import ODE_STEPS, PROBES, Diverged, Judgement, Kind, Options, Progress, TrainingSet, check_bias, no_curve
 
 
 class MultinomialOptions(Options):
     """How the shares of the categories are estimated."""
 
-    categories: int = Field(ge=1, description="number of categories K; the data are 0 .. K - 1")
+    categories: int | None = Field(
+        None, ge=1, description="number of categories K; the data are 0 .. K - 1. Images have none: each is a category"
+    )
     alpha: float = Field(0.0, ge=0, allow_inf_nan=False, description="Laplace smoothing: rows added to every category")
     estimate: Literal["mean", "posterior_draw"] = Field(
         "mean", description="mean: (x + alpha) / (n + K alpha); posterior_draw: one draw from Dirichlet(x + alpha)"
     )
+
+    def check_kind(self, kind: Kind) -> None:
+        """Raise ValueError for categories whose number is not said, or images with a number of them or smoothing."""
+        if kind == "categories" and self.categories is None:
+            raise ValueError("categories: found None, allowed with categories is their number")
+        if kind == "images" and self.categories is not None:
+            raise ValueError(
+                f"categories: found {self.categories}, allowed with images is none: they are what was seen"
+            )
+        if kind == "images" and self.alpha:
+            raise ValueError(f"alpha: found {self.alpha:g}, allowed with images is 0: they cannot all be listed")
 
 
 class Law(Options):
@@ -123,11 +139,14 @@ class Multinomials:
 
 @dataclass(frozen=True, eq=False)
 class Multinomial:
-    """The law of a category with given probabilities: (K,) float64 that sum to 1."""
+    """The law of a category with given probabilities: (K,) float64 that sum to 1.
+
+    images: what the categories are, (K, C, H, W) uint8, all different; None where they are numbers.
+    """
 
     Options: ClassVar = MultinomialOptions
     PopulationOptions: ClassVar = MultinomialPopulation
-    takes: ClassVar = ("categories",)
+    takes: ClassVar = ("categories", "images")
     density: ClassVar = "exact"
     bias: ClassVar = "temperature"
     gives: ClassVar = "categories"
@@ -136,6 +155,7 @@ class Multinomial:
 
     options: Options
     probabilities: np.ndarray
+    images: np.ndarray | None = None
 
     @classmethod
     def population(cls, options: MultinomialPopulation) -> Self:
@@ -169,26 +189,35 @@ class Multinomial:
         Here weights are counts: doubling them all halves the pull of alpha. With alpha 0 a draw is Rubin's (1981)
         Bayesian bootstrap. The fit is in closed form: of the other arguments none has a part in it.
 
-        training.data: (N,) int64 categories. Raises ValueError when a category is not in 0 .. K - 1 or when nothing is
-        there to estimate from, and Diverged when a weight is not finite.
+        training.data: (N,) int64 categories, or (N, C, H, W) uint8 images, of which the K different ones that have
+        weight are the categories. Raises ValueError when a category is not in 0 .. K - 1, when nothing is there to
+        estimate from, or where the options do not suit the data, and Diverged when a weight is not finite.
         """
-        data = np.asarray(training.data)
-        if data.ndim != 1 or not np.issubdtype(data.dtype, np.integer):
-            raise ValueError(f"multinomial takes whole numbers (rows,); got {data.dtype} data of shape {data.shape}")
-        if not np.isfinite(training.weights.sum()):
+        data, weights, images, counted = np.asarray(training.data), training.weights, None, options
+        if not np.isfinite(weights.sum()):
             raise Diverged(len(data), float("nan"))
-        stack = Multinomials.fit(data[None], training.weights[None], options, [seed])
-        return cls(options, stack.probabilities[0])
+        if data.ndim == 4 and data.dtype == np.uint8:
+            options.check_kind("images")
+            if not (weights > 0).any():
+                raise ValueError("multinomial of images needs at least one row with weight; got none")
+            images, data = _different(data[weights > 0])
+            weights = weights[weights > 0]
+            counted = options.model_copy(update={"categories": len(images)})
+        elif data.ndim != 1 or not np.issubdtype(data.dtype, np.integer):
+            raise ValueError(f"multinomial takes whole numbers (rows,); got {data.dtype} data of shape {data.shape}")
+        counted.check_kind("categories")
+        stack = Multinomials.fit(data[None], weights[None], counted, [seed])
+        return cls(options, stack.probabilities[0], images)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample, a number: ()."""
-        return ()
+        """The shape of one sample: () of a number, or (C, H, W)."""
+        return () if self.images is None else self.images.shape[1:]
 
     def sample(
         self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
     ) -> SampleSet:
-        """Samples ``start .. start + count`` as data (count,) int64, at the temperature sampling_bias.
+        """Samples ``start .. start + count`` at the temperature sampling_bias: data (count,) int64, or the images.
 
         The law of a sample is p^(1 / sampling_bias), normalised; every sample inverts its own uniform number. Raises
         ValueError when a guide is given: there is nothing to steer.
@@ -197,23 +226,45 @@ class Multinomial:
         if guide is not None:
             raise ValueError(f"guide: a multinomial cannot be guided, only sampled with a sampling_bias; got {guide!r}")
         uniform = seeds.uniforms(seed, start, count, 1)[:, 0]
-        return SampleSet(Multinomials.of(self).invert(uniform[None], sampling_bias)[0])
+        drawn = Multinomials.of(self).invert(uniform[None], sampling_bias)[0]
+        return SampleSet(drawn if self.images is None else self.images[drawn])
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
     ) -> np.ndarray:
         """The log-mass of each category in nats, (n,) float64: -inf for one that has no share.
 
-        data: (n,) int64 in 0 .. K - 1; others raise ValueError. Seed, steps and probes have no part in it.
+        data: (n,) int64 in 0 .. K - 1, or images of the model's shape; others raise ValueError. Seed, steps and probes
+        have no part in it.
         """
+        if self.images is not None:
+            return self._log_mass(data)
         if data.size and not 0 <= data.min() <= data.max() < len(self.probabilities):
             allowed = f"allowed are 0 to {len(self.probabilities) - 1}"
             raise ValueError(f"data: found categories {data.min()} to {data.max()}, {allowed}")
         with np.errstate(divide="ignore"):
             return np.log(self.probabilities)[data]
 
+    def _log_mass(self, data: np.ndarray) -> np.ndarray:
+        """The log-mass of images: -inf for one that was not seen."""
+        if data.dtype != np.uint8 or data.shape[1:] != self.shape:
+            raise ValueError(
+                f"data: found {data.dtype} of shape {data.shape}, allowed are uint8 images of shape {self.shape}"
+            )
+        with np.errstate(divide="ignore"):
+            logs = np.log(self.probabilities)
+        known = {image.tobytes(): log for image, log in zip(self.images, logs, strict=True)}
+        return np.array([known.get(image.tobytes(), -np.inf) for image in data], np.float64)
+
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """The exact mean p (K,) and covariance diag(p) - p p' (K, K) of the one-hot encoding, float64."""
+        """The exact mean p (K,) and covariance diag(p) - p p' (K, K) of the one-hot encoding, float64.
+
+        Of images they are those of the pixels in [-1, 1], (d,) and (d, d), in the order (C, H, W).
+        """
+        if self.images is not None:
+            pixels = to_unit(self.images).reshape(len(self.images), -1).astype(np.float64)
+            mean = self.probabilities @ pixels
+            return mean, ((pixels - mean).T * self.probabilities) @ (pixels - mean)
         return self.probabilities, np.diag(self.probabilities) - np.outer(self.probabilities, self.probabilities)
 
     @property
@@ -233,16 +284,35 @@ class Multinomial:
         return Judgement(possible, np.where(possible, np.cumsum(known)[index] - 1, -1).astype(np.int64))
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """probabilities, and a training curve without points: a closed form has no steps."""
-        curve = {"curve.images_seen": np.empty(0, np.int64), "curve.loss": np.empty(0)}
-        return {"probabilities": self.probabilities, **curve}
+        """probabilities, images if there are, and a training curve without points: a closed form has no steps."""
+        images = {} if self.images is None else {"images": self.images}
+        return {"probabilities": self.probabilities, **images, **no_curve()}
 
     @classmethod
     def stored_bytes(cls, options: MultinomialOptions, shape: tuple[int, ...]) -> int:
-        """A probability in float64 for each category."""
-        return 8 * options.categories
+        """A probability in float64 for each category; what images take goes by their number."""
+        return 8 * (options.categories or 0)
+
+    @classmethod
+    def stored_bytes_per_row(cls, options: MultinomialOptions, shape: tuple[int, ...]) -> int:
+        """An image and its probability in float64; equal ones count once. Categories take nothing."""
+        return math.prod(shape) + 8 if shape else 0
 
     @classmethod
     def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The multinomial that ``tensors`` and ``options`` describe."""
-        return cls(options, tensors["probabilities"])
+        """The multinomial that ``tensors`` and ``options`` describe. Raises ValueError for more or fewer images."""
+        probabilities, images = tensors["probabilities"], tensors.get("images")
+        if images is not None and (images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(probabilities)):
+            raise ValueError(
+                f"images: found {images.dtype} of shape {images.shape}, allowed are {len(probabilities)} uint8 images"
+            )
+        return cls(options, probabilities, images)
+
+
+def _different(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images without repetitions, in the order of their bytes, and which of them each is: (n,) int64."""
+    written = [image.tobytes() for image in images]
+    kept = sorted(set(written))
+    place = {word: index for index, word in enumerate(kept)}
+    which = np.array([place[word] for word in written], np.int64)
+    return np.frombuffer(b"".join(kept), np.uint8).reshape(len(kept), *images.shape[1:]), which
