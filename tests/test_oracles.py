@@ -30,7 +30,10 @@ SPARE = 5  # samples that nobody eats: compose has to choose
 
 
 def loops(name, options, population, regime, generations, replicates, sampling_bias=1.0, made=None):
-    """The models of every replicate and generation: a list of lists. made: samples that each model gives."""
+    """The models of every replicate and generation: a list of lists.
+
+    sampling_bias: one number, or one a generation. made: samples that each model gives.
+    """
     family, truth = MODELS[name], POPULATIONS[name]
     options, truth = family.Options(**options), truth.population(truth.PopulationOptions(**population))
     recipes = [regimes.recipe(regime, ARM, generation) for generation in range(generations + 1)]
@@ -39,7 +42,7 @@ def loops(name, options, population, regime, generations, replicates, sampling_b
 
 
 def loop(family, options, truth, recipes, replicate, made, sampling_bias):
-    models, stored = [], []
+    models, stored, biases = [], [], np.broadcast_to(sampling_bias, len(recipes)).tolist()
     for generation, recipe in enumerate(recipes):
         ready = {
             (draw.arm, draw.generation): None if draw.is_real or recipe.resamples else made for draw in recipe.draws
@@ -50,7 +53,7 @@ def loop(family, options, truth, recipes, replicate, made, sampling_bias):
                 source = truth.sample(draw.count, compose.real_seed(STUDY_SEED, replicate, draw)).data
             elif recipe.resamples:
                 seed = compose.resample_seed(STUDY_SEED, replicate, generation, draw, STREAM)
-                source = models[draw.generation].sample(draw.count, seed, sampling_bias=sampling_bias).data
+                source = models[draw.generation].sample(draw.count, seed, sampling_bias=biases[draw.generation]).data
             else:
                 source = stored[draw.generation]
             data.append(source[rows])
@@ -58,7 +61,7 @@ def loop(family, options, truth, recipes, replicate, made, sampling_bias):
         training = TrainingSet(np.concatenate(data), None, np.concatenate(weights))
         models.append(family.fit(training, options, seeds.seed_of(STUDY_SEED, replicate, generation, "train")))
         seed = seeds.seed_of(STUDY_SEED, replicate, generation, f"sample/{STREAM}")
-        stored.append(models[-1].sample(made, seed, sampling_bias=sampling_bias).data)
+        stored.append(models[-1].sample(made, seed, sampling_bias=biases[generation]).data)
     return models
 
 

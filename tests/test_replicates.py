@@ -103,6 +103,16 @@ def test_the_models_are_those_of_one_at_a_time(family, regime, sampling_bias):
     assert_same_models(arm(family, REGIMES[regime], sampling_bias), loops(name, *settings, made=MADE))
 
 
+@pytest.mark.parametrize("regime", ["fully_synthetic", "accumulate", "k_memory"])
+def test_samples_have_the_bias_of_their_own_generation(regime):
+    biases = [1.0, 0.5, 0.9, 0.6, 1.0, 0.7, 0.8]
+    settings = *FAMILIES["full"][1:], REGIMES[regime], GENERATIONS, REPLICATES
+    expected = loops("gaussian", *settings, biases, made=MADE)
+    assert_same_models(arm("full", REGIMES[regime], biases), expected)
+    with pytest.raises(AssertionError, match="of seed 0 at generation 1"):
+        assert_same_models(arm("full", REGIMES[regime], biases[::-1]), expected)
+
+
 def test_another_seed_gives_other_models():
     regime = REGIMES["fresh_data"]
     expected = loops("gaussian", *FAMILIES["full"][1:], regime, GENERATIONS, REPLICATES, made=MADE)
