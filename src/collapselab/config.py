@@ -557,11 +557,16 @@ class Study:
         """What samples and models take."""
         shape = self.shape
         row = math.prod(shape) * (1 if self.kind == "images" else 8)  # bytes: uint8, or float64 and int64
-        each = {
-            name: MODELS[spec.family].stored_bytes(self.parsed_options(name), shape)
-            for name, spec in self.file.models.items()
-        }
-        return samples * row + sum(each[self._of(arm).model] for arm, _, _ in trained)
+        each, kept = {}, {}
+        for name, spec in self.file.models.items():
+            family, options = MODELS[spec.family], self.parsed_options(name)
+            each[name] = family.stored_bytes(options, shape)
+            kept[name] = family.stored_bytes_per_row(options, shape) if hasattr(family, "stored_bytes_per_row") else 0
+        models = 0
+        for arm, _, generation in trained:
+            lineage = self._of(arm)
+            models += each[lineage.model] + kept[lineage.model] * size(lineage.regime, lineage.name, generation)
+        return samples * row + models
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -1019,6 +1024,11 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
         if kind not in (allowed := MODELS[spec.family].takes):
             takes = " and ".join(allowed)
             yield Fault(("models", name, "family"), f"{spec.family!r} models {takes}; the study's data are {kind}")
+        else:
+            try:
+                study.parsed_options(name).check_kind(kind)
+            except ValueError as error:
+                yield Fault(("models", name), str(error))
     for index, name in enumerate(study.measured_in):
         if kind not in FEATURES[name].takes:
             takes = " and ".join(FEATURES[name].takes)
