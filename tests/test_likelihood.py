@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from collapselab import seeds
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.features.likelihood import LikelihoodOptions, likelihood
 from collapselab.metrics.likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
@@ -17,7 +18,7 @@ from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.likelihood import log_density
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation
-from collapselab.models.rows import own_uniforms
+from collapselab.models.rows import own_seed
 
 LOW, HIGH = 0.002, 80.0  # the noise levels of the full-size presets
 
@@ -174,7 +175,7 @@ def test_an_images_likelihood_depends_on_no_other_image(trained):
     assert np.array_equal(trained.log_likelihood(data[rows], 0), whole[rows])
     assert not np.array_equal(trained.log_likelihood(data, 1), whole)
     assert len(trained.log_likelihood(data[:0], 0)) == 0
-    noise = np.concatenate([own_uniforms(0, image, 2) for image in data[:4]])
+    noise = np.concatenate([seeds.uniforms(own_seed(0, image), 0, 2, image.size) for image in data[:4]])
     assert len(np.unique(noise)) == noise.size  # each image and each probe its own
 
 

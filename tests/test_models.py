@@ -16,6 +16,9 @@ OPTIONS = {
     "box": {},
     "linear-regression": {"inputs": "fresh"},
     "linear-classifier": {"label_error": 0.2},
+    "vae": {"hidden": 8, "sample_batch": 8},
+    "flow": {"hidden": 8, "bins": 4, "sample_batch": 8},
+    "gan": {"hidden": 8, "sample_batch": 8},
     "diffusion": {"preset": "tiny", "channels": 16, "blocks": 1, "classes": 2, "sample_batch": 8},
     "stylegan2": {"channel_max": 8, "z_width": 8, "w_width": 8, "classes": 2, "sample_batch": 8},
 }
@@ -36,6 +39,9 @@ def training_set(family):
         "box": vectors,
         "linear-regression": vectors,
         "linear-classifier": np.concatenate([vectors, signs], axis=1),
+        "vae": vectors,
+        "flow": vectors,
+        "gan": vectors,
         "diffusion": images,
         "stylegan2": images,
     }[family]

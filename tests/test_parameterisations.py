@@ -7,11 +7,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from collapselab import seeds
 from collapselab.models.diffusion import Diffusion, DiffusionOptions, augment, likelihood
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build
 from collapselab.models.diffusion.parameterisations import DDPM, SCHEDULES, parameterisation, scalings
-from collapselab.models.rows import own_uniforms
+from collapselab.models.rows import own_seed
 
 CPU = torch.device("cpu")
 
@@ -352,7 +353,7 @@ def test_both_parameterisations_of_one_denoiser_have_one_likelihood(prediction, 
     # float32 networks, of 16 pixels each; the times' interpolation is undone exactly but for rounding.
     np.testing.assert_allclose(first, second, atol=2e-2)
     variance = 0.25 + 0.05**2
-    uniform = own_uniforms(1, data[0], 1).reshape(1, 4, 4)
+    uniform = seeds.uniforms(own_seed(1, data[0]), 0, 1, data[0].size).reshape(1, 4, 4)
     x = (data[0] + uniform - 0.5) / 127.5 - 1
     density = -((x - 0.3) ** 2 / (2 * variance) + 0.5 * math.log(2 * math.pi * variance)).sum()
     # The start at sigma_max = 20 is off by (0.09 + 0.25) / 400 a pixel, and 16 steps by 1e-3 of one.

@@ -33,6 +33,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "ada_images": 100,
         "sample_batch": 8,
     },
+    "vae": {"network": "conv", "channels": 4, "batch": BATCH, "sample_batch": 8},
+    "flow": {"transforms": 2, "hidden": 8, "bins": 4, "batch": BATCH, "sample_batch": 8},
+    "gan": {"hidden": 8, "layers": 2, "batch": BATCH, "sample_batch": 8},
 }
 FAMILIES = [name for name in SMALL if name in MODELS]
 

@@ -2,6 +2,8 @@
 
 from .box import Box
 from .diffusion import Diffusion
+from .flow import Flow
+from .gan import GAN
 from .gaussian import Gaussian
 from .gmm import GMM
 from .kde import KDE
@@ -11,6 +13,7 @@ from .multinomial import Multinomial
 from .naive_bayes import NaiveBayes
 from .ppca import PPCA
 from .stylegan2 import StyleGAN2
+from .vae import VAE
 
 MODELS = {
     "box": Box,
@@ -22,6 +25,9 @@ MODELS = {
     "ppca": PPCA,
     "linear-regression": LinearRegression,
     "linear-classifier": LinearClassifier,
+    "vae": VAE,
+    "flow": Flow,
     "diffusion": Diffusion,
+    "gan": GAN,
     "stylegan2": StyleGAN2,
 }

@@ -16,6 +16,7 @@ from ...store import SampleSet
 from ..base import (
     ODE_STEPS,
     PROBES,
+    Kind,
     Options,
     Progress,
     TrainingSet,
@@ -26,7 +27,7 @@ from ..base import (
     row_shape,
     with_preset,
 )
-from ..rows import Scale, check_rows
+from ..rows import Scale, check_kind, check_rows
 
 
 class DiffusionOptions(Options):
@@ -139,6 +140,15 @@ class DiffusionOptions(Options):
         512, ge=1, le=65_536, description="images sampled at once; part of a sample's identity, to rounding"
     )
 
+    def check_kind(self, kind: Kind) -> None:
+        if kind == "images":
+            return
+        if self.network != "mlp":
+            raise ValueError(f"network: found {self.network!r}, allowed is 'mlp': the data are vectors and no images")
+        if self.flip or self.augment:
+            name, found, allowed = ("flip", True, False) if self.flip else ("augment", self.augment, 0)
+            raise ValueError(f"{name}: found {found}, allowed is {allowed}: the data are vectors and no images")
+
     @property
     def left_open(self) -> tuple[str, ...]:
         return ("ema_std",) if self.ema == "power" and self.ema_std is None else ()
@@ -236,7 +246,7 @@ class Diffusion:
         from . import training as trainer
 
         shape = row_shape(training, options.classes)
-        check_network(options, shape)
+        check_kind(options, shape)
         scale = Scale.of(training) if len(shape) == 1 else None
 
         if options.left_open:
@@ -339,7 +349,7 @@ class Diffusion:
         """The averaged weights in float32; of vectors also location and scale, in float64."""
         from .networks import outline
 
-        check_network(options, shape)
+        check_kind(options, shape)
         beside = 16 * shape[0] if len(shape) == 1 else 0
         return beside + 4 * sum(weight.numel() for weight in outline(options, shape).parameters())
 
@@ -357,26 +367,16 @@ class Diffusion:
     @classmethod
     def load(cls, tensors: Mapping[str, np.ndarray], options: DiffusionOptions) -> Self:
         """The model that ``tensors`` and ``options`` describe. Raises ValueError where they are not of one network."""
-        from .networks import check_weights, outline
+        from ..networks import check_weights
+        from .networks import outline
 
         shape = checked_row_shape(tensors["shape"])
         chosen = {name: float(array) for name, array in part(tensors, "chosen.").items()}
         weights, curve, ladder = (part(tensors, prefix) for prefix in ("network.", "curve.", "ladder."))
-        check_network(options, shape)
+        check_kind(options, shape)
         check_weights(outline(options, shape), weights)
         scale = Scale(tensors["location"], tensors["scale"]) if len(shape) == 1 else None
         return cls(options, shape, weights, curve, chosen, ladder, scale=scale)
-
-
-def check_network(options: DiffusionOptions, shape: tuple[int, ...]) -> None:
-    """Raise ValueError where the options' network, or what is done to images in training, cannot take vectors."""
-    if len(shape) != 1:
-        return
-    if options.network != "mlp":
-        raise ValueError(f"network: found {options.network!r}, allowed is 'mlp': the data are vectors and no images")
-    if options.flip or options.augment:
-        name, found = ("flip", True) if options.flip else ("augment", options.augment)
-        raise ValueError(f"{name}: found {found}, allowed is {type(found)(0)}: the data are vectors and no images")
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

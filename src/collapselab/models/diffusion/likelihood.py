@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from ... import seeds
 from ...device import device, exact
-from ..rows import own_uniforms
+from ..rows import own_seed
 from . import DiffusionOptions
 from .networks import loaded
 from .parameterisations import parameterisation
@@ -103,7 +104,9 @@ def log_likelihood(
             stored = np.zeros((BATCH, *shape), data.dtype)
             count = len(data[start : start + BATCH])
             stored[:count] = data[start : start + BATCH]
-            uniform = np.stack([own_uniforms(seed, row, 1 + probes) for row in stored], axis=1)  # (1 + probes, B, d)
+            width = math.prod(shape)
+            own = [seeds.uniforms(own_seed(seed, row), 0, 1 + probes, width) for row in stored]
+            uniform = np.stack(own, axis=1)  # (1 + probes, B, d)
             rows = (stored + uniform[0].reshape(stored.shape) - 0.5) / 127.5 - 1 if of_bytes else stored
             signs = np.where(uniform[1:] < 0.5, -1.0, 1.0).reshape(probes, *stored.shape)
             densities = [

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from ...compat import import_torchvision
 from ...device import exact
+from ..networks import load_weights
 from . import DiffusionOptions, augment
 
 
@@ -49,30 +50,12 @@ def outline(options: DiffusionOptions, shape: Sequence[int]) -> nn.Module:
 def loaded(
     options: DiffusionOptions, shape: Sequence[int], weights: Mapping[str, np.ndarray], where: torch.device
 ) -> nn.Module:
-    """The network with named weights on a device, to be evaluated. Raises ValueError as :func:`load_weights`."""
+    """The network with named weights on a device, to be evaluated. Raises ValueError as
+    :func:`..networks.load_weights`."""
     with where if where.type == "cuda" else nullcontext():  # it draws the initial weights in a moment, a CPU in seconds
         network = build(options, shape)
     load_weights(network.to(where), weights)
     return network.eval()
-
-
-def load_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
-    """Copy named arrays into the network. Raises ValueError as :func:`check_weights`."""
-    check_weights(network, weights)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(weights[name])))
-
-
-def check_weights(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError unless the names and shapes of the arrays are those of the network's parameters."""
-    own = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
-    given = {name: array.shape for name, array in weights.items()}
-    if own != given:
-        name = next(name for name in [*own, *given] if own.get(name) != given.get(name))
-        raise ValueError(
-            f"weights: found {name!r} of shape {given.get(name)}, this network has it of shape {own.get(name)}"
-        )
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from ..averages import LADDER, HalfLife, Power
 from ..base import Progress, TrainingSet
 from ..checkpoint import identity
 from ..execution import Batch, Execution, Phase
+from ..networks import load_weights
 from . import DiffusionOptions, augment
-from .networks import build, load_weights, loaded
+from .networks import build, loaded
 from .parameterisations import Parameterisation, parameterisation
 
 VALIDATION_BATCH, VALIDATION_PASSES = 256, 4  # each row is looked at with so many noises

@@ -1,0 +1,61 @@
+"""Samples of a normalising flow, and the likelihood of rows under it."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ... import seeds
+from ...device import device, exact
+from .. import networks
+from ..base import dequantised, in_batches
+from ..rows import Scale
+from . import FlowOptions
+from .training import build, log_density
+
+BATCH = 256  # rows at once, fixed and padded: rounding depends on the size of a product, a likelihood must not
+
+
+@torch.inference_mode()
+def sample(
+    options: FlowOptions,
+    weights: Mapping[str, np.ndarray],
+    scale: Scale,
+    shape: Sequence[int],
+    count: int,
+    seed: int,
+    start: int,
+    variance: float,
+) -> np.ndarray:
+    """Samples ``start .. start + count`` with a base of this variance, in fixed batches (:func:`in_batches`)."""
+    where, size, dimensions = device(), options.sample_batch, math.prod(shape)
+    with exact(where):
+        network = networks.evaluated(lambda: build(options, shape), weights, where)
+
+        def make(batch: int) -> np.ndarray:
+            latents = seeds.normals(seed, batch * size, size, dimensions) * math.sqrt(variance)
+            rows = network.inverse(torch.from_numpy(latents).to(where)).cpu().numpy()
+            return scale.restored(rows).reshape(size, *shape)
+
+        return in_batches(make, count, start, size, shape)
+
+
+@torch.inference_mode()
+def log_likelihood(
+    options: FlowOptions, weights: Mapping[str, np.ndarray], scale: Scale, data: np.ndarray, seed: int
+) -> np.ndarray:
+    """The log-density of vectors, or the log-mass of images with noise of their own within the bytes: (n,) float64."""
+    where, shape, images = device(), data.shape[1:], data.dtype == np.uint8
+    rows = scale.standardised(dequantised(data, seed) if images else data)
+    found = np.empty(len(rows))
+    with exact(where):
+        network = networks.evaluated(lambda: build(options, shape), weights, where)
+        for start in range(0, len(rows), BATCH):
+            part = np.zeros((BATCH, rows.shape[1]))
+            count = len(rows[start : start + BATCH])
+            part[:count] = rows[start : start + BATCH]
+            densities = log_density(network, torch.from_numpy(part).to(where))
+            found[start : start + count] = densities.cpu().numpy()[:count]
+    found -= np.log(scale.scale).sum()
+    return found - rows.shape[1] * math.log(127.5) if images else found

@@ -1,0 +1,76 @@
+"""Samples of a variational autoencoder, and the likelihood of rows under it."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ... import seeds
+from ...device import device, exact
+from .. import networks
+from ..base import dequantised, in_batches
+from ..rows import Scale, own_seed
+from . import VAEOptions
+from .training import build, given_sd
+
+IMPORTANCE = 64  # samples of q(z | x) a row, for each probe
+BATCH = 32  # rows at once, fixed and padded: rounding depends on the size of a product, a likelihood must not
+
+
+@torch.inference_mode()
+def sample(
+    options: VAEOptions,
+    weights: Mapping[str, np.ndarray],
+    scale: Scale,
+    shape: Sequence[int],
+    count: int,
+    seed: int,
+    start: int,
+    variance: float,
+) -> np.ndarray:
+    """Samples ``start .. start + count`` with latents of this variance, in fixed batches (:func:`in_batches`)."""
+    where, size, latent, dimensions = device(), options.sample_batch, options.latent, math.prod(shape)
+    keep = options.noise == "keep" or (options.noise is None and len(shape) == 1)
+    with exact(where):
+        network = networks.evaluated(lambda: build(options, shape), weights, where)
+        sd = float(network.noise(given_sd(options, scale)))
+
+        def make(batch: int) -> np.ndarray:
+            normal = seeds.normals(seed, batch * size, size, latent + (dimensions if keep else 0))
+            latents = torch.from_numpy(normal[:, :latent] * math.sqrt(variance)).to(where)
+            rows = network.decode(latents).cpu().numpy()
+            rows = rows + sd * normal[:, latent:] if keep else rows
+            return scale.restored(rows).reshape(size, *shape)
+
+        return in_batches(make, count, start, size, shape)
+
+
+@torch.inference_mode()
+def log_likelihood(
+    options: VAEOptions, weights: Mapping[str, np.ndarray], scale: Scale, data: np.ndarray, seed: int, probes: int
+) -> np.ndarray:
+    """The importance-weighted bound of each row with 64 ``probes`` samples, (n,) float64; z_k are the row's own."""
+    where, shape, images = device(), data.shape[1:], data.dtype == np.uint8
+    dimensions, latent, samples = math.prod(shape), options.latent, IMPORTANCE * probes
+    rows = scale.standardised(dequantised(data, seed) if images else data)
+    found = np.empty(len(rows))
+    with exact(where):
+        network = networks.evaluated(lambda: build(options, shape), weights, where)
+        sd = network.noise(given_sd(options, scale))
+        for start in range(0, len(rows), BATCH):
+            part = np.zeros((BATCH, dimensions))
+            count = len(rows[start : start + BATCH])
+            part[:count] = rows[start : start + BATCH]
+            normal = np.stack([seeds.normals(own_seed(seed, row), 0, samples, latent) for row in part], axis=1)
+            x, normal = torch.from_numpy(part).to(where), torch.from_numpy(normal).to(where)  # (K, B, latent)
+            mean, log_sd = network.encode(x)
+            latents = mean + log_sd.exp() * normal
+            means = network.decode(latents.reshape(-1, latent)).reshape(samples, BATCH, dimensions)
+            misfit = (x - means).square().sum(dim=2) / (2 * sd.square())
+            ratio = (normal.square() - latents.square()).sum(dim=2) / 2 + log_sd.sum(dim=1)
+            bounds = torch.logsumexp(ratio - misfit, dim=0) - math.log(samples)
+            bounds = bounds - dimensions * (sd.log() + math.log(2 * math.pi) / 2)
+            found[start : start + count] = bounds.cpu().numpy()[:count]
+    found -= np.log(scale.scale).sum()
+    return found - dimensions * math.log(127.5) if images else found
