@@ -260,6 +260,20 @@ def test_blocks_hold_their_land():
     assert truth.masses[one] == pytest.approx(9 / 3839)
 
 
+def test_moments_of_land_are_integrals_over_its_cells():
+    """The mean of x over [a, b] is (a + b) / 2 and that of x^2 is (a^2 + a b + b^2) / 3; no sampling resolves these."""
+    truth = population("land")
+    rows, columns = np.nonzero(mask())
+    west, south = columns / 45 - 2, 2 - (rows + 1) * 2 / 45
+    east, north = west + 1 / 45, south + 2 / 45
+    x, y = (west + east) / 2, (south + north) / 2
+    xx, yy = (west**2 + west * east + east**2) / 3, (south**2 + south * north + north**2) / 3
+    mean = np.array([x.mean(), y.mean()])
+    second = np.array([[xx.mean(), (x * y).mean()], [(x * y).mean(), yy.mean()]])
+    np.testing.assert_allclose(truth.moments()[0], mean, rtol=1e-12)
+    np.testing.assert_allclose(truth.moments()[1], second - np.outer(mean, mean), rtol=1e-10)
+
+
 def test_the_borders_of_the_map_are_sea():
     corners = np.array([[x, y] for x in (-2.0, 2.0) for y in (-2.0, 2.0)])
     assert not population("land").judge(corners).possible.any()
