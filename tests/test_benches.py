@@ -302,3 +302,22 @@ def test_a_rate_is_measured_on_a_gpu(tmp_path):
     assert done.returncode == 0, done.stdout
     found = json.loads(out.read_text())["parts"]["stylegan2-32 eager"]
     assert found["steps_a_second"] > 1 and found["peak_memory_gib"] > 0.1 and 0 < found["of_matrix_product"] < 1
+
+
+# -- replicates --------------------------------------------------------------------------------------------------------
+
+
+def test_replicates_together_and_one_at_a_time_have_the_same_values():
+    words = ["--seeds", "4", "--generations", "3", "--few", "2", "--cores", "1"]
+    done = subprocess.run([sys.executable, str(BENCH / "replicates.py"), *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:7]] == [
+        "real_only",
+        "fully_synthetic",
+        "synthetic_augmentation",
+        "fresh_data",
+        "accumulate",
+        "accumulate_subsample",
+    ]
+    assert lines[-1].startswith("4 seeds x 3 generations x 6 regimes: ")

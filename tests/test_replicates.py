@@ -249,6 +249,8 @@ def test_a_replicate_that_diverges_leaves_the_others_alone():
         ({"population": "multinomial"}, "population: found 'multinomial', allowed are gaussian"),
         ({"metrics": {"recall": {}}}, "metrics: found 'recall', allowed are variance_ratio"),
         ({"metrics": {"mean_drift": {"k": 3}}}, "Extra inputs are not permitted"),
+        ({"options": {"ddof": 2}}, "Input should be 0 or 1"),
+        ({"population_options": {"sd": 0}}, "sd must be greater than 0"),
         ({"sampling_bias": [1.0]}, "found 1 numbers for 7 generations"),
         ({"samples": 11}, "samples: found 11, but generation 1 takes 12 of a model's samples"),
         ({"name": "other"}, "'other' eats the samples of 'arm', allowed are only its own"),
@@ -273,6 +275,8 @@ def test_recipes_that_do_not_follow_each_other_are_refused():
 
 
 def test_data_that_the_family_cannot_take_are_refused():
+    with pytest.raises(ValidationError, match="categories: found None"):
+        arm("shares", REGIMES["fully_synthetic"], options={})
     with pytest.raises(ValueError, match=r"takes 0 \.\. 2; got values from 0 to 4"):
         run(arm("shares", REGIMES["fully_synthetic"], options={"categories": 3}))
 

@@ -53,6 +53,9 @@ class Arm(BaseModel, frozen=True):
     def _check(self) -> Self:
         _named("family", self.family, FAMILIES)
         _named("population", self.population, [self.family])
+        truth = POPULATIONS[self.population]
+        truth.PopulationOptions.model_validate(self.population_options)
+        MODELS[self.family].Options.model_validate(self.options).check_kind(truth.gives)
         for name, options in self.metrics.items():
             _named("metrics", name, MEASURES)
             METRICS[name].Options.model_validate(options)
