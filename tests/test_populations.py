@@ -26,7 +26,7 @@ OPTIONS = {
     "two-classes": [{}, {"dimension": 1, "separation": 0.3}],
 }
 CASES = [(name, options) for name in POPULATIONS for options in OPTIONS.get(name, [{}])]
-DRAWS = 100_000
+DRAWS = 50_000
 ERRORS = 4.5  # standard errors: of some hundred comparisons with fixed seeds none should be this far off by chance
 
 

@@ -120,6 +120,8 @@ def three_points(low: Sequence[float], high: Sequence[float]) -> dict[str, np.nd
     low, high: the corners of the box, (2,), x and y on the map. Raises ValueError where a kind has no point, such as
     land beyond a box that holds it all; a box around draws of :class:`Land` never does.
     """
+    from scipy.spatial import KDTree
+
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     if low.shape != (2,) or high.shape != (2,) or not (low < high).all():
         raise ValueError(
@@ -131,8 +133,7 @@ def three_points(low: Sequence[float], high: Sequence[float]) -> dict[str, np.nd
         points = points[((low < points) & (points < high)).all(axis=1)]
         if not len(points):
             raise ValueError(f"low, high: found a box around no cell's middle for {name}, allowed are larger boxes")
-        distances = [np.square(others - point).sum(axis=1).min() for point in points]
-        return points[int(np.argmax(distances))]
+        return points[int(np.argmax(KDTree(others).query(points)[0]))]
 
     sides = [(axis, sign, edge) for axis in (0, 1) for sign, edge in ((-1, low[axis]), (1, high[axis]))]
     beyond = [(sign * land[:, axis]).max() + SIZE[axis] / 2 - sign * edge for axis, sign, edge in sides]
