@@ -26,7 +26,7 @@ from .datasets import DATASETS, check_sizes
 from .features import FEATURES
 from .guidance import GUIDES
 from .measure import Against
-from .metrics import METRICS
+from .metrics import METRICS, Metric
 from .models import MODELS
 from .populations import POPULATIONS
 from .predictions import Setting
@@ -1009,7 +1009,7 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
         if not any(metric.suits(extractor) for extractor in study.measured_in):
             allowed = " or ".join(extractor for extractor in FEATURES if metric.suits(extractor))
             yield Fault(where, f"{name!r} is measured in {allowed}, which is not among the study's extractors")
-        elif metric.reads == "values" and study.kind == "categories" and not metric.extractors:
+        elif metric.reads == "values" and study.kind == "categories" and _compares_rows(study, metric):
             allowed = ", ".join(one for one, other in METRICS.items() if other.reads == "classes")
             yield Fault(where, f"{name!r} measures distances, and categories have none; allowed: {allowed}")
         elif options.get("k", 0) > most:
@@ -1076,6 +1076,12 @@ def _together_faults(study: Study) -> Iterator[Fault]:
             if part.of not in ("self", name):
                 where = ("arms", name, "regime", "synthetic", index, "of")
                 yield Fault(where, f"together: found {part.of!r}; an arm eats only its own samples")
+
+
+def _compares_rows(study: Study, metric: Metric) -> bool:
+    """Whether a metric would look at distances of samples, and not at moments or columns of a statistic alone."""
+    suited = [FEATURES[name] for name in study.measured_in if metric.suits(name)]
+    return any(not (extractor.of_law or extractor.statistic) for extractor in suited)
 
 
 def _truth_fault(study: Study, name: str) -> str:
