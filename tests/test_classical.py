@@ -8,10 +8,11 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 from pydantic import ValidationError
 from scipy import integrate, stats
 
-from collapselab import store
+from collapselab import config, store
 from collapselab.models import MODELS
 from collapselab.models.base import Diverged, TrainingSet, dequantised
 from collapselab.models.naive_bayes import total_correlation
@@ -158,6 +159,50 @@ def test_a_model_comes_back_from_disk_with_the_same_samples(family, tmp_path):
     loaded = type(model).load(store.read_tensors(tmp_path / "model.safetensors")[0], model.options)
     assert loaded.shape == model.shape == data.shape[1:]
     np.testing.assert_array_equal(loaded.sample(50, SEED).data, model.sample(50, SEED).data)
+
+
+def study(folder, models, data, real=40):
+    """A study of one arm for each model, checked."""
+    arms = {name: {"model": name, "regime": {"preset": "fully_synthetic", "n": 40}} for name in models}
+    (folder / "plan.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "plan",
+                "seeds": 1,
+                "generations": 1,
+                "data": data | {"split": {"held_out": 40}},
+                "models": models,
+                "initial": {"real": real},
+                "samples": 40,
+                "control": "none",
+                "arms": arms,
+                "extractors": ["moments"],
+                "metrics": ["variance_ratio"],
+                "primary": {"metric": "variance_ratio", "extractor": "moments"},
+            }
+        )
+    )
+    return config.load(folder / "plan.yaml")
+
+
+def test_a_study_says_before_any_work_which_options_do_not_suit_its_data(tmp_path):
+    data = {"population": "multinomial", "options": {"probabilities": [0.25] * 4}}
+    with pytest.raises(config.BadStudy) as refused:
+        study(tmp_path, {"counts": {"family": "multinomial"}, "features": {"family": "naive-bayes"}}, data)
+    assert "models.counts: categories: found None, allowed with categories is their number" in str(refused.value)
+    assert "models.features: levels: found None, allowed with categories is the number" in str(refused.value)
+    models = {
+        "counts": {"family": "multinomial", "categories": 4},
+        "features": {"family": "naive-bayes", "levels": [4]},
+    }
+    assert study(tmp_path, models, data).kind == "categories"
+
+
+def test_a_plan_counts_the_rows_that_a_model_keeps(tmp_path):
+    """20,000 rows of 100 numbers, 15 MiB, in generation 0; all else is less than 1 MiB."""
+    data = {"population": "gaussian", "options": {"dimension": 100}}
+    plan = study(tmp_path, {"kernels": {"family": "kde"}}, data, real=20_000)
+    assert plan.totals()["disk"].startswith(("15 MiB", "16 MiB"))
 
 
 # -- naive Bayes -------------------------------------------------------------------------------------------------------
@@ -432,9 +477,9 @@ def test_a_kernel_estimate_follows_the_weights():
 
 
 def test_a_biased_kernel_estimate_narrows_the_kernel_alone():
-    model = fitted("kde", cloud(40, 2), bandwidth=0.4)
+    model = fitted("kde", cloud(40, 2), bandwidth=2.0)
     mean, covariance = model.moments()
-    has_moments(model.sample(20_000, SEED, sampling_bias=0.25).data, mean, covariance - 0.75 * 0.4**2 * np.eye(2))
+    has_moments(model.sample(20_000, SEED, sampling_bias=0.25).data, mean, covariance - 0.75 * 2.0**2 * np.eye(2))
 
 
 def test_a_kernel_without_width_is_the_bootstrap():
@@ -484,10 +529,10 @@ def test_a_fixed_kernel_inflates_towards_n_squares_of_its_width():
 
 
 def test_scotts_rule_inflates_without_end():
-    """Each generation multiplies the rows' expected variance by 1 - 1/n + n^(-2/5)."""
-    n, generations = 50, 6
+    """Each generation multiplies the rows' expected variance by 1 - 1/n + n^(-2/5). So few rows tell n from n - 1."""
+    n, generations = 10, 4
     growth = 1 - 1 / n + n ** (-2 / 5)
-    agrees(variances(generations, n, 800, bandwidth="scott"), (1 - 1 / n) * growth ** np.arange(generations + 1))
+    agrees(variances(generations, n, 2000, bandwidth="scott"), (1 - 1 / n) * growth ** np.arange(generations + 1))
 
 
 # -- probabilistic principal components --------------------------------------------------------------------------------
@@ -677,6 +722,8 @@ def test_the_same_inputs_come_back_once_however_often_they_are_stored():
     pool = np.concatenate([data, first, model.sample(7, SEED + 1).data])
     again = fitted("linear-regression", pool)
     np.testing.assert_array_equal(again.sample(14, 0).data[:, :-1], np.concatenate([data, data])[:, :-1])
+    twice = fitted("linear-regression", np.repeat(pool, 2, axis=0))
+    np.testing.assert_array_equal(twice.sample(7, 0).data[:, :-1], data[:, :-1])
     agrees(model.sample(20_000, 2).data[:, -1] - model.sample(20_000, 2).data[:, :-1] @ model.coefficients, 0.0)
 
 
