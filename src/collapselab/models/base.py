@@ -125,7 +125,8 @@ def weighted_rows(training: TrainingSet, family: str, kinds: Sequence[Kind] = ("
         raise Diverged(len(data), float("nan"))
     if (weights < 0).any() or not weights.any():
         raise ValueError(f"weights: allowed with {family} are numbers from 0 up, not all 0")
-    return rows[weights > 0], weights[weights > 0]
+    seen = weights > 0
+    return (rows, weights) if seen.all() else (rows[seen], weights[seen])
 
 
 def dequantised(images: np.ndarray, seed: int) -> np.ndarray:

@@ -74,9 +74,8 @@ class PPCA:
 
         Equations 7 and 8 of Tipping and Bishop, without a rotation of the latents; sigma^2 is 0 for k = d. The
         covariance is that of gaussian, by weights w and ddof: sum w (x - mean)(x - mean)' / (W - ddof sum w^2 / W),
-        W = sum w. Its eigenvalues come from the singular values of the rows, so that images of more pixels than there
-        are rows need no matrix of all pairs of pixels. The fit is in closed form: of the other arguments none has a
-        part in it.
+        W = sum w. Fewer rows than coordinates have its eigenvalues in their singular values, so that large images need
+        no matrix of all pairs of pixels. The fit is in closed form: of the other arguments none has a part in it.
 
         training.data: (N, d) float or (N, C, H, W) uint8. Raises ValueError for other data, fewer than 1 + ddof rows
         with weight or more components than coordinates, and Diverged for numbers that are not finite.
@@ -96,13 +95,18 @@ class PPCA:
             trace = np.einsum("ni,ni->", centred, centred)
         if not np.isfinite(trace):
             raise Diverged(len(training), float("nan"))
-        _, singular, found = np.linalg.svd(centred, full_matrices=False)
+        if len(rows) > dimension:
+            values, vectors = np.linalg.eigh(centred.T @ centred)
+            values, found = values[::-1].clip(0.0), vectors.T[::-1]
+        else:
+            _, singular, found = np.linalg.svd(centred, full_matrices=False)
+            values = singular**2
         directions, variances = np.zeros((k, dimension)), np.zeros(k)
-        first = min(k, len(singular))
+        first = min(k, len(values))
         # A direction's sign is the algorithm's choice; with a fixed one, models that are alike decode a latent alike.
         largest = np.take_along_axis(found[:first], abs(found[:first]).argmax(axis=1)[:, None], axis=1)
-        directions[:first], variances[:first] = found[:first] * np.sign(largest), singular[:first] ** 2
-        noise = np.square(singular[k:]).sum() / (dimension - k) if k < dimension else 0.0
+        directions[:first], variances[:first] = found[:first] * np.sign(largest), values[:first]
+        noise = values[k:].sum() / (dimension - k) if k < dimension else 0.0
         return cls(options, mean, directions, variances, np.asarray(noise), training.data.shape[1:])
 
     @property
