@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import made_up
@@ -13,7 +14,8 @@ import pytest
 from collapselab import report
 from collapselab.compare import check_comparable
 from collapselab.config import FAIRNESS
-from collapselab.verdicts import CLASSES_GIVEN, Endpoint
+from collapselab.predictions import Prediction
+from collapselab.verdicts import CLASSES_GIVEN, Endpoint, Indexed
 
 
 @pytest.fixture(scope="module")
@@ -416,3 +418,194 @@ def test_the_control_s_symbol_in_the_legend_is_not_dashed():
     chart = report.curve_chart(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"), 900, 300)
     dashes = [layer["encoding"]["strokeDash"] for layer in chart["spec"]["layer"] if "strokeDash" in layer["encoding"]]
     assert len(dashes) == 1 and "scale" not in dashes[0] and '"control"' in dashes[0]["condition"]["test"]
+
+
+# -- theory, real data's worth, forecast, and known truths -------------------------------------------------------------
+
+
+def law(mean, sd=None, metric="recall", extractor="lenet", bound="equal"):
+    sd = None if sd is None else np.asarray(sd)
+    return Prediction("a_law", metric, extractor, np.asarray(mean), sd, bound, "what the law says")
+
+
+def section(page, name):
+    return page.split(f'<h2 id="{name}">')[1].split("</section>")[0] if f'<h2 id="{name}">' in page else ""
+
+
+def measured(records, more, arm=None):
+    """The records with more values: (extractor, metric) -> function of a record."""
+    return [
+        record
+        | {
+            "values": record["values"]
+            + [
+                {"set": "sampled", "extractor": extractor, "metric": metric, "value": float(value(record))}
+                | {"fingerprint": record["values"][0]["fingerprint"]}
+                for (extractor, metric), value in more.items()
+                if arm in (None, record["arm"])
+            ]
+        }
+        for record in records
+    ]
+
+
+def test_theory_is_drawn_over_the_curve_with_the_spread_of_its_mean():
+    mean, sd = np.linspace(0.85, 0.65, 5), np.full(5, 0.04)
+    facts = made_up.facts(predictions={"synthetic_augmentation": [law(mean, sd)], "control": [law(mean, metric="x")]})
+    endpoint = Endpoint("recall", "lenet")
+    found = report.curve_rows(facts, made_up.records(), endpoint)
+    theory = [row for row in found if row["what"] == "theory"]
+    assert [row["value"] for row in theory] == list(mean) and {row["panel"] for row in theory} == {
+        "as sampled (primary)"
+    }
+    assert {(row["arm"], row["law"]) for row in theory} == {("synthetic_augmentation", "what the law says")}
+    for row in (row for row in found if row["what"] == "expected"):
+        assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * 0.04 / np.sqrt(3))  # three seeds
+        assert (row["high"] + row["low"]) / 2 == pytest.approx(mean[row["generation"]])
+    chart = report.curve_chart(facts, made_up.records(), endpoint, 900, 300)
+    assert any("theory" in line for line in chart["title"]["subtitle"])
+    plain = report.curve_chart(made_up.facts(), made_up.records(), endpoint, 900, 300)
+    assert len(chart["spec"]["layer"]) == len(plain["spec"]["layer"]) + 2
+    bound = made_up.facts(predictions={"control": [law(mean, bound="upper")]})
+    rows = [row for row in report.curve_rows(bound, made_up.records(), endpoint) if row["what"] == "theory"]
+    assert all(row["law"].endswith("(upper bound)") for row in rows)
+
+
+def test_experiment_is_held_against_theory_and_departures_stand_first():
+    flat, fall = np.full(5, 0.85), 0.85 - 0.08 * np.arange(5)
+    sd = np.full(5, 0.03)
+    given = {"control": [law(flat, sd)], "fully_synthetic": [law(flat, sd), law(fall, sd), law(fall, metric="none")]}
+    facts, records = made_up.facts(predictions=given), made_up.records()
+    table = report.theory_table(facts, records)
+    assert [(row["arm"], row["status"]) for row in table] == [
+        ("fully_synthetic", "departs"),
+        ("control", "follows"),
+        ("fully_synthetic", "follows"),
+    ]
+    built = report.build(facts, records, figures=False)
+    text = section(built["report.html"].decode(), "theory")
+    assert text.index("departs") < text.index("follows") and "Recall leaves it from generation" in text
+    assert json.loads(built["verdicts.json"])["theory.recall.lenet"]["control"]["status"] == "follows"
+    plain = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
+    assert not section(plain, "theory") and 'href="#theory"' not in plain
+    lone = made_up.facts(seeds=1, predictions={"control": [law(flat)]})
+    assert [row["status"] for row in report.theory_table(lone, made_up.records(seeds=1))] == ["cannot tell"]
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """A study of six seeds whose loops are measured against real data alone at three sizes."""
+    sizes, seeds = {"real_200": 200, "real_400": 400, "real_1600": 1600}, 6
+    arms = {arm: entry[0] for arm, entry in made_up.ARMS.items()} | dict.fromkeys(sizes, "real rows alone")
+    rows = {"fresh_data": (400, 400), "fully_synthetic": (0, 800)}
+    facts = made_up.facts(
+        arms=arms, seeds=seeds, calibration=sizes, rows=rows, primary=Endpoint("frechet_distance", "lenet")
+    )
+    records = made_up.records(seeds=seeds)
+    for arm, n in sizes.items():
+        for seed in range(seeds):
+            record = made_up.record("control", seed, 0)
+            values = [
+                entry | {"value": entry["value"] * 1000 / n} if entry["metric"] == "frechet_distance" else entry
+                for entry in record["values"]
+            ]
+            records.append(record | {"arm": arm, "values": values})
+    return facts, records, report.build(facts, records, figures=False)
+
+
+def test_calibration_arms_are_no_curves_and_stand_among_the_numbers(calibrated):
+    _, records, built = calibrated
+    page = built["report.html"].decode()
+    arms = {row["arm"] for row in rows(built["metrics.csv"])}
+    assert {"real_200", "real_400", "real_1600"} < arms
+    assert "Unfinished" not in page and "5 arms, 6 seeds" in page and "; 3 more of generation 0 alone" in page
+    for name in ("curves.csv", "primary.csv", "summary.csv", "summary.json", "verdicts.json"):
+        assert "real_200" not in built[name].decode()
+    for name, chart in charts(page).items():
+        assert "real_200" not in json.dumps(chart), name
+    assert "real_200" in section(page, "lineage") and len(records) == 6 * (5 * 5 + 3)
+
+
+def test_the_loops_are_counted_in_real_rows(calibrated):
+    facts, records, built = calibrated
+    text = section(built["report.html"].decode(), "worth")
+    assert "arms that calibrate it" in text and "no real data" in text
+    # The mean of 2 e^(0.05 t) over generations 2 to 4, where 2000 / n is what n real rows give.
+    found = json.loads(built["verdicts.json"])["effective_size"]["fresh_data"]
+    mean = np.exp(0.05 * np.arange(2, 5)).mean()
+    assert found["numbers"]["size"] == pytest.approx(1000 / mean, rel=0.02) and found["status"] == "harmless"
+    assert "With 400 real rows a generation the largest synthetic share known to do no harm is 50%" in text
+    told = replace(facts, calibration={}, arms=made_up.facts().arms, learning_curve=lambda n: 1000 / n)
+    loops = [record for record in records if record["arm"] in told.arms]
+    page = report.build(told, loops, figures=False)["report.html"].decode()
+    assert "is what theory says" in section(page, "worth")
+    assert not section(report.build(made_up.facts(rows=facts.rows), [], figures=False)["report.html"].decode(), "worth")
+
+
+def test_halvings_are_foretold(records):
+    built = report.build(made_up.facts(), records, figures=False)
+    text = section(built["report.html"].decode(), "forecast")
+    assert "foretold from generations 0 to 3 alone, by the law that fits this study best: " in text
+    found = json.loads(built["verdicts.json"])["halving"]
+    assert found["fully_synthetic"]["status"] == "forecast" and found["control"]["status"] == "no halving in sight"
+    assert "generation" in found["fully_synthetic"]["numbers"] and "generation" not in found["control"]["numbers"]
+    short = report.build(made_up.facts(generations=2), made_up.records(generations=2), figures=False)
+    assert not section(short["report.html"].decode(), "forecast")
+
+
+def test_estimates_stand_beside_the_truth():
+    def shown(record):
+        return next(e["value"] for e in record["values"] if (e["extractor"], e["metric"]) == ("lenet", "recall"))
+
+    truths = {("truth", "true_recall"): lambda r: shown(r) + 0.1, ("truth", "hallucination_rate"): lambda r: 0.25}
+    records = measured(made_up.records(), truths)
+    found = report.truth_rows(made_up.facts(), records)
+    panels = {f"{name}, {space} features" for name in ("Recall", "Precision") for space in ("lenet", "pixels")}
+    assert {row["panel"] for row in found} == panels and len(found) == 4 * len(records)
+    assert {row["truth"] for row in found if row["panel"].startswith("Precision")} == {0.75}
+    words = {line.partition(":")[0]: line for line in report.truth_words(found)}
+    assert "correlation 1.000, on average 0.1000 below the truth (75 pairs)." in words["Recall, lenet features"]
+    assert "no correlation can be told" in words["Precision, lenet features"]
+    page = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
+    chart = charts(page)["truth"]
+    assert words["Recall, lenet features"] in page and len(chart["data"]["values"]) == 4 * len(records) + 4 * 2
+    assert report.truth_chart(made_up.facts(), [], 1000) is None
+
+
+# -- many seeds --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Facts and records of sixty seeds."""
+    arms = ["control", "fully_synthetic"]
+    facts = made_up.facts(arms={arm: made_up.ARMS[arm][0] for arm in arms}, seeds=60, generations=30)
+    return facts, made_up.records(arms, seeds=60, generations=30)
+
+
+def test_of_many_lineages_a_dozen_are_drawn_and_the_page_says_so(many, monkeypatch):
+    facts, records = many
+    passes = []
+    init = Indexed.__init__
+    monkeypatch.setattr(Indexed, "__init__", lambda self, given: (passes.append(1), init(self, given))[0])
+    built = report.build(facts, records, figures=False)
+    assert len(passes) == 1  # over hundreds of thousands of records one goes once
+    page = built["report.html"].decode()
+    drawn = [row for row in charts(page)["recall_lenet"]["data"]["values"] if row["what"] == "line"]
+    for arm in facts.arms:
+        seeds = [row["seed"] for row in drawn if row["arm"] == arm and row["panel"] == "as sampled (primary)"]
+        assert len(seeds) == report.DRAWN and seeds[0] == 0 and seeds[-1] == 59
+        assert set(np.diff(seeds)) <= {5, 6}
+    assert all(len(row["xs"]) == len(row["values"]) == 31 for row in drawn)
+    assert "thin lines are 12 of the 60 seeds, evenly chosen" in page
+    assert len(built["report.html"]) < 5_000_000
+    assert len(rows(built["metrics.csv"])) == sum(len(record["values"]) for record in records)
+
+
+def test_the_table_of_lineages_is_cut_where_it_would_be_long(many):
+    facts, records = many
+    _, listed = report._lineage_table(facts, records)
+    assert len(listed) <= report.LISTED < len(records) and len({row["cell"][1] for row in listed}) == 32
+    page = report.build(facts, records, figures=False)["report.html"].decode()
+    assert f"The first {len(listed)} of {len(records)} cells" in page
+    assert len(report._lineage_table(made_up.facts(), made_up.records())[1]) == 75

@@ -39,7 +39,7 @@ class Worth:
     real, synthetic: rows of a late generation's training set. limit: the metric's mean over the generations ``first``
     to ``last`` and over lineages. size, low, high: n_e and its 95 % interval, 0 below the smallest and infinite above
     the largest size that was calibrated; NaN where there is none. decision: harmless (n_e is surely at least the real
-    rows), harmful (surely less), undecided, or no real data.
+    rows), harmful (surely less), undecided, or all real or no real data where there is nothing to decide.
     """
 
     arm: str
@@ -207,7 +207,7 @@ def _worth(
         size = inverse(Curve(sizes, curve), float(own.mean()))
     if len(seeds) >= FEWEST_SEEDS:
         low, high = _bootstrap(sizes, values, own)
-    decision = _decision(real, low, high)
+    decision = _decision(real, synthetic, low, high)
     sentence = f"No lineage has all of the generations {late[0]} to {late[-1]} and its calibrations: no limit."
     if seeds:
         sentence = f"{_words(size, low, high, sizes, len(seeds))}{_against(real, decision)}"
@@ -243,9 +243,9 @@ def _bootstrap(sizes: np.ndarray, values: np.ndarray, own: np.ndarray) -> tuple[
     return float(low), float(high)
 
 
-def _decision(real: int, low: float, high: float) -> str:
-    if not real:
-        return "no real data"
+def _decision(real: int, synthetic: int, low: float, high: float) -> str:
+    if not real or not synthetic:
+        return "all real" if real else "no real data"
     return "harmless" if low >= real else "harmful" if high < real else "undecided"
 
 
@@ -254,8 +254,8 @@ def _words(size: float, low: float, high: float, sizes: np.ndarray, seeds: int) 
 
     def said(number: float, digits: int = 3) -> str:
         if number == 0:
-            return f"fewer than {spell(sizes[0])}"
-        return f"more than {spell(sizes[-1])}" if math.isinf(number) else spell(number, digits=digits)
+            return f"fewer than {sizes[0]:.0f}"
+        return f"more than {sizes[-1]:.0f}" if math.isinf(number) else spell(number, digits=digits)
 
     words = f"Worth {said(size)} real rows"
     if np.isnan(low):
@@ -272,6 +272,7 @@ def _against(real: int, decision: str) -> str:
         "harmful": f", less than its {real} real rows: the synthetic ones do harm.",
         "undecided": f" beside {real} in its training sets: undecided.",
         "no real data": "; there are none in its training sets.",
+        "all real": f" beside {real} in its training sets, with no synthetic ones.",
     }[decision]
 
 

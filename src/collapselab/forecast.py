@@ -36,6 +36,7 @@ from .verdicts import (
 )
 
 FEWEST_POINTS = 4  # generations that a law is fitted to
+SIGHT = 10  # times the fitted generations: what halves later than that is out of sight
 FASTEST = 1e3  # rate a generation: all is lost in the first
 FLOORS = tuple(i / 20 for i in range(20))  # shares of generation 0 at which an arm may level off
 # What is lost in a collapse and can halve, the best known first.
@@ -46,7 +47,8 @@ LOSABLE = ("recall", "true_recall", "coverage", "true_coverage", "variance_ratio
 class Forecast:
     """When the endpoint of one arm halves, foretold from the generations 0 to ``fitted``.
 
-    status: forecast, no halving in sight (it does not surely fall, or levels off above the half), or cannot tell.
+    status: forecast, no halving in sight (it does not surely fall, levels off above the half, or falls so slowly that
+    the whole interval is later than ten times the fitted generations), or cannot tell.
     law: the study's. floor: the share of generation 0 at which the arm levels off by it. generation, low, high: the
     halving and its 95 % interval, infinite where none is in sight, NaN where it cannot be told. measured: the median
     over lineages of the generation at which the curve crosses half of its first value, infinite when that is later
@@ -187,7 +189,8 @@ def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = 
         }
         for arm, of_seeds in found.items()
     }
-    falling = {arm: _falls(of_seeds.values()) for arm, of_seeds in early.items()}
+    slopes = estimate({arm: list(map(slope, of_seeds.values())) for arm, of_seeds in early.items()})
+    falling = {arm: slopes[arm].side < 0 for arm in early}
     curves = {
         arm: np.array([[lineage.get(t, np.nan) for t in range(fitted + 1)] for lineage in of_seeds.values()])
         for arm, of_seeds in early.items()
@@ -197,12 +200,6 @@ def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = 
         _forecast(facts, endpoint, arm, fitted, law, fits.get(arm), falling[arm], len(early[arm]), found[arm])
         for arm in facts.loops.arms
     ]
-
-
-def _falls(of_seeds: Iterable[Mapping[int, float]]) -> bool:
-    """Whether the mean slope over lineages is surely below 0."""
-    slopes = [slope(lineage) for lineage in of_seeds]
-    return estimate({"": slopes})[""].side < 0
 
 
 def _chosen(curves: Mapping[str, np.ndarray]) -> tuple[str, dict[str, Fit]]:
@@ -263,11 +260,11 @@ def _forecast(
         floor = found.floor
         slowest, fastest, _ = t_interval(found.rates)
         generation, low, high = (halving(law, floor, float(rate)) for rate in (found.rates.mean(), fastest, slowest))
-        status = "no halving in sight" if math.isinf(generation) else "forecast"
+        status = "no halving in sight" if low > SIGHT * fitted else "forecast"
         if floor >= 0.5:
             sentence = f"{what} levels off at {floor:.0%} of generation 0: no halving in sight."
-        elif math.isinf(generation):
-            sentence = f"{what} falls too unsteadily for a halving to be in sight: later than {spell(low)}."
+        elif math.isinf(generation) or status != "forecast":
+            sentence = f"{what} falls too slowly for a halving to be in sight: later than {spell(low)}."
         else:
             digits = digits_apart(low, high) if math.isfinite(high) else 3
             end = f"to {spell(high, low, digits)}" if math.isfinite(high) else "on, without end"

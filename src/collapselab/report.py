@@ -53,7 +53,7 @@ CONTROL_COLOUR = "#333333"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#44AA99", "#999933", "#332288")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "triangle-left")
 CROSS = "M-.6,-.6L.6,.6M.6,-.6L-.6,.6"
-THEORY = "dashed without points: theory, shaded where the mean over seeds is expected in 95 of 100 studies"
+THEORY = "dashes: theory, shaded where the mean should lie"  # in 95 of 100 studies, where its spread is known
 SETS = {"raw": "the model itself", "sampled": "as sampled", "kept": "as kept"}
 KINDS = {  # of training images: its colour in the chart of compositions
     "real, fixed": "#08519C",
@@ -100,8 +100,11 @@ def endpoints(facts: StudyFacts, records: Sequence[Record]) -> list[Endpoint]:
 
     Metrics stand in the order of the labels, and so do the feature spaces by the first metric that they have.
     """
-    determined = indexed(records).determined
-    found = dict.fromkeys((extractor, metric) for metric, extractor, _ in determined if not facts.is_share(metric))
+    found = dict.fromkeys(
+        (extractor, metric)
+        for (metric, extractor, _), arms in indexed(records).determined.items()
+        if not facts.is_share(metric) and not arms.isdisjoint(facts.arms)
+    )
     place = {name: index for index, name in enumerate(facts.labels)}
     rank = {key: place.get(key[1].partition(".")[0], len(place)) for key in found}
     space = {extractor: min(rank[key] for key in found if key[0] == extractor) for extractor, _ in found}
@@ -150,10 +153,14 @@ def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endp
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    return _written(columns, ([row.get(name) for name in columns] for row in rows))
+
+
+def _written(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([row.get(name) for name in columns] for row in rows)  # nothing stands where there is None
+    writer.writerows(rows)  # nothing stands where there is None
     return stream.getvalue().encode()
 
 
@@ -169,15 +176,15 @@ def _json(content: Any) -> bytes:
 def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
     """Every value of every cell, one row each; a diverged cell without values has one row that says so."""
     cell_columns = ["study", "arm", "seed", "generation", "status"]
-    columns = [*cell_columns, "set", "extractor", "metric", "value", "low", "high", "reason", "fingerprint"]
+    of_value = ["set", "extractor", "metric", "value", "low", "high", "reason", "fingerprint"]
 
-    def rows() -> Iterator[Mapping[str, Any]]:
+    def rows() -> Iterator[list[Any]]:
         for record in _in_order(facts, records):
-            cell = {name: record[name] for name in cell_columns}
+            cell = [record[name] for name in cell_columns]
             for entry in record["values"] or ({},):
-                yield cell | entry
+                yield cell + [entry.get(name) for name in of_value]
 
-    return _csv(columns, rows())
+    return _written([*cell_columns, *of_value], rows())
 
 
 def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
@@ -309,8 +316,12 @@ def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint)
             aside = 0 if facts.seeds >= BAND_FROM else (index - (len(arms) - 1) / 2) * min(0.07, 0.5 / len(arms))
             found = lineages(records, arm, Endpoint(endpoint.metric, endpoint.extractor, panel))
             alive = at_risk(records, arm)
-            for seed in _some(found):
-                for generation, number in found[seed].items():
+            if facts.seeds >= BAND_FROM:  # thin lines, a row each
+                for seed in (seed for seed in _some(found) if found[seed]):
+                    line = {"xs": list(found[seed]), "values": [float(f"{n:.5g}") for n in found[seed].values()]}
+                    rows.append(there | {"what": "line", "arm": arm, "seed": seed} | line)
+            for seed, lineage in found.items() if facts.seeds < BAND_FROM else ():
+                for generation, number in lineage.items():
                     point = {"what": "lineage", "arm": arm, "seed": seed, "generation": generation}
                     rows.append(there | point | {"x": generation + aside, "value": number})
             for generation, numbers in _by_generation(
@@ -397,7 +408,8 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     means = chart.transform_filter("datum.what == 'mean'")
     if facts.seeds >= BAND_FROM:
         spread = means.mark_area(opacity=0.15).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour)
-        thin = chart.transform_filter("datum.what == 'lineage'").mark_line(strokeWidth=0.6, opacity=0.4)
+        lines = chart.transform_filter("datum.what == 'line'").transform_flatten(["xs", "values"], ["x", "value"])
+        thin = lines.mark_line(strokeWidth=0.6, opacity=0.4)
         own = [thin.encode(x, y, alt.Detail("seed:N"), color=colour)]
     else:
         spread = means.mark_rule(strokeWidth=1.5).encode(
@@ -426,7 +438,7 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
         *theory,
         means.mark_line(strokeWidth=2).encode(x, y, color=colour, strokeDash=dash, opacity=fade),
         *own,
-        means.mark_point(size=55, filled=True)
+        means.mark_point(size=55 if facts.generations <= 25 else 18, filled=True)
         .encode(x, y, color=colour, shape=shape, opacity=fade, tooltip=tips)
         .add_params(picked),
         chart.transform_filter("datum.what == 'diverged'")
@@ -447,12 +459,12 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
         subtitle=([f"{better} is better"] if better else []) + ([THEORY] if theory else []),
         anchor="start",
     )
-    layered = alt.layer(*layers, data=alt.Data(values=rows)).properties(width=width // len(panels) - 60, height=height)
+    layered = alt.layer(*layers, data=alt.Data(values=[])).properties(width=width // len(panels) - 60, height=height)
     if len(panels) == 1:
-        return _styled(layered.properties(title=title))
+        return _styled(layered.properties(title=title), rows)
     header = alt.Header(title=None, labelFontSize=12)
     faceted = layered.facet(column=alt.Column("panel:N", sort=panels, header=header))
-    return _styled(faceted.properties(title=title))
+    return _styled(faceted.properties(title=title), rows)
 
 
 def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width: int) -> dict | None:
@@ -489,10 +501,14 @@ def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width
     less = "real share" if real else "share in generation 0"
     panel = min(200, width // len(facts.arms) - 26)
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.Data(values=[]))
         .mark_rect()
         .encode(
-            x=alt.X("generation:O", title="generation", axis=alt.Axis(labelAngle=0)),
+            x=alt.X(
+                "generation:O",
+                title="generation",
+                axis=alt.Axis(labelAngle=0, **_ticks(facts.generations, panel // 16)),
+            ),
             y=alt.Y("part:O", sort=[part.split(".", 1)[1] for part in parts], title=None),
             color=alt.Color(
                 "difference:Q",
@@ -518,7 +534,7 @@ def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width
             )
         )
     )
-    return _styled(chart)
+    return _styled(chart, rows)
 
 
 def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
@@ -542,10 +558,14 @@ def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) 
     kinds = [kind for kind in KINDS if kind in {row["kind"] for row in rows}]
     scale = alt.Scale(domain=kinds, range=[KINDS[kind] for kind in kinds])
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.Data(values=[]))
         .mark_bar()
         .encode(
-            x=alt.X("generation:O", title="generation", axis=alt.Axis(labelAngle=0)),
+            x=alt.X(
+                "generation:O",
+                title="generation",
+                axis=alt.Axis(labelAngle=0, **_ticks(facts.generations, panel // 16)),
+            ),
             y=alt.Y("sum(count):Q", title="training samples"),
             color=alt.Color("kind:N", scale=scale, legend=alt.Legend(orient="bottom", title=None)),
             order=alt.Order("order:Q"),
@@ -555,7 +575,7 @@ def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) 
         .facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=alt.Header(labelLimit=panel)))
         .properties(title=alt.TitleParams("What each arm is trained on", anchor="start"))
     )
-    return _styled(chart)
+    return _styled(chart, rows)
 
 
 def truth_rows(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -624,10 +644,11 @@ def truth_chart(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int
     ]
     columns = min(3, len(panels))
     side = min(300, width // columns - 60)
-    layered = alt.layer(*layers, data=alt.Data(values=points + diagonal)).properties(width=side, height=side)
+    layered = alt.layer(*layers, data=alt.Data(values=[])).properties(width=side, height=side)
     # A column for each panel, in rows of three.
     faceted = layered.facet(facet=alt.Facet("panel:N", sort=panels, title=None), columns=columns)
-    return _styled(faceted.properties(title=alt.TitleParams("Estimates beside the truth", anchor="start")))
+    title = alt.TitleParams("Estimates beside the truth", anchor="start")
+    return _styled(faceted.properties(title=title), points + diagonal)
 
 
 def _kind(source: str, arm: str) -> str:
@@ -636,13 +657,25 @@ def _kind(source: str, arm: str) -> str:
     return "own samples" if source == arm else "another arm's samples"
 
 
-def _styled(chart: Any) -> dict:
+def _styled(chart: Any, rows: Sequence[Mapping[str, Any]]) -> dict:
+    """The specification of a chart of these rows, in the look of all.
+
+    The rows are put in at the end: Altair would hold each against its schema.
+    """
     # One weight of one font: with two, the PDF writer orders them by chance, and the bytes would differ between runs.
     plain = {"titleFontWeight": "normal"}
     styled = chart.configure(font="sans-serif", background="#ffffff").configure_view(stroke=None)
     styled = styled.configure_axis(labelFontSize=11, titleFontSize=12, gridColor="#eeeeee", **plain)
     styled = styled.configure_legend(labelFontSize=12, **plain)
-    return styled.configure_title(fontSize=15, fontWeight="normal", subtitleColor="#555555").to_dict()
+    drawn = styled.configure_title(fontSize=15, fontWeight="normal", subtitleColor="#555555").to_dict()
+    drawn["data"]["values"] = list(rows)
+    return drawn
+
+
+def _ticks(generations: int, room: int) -> dict[str, list[int]]:
+    """The generations that an axis with room for so many labels names, where it is not all."""
+    step = -(-(generations + 1) // room)
+    return {"values": list(range(0, generations + 1, step))} if step > 1 else {}
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------
@@ -1006,38 +1039,36 @@ def build(
     strangers = sorted({str(record["arm"]) for record in records} - set(facts.arms))
     if strangers:
         raise ValueError(f"records: found arms {', '.join(map(repr, strangers))}, allowed are {', '.join(facts.arms)}")
-    every, records = facts, indexed(records)
+    records = indexed(records)
     check_comparable(records)
-    facts, loops = every.loops, records
-    if every.calibration:
-        loops = indexed(record for record in records if record["arm"] in facts.arms)
-    verdicts = judge(facts, loops)
+    every, facts = facts, facts.loops  # calibration arms have no curves
+    verdicts = judge(facts, records)
     charts: dict[str, dict] = {}
-    left_out = unchanged(facts, loops) | twins(facts, loops)
-    for endpoint in (endpoint for endpoint in endpoints(facts, loops) if endpoint not in left_out):
+    left_out = unchanged(facts, records) | twins(facts, records)
+    for endpoint in (endpoint for endpoint in endpoints(facts, records) if endpoint not in left_out):
         primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
-        whole = primary or len(_sets(loops, endpoint.metric, endpoint.extractor)) > 1
+        whole = primary or len(_sets(records, endpoint.metric, endpoint.extractor)) > 1
         width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
-        charts[_name(endpoint)] = curve_chart(facts, loops, endpoint, width, height)
-    drawn = {name: share_chart(facts, loops, name, WIDTH) for name in facts.shares}
-    drawn["composition"] = composition_chart(facts, loops, WIDTH)
-    pairs = truth_rows(facts, loops)
+        charts[_name(endpoint)] = curve_chart(facts, records, endpoint, width, height)
+    drawn = {name: share_chart(facts, records, name, WIDTH) for name in facts.shares}
+    drawn["composition"] = composition_chart(facts, records, WIDTH)
+    pairs = truth_rows(facts, records)
     drawn["truth"] = truth_chart(facts, pairs, WIDTH)
     charts |= {name: chart for name, chart in drawn.items() if chart}
     tables = {
-        "theory": theory_table(facts, loops),
+        "theory": theory_table(facts, records),
         "worth": (worth := effective.worth(every, records)),
         "admissible": effective.admissible(worth),
-        "forecasts": forecast.forecast(facts, loops),
+        "forecasts": forecast.forecast(facts, records),
         "truths": truth_words(pairs),
     }
     content = {
-        "report.html": _page(every, records, loops, grids or {}, costs, verdicts, charts, tables).encode(),
+        "report.html": _page(every, records, grids or {}, costs, verdicts, charts, tables).encode(),
         "metrics.csv": metrics_csv(every, records),
-        "summary.csv": summary_csv(facts, loops),
-        "curves.csv": curves_csv(facts, loops),
-        "primary.csv": primary_csv(facts, loops),
-        "summary.json": summary_json(facts, loops),
+        "summary.csv": summary_csv(facts, records),
+        "curves.csv": curves_csv(facts, records),
+        "primary.csv": primary_csv(facts, records),
+        "summary.json": summary_json(facts, records),
         "verdicts.json": _json(_answers(verdicts, tables)),
     }
     if figures:
@@ -1083,7 +1114,7 @@ def _library() -> str:
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
 
 
-def _page(every, records, loops, grids, costs, verdicts, charts, tables) -> str:
+def _page(every, records, grids, costs, verdicts, charts, tables) -> str:
     import jinja2
 
     facts = every.loops
@@ -1094,8 +1125,8 @@ def _page(every, records, loops, grids, costs, verdicts, charts, tables) -> str:
     template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text())
     primary = _name(facts.primary)
     spaces: dict[str, list[str]] = {}
-    level, alike = unchanged(facts, loops), twins(facts, loops)
-    for endpoint in endpoints(facts, loops):
+    level, alike = unchanged(facts, records), twins(facts, records)
+    for endpoint in endpoints(facts, records):
         if _name(endpoint) != primary and endpoint not in level | alike:
             spaces.setdefault(endpoint.extractor, []).append(_name(endpoint))
     in_all, fingerprints = _fingerprint_table(records)
@@ -1120,11 +1151,11 @@ def _page(every, records, loops, grids, costs, verdicts, charts, tables) -> str:
         charts=charts,
         colours=colours(facts),
         pictures=_pictures(facts, grids),
-        numbers=_numbers_table(facts, loops),
-        risk=_risk_table(facts, loops),
-        growth=growth_table(facts, loops),
-        undefined=_undefined_table(facts, loops),
-        headline=headline(facts, loops),
+        numbers=_numbers_table(facts, records),
+        risk=_risk_table(facts, records),
+        growth=growth_table(facts, records),
+        undefined=_undefined_table(facts, records),
+        headline=headline(facts, records),
         contract=fairness(facts)[0],
         waived=fairness(facts)[1],
         classes_given=CLASSES_GIVEN,

@@ -139,7 +139,7 @@ class Indexed(Sequence[Record]):
 
     A study of a thousand seeds has hundreds of thousands of records, and dozens of questions are put to each arm.
     measured: the (metric, extractor, set) that have an entry, in the order of seeds and generations; determined: those
-    of them with a value. seeds: arm -> seeds.
+    of them with a value, and the arms that have one. seeds: arm -> seeds.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -148,7 +148,7 @@ class Indexed(Sequence[Record]):
         self._at_risk: dict[str, dict[int, int]] = {}
         self._diverged: dict[str, dict[int, int]] = {}
         self.measured: dict[tuple[str, str, str], None] = {}
-        self.determined: dict[tuple[str, str, str], None] = {}
+        self.determined: dict[tuple[str, str, str], set[str]] = {}
         self.seeds: dict[str, dict[int, None]] = {}
         keys: dict[tuple[str, str, str, str], dict[int, dict[int, float]]] = {}
         for record in sorted(self._records, key=lambda record: (record["seed"], record["generation"])):
@@ -162,13 +162,13 @@ class Indexed(Sequence[Record]):
                 gone[seed] = min(first, gone.get(seed, first))
             for entry in record["values"]:
                 key = entry["metric"], entry["extractor"], entry["set"]
-                self.measured[key] = None
                 number = entry["value"]
-                if number is None:
-                    number = np.nan
-                else:
-                    self.determined[key] = None
-                keys.setdefault((arm, *key), {}).setdefault(seed, {})[generation] = float(number)
+                self.measured[key] = None
+                if number is not None:
+                    self.determined.setdefault(key, set()).add(arm)
+                keys.setdefault((arm, *key), {}).setdefault(seed, {})[generation] = (
+                    np.nan if number is None else float(number)
+                )
         self._numbers = {(arm, Endpoint(*key)): found for (arm, *key), found in keys.items()}
 
     def __len__(self) -> int:

@@ -1,0 +1,161 @@
+"""Halvings foretold: known rates are found, intervals hold the truth, what does not collapse is not said to."""
+
+import math
+
+import numpy as np
+import pytest
+
+from collapselab import forecast as forecasts
+from collapselab.forecast import crossing, endpoint_of, exponential, fit, forecast, halving, hyperbolic
+from collapselab.verdicts import Endpoint, StudyFacts
+
+SHAPES = {"exponential": exponential, "hyperbolic": hyperbolic}
+
+
+def study(curves, metric="recall", **changes):
+    """Facts and records of curves: arm -> (seeds, generations + 1), NaN where there is none."""
+    records = []
+    for arm, lines in curves.items():
+        for seed, line in enumerate(lines):
+            for generation, value in enumerate(line):
+                entry = {"metric": metric, "extractor": "pixels", "set": "sampled"}
+                values = [entry | {"value": float(value)}] if np.isfinite(value) else []
+                where = {"arm": arm, "seed": seed, "generation": generation, "status": "ok", "values": values}
+                records.append(where)
+    shape = next(iter(curves.values())).shape
+    given = {"name": "study", "arms": dict.fromkeys(curves, "a loop"), "primary": Endpoint(metric, "pixels")}
+    return StudyFacts(**(given | {"seeds": shape[0], "generations": shape[1] - 1} | changes)), records
+
+
+def collapsing(draws, law, rate=1 / 12, seeds=5, generations=20, noise=0.01, start=0.9):
+    rates = rate * (1 + 0.1 * draws.normal(size=(seeds, 1)))
+    return start * SHAPES[law](rates * np.arange(generations + 1)) + draws.normal(0, noise, (seeds, generations + 1))
+
+
+@pytest.mark.parametrize("law", SHAPES)
+@pytest.mark.parametrize("floor", [0.0, 0.3])
+def test_a_curve_without_noise_gives_back_its_rate(law, floor):
+    rates = np.array([0.002, 0.05, 0.3, 1.5, -0.03])
+    values = 0.8 * (floor + (1 - floor) * SHAPES[law](rates[:, None] * np.arange(11)))
+    values[1, 4] = np.nan
+    found, squares = fit(values, SHAPES[law], floor)
+    assert found == pytest.approx(rates, rel=1e-4) and squares < 1e-10
+
+
+def test_halvings_follow_from_the_laws():
+    for law, shape in SHAPES.items():
+        assert shape(0.2 * halving(law, 0.0, 0.2)) == pytest.approx(0.5)
+    assert 0.3 + 0.7 * exponential(0.2 * halving("exponential to a floor", 0.3, 0.2)) == pytest.approx(0.5)
+    assert halving("exponential", 0.0, 0.0) == halving("exponential to a floor", 0.5, 1.0) == math.inf
+
+
+@pytest.mark.parametrize("law", SHAPES)
+def test_the_intervals_hold_the_truth_as_often_as_they_say(law):
+    draws, studies = np.random.default_rng(7), 200
+    truth = 12 * (math.log(2) if law == "exponential" else 1)
+    found = [forecast(*study({"loop": collapsing(draws, law)}))[0] for _ in range(studies)]
+    assert all(one.status == "forecast" and one.fitted == 10 for one in found)
+    hits = sum(one.low <= truth <= one.high for one in found)
+    assert abs(hits / studies - 0.95) < 3 * math.sqrt(0.95 * 0.05 / studies)
+    assert sum(one.low <= 1.3 * truth <= one.high for one in found) < studies / 2  # so that the line above can fail
+    assert sum(one.law == law for one in found) > 0.8 * studies
+    errors = [one.error for one in found]
+    assert abs(np.mean(errors)) < 0.5 and all(math.isfinite(error) for error in errors)
+
+
+def test_the_law_is_the_study_s_and_not_the_arm_s():
+    draws = np.random.default_rng(8)
+    fast, slow = (collapsing(draws, "hyperbolic", rate, seeds=8) for rate in (1 / 6, 1 / 15))
+    found = forecast(*study({"fast": fast, "slow": slow, "still": 0.9 + draws.normal(0, 0.01, (8, 21))}))
+    assert {one.law for one in found} == {"hyperbolic"}
+    assert [one.status for one in found] == ["forecast", "forecast", "no halving in sight"]
+    assert found[0].generation < 8 < found[1].generation
+
+
+@pytest.mark.parametrize("trend", [0.0, 0.01])
+def test_what_does_not_fall_is_not_said_to_halve(trend):
+    draws, studies, false = np.random.default_rng(9), 100, 0
+    for _ in range(studies):
+        lines = 0.6 + trend * np.arange(13) + draws.normal(0, 0.02, (4, 13))
+        (one,) = forecast(*study({"loop": lines}))
+        false += one.status == "forecast"
+        assert one.status == "forecast" or one.high == math.inf or one.low > 60
+    assert false / studies < 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+    rising = 0.6 + 0.01 * np.arange(13) + draws.normal(0, 0.02, (4, 13))
+    (one,) = forecast(*study({"loop": rising}))
+    assert "no halving in sight, later than 6" in one.sentence and one.low == 6
+
+
+def test_noise_widens_the_interval_and_may_leave_it_open():
+    draws = np.random.default_rng(10)
+    widths = []
+    for noise in (0.005, 0.1):
+        (one,) = forecast(*study({"loop": collapsing(draws, "exponential", seeds=6, noise=noise)}))
+        widths.append(one.high - one.low)
+    assert widths[1] > 3 * widths[0]
+    slow = np.array([0.9 * exponential(rate * np.arange(21)) for rate in (0.04, 0.02, 0.01, 0.001, 0.0005, 0.0)])
+    (one,) = forecast(*study({"loop": slow}))
+    assert one.status != "forecast" or one.high == math.inf or one.high > 2 * one.generation
+
+
+def test_a_halving_that_the_study_does_not_reach_is_later_than_its_end():
+    draws = np.random.default_rng(11)
+    (one,) = forecast(*study({"loop": collapsing(draws, "exponential", rate=1 / 60, noise=0.002, seeds=8)}))
+    assert one.status == "forecast" and one.measured == math.inf and math.isnan(one.error)
+    assert one.low < 60 * math.log(2) < one.high and "not halved by generation 20" in one.sentence
+    assert "later than foretold" not in one.sentence
+    bent = collapsing(draws, "exponential", rate=1 / 12, noise=0.002, seeds=8)
+    bent[:, 6:] = bent[:, 6:7]  # it stops falling just after what is looked at
+    (one,) = forecast(*study({"loop": bent}), fitted=6)
+    assert one.status == "forecast" and "at least 1" in one.sentence and "later than foretold" in one.sentence
+
+
+def test_an_arm_that_levels_off_above_half_does_not_halve():
+    draws, time = np.random.default_rng(12), np.arange(21)
+    level = 0.9 * (0.7 + 0.3 * np.exp(-time / 2)) + draws.normal(0, 0.003, (6, 21))
+    deep = 0.9 * (0.2 + 0.8 * np.exp(-time / 8)) + draws.normal(0, 0.003, (6, 21))
+    high, low = forecast(*study({"level": level, "deep": deep}))
+    assert high.law == low.law == "exponential to a floor"
+    assert (high.status, high.floor, high.generation) == ("no halving in sight", 0.7, math.inf)
+    assert "levels off at 70%" in high.sentence
+    assert low.floor == 0.2 and low.generation == pytest.approx(8 * math.log(0.8 / 0.3), rel=0.03)
+
+
+def test_what_halves_early_was_there_already():
+    draws = np.random.default_rng(13)
+    (one,) = forecast(*study({"loop": collapsing(draws, "exponential", rate=0.5)}))
+    assert one.measured < one.fitted and "It was there already" in one.sentence
+
+
+def test_few_lineages_and_few_generations_tell_nothing():
+    draws = np.random.default_rng(14)
+    lines = collapsing(draws, "exponential", seeds=5)
+    (one,) = forecast(*study({"loop": lines[:2]}))
+    assert one.status == "cannot tell" and "at least 3 lineages" in one.sentence and one.lineages == 2
+    lines[:3, 3:] = np.nan  # three diverge: too short to be fitted
+    (one,) = forecast(*study({"loop": lines}))
+    assert one.status == "cannot tell" and one.lineages == 2
+    assert forecast(*study({"loop": lines[:, :3]})) == []
+    (short,) = forecast(*study({"loop": collapsing(draws, "exponential", generations=4)}))
+    assert short.fitted == forecasts.FEWEST_POINTS - 1
+
+
+def test_a_crossing_is_interpolated():
+    assert crossing({0: 1.0, 1: 0.8, 3: 0.4}) == pytest.approx(2.5)
+    assert crossing({0: 1.0, 1: 0.5}) == 1 and crossing({0: 1.0, 1: 0.6}) == math.inf
+
+
+def test_what_halves_is_the_primary_where_it_can_and_recall_else():
+    lines = np.ones((3, 5))
+    facts, records = study({"loop": lines}, "variance_ratio")
+    assert endpoint_of(facts, records) == Endpoint("variance_ratio", "pixels")
+    other = [
+        record | {"values": [*record["values"], record["values"][0] | {"metric": "recall", "extractor": "lenet"}]}
+        for record in records
+    ]
+    distance = StudyFacts(
+        name="s", arms=facts.arms, primary=Endpoint("frechet_distance", "pixels"), seeds=3, generations=4
+    )
+    assert endpoint_of(distance, other) == Endpoint("recall", "lenet")
+    assert endpoint_of(distance, study({"loop": lines}, "frechet_distance")[1]) is None
+    assert forecast(*study({"loop": lines}, "frechet_distance")) == []
