@@ -22,7 +22,7 @@ OPTIONS = {
     ],
     "jars": [{}, {"side": 32, "cells": 7}],
     "two-moons": [{}, {"noise": 0.06}],
-    "decay": [{}, {"resolution": 0.003}],
+    "decay": [{}, {"smearing": 0.003}],
     "two-classes": [{}, {"dimension": 1, "separation": 0.3}],
 }
 CASES = [(name, options) for name in POPULATIONS for options in OPTIONS.get(name, [{}])]
@@ -225,7 +225,7 @@ def test_products_of_no_channel_are_impossible():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"resolution": 0.02}, "apart in energy and momentum, allowed is above"),
+        ({"smearing": 0.02}, "apart in energy and momentum, allowed is above"),
         ({"channels": [{"masses": (0.1, 0.1), "share": 0.5}]}, "shares with sum 0.5"),
         ({"channels": [{"masses": (0.6, 0.5), "share": 1.0}]}, "together below 1"),
     ],

@@ -55,8 +55,11 @@ class DecayOptions(Options):
     """The channels, and how well the detector measures."""
 
     channels: tuple[Channel, ...] = Field(CHANNELS, min_length=1, description="what the parent decays into")
-    resolution: float = Field(
-        0.01, gt=0, allow_inf_nan=False, description="sd of each measured number, of the parent's mass"
+    smearing: float = Field(
+        0.01,
+        gt=0,
+        allow_inf_nan=False,
+        description="resolution of the detector: sd of each measured number, of the parent's mass",
     )
 
     @model_validator(mode="after")
@@ -64,14 +67,14 @@ class DecayOptions(Options):
         total = sum(channel.share for channel in self.channels)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"channels: found shares with sum {total:g}, allowed is 1")
-        window = REACH * self.resolution / 2**0.5
+        window = REACH * self.smearing / 2**0.5
         for index, one in enumerate(self.channels):
             for other in self.channels[:index]:
                 apart = max(abs(one.momentum - other.momentum), abs(one.imbalance - other.imbalance))
                 if apart <= 2 * window:
                     found = f"{list(other.masses)} and {list(one.masses)} {apart:.4g} apart in energy and momentum"
                     raise ValueError(
-                        f"channels: found {found}, allowed is above 8 resolution / sqrt 2 = {2 * window:.4g}"
+                        f"channels: found {found}, allowed is above 8 smearing / sqrt 2 = {2 * window:.4g}"
                     )
         return self
 
@@ -128,7 +131,7 @@ class Decay:
     @property
     def error(self) -> float:
         """The standard deviation of the halved differences."""
-        return self.options.resolution / 2**0.5
+        return self.options.smearing / 2**0.5
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count, 8) float64, labels the channels."""
@@ -140,7 +143,7 @@ class Decay:
         direction = np.stack([flat * np.cos(turn), flat * np.sin(turn), height], axis=1)
         momentum, imbalance = self.momenta[channel][:, None] * direction, self.imbalances[channel][:, None]
         event = np.concatenate([0.5 + imbalance, momentum, 0.5 - imbalance, -momentum], axis=1)
-        return SampleSet(event + self.options.resolution * noise(seed, start, count, 8), channel)
+        return SampleSet(event + self.options.smearing * noise(seed, start, count, 8), channel)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean (8,) and covariance (8, 8): E n = 0 and E n n' = I / 3 for the direction n."""
@@ -152,7 +155,7 @@ class Decay:
         covariance[:, 0, :, 0] = spread * np.outer(opposite, opposite)
         for axis in (1, 2, 3):
             covariance[:, axis, :, axis] = self.shares @ self.momenta**2 / 3 * np.outer(opposite, opposite)
-        return mean.ravel(), covariance.reshape(8, 8) + self.options.resolution**2 * np.eye(8)
+        return mean.ravel(), covariance.reshape(8, 8) + self.options.smearing**2 * np.eye(8)
 
     @property
     def _conserved(self) -> float:
@@ -200,7 +203,7 @@ class Decay:
         excess = first + second - np.array([1.0, 0.0, 0.0, 0.0])
         half = (first - second) / 2
         length = np.sqrt(np.square(half[:, 1:]).sum(axis=1))
-        conserved = np.square(excess).sum(axis=1) <= 2 * self.options.resolution**2 * self._conserved
+        conserved = np.square(excess).sum(axis=1) <= 2 * self.options.smearing**2 * self._conserved
         window = REACH * self.error
         alike = np.abs(half[:, :1] - self.imbalances) <= window
         alike &= np.abs(length[:, None] - self.momenta) <= window
