@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from project import Project
@@ -24,7 +25,7 @@ STUDY = {
     "seeds": 1,
     "generations": 2,
     "data": {"population": "gaussian", "options": {"dimension": 2}, "split": {"held_out": 200}},
-    "models": {"cuboid": {"family": "box", "margin": 0.1}},
+    "models": {"peaked": {"family": "laplace", "floor": 0.1}},
     "initial": {"real": 40},
     "samples": 80,
     "extractors": ["identity"],
@@ -33,7 +34,7 @@ STUDY = {
     "control": "none",
     "arms": {
         "picky": {
-            "model": "cuboid",
+            "model": "peaked",
             "regime": {"preset": "half_real", "n": 30},
             "select": {"selector": "central", "share": 0.5},
         }
@@ -94,7 +95,7 @@ def test_the_page_has_an_example_of_each_kind():
         *(f"{package}/metrics/spread.py", f"{package}/metrics/__init__.py"),
         *(f"{package}/select/central.py", f"{package}/select/__init__.py"),
         f"{package}/regimes.py",
-        *(f"{package}/models/box.py", f"{package}/models/__init__.py"),
+        *(f"{package}/models/laplace.py", f"{package}/models/__init__.py"),
     ]
 
 
@@ -113,12 +114,12 @@ def test_the_examples_keep_the_style(tmp_path):
 def test_the_new_names_are_validated_and_in_the_schema(project):
     assert "dummies: ok. Arms: picky" in project.run("collapselab", "validate", "dummies").stdout
     schema = project.run("collapselab", "schema").stdout
-    for name in ("spread", "half_real", "box"):
+    for name in ("spread", "half_real", "laplace"):
         assert f'"{name}"' in schema
-    bad = yaml.safe_dump(STUDY).replace("power: 0.5", "power: 0").replace("margin: 0.1", "margin: -1")
+    bad = yaml.safe_dump(STUDY).replace("power: 0.5", "power: 0").replace("floor: 0.1", "floor: -1")
     (project.folder / "dummies.yaml").write_text(bad.replace("share: 0.5", "share: 5"))
     done = project.run("collapselab", "validate", "dummies.yaml", code=2)
-    for key in ("metrics.1.spread.power", "models.cuboid.margin", "arms.picky.select.share"):
+    for key in ("metrics.1.spread.power", "models.peaked.floor", "arms.picky.select.share"):
         assert key in done.stderr
 
 
@@ -167,14 +168,16 @@ def test_the_regime_has_composed_the_training_set(folder):
 
 def test_the_family_was_fitted_and_sampled(folder, project, monkeypatch):
     tensors, metadata = store.read_tensors(folder / "model.safetensors")
-    assert metadata["family"] == "box" and metadata["options"] == {"margin": 0.1}
+    assert metadata["family"] == "laplace" and metadata["options"] == {"floor": 0.1}
     monkeypatch.chdir(project.folder)  # references are relative to it
     data, _, _ = store.gather(store.read_training(folder / "training.parquet"))
-    low, high = data.min(axis=0), data.max(axis=0)
-    assert tensors["low"] == pytest.approx(low - 0.05 * (high - low), rel=1e-12)
+    # Of an even number of rows the lower middle one is a median, too, at the same mean distance.
+    assert tensors["location"] == pytest.approx(np.sort(data, axis=0)[len(data) // 2 - 1], rel=1e-12)
+    assert tensors["scale"] == pytest.approx(abs(data - np.median(data, axis=0)).mean(axis=0), rel=1e-12)
     samples = store.read_samples(folder / "samples.safetensors").data
-    assert samples.shape == (80, 2)
-    assert (samples >= tensors["low"]).all() and (samples <= tensors["high"]).all()
+    distance = abs(samples - tensors["location"]).mean(axis=0)
+    # A mean of 80 exponential distances, at 4.5 standard errors.
+    assert samples.shape == (80, 2) and (abs(distance / tensors["scale"] - 1) < 4.5 / 80**0.5).all()
 
 
 def test_no_rule_of_the_workflow_was_touched(project):
