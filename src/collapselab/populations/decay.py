@@ -59,7 +59,7 @@ class DecayOptions(Options):
         0.01,
         gt=0,
         allow_inf_nan=False,
-        description="resolution of the detector: sd of each measured number, of the parent's mass",
+        description="the detector's resolution: sd of each number, of the parent's mass",
     )
 
     @model_validator(mode="after")
