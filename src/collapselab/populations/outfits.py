@@ -18,6 +18,7 @@ import numpy as np
 
 from ..models.base import Judgement, Options, check_unbiased
 from ..models.multinomial import Multinomial
+from ..models.naive_bayes import total_correlation
 from ..store import SampleSet
 
 FEATURES: dict[str, tuple[str, ...]] = {
@@ -124,7 +125,7 @@ class Outfits:
 
         It is KL(p || product of the marginals), what naive Bayes without a class loses of endless data.
         """
-        return sum(map(_entropy, self.marginals())) - self.entropy
+        return total_correlation(self.probabilities, SIZES)
 
     def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
         """Draws ``start .. start + count``: data (count,) int64, combinations."""
