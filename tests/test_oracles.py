@@ -358,24 +358,40 @@ def test_drift_of_kernels(bandwidth):
     agrees(kernels(bandwidth)[0] / 2, theory.regime_moments(regime, 5, 0, 12, kernel=kernel).drift)
 
 
-def test_the_bootstrap_repeats_rows():
-    n, generations = 30, 6
+@functools.cache
+def distinct(n=30, generations=6, replicates=400):
     regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
-    lines = loops("kde", {"bandwidth": 0.0}, {}, regime, generations, 400, truth="gaussian")
-    found = np.array([[len(np.unique(model.rows)) for model in line] for line in lines], np.float64)
-    assert (found[:, 0] == n).all()
-    agrees(found[:, 1:], theory.distinct_items(generations, n)[1:])
+    lines = loops("kde", {"bandwidth": 0.0}, {}, regime, generations, replicates, truth="gaussian")
+    return np.array([[len(np.unique(model.rows)) for model in line] for line in lines], np.float64)
+
+
+def test_the_bootstrap_repeats_rows():
+    assert (distinct()[:, 0] == 30).all()
+    agrees(distinct()[:, 1:], theory.distinct_items(6, 30)[1:])
+
+
+@functools.cache
+def mixtures(covariance, n=16, generations=3, replicates=250):
+    regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
+    options = {"components": 2, "covariance": covariance, "regularisation": 0.05}
+    return squares_and_traces(
+        loops("gmm", options, {"dimension": 2}, regime, generations, replicates, truth="gaussian")
+    )
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
 def test_mixtures_have_the_moments_of_their_rows(covariance):
-    n, generations, added = 16, 3, 0.05
-    regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
-    options = {"components": 2, "covariance": covariance, "regularisation": added}
-    squares, traces = squares_and_traces(
-        loops("gmm", options, {"dimension": 2}, regime, generations, 150, truth="gaussian")
-    )
-    law = theory.regime_moments(regime, generations, 0, n, kernel=added)
+    rows = np.random.default_rng(STUDY_SEED).gamma(1.0, size=(40, 3))
+    options = MODELS["gmm"].Options(components=3, covariance=covariance, regularisation=0.05)
+    mean, fitted = MODELS["gmm"].fit(TrainingSet(rows, None, np.ones(40)), options, 0).moments()
+    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-9)
+    assert fitted.trace() == pytest.approx(rows.var(axis=0).sum() + 3 * 0.05, rel=1e-9)
+
+
+def test_loops_of_mixtures():
+    regime = regimes.REGIMES["fully_synthetic"](n=16, initial=16)
+    law = theory.regime_moments(regime, 3, 0, 16, kernel=0.05)
+    squares, traces = mixtures("full")
     agrees(squares / 2, law.drift)
     agrees(traces / 2, law.variance)
 
@@ -393,20 +409,22 @@ def test_weights_of_separated_modes_drift_as_shares():
     agrees((found - 0.5) ** 2, theory.replace_share_variance(generations, n, truth)[:, 0])
 
 
-@pytest.mark.parametrize("ddof", [0, 1])
-def test_principal_components_with_their_noise_keep_the_trace(ddof):
-    n, generations = 12, 4
+SPECTRUM_SD = tuple(np.sqrt([5.0, 3.0, 2.0, 1.0, 0.5]).tolist())
+
+
+@functools.cache
+def components(ddof, n=12, generations=4, replicates=1000):
     regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
     options, population = {"components": 2, "ddof": ddof}, {"dimension": 5, "sd": SPECTRUM_SD}
-    squares, traces = squares_and_traces(
-        loops("ppca", options, population, regime, generations, 1000, truth="gaussian")
-    )
-    law = theory.replace_moments(generations, n, ddof)
+    return squares_and_traces(loops("ppca", options, population, regime, generations, replicates, truth="gaussian"))
+
+
+@pytest.mark.parametrize("ddof", [0, 1])
+def test_principal_components_with_their_noise_keep_the_trace(ddof):
+    law = theory.replace_moments(4, 12, ddof)
+    squares, traces = components(ddof)
     agrees(squares / 11.5, law.drift)
     agrees(traces / 11.5, law.variance)
-
-
-SPECTRUM_SD = tuple(np.sqrt([5.0, 3.0, 2.0, 1.0, 0.5]).tolist())
 
 
 def test_principal_components_without_their_noise():
@@ -698,6 +716,14 @@ WRONG = {
         lambda: kernels("silverman", dimension=1)[1],
         lambda: theory.kde_rule_variance(5, 12, 1, "scott"),
     ),
+    "bootstrap: one resampling more": (lambda: distinct()[:, 1:], lambda: theory.distinct_items(7, 30)[2:]),
+    "bootstrap: the coalescent": (lambda: distinct()[:, 1:], lambda: theory.kingman_lineages(6, 30)[1:]),
+    "mixtures: no regularisation": (
+        lambda: mixtures("full")[1] / 2,
+        lambda: theory.replace_moments(3, 16, 0).variance,
+    ),
+    "components: divisor": (lambda: components(0)[1] / 11.5, lambda: theory.replace_moments(4, 12, 1).variance),
+    "components: no noise": (lambda: components(1)[1], lambda: theory.ppca_trace(4, np.square(SPECTRUM_SD), 2)),
     "features: no loss": (independent, lambda: theory.independent_homozygosity(5, 10**9, MARGINALS)),
     "features: rate": (independent, lambda: theory.independent_homozygosity(5, 24, MARGINALS)),
     "regression: one fit": (
