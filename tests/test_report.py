@@ -602,6 +602,13 @@ def test_of_many_lineages_a_dozen_are_drawn_and_the_page_says_so(many, monkeypat
     assert len(rows(built["metrics.csv"])) == sum(len(record["values"]) for record in records)
 
 
+def test_figures_with_bands_are_the_same_bytes_too():
+    facts = made_up.facts(arms={arm: made_up.ARMS[arm][0] for arm in ("control", "fresh_data")}, seeds=8)
+    records = made_up.records(facts.arms, seeds=8)
+    one, other = (report.build(facts, records) for _ in range(2))
+    assert [name for name in one if one[name] != other[name]] == []
+
+
 def test_the_table_of_lineages_is_cut_where_it_would_be_long(many):
     facts, records = many
     _, listed = report._lineage_table(facts, records)

@@ -21,7 +21,7 @@ from .verdicts import LEVEL, Endpoint, Record, StudyFacts, digits_apart, estimat
 FEWEST_SEEDS = 5  # with fewer the bootstrap has next to nothing to draw from
 FEWEST_GENERATIONS = 3  # that a limit is the mean of
 DRAWS = 4000  # of the bootstrap: at 5 seeds its interval is cut off below the 4th lowest
-THEORY_SIZES = np.geomspace(2, 1e7, 600)  # where a curve of theory is looked at; between them it is a power law
+THEORY_SIZES = np.unique(np.geomspace(2, 1e7, 600).round())  # where a curve of theory is looked at: whole rows
 STILL_MOVING = 0.05  # of the limit: a change over the last generations that is worth a word
 
 

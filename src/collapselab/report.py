@@ -639,7 +639,7 @@ def truth_chart(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int
     layers = [
         chart.transform_filter("datum.what == 'diagonal'").mark_line(color="#555555", strokeDash=[1, 3]).encode(x, y),
         chart.transform_filter("datum.what == 'point'")
-        .mark_point(size=22, filled=True, opacity=0.6)
+        .mark_point(size=14, strokeWidth=0.8, opacity=1)  # hollow, so that crowds show
         .encode(x, y, color=colour, tooltip=tips),
     ]
     columns = min(3, len(panels))
@@ -1075,10 +1075,18 @@ def build(
         import vl_convert
 
         for name, chart in charts.items():
-            content[f"figures/{name}.pdf"] = vl_convert.vegalite_to_pdf(
-                chart, vl_version=VEGA_LITE, allowed_base_urls=[]
-            )
+            pdf = vl_convert.vegalite_to_pdf(chart, vl_version=VEGA_LITE, allowed_base_urls=[])
+            content[f"figures/{name}.pdf"] = _in_one_order(pdf)
     return content
+
+
+def _in_one_order(pdf: bytes) -> bytes:
+    """The PDF with the names in its resource dictionaries sorted; its writer leaves their order to chance.
+
+    What is transparent has such a name. The bytes of an entry stay what they are, so that all offsets hold.
+    """
+    entries = rb"(?:\n +/[A-Za-z]+\d+ \d+ 0 R){2,}"
+    return re.sub(entries, lambda found: b"\n" + b"\n".join(sorted(found[0][1:].split(b"\n"))), pdf)
 
 
 def _answers(verdicts: Mapping[str, Mapping[str, Any]], tables: Mapping[str, Any]) -> dict[str, Any]:
