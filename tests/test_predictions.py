@@ -118,6 +118,38 @@ def test_endpoints_of_a_gaussian():
     )
 
 
+def test_one_fit_is_generation_0_for_ever():
+    replace, once = (
+        by_metric(setting(covariance="diagonal")),
+        by_metric(setting(regime="real_only", covariance="diagonal")),
+    )
+    assert set(once) == set(replace)
+    for metric, one in once.items():
+        np.testing.assert_allclose(one.mean, replace[metric].mean[0])
+        assert (one.sd is None) == (replace[metric].sd is None)
+        if one.sd is not None:
+            np.testing.assert_allclose(one.sd, replace[metric].sd[0])
+
+
+@pytest.mark.parametrize("n", [2, 3, 20])
+@pytest.mark.parametrize("generations", [0, 1, 3])
+def test_the_smallest_studies_are_predicted_without_an_error(n, generations):
+    arms = [
+        ("gaussian", "gaussian", {"ddof": 1}),
+        ("gaussian", "gaussian", {"ddof": 0, "covariance": "diagonal"}),
+        ("kde", "gaussian", {}),
+        ("ppca", "two-moons", {"ddof": 1, "components": 1}),
+        ("multinomial", "multinomial", {"categories": 4}),
+        ("linear-regression", "regression", {}),
+    ]
+    for (family, population, options), preset in itertools.product(arms, regimes.REGIMES):
+        more = {"synthetic_augmentation": {"fixed": 1}, "fresh_data": {"fresh": 1}, "k_memory": {"fresh": 1, "k": 2}}
+        regime = regimes.REGIMES[preset](**{"n": n, "initial": n} | more.get(preset, {}))
+        arm = setting(family, regime, population, **options)._replace(generations=generations, samples=n)
+        for one in predict(arm):
+            assert one.mean.shape == (generations + 1,) and np.isfinite(one.mean).all(), (family, preset, one)
+
+
 def test_moments_do_not_ask_for_a_normal_truth():
     found = by_metric(setting(population="two-moons"))
     assert set(found) == {"mean_drift", "variance_ratio"}

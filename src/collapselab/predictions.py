@@ -207,20 +207,29 @@ def variance(setting: Setting) -> Prediction | None:
 # -- the Gaussian family ----------------------------------------------------------------------------------------------
 
 
-def _gaussian_deviations(setting: Setting) -> theory.Moments | None:
-    """Standard deviations of drift and variance of one replicate: of a normal truth, for replace and for one fit."""
-    plan = _plan(setting)
-    normal = setting.family == setting.population == "gaussian"
+def _normal_loop(setting: Setting) -> tuple[int, int, int, float] | None:
+    """Generations, n, ddof and bias of an arm for the laws of a normal truth: replace, or one fit for ever.
+
+    Of one fit the laws have generation 0 alone, which is that of every generation.
+    """
+    plan, n = _plan(setting), setting.regime.initial.real
+    normal = setting.family == setting.population == "gaussian" and n > 1
     if not normal or plan not in (REPLACE, ONE_SET) or len(_biases(setting)) > 1:
         return None
-    n, (bias,), spectrum = setting.regime.initial.real, _biases(setting), _spectrum(setting)
-    one = setting.generations if plan == REPLACE else 0, n, setting.options["ddof"], bias
-    if setting.options.get("covariance", "full") == "full":
-        found, scale = theory.replace_deviations(*one, spectrum), 1.0
+    (bias,) = _biases(setting)
+    return setting.generations if plan == REPLACE else 0, n, setting.options["ddof"], bias
+
+
+def _gaussian_deviations(setting: Setting) -> theory.Moments | None:
+    """Standard deviations of drift and variance of one replicate, where :func:`_normal_loop` covers the arm."""
+    if (loop := _normal_loop(setting)) is None:
+        return None
+    spectrum, everywhere = _spectrum(setting), np.ones(setting.generations + 1)
+    if setting.options["covariance"] == "full":
+        found, scale = theory.replace_deviations(*loop, spectrum), everywhere
     else:
-        found, scale = theory.replace_deviations(*one), float(np.sqrt((spectrum**2).sum()) / spectrum.sum())
-    everywhere = np.ones(setting.generations + 1)
-    return theory.Moments(scale * found.drift * everywhere, scale * found.variance * everywhere)
+        found, scale = theory.replace_deviations(*loop), everywhere * np.sqrt((spectrum**2).sum()) / spectrum.sum()
+    return theory.Moments(scale * found.drift, scale * found.variance)
 
 
 def _spectrum(setting: Setting) -> np.ndarray:
@@ -228,37 +237,33 @@ def _spectrum(setting: Setting) -> np.ndarray:
 
 
 def gaussian_distance(setting: Setting) -> Prediction | None:
-    """``frechet_distance``: the squared Wasserstein distance of replace, where dimensions do not mix."""
-    one_by_one = setting.options.get("covariance", "full") == "diagonal"
-    if not _replaces_normal(setting) or not (one_by_one or len(_spectrum(setting)) == 1):
+    """``frechet_distance``: the squared Wasserstein distance of replace and of one fit, where dimensions do not mix."""
+    if (loop := _normal_loop(setting)) is None:
         return None
-    n, (bias,) = setting.regime.initial.real, _biases(setting)
-    alone = theory.replace_w2(setting.generations, n, setting.options["ddof"], bias)
+    spectrum = _spectrum(setting)
+    if setting.options["covariance"] == "full" and len(spectrum) > 1:
+        return None
+    mean = theory.replace_w2(*loop) * spectrum.sum() * np.ones(setting.generations + 1)
     note = "squared Wasserstein distance D + V - 2 E sd + 1 (first order 3t / 2n, Shumailov et al. 2024)"
-    mean = alone * _spectrum(setting).sum()
     return Prediction("replace_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note)
 
 
 def gaussian_determinant(setting: Setting) -> Prediction | None:
-    """``log_determinant_ratio``: the typical variance per dimension of replace, and its spread."""
-    if not _replaces_normal(setting):
+    """``log_determinant_ratio``: the typical variance per dimension of replace and of one fit, and its spread."""
+    if (loop := _normal_loop(setting)) is None:
         return None
-    d, (bias,), n = len(_spectrum(setting)), _biases(setting), setting.regime.initial.real
-    one = setting.generations, n, setting.options["ddof"]
+    generations, n, ddof, bias = loop
+    d, everywhere = len(_spectrum(setting)), np.ones(setting.generations + 1)
     note = "log variance per dimension: it falls at a rate of about 1/n even where the mean variance stays"
-    if setting.options.get("covariance", "full") == "diagonal":
-        law, (mean, variance) = "replace_log_variance", theory.replace_log_variance(*one, bias)
+    if setting.options["covariance"] == "diagonal":
+        law, (mean, variance) = "replace_log_variance", theory.replace_log_variance(*loop)
         sd = np.sqrt(variance / d)
     elif n > d:
-        law, mean = "replace_log_determinant", theory.replace_log_determinant(*one, d, bias) / d
-        sd = np.sqrt(theory.replace_log_determinant_variance(setting.generations, n, d)) / d
+        law, mean = "replace_log_determinant", theory.replace_log_determinant(generations, n, ddof, d, bias) / d
+        sd = np.sqrt(theory.replace_log_determinant_variance(generations, n, d)) / d
     else:
         return None
-    return Prediction(law, "log_determinant_ratio", EXTRACTOR, mean, sd, "equal", note)
-
-
-def _replaces_normal(setting: Setting) -> bool:
-    return setting.population == "gaussian" and _plan(setting) == REPLACE and len(_biases(setting)) == 1
+    return Prediction(law, "log_determinant_ratio", EXTRACTOR, mean * everywhere, sd * everywhere, "equal", note)
 
 
 # -- the multinomial family -------------------------------------------------------------------------------------------
@@ -274,7 +279,7 @@ def _shares(setting: Setting) -> np.ndarray | None:
 
 
 def _smoothed(setting: Setting) -> bool:
-    return setting.options.get("alpha", 0.0) > 0 or setting.options.get("estimate", "mean") != "mean"
+    return setting.options["alpha"] > 0 or setting.options["estimate"] != "mean"
 
 
 def multinomial_drift(setting: Setting) -> Prediction | None:
@@ -295,7 +300,7 @@ def _of_shares(setting: Setting, metric: str) -> Prediction | None:
     if _smoothed(setting):
         if plan != REPLACE:
             return None
-        alpha, estimate = setting.options.get("alpha", 0.0), setting.options.get("estimate", "mean")
+        alpha, estimate = setting.options["alpha"], setting.options["estimate"]
         one = setting.generations, setting.regime.initial.real, alpha, truth
         same = theory.laplace_homozygosity(*one, estimate)
         apart = same - 2 * theory.laplace_shares(*one) @ truth + np.sum(truth**2)
@@ -316,7 +321,7 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
     if truth is None or n > LARGEST_CHAIN:
         return None
     everywhere = np.ones(setting.generations + 1)
-    if setting.options.get("alpha", 0.0) > 0:
+    if setting.options["alpha"] > 0:
         law, mean, note = "laplace_shares", len(truth) * everywhere, "smoothing lets no category die"
     elif _plan(setting) == ONE_SET:
         law, mean, note = "survivors", theory.survivors(0, n, truth) * everywhere, "sum of 1 - (1 - p)^n: one fit"
