@@ -58,7 +58,7 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(law):
     hits = sum(one.low <= truth <= one.high for one in found)
     assert abs(hits / studies - 0.95) < 3 * math.sqrt(0.95 * 0.05 / studies)
     assert sum(one.low <= 1.3 * truth <= one.high for one in found) < studies / 2  # so that the line above can fail
-    assert sum(one.law == law for one in found) > 0.8 * studies
+    assert sum(one.law == law for one in found) > 0.98 * studies  # a floor needs more than chance
     errors = [one.error for one in found]
     assert abs(np.mean(errors)) < 0.5 and all(math.isfinite(error) for error in errors)
 
