@@ -134,7 +134,8 @@ def select_arguments(wildcards):
 
 def sample_source(wildcards):
     """The hash of the source that sampling and selecting depend on."""
-    seen = ["features"] if STUDY.read_by(wildcards.arm) else []
+    reads = STUDY.read_by(wildcards.arm)
+    seen = ["features", *truth_modules([reads])] if reads else []
     return source_hash(family_module(STUDY.lineages[wildcards.arm].model), "select", "guidance", *seen)
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 
 from collapselab import config as studies
+from collapselab.features import FEATURES
 from collapselab.models import MODELS as FAMILIES
 from collapselab.populations import POPULATIONS
 from collapselab.provenance import module_of, source_hash
@@ -65,6 +66,11 @@ def population_modules():
     """The module of the known truth, if there is one."""
     name = STUDY.file.data.population
     return [module_of(POPULATIONS[name])] if name else []
+
+
+def truth_modules(names):
+    """The module of the known truth, if any of these extractors looks through it."""
+    return population_modules() if any(FEATURES[name].of_population or FEATURES[name].of_law for name in names) else []
 
 
 def as_json(value):

@@ -1,7 +1,5 @@
 # What a job reads, as far as it depends on the arm, the generation or the study.
 
-from collapselab.features import FEATURES
-
 PARTS = ("population", "held_out", "train") if POPULATION else tuple(STUDY.file.data.split.parts())
 LOOK_THROUGH_MODELS = [name for name in STUDY.measured_in if FEATURES[name].of_model]
 REFERENCES = [STUDY.extractor_file("features", name) for name in STUDY.measured_in if not FEATURES[name].of_model]
@@ -49,7 +47,7 @@ def weights(wildcards):
 
 def known_truth(names):
     """The population, if any of these extractors looks through it."""
-    return [POPULATION] if any(FEATURES[name].of_population or FEATURES[name].of_law for name in names) else []
+    return [POPULATION] if truth_modules(names) else []
 
 
 WHOLE = [*TABLES, *dict.fromkeys(file for one in CELLS for file in whole(*one))]

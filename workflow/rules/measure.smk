@@ -26,7 +26,7 @@ rule measure:
     resources:
         gpu=int(any(needs_gpu(name) for name in STUDY.measured_in)),
     params:
-        source=source_hash("measure"),
+        source=source_hash("measure", *truth_modules(STUDY.measured_in)),
         samples=measured_flags,
         extractors=measuring_extractors,
         published=as_json(published(STUDY.measured_in)),
@@ -54,7 +54,7 @@ rule baseline:
     conda:
         "../../environment.yml"
     params:
-        source=source_hash("measure"),
+        source=source_hash("measure", *truth_modules(STUDY.measured_in)),
         references=REFERENCE_FLAGS,
         population=POPULATION_FLAG,
         metrics=as_json(STUDY.metric_options()),

@@ -77,7 +77,7 @@ rule extract_real:
     resources:
         gpu=lambda wildcards: int(needs_gpu(wildcards.extractor)),
     params:
-        source=source_hash("features"),
+        source=lambda wildcards: source_hash("features", *truth_modules([wildcards.extractor])),
         extractor=extractor_flag,
         published=lambda wildcards: as_json(published([wildcards.extractor])),
     shell:
