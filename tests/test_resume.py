@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from torch_families import FAMILIES
 
-KILLS = 20
+KILLS = {"diffusion": 20, "stylegan2": 20}
+FEWER_KILLS = 4  # of the small families, whose state is the loop's own and one average of weights at most
 
 # The process is forked after torch is imported (one thread, so that forking is safe): a kill costs no start-up.
 DRIVER = """
@@ -91,15 +92,16 @@ print(json.dumps(outcomes))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_twenty_kills_change_no_byte(family, tmp_path):
+def test_kills_change_no_byte(family, tmp_path):
+    kills = KILLS.get(family, FEWER_KILLS)
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "COLLAPSELAB_DEVICE": "cpu", "PYTHONPATH": path}
     environment |= {"COLLAPSELAB_CHECKPOINT_SECONDS": "1"}
-    command = [sys.executable, "-c", DRIVER, str(tmp_path), str(KILLS), family]
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), str(kills), family]
     found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert found.returncode == 0, found.stderr
     outcomes = json.loads(found.stdout)
-    assert [outcome["same"] for outcome in outcomes] == [True] * KILLS
+    assert [outcome["same"] for outcome in outcomes] == [True] * kills
     # The test itself works: all were killed in the act, and most went on from a state rather than from nothing.
     assert all(outcome["killed"] for outcome in outcomes), outcomes
-    assert sum(outcome["resumed"] > 0 for outcome in outcomes) >= KILLS // 2, outcomes
+    assert sum(outcome["resumed"] > 0 for outcome in outcomes) >= kills // 2, outcomes

@@ -32,15 +32,16 @@ def sample(
     """Samples ``start .. start + count`` with latents of this variance, in fixed batches (:func:`in_batches`)."""
     where, size, latent, dimensions = device(), options.sample_batch, options.latent, math.prod(shape)
     keep = options.noise == "keep" or (options.noise is None and len(shape) == 1)
+    of_noise = seeds.seed_of(seed, None, None, "noise")
     with exact(where):
         network = networks.evaluated(lambda: build(options, shape), weights, where)
         sd = float(network.noise(given_sd(options, scale)))
 
         def make(batch: int) -> np.ndarray:
-            normal = seeds.normals(seed, batch * size, size, latent + (dimensions if keep else 0))
-            latents = torch.from_numpy(normal[:, :latent] * math.sqrt(variance)).to(where)
-            rows = network.decode(latents).cpu().numpy()
-            rows = rows + sd * normal[:, latent:] if keep else rows
+            latents = seeds.normals(seed, batch * size, size, latent) * math.sqrt(variance)
+            rows = network.decode(torch.from_numpy(latents).to(where)).cpu().numpy()
+            if keep:  # drawn apart: the latents are the same with noise and without
+                rows = rows + sd * seeds.normals(of_noise, batch * size, size, dimensions)
             return scale.restored(rows).reshape(size, *shape)
 
         return in_batches(make, count, start, size, shape)

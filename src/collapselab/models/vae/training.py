@@ -38,7 +38,8 @@ class Noise(nn.Module):
 
 class Linear(nn.Module):
     """q(z | x) = N(V x + v, diag(sd^2)) and D(z) = W z + w: its optimum is probabilistic PCA (Lucas, Tucker, Grosse and
-    Norouzi 2019, https://arxiv.org/abs/1911.02469, section 4)."""
+    Norouzi 2019, https://arxiv.org/abs/1911.02469, section 4), which it reaches long after its covariance: the latents
+    turn towards the principal axes slowly (Bao et al. 2020, https://arxiv.org/abs/2007.06731)."""
 
     def __init__(self, dimensions: int, latent: int, learned: bool):
         super().__init__()
