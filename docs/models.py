@@ -14,11 +14,14 @@ from collapselab.models import MODELS
 from collapselab.models.base import Options
 from collapselab.models.diffusion import PRESETS as DIFFUSION_PRESETS
 from collapselab.models.diffusion.networks import build
+from collapselab.models.flow import PRESETS as FLOW_PRESETS
 from collapselab.models.stylegan2 import PRESETS as STYLEGAN2_PRESETS
 from collapselab.models.stylegan2.building import outlines
+from collapselab.models.taxonomy import COLUMNS, taxonomy
 
 PAGE = Path(__file__).with_suffix(".md")
-SIDES = {"tiny": 8, "cifar10": 32, "small32": 32, "faces64": 64, "ffhq256": 256, "ffhq1024": 1024}
+SIDES = {"cifar10": 32, "small32": 32, "faces64": 64, "ffhq256": 256, "ffhq1024": 1024}
+SHAPES = {"tiny": (1, 8, 8), "points": (2,)} | {preset: (3, side, side) for preset, side in SIDES.items()}
 INTRODUCTION = """\
 # The models
 
@@ -33,7 +36,7 @@ models:
 
 ## How a training runs
 
-Both families of networks are trained by one loop. What of it belongs to the study is an option below; what belongs to
+All families of networks are trained by one loop. What of it belongs to the study is an option below; what belongs to
 the machine is an environment variable, and never changes what is asked, only how it is computed.
 
 - **Data.** Images stay uint8, on the GPU where they fit into a quarter of its free memory, else in page-locked memory
@@ -81,27 +84,37 @@ loss on `data.split.validation`, and all later generations of all arms keep it.
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([INTRODUCTION, *(_family(name) for name in MODELS)])
+    return "\n".join([INTRODUCTION, *_table(), *(_family(name) for name in MODELS)])
+
+
+def _table() -> Iterator[str]:
+    """All families by what is known of their density."""
+    yield "## All families\n"
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield f"|{'---|' * len(COLUMNS)}"
+    for row in taxonomy(MODELS):
+        yield f"| `{row['family']}` | {' | '.join(row[column] for column in COLUMNS[1:])} |"
+    yield ""
 
 
 def _family(name: str) -> str:
     family = MODELS[name]
     parts = [f"## `{name}`\n", f"Takes {' and '.join(family.takes)}. {_first(family)}\n"]
-    presets = {"diffusion": DIFFUSION_PRESETS, "stylegan2": STYLEGAN2_PRESETS}.get(name)
-    if presets:
+    presets = {"diffusion": DIFFUSION_PRESETS, "stylegan2": STYLEGAN2_PRESETS, "flow": FLOW_PRESETS}.get(name)
+    if presets and hasattr(family, "flops_per_image"):
         parts += [
             "| preset | made for | parameters | GFLOP a training image | GFLOP a sample |",
             "|---|---|---|---|---|",
         ]
-        parts += [_preset(name, preset) for preset in presets]
-        parts += ["", *(f"- `{preset}`: {_said(options)}" for preset, options in presets.items()), ""]
+        parts += [*(_preset(name, preset) for preset in presets), ""]
+    if presets:
+        parts += [*(f"- `{preset}`: {_said(options)}" for preset, options in presets.items()), ""]
     parts += ["| option | default | what it is |", "|---|---|---|", *_options(family.Options), ""]
     return "\n".join(parts)
 
 
 def _preset(family: str, preset: str) -> str:
-    side = SIDES[preset]  # of the images that it is made for
-    shape = (1 if preset == "tiny" else 3, side, side)
+    shape = SHAPES[preset]  # of what it is made for
     options = MODELS[family].Options(preset=preset)
     with torch.device("meta"):
         networks = [build(options, shape)] if family == "diffusion" else outlines(options, shape)

@@ -41,7 +41,7 @@ from .models.base import Diverged, Interrupted, TrainingSet
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .predictions import predict
-from .regimes import Draw, Recipe
+from .regimes import REGIMES, Draw, Recipe
 from .seeds import seed_of
 from .select import SELECTORS, Seen, Waiting
 from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
@@ -1356,6 +1356,21 @@ def _chosen_by_seeds(study: Any, model: str) -> str:
     return f", {' and '.join(words)} (chosen at generation 0, a number a seed)" if words else ""
 
 
+def _learning_curve(study: Any) -> Callable[[float], float] | None:
+    """The primary's expected value of a model of n real rows alone, where theory knows it."""
+    primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
+
+    def expected(n: float) -> float | None:
+        n = round(n)
+        regime = REGIMES["real_only"](n=n, initial=n)
+        alone = setting._replace(regime=regime, generations=0, samples=n, sampling_bias=1.0, selector="nobody")
+        ours = (one for one in predict(alone) if (one.metric, one.extractor) == (primary.metric, primary.extractor))
+        return next((float(one.mean[0]) for one in ours), None)
+
+    one_model = len({arm.model for arm in study.file.arms.values()}) == 1
+    return expected if one_model and expected(study.file.initial.real) is not None else None
+
+
 def _facts(study: Any) -> Any:
     """What a reader of the records must know about the study."""
     from .verdicts import Endpoint, StudyFacts
@@ -1384,6 +1399,7 @@ def _facts(study: Any) -> Any:
         rows={name: study.rows(name) for name in study.lineages},
         calibration=study.calibrations,
         predictions={name: predict(study.setting(name)) for name in study.lineages},
+        learning_curve=_learning_curve(study),
         waivers=[f"{study.rule(rule)}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
         labels={name: metric.label for name, metric in METRICS.items()},
