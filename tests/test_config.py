@@ -346,7 +346,9 @@ def test_seeds_run_together_where_fits_are_formulas(tmp_path):
     found = study(tmp_path, changed(**TOGETHER, calibration=[20]))
     arm = found.replicated("eater")
     assert (arm.family, arm.population, arm.seeds, len(arm.recipes)) == ("gaussian", "gaussian", 2, 4)
-    assert arm.recipes == [found.recipe("eater", t) for t in range(4)] and len(found.replicated("real_n20").recipes) == 1
+    assert (
+        arm.recipes == [found.recipe("eater", t) for t in range(4)] and len(found.replicated("real_n20").recipes) == 1
+    )
     assert found.table("eater", "parquet") == "results/study/eater/replicates.parquet"
     raw = changed(**TOGETHER | {"extractors": ["moments", "identity"]})
     only(faults(tmp_path, raw), "extractors", "together", "moments, identity")

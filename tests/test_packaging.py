@@ -239,7 +239,9 @@ def test_the_table_of_keys_has_all_keys():
 
 
 def test_the_table_of_presets_has_all_presets_with_their_numbers():
-    table = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", KEYS.partition("## Presets")[2].partition("\n## ")[0], re.MULTILINE))
+    table = dict(
+        re.findall(r"^\| `(\w+)` \| (.*?) \|", KEYS.partition("## Presets")[2].partition("\n## ")[0], re.MULTILINE)
+    )
     assert {name: re.findall(r"`(\w+)`", numbers) for name, numbers in table.items()} == {
         name: [key for key in inspect.signature(preset).parameters if key != "initial"]
         for name, preset in REGIMES.items()
