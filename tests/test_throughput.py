@@ -166,6 +166,22 @@ def test_real_networks_are_measured(family, options, shape):
     assert found.device and found.torch and found.energy_source in ("rapl", "estimate") and found.extrapolated == ""
 
 
+@pytest.mark.parametrize(("family", "shape"), [("flow", (2,)), ("gan", (2,)), ("vae", (1, 8, 8))])
+def test_networks_whose_operations_are_not_counted_are_timed(family, shape):
+    options = MODELS[family].Options(batch=8, sample_batch=8)
+    found = measure(family, options, shape, seconds=0.2)
+    assert found.training_images_per_second > 1 and found.sampling_images_per_second > 1
+    assert found.training_flops_per_image is None and found.sampling_flops_per_image is None
+    assert known(family, options, shape) is None
+
+
+def test_families_whose_names_have_hyphens_are_measured():
+    naive_bayes = MODELS["naive-bayes"].Options(levels=(2, 3), alpha=1.0)
+    assert measure("naive-bayes", naive_bayes, (), seconds=0.01).training_images_per_second > 1000
+    regression = MODELS["linear-regression"].Options()
+    assert measure("linear-regression", regression, (3,), seconds=0.01).training_images_per_second > 1000
+
+
 def test_closed_forms_are_measured_without_torch():
     found = measure("gaussian", MODELS["gaussian"].Options(ddof=0), (2,), seconds=0.01)
     assert found.torch == "" and found.training_flops_per_image is None and found.training_images_per_second > 1000

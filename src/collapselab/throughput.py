@@ -117,21 +117,22 @@ def measure(family: str, options: BaseModel, shape: Sequence[int], *, seconds: f
     from .device import device
 
     where = device()
-    flops = kind.flops_per_image(options, shape)
+    counted = hasattr(kind, "flops_per_image")  # small networks do not count; they are timed as they are
+    flops = kind.flops_per_image(options, shape) if counted else {"training": None, "sampling": None}
     tried, notes = options, []
-    if where.type == "cpu":
+    if where.type == "cpu" and counted:
         tried, notes = _smaller(options, flops, seconds)
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
-    if flops["training"] > SLOW_FLOPS * 4 * seconds and where.type == "cpu":
+    if counted and flops["training"] > SLOW_FLOPS * 4 * seconds and where.type == "cpu":
         speed, facts = _flops_per_second(seconds)
         training, spread = speed / flops["training"], EXTRAPOLATED_SPREAD
         notes.append(f"training: counted operations, at {speed:.2g} a second of a convolution")
     else:
         training, spread, facts, note = _training_rate(kind, tried, shape, where, seconds)
         notes += [note] if note else []
-        speed = training * flops["training"]
-    if flops["sampling"] > SLOW_FLOPS * 4 * seconds and where.type == "cpu":
+        speed = training * flops["training"] if counted else 0.0
+    if counted and flops["sampling"] > SLOW_FLOPS * 4 * seconds and where.type == "cpu":
         sampling = speed / flops["sampling"]
         notes.append("sampling: counted operations, at as many a second as in training")
     else:
@@ -290,7 +291,7 @@ def _identity(family: str, options: BaseModel, shape: tuple[int, ...]) -> dict[s
 
         where, version = device(), torch.__version__
         name = device_name(where) if where.type != "cpu" else f"{name}, {torch.get_num_threads()} threads"
-    source = provenance.source_hash(f"models.{family}")
+    source = provenance.source_hash(provenance.module_of(MODELS[family]))
     said = options.settled().model_dump(mode="json")
     return {
         "device": name,
