@@ -204,6 +204,28 @@ def test_endpoints_of_a_regression():
     assert not predict(setting("linear-regression", population="regression")._replace(samples=2 * N))
 
 
+def test_a_set_that_is_subsampled_is_not_one_fit():
+    pool = regimes.Pool(mode="subsample", budget={1: N, 4: N // 2})
+    written = regimes.Regime(initial=regimes.Initial(real=N), pool=pool)
+    gaussian = by_metric(setting(regime=written, truth={}))
+    assert gaussian.keys() == {"mean_drift", "variance_ratio"}  # the laws of a fit to N rows hold no more
+    drift = gaussian["mean_drift"]
+    assert drift.sd is None and drift.mean == pytest.approx([1 / N] * 4 + [2 / N] * 3)
+    counts = by_metric(setting("multinomial", written, "multinomial", categories=4))
+    assert counts.keys() == {"mean_drift", "variance_ratio"}
+    whole = written.model_copy(update={"pool": regimes.Pool(mode="subsample", budget=N)})
+    assert "frechet_distance" in by_metric(setting(regime=whole, truth={}))
+
+
+def test_draws_from_the_posterior_lose_categories_by_another_chain():
+    drawn = setting("multinomial", population="multinomial", categories=4, estimate="posterior_draw")
+    assert by_metric(drawn).keys() == {"mean_drift", "variance_ratio"}
+    once = by_metric(drawn._replace(regime=regimes.REGIMES["real_only"](n=N, initial=N)))
+    assert once["surviving_categories"].mean == pytest.approx(
+        [theory.survivors(0, N, np.array([0.5, 0.3, 0.2, 0.0]))[0]] * 7
+    )
+
+
 def test_what_no_law_covers():
     arm = setting()
     eats_another = regimes.Regime(initial=arm.regime.initial, synthetic=[regimes.Synthetic(n=N, of="other")])

@@ -123,7 +123,8 @@ def _makeup(regime: Regime, generations: int) -> Iterator[tuple]:
 def _plan(setting: Setting) -> _Plan:
     """By what its training sets are made of, whether a preset named it or the algebra."""
     found, n = list(_makeup(setting.regime, setting.generations)), setting.regime.initial.real
-    if all(one[0] == found[0][0] for one in found):
+    # A budget below the set would draw other rows of it in every generation.
+    if all(one[0] == found[0][0] and (one[1] is None or one[1] >= n) for one in found):
         return ONE_SET
     real, eaten = (sum(draw.count for draw in found[1][0] if draw.is_real == is_real) for is_real in (True, False))
     redrawn = Regime(initial=Initial(real=n), real=Real(redrawn=real), synthetic=[Synthetic(n=eaten)])
@@ -316,7 +317,10 @@ def _of_shares(setting: Setting, metric: str) -> Prediction | None:
 
 
 def multinomial_survivors(setting: Setting) -> Prediction | None:
-    """``surviving_categories``: exact for one fit and for replace; smoothing lets none die."""
+    """``surviving_categories``: exact for one fit and for replace; smoothing lets none die.
+
+    Draws from the posterior add their own chance to that of the counts: without smoothing their loop is another chain.
+    """
     truth, n = _shares(setting), setting.regime.initial.real
     if truth is None or n > LARGEST_CHAIN:
         return None
@@ -325,7 +329,7 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
         law, mean, note = "laplace_shares", len(truth) * everywhere, "smoothing lets no category die"
     elif _plan(setting) == ONE_SET:
         law, mean, note = "survivors", theory.survivors(0, n, truth) * everywhere, "sum of 1 - (1 - p)^n: one fit"
-    elif _plan(setting) == REPLACE:
+    elif _plan(setting) == REPLACE and not _smoothed(setting):
         law, mean = "survivors", theory.survivors(setting.generations, n, truth)
         note = "categories left, by the chain of their counts (Wright and Fisher)"
     else:
