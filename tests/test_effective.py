@@ -103,9 +103,35 @@ def test_loops_are_judged_by_their_own_real_rows():
     assert (share.real, share.harmless, share.harmful) == (100, 0.5, 0.9)
     assert "50% (good)" in share.sentence and "90% (bad)" in share.sentence
     only = admissible([found["bad"], found["even"]])[0]
-    assert only.harmless is None and "no arm is known to do no harm; the smallest known to do harm is 90%" in (
+    assert only.harmless is None and "no arm is known to do no harm; the smallest share known to do harm is 90%" in (
         only.sentence
     )
+
+
+def test_arms_of_one_share_keep_their_own_decisions():
+    draws = np.random.default_rng(8)
+    sizes = {"augmented": 60, "fresh": 180, "less": 50, "more": 40}
+    rows = {"augmented": (100, 400), "fresh": (100, 400), "less": (100, 100), "more": (100, 900)}
+    loops = {arm: noisy(draws, size, 40, 200) for arm, size in sizes.items()}
+    found = worth(*study(loops, {n: noisy(draws, n, 40, 50) for n in (20, *SIZES)}, rows))
+    assert [row.decision for row in found] == ["harmful", "harmless", "harmful", "harmful"]
+    (share,) = admissible(found)
+    assert share.sentence == (
+        "With 100 real rows a generation the largest synthetic share known to do no harm is 80% (fresh), but with no "
+        "more synthetic rows augmented and less did harm; the smallest above it known to do harm is 90% (more)."
+    )
+    (share,) = admissible(row for row in found if row.arm == "fresh")
+    assert share.sentence.endswith("known to do no harm is 80% (fresh); none above it is known to do harm.")
+    (share,) = admissible(row for row in found if row.arm in ("augmented", "more"))
+    assert share.sentence.endswith("the smallest share known to do harm is 80% (augmented).")
+
+
+def test_an_interval_of_rounding_is_none():
+    """Of a loop that is its own calibration all draws agree but for rounding."""
+    draws = np.random.default_rng(9)
+    curve = {n: noisy(draws, n, 20, 500) for n in SIZES}
+    (row,) = worth(*study({"loop": curve[100] * (1 + 1e-12 * draws.normal(size=20))}, curve, {"loop": (100, 0)}))
+    assert row.sentence.startswith("Worth 100 real rows (in all draws of 20 seeds)")
 
 
 def test_a_metric_that_is_better_when_high_gives_the_same_sizes():

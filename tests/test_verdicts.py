@@ -297,7 +297,16 @@ def test_the_slope_of_a_line_is_its_slope(start, rise, generations):
 
 
 @pytest.mark.parametrize(
-    "number, words", [(0.0823, "0.0823"), (-0.5, "−0.500"), (1234.5, "1234"), (0.0, "0"), (2.5e-7, "2.50e−07")]
+    "number, words",
+    [
+        (0.0823, "0.0823"),
+        (-0.5, "−0.500"),
+        (1234.5, "1234"),
+        (0.0, "0"),
+        (2.5e-7, "2.50e−07"),
+        (99.97, "100"),
+        (0.99996, "1.00"),
+    ],
 )
 def test_numbers_have_three_digits(number, words):
     assert spell(number) == words

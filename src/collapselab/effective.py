@@ -22,6 +22,7 @@ FEWEST_SEEDS = 5  # with fewer the bootstrap has next to nothing to draw from
 FEWEST_GENERATIONS = 3  # that a limit is the mean of
 DRAWS = 4000  # of the bootstrap: at 5 seeds its interval is cut off below the 4th lowest
 THEORY_SIZES = np.unique(np.geomspace(2, 1e7, 600).round())  # where a curve of theory is looked at: whole rows
+ALIKE = 1e-4  # relative difference of sizes that no reader would tell apart
 STILL_MOVING = 0.05  # of the limit: a change over the last generations that is worth a word
 
 
@@ -261,7 +262,7 @@ def _words(size: float, low: float, high: float, sizes: np.ndarray, seeds: int) 
     if np.isnan(low):
         return f"{words} ({seeds} seed{'s' * (seeds > 1)}; an interval needs at least {FEWEST_SEEDS})"
     digits = digits_apart(low, high) if np.isfinite(high) else 3
-    if low == high:
+    if math.isclose(low, high, rel_tol=ALIKE):
         return f"{words} (in all draws of {seeds} seeds)"
     return f"{words} (95 % interval {said(low, digits)} to {said(high, digits)}, {seeds} seeds)"
 
@@ -288,7 +289,7 @@ def _moving(records: Iterable[Record], arm: str, endpoint: Endpoint, late: range
 
 
 def admissible(rows: Iterable[Worth]) -> list[Admissible]:
-    """For each number of real rows that several synthetic shares were tried with: the shares that did (no) harm."""
+    """For each number of real rows beside synthetic ones: the shares that did (no) harm, and in which arms."""
     groups: dict[int, list[Worth]] = {}
     for row in rows:
         if row.real and row.synthetic:
@@ -297,14 +298,22 @@ def admissible(rows: Iterable[Worth]) -> list[Admissible]:
     for real, group in sorted(groups.items()):
         good = max((row.share for row in group if row.decision == "harmless"), default=None)
         bad = min((row.share for row in group if row.decision == "harmful" and row.share > (good or 0)), default=None)
-        arms = {row.share: row.arm for row in reversed(group)}
+        # Arms differ in more than their share: what is known of one says nothing of another.
+        also = [row.arm for row in group if row.decision == "harmful" and row.share <= (good or 0)]
+        said = f"With {real} real rows a generation "
         if good is None:
-            said = f"With {real} real rows a generation no arm is known to do no harm"
+            said += "no arm is known to do no harm"
+            said += f"; the smallest share known to do harm is {_named(group, 'harmful', bad)}" if bad else ""
         else:
-            said = f"With {real} real rows a generation the largest synthetic share known to do no harm is "
-            said += f"{good:.0%} ({arms[good]})"
-        said += f"; the smallest above it known to do harm is {bad:.0%} ({arms[bad]})" if good and bad else ""
-        said += f"; the smallest known to do harm is {bad:.0%} ({arms[bad]})" if not good and bad else ""
-        said += "; none above it is known to do harm" if good and not bad else ""
+            said += f"the largest synthetic share known to do no harm is {_named(group, 'harmless', good)}"
+            said += f", but with no more synthetic rows {' and '.join(also)} did harm" if also else ""
+            above = f"; the smallest above it known to do harm is {_named(group, 'harmful', bad)}" if bad else ""
+            said += above or "; none above it is known to do harm"
         found.append(Admissible(real, good, bad, f"{said}."))
     return found
+
+
+def _named(group: Iterable[Worth], decision: str, share: float) -> str:
+    """``80% (fresh_data)``: a share, and the arms of which the decision was taken at it."""
+    arms = [row.arm for row in group if row.decision == decision and row.share == share]
+    return f"{share:.0%} ({', '.join(arms)})"

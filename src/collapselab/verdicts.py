@@ -373,7 +373,11 @@ def spell(number: float, beside: float = 0.0, digits: int = 3) -> str:
         return f"{number:.3g}".replace("-", "−")
     if size < 1e-4:
         return f"{number:.{digits - 1}e}".replace("-", "−")
-    decimals = int(np.clip(digits - 1 - np.floor(np.log10(size)), 0, digits + 3))
+
+    def decimals_of(size: float) -> int:
+        return int(np.clip(digits - 1 - np.floor(np.log10(size)), 0, digits + 3))
+
+    decimals = decimals_of(round(size, decimals_of(size)))  # what is rounded up to 100 has three digits already
     return f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−")  # and no sign before zeros
 
 
