@@ -127,6 +127,19 @@ def test_what_halves_early_was_there_already():
     assert one.measured < one.fitted and "It was there already" in one.sentence
 
 
+def test_lineages_that_wander_halve_when_half_of_them_are_below_their_half():
+    """log r_t is normal with mean -0.02 t: its median halves at 34.7, though lineages first touch the half at 24."""
+    draws = np.random.default_rng(15)
+    lines = np.exp(np.cumsum(draws.normal(-0.02, 0.14, (1000, 51)), axis=1))
+    (one,) = forecast(*study({"loop": lines}, "variance_ratio"))
+    touches = sorted(crossing(dict(enumerate(line))) for line in lines)[499]
+    assert touches < 27 and one.measured == pytest.approx(math.log(2) / 0.02, abs=4)
+    gone = lines.copy()
+    gone[:300, 30:] = np.nan  # those that diverge are not counted from then on
+    (one,) = forecast(*study({"loop": gone}, "variance_ratio"))
+    assert one.measured == pytest.approx(math.log(2) / 0.02, abs=5)
+
+
 def test_few_lineages_and_few_generations_tell_nothing():
     draws = np.random.default_rng(14)
     lines = collapsing(draws, "exponential", seeds=5)

@@ -50,9 +50,9 @@ class Forecast:
     status: forecast, no halving in sight (it does not surely fall, levels off above the half, or falls so slowly that
     the whole interval is later than ten times the fitted generations), or cannot tell.
     law: the study's. floor: the share of generation 0 at which the arm levels off by it. generation, low, high: the
-    halving and its 95 % interval, infinite where none is in sight, NaN where it cannot be told. measured: the median
-    over lineages of the generation at which the curve crosses half of its first value, infinite when that is later
-    than the last generation, NaN when no later generation is known. error: measured less foretold.
+    halving and its 95 % interval, infinite where none is in sight, NaN where it cannot be told. measured: the
+    generation at which half of the lineages have lost half of their first values, infinite when that is later than the
+    last generation, NaN when no later generation is known. error: measured less foretold.
     """
 
     arm: str
@@ -229,10 +229,14 @@ def crossing(lineage: Mapping[int, float]) -> float:
 
 
 def _measured(found: Mapping[int, Mapping[int, float]], fitted: int) -> float:
-    """The median over lineages of the halving; NaN when no generation after ``fitted`` is known."""
+    """The generation at which half of the lineages have lost half; NaN when no generation after ``fitted`` is known.
+
+    Lineages wander, and each first touches its half earlier than it is there to stay: the median of those first
+    touches comes well before what a rate foretells. So the median over lineages is taken first.
+    """
     known = [lineage for lineage in found.values() if lineage.get(0, 0) > 0 and max(lineage) > fitted]
-    # Of an even number the lower of the middle two: their mean would be lost where the upper is infinite.
-    return sorted(map(crossing, known))[(len(known) - 1) // 2] if known else math.nan
+    left = {t: [lineage[t] / lineage[0] for lineage in known if t in lineage] for t in sorted(set().union(*known))}
+    return crossing({t: float(np.median(shares)) for t, shares in left.items()}) if known else math.nan
 
 
 def _forecast(
