@@ -24,12 +24,12 @@ STUDY = {
     "name": "dummies",
     "seeds": 1,
     "generations": 2,
-    "data": {"population": "gaussian", "options": {"dimension": 2}, "split": {"held_out": 200}},
+    "data": {"population": "disc", "options": {"radius": 2.0}, "split": {"held_out": 200}},
     "models": {"peaked": {"family": "laplace", "floor": 0.1}},
     "initial": {"real": 40},
     "samples": 80,
-    "extractors": ["identity"],
-    "metrics": ["frechet_distance", {"spread": {"power": 0.5}}],
+    "extractors": ["identity", "truth"],
+    "metrics": ["frechet_distance", "true_precision", {"spread": {"power": 0.5}}],
     "primary": {"metric": "spread", "extractor": "identity"},
     "control": "none",
     "arms": {
@@ -96,6 +96,7 @@ def test_the_page_has_an_example_of_each_kind():
         *(f"{package}/select/central.py", f"{package}/select/__init__.py"),
         f"{package}/regimes.py",
         *(f"{package}/models/laplace.py", f"{package}/models/__init__.py"),
+        *(f"{package}/populations/disc.py", f"{package}/populations/__init__.py"),
     ]
 
 
@@ -114,12 +115,13 @@ def test_the_examples_keep_the_style(tmp_path):
 def test_the_new_names_are_validated_and_in_the_schema(project):
     assert "dummies: ok. Arms: picky" in project.run("collapselab", "validate", "dummies").stdout
     schema = project.run("collapselab", "schema").stdout
-    for name in ("spread", "half_real", "laplace"):
+    for name in ("spread", "half_real", "laplace", "disc"):
         assert f'"{name}"' in schema
     bad = yaml.safe_dump(STUDY).replace("power: 0.5", "power: 0").replace("floor: 0.1", "floor: -1")
+    bad = bad.replace("radius: 2.0", "radius: 0.0")
     (project.folder / "dummies.yaml").write_text(bad.replace("share: 0.5", "share: 5"))
     done = project.run("collapselab", "validate", "dummies.yaml", code=2)
-    for key in ("metrics.1.spread.power", "models.peaked.floor", "arms.picky.select.share"):
+    for key in ("data.options.radius", "metrics.2.spread.power", "models.peaked.floor", "arms.picky.select.share"):
         assert key in done.stderr
 
 
@@ -145,7 +147,7 @@ def test_the_metric_is_in_the_record(folder):
     assert found.keys() == {"sampled", "kept"}
     assert found["kept"]["value"] < found["sampled"]["value"]  # what is central is spread less
     assert record["fingerprints"][found["kept"]["fingerprint"]]["option_power"] == 0.5
-    # With power 1/2 it is the ratio of spreads; the moments of the population N(0, I) are known.
+    # With power 1/2 it is the ratio of spreads; the covariance of the population is known, I.
     # As many samples of every set are measured as are kept.
     samples = store.read_samples(folder / "samples.safetensors").data[:40]
     expected = (samples.var(axis=0, ddof=1).sum() / 2) ** 0.5
@@ -178,6 +180,13 @@ def test_the_family_was_fitted_and_sampled(folder, project, monkeypatch):
     distance = abs(samples - tensors["location"]).mean(axis=0)
     # A mean of 80 exponential distances, at 4.5 standard errors.
     assert samples.shape == (80, 2) and (abs(distance / tensors["scale"] - 1) < 4.5 / 80**0.5).all()
+
+
+def test_the_known_truth_judges_the_samples(folder):
+    record = store.read_json(folder / "metrics.json")
+    found = {one["set"]: one["value"] for one in record["values"] if one["metric"] == "true_precision"}
+    data = store.read_samples(folder / "samples.safetensors").data[:40]
+    assert found["sampled"] == (np.hypot(*data.T) <= 2).mean() and found.keys() == {"sampled", "kept"}
 
 
 def test_no_rule_of_the_workflow_was_touched(project):
