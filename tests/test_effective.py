@@ -108,6 +108,16 @@ def test_loops_are_judged_by_their_own_real_rows():
     )
 
 
+def test_what_lies_beyond_the_calibration_on_the_same_side_as_the_real_rows_is_undecided():
+    draws = np.random.default_rng(10)
+    sizes = {"below": 8, "few": 8, "above": 4000, "many": 4000}
+    rows = {"below": (20, 80), "few": (60, 80), "above": (1000, 80), "many": (700, 80)}
+    loops = {arm: noisy(draws, size, 40, 200) for arm, size in sizes.items()}
+    found = worth(*study(loops, {n: noisy(draws, n, 40, 50) for n in SIZES}, rows))
+    assert [row.decision for row in found] == ["undecided", "harmful", "undecided", "harmless"]
+    assert "fewer than 50" in found[0].sentence and found[0].sentence.endswith("20 in its training sets: undecided.")
+
+
 def test_arms_of_one_share_keep_their_own_decisions():
     draws = np.random.default_rng(8)
     sizes = {"augmented": 60, "fresh": 180, "less": 50, "more": 40}

@@ -208,7 +208,7 @@ def _worth(
         size = inverse(Curve(sizes, curve), float(own.mean()))
     if len(seeds) >= FEWEST_SEEDS:
         low, high = _bootstrap(sizes, values, own)
-    decision = _decision(real, synthetic, low, high)
+    decision = _decision(real, synthetic, low, high, sizes)
     sentence = f"No lineage has all of the generations {late[0]} to {late[-1]} and its calibrations: no limit."
     if seeds:
         sentence = f"{_words(size, low, high, sizes, len(seeds))}{_against(real, decision)}"
@@ -244,10 +244,13 @@ def _bootstrap(sizes: np.ndarray, values: np.ndarray, own: np.ndarray) -> tuple[
     return float(low), float(high)
 
 
-def _decision(real: int, synthetic: int, low: float, high: float) -> str:
+def _decision(real: int, synthetic: int, low: float, high: float, sizes: np.ndarray) -> str:
     if not real or not synthetic:
         return "all real" if real else "no real data"
-    return "harmless" if low >= real else "harmful" if high < real else "undecided"
+    # Beyond what was calibrated only the last size is known to be passed, which may lie on either side of the real one.
+    if min(low, sizes[-1]) >= real:
+        return "harmless"
+    return "harmful" if high < real and (high > 0 or sizes[0] <= real) else "undecided"
 
 
 def _words(size: float, low: float, high: float, sizes: np.ndarray, seeds: int) -> str:
