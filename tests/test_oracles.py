@@ -30,6 +30,7 @@ from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.models.base import TrainingSet
 from collapselab.populations import POPULATIONS
+from collapselab.select import SELECTORS, Seen
 
 pytestmark = pytest.mark.oracle
 
@@ -249,6 +250,15 @@ def test_replace_in_three_dimensions():
     agrees(determinants, theory.replace_determinant(generations, n, 1, dimension))
     agrees(np.log(determinants), theory.replace_log_determinant(generations, n, 1, dimension))
     agrees(covariances, np.eye(dimension))
+    # How far single replicates are spread, which the report draws around a law.
+    logs = np.log(determinants) - theory.replace_log_determinant(generations, n, 1, dimension)
+    agrees(logs**2, theory.replace_log_determinant_variance(generations, n, dimension))
+    means = np.array([[model.mean for model in line] for line in lines])
+    law = theory.replace_moments(generations, n, 1)
+    spread = theory.replace_deviations(generations, n, 1, spectrum=[1.0] * dimension)
+    agrees(((means**2).sum(axis=2) / dimension - law.drift) ** 2, spread.drift**2)
+    traces = np.trace(covariances, axis1=2, axis2=3) / dimension
+    agrees((traces - law.variance) ** 2, spread.variance**2)
 
 
 def wasserstein(model):
@@ -502,6 +512,34 @@ def test_regression_on_all_labels():
     assert (off < 4.5).all() and off[-1] < -4.5
 
 
+@pytest.mark.parametrize("mistakes", [0.5, 0.9])
+def test_a_classifier_and_its_verifier_at_the_threshold(mistakes):
+    """Labels of the last classifier, wrong with this chance, and what an imperfect verifier accepts of them."""
+    phi, psi, n, replicates = 0.8, 0.3, 2000, 40
+    family, kind, verifier = MODELS["linear-classifier"], POPULATIONS["two-classes"], SELECTORS["verifier"]
+    truth = kind.population(kind.PopulationOptions(dimension=3, separation=2.0))
+    options, judge = family.Options(label_error=mistakes), verifier.Options(phi=phi, psi=psi, share=0.3)
+    off, errors = [], []
+    for replicate in range(replicates):
+        first = family.fit(training_set(truth.sample(n, replicate).data), options, 0)
+        samples = first.sample(n, replicate)
+        seen = FEATURES[verifier.reads].extract(samples.data, truth)
+        found = verifier.select(samples, Seen(seen, None), judge, replicates + replicate)
+        wrong = 1 - seen.values[:, seen.names.index("possible")].mean()
+        off.append(1 - found.scores.mean() - theory.verified_error(wrong, phi, psi))
+        last = family.fit(training_set(samples.data[found.rows]), options, 0)
+        laws = (FEATURES["moments"].extract(None, law) for law in (truth, last))
+        errors.append(METRICS["classification_error"](*laws))
+    agrees(np.array(off), 0.0)
+    # Below the threshold the next classifier is as good as one can be, Phi(-2) = .023, and above it is turned round.
+    below = mistakes < theory.verification_threshold(phi, psi)
+    assert (np.array(errors) < 0.05).all() if below else (np.array(errors) > 0.95).all()
+
+
+def training_set(rows):
+    return TrainingSet(rows, None, np.ones(len(rows)))
+
+
 # -- multinomial ------------------------------------------------------------------------------------------------------
 
 TRUTH = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
@@ -531,10 +569,25 @@ def test_wright_and_fisher():
 
 def test_fixation():
     n, generations = 4, 40
-    last = multinomial(regimes.REGIMES["fully_synthetic"](n=n, initial=n), generations, replicates=1000)[:, -1]
+    shares = multinomial(regimes.REGIMES["fully_synthetic"](n=n, initial=n), generations, replicates=1000)
     # Diversity is left with a chance of about (1 - 1/n)^41 = 8e-6 a replicate.
-    assert (last.max(axis=1) == 1).all()
-    agrees(last, TRUTH)
+    assert (shares[:, -1].max(axis=1) == 1).all()
+    agrees(shares[:, -1], TRUTH)
+    # Until a category is lost or has everything: the fits that leave it between, and the one that does not.
+    times = 1.0 + ((shares > 0) & (shares < 1)).sum(axis=1)[:, :4]
+    expected = np.array([theory.absorption_time(n, share) for share in TRUTH[:4]])
+    agrees(times, expected)
+    with pytest.raises(AssertionError, match="standard errors off"):
+        agrees(times, expected - 1)
+
+
+def test_rare_categories_die_as_poisson_families():
+    n, share, generations = 400, 0.005, 3
+    regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
+    gone = (multinomial(regime, generations, truth=np.array([share, 1 - share]))[:, :, 0] == 0).mean(axis=0)
+    error = 4.5 * np.sqrt(gone * (1 - gone) / 2000) + share  # the law is that of p -> 0
+    law = theory.rare_extinction(generations, n * share)
+    assert (abs(gone - law) < error).all() and (abs(gone[1:] - law[:-1]) > error[1:]).all()
 
 
 def test_distinct_items_that_are_left():

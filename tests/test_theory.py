@@ -114,6 +114,7 @@ def test_wasserstein_distance_is_shumailovs_to_first_order():
     np.testing.assert_allclose(theory.replace_frechet(9, n, 1), 1.5 * t / n, rtol=1e-12)
 
 
+@pytest.mark.oracle  # the n_e of the memories that the real loop is held to, up to 100 models
 def test_effective_size():
     for fresh, synthetic in ((10, 30), (100, 900)):
         drift = theory.fresh_limit(fresh, synthetic, ddof=0).drift
@@ -231,6 +232,7 @@ def test_one_recursion_has_the_moments_of_every_regime(case):
     np.testing.assert_allclose(theory.regime_moments(regime, 9, ddof, samples, bias), law, rtol=1e-12)
 
 
+@pytest.mark.oracle  # the n_e of the memories that the real loop is held to, up to 100 models
 def test_the_recursion_of_a_memory_ends_at_its_effective_size():
     for k in (1, 2, 4):
         regime = regimes.REGIMES["k_memory"](n=28, fresh=4, k=k, initial=28)
