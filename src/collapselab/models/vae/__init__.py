@@ -94,8 +94,8 @@ class VAE(RowModel):
 
         They are the same bits however ``start`` and ``count`` cut the sequence, on one kind of device.
 
-        sampling_bias: the variance of the latents, z ~ N(0, sampling_bias I), as MAD biases its VAE (Alemohammad et al.
-        2023, https://arxiv.org/abs/2307.01850); the observation noise, where it is kept, stays as it is. Raises
+        sampling_bias: the variance of the latents, z ~ N(0, sampling_bias I), as MAD biases its flow (Alemohammad et
+        al. 2023, https://arxiv.org/abs/2307.01850); the observation noise, where it is kept, stays as it is. Raises
         ValueError for a bias outside (0, 1] and for a guide.
         """
         from . import sampling
