@@ -361,3 +361,16 @@ def test_values_that_are_not_there():
     assert found.sentence == "follows the law at all 3 generations that can be tested (1 cannot)"
     with pytest.raises(ValueError, match="values: found 3 generations, allowed are 4"):
         agreement(law, values[:, :3])
+
+
+def test_a_log_determinant_is_not_tested_where_the_least_are_undetermined():
+    law = prediction(generations=3, metric="log_determinant_ratio")
+    values = law.mean + law.sd * np.random.default_rng(SEED).normal(size=(400, 4))
+    values[:, 2:] = np.where(values[:, 2:] < law.mean[2:], np.nan, values[:, 2:])
+    found = agreement(law, values)
+    assert np.isfinite(found.z[:2]).all() and np.isnan(found.z[2:]).all() and found.departs == []
+    assert found.sentence == "follows the law at all 2 generations that can be tested (2 cannot)"
+    # Replicates that have not begun lack everywhere, and say nothing about the others.
+    begun = agreement(law, np.concatenate([values, np.full((5, 4), np.nan)]))
+    np.testing.assert_array_equal(begun.z, found.z)
+    assert agreement(prediction(generations=3), values).departs == [2, 3]

@@ -414,8 +414,9 @@ def agreement(prediction: Prediction, values: np.ndarray) -> Agreement:
 
     values: (replicates, generations + 1), NaN where there is none; those that are there are taken. A generation is not
     tested where the law gives no spread and fewer than three replicates have a value, or fewer than five of them differ
-    from the commonest value: nothing can be told from them. Raises ValueError when the generations are not those of
-    the prediction.
+    from the commonest value: nothing can be told from them. Nor is one tested at which a log determinant lacks in some
+    replicate: it is undetermined where it is least, and the mean of the others is too high. Raises ValueError when the
+    generations are not those of the prediction.
     """
     values = np.atleast_2d(np.asarray(values, np.float64))
     expected = prediction.mean
@@ -429,6 +430,8 @@ def agreement(prediction: Prediction, values: np.ndarray) -> Agreement:
     else:
         spread = np.array([column.std(ddof=1) if _varied(column) else np.nan for column in columns])
         freedom = replicates - 1.0
+    if prediction.metric in CENSORED:
+        spread = np.where(replicates == np.isfinite(values).any(axis=1).sum(), spread, np.nan)
     error = np.where(spread > 0, spread, np.nan) / np.sqrt(np.maximum(replicates, 1))
     z = (measured - expected) / error
     chances = _chances(prediction, measured, error, freedom)
@@ -513,6 +516,7 @@ def _sentence(
     return f"{leaves} {where}: {at_worst}{numbers} ({abs(z[worst]):.1f} standard errors)"
 
 
+CENSORED = ("log_determinant_ratio",)  # endpoints that are undetermined where they are extreme
 POSITIVE = ("mean_drift", "variance_ratio", "frechet_distance", "regression_error")
 
 LAWS: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
