@@ -365,6 +365,39 @@ def test_seeds_run_together_where_fits_are_formulas(tmp_path):
     only(faults(tmp_path, raw), "arms.thief.regime.synthetic.0.of", "together", "'eater'")
 
 
+def of_truth(population, model, **more):
+    """A study of one model of what a population draws, with 50 rows in every training set."""
+    raw = changed(models__moments=model, **more)
+    raw["data"] = {"population": population, "split": {"held_out": 100}}
+    if population == "outfits":
+        raw |= {"metrics": ["class_entropy"], "primary": {"metric": "class_entropy", "extractor": "identity"}}
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("population", "model", "said"),
+    [
+        ("outfits", {"family": "naive-bayes", "levels": [3, 8, 4]}, "allowed with levels [3, 8, 4] are 0 to 95"),
+        ("outfits", {"family": "multinomial", "categories": 400}, "takes 0 .. 399"),
+        ("gaussians", {"family": "ppca", "components": 3, "ddof": 0}, "allowed for rows of 2 numbers are 1 to 2"),
+        ("gaussians", {"family": "gmm", "components": 51}, "needs as many rows; got 50"),
+        ("gaussian", {"family": "linear-regression"}, "allowed are 2 or more"),
+        ("land", {"family": "linear-classifier"}, "a label, which is -1 or 1"),
+    ],
+)
+def test_formulas_that_cannot_be_fitted_to_a_truth_are_refused_before_any_work(tmp_path, population, model, said):
+    only(faults(tmp_path, of_truth(population, model)), "models.moments", said, "as a trial")
+
+
+def test_formulas_are_tried_on_the_fewest_rows_of_any_arm(tmp_path):
+    mixture = {"family": "gmm", "components": 20}
+    assert not faults(tmp_path, of_truth("gaussians", mixture, calibration=[20]))
+    only(faults(tmp_path, of_truth("gaussians", mixture, calibration=[19])), "models.moments", "got 19")
+    only(
+        faults(tmp_path, of_truth("gaussian", {"family": "gaussian", "ddof": 1}, initial={"real": 1})), "models.moments"
+    )
+
+
 def test_what_looks_at_a_known_truth_needs_one(tmp_path):
     raw = changed(extractors=["identity", "truth"])
     only(faults(tmp_path, raw), "extractors.1", "needs a population with judge", "'gaussian'", "land")

@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
@@ -28,6 +29,7 @@ from .guidance import GUIDES
 from .measure import Against
 from .metrics import METRICS, Metric
 from .models import MODELS
+from .models.base import Diverged, TrainingSet
 from .populations import POPULATIONS
 from .predictions import Setting
 from .regimes import (
@@ -58,6 +60,7 @@ CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound
 CONFIG_DEPTH_MAX = 100  # and contain themselves
 HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 SHARED_NOUNS = ("training.parquet", "model.safetensors", "drawn.safetensors", "train.cost.json")
+MOST_TRIED = 2000  # rows that a formula is fitted to as a trial
 RESERVED_ARMS = {*REAL, "self", "report", "reference"}
 FAIRNESS = {
     "training_set_size": "all arms have the same training-set size at each generation",
@@ -809,6 +812,8 @@ def _check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
         faults += [*_supply_faults(study), *_fairness_faults(study)]
+    if not faults:
+        faults += _fit_faults(study)
     return study, list(dict.fromkeys([*faults, *absent]))
 
 
@@ -1052,6 +1057,23 @@ def _kind_faults(study: Study) -> Iterator[Fault]:
                 f"{study.file.primary.extractor!r} is what the selector {selector!r} of {name!r} looks through: the "
                 "judge is not the prosecutor; measure the endpoint in another feature space",
             )
+
+
+def _fit_faults(study: Study) -> Iterator[Fault]:
+    """Formulas that cannot be fitted to what a known truth draws, or not to as few rows: found by fitting them."""
+    if study.file.data.population is None:
+        return
+    for name, spec in study.file.models.items():
+        family = MODELS[spec.family]
+        arms = [(arm, lineage) for arm, lineage in study.lineages.items() if lineage.model == name]
+        if family.uses_torch or not arms:
+            continue
+        rows = min(size(one.regime, arm, t) for arm, one in arms for t in range(one.generations + 1))
+        data = study.population.sample(min(rows, MOST_TRIED), 0).data
+        try:
+            family.fit(TrainingSet(data, None, np.ones(len(data))), study.parsed_options(name), 0)
+        except (ValueError, Diverged) as error:
+            yield Fault(("models", name), f"{error} (fitted to {len(data)} rows, the fewest of an arm, as a trial)")
 
 
 def _together_faults(study: Study) -> Iterator[Fault]:

@@ -256,7 +256,8 @@ def _forecast(
     floor, generation, low, high, error = 0.0, math.nan, math.nan, math.nan, math.nan
     if count < FEWEST:
         status = "cannot tell"
-        sentence = f"A forecast needs at least {FEWEST} lineages with {FEWEST_POINTS} generations; there are {count}."
+        needed = f"at least {FEWEST} lineages with {FEWEST_POINTS} generations that begin above 0"
+        sentence = f"A forecast needs {needed}; there are {count}."
     elif not falls:
         status, generation, low, high = "no halving in sight", math.inf, float(fitted), math.inf
         sentence = f"{what} is not seen to fall up to generation {fitted}: no halving in sight, later than {fitted}."

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
@@ -42,7 +42,9 @@ class Arm(BaseModel, frozen=True):
     population: str
     population_options: dict[str, Any]
     recipes: list[Recipe] = Field(min_length=1, description="one a generation, generation 0 included")
-    sampling_bias: list[float] = Field(description="one a generation: what its samples are drawn with")
+    sampling_bias: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        description="one a generation: what its samples are drawn with"
+    )
     stream: int = Field(ge=0)
     samples: int = Field(ge=1, description="samples that each model gives, among which training sets choose")
     study_seed: int
