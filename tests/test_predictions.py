@@ -226,6 +226,14 @@ def test_draws_from_the_posterior_lose_categories_by_another_chain():
     )
 
 
+@pytest.mark.parametrize(
+    ("alpha", "estimate", "told"), [(1e-3, "mean", 1), (0.1, "posterior_draw", 1), (0.01, "posterior_draw", 0)]
+)
+def test_shares_that_are_drawn_may_be_lost_below_the_least_number(alpha, estimate, told):
+    arm = setting("multinomial", population="multinomial", categories=4, alpha=alpha, estimate=estimate)
+    assert ("surviving_categories" in by_metric(arm)) == told
+
+
 def test_what_no_law_covers():
     arm = setting()
     eats_another = regimes.Regime(initial=arm.regime.initial, synthetic=[regimes.Synthetic(n=N, of="other")])

@@ -23,6 +23,7 @@ LEVEL = 0.01  # the chance that an arm that follows its law is said to leave it 
 FEWEST = 3  # replicates from which their own spread can be told
 SET_APART = 5  # replicates that must differ from the commonest value before their spread says something
 EXTRACTOR = "moments"
+LEAST_ALPHA = 0.05  # below it a share that is drawn may be less than any float64 number above 0
 LARGEST_CHAIN = 2000  # rows up to which the chance of extinction is computed: its chain has a matrix of rows^2 numbers
 
 
@@ -324,8 +325,10 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
     truth, n = _shares(setting), setting.regime.initial.real
     if truth is None or n > LARGEST_CHAIN:
         return None
-    everywhere = np.ones(setting.generations + 1)
-    if setting.options["alpha"] > 0:
+    everywhere, alpha = np.ones(setting.generations + 1), setting.options["alpha"]
+    if 0 < alpha < LEAST_ALPHA and setting.options["estimate"] != "mean":
+        return None
+    if alpha > 0:
         law, mean, note = "laplace_shares", len(truth) * everywhere, "smoothing lets no category die"
     elif _plan(setting) == ONE_SET:
         law, mean, note = "survivors", theory.survivors(0, n, truth) * everywhere, "sum of 1 - (1 - p)^n: one fit"
