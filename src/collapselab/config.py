@@ -1066,7 +1066,7 @@ def _fit_faults(study: Study) -> Iterator[Fault]:
     for name, spec in study.file.models.items():
         family = MODELS[spec.family]
         arms = [(arm, lineage) for arm, lineage in study.lineages.items() if lineage.model == name]
-        if family.uses_torch or not arms:
+        if getattr(family, "uses_torch", False) or not arms:
             continue
         rows = min(size(one.regime, arm, t) for arm, one in arms for t in range(one.generations + 1))
         data = study.population.sample(min(rows, MOST_TRIED), 0).data
