@@ -785,7 +785,7 @@ def test_the_schema_knows_the_numbers_of_every_preset(schema, name):
 def test_the_schema_refuses_what_an_editor_should_underline(schema):
     for changes in (
         {"seeds": 0}, {"generation": 3}, {"arms__eater__regime": "fully_synthetc"}, {"metrics": ["recal"]},
-        {"models__moments__family": "gan"}, {"waive": {"sizes": "x"}}, {"arms__eater__sampling_bias": 2},
+        {"models__moments__family": "gam"}, {"waive": {"sizes": "x"}}, {"arms__eater__sampling_bias": 2},
     ):  # fmt: skip
         assert not schema.is_valid(as_editors_see(changed(**changes))), changes
 
