@@ -252,6 +252,7 @@ def test_a_replicate_that_diverges_leaves_the_others_alone():
         ({"options": {"ddof": 2}}, "Input should be 0 or 1"),
         ({"population_options": {"sd": 0}}, "sd must be greater than 0"),
         ({"sampling_bias": [1.0]}, "found 1 numbers for 7 generations"),
+        ({"sampling_bias": [0.0] * 7}, "greater than 0"),
         ({"samples": 11}, "samples: found 11, but generation 1 takes 12 of a model's samples"),
         ({"name": "other"}, "'other' eats the samples of 'arm', allowed are only its own"),
     ],
