@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 import yaml
 from project import ENVIRONMENT, ROOT
 
@@ -513,3 +514,12 @@ def test_families_are_listed_by_what_is_known_of_their_density(tmp_path):
     assert order == ["explicit, computed", "explicit, approximate", "implicit"]
     assert groups == sorted(groups, key=order.index)
     assert "guidance weight" in next(row for row in rows if row.startswith("diffusion"))
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_verb_that_is_ended_says_by_which_signal(monkeypatch, sent, code):
+    def ended():
+        raise typer.Exit(130)
+
+    monkeypatch.setattr(cli, "_signals", [sent])
+    assert cli._guarded(ended) == code

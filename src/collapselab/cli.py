@@ -1499,7 +1499,7 @@ def _guarded(work: Callable[[], Any]) -> int:
         result = work()
         return result if isinstance(result, int) and not isinstance(result, bool) else 0
     except typer.Exit as error:
-        return error.exit_code
+        return _signal_exit() if _signals else error.exit_code  # typer says 130 of every signal
     except (typer.Abort, KeyboardInterrupt):
         return _signal_exit() if _signals else 130
     except typer.TyperException as error:

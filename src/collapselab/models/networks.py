@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 from .. import seeds
 from ..device import exact
 from ..optim import Adam
-from .execution import Execution, Phase
+from . import loop
+from .base import TrainingSet
+from .execution import Execution, Phase, Task
 from .rows import Scale
 
 Build = Callable[[], nn.Module]
@@ -27,6 +30,32 @@ def initialised(build: Build, seed: int, initial: Mapping[str, np.ndarray] | Non
     if initial is not None:
         load_weights(network, initial)
     return network.to(where).train()
+
+
+def trained(
+    family: str,
+    task_of: Callable[[torch.device], Task],
+    training: TrainingSet,
+    options: Any,
+    seed: int,
+    initial: Mapping[str, np.ndarray] | None,
+    images_seen: int,
+    **control: Any,
+) -> loop.Trained:
+    """What :func:`loop.train` makes of a task, with the batch, precision and snapshots of a family's options."""
+    return loop.train(
+        task_of,
+        training,
+        family=family,
+        facts={"options": options.model_dump(mode="json")},
+        batch=options.batch,
+        images_seen=images_seen,
+        seed=seed,
+        precision=options.precision,
+        initial=initial,
+        snapshots=options.snapshots,
+        **control,
+    )
 
 
 def evaluated(build: Build, weights: Mapping[str, np.ndarray], where: torch.device) -> nn.Module:

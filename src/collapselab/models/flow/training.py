@@ -121,19 +121,7 @@ def train(
         network = networks.initialised(lambda: build(options, shape), seed, initial, where)
         return Likelihood(network, options, scale, shape, where, images_seen)
 
-    return loop.train(
-        task_of,
-        training,
-        family="flow",
-        facts={"options": options.model_dump(mode="json")},
-        batch=options.batch,
-        images_seen=images_seen,
-        seed=seed,
-        precision=options.precision,
-        initial=initial,
-        snapshots=options.snapshots,
-        **control,
-    )
+    return networks.trained("flow", task_of, training, options, seed, initial, images_seen, **control)
 
 
 class Likelihood(networks.Descent):

@@ -60,19 +60,7 @@ def train(
         both = networks.initialised(lambda: build(options, shape), seed, initial, where)
         return Adversarial(both["generator"], both["discriminator"], options, scale, where)
 
-    return loop.train(
-        task_of,
-        training,
-        family="gan",
-        facts={"options": options.model_dump(mode="json")},
-        batch=options.batch,
-        images_seen=images_seen,
-        seed=seed,
-        precision=options.precision,
-        initial=initial,
-        snapshots=options.snapshots,
-        **control,
-    )
+    return networks.trained("gan", task_of, training, options, seed, initial, images_seen, **control)
 
 
 class Adversarial:

@@ -142,19 +142,7 @@ def train(
         network = networks.initialised(lambda: build(options, shape), seed, initial, where)
         return Bound(network, options, scale, where, images_seen)
 
-    return loop.train(
-        task_of,
-        training,
-        family="vae",
-        facts={"options": options.model_dump(mode="json")},
-        batch=options.batch,
-        images_seen=images_seen,
-        seed=seed,
-        precision=options.precision,
-        initial=initial,
-        snapshots=options.snapshots,
-        **control,
-    )
+    return networks.trained("vae", task_of, training, options, seed, initial, images_seen, **control)
 
 
 class Bound(networks.Descent):
