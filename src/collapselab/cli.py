@@ -1497,9 +1497,10 @@ def _guarded(work: Callable[[], Any]) -> int:
     """The exit code of some work; every failure that a user can meet ends in one clear message."""
     try:
         result = work()
-        return result if isinstance(result, int) and not isinstance(result, bool) else 0
+        code = result if isinstance(result, int) and not isinstance(result, bool) else 0
+        return _signal_exit() if _signals and code else code  # typer returns 130 for every signal
     except typer.Exit as error:
-        return _signal_exit() if _signals else error.exit_code  # typer says 130 of every signal
+        return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return _signal_exit() if _signals else 130
     except typer.TyperException as error:
