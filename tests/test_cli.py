@@ -519,3 +519,25 @@ def test_families_are_listed_by_what_is_known_of_their_density(tmp_path):
 def test_a_verb_that_is_ended_says_by_which_signal(monkeypatch, sent, code):
     monkeypatch.setattr(cli, "_signals", [sent])
     assert cli._guarded(lambda: 130) == code
+
+
+def test_seeds_that_ran_together_are_compared(tmp_path):
+    arm = {
+        "name": "eater",
+        "family": "gaussian",
+        "options": {"ddof": 0},
+        "population": "gaussian",
+        "population_options": {},
+        "recipes": [PLAIN | {"generation": 0, "draws": [["fixed", 0, 20]], "weights": RECIPE["weights"]}],
+        "sampling_bias": [1.0],
+        "stream": 0,
+        "samples": 20,
+        "study_seed": 1,
+        "seeds": 3,
+        "metrics": {"variance_ratio": {}},
+    }
+    for name, seeds in (("one", 3), ("other", 2)):
+        words = shlex.quote(json.dumps(arm | {"seeds": seeds}))
+        run(f"replicate --arm {words} --out results/{name}/eater/replicates.parquet", tmp_path)
+    said = run("compare results/one results/other", tmp_path)
+    assert "2 of 2" in said and "variance_ratio" in said

@@ -1033,3 +1033,24 @@ def test_statistics_are_read_by_metrics_that_name_them(tmp_path):
 def test_the_reference_is_one_of_three(tmp_path):
     assert [study(tmp_path, changed(reference=part)).file.reference for part in ("held_out", "train", "all")]
     only(faults(tmp_path, changed(reference="test")), "reference", "'test'", "held_out")
+
+
+def test_metrics_that_no_data_of_a_kind_determine_are_refused(tmp_path):
+    raw = changed(**TOGETHER | {"metrics": ["variance_ratio", "surviving_categories"]})
+    only(faults(tmp_path, raw), "metrics.1", "measures categories", "vectors")
+    only(faults(tmp_path, changed(calibration=[20, 30, 20])), "calibration", "20 is said twice")
+    assert "calibration.0" in faults(tmp_path, changed(calibration=[10**12]))
+
+
+def test_rows_are_those_that_a_training_set_is_drawn_from(tmp_path):
+    raw = changed(waive={"training_set_size": "pools grow"})
+    raw["arms"] |= {name: {"model": "moments", "regime": name} for name in ("accumulate", "accumulate_subsample")}
+    raw["arms"]["new_rows"] = {"model": "moments", "regime": {"preset": "fresh_data", "fresh": 10}}
+    found = study(tmp_path, raw)
+    rows = {name: found.rows(name) for name in raw["arms"]}
+    assert rows == {
+        "eater": (0, 50),
+        "accumulate": (50, 150),
+        "accumulate_subsample": (50, 150),
+        "new_rows": (10, 40),
+    }

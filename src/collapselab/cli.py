@@ -974,13 +974,24 @@ def measure(
         store.write_json(out, content)
 
 
+def _replicates_in(path: Path) -> comparing.Records:
+    """The records of a study, or an arm, whose seeds ran together; none where they did not."""
+    tables = sorted(path.rglob("replicates.parquet")) if path.is_dir() else []
+    found = {}
+    for table in tables:
+        for record in _replicated(path.resolve().name, table):
+            cell = f"{record['arm']}/seed{record['seed']}/gen{record['generation']}"
+            found[cell] = record
+    return found
+
+
 @app.command()
 def compare(
     one: Annotated[Path, typer.Argument(help="a record, or a folder with records, such as results/STUDY")],
     other: Annotated[Path, typer.Argument(help="the other one")],
 ) -> None:
     """Set numbers side by side that were measured alike; name what keeps the others apart."""
-    sides = {path: comparing.load(path) for path in (one, other)}
+    sides = {path: _replicates_in(path) or comparing.load(path) for path in (one, other)}
     found = comparing.compare(sides[one], sides[other])
     print(comparing.table(found, str(one), str(other)))
     if found.unlike:
@@ -1307,17 +1318,17 @@ def _records(study: Any) -> tuple[list[dict[str, Any]], list[str]]:
     if study.file.together:
         paths = {arm: Path(study.table(arm, "parquet")) for arm in study.lineages}
         missing = [str(path) for path in paths.values() if not path.exists()]
-        return [one for path in paths.values() if path.exists() for one in _replicated(study, path)], missing
+        return [one for path in paths.values() if path.exists() for one in _replicated(study.name, path)], missing
     paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
     missing = [str(path) for path in paths.values() if not path.exists()]
     return [store.read_json(path) for path in paths.values() if path.exists()], missing
 
 
-def _replicated(study: Any, path: Path) -> Iterator[dict[str, Any]]:
+def _replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
     """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
     columns, metadata = store.read_table(path)
     store.expect(path, "arm" in metadata, "table of replicates")
-    return replicates.records(study.name, replicates.Arm.model_validate(metadata["arm"]), columns)
+    return replicates.records(study, replicates.Arm.model_validate(metadata["arm"]), columns)
 
 
 def _grids(study: Any) -> dict[tuple[str, int, int], np.ndarray]:

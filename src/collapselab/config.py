@@ -60,7 +60,8 @@ CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound
 CONFIG_DEPTH_MAX = 100  # and contain themselves
 HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 SHARED_NOUNS = ("training.parquet", "model.safetensors", "drawn.safetensors", "train.cost.json")
-MOST_TRIED = 2000  # rows that a formula is fitted to as a trial
+MOST_TRIED = 500  # rows that a formula is fitted to as a trial
+LARGEST_TRIED = 2**24  # bytes of a model that is fitted as a trial
 RESERVED_ARMS = {*REAL, "self", "report", "reference"}
 FAIRNESS = {
     "training_set_size": "all arms have the same training-set size at each generation",
@@ -214,7 +215,7 @@ class StudyFile(_Part):
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
     control: Literal["real_only", "none"] = "real_only"
-    calibration: list[Annotated[int, Field(ge=2)]] = Field(
+    calibration: list[Annotated[int, Field(ge=2, le=1_000_000_000)]] = Field(
         [],
         description="numbers of real images: for each a model of them alone, by which the report says how many real "
         "images an arm's limit is worth",
@@ -305,12 +306,14 @@ class Study:
         return Setting(family, options, data.population, truth, *how, self.file.samples)
 
     def rows(self, arm: str) -> tuple[int, int]:
-        """How many real and how many synthetic rows the last model of an arm is trained on, a budget's by share."""
+        """How many real and how many synthetic rows the last training set of an arm is drawn from.
+
+        A budget takes some of them: the loop has met the others, and their shares are the same.
+        """
         lineage = self.lineages[arm]
         pool = draws(lineage.regime, arm, lineage.generations)
-        real, total = sum(draw.count for draw in pool if draw.is_real), sum(draw.count for draw in pool)
-        kept = size(lineage.regime, arm, lineage.generations)
-        return round(kept * real / total), kept - round(kept * real / total)
+        real = sum(draw.count for draw in pool if draw.is_real)
+        return real, sum(draw.count for draw in pool) - real
 
     def cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (arm, seed, generation) that is sampled and measured."""
@@ -823,6 +826,9 @@ def _about_measures(faults: list[Fault]) -> bool:
 
 
 def _names(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
+    sizes = raw.get("calibration")
+    if isinstance(sizes, list) and (twice := [n for index, n in enumerate(sizes) if n in sizes[:index]]):
+        yield Fault(("calibration",), f"{twice[0]} is said twice")
     if isinstance(raw.get("name"), str) and raw["name"] != stem:
         yield Fault(("name",), f"found {raw['name']!r} in the file {stem}.yaml; a study has its file's name")
     if raw.get("name") == "real":
@@ -1013,7 +1019,9 @@ def _measured_faults(study: Study) -> Iterator[Fault]:
     places = {name: index for index, entry in enumerate(study.file.metrics) for name in _named(entry)}
     for name, options in study.metric_options().items():
         metric, where = METRICS[name], ("metrics", places[name])
-        if not any(metric.suits(extractor) for extractor in study.measured_in):
+        if study.kind not in metric.takes:
+            yield Fault(where, f"{name!r} measures {' and '.join(metric.takes)}; the study's data are {study.kind}")
+        elif not any(metric.suits(extractor) for extractor in study.measured_in):
             allowed = " or ".join(extractor for extractor in FEATURES if metric.suits(extractor))
             yield Fault(where, f"{name!r} is measured in {allowed}, which is not among the study's extractors")
         elif metric.reads == "values" and study.kind == "categories" and _compares_rows(study, metric):
@@ -1068,12 +1076,18 @@ def _fit_faults(study: Study) -> Iterator[Fault]:
         arms = [(arm, lineage) for arm, lineage in study.lineages.items() if lineage.model == name]
         if getattr(family, "uses_torch", False) or not arms:
             continue
-        rows = min(size(one.regime, arm, t) for arm, one in arms for t in range(one.generations + 1))
-        data = study.population.sample(min(rows, MOST_TRIED), 0).data
+        options, sizes = study.parsed_options(name), []
+        for arm, one in arms:
+            sizes += [size(one.regime, arm, t) for t in range(one.generations + 1)]
         try:
-            family.fit(TrainingSet(data, None, np.ones(len(data))), study.parsed_options(name), 0)
+            options.check_rows(min(sizes))
+            # A study is read again by every job: what takes iterations or much memory is not tried.
+            if hasattr(options, "iterations") or family.stored_bytes(options, study.shape) > LARGEST_TRIED:
+                continue
+            data = study.population.sample(min(*sizes, MOST_TRIED), 0).data
+            family.fit(TrainingSet(data, None, np.ones(len(data))), options, 0)
         except (ValueError, Diverged) as error:
-            yield Fault(("models", name), f"{error} (fitted to {len(data)} rows, the fewest of an arm, as a trial)")
+            yield Fault(("models", name), f"{error} (as a trial with {min(sizes)} rows, the fewest of an arm)")
 
 
 def _together_faults(study: Study) -> Iterator[Fault]:

@@ -761,14 +761,15 @@ def headline(facts: StudyFacts, records: Sequence[Record]) -> str:
     lower = facts.direction(facts.primary.metric) == "lower"
     order = sorted(means, key=lambda arm: means[arm] if lower else -means[arm])
     largest = max(map(abs, means.values()))
+    digits = 2 if largest < 0.995 else 3  # shares that are almost 1 must not all read 1.0
     words = facts.label(facts.primary.metric)
     words = words if words[1:2].isupper() else words[:1].lower() + words[1:]
     where = f"{facts.primary.extractor}, {SETS[facts.primary.set]}"
-    said = [f"{spell(means[arm], largest, 2)} in {arm}" for arm in order]
+    said = [f"{spell(means[arm], largest, digits)} in {arm}" for arm in order]
     sentence = f"At generation {last} {words} ({where}) is {', '.join(said)}"
     real = facts.reference.get(facts.primary.extractor, {}).get(facts.primary.metric)
     if real is not None:
-        sentence += f"; other real data in the samples' place scores {spell(real, largest, 2)}"
+        sentence += f"; other real data in the samples' place scores {spell(real, largest, digits)}"
     gone = [arm for arm in facts.arms if arm not in means]
     return sentence + (f". Not there: {', '.join(gone)}." if gone else ".")
 
@@ -1144,6 +1145,7 @@ def _page(every, records, grids, costs, verdicts, charts, tables) -> str:
         cells=len(records),
         expected=facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration)),
         calibrations=len(every.calibration),
+        closeness=every.label(effective.endpoint_of(every).metric),
         drawn=DRAWN if facts.seeds > DRAWN else 0,
         verdicts=verdicts,
         definitions=DEFINITIONS,

@@ -34,8 +34,8 @@ STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for 
     "risk": ("frechet_distance",),
     "variance": ("variance_ratio", "class_entropy"),
     "modes": ("class_histogram",),
-    "tails": ("recall",),
-    "reality": ("precision",),
+    "tails": ("true_recall", "recall"),
+    "reality": ("true_precision", "precision"),
 }
 CLASSES_GIVEN = "the model is told the class of every sample, so the shares of the classes are fixed"
 

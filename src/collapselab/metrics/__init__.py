@@ -115,6 +115,7 @@ class Metric:
     beside: the second set of real samples that it needs; None for none.
     reads: the part of the features that it looks at.
     extractors: the feature spaces in which it means something; empty for all but those of statistics.
+    takes: the kinds of data of which it can be determined.
     of_moments: whether mean and covariance determine it, so that it can compare laws as well as samples.
     shares: whether its named numbers are parts of a whole, which are drawn together.
     """
@@ -127,6 +128,7 @@ class Metric:
     reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
     of_moments: bool = False
+    takes: tuple[Literal["images", "vectors", "categories"], ...] = ("images", "vectors", "categories")
     shares: bool = False
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
@@ -205,11 +207,21 @@ METRICS: dict[str, Metric] = {
     "rare_calibration": Metric(rare_calibration, "Rare cells against truth", None, extractors=("truth",)),
     "mean_drift": Metric(mean_drift, "Drift of the mean (of the variance)", "lower", extractors=("moments",)),
     "log_determinant_ratio": Metric(
-        log_determinant_ratio, "Log determinant against real (nats/dimension)", None, extractors=("moments",)
+        log_determinant_ratio,
+        "Log determinant against real (nats/dimension)",
+        None,
+        extractors=("moments",),
+        takes=("images", "vectors"),
     ),
-    "surviving_categories": Metric(surviving_categories, "Categories that survive", None, extractors=("moments",)),
-    "regression_error": Metric(regression_error, "Excess risk of the regression", "lower", extractors=("moments",)),
-    "classification_error": Metric(classification_error, "Error of the classifier", "lower", extractors=("moments",)),
+    "surviving_categories": Metric(
+        surviving_categories, "Categories that survive", None, extractors=("moments",), takes=("categories",)
+    ),
+    "regression_error": Metric(
+        regression_error, "Excess risk of the regression", "lower", extractors=("moments",), takes=("vectors",)
+    ),
+    "classification_error": Metric(
+        classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
+    ),
 }
 
 # The same of every sample: functions give (n_fake,) float64, NaN where a sample has no score.

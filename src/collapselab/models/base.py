@@ -40,6 +40,9 @@ class Options(BaseModel):
     def check_kind(self, kind: Kind) -> None:
         """Raise ValueError where the options do not suit data of this kind, among those that the family takes."""
 
+    def check_rows(self, rows: int) -> None:
+        """Raise ValueError where the options cannot be fitted to so few rows."""
+
 
 def with_preset(given: Any, presets: Mapping[str, Mapping[str, Any]], default: str) -> Any:
     """The options ``given``, and what the preset that they name, or the ``default``, has beside them.

@@ -39,6 +39,10 @@ class GMMOptions(Options):
     restarts: int = Field(1, ge=1, description="fits from different starts, of which the likeliest is taken")
     iterations: int = Field(100, ge=1, description="most iterations of a fit; one that has not converged is taken")
 
+    def check_rows(self, rows: int) -> None:
+        if rows < self.components:
+            raise ValueError(f"gmm with components: {self.components} needs as many rows; got {rows}")
+
 
 @dataclass(frozen=True, eq=False)
 class GMM:
@@ -78,8 +82,7 @@ class GMM:
         if np.ptp(weights):
             found = f"{weights.min():g} to {weights.max():g}"
             raise ValueError(f"weights: found {found}, allowed with gmm are equal ones, and 0")
-        if len(rows) < options.components:
-            raise ValueError(f"gmm with components: {options.components} needs as many rows; got {len(rows)}")
+        options.check_rows(len(rows))
         try:
             start = {} if init is None else init._as_start(options, rows.shape[1])
             mixture = GaussianMixture(
