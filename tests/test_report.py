@@ -564,7 +564,7 @@ def test_estimates_stand_beside_the_truth():
     assert {row["panel"] for row in found} == panels and len(found) == 4 * len(records)
     assert {row["truth"] for row in found if row["panel"].startswith("Precision")} == {0.75}
     words = {line.partition(":")[0]: line for line in report.truth_words(found)}
-    assert "correlation 1.000, on average 0.1000 below the truth (75 pairs)." in words["Recall, lenet features"]
+    assert "correlation 1.00, on average 0.100 below the truth (75 pairs)." in words["Recall, lenet features"]
     assert "no correlation can be told" in words["Precision, lenet features"]
     page = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
     chart = charts(page)["truth"]
