@@ -40,7 +40,6 @@ from .models import MODELS
 from .models.base import Diverged, Interrupted, TrainingSet
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
-from .predictions import predict
 from .regimes import REGIMES, Draw, Recipe
 from .seeds import seed_of
 from .select import SELECTORS, Seen, Waiting
@@ -1369,6 +1368,8 @@ def _chosen_by_seeds(study: Any, model: str) -> str:
 
 def _learning_curve(study: Any) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
+    from .predictions import predict
+
     primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
 
     def expected(n: float) -> float | None:
@@ -1384,6 +1385,7 @@ def _learning_curve(study: Any) -> Callable[[float], float] | None:
 
 def _facts(study: Any) -> Any:
     """What a reader of the records must know about the study."""
+    from .predictions import predict
     from .verdicts import Endpoint, StudyFacts
 
     path = Path(study.report_file("baseline.json"))

@@ -14,7 +14,18 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import yaml
@@ -31,7 +42,6 @@ from .metrics import METRICS, Metric
 from .models import MODELS
 from .models.base import Diverged, TrainingSet
 from .populations import POPULATIONS
-from .predictions import Setting
 from .regimes import (
     REAL,
     REGIMES,
@@ -54,6 +64,9 @@ from .replicates import MEASURES
 from .replicates import Arm as Replicated
 from .select import SELECTORS
 from .throughput import Work
+
+if TYPE_CHECKING:
+    from .predictions import Setting
 
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
@@ -297,8 +310,10 @@ class Study:
             metrics=self.metric_options(),
         )
 
-    def setting(self, arm: str) -> Setting:
+    def setting(self, arm: str) -> "Setting":
         """An arm as far as a law of theory depends on it."""
+        from .predictions import Setting  # brings scipy, which a plan does without
+
         lineage, data = self.lineages[arm], self.file.data
         truth = None if data.population is None else self.population
         family, options = self.family(lineage.model), self.model_options(lineage.model)
