@@ -1,6 +1,7 @@
 """What families of networks do with their networks: make them from a seed, load named weights, and evaluate them."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..device import exact
 from ..optim import Adam
 from . import loop
 from .base import TrainingSet
-from .execution import Execution, Phase, Task
+from .execution import Batch, Execution, Phase, Task
 from .rows import Scale
 
 Build = Callable[[], nn.Module]
@@ -126,7 +127,7 @@ class Standardised:
         return (pixels - self.location) / self.scale
 
 
-class Descent:
+class Descent(ABC):
     """A :class:`execution.Task` of one network and one loss, without ``draw`` and ``loss``.
 
     The learning rate falls from its first value to 0 along half a cosine over the training (Loshchilov and Hutter 2017,
@@ -142,12 +143,12 @@ class Descent:
         self.adam = Adam(network.parameters(), rate, betas)
         self.phases = [Phase("loss", self.adam, self.loss)]
 
-    def loss(self, batch):
+    @abstractmethod
+    def loss(self, batch: Batch) -> torch.Tensor:
         """Of each row; see :class:`execution.Phase`."""
-        raise NotImplementedError
 
     def prepare(self, execution: Execution) -> None:
-        pass
+        return  # one network and one loss: there is nothing to lay out
 
     def after_step(self, images_seen: int, batch: int) -> None:
         self.adam.lr = self.rate * (1 + math.cos(math.pi * min(1.0, images_seen / self.images_seen))) / 2

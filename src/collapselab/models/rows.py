@@ -4,6 +4,7 @@ Planning a study imports this module, so torch is imported only where a model is
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ def own_seed(seed: int, row: np.ndarray) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class RowModel:
+class RowModel(ABC):
     """A trained network for rows of one shape; a family says in :meth:`train` how it is trained.
 
     shape: (C, H, W) of uint8 images, whose pixels are rows in this order, or (d,) of float vectors. weights: float32,
@@ -161,14 +162,14 @@ class RowModel:
         return model(trained)
 
     @classmethod
+    @abstractmethod
     def train(cls, training: TrainingSet, options: Any, scale: Scale, seed: int, *more: Any, **control: Any) -> Any:
         """The :class:`loop.Trained` network. training: vectors are standardised and float32, images as they are."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def outline(cls, options: Any, shape: tuple[int, ...]) -> Mapping[str, Any]:
         """The parameters of the network by name, with shapes and no numbers."""
-        raise NotImplementedError
 
     @classmethod
     def shares_scale(cls, shape: tuple[int, ...]) -> bool:
