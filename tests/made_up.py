@@ -133,7 +133,7 @@ def diverge(study, arm, seed, generation):
 
 def costs(study):
     """One *.cost.json for each verb of each cell."""
-    verbs = {"train": (5.0, 600.0, 200_000), "sample": (1.2, 400.0, 597), "measure": (0.3, 200.0, None)}
+    verbs = {"train": (5.0, 600.0, 200_000), "sample": (1.2, 400.0, 597), "record": (0.3, 200.0, None)}
     return [
         {
             "verb": verb,

@@ -8,13 +8,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import jsonschema
 import pytest
 import yaml
 
-from collapselab import config, store
+from collapselab import config, jobs, store
 from collapselab.regimes import REGIMES
 
 ROOT = Path(__file__).parents[1]
@@ -822,9 +821,7 @@ def test_a_selector_is_told_its_own_options_beside_the_extractor_that_it_looks_t
     raw["primary"] = {"metric": "recall", "extractor": "pixels"}
     raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"selector": "seer", "share": 0.5}}}
     found = study(tmp_path, raw)
-    rules = {"STUDY": found, "FEATURES": config.FEATURES, "REFERENCES": [], "POPULATION": None, "as_json": json.dumps}
-    exec((ROOT / "workflow" / "rules" / "arguments.smk").read_text(), rules)
-    flags = shlex.split(rules["select_arguments"](SimpleNamespace(arm="eater")))
+    flags = shlex.split(jobs.arguments(found, "select", jobs.Place("eater")))
     assert flags.count("--options") == 1 and json.loads(flags[flags.index("--options") + 1]) == {"share": 0.5}
     assert flags[flags.index("--extractor") + 1] == f"lenet={found.weights('lenet')}"
 

@@ -12,6 +12,7 @@ import yaml
 from project import Project
 
 from collapselab import store
+from collapselab.verbs.train import rows_of
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -172,7 +173,8 @@ def test_the_family_was_fitted_and_sampled(folder, project, monkeypatch):
     tensors, metadata = store.read_tensors(folder / "model.safetensors")
     assert metadata["family"] == "laplace" and metadata["options"] == {"floor": 0.1}
     monkeypatch.chdir(project.folder)  # references are relative to it
-    data, _, _ = store.gather(store.read_training(folder / "training.parquet"))
+    table = store.read_training(folder / "training.parquet")
+    data = rows_of(table, store.referred(table)).data
     # Of an even number of rows the lower middle one is a median, too, at the same mean distance.
     assert tensors["location"] == pytest.approx(np.sort(data, axis=0)[len(data) // 2 - 1], rel=1e-12)
     assert tensors["scale"] == pytest.approx(abs(data - np.median(data, axis=0)).mean(axis=0), rel=1e-12)

@@ -122,7 +122,7 @@ def test_changed_parameters_are_seen_and_shown(pushed, tmp_path):
     project.edit("config/smoke.yaml", ("recall, density, coverage", "recall"))
     assert "config/smoke.yaml" in said(project.run("dvc", "status", "smoke"))
     ran = said(project.run("dvc", "repro", "smoke"))
-    assert "rule measure" in ran and "rule train" not in ran and "rule sample" not in ran
+    assert "rule record" in ran and "rule train" not in ran and "rule sample" not in ran
     changed = json.loads(project.run("dvc", "metrics", "diff", "--json").stdout)
     arms = changed["results/smoke/report/summary.json"]
     assert {name.split(".")[1] for name in arms} == {"coverage_identity", "density_identity"}

@@ -134,7 +134,7 @@ def test_what_was_measured_and_what_was_made_are_told_apart():
 def test_the_source_of_a_number_is_told_and_keeps_none_apart():
     _, fingerprints = measured(["recall", "precision", "frechet_distance"])
     source = {made["metric"]: made["source"] for made in fingerprints.values()}
-    assert source["recall"] == source["precision"] != source["frechet_distance"]
+    assert len(set(source.values())) == 3  # each has its own definitions, though they share some
     made = next(iter(fingerprints.values()))
     assert differences(made, made | {"source": "another"}) == []
 

@@ -27,7 +27,6 @@ from collapselab.store import (
     SampleSet,
     TrainingTable,
     content_hash,
-    gather,
     hash_path,
     read_json,
     read_kept,
@@ -46,6 +45,7 @@ from collapselab.store import (
     write_tensors,
     write_training,
 )
+from collapselab.verbs.train import rows_of
 
 RANDOM = np.random.default_rng(8)
 
@@ -561,7 +561,13 @@ def test_odd_names_and_the_mask_of_permissions(tmp_path, kind):
         os.umask(before)
 
 
-# -- gather ------------------------------------------------------------------------------------------------------------
+# -- referred --------------------------------------------------------------------------------------------------------
+
+
+def gather(training):
+    """The rows that a training set refers to, as the train verb has them."""
+    found = rows_of(training, store.referred(training))
+    return found.data, found.labels, found.weights
 
 
 def test_gather_collects_the_rows_in_order(tmp_path):

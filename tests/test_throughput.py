@@ -101,7 +101,7 @@ class Scripted:
 def scripted(monkeypatch):
     monkeypatch.setitem(MODELS, "scripted", Scripted)
     monkeypatch.setattr(throughput, "time", SimpleNamespace(monotonic=lambda: Scripted.clock))
-    monkeypatch.setattr(throughput.provenance, "source_hash", lambda name: f"hash of {name}")
+    monkeypatch.setattr(throughput.provenance, "source_hash", lambda *roots: f"hash of {roots}")
     monkeypatch.setattr(Scripted, "flops", {"training": 1e6, "sampling": 1e6})
     Scripted.fits.clear()
     return Scripted
@@ -206,7 +206,7 @@ def test_what_was_measured_is_known_until_something_changes(monkeypatch):
     assert len(read(throughput.cache())) == 2
     assert known("diffusion", options, (1, 16, 16)) is None
     assert known("diffusion", MODELS["diffusion"].Options(preset="tiny", batch=64), (1, 8, 8)) is None
-    monkeypatch.setattr(throughput.provenance, "source_hash", lambda name: "edited")
+    monkeypatch.setattr(throughput.provenance, "source_hash", lambda *roots: "edited")
     assert known("diffusion", options, (1, 8, 8)) is None
 
 

@@ -41,7 +41,7 @@ def test_a_bare_dry_run_plans_the_quickstart(tmp_path):
     planned = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)}
     extractors = study.measured_in
     real = {"prepare": 1, "learn": len(study.trained_extractors), "extract_real": len(extractors), "baseline": 1}
-    made = {"train": trainings, "sample": len(cells), "sample_raw": raw, "measure": len(cells)}
+    made = {"train": trainings, "sample_raw": raw} | dict.fromkeys(("sample", "grid", "extract", "record"), len(cells))
     expected = real | made | ABOUT_THE_STUDY
     assert planned == expected | {"total": sum(expected.values())}
 
@@ -100,7 +100,8 @@ EDITS = {
             draw=SEEDS * T,  # k_memory asks its ancestors' models again
             train=BASES * SEEDS + later,
             sample=ARMS * SEEDS * (T + 1),
-            measure=ARMS * SEEDS * (T + 1),
+            extract=ARMS * SEEDS * (T + 1),
+            record=ARMS * SEEDS * (T + 1),
         ),
     ),
     "the study's seed": (
@@ -109,16 +110,17 @@ EDITS = {
             draw=SEEDS * (BASES + 2 * T),
             train=BASES * SEEDS + later,
             sample=ARMS * SEEDS * (T + 1),
-            measure=ARMS * SEEDS * (T + 1),
+            extract=ARMS * SEEDS * (T + 1),
+            record=ARMS * SEEDS * (T + 1),
         ),
     ),
     "the number of samples": (
         [("samples: 200", "samples: 300")],
-        jobs(baseline=1, train=SEEDS * T, sample=ARMS * SEEDS * (T + 1), measure=ARMS * SEEDS * (T + 1)),
+        jobs(baseline=1, train=SEEDS * T, **dict.fromkeys(("sample", "extract", "record"), ARMS * SEEDS * (T + 1))),
     ),
     "the metrics": (
         [("recall, density", "recall, {density: {k: 3}}")],
-        jobs(baseline=1, measure=ARMS * SEEDS * (T + 1)),
+        jobs(baseline=1, record=ARMS * SEEDS * (T + 1)),
     ),
     "a word for the report": ([("the variance falls", "its variance falls")], jobs()),
     "a comment and the order of keys": ([("\nseed: 1\nseeds: 2\n", "\nseeds: 2 # two\nseed: 1\n")], {}),
@@ -142,23 +144,23 @@ def test_an_edit_of_the_source_plans_what_hangs_from_it(smoke):
     smoke.edit(f"{package}/cli.py", ("import numpy as np", "import numpy as np\n\nUNUSED = 1"))
     smoke.edit("environment.yml", ("  - pip\n", "  - pip\n  - cowpy\n"))
     assert smoke.plan() == {}
-    smoke.edit(f"{package}/metrics/frechet.py", ("import numpy as np", "import numpy as np\n\nUNUSED = 1"))
-    assert smoke.plan() == jobs(baseline=1, measure=ARMS * SEEDS * (T + 1))
-    smoke.edit(f"{package}/models/gaussian.py", ("import numpy as np", "import numpy as np\n\nUNUSED = 1"))
-    everything = dict.fromkeys(("sample", "measure"), ARMS * SEEDS * (T + 1))
+    smoke.edit(f"{package}/metrics/frechet.py", ("found rows of", "found some rows of"))
+    assert smoke.plan() == jobs(baseline=1, record=ARMS * SEEDS * (T + 1))
+    smoke.edit(f"{package}/models/gaussian.py", ("needs at least", "asks for at least"))
+    everything = dict.fromkeys(("sample", "extract", "record"), ARMS * SEEDS * (T + 1))
     draws = SEEDS * (BASES + 2 * T)
-    real = {"populate": 1, "extract_real": 1, "baseline": 1, "draw": draws, "train": BASES * SEEDS + later}
+    real = {"prepare": 1, "extract_real": 1, "baseline": 1, "draw": draws, "train": BASES * SEEDS + later}
     assert smoke.plan() == everything | real | ABOUT_THE_STUDY
 
 
 def test_a_file_missing_in_the_middle_is_made_again(smoke):
     # Snakemake asks only for what it is asked for, and for what hangs from it.
     (smoke.folder / "results/smoke/control/seed0/gen1/metrics.json").unlink()
-    assert smoke.plan() == jobs(measure=1)
-    (smoke.folder / "results/smoke/k_memory/seed1/gen2/kept.parquet.sha256").unlink()
-    assert smoke.plan() == jobs(measure=2, sample=1)
+    assert smoke.plan() == jobs(record=1)
+    (smoke.folder / "results/smoke/k_memory/seed1/gen2/samples.safetensors.sha256").unlink()
+    assert smoke.plan() == jobs(record=2, extract=1, sample=1)
     (smoke.folder / f"results/real/{SMOKE.real}/held_out.safetensors").unlink()
-    assert smoke.plan()["populate"] == 1
+    assert smoke.plan()["prepare"] == 1
 
 
 def test_a_report_is_whole_and_holds_nothing_else(smoke):
@@ -194,7 +196,7 @@ def test_two_studies_share_their_real_data(smoke):
     (smoke.folder / "config" / "other.yaml").write_text(
         text.replace("name: smoke", "name: other").replace("held_out: 400", "held_out: 401")
     )
-    assert smoke.plan(study="other")["populate"] == 1
+    assert smoke.plan(study="other")["prepare"] == 1
 
 
 def test_the_graph_of_rules_does_not_grow(smoke):
@@ -261,9 +263,9 @@ def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
         rule: dict(one.split("=", 1) for one in resources.split(", "))
         for rule, resources in re.findall(r"^ *rule (\w+):$.*?^ *resources: (.*?)$", said(done), re.M | re.S)
     }
-    assert {"train", "sample", "sample_raw", "measure"} <= asked.keys()
+    assert {"train", "sample", "sample_raw", "extract", "record"} <= asked.keys()
     on_gpu = {rule for rule, resources in asked.items() if resources.get("gpu") == "1"}
-    assert on_gpu == (set() if profile == "default" else {"train", "sample", "sample_raw"})
+    assert on_gpu == (set() if profile == "default" else {"train", "sample", "sample_raw", "grid"})
     # A rule's own memory or time would silently beat a profile's default-resources, and so its retries.
     heavy = ("train", "sample", "sample_raw")
     if profile == "slurm":
@@ -292,13 +294,14 @@ def test_a_dry_run_imports_nothing_dear():
 import sys
 from pathlib import Path
 from collapselab import config
-from collapselab.provenance import source_hash
-
+from collapselab import jobs
 for name in ("quickstart", "smoke", "cifar10-regimes-smoke", "faces64-mad-smoke"):
     study = config.load(Path("config") / f"{name}.yaml")
     study.plan(), study.metric_options(), study.trained_extractors, list(study.cells())
     for arm in study.bases:
-        study.recipe(arm, 0), study.sources(arm, 0, 0), source_hash(f"models.{study.family(study.bases[arm].model)}")
+        study.recipe(arm, 0), study.sources(arm, 0, 0)
+    for verb, place in jobs.every(study):
+        jobs.inputs(study, verb, place), jobs.arguments(study, verb, place), jobs.identity(study, verb, place)
     study.dataset.fingerprint() if study.file.data.source else None
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """

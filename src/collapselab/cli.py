@@ -15,41 +15,38 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from pydantic import BaseModel, ValidationError
 
 from . import compare as comparing
-from . import compose as composing
 from . import measure as measuring
-from . import outside, processes, replicates, store
+from . import outside, processes, replicates, results, store, verbs
 from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
-from .datasets import DATASETS, digest, split
+from .datasets import DATASETS, digest
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
-from .metrics import METRICS, Undefined
+from .metrics import METRICS
 from .models import MODELS
-from .models.base import Diverged, Interrupted, TrainingSet
+from .models.base import Diverged, Interrupted
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
-from .regimes import REGIMES, Draw, Recipe
-from .seeds import seed_of
+from .regimes import Recipe
 from .select import SELECTORS, Seen, Waiting
-from .store import Damaged, KeptTable, Reference, SampleSet, TrainingTable
+from .store import Damaged, KeptTable, SampleSet, TrainingTable
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 MANY_NUMBERS = 2**22  # among features, from which a GPU is worth its start
-STORED_NEIGHBOURS = 16  # of each real row: radii of any smaller k are read, not measured
 LONG_S = 60.0  # of compute
-PIECE = 4  # batches that are sampled between two reports of progress
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
 
 app = typer.Typer(
@@ -69,7 +66,6 @@ StudySeed = Annotated[int, typer.Option(help="the study's seed")]
 Replicate = Annotated[int, typer.Option("--seed", min=0, help="the replicate")]
 Generation = Annotated[int, typer.Option(min=0, help="the generation")]
 Options = Annotated[str, typer.Option(help="options as JSON")]
-Stage = Literal["sample", "grid"]
 JSON_KINDS = {dict: "object", list: "array"}
 
 
@@ -197,7 +193,7 @@ def prepare(
         raise typer.BadParameter(f"found {rare!r}; allowed are {{label: share}}", param_hint="--rare")
     with clock.compute():
         thinned = {int(label): share for label, share in shares.items()}
-        parts = split(_parsed(dataset, text, "--options").load(), counts, split_seed, thinned)
+        parts = verbs.prepare.prepare(_parsed(dataset, text, "--options"), counts, split_seed, thinned)
     for part, samples in parts.items():
         store.write_samples(out / f"{part}.safetensors", samples)
 
@@ -214,14 +210,12 @@ def populate(
     family = _chosen(POPULATIONS, population, "--population")
     model = family.population(_parsed(family.PopulationOptions, options, "--options"))
     with clock.compute():
-        parts = {part: model.sample(held_out, seed_of(split_seed, None, None, part)) for part in ("held_out", "train")}
-    lineage = {"population": population, "options": model.options.model_dump(mode="json")}
-    metadata = {"family": population, "population": True, "options": lineage["options"], "lineage": {}}
+        parts = verbs.prepare.populate(population, model, held_out, split_seed)
+    options_said = model.options.model_dump(mode="json")
+    metadata = {"family": population, "population": True, "options": options_said, "lineage": {}}
     store.write_tensors(out / "population.safetensors", {}, metadata)
     for part, samples in parts.items():
-        store.write_samples(
-            out / f"{part}.safetensors", SampleSet(samples.data, samples.labels, lineage=lineage | {"part": part})
-        )
+        store.write_samples(out / f"{part}.safetensors", samples)
 
 
 @app.command()
@@ -237,9 +231,8 @@ def learn(
     entry = _chosen({name: entry for name, entry in FEATURES.items() if entry.trained}, extractor, "--extractor")
     real, reference = store.read_samples(train), store.read_samples(held_out)
     settings = _parsed(entry.Options, options, "--options")
-    seed = seed_of(split_seed, None, None, f"learn/{extractor}")
     with clock.compute():
-        weights, info = entry.train(real.data, real.labels, seed, settings, held_out=(reference.data, reference.labels))
+        weights, info = verbs.prepare.learn(extractor, entry, real, reference, settings, split_seed)
     store.write_tensors(out, weights, {"extractor": extractor, "info": info, "lineage": _hashes(train, held_out)})
     print(f"{extractor}: {info['held_out_accuracy']:.1%} of the held-out images are recognised", file=sys.stderr)
 
@@ -263,25 +256,19 @@ def draw(
     wanted = _parsed(Recipe, recipe, "--recipe")
     arms = _json(about, "--about", dict)
     paths = {name: Path(path) for name, path in _pairs(model or [], "--model", files=True).items()}
-    parts, lineage = [], {"parts": [], "inputs": _hashes(*paths.values(), *([population] if population else []))}
-    for entry in wanted.draws:
-        if entry.is_real and population is not None:
-            source, settings = _read_model(population)[0], {}
-            number = composing.real_seed(study_seed, seed, entry)
-        elif not entry.is_real and wanted.resamples:
-            source, metadata = _read_model(paths[f"{entry.arm}:{entry.generation}"])
-            settings = arms[f"{entry.arm}:{entry.generation}"]
-            number = composing.resample_seed(study_seed, seed, wanted.generation, entry, settings["stream"])
-            if source is None:
-                lineage["diverged"] = metadata["lineage"]["diverged"]
-                continue
-        else:
-            continue
-        with clock.compute():
-            parts.append(source.sample(entry.count, number, sampling_bias=settings.get("sampling_bias", 1.0)))
-        lineage["parts"].append([entry.arm, entry.generation, entry.count])
-    whole = parts and "diverged" not in lineage
-    store.write_samples(out, _joined(parts, lineage) if whole else SampleSet(np.empty(0), lineage=lineage))
+    truth = _read_model(population)[0] if population else None
+    ancestors = {}
+    for name, path in paths.items():
+        arm, _, generation = name.partition(":")
+        trained, metadata = _read_model(path)
+        settings, diverged = arms[name], metadata["lineage"].get("diverged")
+        ancestors[arm, int(generation)] = verbs.compose.Ancestor(
+            trained, settings.get("sampling_bias", 1.0), settings["stream"], diverged
+        )
+    with clock.compute():
+        drawn = verbs.compose.draw(wanted, study_seed, seed, truth, ancestors)
+    inputs = _hashes(*paths.values(), *([population] if population else []))
+    store.write_samples(out, replace(drawn, lineage=drawn.lineage | {"inputs": inputs}))
 
 
 class Source(BaseModel):
@@ -309,54 +296,21 @@ def compose(
     listed = [_parsed(Source, json.dumps(entry), "--sources") for entry in _json(sources, "--sources", list)]
     stored = {(source.arm, source.generation): source for source in listed}
     sets = {path: store.read_samples(Path(path)) for path in dict.fromkeys(s.samples for s in stored.values())}
-    kept = {key: store.read_kept(Path(source.kept)) for key, source in stored.items() if source.kept}
-    fresh_draws = store.read_samples(drawn) if drawn else None
-    inputs = _hashes(*map(Path, sets), *(Path(s.kept) for s in stored.values() if s.kept), *([drawn] if drawn else []))
-    lineage: dict[str, Any] = {"recipe": wanted.model_dump(mode="json"), "seed": seed, "inputs": inputs}
-    marks = [
-        one.lineage["diverged"]
-        for one in (*sets.values(), fresh_draws)
-        if one is not None and "diverged" in one.lineage
-    ]
-    if marks:
-        store.write_training(out, TrainingTable((), lineage | {"diverged": marks[0]}))
-        return
-
-    def available(entry: Draw) -> int | None:
-        key = (entry.arm, entry.generation)
-        if key not in stored:
-            return None
-        return len(kept[key].rows) if key in kept else len(sets[stored[key].samples])
-
+    files = [*map(Path, sets), *(Path(s.kept) for s in stored.values() if s.kept), *([drawn] if drawn else [])]
+    inputs = _hashes(*files)
+    rows = {
+        place: verbs.compose.Rows(
+            sets[source.samples],
+            source.samples,
+            inputs[source.samples],
+            store.read_kept(Path(source.kept)) if source.kept else None,
+        )
+        for place, source in stored.items()
+    }
+    made = verbs.compose.Rows(store.read_samples(drawn), str(drawn), inputs[str(drawn)]) if drawn else None
     with clock.compute():
-        there = {(entry.arm, entry.generation): available(entry) for entry in wanted.draws}
-        chosen = composing.choose(wanted, there, study_seed, seed)
-    offsets = _offsets(fresh_draws)
-    references = []
-    for entry, rows in chosen:
-        key = (entry.arm, entry.generation)
-        if key in stored:
-            path, samples = stored[key].samples, sets[stored[key].samples]
-            rows = kept[key].rows[rows] if key in kept else rows
-        elif key in offsets:
-            path, samples, rows = str(drawn), fresh_draws, rows + offsets[key]
-        else:
-            raise ValueError(
-                f"neither --sources nor --drawn has rows of {entry.arm!r} at generation {entry.generation}"
-            )
-        labels = None if samples.labels is None else samples.labels[rows]
-        origin = "real" if entry.is_real else "synthetic"
-        references.append(Reference(inputs[path], path, rows, origin, *key, labels, wanted.weights[origin]))
-    store.write_training(out, TrainingTable(tuple(references), lineage))
-
-
-def _offsets(drawn: SampleSet | None) -> dict[tuple[str, int], int]:
-    """Where the rows of each part begin in a drawn set."""
-    offsets, begin = {}, 0
-    for arm, generation, count in drawn.lineage["parts"] if drawn else []:
-        offsets[arm, generation] = begin
-        begin += count
-    return offsets
+        table = verbs.compose.compose(wanted, study_seed, seed, rows, made)
+    store.write_training(out, replace(table, lineage=table.lineage | {"inputs": inputs}))
 
 
 # -- train and sample -------------------------------------------------------------------------------------------------
@@ -399,13 +353,14 @@ def train(
     if diverged:
         _diverged(out, family, settings, lineage, diverged, mark_diverged)
         return
-    if chooser is not None:
-        settings = kind.Options.model_validate(settings.model_dump(exclude_unset=True) | chooser.chosen)
+    settings = verbs.train.settle(kind, settings, chooser)
     if images_seen == 0:
-        _write_model(out, family, _as_it_is(start, settings), lineage | {"images_seen": 0})
+        if start is None:
+            said = "found 0 and no --init; a model that sees no images starts from another"
+            raise typer.BadParameter(said, param_hint="--images-seen")
+        _write_model(out, family, verbs.train.as_it_is(start, settings), lineage | {"images_seen": 0})
         return
-    budget = images_seen if images_seen is not None else getattr(settings, "images_seen", None)
-    number = seed_of(study_seed, seed, generation, "train")
+    budget = verbs.train.budget(settings, images_seen)
     checkpoint = out.with_name(f".{out.stem}.training")
 
     def inspect(model: Any, seen: int) -> None:
@@ -420,22 +375,25 @@ def train(
             _told(f"train {out.parent}", budget, _stop_requested) as tell,
             clock.work("training") as seen,
         ):
-            data = TrainingSet(*store.gather(table))
+            data = verbs.train.rows_of(table, store.referred(table))
 
             def told(images: int, loss: float) -> bool:
                 seen(images)
                 return tell(images, loss)
 
-            model = kind.fit(
-                data,
+            model = verbs.train.train(
+                kind,
                 settings,
-                number,
+                data,
                 start,
+                verbs.train.whole(store.read_samples(validation)) if validation else None,
+                study_seed=study_seed,
+                replicate=seed,
+                generation=generation,
                 images_seen=images_seen,
                 progress=told,
                 checkpoint=checkpoint,
                 allow_nonidentical=allow_nonidentical,
-                validation=_whole(store.read_samples(validation)) if validation else None,
                 inspect=inspect,
             )
     except Diverged as error:
@@ -470,18 +428,6 @@ def _ancestor(path: Path, family: str, option: str, lineage: dict[str, Any]) -> 
             f"{path} holds a {metadata['family']!r} model; the arm's is {family!r}", param_hint=option
         )
     return model
-
-
-def _as_it_is(start: Any, settings: BaseModel) -> Any:
-    """Published weights as the model of a generation, sampled by the arm's options."""
-    if start is None:
-        said = "found 0 and no --init; a model that sees no images starts from another"
-        raise typer.BadParameter(said, param_hint="--images-seen")
-    return type(start).load(start.tensors(), settings)
-
-
-def _whole(samples: SampleSet) -> TrainingSet:
-    return TrainingSet(samples.data, samples.labels, np.ones(len(samples.data)))
 
 
 def _count_operations(work: str, model: Any, images: int) -> None:
@@ -522,7 +468,7 @@ def sample(
     seed: Replicate,
     generation: Generation,
     out: Out,
-    stage: Annotated[Stage, typer.Option(help="grid: the same latents in every generation")] = "sample",
+    stage: Annotated[verbs.sample.Stage, typer.Option(help="grid: the same latents in every generation")] = "sample",
     sampling_bias: Annotated[
         float, typer.Option(min=1e-9, max=1.0, help="MAD's lambda: 1 samples the model as it is")
     ] = 1.0,
@@ -547,21 +493,18 @@ def sample(
         return
     _get_ready(getattr(trained, "uses_torch", False))
     lineage["device"] = clock.facts["device_name"]
-    # The pictures start from the same latents in every generation and in every arm.
-    number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
+    number = verbs.sample.sample_seed(study_seed, seed, generation, stage, stream)
     with processes.joined(), _told(f"{stage} {out.parent}", count) as tell:
-        parts = []
         with clock.work("sampling") as seen:
-            # In pieces, to say how far it is, and to share them out: no sample depends on the others.
-            piece = getattr(trained.options, "sample_batch", count) * (PIECE if processes.count() == 1 else 1)
-            own = processes.share(range(0, count, piece))
-            for start in own:
-                parts.append(
-                    trained.sample(min(piece, count - start), number, start=start, sampling_bias=sampling_bias)
-                )
-                made = min(count, (start - own[0] + piece) * processes.count())
+            size = verbs.sample.piece_size(trained, count, processes.count())
+            own = processes.share(range(0, count, size))
+
+            def done(start: int) -> None:
+                made = min(count, (start - own[0] + size) * processes.count())
                 seen(made)
                 tell(made, None)
+
+            parts = verbs.sample.sample(trained, count, number, sampling_bias, own, size, done)
         _write_shared(out, parts, lineage)
     _count_operations("sampling", trained, count)
 
@@ -570,23 +513,18 @@ def _write_shared(out: Path, parts: list[SampleSet], lineage: Mapping[str, Any])
     """Write the sample set of which each process has the next parts; the others hand theirs to the first."""
     others = {rank: out.with_name(f".{out.stem}.{rank}.safetensors") for rank in range(1, processes.count())}
     if not processes.is_first():
-        store.write_samples(others[processes.rank()], _joined(parts, {}) if parts else SampleSet(np.empty(0)))
+        store.write_samples(
+            others[processes.rank()], verbs.sample.joined(parts, {}) if parts else SampleSet(np.empty(0))
+        )
     processes.barrier()
     if processes.is_first():
         handed = [store.read_samples(path) for path in others.values()]
-        store.write_samples(out, _joined([*parts, *(samples for samples in handed if len(samples))], lineage))
+        store.write_samples(
+            out, verbs.sample.joined([*parts, *(samples for samples in handed if len(samples))], lineage)
+        )
         for path in others.values():
             path.unlink()
             store.hash_path(path).unlink()
-
-
-def _joined(parts: list[SampleSet], lineage: Mapping[str, Any]) -> SampleSet:
-    """Sample sets one after the other: labels and columns are those that all of them have."""
-    labelled = all(part.labels is not None for part in parts)
-    labels = np.concatenate([part.labels for part in parts]) if labelled else None
-    shared = set.intersection(*(set(part.aux) for part in parts))
-    aux = {name: np.concatenate([part.aux[name] for part in parts]) for name in sorted(shared)}
-    return SampleSet(np.concatenate([part.data for part in parts]), labels, aux, lineage)
 
 
 @app.command()
@@ -608,13 +546,9 @@ def select(
     if "diverged" in pool.lineage:
         lineage["diverged"] = pool.lineage["diverged"]
     seen = _seen(pool, entry.reads, extractor, train) if entry.reads and len(pool) else None
-    number = seed_of(study_seed, seed, generation, f"select/{selector}")
+    settings = _parsed(entry.Options, options, "--options")
     with clock.compute():
-        selection = entry.select(pool, seen, _parsed(entry.Options, options, "--options"), number)
-    if selection.altered is not None:
-        raise ValueError(
-            f"selector {selector!r} alters samples, which kept tables have no place for; it may only choose"
-        )
+        selection = verbs.select.select(selector, entry, settings, pool, seen, study_seed, seed, generation)
     store.write_kept(out, KeptTable(selection.rows, selection.scores, selection.reasons, selection.judge, lineage))
 
 
@@ -627,7 +561,7 @@ def _seen(pool: SampleSet, reads: str, extractor: str, train: Path | None) -> Se
         )
     weights, _ = _weights(FEATURES[name], name, path)
     with clock.compute():
-        return Seen(*(FEATURES[name].extract(data, weights) for data in (pool.data, store.read_samples(train).data)))
+        return verbs.select.look(FEATURES[name], weights, pool, store.read_samples(train))
 
 
 # -- extract and record -----------------------------------------------------------------------------------------------
@@ -665,27 +599,15 @@ def extract(
         weights, extractors[name] = _weights(entry, name, weights_path)
         extractors[name] |= settings
         _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
-        looked_at = list(sets | reals if entry.of_model else sets)
-        for which in looked_at[:1] if entry.of_law and not as_reference else looked_at:  # a model has one law
-            pool = pools[which]
-            if "diverged" in pool.lineage or (weights is None and (entry.of_model or entry.of_law)):
-                continue
+        look = verbs.extract.Look(entry, weights, settings)
+        for which in verbs.extract.looked_at(look, list(sets), list(reals), as_reference):
             with clock.compute():
-                found = entry.extract(pool.data, weights, **settings)
-                if as_reference and not (entry.statistic or entry.of_law):
-                    found = _with_statistics(found)
-            names[name] = found.names
-            tensors |= {f"{which}/{name}/{part}": array for part, array in _arrays(found)}
+                found = verbs.extract.extract(look, pools[which], as_reference)
+            if found is not None:
+                names[name] = found.names
+                tensors |= {f"{which}/{name}/{part}": array for part, array in _arrays(found)}
     metadata = {"extractors": extractors, "names": names, "sets": lineages}
     store.write_tensors(out, tensors, metadata | {"lineage": _hashes(*sets.values(), *reals.values())})
-
-
-def _with_statistics(features: Features) -> Features:
-    """The features with what every comparison would compute again, as far as it is determined."""
-    try:
-        return features.with_statistics(min(STORED_NEIGHBOURS, len(features) - 1))
-    except Undefined:
-        return features
 
 
 def _extractor_settings(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -792,27 +714,21 @@ def record(
         "fingerprints": {},
     }
     if table is not None:
-        parts = [(part.arm, part.generation, len(part.rows)) for part in table.references]
-        content["composition"] = [dict(zip(("arm", "generation", "count"), part, strict=True)) for part in parts]
+        content["composition"] = verbs.record.composition(table)
     if not marks:
-        makers = {which: entry.get("model_options", {}) | entry for which, entry in sets.items()}
         rows = store.read_kept(kept).rows if kept else None
-        sampled = {name: found for (which, name), found in fakes.items() if which == "sampled"}
-        if rows is not None and any(len(rows) < len(found) for found in sampled.values()):
-            # A likelihood looks at the first samples only, and has nothing to say of kept ones behind them.
-            whole = {name: found for name, found in sampled.items() if max(rows, default=0) < len(found)}
-            whole = {name: found for name, found in whole.items() if not found.moments}  # a law keeps nothing
-            fakes |= {("kept", name): measuring.taken(found, rows) for name, found in whole.items()}
-            makers["kept"] = makers["sampled"]
-        same = {key: found if found.moments else measuring.first(found, count) for key, found in fakes.items()}
-        look = (lambda: (store.gather(table)[0], store.recorded_hash(training))) if table is not None else None
+        look = (lambda: (_rows(table), store.recorded_hash(training))) if table is not None else None
         reals = _references(reference, population) | {
             key: Role(found, metadata["sets"][key[0]]["content"]) for key, found in own.items()
         }
         measurement = Measurement(wanted, reals, metadata["extractors"], against, look, _place(_numbers(reals)))
         with clock.compute():
-            content["values"], content["fingerprints"] = measurement.of_samples(same, makers)
+            content["values"], content["fingerprints"] = verbs.record.record(measurement, fakes, sets, rows, count)
     store.write_json(out, content)
+
+
+def _rows(table: TrainingTable) -> np.ndarray:
+    return verbs.train.rows_of(table, store.referred(table)).data
 
 
 def _numbers(reals: Mapping[Any, Role]) -> int:
@@ -839,11 +755,7 @@ def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, s
     for path in paths:
         _, metadata = store.read_tensors(path)
         for (part, name), features in _read_features(path).items():
-            lineage = metadata["sets"][part]
-            options = lineage.get("options", {})
-            resize = f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
-            exact = moments if moments and features.values.shape[1] == len(moments[0]) else features.moments
-            roles[part, name] = Role(replace(features, moments=exact), lineage["content"], resize)
+            roles[part, name] = verbs.record.role(features, metadata["sets"][part], moments)
     return roles
 
 
@@ -863,9 +775,9 @@ def baseline(
         extractors |= store.read_tensors(path)[1]["extractors"]
     if missing := [f"{part} of {name}" for name in extractors for part in REAL_PARTS if (part, name) not in reals]:
         raise typer.BadParameter(f"has no features of {', '.join(missing)}", param_hint="--reference")
+    measurement = Measurement(_metrics(metrics), reals, extractors, against, place=_place(_numbers(reals)))
     with clock.compute():
-        measurement = Measurement(_metrics(metrics), reals, extractors, against, place=_place(_numbers(reals)))
-        values, fingerprints = measurement.of_reality(count)
+        values, fingerprints = verbs.record.baseline(measurement, count)
     store.write_json(out, {"values": values, "fingerprints": fingerprints})
 
 
@@ -978,7 +890,7 @@ def _replicates_in(path: Path) -> comparing.Records:
     tables = sorted(path.rglob("replicates.parquet")) if path.is_dir() else []
     found = {}
     for table in tables:
-        for record in _replicated(path.resolve().name, table):
+        for record in results.replicated(path.resolve().name, table):
             cell = f"{record['arm']}/seed{record['seed']}/gen{record['generation']}"
             found[cell] = record
     return found
@@ -1076,7 +988,7 @@ def _study(name: str, planned: str | None = None) -> Any:
 
     if planned is not None:
         return config.from_plan(planned)
-    return config.load(Path(name) if name.endswith((".yaml", ".yml")) else Path("config") / f"{name}.yaml")
+    return config.find(name)
 
 
 @app.command()
@@ -1161,13 +1073,15 @@ def plan(
     cost: Annotated[bool, typer.Option(help="say hours and energy, after timing models that are not known yet")] = True,
 ) -> None:
     """Say what a study comes to, what it costs on this device, and what of it would run now."""
+    from . import reasons
+
     study = _study(name)
     if name.endswith((".yaml", ".yml")) and Path(name).resolve() != Path("config", f"{study.name}.yaml").resolve():
         raise typer.BadParameter(f"found {name!r}; the workflow runs studies in config/: copy it there first")
     told = {**study.totals(), "real data": study.real_file("")} | (_told_cost(study, throughput) if cost else {})
     for what, said in told.items():
         print(f"{what:32} {said}")
-    command = ["snakemake", "--dry-run", "--quiet", "rules", "--config", f"study={study.name}"]
+    command = ["snakemake", "--dry-run", "--config", f"study={study.name}"]
     print(f"\n{' '.join(command)}", flush=True)
     try:
         planned = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -1176,8 +1090,11 @@ def plan(
     if planned.returncode:
         print(planned.stderr, file=sys.stderr)
         raise typer.Exit(EXIT_BAD_INPUT)
-    table = re.search(r"^job +count$.*?^total.*?$", planned.stdout, re.MULTILINE | re.DOTALL)
-    print(table[0] if table else "nothing to be done")
+    why = reasons.causes(planned.stdout, reasons.remembered(), reasons.sources(study))
+    for rule, counted in why.items():
+        for cause, count in counted.most_common():
+            print(f"{rule:14} {count:6}  {cause}")
+    print(f"{'total':14} {sum(map(Counter.total, why.values())):6}" if why else "nothing to be done")
 
 
 @app.command()
@@ -1214,7 +1131,7 @@ def report(
     from . import report as reports
 
     study = _study(name, planned)
-    records, missing = _records(study)
+    records, missing = results.records(study)
     if missing and not so_far:
         raise typer.BadParameter(
             f"{len(missing)} cells are not measured yet, such as {missing[0]}; --so-far draws the rest"
@@ -1223,10 +1140,10 @@ def report(
         raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
     with clock.compute():
         grids: dict[str, dict[int, np.ndarray]] = {}
-        for (arm, seed, generation), images in _grids(study).items():
+        for (arm, seed, generation), images in results.grids(study).items():
             if seed == 0:
                 grids.setdefault(arm, {})[generation] = images
-        files = reports.build(_facts(study), records, grids, _costs(study))
+        files = reports.build(results.facts(study), records, grids, results.costs(study))
     folder = Path(study.report_file(""))
     for file, content in files.items():
         store.write_hashed(folder / file, lambda temporary, content=content: temporary.write_bytes(content))
@@ -1240,7 +1157,7 @@ def track(name: StudyName, planned: Planned = None) -> None:
     from .report import grid_png
 
     study = _study(name, planned)
-    records, missing = _records(study)
+    records, missing = results.records(study)
     if not records:
         raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
     curves = {}
@@ -1249,7 +1166,7 @@ def track(name: StudyName, planned: Planned = None) -> None:
         tensors, _ = store.read_tensors(Path(study.cell(*where, "model.safetensors")))
         if "curve.loss" in tensors:
             curves[where] = tensors["curve.images_seen"], tensors["curve.loss"]
-    pictures = {where: grid_png(images) for where, images in _grids(study).items()}
+    pictures = {where: grid_png(images) for where, images in results.grids(study).items()}
     out = Path(study.report_file("tracked.json"))
     try:
         done = tracking.track(
@@ -1310,115 +1227,6 @@ def explain(log: Annotated[Path, typer.Argument(help="a log of snakemake")]) -> 
             said["\n".join(lines[begin:]).removeprefix("collapselab: ")] = path
     for message, path in said.items():
         print(f"{message} ({path})", file=sys.stderr)
-
-
-def _records(study: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    """The records that are there, and the files of those that are not."""
-    if study.file.together:
-        paths = {arm: Path(study.table(arm, "parquet")) for arm in study.lineages}
-        missing = [str(path) for path in paths.values() if not path.exists()]
-        return [one for path in paths.values() if path.exists() for one in _replicated(study.name, path)], missing
-    paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
-    missing = [str(path) for path in paths.values() if not path.exists()]
-    return [store.read_json(path) for path in paths.values() if path.exists()], missing
-
-
-def _replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
-    """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
-    columns, metadata = store.read_table(path)
-    store.expect(path, "arm" in metadata, "table of replicates")
-    return replicates.records(study, replicates.Arm.model_validate(metadata["arm"]), columns)
-
-
-def _grids(study: Any) -> dict[tuple[str, int, int], np.ndarray]:
-    """The pictures that are there, by (arm, seed, generation); vectors and diverged models have none."""
-    cells = [] if study.file.together else study.cells()
-    paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in cells}
-    images = {cell: store.read_samples(path).data for cell, path in paths.items() if path.exists()}
-    return {cell: data for cell, data in images.items() if data.ndim == 4}
-
-
-def _costs(study: Any) -> list[dict[str, Any]]:
-    costs = []
-    if study.file.together:
-        paths = {arm: Path(study.table(arm, "cost.json")) for arm in study.lineages}
-        where = {"verb": "replicate", "seed": 0, "generation": 0}
-        return [store.read_json(path) | where | {"arm": arm} for arm, path in paths.items() if path.exists()]
-    for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
-        for stage in ("train", "sample", "sample_raw", "measure"):
-            path = Path(f"results/{study.name}/{arm}/seed{seed}/gen{generation}/{stage}.cost.json")
-            if path.exists():
-                where = {"arm": arm, "seed": seed, "generation": generation}
-                costs.append(store.read_json(path) | {"verb": stage} | where)
-    return costs
-
-
-def _chosen_by_seeds(study: Any, model: str) -> str:
-    """What generation 0 chose of the options that a model leaves open, for each seed, in words."""
-    chosen: dict[str, list[str]] = {}
-    for base, seed, _ in study.base_cells():
-        path = Path(study.cell(base, seed, 0, "model.safetensors"))
-        if study.bases[base].model == model and study.chosen_by(base, seed, 0) and path.exists():
-            tensors, _ = store.read_tensors(path)
-            for name in (name for name in tensors if name.startswith("chosen.")):
-                chosen.setdefault(name.removeprefix("chosen."), []).append(f"{float(tensors[name]):g}")
-    words = [f"{name} {', '.join(values)}" for name, values in chosen.items()]
-    return f", {' and '.join(words)} (chosen at generation 0, a number a seed)" if words else ""
-
-
-def _learning_curve(study: Any) -> Callable[[float], float] | None:
-    """The primary's expected value of a model of n real rows alone, where theory knows it."""
-    from .predictions import predict
-
-    primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
-
-    def expected(n: float) -> float | None:
-        n = round(n)
-        regime = REGIMES["real_only"](n=n, initial=n)
-        alone = setting._replace(regime=regime, generations=0, samples=n, sampling_bias=1.0, selector="nobody")
-        ours = (one for one in predict(alone) if (one.metric, one.extractor) == (primary.metric, primary.extractor))
-        return next((float(one.mean[0]) for one in ours), None)
-
-    one_model = len({arm.model for arm in study.file.arms.values()}) == 1
-    return expected if one_model and expected(study.file.initial.real) is not None else None
-
-
-def _facts(study: Any) -> Any:
-    """What a reader of the records must know about the study."""
-    from .predictions import predict
-    from .verdicts import Endpoint, StudyFacts
-
-    path = Path(study.report_file("baseline.json"))
-    found = store.read_json(path) if path.exists() else {"values": [], "fingerprints": {}}
-    reference: dict[str, dict[str, float]] = {}
-    for value in found["values"]:
-        made = found["fingerprints"][value["fingerprint"]]
-        # Distances and neighbourhoods depend on n: a line at another n than the curves' would mislead.
-        if value["value"] is not None and (made["reference"] != "held_out" or made["n_fake"] == study.measured):
-            reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
-    primary = study.file.primary
-    return StudyFacts(
-        name=study.name,
-        arms={name: lineage.about for name, lineage in study.lineages.items()},
-        primary=Endpoint(primary.metric, primary.extractor),
-        seeds=study.file.seeds,
-        generations=study.file.generations,
-        control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
-        controls=study.controls,
-        question=study.file.question,
-        data=study.describe_data(),
-        models={name: study.describe_model(name) + _chosen_by_seeds(study, name) for name in study.file.models},
-        classes_given=study.classes_given,
-        rows={name: study.rows(name) for name in study.lineages},
-        calibration=study.calibrations,
-        predictions={name: predict(study.setting(name)) for name in study.lineages},
-        learning_curve=_learning_curve(study),
-        waivers=[f"{study.rule(rule)}: {reason}" for rule, reason in study.file.waive.items()],
-        reference=reference,
-        labels={name: metric.label for name, metric in METRICS.items()},
-        better={name: metric.better for name, metric in METRICS.items()},
-        shares=[name for name, metric in METRICS.items() if metric.shares],
-    )
 
 
 # -- running verbs ----------------------------------------------------------------------------------------------------

@@ -489,6 +489,14 @@ class Study:
         """
         return published.digest(published.find(FEATURES[name].published, self.weights(name) or None))
 
+    def model_of(self, arm: str) -> str:
+        """The model of an arm, or of the arms that start from a base."""
+        return self._of(arm).model
+
+    def selects(self, arm: str) -> bool:
+        """Whether somebody selects among the arm's samples; where nobody does, there is no table of kept rows."""
+        return self.lineages[arm].selector != "nobody"
+
     def read_by(self, arm: str) -> str | None:
         """The extractor that the arm's selector looks through."""
         return SELECTORS[self.lineages[arm].selector].reads
@@ -656,7 +664,8 @@ class Study:
                 part = "fresh" if draw.arm == "fresh" else "train"
                 sources.append(where | {"samples": self.real_file(f"{part}.safetensors")})
             elif not draw.is_real and not found.resamples:
-                files = {"samples": "samples.safetensors", "kept": "kept.parquet"}
+                files = {"samples": "samples.safetensors"}
+                files |= {"kept": "kept.parquet"} if self.selects(draw.arm) else {}
                 paths = {key: self.cell(draw.arm, seed, draw.generation, noun) for key, noun in files.items()}
                 sources.append(where | paths)
         return sources
@@ -721,6 +730,37 @@ def load(path: Path) -> Study:
     if faults:
         raise BadStudy(path, faults, lines)
     return study
+
+
+STUDIES = Path("config")  # where the workflow finds studies
+
+
+def find(name: str) -> Study:
+    """The study of a name, which is that of a file under ``config/``, or of a YAML file.
+
+    Raises BadStudy with every fault that was found.
+    """
+    path = Path(name)
+    is_file = path.suffix in (".yaml", ".yml")
+    if not is_file and not re.fullmatch(STUDY_NAME_PATTERN, name):
+        found = f"found {name!r}; allowed is the name of a study in {STUDIES}/, or a YAML file"
+        raise BadStudy(STUDIES, [Fault((), found)])
+    return load(path if is_file else STUDIES / f"{name}.yaml")
+
+
+def of_workflow(said: Mapping[str, Any]) -> Study:
+    """The study that ``snakemake --config study=NAME`` names; quickstart where nothing is said.
+
+    Raises BadStudy, too, where anything else is said: options of a study stand in its file alone.
+    """
+    call = "say snakemake --config study=NAME, and the rest in config/NAME.yaml"
+    if unknown := [key for key in said if key != "study"]:
+        listed = ", ".join(map(repr, unknown))
+        raise BadStudy(Path("--config"), [Fault((), f"found {listed}; the one key allowed is study: {call}")])
+    name = said.get("study", "quickstart")
+    if not isinstance(name, str) or not name:
+        raise BadStudy(Path("--config"), [Fault(("study",), f"found {name!r}; allowed is a study's name: {call}")])
+    return find(name)
 
 
 def from_plan(text: str) -> Study:

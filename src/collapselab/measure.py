@@ -15,9 +15,8 @@ import numpy as np
 from .compare import MADE
 from .features import FEATURES, Features
 from .metrics import METRICS, Estimate, Metric, Undefined
-from .provenance import source_hash
+from .provenance import entries, source_hash
 
-PACKAGE = __name__.partition(".")[0] + "."
 Values = list[dict[str, Any]]
 Fingerprints = dict[str, dict[str, Any]]
 Against = Literal["held_out", "train", "all"]
@@ -152,7 +151,7 @@ class Measurement:
             "moments": "exact" if real.features.moments else "estimated",
             **{f"option_{key}": value for key, value in options.items()},
             **{key: maker.get(key) for key in MADE},
-            "source": _source(metric, extractor),
+            "source": _source(name, extractor),
         }
         key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:8]
         fingerprints[key] = fingerprint
@@ -166,10 +165,9 @@ class Measurement:
             yield {**row, "metric": f"{name}.{part_of}" if part_of else name, **_number(value)}
 
 
-def _source(metric: Metric, extractor: str) -> str:
+def _source(metric: str, extractor: str) -> str:
     """The hash of the source that a value comes from: a metric may be defined anew under the name that it had."""
-    modules = (function.__module__ for function in (metric.function, FEATURES[extractor].extract))
-    return source_hash(*(name.removeprefix(PACKAGE) for name in modules if name.startswith(PACKAGE)))
+    return source_hash(*entries("metrics:METRICS", [metric]), *entries("features:FEATURES", [extractor]))
 
 
 def _number(value: float | Undefined) -> dict[str, Any]:

@@ -1,93 +1,461 @@
-"""Which source code a stage depends on, as one hash: the reason for Snakemake to run it again.
+"""Which source code a job depends on, as one hash: the reason for Snakemake to run it again.
 
-Snakemake does not see edits to an installed package. So every rule lists under ``params`` the hash of its verb's
-source: the modules that it imports, found by reading them and never by running them, without comments and docstrings.
+Snakemake does not see edits to an installed package. So every rule lists under ``params`` the hash of its source: of
+the *definitions* (functions, classes, constants of modules) that are reached from those that the job calls, found by
+reading the files and never by running them. What is not reached does not count, nor do comments, docstrings, the
+descriptions of options, the names of definitions, and the modules in which they stand: a definition may be renamed or
+moved, and no job runs again.
+
+A registry is a boundary: who uses one names the entries that it uses, as ``collapselab.metrics:METRICS[recall]``.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import importlib
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from . import store
 
-PACKAGE = Path(__file__).parent
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+PACKAGE = __name__.partition(".")[0]
+FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parent}
+"""Packages whose source counts, and where they lie; of others only the names of what is used count."""
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
 # stored files counts through store.FORMAT, a regime through the recipe that it comes to, an option of the rule.
-EDGES = {"store", "cli", "config", "tracking", "provenance", "regimes"}
+EDGES = {"store", "cli", "config", "tracking", "provenance", "regimes", "clock", "energy"}
+REGISTRIES = {
+    *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
+    *("SELECTORS", "TRANSFORMS"),
+}
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 
 
-def source_hash(*modules: str) -> str:
-    """A short hash of the source that these modules of the package, and all they import from it, consist of.
+class Definition(NamedTuple):
+    """What a module binds to a name; ``*`` is all of the module, ``NAME[entry]`` one entry of a registry."""
 
-    ``modules`` are named from the package, such as ``"models.gaussian"``. Names of families are given one by one: a
-    registry imports them all.
-    """
-    found: dict[str, str] = {}
-    queue = list(modules)
-    while queue:
-        module = queue.pop()
-        if module in found or module.split(".")[0] in EDGES:
-            continue
-        found[module], imported = _read(module)
-        queue += imported
-    text = "\n".join(f"{module} {found[module]}" for module in sorted(found))
-    return hashlib.sha256(f"{store.FORMAT}\n{text}".encode()).hexdigest()[:12]
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.name}"
 
 
-def module_of(thing: type) -> str:
-    """The module in which an entry of a registry stands, as :func:`source_hash` names it."""
-    return thing.__module__.removeprefix(f"{__package__}.")
+class Module(str):
+    """The dotted name of a module whose source counts."""
+
+
+class External(str):
+    """What stands for something of which only the name counts: ``numpy.linalg.norm``."""
+
+
+Bound = Definition | Module | External
+
+
+# -- hashes -----------------------------------------------------------------------------------------------------------
 
 
 @cache
-def _read(module: str) -> tuple[str, tuple[str, ...]]:
-    path, folder = _path(module)
-    tree = ast.parse(path.read_text(), str(path))
-    imported = tuple(_imports(tree, module.split(".") if folder else module.split(".")[:-1]))
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node):
-            node.body = node.body[1:] or [ast.Pass()]
-    beside = (file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file.suffix != ".py")  # a page's template
-    parts = [ast.dump(tree).encode(), *(file.read_bytes() for file in beside)]
-    return hashlib.sha256(b"".join(parts)).hexdigest(), imported
+def source_hash(*roots: str) -> str:
+    """A short hash of all definitions that are reached from ``roots``.
+
+    A root is ``module:name``, ``module:REGISTRY[entry]``, or ``module:*`` for all of a module. Each definition gets a
+    number when it is first reached, by which the others know it. Raises LookupError for a root that is not there.
+    """
+    reached = _reached(roots)
+    text = "\n".join("".join(str(_number(part, reached)) for part in _parts(one)) for one in reached)
+    first = [reached[_root(root)] for root in roots]
+    return hashlib.sha256(f"{store.FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
 
 
-def _path(module: str) -> tuple[Path, bool]:
-    path = PACKAGE.joinpath(*module.split("."))
-    return (path / "__init__.py", True) if path.is_dir() else (path.with_suffix(".py"), False)
+def sources(*roots: str) -> dict[str, str]:
+    """Every definition that is reached from ``roots``, as ``module:name``, with a short hash of its own text alone."""
+    return {str(one): _own_hash(one) for one in _reached(roots)}
 
 
-def _imports(tree: ast.AST, package: list[str]) -> list[str]:
-    """Modules of this package that a module imports, anywhere in it (imports inside functions count)."""
-    modules = []
-    for node in _that_runs(tree):
-        if isinstance(node, ast.Import):
-            names = [name.name.partition(".") for name in node.names]
-            modules += [module for top, _, module in names if top == "collapselab" and module]
-        if not isinstance(node, ast.ImportFrom):
+def named(thing: type | object) -> str:
+    """The root that a function or a class is."""
+    return f"{thing.__module__}:{thing.__qualname__.partition('.')[0]}"
+
+
+def entries(registry: str, names: Iterable[str]) -> list[str]:
+    """The roots that entries of a registry of this package are, such as ``metrics:METRICS``.
+
+    An entry that another package brings is the functions and classes that it consists of. Raises LookupError for one
+    that is not there.
+    """
+    return [root for name in dict.fromkeys(names) for root in _entry_roots(f"{PACKAGE}.{registry}", name)]
+
+
+def _entry_roots(registry: str, name: str) -> list[str]:
+    module, _, variable = registry.partition(":")
+    home = _home(module, variable)
+    if isinstance(home, Definition) and _literal(home, name) is not None:
+        return [f"{registry}[{name}]"]
+    found = getattr(importlib.import_module(module), variable)[name]
+    return [named(part) for part in (found if isinstance(found, tuple) else [found]) if hasattr(part, "__qualname__")]
+
+
+def _reached(roots: Iterable[str]) -> dict[Definition, int]:
+    """The definitions that are reached from roots, numbered in the order in which they are."""
+    numbers: dict[Definition, int] = {}
+    for root in roots:
+        numbers.setdefault(_root(root), len(numbers))
+    queue = list(numbers)
+    for one in queue:  # it grows on the way
+        for part in _parts(one):
+            if isinstance(part, Definition) and part not in numbers:
+                numbers[part] = len(numbers)
+                queue.append(part)
+    return numbers
+
+
+def _number(part: str | Definition, reached: Mapping[Definition, int]) -> str:
+    return f"#{reached[part]}" if isinstance(part, Definition) else part
+
+
+@cache
+def _own_hash(one: Definition) -> str:
+    text = "".join(part.name if isinstance(part, Definition) else part for part in _parts(one))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _root(root: str) -> Definition:
+    module, _, name = root.partition(":")
+    _know(module.partition(".")[0])
+    if name == "*":
+        return Definition(_source(module).name, name)
+    registry, bracket, entry = name.partition("[")
+    found = _home(module, registry)
+    if not isinstance(found, Definition):
+        raise LookupError(f"{root}: {module} defines no {registry}")
+    one = Definition(found.module, f"{found.name}[{entry}" if bracket else found.name)
+    _parts(one)  # an entry has to be there
+    return one
+
+
+def _know(package: str) -> None:
+    """Let the source of another package count: one that adds entries to a registry."""
+    if package not in FOLDERS:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise LookupError(f"no package {package!r} is installed")
+        FOLDERS[package] = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
+
+
+# -- what a module says -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module, read.
+
+    statements: those that bind a name, by name. imports: what the names are that it imports. effects: statements that
+    bind no name and run when the module is imported, and the files beside it that have its name.
+    """
+
+    name: str
+    statements: Mapping[str, list[ast.stmt]]
+    imports: Mapping[str, Bound]
+    effects: list[ast.stmt | bytes]
+
+
+@cache
+def _source(module: str) -> Source:
+    path, _ = _path(module)
+    if path is None:
+        raise LookupError(f"there is no module {module}")
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    package = _package(module)
+    statements: dict[str, list[ast.stmt]] = {}
+    imports: dict[str, Bound] = {}
+    effects: list[ast.stmt | bytes] = []
+    for statement in _that_run(tree.body):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            imports |= _imported(statement, package)
             continue
-        if node.level:
-            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
-        elif (node.module or "").split(".")[0] == "collapselab":
-            base = node.module.split(".")[1:]
+        bound = _bound_names([statement])
+        for name in bound:
+            statements.setdefault(name, []).append(statement)
+        if not bound and not _is_text(statement):
+            effects.append(statement)
+    beside = (file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file.suffix != ".py")
+    effects += [file.read_bytes() for file in beside]  # a page's template, a map
+    return Source(module, statements, imports, effects)
+
+
+@cache
+def _path(module: str) -> tuple[Path | None, bool]:
+    """The file of a module, None if there is none, and whether it is a package."""
+    top, _, rest = module.partition(".")
+    base = FOLDERS.get(top)
+    if base is None or (base.suffix == ".py" and rest):
+        return None, False
+    if base.suffix == ".py":
+        return base, False
+    place = base.joinpath(*rest.split(".")) if rest else base
+    for path, folder in ((place / "__init__.py", True), (place.with_suffix(".py"), False)):
+        if path.is_file():
+            return path, folder
+    return None, False
+
+
+def _that_run(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a block without those that only a type checker sees."""
+    for statement in body:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test).endswith("TYPE_CHECKING"):
+            yield from _that_run(statement.orelse)
         else:
+            yield statement
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a docstring, of whatever."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _bound_names(body: Iterable[ast.AST]) -> set[str]:
+    """The names that statements bind in their own scope, imports left out."""
+    names: set[str] = set()
+    queue = list(body)
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            queue += [*node.decorator_list, *(getattr(node, "bases", []))]
             continue
-        for name in node.names:
-            submodule = ".".join([*base, name.name])
-            if _path(submodule)[0].exists():
-                modules.append(submodule)
-            elif base:
-                modules.append(".".join(base))
-    return modules
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, COMPREHENSIONS):
+            walrus = (one for one in ast.walk(node) if isinstance(one, ast.NamedExpr))
+            names |= {one.target.id for one in walrus}
+            continue
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            names.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            names.add(node.rest)
+        queue += ast.iter_child_nodes(node)
+    return names
 
 
-def _that_runs(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
-    yield tree
-    typing_only = isinstance(tree, ast.If) and ast.unparse(tree.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-    for node in tree.orelse if typing_only else ast.iter_child_nodes(tree):
-        yield from _that_runs(node)
+def _imported(statement: ast.Import | ast.ImportFrom, package: list[str]) -> dict[str, Bound]:
+    """What an import binds, by name."""
+    if isinstance(statement, ast.Import):
+        words = ((one.asname, one.name) if one.asname else (one.name.partition(".")[0],) * 2 for one in statement.names)
+        return {name: Module(place) if _path(place)[0] else External(place) for name, place in words}
+    level = statement.level
+    above = package[: len(package) - level + 1] if level else []
+    base = ".".join([*above, *(statement.module.split(".") if statement.module else [])])
+    found: dict[str, Bound] = {}
+    for one in statement.names:
+        name, place = one.asname or one.name, f"{base}.{one.name}"
+        if _path(base)[0] is None:
+            found[name] = External(place)
+        elif _path(place)[0] is not None:
+            found[name] = Module(place)
+        else:
+            found[name] = Definition(base, one.name)
+    return found
+
+
+# -- what a name means ------------------------------------------------------------------------------------------------
+
+
+def _home(module: str, name: str) -> Bound | None:
+    """What ``module.name`` is, followed through the modules that only hand it on; None if it is not known."""
+    source = _source(module)
+    if name in source.statements:
+        return Definition(module, name)
+    found = source.imports.get(name)
+    if isinstance(found, Definition):
+        return _home(*found)
+    if found is None and _path(f"{module}.{name}")[0] is not None:
+        return Module(f"{module}.{name}")
+    return found
+
+
+def _resolve(module: str, name: str) -> Bound | None:
+    """The same, where registries and the edges of this package are outside: only the name counts."""
+    found = External(f"edge.{name}") if _is_edge(module) else _home(module, name)
+    if isinstance(found, Definition) and (found.name in REGISTRIES or _is_edge(found.module)):
+        return External(f"edge.{found.name}")
+    return found
+
+
+def _is_edge(module: str) -> bool:
+    return any(module == f"{PACKAGE}.{edge}" or module.startswith(f"{PACKAGE}.{edge}.") for edge in EDGES)
+
+
+# -- what a definition says -------------------------------------------------------------------------------------------
+
+
+@cache
+def _parts(one: Definition) -> tuple[str | Definition, ...]:
+    """The text of a definition, without what says nothing of what runs, in which other definitions are kept apart.
+
+    Raises LookupError for what is not there.
+    """
+    source = _source(one.module)
+    if one.name == "*":
+        reached = [Definition(one.module, name) for name in source.statements if name not in REGISTRIES]
+        return (*reached, Definition(one.module, "")) if source.effects else tuple(reached)
+    writer = _Writer(source)
+    if not one.name:
+        for effect in source.effects:
+            writer.write(effect)
+        return tuple(writer.parts)
+    for statement in [_entry(one)] if one.name.endswith("]") else source.statements[one.name]:
+        writer.write(statement)
+    return (*writer.parts, Definition(one.module, "")) if source.effects else tuple(writer.parts)
+
+
+def _entry(one: Definition) -> ast.expr:
+    """The value of an entry in the literal dict that a registry is."""
+    registry, _, entry = one.name.removesuffix("]").partition("[")
+    found = _literal(Definition(one.module, registry), entry)
+    if found is None:
+        raise LookupError(f"{one.module}: {registry} has no entry {entry!r}")
+    return found
+
+
+def _literal(registry: Definition, entry: str) -> ast.expr | None:
+    for statement in _source(registry.module).statements[registry.name]:
+        for literal in (node for node in ast.walk(statement) if isinstance(node, ast.Dict)):
+            for key, value in zip(literal.keys, literal.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == entry:
+                    return value
+    return None
+
+
+class _ClassScope(dict[str, None]):
+    """The scope of a class's body: its names are attributes, which hide nothing from the methods."""
+
+
+class _Writer:
+    """Writes nodes as text, in which a name stands for what it means in its place."""
+
+    def __init__(self, source: Source):
+        self.source, self.parts = source, []
+        self._locals: list[Mapping[str, Bound | None]] = []  # of the functions around, the innermost last
+
+    def write(self, node: object) -> None:
+        """Add a node, a list of nodes, or a plain value to the parts."""
+        if isinstance(node, list):
+            self._bracketed(node)
+        elif isinstance(node, ast.ClassDef):
+            self._scoped(node, _ClassScope())
+        elif isinstance(node, COMPREHENSIONS):
+            self.write(node.generators[0].iter)  # which is outside of its scope
+            self._scoped(node, dict.fromkeys(_bound_names(one.target for one in node.generators)))
+        elif isinstance(node, ast.AST):
+            self._node(node)
+        elif isinstance(node, bytes):
+            self.parts.append(hashlib.sha256(node).hexdigest())
+        elif isinstance(node, Definition):
+            self.parts.append(node)
+        else:
+            self.parts.append(repr(node))
+
+    def _bracketed(self, nodes: list[object]) -> None:
+        self.parts.append("[")
+        for node in nodes:
+            self.write(node)
+            self.parts.append(",")
+        self.parts.append("]")
+
+    def _scoped(self, node: ast.AST, names: Mapping[str, Bound | None]) -> None:
+        self._locals.append(names)
+        self._node(node)
+        self._locals.pop()
+
+    def _of_function(self, node: ast.AST) -> dict[str, Bound | None]:
+        """The names of a function's own scope: None for variables, else what it imports."""
+        body = node.body if isinstance(node.body, list) else [node.body]
+        told = [one for one in ast.walk(node.args) if isinstance(one, ast.arg)]
+        names: dict[str, Bound | None] = dict.fromkeys([*(one.arg for one in told), *_bound_names(body)])
+        for inner in _own(body):
+            if isinstance(inner, ast.Import | ast.ImportFrom):
+                names |= _imported(inner, _package(self.source.name))
+            elif isinstance(inner, ast.Global):
+                names = {name: bound for name, bound in names.items() if name not in inner.names}
+        return names
+
+    def _node(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):  # one that is not the module's own, such as under try
+            self._bracketed(list(_imported(node, _package(self.source.name)).values()))
+            return
+        bound = self._bound(node)
+        if isinstance(bound, Module):
+            bound = Definition(bound, "*")  # a module that is handed on whole
+            bound = External("edge") if _is_edge(bound.module) else bound
+        if bound is not None:
+            self.parts.append(bound if isinstance(bound, Definition) else f"<{bound}>")
+            return
+        self.parts.append(f"{type(node).__name__}(")
+        for name, value in ast.iter_fields(node):
+            if name in UNSAID or value is None or value == []:
+                continue
+            self._field(node, name, value)
+        self.parts.append(")")
+
+    def _field(self, node: ast.AST, name: str, value: object) -> None:
+        if name == "body" and isinstance(value, list):
+            value = [one for one in _that_run(value) if not _is_text(one)]
+        if (self._locals or isinstance(node, SCOPES)) and isinstance(
+            value, list
+        ):  # what a function imports counts where its names are used
+            value = [one for one in value if not isinstance(one, ast.Import | ast.ImportFrom)]
+        if name == "body" and isinstance(node, SCOPES):
+            self._locals.append(self._of_function(node))
+            self.parts.append("body=")
+            self.write(value)
+            self._locals.pop()
+            return
+        if name == "keywords" and isinstance(node, ast.Call) and self._bound(node.func) == "pydantic.Field":
+            value = [one for one in value if one.arg != "description"]
+        elif name == "name" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            own = node in self.source.statements.get(node.name, ())
+            value = Definition(self.source.name, node.name) if own else value
+        self.parts.append(f"{name}=")
+        self.write(value)
+        self.parts.append(" ")
+
+    def _bound(self, node: ast.AST) -> Bound | None:
+        """What a name, or a name behind dots, stands for; None for variables and for what nobody defines."""
+        if isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load) and self._locals and isinstance(self._locals[-1], _ClassScope):
+                return None
+            scope = next((names for names in reversed(self._locals) if node.id in names), None)
+            if scope is not None:
+                found = scope[node.id]
+                return _resolve(*found) if isinstance(found, Definition) else found
+            if node.id in self.source.statements or node.id in self.source.imports:
+                return _resolve(self.source.name, node.id)
+        elif isinstance(node, ast.Attribute):
+            found = self._bound(node.value)
+            if isinstance(found, Module):
+                return _resolve(found, node.attr)
+            if isinstance(found, External):
+                return External(f"{found}.{node.attr}")
+        return None
+
+
+def _package(module: str) -> list[str]:
+    return module.split(".") if _path(module)[1] else module.split(".")[:-1]
+
+
+def _own(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes of a function's own scope."""
+    for node in _that_run(body):
+        yield node
+        if not isinstance(node, (*SCOPES, ast.ClassDef)):
+            yield from _own(ast.iter_child_nodes(node))

@@ -23,7 +23,7 @@ from .models import MODELS
 from .models.gaussian import Gaussians
 from .models.multinomial import Multinomials
 from .populations import POPULATIONS
-from .provenance import source_hash
+from .provenance import PACKAGE, entries, source_hash
 from .regimes import Draw, Recipe
 
 Stack = Gaussians | Multinomials
@@ -349,7 +349,7 @@ def _fingerprints(arm: Arm, sampling_bias: float) -> dict[str, dict[str, Any]]:
         **dict.fromkeys(MADE),
         "family": arm.family,
         "sampling_bias": sampling_bias,
-        "source": source_hash("replicates"),
+        "source": source_hash(f"{PACKAGE}.replicates:run", *entries("models:MODELS", [arm.family])),
     }
     prints = [{"metric": name, **facts} for name in arm.metrics]
     return {hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest()[:8]: one for one in prints}

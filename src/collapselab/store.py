@@ -460,14 +460,12 @@ def _place(training: TrainingTable) -> str:
     return f" of {known}" if known else ""
 
 
-def gather(training: TrainingTable) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """The samples that a training set refers to: data (N, ...), labels (N,) or None, weights (N,) float64.
+def referred(training: TrainingTable) -> dict[str, SampleSet]:
+    """The sample sets that a training set refers to, by their paths.
 
     Raises Damaged when a source's bytes are not those that the table names (a stale generation or a wrong seed in the
-    right place is found here) or when it has no such rows. Raises ValueError for a table without references.
+    right place is found here) or when it has no such rows.
     """
-    if not training.references:
-        raise ValueError("training set: found no references, needed is at least one")
     sources: dict[str, SampleSet] = {}
     for reference in training.references:
         path = Path(reference.path)
@@ -480,11 +478,7 @@ def gather(training: TrainingTable) -> tuple[np.ndarray, np.ndarray | None, np.n
         if len(reference.rows) and not (reference.rows.min() >= 0 and reference.rows.max() < available):
             found_rows = f"{reference.rows.min()} to {reference.rows.max()}"
             raise Damaged(path, f"holds {available} rows, but the training set was composed from rows {found_rows}")
-    data = np.concatenate([sources[part.path].data[part.rows] for part in training.references])
-    labelled = all(part.labels is not None for part in training.references)
-    labels = np.concatenate([part.labels for part in training.references]) if labelled else None
-    weights = np.concatenate([np.full(len(part.rows), part.weight, np.float64) for part in training.references])
-    return data, labels, weights
+    return sources
 
 
 def write_kept(path: Path, kept: KeptTable) -> str:

@@ -291,7 +291,7 @@ def _identity(family: str, options: BaseModel, shape: tuple[int, ...]) -> dict[s
 
         where, version = device(), torch.__version__
         name = device_name(where) if where.type != "cpu" else f"{name}, {torch.get_num_threads()} threads"
-    source = provenance.source_hash(provenance.module_of(MODELS[family]))
+    source = provenance.source_hash(*provenance.entries("models:MODELS", [family]))
     said = options.settled().model_dump(mode="json")
     return {
         "device": name,

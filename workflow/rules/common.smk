@@ -1,33 +1,24 @@
-# The study, what names may stand in paths, and the input functions that carry the loop.
+# The study, what names may stand in paths, and what a rule asks of the package.
 
-import json
 import sys
 
 from collapselab import config as studies
-from collapselab.features import FEATURES
-from collapselab.models import MODELS as FAMILIES
-from collapselab.populations import POPULATIONS
-from collapselab.provenance import module_of, source_hash
+from collapselab import jobs, reasons
+from collapselab.jobs import Place
 
 try:
-    STUDY = studies.load(Path("config") / f"{config.get('study', 'quickstart')}.yaml")
+    STUDY = studies.of_workflow(config)
 except studies.BadStudy as fault:
     print(fault, file=sys.stderr)
     sys.exit(2)
-
-ONE_OF_LINEAGES = "|".join(STUDY.lineages)
-ONE_OF_ARMS = "|".join([*STUDY.lineages, *STUDY.bases])  # a base holds only the start that its arms share
-ONE_OF_SEEDS = "|".join(str(seed) for seed in range(STUDY.file.seeds))
-ONE_OF_GENERATIONS = "|".join(str(t) for t in range(STUDY.file.generations + 1))
-POPULATION = STUDY.real_file("population.safetensors") if STUDY.file.data.population else None
 
 
 wildcard_constraints:
     study=STUDY.name,
     real=STUDY.real,
-    arm=ONE_OF_ARMS,
-    seed=ONE_OF_SEEDS,
-    generation=ONE_OF_GENERATIONS,
+    arm="|".join([*STUDY.lineages, *STUDY.bases]),  # a base holds only the start that its arms share
+    seed="|".join(str(seed) for seed in range(STUDY.file.seeds)),
+    generation="|".join(str(t) for t in range(STUDY.file.generations + 1)),
     extractor="|".join(STUDY.extractors),
     variant=r"(\.[0-9a-f]{8})?",
 
@@ -42,40 +33,23 @@ def content(*files):
     return [name for file in files for name in (ancient(file), f"{file}.sha256")]
 
 
-def lineage(wildcards):
-    """The arm, the seed and the generation of a job."""
-    return wildcards.arm, int(wildcards.seed), int(wildcards.generation)
+def read_by(verb):
+    """The files that a job reads."""
+    return lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards)))
 
 
-def cell(wildcards, noun):
-    """A file of the job's own generation."""
-    return STUDY.cell(*lineage(wildcards), noun)
+def told(verb):
+    """What a job is told."""
+    return lambda wildcards: jobs.arguments(STUDY, verb, Place.of(wildcards))
 
 
-def arm_of(wildcards):
-    """The job's arm; of a base, the first arm that starts from it."""
-    return STUDY.bases.get(wildcards.arm) or STUDY.lineages[wildcards.arm]
+def source(*verbs):
+    """The hash of the source that a job depends on, and of what lies outside the study."""
+    return lambda wildcards: " ".join(jobs.identity(STUDY, verb, Place.of(wildcards)) for verb in verbs)
 
 
-def family_module(model):
-    """The module of a model's family, whose source its jobs depend on."""
-    return module_of(FAMILIES[STUDY.family(model)])
-
-
-def population_modules():
-    """The module of the known truth, if there is one."""
-    name = STUDY.file.data.population
-    return [module_of(POPULATIONS[name])] if name else []
-
-
-def truth_modules(names):
-    """The module of the known truth, if any of these extractors looks through it."""
-    return population_modules() if any(FEATURES[name].of_population or FEATURES[name].of_law for name in names) else []
-
-
-def as_json(value):
-    """An option as a rule hands it to its job."""
-    return value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value, sort_keys=True)
+onstart:
+    reasons.remember(STUDY)
 
 
 onerror:

@@ -8,12 +8,12 @@ rule replicate:
     log:
         "logs/{study}/{arm}/replicate.log",
     wildcard_constraints:
-        arm=ONE_OF_LINEAGES,
+        arm="|".join(STUDY.lineages),
     conda:
         "../../environment.yml"
     threads: 1
     params:
-        source=replicate_source,
-        arm=replicated_arm,
+        source=source("replicate"),
+        arguments=told("replicate"),
     shell:
-        "collapselab --cost {output.cost[0]} replicate --arm {params.arm:q} --out {output.table[0]} 2> {log}"
+        "collapselab --cost {output.cost[0]} replicate {params.arguments} --out {output.table[0]} 2> {log}"

@@ -9,11 +9,9 @@ localrules:
 
 rule report:
     input:
-        records=content(*RECORDS),
-        grids=content(*GRIDS),
-        baseline=content(*BASELINE),
+        read_by("report"),
     output:
-        files=hashed(*(f"results/{{study}}/report/{name}" for name in WRITTEN)),
+        files=hashed(*(f"results/{{study}}/report/{name}" for name in jobs.WRITTEN)),
         # Emptied before the job: what is no longer drawn does not stay.
         figures=directory("results/{study}/report/figures"),
     log:
@@ -21,17 +19,15 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        source=source_hash("report"),
-        study=STUDY.plan(),
+        source=source("report"),
+        arguments=told("report"),
     shell:
-        "collapselab report {wildcards.study} --planned {params.study:q} > {log} 2>&1"
+        "collapselab report {wildcards.study} {params.arguments} > {log} 2>&1"
 
 
 rule track:
     input:
-        records=content(*RECORDS),
-        models=content(*MODELS),
-        baseline=content(*BASELINE),
+        read_by("track"),
     output:
         hashed("results/{study}/report/tracked.json"),
     log:
@@ -39,7 +35,7 @@ rule track:
     conda:
         "../../environment.yml"
     params:
-        source=source_hash("verdicts"),
-        study=STUDY.plan(),
+        source=source("track"),
+        arguments=told("track"),
     shell:
-        "collapselab track {wildcards.study} --planned {params.study:q} > {log} 2>&1"
+        "collapselab track {wildcards.study} {params.arguments} > {log} 2>&1"

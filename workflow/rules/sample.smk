@@ -1,64 +1,89 @@
-# Sample and select, in one process, as long as no people select.
+# Samples of a model, pictures of it, and which samples are kept. Each is a job of its own: what is cheap shares none
+# with what is dear.
 
 
 rule sample:
     input:
-        model=model,
-        seen=seen,
+        read_by("sample"),
     output:
         samples=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/samples.safetensors"),
-        grid=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/grid.safetensors"),
-        kept=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/kept.parquet"),
         cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/sample.cost.json"),
     log:
         "logs/{study}/{arm}/seed{seed}/gen{generation}/sample.log",
     wildcard_constraints:
-        arm=ONE_OF_LINEAGES,
+        arm="|".join(STUDY.lineages),
     group:
         "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
     params:
-        source=sample_source,
-        number=STUDY.file.samples,
-        grid=STUDY.file.grid,
-        sample=sampled_arm,
-        select=select_arguments,
-        study_seed=STUDY.file.seed,
+        source=source("sample"),
+        arguments=told("sample"),
     shell:
-        "collapselab --cost {output.cost[0]} sample --model {input.model[0]} --count {params.number}"
-        " {params.sample} --study-seed {params.study_seed} --seed {wildcards.seed}"
-        " --generation {wildcards.generation} --out {output.samples[0]} +"
-        " sample --model {input.model[0]} --count {params.grid} --stage grid"
-        " {params.sample} --study-seed {params.study_seed} --seed {wildcards.seed}"
-        " --generation {wildcards.generation} --out {output.grid[0]} +"
-        " select --samples {output.samples[0]} {params.select} --study-seed {params.study_seed}"
-        " --seed {wildcards.seed} --generation {wildcards.generation} --out {output.kept[0]} 2> {log}"
+        "collapselab --cost {output.cost[0]} sample {params.arguments} --out {output.samples[0]} 2> {log}"
 
 
 rule sample_raw:
     input:
-        model=model,
+        read_by("sample_raw"),
     output:
         samples=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/raw.safetensors"),
         cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/sample_raw.cost.json"),
     log:
         "logs/{study}/{arm}/seed{seed}/gen{generation}/sample_raw.log",
     wildcard_constraints:
-        arm=ONE_OF_LINEAGES,
+        arm="|".join(STUDY.lineages),
     group:
         "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
     params:
-        source=sample_source,
-        number=STUDY.file.samples,
-        sample=raw_arm,
-        study_seed=STUDY.file.seed,
+        source=source("sample_raw"),
+        arguments=told("sample_raw"),
     shell:
-        "collapselab --cost {output.cost[0]} sample --model {input.model[0]}"
-        " --count {params.number} {params.sample}"
-        " --study-seed {params.study_seed} --seed {wildcards.seed} --generation {wildcards.generation}"
-        " --out {output.samples[0]} 2> {log}"
+        "collapselab --cost {output.cost[0]} sample {params.arguments} --out {output.samples[0]} 2> {log}"
+
+
+rule grid:
+    input:
+        read_by("grid"),
+    output:
+        grid=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/grid.safetensors"),
+    log:
+        "logs/{study}/{arm}/seed{seed}/gen{generation}/grid.log",
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        "generation_{generation}"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        source=source("grid"),
+        arguments=told("grid"),
+    shell:
+        "collapselab sample {params.arguments} --out {output.grid[0]} 2> {log}"
+
+
+rule select:
+    input:
+        read_by("select"),
+    output:
+        kept=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/kept.parquet"),
+        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/select.cost.json"),
+    log:
+        "logs/{study}/{arm}/seed{seed}/gen{generation}/select.log",
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        "generation_{generation}"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        source=source("select"),
+        arguments=told("select"),
+    shell:
+        "collapselab --cost {output.cost[0]} select {params.arguments} --out {output.kept[0]} 2> {log}"

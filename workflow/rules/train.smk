@@ -3,7 +3,7 @@
 
 rule draw:
     input:
-        drawn_from,
+        read_by("draw"),
     output:
         drawn=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/drawn.safetensors"),
     log:
@@ -13,18 +13,15 @@ rule draw:
     conda:
         "../../environment.yml"
     params:
-        source=draw_source,
-        recipe=recipe,
-        arguments=draw_arguments,
-        study_seed=STUDY.file.seed,
+        source=source("draw"),
+        arguments=told("draw"),
     shell:
-        "collapselab draw --recipe {params.recipe:q} {params.arguments} --study-seed {params.study_seed}"
-        " --seed {wildcards.seed} --out {output.drawn[0]} 2> {log}"
+        "collapselab draw {params.arguments} --out {output.drawn[0]} 2> {log}"
 
 
 rule train:
     input:
-        ingredients,
+        read_by("train"),
     output:
         training=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/training.parquet"),
         model=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/model.safetensors"),
@@ -37,13 +34,9 @@ rule train:
         "../../environment.yml"
     threads: 1
     params:
-        source=train_source,
-        recipe=recipe,
-        compose=compose_arguments,
-        train=train_arguments,
-        study_seed=STUDY.file.seed,
+        source=source("compose", "train"),
+        compose=told("compose"),
+        train=told("train"),
     shell:
-        "collapselab --cost {output.cost[0]} compose --recipe {params.recipe:q} {params.compose}"
-        " --study-seed {params.study_seed} --seed {wildcards.seed} --out {output.training[0]} +"
-        " train --training {output.training[0]} {params.train} --study-seed {params.study_seed}"
-        " --seed {wildcards.seed} --generation {wildcards.generation} --mark-diverged --out {output.model[0]} 2> {log}"
+        "collapselab --cost {output.cost[0]} compose {params.compose} --out {output.training[0]} +"
+        " train --training {output.training[0]} {params.train} --mark-diverged --out {output.model[0]} 2> {log}"

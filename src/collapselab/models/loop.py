@@ -86,7 +86,7 @@ def train(
         task = task_of(where)
         execution = executing.wanted(where)
         _check_batch(batch, task, execution)
-        source = provenance.source_hash(f"models.{family}")
+        source = provenance.source_hash(*provenance.entries("models:MODELS", [family]))
         machine = _machine(where)
         saved, found = None, None
         if checkpoint is not None:

@@ -1,0 +1,42 @@
+"""Sample sets as rows of features."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..features import Extractor, Features, Undefined
+from ..store import SampleSet
+
+STORED_NEIGHBOURS = 16  # of each real row: radii of any smaller k are read, not measured
+
+
+class Look(NamedTuple):
+    """An extractor with what it looks through (weights, a model, a known truth, or nothing) and its settings."""
+
+    extractor: Extractor
+    weights: Any
+    settings: Mapping[str, Any]
+
+
+def looked_at(look: Look, samples: list[str], real: list[str], as_reference: bool) -> list[str]:
+    """Which of the sets an extractor looks at: real ones only through the generation's own model, which has one law."""
+    sets = [*samples, *real] if look.extractor.of_model else samples
+    return sets[:1] if look.extractor.of_law and not as_reference else sets
+
+
+def extract(look: Look, pool: SampleSet, as_reference: bool) -> Features | None:
+    """The features of a sample set; None where its model, or the one looked through, diverged.
+
+    as_reference: with what every comparison would compute again, as far as it is determined.
+    """
+    extractor = look.extractor
+    if "diverged" in pool.lineage or (look.weights is None and (extractor.of_model or extractor.of_law)):
+        return None
+    features = extractor.extract(pool.data, look.weights, **look.settings)
+    return _with_statistics(features) if as_reference and not (extractor.statistic or extractor.of_law) else features
+
+
+def _with_statistics(features: Features) -> Features:
+    try:
+        return features.with_statistics(min(STORED_NEIGHBOURS, len(features) - 1))
+    except Undefined:
+        return features

@@ -1,0 +1,34 @@
+"""Real data, before the loop: read or drawn once, split, and looked at by extractors that learn from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..datasets import split
+from ..features import Extractor
+from ..seeds import seed_of
+from ..store import SampleSet
+
+
+def prepare(dataset: Any, sizes: Mapping[str, int], split_seed: int, rare: Mapping[int, float]) -> dict[str, SampleSet]:
+    """The parts that a data set is split into once: by name, of the sizes asked for."""
+    return split(dataset.load(), sizes, split_seed, rare)
+
+
+def populate(name: str, population: Any, held_out: int, split_seed: int) -> dict[str, SampleSet]:
+    """Draws of a known truth: those held out, and as many beside them for the reference line."""
+    lineage = {"population": name, "options": population.options.model_dump(mode="json")}
+    parts = {}
+    for part in ("held_out", "train"):
+        drawn = population.sample(held_out, seed_of(split_seed, None, None, part))
+        parts[part] = SampleSet(drawn.data, drawn.labels, lineage=lineage | {"part": part})
+    return parts
+
+
+def learn(
+    name: str, extractor: Extractor, train: SampleSet, held_out: SampleSet, options: Any, split_seed: int
+) -> tuple[Mapping[str, np.ndarray], Mapping[str, Any]]:
+    """The weights that an extractor learns from labelled images, and what is said of them: its held-out accuracy."""
+    seed = seed_of(split_seed, None, None, f"learn/{name}")
+    return extractor.train(train.data, train.labels, seed, options, held_out=(held_out.data, held_out.labels))

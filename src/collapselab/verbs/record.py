@@ -1,0 +1,62 @@
+"""One record of numbers: samples compared with real data, each with the fingerprint of how it was made."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import measure as measuring
+from ..features import Features
+from ..measure import Fingerprints, Measurement, Role, Values
+from ..store import TrainingTable
+
+Seen = Mapping[tuple[str, str], Features]
+"""(set, extractor) -> features."""
+
+
+def role(features: Features, lineage: Mapping[str, Any], moments: tuple[Any, Any] | None) -> Role:
+    """Features in the role of real samples: with the exact moments of a known truth where they are of its numbers."""
+    options = lineage.get("options", {})
+    resize = f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
+    exact = moments if moments and features.values.shape[1] == len(moments[0]) else features.moments
+    return Role(replace(features, moments=exact), lineage["content"], resize)
+
+
+def composition(table: TrainingTable) -> list[dict[str, Any]]:
+    """What a training set is made of: rows by arm and generation."""
+    return [{"arm": part.arm, "generation": part.generation, "count": len(part.rows)} for part in table.references]
+
+
+def record(
+    measurement: Measurement,
+    fakes: Seen,
+    sets: Mapping[str, Mapping[str, Any]],
+    kept: np.ndarray | None,
+    count: int,
+) -> tuple[Values, Fingerprints]:
+    """The values of all sample sets, of which the first ``count`` rows are measured, and their fingerprints.
+
+    sets: set -> how its samples were made. kept: the rows of the sampled set that a selector kept, which are a set of
+    their own where they are not all.
+    """
+    makers = {which: entry.get("model_options", {}) | entry for which, entry in sets.items()}
+    chosen = _kept(fakes, kept)
+    if chosen:
+        makers["kept"] = makers["sampled"]
+    same = {key: one if one.moments else measuring.first(one, count) for key, one in (dict(fakes) | chosen).items()}
+    return measurement.of_samples(same, makers)
+
+
+def baseline(measurement: Measurement, count: int) -> tuple[Values, Fingerprints]:
+    """The values that ``count`` other real samples reach, and their fingerprints: what a perfect model would score."""
+    return measurement.of_reality(count)
+
+
+def _kept(fakes: Seen, rows: np.ndarray | None) -> dict[tuple[str, str], Features]:
+    sampled = {name: found for (which, name), found in fakes.items() if which == "sampled"}
+    if rows is None or not any(len(rows) < len(found) for found in sampled.values()):
+        return {}
+    # A likelihood looks at the first samples only, and has nothing to say of kept ones behind them.
+    whole = {name: found for name, found in sampled.items() if max(rows, default=0) < len(found)}
+    return {("kept", name): measuring.taken(found, rows) for name, found in whole.items() if not found.moments}

@@ -1,0 +1,52 @@
+"""Samples of a model, each from its own random numbers."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from ..seeds import seed_of
+from ..store import SampleSet
+
+Stage = Literal["sample", "grid"]
+PIECE = 4  # batches that are sampled between two reports of progress
+
+
+def sample_seed(study_seed: int, replicate: int, generation: int, stage: Stage, stream: int) -> int:
+    """The seed of a set of samples: pictures start from the same latents in every generation and in every arm."""
+    where = (None, "grid") if stage == "grid" else (generation, f"sample/{stream}")
+    return seed_of(study_seed, replicate, *where)
+
+
+def piece_size(model: Any, count: int, processes: int) -> int:
+    """How many samples are made at once: whole batches, of which several processes take one each in turn."""
+    return getattr(model.options, "sample_batch", count) * (PIECE if processes == 1 else 1)
+
+
+def sample(
+    model: Any,
+    count: int,
+    seed: int,
+    sampling_bias: float,
+    starts: Iterable[int],
+    size: int,
+    done: Callable[[int], None],
+) -> list[SampleSet]:
+    """The samples of ``count`` that begin at ``starts``, in pieces of ``size``: none depends on the others.
+
+    done: called with the start of each piece that is made.
+    """
+    parts = []
+    for start in starts:
+        parts.append(model.sample(min(size, count - start), seed, start=start, sampling_bias=sampling_bias))
+        done(start)
+    return parts
+
+
+def joined(parts: list[SampleSet], lineage: Mapping[str, Any]) -> SampleSet:
+    """Sample sets one after the other: labels and columns are those that all of them have."""
+    labelled = all(part.labels is not None for part in parts)
+    labels = np.concatenate([part.labels for part in parts]) if labelled else None
+    shared = set.intersection(*(set(part.aux) for part in parts))
+    aux = {name: np.concatenate([part.aux[name] for part in parts]) for name in sorted(shared)}
+    return SampleSet(np.concatenate([part.data for part in parts]), labels, aux, lineage)
