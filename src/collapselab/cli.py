@@ -1368,7 +1368,7 @@ def _chosen_by_seeds(study: Any, model: str) -> str:
 
 def _learning_curve(study: Any) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
-    from .predictions import predict
+    from .theory.predict import predict
 
     primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
 
@@ -1385,7 +1385,7 @@ def _learning_curve(study: Any) -> Callable[[float], float] | None:
 
 def _facts(study: Any) -> Any:
     """What a reader of the records must know about the study."""
-    from .predictions import predict
+    from .theory.predict import predict
     from .verdicts import Endpoint, StudyFacts
 
     path = Path(study.report_file("baseline.json"))

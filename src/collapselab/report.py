@@ -23,7 +23,8 @@ from .compare import check_comparable
 from .config import FAIRNESS
 from .features.base import Undefined
 from .metrics.artefacts import growth_rate
-from .predictions import Prediction, agreement
+from .theory.agreement import agreement
+from .theory.setting import Prediction
 from .verdicts import (
     CLASSES_GIVEN,
     Endpoint,

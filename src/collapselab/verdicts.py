@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from .significance import holm
+
 if TYPE_CHECKING:  # who reads verdicts needs no theory
-    from .predictions import Prediction
+    from .theory.setting import Prediction
 
 Record = Mapping[str, Any]
 """One parsed ``metrics.json``: the numbers of one arm, seed and generation, and how they were made."""
@@ -311,15 +313,6 @@ def t_interval(sample: np.ndarray, boundary: float = 0.0) -> tuple[float, float,
         else float(abs(mean - boundary) <= rounding)
     )
     return float(mean - half), float(mean + half), float(p)
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's (1979) step-down p-values: the k-th smallest of m is multiplied by m - k + 1, kept rising, cut at 1."""
-    adjusted, floor = {}, 0.0
-    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
-        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[name]))
-        adjusted[name] = floor
-    return adjusted
 
 
 def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[str, Estimate]:
