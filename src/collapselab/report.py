@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from . import effective, forecast
 from .compare import check_comparable
 from .config import FAIRNESS
 from .features.base import Undefined
@@ -33,6 +32,8 @@ from .verdicts import (
     at_risk,
     digits_apart,
     diverged,
+    effective,
+    forecast,
     indexed,
     judge,
     lineages,
