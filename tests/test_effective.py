@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import isotonic_regression
 
 from collapselab import theory
-from collapselab.effective import Curve, admissible, inverse, isotonic, limits, window, worth
 from collapselab.verdicts import Endpoint, StudyFacts
+from collapselab.verdicts.effective import Curve, admissible, inverse, isotonic, limits, window, worth
 
 SIZES = (50, 100, 200, 400, 800)
 

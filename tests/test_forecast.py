@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import forecast as forecasts
-from collapselab.forecast import crossing, endpoint_of, exponential, fit, forecast, halving, hyperbolic
 from collapselab.verdicts import Endpoint, StudyFacts
+from collapselab.verdicts import forecast as forecasts
+from collapselab.verdicts.forecast import crossing, endpoint_of, exponential, fit, forecast, halving, hyperbolic
 
 SHAPES = {"exponential": exponential, "hyperbolic": hyperbolic}
 

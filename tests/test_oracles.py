@@ -23,7 +23,7 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import compose, config, predictions, regimes, seeds, store, theory
+from collapselab import compose, config, regimes, seeds, store, theory
 from collapselab.cli import app
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
@@ -31,6 +31,9 @@ from collapselab.models import MODELS
 from collapselab.models.base import TrainingSet
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS, Seen
+from collapselab.theory.agreement import agreement
+from collapselab.theory.predict import predict
+from collapselab.theory.setting import Setting
 
 pytestmark = pytest.mark.oracle
 
@@ -681,15 +684,15 @@ def test_studies_measure_what_is_predicted(family, preset):
     lines = loops(family, options, population, regime, generations, replicates, made=n, truth=name)
     truth = POPULATIONS[name].population(POPULATIONS[name].PopulationOptions(**population))
     resolved = MODELS[family].Options(**options).model_dump()
-    arm = predictions.Setting(family, resolved, name, truth, regime, generations, 1.0, "nobody", {}, n)
-    predicted = predictions.predict(arm)
+    arm = Setting(family, resolved, name, truth, regime, generations, 1.0, "nobody", {}, n)
+    predicted = predict(arm)
     assert {"mean_drift", "variance_ratio"} <= {one.metric for one in predicted}
     moments = FEATURES["moments"].extract
     real = moments(None, truth)
     fakes = [[moments(None, model) for model in line] for line in lines]
     for one in predicted:
         values = np.array([[METRICS[one.metric](real, fake) for fake in line] for line in fakes])
-        found = predictions.agreement(one, values)
+        found = agreement(one, values)
         # Not ``found.departs``: of a hundred curves that follow their law its level gives up about one.
         assert (abs(found.z[np.isfinite(found.z)]) < 4.5).all(), f"{one.metric} {found.sentence}"
         assert np.isfinite(found.z).any()

@@ -6,11 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import predictions, regimes, theory
+from collapselab import regimes, theory
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
-from collapselab.predictions import Prediction, Setting, agreement, predict
+from collapselab.theory.agreement import SIGNIFICANCE, agreement
+from collapselab.theory.laws import LAWS
+from collapselab.theory.predict import predict
+from collapselab.theory.setting import Prediction, Setting
 
 SEED = 20_230_704
 GENERATIONS, N = 6, 20
@@ -90,7 +93,7 @@ def test_every_law_is_a_function_of_theory_and_every_endpoint_a_metric():
     ]
     uniform = {"probabilities": {"categories": 6, "law": "uniform"}}
     arms += [setting("naive-bayes", population="multinomial", truth=uniform, levels=(2, 3))]
-    assert {arm.family for arm in arms if predict(arm)} == set(predictions.LAWS)
+    assert {arm.family for arm in arms if predict(arm)} == set(LAWS)
     for arm in arms:
         for one in predict(arm):
             assert callable(getattr(theory, one.law)) and one.note
@@ -296,7 +299,7 @@ def test_a_law_that_holds_is_seldom_rejected(replicates, known, n):
         law = prediction(n=n, known=known, metric=metric)
         false = sum(bool(agreement(law, replaced(rng, replicates, n)[part]).departs) for _ in range(studies))
         # The level, twice that where the spread is estimated, and 3 standard deviations of chance.
-        expected = studies * predictions.LEVEL * (1 if known else 2)
+        expected = studies * SIGNIFICANCE * (1 if known else 2)
         assert false <= expected + 3 * math.sqrt(expected)
 
 

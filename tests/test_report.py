@@ -14,7 +14,7 @@ import pytest
 from collapselab import report
 from collapselab.compare import check_comparable
 from collapselab.config import FAIRNESS
-from collapselab.predictions import Prediction
+from collapselab.theory.setting import Prediction
 from collapselab.verdicts import CLASSES_GIVEN, Endpoint, Indexed
 
 

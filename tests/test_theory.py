@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from collapselab import regimes, theory
+from collapselab.theory.multinomial import binomial
 
 SEED = 20_230_704
 
@@ -553,7 +554,7 @@ def test_fixation_with_selection():
     n, gap = 100, 0.05
     counts = np.arange(n + 1) / n
     better = counts**2 + 2 * counts * (1 - counts) / (1 + math.exp(-gap))
-    steps = theory._binomial(n, better)
+    steps = binomial(n, better)
     inner = np.linalg.solve(np.eye(n - 1) - steps[1:-1, 1:-1], steps[1:-1, -1])
     found = [theory.selected_fixation(n, count / n, gap) for count in range(1, n)]
     np.testing.assert_allclose(found, inner, rtol=0.03)

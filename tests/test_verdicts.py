@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collapselab.significance import holm
 from collapselab.verdicts import (
     CLASSES_GIVEN,
     VERDICTS,
     Endpoint,
     at_risk,
     digits_apart,
-    holm,
     indexed,
     judge,
     lineages,

@@ -66,7 +66,7 @@ from .select import SELECTORS
 from .throughput import Work
 
 if TYPE_CHECKING:
-    from .predictions import Setting
+    from .theory.setting import Setting
 
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
@@ -312,7 +312,7 @@ class Study:
 
     def setting(self, arm: str) -> "Setting":
         """An arm as far as a law of theory depends on it."""
-        from .predictions import Setting  # brings scipy, which a plan does without
+        from .theory.setting import Setting  # brings scipy, which a plan does without
 
         lineage, data = self.lineages[arm], self.file.data
         truth = None if data.population is None else self.population

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from . import effective, forecast
 from .compare import check_comparable
 from .config import FAIRNESS
 from .features.base import Undefined
 from .metrics.artefacts import growth_rate
-from .predictions import Prediction, agreement
+from .theory.agreement import agreement
+from .theory.setting import Prediction
 from .verdicts import (
     CLASSES_GIVEN,
     Endpoint,
@@ -32,6 +32,8 @@ from .verdicts import (
     at_risk,
     digits_apart,
     diverged,
+    effective,
+    forecast,
     indexed,
     judge,
     lineages,

@@ -70,7 +70,7 @@ def _chosen_by_seeds(study: Study, model: str) -> str:
 
 def _learning_curve(study: Study) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
-    from .predictions import predict
+    from .theory.predict import predict
 
     primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
 
@@ -87,7 +87,7 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
 
 def facts(study: Study) -> Any:
     """What a reader of the records must know about the study."""
-    from .predictions import predict
+    from .theory.predict import predict
     from .verdicts import Endpoint, StudyFacts
 
     path = Path(study.report_file("baseline.json"))

@@ -9,7 +9,7 @@ from ..features import Array, Undefined
 from ..seeds import generator
 
 RESAMPLES = 1000
-LEVEL = 0.95
+CONFIDENCE = 0.95
 Z = 1.959963984540054  # 95 % of a normal law lie within so many standard deviations
 BLOCK_ENTRIES = 2**22
 
@@ -52,7 +52,7 @@ def mean_of(scores: Array) -> Estimate:
     for start in range(0, RESAMPLES, step):
         rows = min(step, RESAMPLES - start)
         means.append(random.multinomial(len(scores), counts / len(scores), size=rows) @ distinct / len(scores))
-    tail = (1 - LEVEL) / 2
+    tail = (1 - CONFIDENCE) / 2
     return Estimate(scores.mean(), *np.quantile(np.concatenate(means), [tail, 1 - tail]))
 
 

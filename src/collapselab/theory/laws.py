@@ -1,98 +1,36 @@
-"""What the closed forms predict for the arms of a study, and whether what was measured agrees with them.
+"""Which laws hold for an arm, and the curves that they give it.
 
-:func:`predict` reads an arm as far as a law depends on it and gives the laws of ``theory`` that hold for it, each as
-the expected curve of one endpoint: a metric of the exact moments of the models (extractor ``moments``) against those of
-the known truth. An arm is matched by what its training sets are made of, whatever it is called; one that no law covers
-exactly gets no prediction. :func:`agreement` tests a prediction against the replicates, generation by generation.
-
-Entry g of a curve belongs to the model of generation g, the end of g + 1 fits that began at the known truth.
+An arm is matched by what its training sets are made of, whatever it is called; one that no law covers exactly gets no
+prediction. Each law gives the expected curve of one endpoint: a metric of the exact moments of the models (extractor
+``moments``) against those of the known truth.
 """
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from . import theory
-from .regimes import REGIMES, Initial, Real, Regime, Synthetic, at, recipe
+from ..regimes import REGIMES, Initial, Real, Regime, Synthetic, at, recipe
+from .gaussian import (
+    replace_deviations,
+    replace_log_determinant,
+    replace_log_determinant_variance,
+    replace_log_variance,
+    replace_w2,
+)
+from .kernels import kernel_rule
+from .moments import Moments
+from .multinomial import heterozygosity, laplace_homozygosity, laplace_shares, survivors
+from .naive_bayes import independent_homozygosity
+from .recursion import regime_moments
+from .regression import regression_error_accumulate, regression_error_replace
+from .setting import Prediction, Setting
 
-LEVEL = 0.01  # the chance that an arm that follows its law is said to leave it at any generation
-FEWEST = 3  # replicates from which their own spread can be told
-SET_APART = 5  # replicates that must differ from the commonest value before their spread says something
 EXTRACTOR = "moments"
 LEAST_ALPHA = 0.05  # below it a share that is drawn may be less than any float64 number above 0
 LARGEST_CHAIN = 2000  # rows up to which the chance of extinction is computed: its chain has a matrix of rows^2 numbers
-
-
-class Setting(NamedTuple):
-    """One arm of a study, as far as a law depends on it.
-
-    options: of the model, resolved. population: the name of the known truth, None for other data; truth: its object.
-    generations: the last one. samples: how many each model gives, before a selector keeps some of them.
-    """
-
-    family: str
-    options: Mapping[str, Any]
-    population: str | None
-    truth: Any
-    regime: Regime
-    generations: int
-    sampling_bias: float | dict[int, float]
-    selector: str
-    select_options: Mapping[str, Any]
-    samples: int
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """A law, as the curve of one endpoint of one arm.
-
-    law: the function of ``theory`` that it is. metric, extractor: the endpoint. mean: (generations + 1,) expectation
-    over replicates. sd: the standard deviation of one replicate, (generations + 1,), or None where no closed form
-    gives it. bound: whether the mean is the value itself, or only an upper bound of it. note: the law in words.
-    """
-
-    law: str
-    metric: str
-    extractor: str
-    mean: np.ndarray
-    sd: np.ndarray | None
-    bound: Literal["equal", "upper"]
-    note: str
-
-
-@dataclass(frozen=True, eq=False)
-class Agreement:
-    """Whether replicates follow a prediction.
-
-    replicates: (generations + 1,) how many have a value. measured: their mean. error: the standard error of that mean,
-    from theory where it knows the spread, else from the replicates. z: (measured - predicted) / error, nan where
-    nothing can be told. departs: the generations at which they differ, in ascending order. sentence: the same in words,
-    to follow the name of an arm.
-    """
-
-    replicates: np.ndarray
-    measured: np.ndarray
-    error: np.ndarray
-    z: np.ndarray
-    departs: list[int]
-    sentence: str
-
-
-def predict(setting: Setting) -> list[Prediction]:
-    """All laws that hold for an arm; an empty list where none does."""
-    if setting.truth is None or any(part.of != "self" for part in setting.regime.synthetic):
-        return []
-    if setting.selector == "random":
-        # Some of independent samples are independent samples; only how many are stored changes.
-        setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
-    elif setting.selector != "nobody":
-        return []
-    found = (law(setting) for law in LAWS.get(setting.family, ()))
-    return [prediction for prediction in found if prediction is not None]
 
 
 # -- how an arm is made up --------------------------------------------------------------------------------------------
@@ -154,7 +92,7 @@ def _unequal_weights(setting: Setting) -> bool:
 # -- families that have the mean and the variance of their rows --------------------------------------------------------
 
 
-def _moments(setting: Setting) -> theory.Moments | None:
+def _moments(setting: Setting) -> Moments | None:
     """Drift and variance in units of the truth's total variance, by the recursion; they hold for a truth of any shape.
 
     A mixture has the moments of its rows after every step of EM, whatever its components are, and the regularisation
@@ -170,7 +108,7 @@ def _moments(setting: Setting) -> theory.Moments | None:
     if setting.family == "kde":
         width = options["bandwidth"]
         rule = isinstance(width, str)
-        ddof, kernel = 0, theory.kernel_rule(width, len(spectrum)) if rule else width**2 * per_dimension
+        ddof, kernel = 0, kernel_rule(width, len(spectrum)) if rule else width**2 * per_dimension
     elif setting.family == "gmm":
         ddof, kernel = 0, options["regularisation"] * per_dimension
     else:
@@ -179,9 +117,7 @@ def _moments(setting: Setting) -> theory.Moments | None:
         return None
     if setting.family == "ppca" and options["noise"] != "keep":
         return None
-    return theory.regime_moments(
-        setting.regime, setting.generations, ddof, setting.samples, setting.sampling_bias, kernel
-    )
+    return regime_moments(setting.regime, setting.generations, ddof, setting.samples, setting.sampling_bias, kernel)
 
 
 def drift(setting: Setting) -> Prediction | None:
@@ -222,16 +158,16 @@ def _normal_loop(setting: Setting) -> tuple[int, int, int, float] | None:
     return setting.generations if plan == REPLACE else 0, n, setting.options["ddof"], bias
 
 
-def _gaussian_deviations(setting: Setting) -> theory.Moments | None:
+def _gaussian_deviations(setting: Setting) -> Moments | None:
     """Standard deviations of drift and variance of one replicate, where :func:`_normal_loop` covers the arm."""
     if (loop := _normal_loop(setting)) is None:
         return None
     spectrum, everywhere = _spectrum(setting), np.ones(setting.generations + 1)
     if setting.options["covariance"] == "full":
-        found, scale = theory.replace_deviations(*loop, spectrum), everywhere
+        found, scale = replace_deviations(*loop, spectrum), everywhere
     else:
-        found, scale = theory.replace_deviations(*loop), everywhere * np.sqrt((spectrum**2).sum()) / spectrum.sum()
-    return theory.Moments(scale * found.drift, scale * found.variance)
+        found, scale = replace_deviations(*loop), everywhere * np.sqrt((spectrum**2).sum()) / spectrum.sum()
+    return Moments(scale * found.drift, scale * found.variance)
 
 
 def _spectrum(setting: Setting) -> np.ndarray:
@@ -245,7 +181,7 @@ def gaussian_distance(setting: Setting) -> Prediction | None:
     spectrum = _spectrum(setting)
     if setting.options["covariance"] == "full" and len(spectrum) > 1:
         return None
-    mean = theory.replace_w2(*loop) * spectrum.sum() * np.ones(setting.generations + 1)
+    mean = replace_w2(*loop) * spectrum.sum() * np.ones(setting.generations + 1)
     note = "squared Wasserstein distance D + V - 2 E sd + 1 (first order 3t / 2n, Shumailov et al. 2024)"
     return Prediction("replace_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note)
 
@@ -258,11 +194,11 @@ def gaussian_determinant(setting: Setting) -> Prediction | None:
     d, everywhere = len(_spectrum(setting)), np.ones(setting.generations + 1)
     note = "log variance per dimension: it falls at a rate of about 1/n even where the mean variance stays"
     if setting.options["covariance"] == "diagonal":
-        law, (mean, variance) = "replace_log_variance", theory.replace_log_variance(*loop)
+        law, (mean, variance) = "replace_log_variance", replace_log_variance(*loop)
         sd = np.sqrt(variance / d)
     elif n > d:
-        law, mean = "replace_log_determinant", theory.replace_log_determinant(generations, n, ddof, d, bias) / d
-        sd = np.sqrt(theory.replace_log_determinant_variance(generations, n, d)) / d
+        law, mean = "replace_log_determinant", replace_log_determinant(generations, n, ddof, d, bias) / d
+        sd = np.sqrt(replace_log_determinant_variance(generations, n, d)) / d
     else:
         return None
     return Prediction(law, "log_determinant_ratio", EXTRACTOR, mean * everywhere, sd * everywhere, "equal", note)
@@ -298,20 +234,20 @@ def _of_shares(setting: Setting, metric: str) -> Prediction | None:
     truth, plan = _shares(setting), _plan(setting)
     if truth is None:
         return None
-    unit, what = theory.heterozygosity(truth), "diversity H / H_0" if metric == "variance_ratio" else "drift of shares"
+    unit, what = heterozygosity(truth), "diversity H / H_0" if metric == "variance_ratio" else "drift of shares"
     if _smoothed(setting):
         if plan != REPLACE:
             return None
         alpha, estimate = setting.options["alpha"], setting.options["estimate"]
         one = setting.generations, setting.regime.initial.real, alpha, truth
-        same = theory.laplace_homozygosity(*one, estimate)
-        apart = same - 2 * theory.laplace_shares(*one) @ truth + np.sum(truth**2)
+        same = laplace_homozygosity(*one, estimate)
+        apart = same - 2 * laplace_shares(*one) @ truth + np.sum(truth**2)
         mean = (1 - same if metric == "variance_ratio" else apart) / unit
         note = f"{what}: smoothing is mutation (Griffiths and Kalish 2007)"
         return Prediction("laplace_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
     if _unequal_weights(setting) and setting.regime.pool.mode == "subsample":
         return None
-    moments = theory.regime_moments(setting.regime, setting.generations, 0, setting.samples)
+    moments = regime_moments(setting.regime, setting.generations, 0, setting.samples)
     law = "replace_heterozygosity" if plan == REPLACE and metric == "variance_ratio" else plan.law
     mean = moments.variance if metric == "variance_ratio" else moments.drift
     return Prediction(law, metric, EXTRACTOR, mean, None, "equal", f"{what}: {plan.words}")
@@ -331,9 +267,9 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
     if alpha > 0:
         law, mean, note = "laplace_shares", len(truth) * everywhere, "smoothing lets no category die"
     elif _plan(setting) == ONE_SET:
-        law, mean, note = "survivors", theory.survivors(0, n, truth) * everywhere, "sum of 1 - (1 - p)^n: one fit"
+        law, mean, note = "survivors", survivors(0, n, truth) * everywhere, "sum of 1 - (1 - p)^n: one fit"
     elif _plan(setting) == REPLACE and not _smoothed(setting):
-        law, mean = "survivors", theory.survivors(setting.generations, n, truth)
+        law, mean = "survivors", survivors(setting.generations, n, truth)
         note = "categories left, by the chain of their counts (Wright and Fisher)"
     else:
         return None
@@ -368,7 +304,7 @@ def independent_diversity(setting: Setting) -> Prediction | None:
 def _of_combinations(setting: Setting, metric: str) -> Prediction | None:
     if (marginals := _marginals(setting)) is None:
         return None
-    same = theory.independent_homozygosity(setting.generations, setting.regime.initial.real, marginals)
+    same = independent_homozygosity(setting.generations, setting.regime.initial.real, marginals)
     truth = float(np.prod([np.sum(shares**2) for shares in marginals]))
     mean = (1 - same if metric == "variance_ratio" else same - truth) / (1 - truth)
     note = "each independent feature drifts as a multinomial of its own (Wright and Fisher)"
@@ -388,10 +324,10 @@ def regression(setting: Setting) -> Prediction | None:
     one = n, truth.options.dimension, truth.options.noise_sd**2, options["noise_sd"] ** 2
     bound: Literal["equal", "upper"] = "equal"
     if plan in (REPLACE, ONE_SET):
-        law, mean = "regression_error_replace", theory.regression_error_replace(setting.generations, *one)
+        law, mean = "regression_error_replace", regression_error_replace(setting.generations, *one)
         mean, note = (mean, "t d / (n - d - 1)") if plan == REPLACE else (mean[:1] + 0 * mean, "d / (n - d - 1)")
     elif plan == ACCUMULATE:
-        law, mean = "regression_error_accumulate", theory.regression_error_accumulate(setting.generations, *one)
+        law, mean = "regression_error_accumulate", regression_error_accumulate(setting.generations, *one)
         note = "d / (n - d - 1) times the sum of 1 / i^2"
         if options["inputs"] == "fresh":
             bound, note = "upper", f"at most {note}"
@@ -400,127 +336,6 @@ def regression(setting: Setting) -> Prediction | None:
     note = f"error {note} in units of the noise (Gerstgrasser et al. 2024)"
     return Prediction(law, "regression_error", EXTRACTOR, mean, None, bound, note)
 
-
-# -- prediction and measurement ---------------------------------------------------------------------------------------
-
-
-def agreement(prediction: Prediction, values: np.ndarray) -> Agreement:
-    """Whether the replicates follow the law, at a level of 99 percent for the whole curve.
-
-    At every generation the mean of R replicates is compared with the expectation. Its standard error is sd / sqrt(R)
-    with the sd of the law, else s / sqrt(R) with that of the replicates. The p-values, two-sided (one-sided for an
-    upper bound), are those of a normal or a t(R - 1) law. Means of few squares are far from normal, so where the
-    endpoint cannot be negative, they are not below those of a gamma and of a lognormal law of the same mean and
-    variation. Holm (1979) corrects them over the generations. By simulation, of loops that follow their law one in a
-    hundred is rejected or fewer; but up to one in ten, where the spread of a skewed endpoint has to be estimated from 8
-    to 30 replicates.
-
-    values: (replicates, generations + 1), NaN where there is none; those that are there are taken. A generation is not
-    tested where the law gives no spread and fewer than three replicates have a value, or fewer than five of them differ
-    from the commonest value: nothing can be told from them. Nor is one tested at which a log determinant lacks in some
-    replicate: it is undetermined where it is least, and the mean of the others is too high. Raises ValueError when the
-    generations are not those of the prediction.
-    """
-    values = np.atleast_2d(np.asarray(values, np.float64))
-    expected = prediction.mean
-    if values.shape[1] != len(expected):
-        raise ValueError(f"values: found {values.shape[1]} generations, allowed are {len(expected)}")
-    columns = [column[np.isfinite(column)] for column in values.T]
-    replicates = np.array([len(column) for column in columns])
-    measured = np.array([column.mean() if len(column) else np.nan for column in columns])
-    if prediction.sd is not None:
-        spread, freedom = np.where(replicates > 0, prediction.sd, np.nan), np.full(len(expected), np.inf)
-    else:
-        spread = np.array([column.std(ddof=1) if _varied(column) else np.nan for column in columns])
-        freedom = replicates - 1.0
-    if prediction.metric in CENSORED:
-        spread = np.where(replicates == np.isfinite(values).any(axis=1).sum(), spread, np.nan)
-    error = np.where(spread > 0, spread, np.nan) / np.sqrt(np.maximum(replicates, 1))
-    z = (measured - expected) / error
-    chances = _chances(prediction, measured, error, freedom)
-    # What is the same in every replicate, and what the law says, follows it.
-    exact = np.array(
-        [len(column) > 0 and bool((column == mean).all()) for column, mean in zip(columns, expected, strict=True)]
-    )
-    z[exact], chances[exact] = 0.0, 1.0
-    departs = _holm(chances)
-    sentence = _sentence(prediction, measured, error, z, chances, departs)
-    return Agreement(replicates, measured, error, z, departs, sentence)
-
-
-def _varied(column: np.ndarray) -> bool:
-    """Whether the spread of these values says something."""
-    if len(column) < FEWEST:
-        return False
-    _, counts = np.unique(column, return_counts=True)
-    return len(column) - counts.max() >= min(SET_APART, len(column) - 1)
-
-
-def _chances(prediction: Prediction, measured: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
-    """The p-value of every generation, NaN where there is no error."""
-    from scipy import special, stats
-
-    def of_t(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return stats.t.cdf(z, freedom), stats.t.sf(z, freedom)  # normal, where the freedom is infinite
-
-    expected = prediction.mean
-    tails = [of_t((measured - expected) / error)]
-    if prediction.metric in POSITIVE and (expected > 0).all():
-        ratio = np.maximum(measured / expected, np.finfo(float).tiny)
-        # Replicates' own spread grows and falls with their mean, so it is taken in proportion.
-        variation = error / (expected if prediction.sd is not None else np.maximum(measured, np.finfo(float).tiny))
-        width = np.sqrt(np.log1p(variation**2))
-        shape = variation**-2
-        tails += [
-            of_t((np.log(ratio) + width**2 / 2) / width),
-            (special.gammainc(shape, shape * ratio), special.gammaincc(shape, shape * ratio)),
-        ]
-    below, above = np.max(tails, axis=0)
-    return above if prediction.bound == "upper" else np.minimum(1.0, 2 * np.minimum(below, above))
-
-
-def _holm(chances: np.ndarray) -> list[int]:
-    """The generations whose p-values Holm's step-down test rejects at LEVEL."""
-    tested = np.flatnonzero(np.isfinite(chances))
-    departs = []
-    for rank, t in enumerate(tested[np.argsort(chances[tested], kind="stable")]):
-        if chances[t] * (len(tested) - rank) > LEVEL:
-            break
-        departs.append(int(t))
-    return sorted(departs)
-
-
-def _sentence(
-    prediction: Prediction,
-    measured: np.ndarray,
-    error: np.ndarray,
-    z: np.ndarray,
-    chances: np.ndarray,
-    departs: list[int],
-) -> str:
-    tested = np.flatnonzero(np.isfinite(chances))
-    if not len(tested):
-        return f"cannot be held against the law: fewer than {FEWEST} replicates, or too few that differ"
-    follows = "follows the law" if prediction.bound == "equal" else "stays under the bound"
-    if not departs:
-        where = f"all {len(tested)} generations" if len(tested) > 1 else f"generation {tested[0]}"
-        untold = len(prediction.mean) - len(tested)
-        return f"{follows} at {where}" + (f" that can be tested ({untold} cannot)" if untold else "")
-    worst = max(departs, key=lambda t: abs(z[t]))
-    leaves = "leaves it" if prediction.bound == "equal" else "exceeds the bound"
-    if departs == [t for t in tested if t >= departs[0]] and len(departs) > 1:
-        where = f"from generation {departs[0]} on"
-    else:
-        where = (
-            f"at generation {departs[0]}" if len(departs) == 1 else f"at {len(departs)} of {len(tested)} generations"
-        )
-    numbers = f"measured {measured[worst]:.3g}, predicted {prediction.mean[worst]:.3g} +- {error[worst]:.2g}"
-    at_worst = f"at generation {worst} " if len(departs) > 1 else ""
-    return f"{leaves} {where}: {at_worst}{numbers} ({abs(z[worst]):.1f} standard errors)"
-
-
-CENSORED = ("log_determinant_ratio",)  # endpoints that are undetermined where they are extreme
-POSITIVE = ("mean_drift", "variance_ratio", "frechet_distance", "regression_error")
 
 LAWS: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
     "gaussian": (drift, variance, gaussian_distance, gaussian_determinant),

@@ -21,19 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .verdicts import (
-    FEWEST,
-    Endpoint,
-    Record,
-    StudyFacts,
-    digits_apart,
-    estimate,
-    indexed,
-    lineages,
-    slope,
-    spell,
-    t_interval,
-)
+from .facts import Endpoint, StudyFacts
+from .records import Record, indexed, lineages
+from .statistics import FEWEST, estimate, slope, t_interval
+from .words import digits_apart, spell
 
 FEWEST_POINTS = 4  # generations that a law is fitted to
 SIGHT = 10  # times the fitted generations: what halves later than that is out of sight

@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .verdicts import LEVEL, Endpoint, Record, StudyFacts, digits_apart, estimate, indexed, lineages, slope, spell
+from .facts import Endpoint, StudyFacts
+from .records import Record, indexed, lineages
+from .statistics import CONFIDENCE, estimate, slope
+from .words import digits_apart, spell
 
 FEWEST_SEEDS = 5  # with fewer the bootstrap has next to nothing to draw from
 FEWEST_GENERATIONS = 3  # that a limit is the mean of
@@ -238,7 +241,7 @@ def _bootstrap(sizes: np.ndarray, values: np.ndarray, own: np.ndarray) -> tuple[
     known, levels = values.ndim == 1, draws @ own
     curves = np.broadcast_to(isotonic(values), (DRAWS, len(values))) if known else isotonic(draws @ values)
     found = np.array([inverse(Curve(sizes, curve), float(level)) for curve, level in zip(curves, levels, strict=True)])
-    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
     # An order statistic and no interpolation, which infinities would not survive.
     low, high = np.quantile(found, [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)

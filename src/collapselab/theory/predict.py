@@ -1,0 +1,20 @@
+"""What the closed forms predict for an arm of a study.
+
+Entry g of a curve belongs to the model of generation g, the end of g + 1 fits that began at the known truth.
+"""
+
+from .laws import LAWS
+from .setting import Prediction, Setting
+
+
+def predict(setting: Setting) -> list[Prediction]:
+    """All laws that hold for an arm; an empty list where none does."""
+    if setting.truth is None or any(part.of != "self" for part in setting.regime.synthetic):
+        return []
+    if setting.selector == "random":
+        # Some of independent samples are independent samples; only how many are stored changes.
+        setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
+    elif setting.selector != "nobody":
+        return []
+    found = (law(setting) for law in LAWS.get(setting.family, ()))
+    return [prediction for prediction in found if prediction is not None]

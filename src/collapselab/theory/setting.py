@@ -1,0 +1,46 @@
+"""An arm as far as a law depends on it, and what a law says of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ..regimes import Regime
+
+
+class Setting(NamedTuple):
+    """One arm of a study, as far as a law depends on it.
+
+    options: of the model, resolved. population: the name of the known truth, None for other data; truth: its object.
+    generations: the last one. samples: how many each model gives, before a selector keeps some of them.
+    """
+
+    family: str
+    options: Mapping[str, Any]
+    population: str | None
+    truth: Any
+    regime: Regime
+    generations: int
+    sampling_bias: float | dict[int, float]
+    selector: str
+    select_options: Mapping[str, Any]
+    samples: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A law, as the curve of one endpoint of one arm.
+
+    law: the function of ``theory`` that it is. metric, extractor: the endpoint. mean: (generations + 1,) expectation
+    over replicates. sd: the standard deviation of one replicate, (generations + 1,), or None where no closed form
+    gives it. bound: whether the mean is the value itself, or only an upper bound of it. note: the law in words.
+    """
+
+    law: str
+    metric: str
+    extractor: str
+    mean: np.ndarray
+    sd: np.ndarray | None
+    bound: Literal["equal", "upper"]
+    note: str

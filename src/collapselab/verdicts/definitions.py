@@ -1,0 +1,198 @@
+"""Eight definitions of collapse, each as a test on the records of a study.
+
+They are those that Schaeffer, Kazdan, Arulandu and Koyejo (2025, https://arxiv.org/abs/2503.03150) found in the
+literature. They speak of population risk, which a study of images does not observe: the Fréchet distance stands for it
+here, recall for the tails, precision for what is not hallucinated, the classes for the modes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .facts import Endpoint, StudyFacts, Verdict, not_testable
+from .records import Record, indexed, lineages
+from .statistics import FEWEST, estimate, first_and_last, slope
+from .words import and_diverged, natural, spell
+
+CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
+LOST = 0.1  # a class is lost when its share falls below this part of the real one
+STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it here, best first
+    "risk": ("frechet_distance",),
+    "variance": ("variance_ratio", "class_entropy"),
+    "modes": ("class_histogram",),
+    "tails": ("true_recall", "recall"),
+    "reality": ("true_precision", "precision"),
+}
+CLASSES_GIVEN = "the model is told the class of every sample, so the shares of the classes are fixed"
+
+
+def _stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoint | None:
+    """What stands for risk, variance, modes, tails or reality: in the primary's feature space if measured there."""
+    measured = {(metric.split(".")[0], extractor) for metric, extractor, _ in indexed(records).measured}
+    for metric in STANDS_FOR[what]:
+        extractors = sorted(extractor for name, extractor in measured if name == metric)
+        if extractors:
+            chosen = facts.primary.extractor if facts.primary.extractor in extractors else extractors[0]
+            return Endpoint(metric, chosen, facts.primary.set)
+    return None
+
+
+def _growth(
+    name: str, facts: StudyFacts, records: Sequence[Record], factor: float, above: str, below: str
+) -> dict[str, Verdict]:
+    endpoint = _stand_in(facts, records, "risk")
+    if endpoint is None:
+        return not_testable(name, facts.arms, "no Fréchet distance was measured, which would stand for the risk")
+    samples, spans = {}, {}
+    for arm in facts.arms:
+        first, last, start, end = first_and_last(lineages(records, arm, endpoint))
+        positive = (start > 0) & (end > 0)
+        samples[arm] = np.log(end[positive] / start[positive])
+        spans[arm] = first, last
+    verdicts, metric = {}, facts.label(endpoint.metric)
+    for arm, found in estimate(samples, np.log(factor)).items():
+        change = metric
+        if found.lineages:
+            interval = f" ({found.interval(np.exp)})" if found.lineages >= FEWEST else ""
+            first, last = spans[arm]
+            times = f"{spell(np.exp(found.mean))} times that of generation {first}"
+            change = f"{metric} of generation {last} is {times}{interval}"
+        sentence = f"{change}: {found.conclusion(above, below)}.{and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, found.status(), sentence, found.numbers())
+    return verdicts
+
+
+def catastrophic_risk(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 1, a catastrophic rise of risk: it grows more than tenfold from the first generation to the last."""
+    above, below = f"more than {CATASTROPHE:.0f}-fold: collapse", f"less than {CATASTROPHE:.0f}-fold: no collapse"
+    return _growth("catastrophic_risk", facts, records, CATASTROPHE, above, below)
+
+
+def any_rise_of_risk(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 2, any rise of risk: the risk of the last generation is larger than that of the first."""
+    return _growth("any_rise_of_risk", facts, records, 1.0, "collapse", "no collapse")
+
+
+def diverging_risk(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 3, risk that grows without bound: it still rises at the end, and the rise is not seen to slow.
+
+    A least-squares parabola through each lineage of at least four generations gives its slope at the last one and its
+    curvature. A finite study cannot prove a limit: what rises but slows is called inconclusive.
+    """
+    name, endpoint = "diverging_risk", _stand_in(facts, records, "risk")
+    if endpoint is None:
+        return not_testable(name, facts.arms, "no Fréchet distance was measured, which would stand for the risk")
+    if facts.generations < 3:
+        return not_testable(name, facts.arms, "a change of pace shows from four generations on")
+    slopes, curvatures = {}, {}
+    for arm in facts.arms:
+        long = [lineage for lineage in lineages(records, arm, endpoint).values() if len(lineage) >= 4]
+        fits = [np.polynomial.Polynomial.fit(list(lineage), list(lineage.values()), 2) for lineage in long]
+        slopes[arm] = [fit.deriv()(fit.domain[1]) for fit in fits]
+        curvatures[arm] = [fit.deriv(2)(fit.domain[1]) for fit in fits]
+    verdicts, bends, metric = {}, estimate(curvatures), facts.label(endpoint.metric)
+    for arm, found in estimate(slopes).items():
+        slows = found.side > 0 and bends[arm].side < 0
+        status = "inconclusive" if slows else found.status()
+        rises = (
+            "but slows: inconclusive"
+            if slows
+            else "and is not seen to slow: collapse, as far as a finite study can tell"
+        )
+        change = f"At the end, {found.change(metric, ' a generation')}" if found.lineages else metric
+        joint = " " if found.side > 0 else ": "
+        conclusion = found.conclusion(rises, "no collapse")
+        sentence = f"{change}{joint}{conclusion}.{and_diverged(records, facts, arm)}"
+        numbers = found.numbers() | ({"curvature": bends[arm].mean} if found.lineages else {})
+        verdicts[arm] = Verdict(name, arm, status, sentence, numbers)
+    return verdicts
+
+
+def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 4, variance that goes to zero: the slope of its logarithm is negative."""
+    name, endpoint = "collapsing_variance", _stand_in(facts, records, "variance")
+    if endpoint is None:
+        return not_testable(name, facts.arms, "no variance and no class entropy was measured")
+    if facts.classes_given and endpoint.metric == "class_entropy":
+        return not_testable(name, facts.arms, CLASSES_GIVEN)
+    rates = {}
+    for arm in facts.arms:
+        found = lineages(records, arm, endpoint).values()
+        rates[arm] = [slope({t: np.log(v) for t, v in lineage.items() if v > 0}) for lineage in found]
+    verdicts, metric = {}, facts.label(endpoint.metric)
+    for arm, found in estimate(rates).items():
+        unit = " % a generation"
+        change = found.change(metric, unit, lambda rate: 100 * np.expm1(rate)) if found.lineages else metric
+        conclusion = found.conclusion("no collapse", "collapse")
+        sentence = f"{change}: {conclusion}.{and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, found.status(-1), sentence, found.numbers())
+    return verdicts
+
+
+def scaling_law(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 5, a change in the scaling law: how risk falls with more data, which one study does not vary."""
+    reason = "a scaling law needs the same arm at several training-set sizes, and here all arms have one size"
+    return not_testable("scaling_law", facts.arms, reason)
+
+
+def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 6, modes of the real data disappear: classes whose share falls below a tenth of the real one.
+
+    The real share is that of the reference, or else that of the lineage's own first generation. A class is there or
+    gone, so lineages are counted, not averaged: collapse when each of them has lost one.
+    """
+    name, endpoint = "lost_modes", _stand_in(facts, records, "modes")
+    if facts.classes_given:
+        return not_testable(name, facts.arms, CLASSES_GIVEN)
+    if endpoint is None:
+        return not_testable(name, facts.arms, "no class histogram was measured")
+    metrics = {metric for metric, _, _ in indexed(records).measured}
+    classes = sorted((metric for metric in metrics if metric.startswith(f"{endpoint.metric}.")), key=natural)
+    real = facts.reference.get(endpoint.extractor, {})
+    verdicts = {}
+    for arm in facts.arms:
+        lost: dict[int, list[str]] = {}
+        for metric in classes:
+            found = lineages(records, arm, Endpoint(metric, endpoint.extractor, endpoint.set))
+            for seed, lineage in found.items():
+                if len(shares := list(lineage.values())) >= 2:
+                    gone = shares[-1] < LOST * real.get(metric, shares[0])
+                    lost.setdefault(seed, []).extend([metric.split(".", 1)[1]] if gone else ())
+        losers = sum(map(bool, lost.values()))
+        status = "no collapse" if not losers else "collapse" if losers == len(lost) else "inconclusive"
+        conclusion = status
+        if len(lost) < FEWEST:
+            status = "inconclusive"
+            conclusion = f"inconclusive, since a verdict needs at least {FEWEST} lineages and there are {len(lost)}"
+        names = ", ".join(sorted({name for gone in lost.values() for name in gone}, key=natural))
+        found = f"Classes are lost in {losers} of {len(lost)} lineages ({names})" if losers else "No class is lost"
+        sentence = f"{found}: {conclusion}.{and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, status, sentence, {"lineages": len(lost), "lineages_with_loss": losers})
+    return verdicts
+
+
+def _loss(name: str, what: str, facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    endpoint = _stand_in(facts, records, what)
+    if endpoint is None:
+        return not_testable(name, facts.arms, f"no {STANDS_FOR[what][0]} was measured")
+    changes, spans = {}, {}
+    for arm in facts.arms:
+        first, last, start, end = first_and_last(lineages(records, arm, endpoint))
+        changes[arm], spans[arm] = end - start, f" from generation {first} to {last}"
+    verdicts, metric = {}, facts.label(endpoint.metric)
+    for arm, found in estimate(changes).items():
+        change = found.change(metric, spans[arm]) if found.lineages else metric
+        conclusion = found.conclusion("no collapse", "collapse")
+        sentence = f"{change}: {conclusion}.{and_diverged(records, facts, arm)}"
+        verdicts[arm] = Verdict(name, arm, found.status(-1), sentence, found.numbers())
+    return verdicts
+
+
+def lost_tails(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 7, the tails of the real data disappear: recall at the last generation is below that at the first."""
+    return _loss("lost_tails", "tails", facts, records)
+
+
+def hallucination(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+    """Definition 8, data appear that are not in the real distribution: precision falls from first to last."""
+    return _loss("hallucination", "reality", facts, records)

@@ -1,0 +1,104 @@
+"""What a test must know of a study, and the form of its answers."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:  # who reads verdicts needs no theory
+    from ..theory.setting import Prediction
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One measured quantity: a metric, the feature space it is taken in, and which samples it is taken of."""
+
+    metric: str
+    extractor: str
+    set: str = "sampled"  # raw, sampled or kept
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What a reader of a study's records must know about the study.
+
+    control: the first control, or None; controls: arm -> its control, where there are several.
+    arms: arm -> one line that describes it, in the order of the study. generations: T, where generations are 0 .. T.
+    labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
+    metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
+    each with its reason. models: model -> description. classes_given: the model is told the class of every sample.
+    shares: the metrics whose named numbers are parts of a whole. rows: arm -> real and synthetic rows that a model of a
+    late generation is trained on. calibration: arm -> its number of real rows, for arms that are no loop: they have
+    generation 0 alone, and say how the metrics depend on the number of real rows. learning_curve: number of real rows
+    -> the primary's expected value of a model fitted to them, where theory gives it. predictions: arm -> what the
+    closed forms say of it.
+    """
+
+    name: str
+    arms: Mapping[str, str]
+    primary: Endpoint
+    seeds: int
+    generations: int
+    control: str | None = None
+    controls: Mapping[str, str] = field(default_factory=dict)
+    question: str = ""
+    data: str = ""
+    models: Mapping[str, str] = field(default_factory=dict)
+    waivers: Sequence[str] = ()
+    reference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    better: Mapping[str, str | None] = field(default_factory=dict)
+    classes_given: bool = False
+    shares: Sequence[str] = ("class_histogram",)
+    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    calibration: Mapping[str, int] = field(default_factory=dict)
+    learning_curve: Callable[[float], float] | None = None
+    predictions: Mapping[str, Sequence["Prediction"]] = field(default_factory=dict)
+
+    @property
+    def loops(self) -> Self:
+        """The same without the calibration arms, which have no generations to draw or to judge."""
+        return replace(self, arms={arm: words for arm, words in self.arms.items() if arm not in self.calibration})
+
+    def is_share(self, metric: str) -> bool:
+        """Whether a number is one of the parts of a whole, which are drawn together."""
+        return metric.partition(".")[0] in self.shares
+
+    def control_of(self, arm: str) -> str:
+        """The control that an arm stands beside: the one with its model."""
+        return self.controls.get(arm, self.control)
+
+    def is_control(self, arm: str) -> bool:
+        """Whether an arm is a control."""
+        return arm == self.control or arm in self.controls.values()
+
+    def direction(self, metric: str) -> str | None:
+        """Which way a number is good: higher, lower or None."""
+        return self.better.get(metric, self.better.get(metric.partition(".")[0]))
+
+    def label(self, metric: str) -> str:
+        """The metric's name in words, with a capital."""
+        name, _, part = metric.partition(".")
+        words = self.labels.get(metric) or self.labels.get(name, name).replace("_", " ")
+        words += f": {part.replace('_', ' ').replace('.', ', ')}" if part and metric not in self.labels else ""
+        return words[:1].upper() + words[1:]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of one test for one arm.
+
+    status: inconclusive, not testable, or what was found: ``falls`` or ``no fall seen`` (``rises`` or ``no rise seen``
+    where lower is better) for the slopes of the primary endpoint, ``collapse`` or ``no collapse`` for the definitions
+    of the literature. sentence: the same in plain words. numbers: what it rests on.
+    """
+
+    name: str
+    arm: str
+    status: str
+    sentence: str
+    numbers: Mapping[str, float | int | None] = field(default_factory=dict)
+
+
+def not_testable(name: str, arms: Iterable[str], reason: str) -> dict[str, Verdict]:
+    """The same verdict on all arms: that the study does not allow the test, and why."""
+    return {arm: Verdict(name, arm, "not testable", f"Not testable: {reason}.") for arm in arms}

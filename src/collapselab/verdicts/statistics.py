@@ -1,0 +1,140 @@
+"""Tests over lineages: a t-interval of one number from each, corrected over the arms.
+
+The unit is the lineage (one arm, one seed): a lineage gives one number, such as the slope of its recall over the
+generations, and an arm is judged by a t-interval over its lineages.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..significance import holm
+from .words import ROUNDING, digits_apart, spell
+
+FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over lineages, and on which side of a boundary it surely lies.
+
+    low, high: the 95 % interval of this arm alone. p: two-sided, Holm-corrected over ``arms`` arms.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    lineages: int
+    arms: int
+    boundary: float
+
+    @property
+    def side(self) -> int:
+        """1 above the boundary, -1 below, 0 undecided."""
+        return 0 if self.lineages < FEWEST or self.p > 1 - CONFIDENCE else int(np.sign(self.mean - self.boundary))
+
+    def status(self, worse: int = 1) -> str:
+        """The verdict, where ``worse`` is the side on which collapse lies."""
+        return {1: "collapse", -1: "no collapse", 0: "inconclusive"}[self.side * worse]
+
+    def numbers(self) -> dict[str, float | int]:
+        """The finite ones of mean, low, high and p, and the number of lineages."""
+        named = {"mean": self.mean, "low": self.low, "high": self.high, "p_holm": self.p}
+        return {key: float(number) for key, number in named.items() if np.isfinite(number)} | {
+            "lineages": self.lineages
+        }
+
+    def interval(self, write: Callable[[float], float] = float, unit: str = "", noun: str = "lineages") -> str:
+        """``95 % interval 0.071 to 0.093, 3 lineages``, with ends transformed by ``write``."""
+        low, high = sorted((float(write(self.low)), float(write(self.high))))
+        digits = digits_apart(low, high)
+        return f"95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}{unit}, {self.lineages} {noun}"
+
+    def change(self, what: str, unit: str, write: Callable[[float], float] = float, noun: str = "lineages") -> str:
+        """``Recall falls by 0.082 a generation (95 % interval ...)``, or ``changes by`` when unsure."""
+        mean = float(write(self.mean))
+        if self.lineages < FEWEST:
+            return f"{what} {'rises' if mean > 0 else 'falls'} by {spell(abs(mean))}{unit}"
+        if self.side and write(self.low) * write(self.high) > 0:
+            ends = self.interval(lambda end: abs(write(end)), noun=noun)
+            return f"{what} {'rises' if mean > 0 else 'falls'} by {spell(abs(mean))}{unit} ({ends})"
+        return f"{what} changes by {spell(mean)}{unit} ({self.interval(write, noun=noun)})"
+
+    def conclusion(self, above: str, below: str, noun: str = "lineages") -> str:
+        """The words for the side, or the reason why there is none."""
+        if self.lineages < FEWEST:
+            return f"inconclusive, since an interval needs at least {FEWEST} {noun} and there are {self.lineages}"
+        if self.side:
+            return above if self.side > 0 else below
+        if (self.low - self.boundary) * (self.high - self.boundary) > 0:
+            return f"inconclusive after Holm's correction over {self.arms} arms (p = {spell(self.p)})"
+        return "inconclusive"
+
+
+def t_interval(sample: np.ndarray, boundary: float = 0.0) -> tuple[float, float, float]:
+    """The 95 % interval of a mean and the two-sided p-value against the boundary: (low, high, p).
+
+    mean +- t(n - 1) * s / sqrt(n) with the n - 1 standard deviation s; infinite and p = 1 for fewer than 2 numbers.
+    """
+    from scipy import stats
+
+    sample = np.asarray(sample, np.float64)
+    n = len(sample)
+    if n < 2:
+        return -np.inf, np.inf, 1.0
+    mean, error = sample.mean(), sample.std(ddof=1) / np.sqrt(n)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error
+    # Equal lineages leave no error to divide by: they differ from the boundary surely or not at all.
+    rounding = ROUNDING * max(np.abs(sample).max(), abs(boundary))
+    p = (
+        2 * stats.t.sf(abs(mean - boundary) / error, n - 1)
+        if error > rounding
+        else float(abs(mean - boundary) <= rounding)
+    )
+    return float(mean - half), float(mean + half), float(p)
+
+
+def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[str, Estimate]:
+    """One estimate per arm from one number per lineage; Holm's correction over the arms with enough of them."""
+    samples = {arm: (array := np.asarray(sample, np.float64))[np.isfinite(array)] for arm, sample in samples.items()}
+    intervals = {arm: t_interval(sample, boundary) for arm, sample in samples.items()}
+    adjusted = holm({arm: p for arm, (_, _, p) in intervals.items() if len(samples[arm]) >= FEWEST})
+    return {
+        arm: Estimate(
+            mean=float(np.mean(sample)) if len(sample) else np.nan,
+            low=intervals[arm][0],
+            high=intervals[arm][1],
+            p=adjusted.get(arm, 1.0),
+            lineages=len(sample),
+            arms=len(adjusted),
+            boundary=boundary,
+        )
+        for arm, sample in samples.items()
+    }
+
+
+def slope(lineage: Mapping[int, float]) -> float:
+    """The least-squares slope of values over generations; NaN for fewer than two points."""
+    if len(lineage) < 2:
+        return np.nan
+    time, values = np.array(list(lineage), np.float64), np.array(list(lineage.values()))
+    time -= time.mean()
+    found = time @ (values - values.mean()) / (time @ time)
+    # What rounding makes of equal values is no slope.
+    return float(found) if abs(found) > ROUNDING * np.abs(values).max() else 0.0
+
+
+def first_and_last(found: Mapping[int, Mapping[int, float]]) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """An arm's values at two generations, the first and the last that its lineages share: (first, last, two arrays).
+
+    Lineages with a single generation are left out, so that one failure at the start does not silence the others.
+    """
+    long = [lineage for lineage in found.values() if len(lineage) >= 2]
+    shared = sorted(set.intersection(*map(set, long))) if long else []
+    if len(shared) < 2:
+        return 0, 0, np.empty(0), np.empty(0)
+    first, last = shared[0], shared[-1]
+    return first, last, np.array([entry[first] for entry in long]), np.array([entry[last] for entry in long])

@@ -1,0 +1,48 @@
+"""Numbers, names and failures in words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .facts import StudyFacts
+from .records import Record, diverged
+
+ROUNDING = 1e-12  # relative differences below it are rounding
+NAMED = 12  # diverged lineages that a sentence names one by one
+
+
+def spell(number: float, beside: float = 0.0, digits: int = 3) -> str:
+    """A number for a sentence: three digits, counted from the larger of it and the one that it stands beside."""
+    number = 0.0 if abs(number) < ROUNDING else number
+    size = max(abs(number), abs(beside))
+    if not np.isfinite(size) or number == 0:
+        return f"{number:.3g}".replace("-", "−")
+    if size < 1e-4:
+        return f"{number:.{digits - 1}e}".replace("-", "−")
+
+    def decimals_of(size: float) -> int:
+        return int(np.clip(digits - 1 - np.floor(np.log10(size)), 0, digits + 3))
+
+    decimals = decimals_of(round(size, decimals_of(size)))  # what is rounded up to 100 has three digits already
+    return f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−")  # and no sign before zeros
+
+
+def digits_apart(low: float, high: float) -> int:
+    """The digits, three to eight, with which two numbers that differ do not read the same."""
+    return next((n for n in range(3, 8) if low == high or spell(low, high, n) != spell(high, low, n)), 8)
+
+
+def and_diverged(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
+    """The sentence, with a space before it, that names the lineages of an arm that diverged; "" where none did."""
+    gone = diverged(records, arm)
+    if not gone:
+        return ""
+    when = ", ".join(f"seed {seed} at generation {generation}" for seed, generation in list(gone.items())[:NAMED])
+    when += f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
+    return f" Training diverged in {len(gone)} of {facts.seeds} lineages ({when}), which count up to there."
+
+
+def natural(name: str) -> tuple[str, int]:
+    """A sort key by which class 10 comes after class 9."""
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or -1)
