@@ -118,7 +118,7 @@ def test_an_edit_of_one_family_changes_its_own_stages_only(package, family):
     assert changed_by(source_of(package, family), NEW_CODE) == {f"train {family}", f"sample {family}"}
 
 
-@pytest.mark.parametrize("edge", ["store", "cli", "config", "tracking", "provenance", "regimes"])
+@pytest.mark.parametrize("edge", ["store", "cli", "config", "report/tracking", "provenance", "regimes"])
 def test_edges_change_nothing(package, edge):
     assert changed_by(package / f"{edge}.py", NEW_CODE) == set()
 

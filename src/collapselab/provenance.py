@@ -17,7 +17,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
 # stored files counts through store.FORMAT, a regime through the recipe that it comes to, an option of the rule.
-EDGES = {"store", "cli", "config", "tracking", "provenance", "regimes"}
+EDGES = {"store", "cli", "config", "provenance", "regimes"}
 
 
 def source_hash(*modules: str) -> str:
