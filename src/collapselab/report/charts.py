@@ -38,10 +38,18 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     rows = curve_rows(facts, records, endpoint)
     panels = list(dict.fromkeys(row["panel"] for row in rows))
     words, better = facts.label(endpoint.metric), facts.direction(endpoint.metric)
-    said = _channels(facts, words, legend_columns=5 if width > WIDTH // 2 else 3)
-    spread, own = _band_and_lines(said) if facts.seeds >= BAND_FROM else _ranges_and_points(said)
-    theory = _theory(said) if any(row["what"] == "theory" for row in rows) else []
-    layers = [*_reference(said), spread, *theory, _mean_line(said), own, _mean_points(facts, said), *_ends(said)]
+    channels = _channels(facts, words, legend_columns=5 if width > WIDTH // 2 else 3)
+    spread, own = _band_and_lines(channels) if facts.seeds >= BAND_FROM else _ranges_and_points(channels)
+    theory = _theory(channels) if any(row["what"] == "theory" for row in rows) else []
+    layers = [
+        *_reference(channels),
+        spread,
+        *theory,
+        _mean_line(channels),
+        own,
+        _mean_points(facts, channels),
+        *_ends(channels),
+    ]
     title = alt.TitleParams(
         f"{words} in the {endpoint.extractor} features",
         subtitle=([f"{better} is better"] if better else []) + ([THEORY] if theory else []),
@@ -105,72 +113,79 @@ def _rows_that_are(what: str) -> Any:
     return alt.Chart().transform_filter(f"datum.what == '{what}'")
 
 
-def _reference(said: _Channels) -> list[Any]:
+def _reference(channels: _Channels) -> list[Any]:
     """A dotted line at what real data score, and its name."""
     rows = _rows_that_are("reference")
-    tip = [said.number(title="real data against real data")]
-    line = rows.mark_rule(strokeDash=[1, 3], strokeWidth=1.5, color=SOFT_COLOUR).encode(y=said.y, tooltip=tip)
+    tip = [channels.number(title="real data against real data")]
+    line = rows.mark_rule(strokeDash=[1, 3], strokeWidth=1.5, color=SOFT_COLOUR).encode(y=channels.y, tooltip=tip)
     name = rows.mark_text(align="right", baseline="bottom", dy=-3, dx=10, color=SOFT_COLOUR, fontSize=11)
-    return [line, name.encode(x=said.x, y=said.y, text="text:N")]
+    return [line, name.encode(x=channels.x, y=channels.y, text="text:N")]
 
 
-def _band_and_lines(said: _Channels) -> tuple[Any, Any]:
+def _band_and_lines(channels: _Channels) -> tuple[Any, Any]:
     """Of many lineages: the band of their mean, and some as thin lines."""
     band = _rows_that_are("mean").mark_area(opacity=0.15)
     lines = _rows_that_are("line").transform_flatten(["xs", "values"], ["x", "value"])
     return (
-        band.encode(said.x, alt.Y("low:Q"), alt.Y2("high:Q"), color=said.colour),
-        lines.mark_line(strokeWidth=0.6, opacity=0.4).encode(said.x, said.y, alt.Detail("seed:N"), color=said.colour),
+        band.encode(channels.x, alt.Y("low:Q"), alt.Y2("high:Q"), color=channels.colour),
+        lines.mark_line(strokeWidth=0.6, opacity=0.4).encode(
+            channels.x, channels.y, alt.Detail("seed:N"), color=channels.colour
+        ),
     )
 
 
-def _ranges_and_points(said: _Channels) -> tuple[Any, Any]:
+def _ranges_and_points(channels: _Channels) -> tuple[Any, Any]:
     """Of few lineages: from the lowest to the highest, and every one of their values."""
-    look = {"color": said.colour, "opacity": said.fade}
+    look = {"color": channels.colour, "opacity": channels.fade}
     ranges = _rows_that_are("mean").mark_rule(strokeWidth=1.5)
     points = _rows_that_are("lineage").mark_point(size=16, filled=True)
-    tips = [*said.where("seed", "generation"), said.number(title=said.words)]
+    tips = [*channels.where("seed", "generation"), channels.number(title=channels.words)]
     return (
-        ranges.encode(said.x, alt.Y("low:Q"), alt.Y2("high:Q"), **look),
-        points.encode(said.x, said.y, tooltip=tips, **look),
+        ranges.encode(channels.x, alt.Y("low:Q"), alt.Y2("high:Q"), **look),
+        points.encode(channels.x, channels.y, tooltip=tips, **look),
     )
 
 
-def _theory(said: _Channels) -> list[Any]:
+def _theory(channels: _Channels) -> list[Any]:
     """The predicted curve in dashes, over where the mean should lie."""
     expected = _rows_that_are("expected").mark_area(opacity=0.22)
     line = _rows_that_are("theory").mark_line(strokeWidth=1.4, strokeDash=[7, 3])
-    arm, generation = said.where("generation")
-    tips = [arm, alt.Tooltip("law:N"), generation, said.number(title=f"predicted {said.words}")]
+    arm, generation = channels.where("generation")
+    tips = [arm, alt.Tooltip("law:N"), generation, channels.number(title=f"predicted {channels.words}")]
     return [
-        expected.encode(said.x, alt.Y("low:Q"), alt.Y2("high:Q"), color=said.colour),
-        line.encode(said.x, said.y, color=said.colour, opacity=said.fade, tooltip=tips),
+        expected.encode(channels.x, alt.Y("low:Q"), alt.Y2("high:Q"), color=channels.colour),
+        line.encode(channels.x, channels.y, color=channels.colour, opacity=channels.fade, tooltip=tips),
     ]
 
 
-def _mean_line(said: _Channels) -> Any:
+def _mean_line(channels: _Channels) -> Any:
     line = _rows_that_are("mean").mark_line(strokeWidth=2)
-    return line.encode(said.x, said.y, color=said.colour, strokeDash=said.dash, opacity=said.fade)
+    return line.encode(channels.x, channels.y, color=channels.colour, strokeDash=channels.dash, opacity=channels.fade)
 
 
-def _mean_points(facts: StudyFacts, said: _Channels) -> Any:
+def _mean_points(facts: StudyFacts, channels: _Channels) -> Any:
     """The means as symbols, which the legend shows and picks from."""
     points = _rows_that_are("mean").mark_point(size=55 if facts.generations <= 25 else 18, filled=True)
-    tips = [*said.where("generation"), said.number(title=f"mean {said.words}"), said.number("low"), said.number("high")]
+    tips = [
+        *channels.where("generation"),
+        channels.number(title=f"mean {channels.words}"),
+        channels.number("low"),
+        channels.number("high"),
+    ]
     tips.append(alt.Tooltip("lineages:N"))
-    look = {"color": said.colour, "shape": said.shape, "opacity": said.fade}
-    return points.encode(said.x, said.y, tooltip=tips, **look).add_params(said.picked)
+    look = {"color": channels.colour, "shape": channels.shape, "opacity": channels.fade}
+    return points.encode(channels.x, channels.y, tooltip=tips, **look).add_params(channels.picked)
 
 
-def _ends(said: _Channels) -> list[Any]:
+def _ends(channels: _Channels) -> list[Any]:
     """A cross where a lineage diverged, and how many are left where some have ended."""
-    look = {"color": said.colour, "opacity": said.fade}
+    look = {"color": channels.colour, "opacity": channels.fade}
     crosses = _rows_that_are("diverged").mark_point(shape=CROSS, size=160, strokeWidth=3, filled=False)
     counts = _rows_that_are("few").mark_text(align="left", dx=7, dy=-7, fontSize=11)
-    tips = [*said.where("seed"), alt.Tooltip("generation:Q", format="d", title="diverged at")]
+    tips = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="diverged at")]
     return [
-        crosses.encode(said.x, said.y, tooltip=tips, **look),
-        counts.encode(said.x, said.y, text="text:N", **look),
+        crosses.encode(channels.x, channels.y, tooltip=tips, **look),
+        counts.encode(channels.x, channels.y, text="text:N", **look),
     ]
 
 
