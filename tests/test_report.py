@@ -14,6 +14,8 @@ import pytest
 from collapselab import report
 from collapselab.compare import check_comparable
 from collapselab.config import FAIRNESS
+from collapselab.report import numbers, pictures, sections
+from collapselab.report.charts import curve_chart, share_chart, truth_chart
 from collapselab.theory.setting import Prediction
 from collapselab.verdicts import CLASSES_GIVEN, Endpoint, Indexed
 
@@ -186,7 +188,7 @@ def test_copies_of_the_training_set_are_counted_against_each_cell_s_own(records)
     for arm in made_up.ARMS:
         own = altered(own, arm, reference="training_set", reference_hash=arm, n_real=len(arm))
     check_comparable(own)
-    in_all, rows = report._fingerprint_table(own)
+    in_all, rows = sections.fingerprint_table(own)
     assert [row[0] for row in rows] == ["lenet against training set", "pixels against training set"]
     hashes = re.search("reference hash ([^;]*)", in_all)[1]
     assert hashes.count(",") == len(made_up.ARMS) - 1 and "reference hash" not in rows[0][2]
@@ -210,7 +212,7 @@ def test_channels_of_grey_images_are_drawn_once_and_absent_colours_not_at_all():
     shares = {f"colour_share.{name}": lambda record, at=at: at for at, name in enumerate(("white", "black", "grey"))}
     facts = made_up.facts(shares=["class_histogram", "colour_share"])
     records = with_values(made_up.records(), "colours", distances | shares)
-    twins = report.twins(facts, records)
+    twins = numbers.twins(facts, records)
     assert {one.metric: other.metric for one, other in twins.items()} == {
         "colour_distance.green": "colour_distance.red",
         "colour_distance.mean": "colour_distance.red",
@@ -226,9 +228,24 @@ def test_channels_of_grey_images_are_drawn_once_and_absent_colours_not_at_all():
 def test_metrics_stand_in_the_order_of_the_labels():
     order = ["frechet_distance", "recall", "precision", "coverage"]
     facts = made_up.facts(labels={name: name for name in order})
-    found = [(endpoint.extractor, endpoint.metric) for endpoint in report.endpoints(facts, made_up.records())]
+    found = [(endpoint.extractor, endpoint.metric) for endpoint in numbers.endpoints(facts, made_up.records())]
     assert found[0] == ("lenet", "recall")  # the primary endpoint
     assert [metric for space, metric in found if space == "pixels"] == order
+
+
+def test_feature_spaces_stand_in_the_order_of_their_first_metric():
+    """After the primary's own space; of two that begin alike the alphabet decides, and what has no label is last."""
+    order = ["coverage", "frechet_distance", "class_entropy", "precision", "recall"]
+    facts = made_up.facts(labels={name: name for name in order}, primary=Endpoint("precision", "late"))
+    more = {"ahead": ["recall"], "late": ["recall", "precision"], "zenith": ["coverage"], "alpha": ["precision"]}
+    more |= {"aaa": ["unheard_of", "unheard_of.too"], "omega": ["frechet_distance", "recall"]}
+    records = made_up.records(generations=1)
+    for extractor, metrics in more.items():
+        records = with_values(records, extractor, {metric: lambda record: record["generation"] for metric in metrics})
+    found = [endpoint.extractor for endpoint in numbers.endpoints(facts, records)]
+    spaces = list(dict.fromkeys(found))
+    assert spaces == ["late", "lenet", "pixels", "zenith", "omega", "alpha", "ahead", "aaa"]
+    assert found == sorted(found, key=spaces.index)  # each space stands in one piece
 
 
 def test_records_of_another_study_s_arm_are_refused():
@@ -254,7 +271,7 @@ def test_tables_agree_with_the_records(built, records):
             if (entry["metric"], entry["extractor"], entry["set"]) == ("recall", "lenet", "sampled")
         ]
     )
-    assert report.final(made_up.facts(), records, "fully_synthetic", endpoint)["mean"] == pytest.approx(direct)
+    assert numbers.final(made_up.facts(), records, "fully_synthetic", endpoint)["mean"] == pytest.approx(direct)
     curve = [row for row in rows(built["curves.csv"]) if (row["arm"], row["generation"]) == ("fully_synthetic", "4")]
     assert float(curve[0]["recall_lenet"]) == pytest.approx(direct)
     assert float(rows(built["primary.csv"])[4]["fully_synthetic"]) == pytest.approx(direct)
@@ -265,7 +282,7 @@ def test_tables_agree_with_the_records(built, records):
 
 
 def test_few_seeds_are_points_and_range_and_many_a_band(records):
-    few = report.curve_rows(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"))
+    few = numbers.curve_rows(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"))
     means = [row for row in few if row["what"] == "mean"]
     for mean in means:
         own = [
@@ -275,15 +292,15 @@ def test_few_seeds_are_points_and_range_and_many_a_band(records):
         ]
         assert (mean["low"], mean["high"]) == (min(own), max(own))
     facts = made_up.facts(seeds=8)
-    many = report.curve_chart(facts, made_up.records(seeds=8), Endpoint("recall", "lenet"), 900, 300)
+    many = curve_chart(facts, made_up.records(seeds=8), Endpoint("recall", "lenet"), 900, 300)
     marks = [layer["mark"]["type"] for layer in many["spec"]["layer"]]
     assert "area" in marks
-    some = report.curve_chart(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"), 900, 300)
+    some = curve_chart(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"), 900, 300)
     assert "area" not in [layer["mark"]["type"] for layer in some["spec"]["layer"]]
 
 
 def test_diverged_lineages_are_marked_where_they_end(records):
-    found = report.curve_rows(made_up.facts(), records, Endpoint("recall", "lenet"))
+    found = numbers.curve_rows(made_up.facts(), records, Endpoint("recall", "lenet"))
     marks = [row for row in found if row["what"] == "diverged"]
     assert {(row["arm"], row["seed"], row["generation"]) for row in marks} == {("fully_synthetic_biased", 1, 3)}
     assert {row["text"] for row in found if row["what"] == "few"} == {"n = 2"}
@@ -302,7 +319,7 @@ def test_a_grid_enlarges_by_whole_pixels_and_shrinks_by_averaging(shape):
         times = side // shape[-1]
         assert np.array_equal(first, plain.repeat(times, 0).repeat(times, 1))
     else:
-        assert side <= report.GRID_SIDE
+        assert side <= pictures.GRID_SIDE
         assert abs(first.mean() - plain.mean()) < 1
     assert sheet.shape[1] == shape[0] * (side + 2)
 
@@ -322,23 +339,23 @@ def test_large_pictures_do_not_break_the_size():
 
 
 def test_the_first_line_names_every_arm_in_order_and_real_data(records):
-    line = report.headline(made_up.facts(), made_up.records())
+    line = sections.headline(made_up.facts(), made_up.records())
     assert line.startswith("At generation 4 recall (lenet, as sampled) is 0.8")
     assert line.endswith("; other real data in the samples' place scores 0.93.")
     places = [line.index(f" in {arm}") for arm in ("control", "fresh_data", "synthetic_augmentation")]
     assert places == sorted(places)
     lower = made_up.facts(primary=Endpoint("frechet_distance", "lenet"))
-    line = report.headline(lower, made_up.records())
+    line = sections.headline(lower, made_up.records())
     assert "fréchet" not in line.replace("At generation 4 fréchet", "") and line.index("control") < line.index("fully")
     short = [r for r in made_up.records() if r["arm"] != "control" or r["generation"] < 3]
-    assert report.headline(made_up.facts(), short).endswith(". Not there: control.")
-    assert report.headline(made_up.facts(), []) == ""
+    assert sections.headline(made_up.facts(), short).endswith(". Not there: control.")
+    assert sections.headline(made_up.facts(), []) == ""
 
 
 def test_a_waived_rule_is_not_told_as_fact():
     rule = FAIRNESS["training_set_size"]
     for waivers, control in ([], "control"), ([f"{rule}: arms differ: on purpose"], "control"), ([], None):
-        held, waived = report.fairness(made_up.facts(waivers=waivers, control=control))
+        held, waived = sections.fairness(made_up.facts(waivers=waivers, control=control))
         assert (rule in held["Equal budgets"]) == (not waivers)
         assert ("the control has" in held["Equal budgets"]) == (not waivers and control is not None)
         assert FAIRNESS["images_seen"] in held["Equal budgets"]
@@ -349,7 +366,7 @@ def test_a_waived_rule_is_not_told_as_fact():
 
 
 def test_the_model_itself_is_drawn_of_the_arms_where_it_differs():
-    found = report.curve_rows(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"))
+    found = numbers.curve_rows(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"))
     arms = {
         panel: {row.get("arm") for row in found if row["panel"] == panel} - {None}
         for panel in dict.fromkeys(row["panel"] for row in found)
@@ -357,35 +374,38 @@ def test_the_model_itself_is_drawn_of_the_arms_where_it_differs():
     assert list(arms) == ["as sampled (primary)", "the model itself", "as kept"]
     assert arms["as sampled (primary)"] == set(made_up.ARMS)
     assert arms["the model itself"] == arms["as kept"] == {"control", "fully_synthetic_biased"}
-    plain = report.curve_rows(made_up.facts(), made_up.records(["control"]), Endpoint("recall", "lenet"))
+    plain = numbers.curve_rows(made_up.facts(), made_up.records(["control"]), Endpoint("recall", "lenet"))
     assert {row["panel"] for row in plain} == {"as sampled (primary)"}
 
 
 def test_equal_sets_share_a_row_of_the_numbers():
-    table = [row for row in report._numbers_table(made_up.facts(), made_up.records()) if row["metric"] == "Recall"]
+    table = [row for row in sections.numbers_table(made_up.facts(), made_up.records()) if row["metric"] == "Recall"]
     assert [row["set"] for row in table if row["extractor"] == "lenet"] == ["as sampled, as kept", "the model itself"]
     words = dict(zip(made_up.ARMS, table[1]["cells"], strict=True))
     assert words["fully_synthetic"] == ("same", "") != words["fully_synthetic_biased"]
 
 
 def test_the_ends_of_a_range_read_differently():
-    assert report._cell({"low": 2.30101, "mean": 2.30102, "high": 2.30104}) == ("2.30102", "2.30101 – 2.30104")
-    assert report._cell({"low": 0.5, "mean": 0.5, "high": 0.5}) == ("0.500", "0.500 – 0.500")
+    assert sections.mean_and_range({"low": 2.30101, "mean": 2.30102, "high": 2.30104}) == (
+        "2.30102",
+        "2.30101 – 2.30104",
+    )
+    assert sections.mean_and_range({"low": 0.5, "mean": 0.5, "high": 0.5}) == ("0.500", "0.500 – 0.500")
 
 
 @pytest.mark.parametrize("better, words", [("lower", "lower is better"), (None, "")])
 def test_a_metric_without_a_better_side_has_no_arrow(better, words):
     facts = made_up.facts(better=made_up.BETTER | {"coverage": better})
-    chart = report.curve_chart(facts, made_up.records(), Endpoint("coverage", "lenet"), 500, 200)
+    chart = curve_chart(facts, made_up.records(), Endpoint("coverage", "lenet"), 500, 200)
     assert chart["title"]["subtitle"] == ([words] if words else [])
-    row = next(row for row in report._numbers_table(facts, made_up.records()) if row["metric"] == "Coverage")
+    row = next(row for row in sections.numbers_table(facts, made_up.records()) if row["metric"] == "Coverage")
     assert row["better"] == ("↓" if better else "")
 
 
 def test_classes_are_drawn_as_differences_from_the_real_shares(records):
     real = {f"class_histogram.{index}": 0.1 for index in range(made_up.CLASSES)}
     for reference, start in ({"lenet": real}, "real share"), ({}, "share in generation 0"):
-        chart = report.share_chart(made_up.facts(reference=reference), made_up.records(), "class_histogram", 1000)
+        chart = share_chart(made_up.facts(reference=reference), made_up.records(), "class_histogram", 1000)
         assert chart["title"]["text"] == f"Class histogram minus {start}"
         rows = chart["data"]["values"]
         assert all(row["difference"] == pytest.approx(row["share"] - row["real"]) for row in rows)
@@ -401,12 +421,12 @@ def test_given_classes_are_said_beside_the_classes(records):
 
 
 def test_arms_with_the_same_pictures_have_one_sheet():
-    found = report._pictures(made_up.facts(), made_up.grids(count=40))
+    found = pictures.sheets_and_rows(made_up.facts(), made_up.grids(count=40))
     first, last = found["sheets"]
     assert [sheet["arms"] for sheet in first] == [list(made_up.ARMS)]
     assert [sheet["arms"] for sheet in last] == [[arm] for arm in made_up.ARMS]
     assert [len(row["rows"]) for row in found["rows"]] == [5] * len(made_up.ARMS)
-    assert report._pictures(made_up.facts(), {}) == {"sheets": [], "rows": []}
+    assert pictures.sheets_and_rows(made_up.facts(), {}) == {"sheets": [], "rows": []}
 
 
 def test_a_sentence_ends_once():
@@ -415,7 +435,7 @@ def test_a_sentence_ends_once():
 
 
 def test_the_control_s_symbol_in_the_legend_is_not_dashed():
-    chart = report.curve_chart(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"), 900, 300)
+    chart = curve_chart(made_up.facts(), made_up.records(), Endpoint("recall", "lenet"), 900, 300)
     dashes = [layer["encoding"]["strokeDash"] for layer in chart["spec"]["layer"] if "strokeDash" in layer["encoding"]]
     assert len(dashes) == 1 and "scale" not in dashes[0] and '"control"' in dashes[0]["condition"]["test"]
 
@@ -453,7 +473,7 @@ def test_theory_is_drawn_over_the_curve_with_the_spread_of_its_mean():
     mean, sd = np.linspace(0.85, 0.65, 5), np.full(5, 0.04)
     facts = made_up.facts(predictions={"synthetic_augmentation": [law(mean, sd)], "control": [law(mean, metric="x")]})
     endpoint = Endpoint("recall", "lenet")
-    found = report.curve_rows(facts, made_up.records(), endpoint)
+    found = numbers.curve_rows(facts, made_up.records(), endpoint)
     theory = [row for row in found if row["what"] == "theory"]
     assert [row["value"] for row in theory] == list(mean) and {row["panel"] for row in theory} == {
         "as sampled (primary)"
@@ -462,12 +482,12 @@ def test_theory_is_drawn_over_the_curve_with_the_spread_of_its_mean():
     for row in (row for row in found if row["what"] == "expected"):
         assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * 0.04 / np.sqrt(3))  # three seeds
         assert (row["high"] + row["low"]) / 2 == pytest.approx(mean[row["generation"]])
-    chart = report.curve_chart(facts, made_up.records(), endpoint, 900, 300)
+    chart = curve_chart(facts, made_up.records(), endpoint, 900, 300)
     assert any("theory" in line for line in chart["title"]["subtitle"])
-    plain = report.curve_chart(made_up.facts(), made_up.records(), endpoint, 900, 300)
+    plain = curve_chart(made_up.facts(), made_up.records(), endpoint, 900, 300)
     assert len(chart["spec"]["layer"]) == len(plain["spec"]["layer"]) + 2
     bound = made_up.facts(predictions={"control": [law(mean, bound="upper")]})
-    rows = [row for row in report.curve_rows(bound, made_up.records(), endpoint) if row["what"] == "theory"]
+    rows = [row for row in numbers.curve_rows(bound, made_up.records(), endpoint) if row["what"] == "theory"]
     assert all(row["law"].endswith("(upper bound)") for row in rows)
 
 
@@ -476,7 +496,7 @@ def test_experiment_is_held_against_theory_and_departures_stand_first():
     sd = np.full(5, 0.03)
     given = {"control": [law(flat, sd)], "fully_synthetic": [law(flat, sd), law(fall, sd), law(fall, metric="none")]}
     facts, records = made_up.facts(predictions=given), made_up.records()
-    table = report.theory_table(facts, records)
+    table = sections.theory_table(facts, records)
     assert [(row["arm"], row["status"]) for row in table] == [
         ("fully_synthetic", "departs"),
         ("control", "follows"),
@@ -489,7 +509,7 @@ def test_experiment_is_held_against_theory_and_departures_stand_first():
     plain = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
     assert not section(plain, "theory") and 'href="#theory"' not in plain
     lone = made_up.facts(seeds=1, predictions={"control": [law(flat)]})
-    assert [row["status"] for row in report.theory_table(lone, made_up.records(seeds=1))] == ["cannot tell"]
+    assert [row["status"] for row in sections.theory_table(lone, made_up.records(seeds=1))] == ["cannot tell"]
 
 
 @pytest.fixture(scope="module")
@@ -559,17 +579,17 @@ def test_estimates_stand_beside_the_truth():
 
     truths = {("truth", "true_recall"): lambda r: shown(r) + 0.1, ("truth", "hallucination_rate"): lambda r: 0.25}
     records = measured(made_up.records(), truths)
-    found = report.truth_rows(made_up.facts(), records)
+    found = numbers.truth_rows(made_up.facts(), records)
     panels = {f"{name}, {space} features" for name in ("Recall", "Precision") for space in ("lenet", "pixels")}
     assert {row["panel"] for row in found} == panels and len(found) == 4 * len(records)
     assert {row["truth"] for row in found if row["panel"].startswith("Precision")} == {0.75}
-    words = {line.partition(":")[0]: line for line in report.truth_words(found)}
+    words = {line.partition(":")[0]: line for line in sections.truth_words(found)}
     assert "correlation 1.00, on average 0.100 below the truth (75 pairs)." in words["Recall, lenet features"]
     assert "no correlation can be told" in words["Precision, lenet features"]
     page = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
     chart = charts(page)["truth"]
     assert words["Recall, lenet features"] in page and len(chart["data"]["values"]) == 4 * len(records) + 4 * 2
-    assert report.truth_chart(made_up.facts(), [], 1000) is None
+    assert truth_chart(made_up.facts(), [], 1000) is None
 
 
 # -- many seeds --------------------------------------------------------------------------------------------------------
@@ -594,7 +614,7 @@ def test_of_many_lineages_a_dozen_are_drawn_and_the_page_says_so(many, monkeypat
     drawn = [row for row in charts(page)["recall_lenet"]["data"]["values"] if row["what"] == "line"]
     for arm in facts.arms:
         seeds = [row["seed"] for row in drawn if row["arm"] == arm and row["panel"] == "as sampled (primary)"]
-        assert len(seeds) == report.DRAWN and seeds[0] == 0 and seeds[-1] == 59
+        assert len(seeds) == numbers.DRAWN and seeds[0] == 0 and seeds[-1] == 59
         assert set(np.diff(seeds)) <= {5, 6}
     assert all(len(row["xs"]) == len(row["values"]) == 31 for row in drawn)
     assert "thin lines are 12 of the 60 seeds, evenly chosen" in page
@@ -611,8 +631,8 @@ def test_figures_with_bands_are_the_same_bytes_too():
 
 def test_the_table_of_lineages_is_cut_where_it_would_be_long(many):
     facts, records = many
-    _, listed = report._lineage_table(facts, records)
-    assert len(listed) <= report.LISTED < len(records) and len({row["cell"][1] for row in listed}) == 32
+    _, listed = sections.lineage_table(facts, records)
+    assert len(listed) <= sections.LISTED < len(records) and len({row["cell"][1] for row in listed}) == 32
     page = report.build(facts, records, figures=False)["report.html"].decode()
     assert f"The first {len(listed)} of {len(records)} cells" in page
-    assert len(report._lineage_table(made_up.facts(), made_up.records())[1]) == 75
+    assert len(sections.lineage_table(made_up.facts(), made_up.records())[1]) == 75

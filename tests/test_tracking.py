@@ -11,8 +11,9 @@ import made_up
 import numpy as np
 import pytest
 
-from collapselab import report, tracking
-from collapselab.tracking import TrackingError, default_uri, track, without_credentials
+from collapselab import report
+from collapselab.report import tracking
+from collapselab.report.tracking import TrackingError, default_uri, track, without_credentials
 
 ARMS = ("control", "fully_synthetic")
 PARAMS = {arm: {"regime": arm, "model": {"family": "diffusion", "width": 32}} for arm in ARMS}
@@ -199,10 +200,10 @@ def test_losses_that_are_not_finite_are_left_out(root):
 
 def test_two_processes_at_once_make_each_run_once(tmp_path):
     """Also the store's tables are made once: unlocked, three of four processes died while they were."""
-    source = Path(tracking.__file__).parents[1]
+    source = Path(tracking.__file__).parents[2]
     code = (
         "import made_up, pathlib\n"
-        "from collapselab.tracking import track\n"
+        "from collapselab.report.tracking import track\n"
         f"print(track('made_up', made_up.records({ARMS!r}, 1, 1), root=pathlib.Path('.')).created)\n"
     )
     environment = os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{Path(__file__).parent}"}

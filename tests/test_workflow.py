@@ -444,7 +444,7 @@ def test_a_mirror_that_another_process_holds_is_said_and_holds_no_study_up(smoke
     """By hand the exit code says so; in the workflow the study is whole without its mirror."""
     from filelock import FileLock
 
-    smoke.edit("src/collapselab/tracking.py", ("LOCK_SECONDS = 600", "LOCK_SECONDS = 0.5"))
+    smoke.edit("src/collapselab/report/tracking.py", ("LOCK_SECONDS = 600", "LOCK_SECONDS = 0.5"))
     with FileLock(smoke.folder / "mlflow.db.lock"):
         said = smoke.run("collapselab", "track", "smoke", code=5)
         planned = SMOKE.plan()

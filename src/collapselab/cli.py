@@ -1153,8 +1153,7 @@ def report(
 @app.command()
 def track(name: StudyName, planned: Planned = None) -> None:
     """Mirror a study in MLflow; the runs are found again, so that tracking twice changes nothing."""
-    from . import tracking
-    from .report import grid_png
+    from .report import grid_png, tracking
 
     study = _study(name, planned)
     records, missing = results.records(study)

@@ -544,7 +544,7 @@ def _report_roots(study: Study, place: Place) -> list[str]:
 
 def _track_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.results:{name}" for name in ("records", "grids")]
-    return [f"{PACKAGE}.tracking:track", f"{PACKAGE}.report:grid_png", f"{PACKAGE}.replicates:means", *read]
+    return [f"{PACKAGE}.report.tracking:track", f"{PACKAGE}.report:grid_png", f"{PACKAGE}.replicates:means", *read]
 
 
 NOUNS: Mapping[str, tuple[str, ...]] = {

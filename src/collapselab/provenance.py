@@ -27,7 +27,7 @@ FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parent}
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
 # stored files counts through store.FORMAT, a regime through the recipe that it comes to, an option of the rule.
-EDGES = {"store", "cli", "config", "tracking", "provenance", "regimes", "clock", "energy"}
+EDGES = {"store", "cli", "config", "provenance", "regimes", "clock", "energy"}
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
     *("SELECTORS", "TRANSFORMS"),

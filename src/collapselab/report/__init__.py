@@ -1,0 +1,4 @@
+"""What people read of a study: its page, tables and figures, and the mirror in MLflow (``tracking``)."""
+
+from .files import build as build
+from .pictures import grid_png as grid_png

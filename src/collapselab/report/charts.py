@@ -1,0 +1,334 @@
+"""The report's charts as Vega-Lite specifications, and as PDF. The only module that imports Altair."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import altair as alt
+import vl_convert
+
+from ..verdicts import Endpoint, Record, StudyFacts
+from .numbers import BAND_FROM, KINDS, composition_rows, curve_rows, shares, some
+
+VEGA_LITE = "6.4"
+WIDTH = 1040  # of a chart that takes the whole page, in pixels
+CONTROL_COLOUR = "#333333"
+# Okabe and Ito (2008) without its black and yellow, then Tol's muted scheme: told apart by colour-blind readers.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#44AA99", "#999933", "#332288")
+KIND_COLOURS = dict(zip(KINDS, ("#08519C", "#4292C6", "#9ECAE1", "#D55E00", "#FDAE6B"), strict=True))
+SOFT_COLOUR = "#555555"  # of what stands behind the arms
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "triangle-left")
+CROSS = "M-.6,-.6L.6,.6M.6,-.6L-.6,.6"
+THEORY = "dashes: theory, shaded where the mean should lie"  # in 95 of 100 studies, where its spread is known
+
+
+def colours(facts: StudyFacts) -> dict[str, str]:
+    """arm -> colour, the control in dark grey."""
+    others = [arm for arm in facts.arms if not facts.is_control(arm)]
+    found = {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
+    return {arm: found.get(arm, CONTROL_COLOUR) for arm in facts.arms}
+
+
+# -- a metric against the generation -----------------------------------------------------------------------------------
+
+
+def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint, width: int, height: int) -> dict:
+    """The Vega-Lite specification of one metric against the generation, a panel for each kind of samples."""
+    rows = curve_rows(facts, records, endpoint)
+    panels = list(dict.fromkeys(row["panel"] for row in rows))
+    words, better = facts.label(endpoint.metric), facts.direction(endpoint.metric)
+    channels = _channels(facts, words, legend_columns=5 if width > WIDTH // 2 else 3)
+    spread, own = _band_and_lines(channels) if facts.seeds >= BAND_FROM else _ranges_and_points(channels)
+    theory = _theory(channels) if any(row["what"] == "theory" for row in rows) else []
+    layers = [
+        *_reference(channels),
+        spread,
+        *theory,
+        _mean_line(channels),
+        own,
+        _mean_points(facts, channels),
+        *_ends(channels),
+    ]
+    title = alt.TitleParams(
+        f"{words} in the {endpoint.extractor} features",
+        subtitle=([f"{better} is better"] if better else []) + ([THEORY] if theory else []),
+        anchor="start",
+    )
+    layered = alt.layer(*layers, data=alt.Data(values=[])).properties(width=width // len(panels) - 60, height=height)
+    if len(panels) == 1:
+        return _styled(layered.properties(title=title), rows)
+    header = alt.Header(title=None, labelFontSize=12)
+    faceted = layered.facet(column=alt.Column("panel:N", sort=panels, header=header))
+    return _styled(faceted.properties(title=title), rows)
+
+
+class _Channels(NamedTuple):
+    """What the layers of a curve have in common: where a row stands, how it looks, and what it says when pointed at.
+
+    picked: the arms that were clicked in the legend; fade: the others'. words: the metric's name.
+    """
+
+    x: Any
+    y: Any
+    colour: Any
+    shape: Any
+    dash: Any
+    fade: Any
+    picked: Any
+    words: str
+
+    def number(self, field: str = "value", title: str | None = None) -> Any:
+        """What a layer says of a number when pointed at."""
+        return alt.Tooltip(f"{field}:Q", format=".4~g", **({"title": title} if title else {}))
+
+    def where(self, *fields: str) -> list[Any]:
+        """What a layer says of its place when pointed at: the arm, and whole numbers."""
+        return [alt.Tooltip("arm:N"), *(alt.Tooltip(f"{field}:Q", format="d") for field in fields)]
+
+
+def _channels(facts: StudyFacts, words: str, legend_columns: int) -> _Channels:
+    arms = list(facts.arms)
+    picked = alt.selection_point(name="picked", fields=["arm"], bind="legend")
+    names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
+    legend = alt.Legend(orient="bottom", columns=legend_columns, title=None, **names)
+    shapes = [SHAPES[index % len(SHAPES)] for index in range(len(arms))]
+    # A condition and no scale: a scale would dash the outline of the control's symbol in the legend too.
+    controls = json.dumps([arm for arm in facts.arms if facts.is_control(arm)])
+    axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
+    return _Channels(
+        x=alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.35, facts.generations + 0.35], nice=False)),
+        y=alt.Y("value:Q", title=words, scale=alt.Scale(zero=False)),
+        colour=_arm_colour(facts, legend),
+        shape=alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend),
+        dash=alt.condition(f"indexof({controls}, datum.arm) >= 0", alt.value([5, 4]), alt.value([1, 0])),
+        fade=alt.condition(picked, alt.value(1.0), alt.value(0.12)),
+        picked=picked,
+        words=words,
+    )
+
+
+def _rows_that_are(what: str) -> Any:
+    """A chart of those rows alone."""
+    return alt.Chart().transform_filter(f"datum.what == '{what}'")
+
+
+def _reference(channels: _Channels) -> list[Any]:
+    """A dotted line at what real data score, and its name."""
+    rows = _rows_that_are("reference")
+    tip = [channels.number(title="real data against real data")]
+    line = rows.mark_rule(strokeDash=[1, 3], strokeWidth=1.5, color=SOFT_COLOUR).encode(y=channels.y, tooltip=tip)
+    name = rows.mark_text(align="right", baseline="bottom", dy=-3, dx=10, color=SOFT_COLOUR, fontSize=11)
+    return [line, name.encode(x=channels.x, y=channels.y, text="text:N")]
+
+
+def _band_and_lines(channels: _Channels) -> tuple[Any, Any]:
+    """Of many lineages: the band of their mean, and some as thin lines."""
+    band = _rows_that_are("mean").mark_area(opacity=0.15)
+    lines = _rows_that_are("line").transform_flatten(["xs", "values"], ["x", "value"])
+    return (
+        band.encode(channels.x, alt.Y("low:Q"), alt.Y2("high:Q"), color=channels.colour),
+        lines.mark_line(strokeWidth=0.6, opacity=0.4).encode(
+            channels.x, channels.y, alt.Detail("seed:N"), color=channels.colour
+        ),
+    )
+
+
+def _ranges_and_points(channels: _Channels) -> tuple[Any, Any]:
+    """Of few lineages: from the lowest to the highest, and every one of their values."""
+    look = {"color": channels.colour, "opacity": channels.fade}
+    ranges = _rows_that_are("mean").mark_rule(strokeWidth=1.5)
+    points = _rows_that_are("lineage").mark_point(size=16, filled=True)
+    tips = [*channels.where("seed", "generation"), channels.number(title=channels.words)]
+    return (
+        ranges.encode(channels.x, alt.Y("low:Q"), alt.Y2("high:Q"), **look),
+        points.encode(channels.x, channels.y, tooltip=tips, **look),
+    )
+
+
+def _theory(channels: _Channels) -> list[Any]:
+    """The predicted curve in dashes, over where the mean should lie."""
+    expected = _rows_that_are("expected").mark_area(opacity=0.22)
+    line = _rows_that_are("theory").mark_line(strokeWidth=1.4, strokeDash=[7, 3])
+    arm, generation = channels.where("generation")
+    tips = [arm, alt.Tooltip("law:N"), generation, channels.number(title=f"predicted {channels.words}")]
+    return [
+        expected.encode(channels.x, alt.Y("low:Q"), alt.Y2("high:Q"), color=channels.colour),
+        line.encode(channels.x, channels.y, color=channels.colour, opacity=channels.fade, tooltip=tips),
+    ]
+
+
+def _mean_line(channels: _Channels) -> Any:
+    line = _rows_that_are("mean").mark_line(strokeWidth=2)
+    return line.encode(channels.x, channels.y, color=channels.colour, strokeDash=channels.dash, opacity=channels.fade)
+
+
+def _mean_points(facts: StudyFacts, channels: _Channels) -> Any:
+    """The means as symbols, which the legend shows and picks from."""
+    points = _rows_that_are("mean").mark_point(size=55 if facts.generations <= 25 else 18, filled=True)
+    tips = [
+        *channels.where("generation"),
+        channels.number(title=f"mean {channels.words}"),
+        channels.number("low"),
+        channels.number("high"),
+    ]
+    tips.append(alt.Tooltip("lineages:N"))
+    look = {"color": channels.colour, "shape": channels.shape, "opacity": channels.fade}
+    return points.encode(channels.x, channels.y, tooltip=tips, **look).add_params(channels.picked)
+
+
+def _ends(channels: _Channels) -> list[Any]:
+    """A cross where a lineage diverged, and how many are left where some have ended."""
+    look = {"color": channels.colour, "opacity": channels.fade}
+    crosses = _rows_that_are("diverged").mark_point(shape=CROSS, size=160, strokeWidth=3, filled=False)
+    counts = _rows_that_are("few").mark_text(align="left", dx=7, dy=-7, fontSize=11)
+    tips = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="diverged at")]
+    return [
+        crosses.encode(channels.x, channels.y, tooltip=tips, **look),
+        counts.encode(channels.x, channels.y, text="text:N", **look),
+    ]
+
+
+# -- a panel for each arm ----------------------------------------------------------------------------------------------
+
+
+def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width: int) -> dict | None:
+    """The Vega-Lite specification of shares of a whole less the real ones, a heat map per arm; None without any."""
+    found = shares(facts, records, metric)
+    if found is None:
+        return None
+    largest = max((abs(row["difference"]) for row in found.rows), default=0) or 1e-3
+    panel = _panel(facts, width)
+    cells = alt.Chart(alt.Data(values=[])).mark_rect()
+    chart = cells.encode(
+        x=_generations(facts, panel),
+        y=alt.Y("part:O", sort=found.parts, title=None),
+        color=alt.Color(
+            "difference:Q",
+            scale=alt.Scale(scheme="purpleorange", domain=[-largest, largest], reverse=True),
+            legend=alt.Legend(title="difference", format="+.1%"),
+        ),
+        tooltip=[
+            "arm:N",
+            "part:N",
+            "generation:O",
+            alt.Tooltip("share:Q", format=".2%"),
+            alt.Tooltip("real:Q", format=".2%", title=found.less),
+            alt.Tooltip("difference:Q", format="+.2%"),
+        ],
+    ).properties(width=panel, height=max(120, 16 * len(found.parts)))
+    title = alt.TitleParams(
+        f"{facts.label(metric)} minus {found.less}", subtitle=[f"in the {found.extractor} features"], anchor="start"
+    )
+    return _styled(_beside_each_other(facts, chart, panel).properties(title=title), found.rows)
+
+
+def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
+    """The Vega-Lite specification of what each arm is trained on, as stacked bars; None without records."""
+    rows = composition_rows(facts, records)
+    if not rows:
+        return None
+    panel = _panel(facts, width)
+    kinds = [kind for kind in KINDS if kind in {row["kind"] for row in rows}]
+    scale = alt.Scale(domain=kinds, range=[KIND_COLOURS[kind] for kind in kinds])
+    bars = alt.Chart(alt.Data(values=[])).mark_bar()
+    chart = bars.encode(
+        x=_generations(facts, panel),
+        y=alt.Y("sum(count):Q", title="training samples"),
+        color=alt.Color("kind:N", scale=scale, legend=alt.Legend(orient="bottom", title=None)),
+        order=alt.Order("order:Q"),
+        tooltip=["arm:N", "generation:O", "kind:N", alt.Tooltip("sum(count):Q", title="samples")],
+    ).properties(width=panel, height=120)
+    title = alt.TitleParams("What each arm is trained on", anchor="start")
+    return _styled(_beside_each_other(facts, chart, panel).properties(title=title), rows)
+
+
+def _panel(facts: StudyFacts, width: int) -> int:
+    """How wide an arm's panel is where all stand in one row."""
+    return min(200, width // len(facts.arms) - 26)
+
+
+def _generations(facts: StudyFacts, panel: int) -> Any:
+    """An axis of generations, which names as many of them as it has room for."""
+    step = -(-(facts.generations + 1) // (panel // 16))
+    ticks = {"values": list(range(0, facts.generations + 1, step))} if step > 1 else {}
+    return alt.X("generation:O", title="generation", axis=alt.Axis(labelAngle=0, **ticks))
+
+
+def _beside_each_other(facts: StudyFacts, chart: Any, panel: int) -> Any:
+    """The chart of every arm, in a row."""
+    header = alt.Header(labelLimit=panel)
+    return chart.facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=header))
+
+
+# -- estimates against the truth ---------------------------------------------------------------------------------------
+
+
+def truth_chart(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int) -> dict | None:
+    """The Vega-Lite specification of estimates against the truth, with the diagonal; None without any."""
+    if not rows:
+        return None
+    seeds = {arm: set(some(sorted({row["seed"] for row in rows if row["arm"] == arm}))) for arm in facts.arms}
+    points = [{"what": "point", **row} for row in rows if row["seed"] in seeds[row["arm"]]]
+    panels = list(dict.fromkeys(row["panel"] for row in points))
+    numbers = [row[axis] for row in points for axis in ("truth", "estimate")]
+    ends = min(0.0, *numbers), max(1.0, *numbers)
+    diagonal = [{"what": "diagonal", "panel": panel, "truth": end, "estimate": end} for panel in panels for end in ends]
+    legend = alt.Legend(orient="bottom", columns=5, title=None, labelLimit=260)
+    scale = alt.Scale(domain=list(ends), nice=False)
+    x = alt.X("truth:Q", title="truth", scale=scale, axis=alt.Axis(grid=False))
+    y = alt.Y("estimate:Q", title="estimate", scale=scale)
+    tips = ["arm:N", alt.Tooltip("seed:Q", format="d"), alt.Tooltip("generation:Q", format="d")]
+    tips += [alt.Tooltip("truth:Q", format=".4~g"), alt.Tooltip("estimate:Q", format=".4~g")]
+    chart = alt.Chart()
+    layers = [
+        chart.transform_filter("datum.what == 'diagonal'").mark_line(color=SOFT_COLOUR, strokeDash=[1, 3]).encode(x, y),
+        chart.transform_filter("datum.what == 'point'")
+        .mark_point(size=14, strokeWidth=0.8, opacity=1)  # hollow, so that crowds show
+        .encode(x, y, color=_arm_colour(facts, legend), tooltip=tips),
+    ]
+    columns = min(3, len(panels))
+    side = min(300, width // columns - 60)
+    layered = alt.layer(*layers, data=alt.Data(values=[])).properties(width=side, height=side)
+    # A column for each panel, in rows of three.
+    faceted = layered.facet(facet=alt.Facet("panel:N", sort=panels, title=None), columns=columns)
+    title = alt.TitleParams("Estimates beside the truth", anchor="start")
+    return _styled(faceted.properties(title=title), points + diagonal)
+
+
+# -- all of them -------------------------------------------------------------------------------------------------------
+
+
+def _arm_colour(facts: StudyFacts, legend: Any) -> Any:
+    found = colours(facts)
+    scale = alt.Scale(domain=list(found), range=list(found.values()))
+    return alt.Color("arm:N", scale=scale, sort=None, legend=legend)
+
+
+def _styled(chart: Any, rows: Sequence[Mapping[str, Any]]) -> dict:
+    """The specification of a chart of these rows, in the look of all.
+
+    The rows are put in at the end: Altair would hold each against its schema.
+    """
+    # One weight of one font: with two, the PDF writer orders them by chance, and the bytes would differ between runs.
+    plain = {"titleFontWeight": "normal"}
+    styled = chart.configure(font="sans-serif", background="#ffffff").configure_view(stroke=None)
+    styled = styled.configure_axis(labelFontSize=11, titleFontSize=12, gridColor="#eeeeee", **plain)
+    styled = styled.configure_legend(labelFontSize=12, **plain)
+    drawn = styled.configure_title(fontSize=15, fontWeight="normal", subtitleColor=SOFT_COLOUR).to_dict()
+    drawn["data"]["values"] = list(rows)
+    return drawn
+
+
+def pdf(chart: Mapping[str, Any]) -> bytes:
+    """The chart as a PDF, the same bytes each time: DVC and the hash beside the file tell a study by them."""
+    return _in_one_order(vl_convert.vegalite_to_pdf(chart, vl_version=VEGA_LITE, allowed_base_urls=[]))
+
+
+def _in_one_order(pdf: bytes) -> bytes:
+    """The PDF with the names in its resource dictionaries sorted; its writer leaves their order to chance.
+
+    What is transparent has such a name. The bytes of an entry stay what they are, so that all offsets hold.
+    """
+    entries = rb"(?:\n +/[A-Za-z]+\d+ \d+ 0 R){2,}"
+    return re.sub(entries, lambda found: b"\n" + b"\n".join(sorted(found[0][1:].split(b"\n"))), pdf)

@@ -1,0 +1,107 @@
+"""The page: one HTML file that needs no network, from the template beside this module."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import vl_convert
+
+from .. import effective
+from ..verdicts import CLASSES_GIVEN, Record, StudyFacts, Verdict, spell
+from . import sections
+from .charts import VEGA_LITE, colours
+from .numbers import DRAWN, SETS, endpoints, name_of, twins, unchanged
+from .pictures import Grids, sheets_and_rows
+
+DEFINITIONS = {
+    "primary_slope": "Slope of the primary endpoint",
+    "slope_against_control": "Slope against the control, paired by seed",
+    "catastrophic_risk": "Catastrophic rise of risk (more than tenfold: this report's threshold)",
+    "any_rise_of_risk": "Any rise of risk",
+    "diverging_risk": "Risk that grows without bound",
+    "collapsing_variance": "Variance that goes to zero",
+    "scaling_law": "Change in the scaling law",
+    "lost_modes": "Modes of the real data disappear",
+    "lost_tails": "Tails of the real data disappear",
+    "hallucination": "Data appear that are not real",
+}
+
+
+def page(
+    facts: StudyFacts,
+    records: Sequence[Record],
+    grids: Grids,
+    costs: Sequence[Mapping[str, Any]],
+    verdicts: Mapping[str, Mapping[str, Verdict]],
+    charts: Mapping[str, Mapping[str, Any]],
+    analyses: Mapping[str, Any],
+) -> str:
+    """The whole page. facts: of all arms, also of those that calibrate; analyses: what the template calls by name."""
+    every, facts = facts, facts.loops  # calibration arms have no curves
+    in_all, fingerprints = sections.fingerprint_table(records)
+    nouns, lineage = sections.lineage_table(every, records)
+    holds, waived = sections.fairness(facts)
+    return _template().render(
+        facts=facts,
+        cells=len(records),
+        expected=facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration)),
+        calibrations=len(every.calibration),
+        closeness=every.label(effective.endpoint_of(every).metric),
+        drawn=DRAWN if facts.seeds > DRAWN else 0,
+        verdicts=verdicts,
+        definitions=DEFINITIONS,
+        primary=name_of(facts.primary),
+        primary_set=SETS[facts.primary.set],
+        **_curves(facts, records),
+        charts=charts,
+        colours=colours(facts),
+        pictures=sheets_and_rows(facts, grids),
+        numbers=sections.numbers_table(facts, records),
+        risk=sections.risk_table(facts, records),
+        growth=sections.growth_table(facts, records),
+        undefined=sections.undefined_table(facts, records),
+        headline=sections.headline(facts, records),
+        contract=holds,
+        waived=waived,
+        classes_given=CLASSES_GIVEN,
+        in_all=in_all,
+        fingerprints=fingerprints,
+        nouns=nouns,
+        lineage=lineage,
+        costs=sections.cost_table(every, costs),
+        library=_library(),
+        **analyses,
+    )
+
+
+def _curves(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Any]:
+    """The charts of each feature space but that of the primary endpoint, and in words what is not drawn."""
+    level, alike = unchanged(facts, records), twins(facts, records)
+    spaces: dict[str, list[str]] = {}
+    for endpoint in endpoints(facts, records):
+        if name_of(endpoint) != name_of(facts.primary) and endpoint not in level | alike:
+            spaces.setdefault(endpoint.extractor, []).append(name_of(endpoint))
+    return {
+        "spaces": spaces,
+        "unchanged": [f"{facts.label(one.metric)} ({one.extractor}) {spell(number)}" for one, number in level.items()],
+        "twins": [
+            f"{facts.label(one.metric)} ({one.extractor}) as {other.metric.partition('.')[2]}"
+            for one, other in alike.items()
+            if one not in level
+        ],
+    }
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(resources.files(__package__).joinpath("page.html.jinja").read_text())
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and their embedder as one script."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)

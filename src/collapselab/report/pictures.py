@@ -1,0 +1,82 @@
+"""Sample grids as PNG: sheets of images side by side, and those of a study in the order in which a reader compares."""
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..verdicts import StudyFacts
+
+Grids = Mapping[str, Mapping[int, np.ndarray]]
+"""arm -> generation -> (n, C, H, W) uint8, where image i has the same latents in every generation and arm."""
+
+GRID_COLUMNS, GRID_ROWS = 10, 4
+GRID_SIDE, GRID_PIXELS, GRID_BYTES = 96, 32, 1_500_000
+
+
+def grid_png(images: np.ndarray, columns: int | None = None) -> bytes:
+    """A PNG of images side by side, each enlarged by whole pixels or, if large, shrunk by averaging.
+
+    images: (n, C, H, W) uint8 with one or three channels. columns: images in a row, all of them by default.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images: found {images.dtype} {images.shape}, allowed is uint8 (n, 1 or 3, H, W)")
+    n, channels, height, width = images.shape
+    shrink = -(-max(height, width) // GRID_SIDE)
+    if shrink > 1:
+        height, width = height // shrink, width // shrink
+        cut = images[:, :, : height * shrink, : width * shrink].reshape(n, channels, height, shrink, width, shrink)
+        images = np.rint(cut.mean(axis=(3, 5))).astype(np.uint8)
+    enlarge = max(1, GRID_PIXELS // max(height, width))
+    images = images.repeat(enlarge, axis=2).repeat(enlarge, axis=3)
+    columns = columns or n
+    rows, (height, width) = -(-n // columns), images.shape[2:]
+    sheet = np.full((rows, columns, height + 2, width + 2, channels), 255, np.uint8)
+    for index, image in enumerate(images):
+        sheet[index // columns, index % columns, 1:-1, 1:-1] = image.transpose(1, 2, 0)
+    sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(rows * (height + 2), columns * (width + 2), channels)
+    stream = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
+    """The sample grids: whole sheets of the first and the last generation, and a row of each generation per arm.
+
+    Sheets have the same latents at the same place; arms with the same pictures, as in a generation 0 that they share,
+    have one sheet. As many columns as fit the file's share of bytes.
+    """
+    given = {arm: dict(sorted(grids[arm].items())) for arm in facts.arms if grids.get(arm)}
+    if not given:
+        return {"sheets": [], "rows": []}
+    images = next(iter(next(iter(given.values())).values()))
+    size = min(images[0].nbytes, images.shape[1] * GRID_SIDE**2)
+    count = sum(map(len, given.values())) + 2 * GRID_ROWS * len(given)
+    columns = int(np.clip(GRID_BYTES // max(1, size * count), 2, GRID_COLUMNS))
+    sheets: list[list[dict[str, Any]]] = []
+    for end in (min, max):
+        alike: dict[tuple[int, bytes], list[str]] = {}
+        for arm, found in given.items():
+            if end is min or len(found) > 1:
+                generation = end(found)
+                alike.setdefault((generation, found[generation].tobytes()), []).append(arm)
+        sheets.append(
+            [
+                {"arms": arms, "generation": t, "png": _png(given[arms[0]][t][: GRID_ROWS * columns], columns)}
+                for (t, _), arms in alike.items()
+            ]
+        )
+    rows = [
+        {"arm": arm, "rows": [(generation, _png(images[:columns])) for generation, images in found.items()]}
+        for arm, found in given.items()
+        if len(found) > 1
+    ]
+    return {"sheets": [sheet for sheet in sheets if sheet], "rows": rows}
+
+
+def _png(images: np.ndarray, columns: int | None = None) -> str:
+    return base64.b64encode(grid_png(images, columns)).decode()

@@ -1,0 +1,313 @@
+"""What the sections of the page say: its first sentence, the rules of a fair comparison, and its tables."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from ..config import FAIRNESS
+from ..features.base import Undefined
+from ..metrics.artefacts import growth_rate
+from ..theory.agreement import agreement
+from ..verdicts import Endpoint, Record, StudyFacts, at_risk, digits_apart, lineages, spell
+from .numbers import SETS, arms_with, endpoints, final, in_order, sets_of
+
+LISTED = 2000  # cells in the table of lineages
+NAMED = ("extractor", "reference")  # what a row of the table of fingerprints is called by
+CONTRACT = {
+    "Common random numbers": "seeds name the study, the replicate, the generation and the stage, never the arm: "
+    "generation 0 is shared, arms are compared in pairs, and the grids show the same latents in every generation.",
+    "One split": "training, held-out and fresh data are split once for the whole study; from a known population each "
+    "seed draws its own, and the population itself is the reference.",
+    "Selectors never see the yardstick": "selectors see features of the training split only, in another space than "
+    "that of the primary endpoint.",
+    "Raw, biased, kept": "the model itself, its samples and what was kept of them are measured apart, at equal n.",
+    "Nothing tuned on the yardstick": "the last snapshot counts; nothing is chosen by a metric shown here.",
+    "Failures stay in the picture": "diverged lineages are drawn up to where they end, and counted.",
+    "Few seeds are shown as few": "below eight lineages points and their range, from eight on a 95 % band of the mean.",
+    "One primary endpoint": "named in the study's file; p-values are corrected over the arms (Holm 1979).",
+}
+
+
+def headline(facts: StudyFacts, records: Sequence[Record]) -> str:
+    """One sentence: the primary endpoint's mean in every arm that reached the last generation, and in real data."""
+    found = {arm: final(facts, records, arm, facts.primary) for arm in facts.arms}
+    last = max((cell["generation"] for cell in found.values() if cell), default=None)
+    if last is None:
+        return ""
+    means = {arm: cell["mean"] for arm, cell in found.items() if cell and cell["generation"] == last}
+    lower = facts.direction(facts.primary.metric) == "lower"
+    order = sorted(means, key=lambda arm: means[arm] if lower else -means[arm])
+    largest = max(map(abs, means.values()))
+    digits = 2 if largest < 0.995 else 3  # shares that are almost 1 must not all read 1.0
+    words = facts.label(facts.primary.metric)
+    words = words if words[1:2].isupper() else words[:1].lower() + words[1:]
+    where = f"{facts.primary.extractor}, {SETS[facts.primary.set]}"
+    said = [f"{spell(means[arm], largest, digits)} in {arm}" for arm in order]
+    sentence = f"At generation {last} {words} ({where}) is {', '.join(said)}"
+    real = facts.reference.get(facts.primary.extractor, {}).get(facts.primary.metric)
+    if real is not None:
+        sentence += f"; other real data in the samples' place scores {spell(real, largest, digits)}"
+    gone = [arm for arm in facts.arms if arm not in means]
+    return sentence + (f". Not there: {', '.join(gone)}." if gone else ".")
+
+
+def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """What makes the comparison fair: (what holds: name -> words, what is waived: rule and reason).
+
+    A waiver is a rule's words, a colon and the reason; a rule that is waived is not among what holds.
+    """
+    waived = [
+        next(((rule, w[len(rule) + 2 :]) for rule in FAIRNESS.values() if w.startswith(f"{rule}: ")), ("", w))
+        for w in facts.waivers
+    ]
+    gone = {rule for rule, _ in waived}
+    held = [rule for rule in FAIRNESS.values() if rule not in gone]
+    held.append("all arms have the same number of evaluated samples")
+    if facts.control is not None and FAIRNESS["training_set_size"] not in gone:
+        held.append("the control has the arms' total size in real data")
+    return {"Equal budgets": "; ".join(held) + "."} | CONTRACT, waived
+
+
+def theory_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """For each arm and law whether experiment follows theory; the departures first.
+
+    status: departs, follows or cannot tell. Laws of what was not measured are left out.
+    """
+    rows = []
+    for arm in facts.arms:
+        for one in facts.predictions.get(arm, ()):
+            found = lineages(records, arm, Endpoint(one.metric, one.extractor, facts.primary.set))
+            times = range(len(one.mean))
+            if not any(found.values()):
+                continue
+            values = np.array([[lineage.get(t, np.nan) for t in times] for lineage in found.values()])
+            told = agreement(one, values)
+            status = "departs" if told.departs else "follows" if np.isfinite(told.z).any() else "cannot tell"
+            words = {"metric": one.metric, "extractor": one.extractor, "label": facts.label(one.metric)}
+            rows.append({"arm": arm, **words, "note": one.note, "status": status, "sentence": f"{told.sentence}."})
+    return sorted(rows, key=lambda row: row["status"] != "departs")
+
+
+def truth_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each panel how far the estimates follow the truth, and by how much they are off on average."""
+    said = []
+    for panel in dict.fromkeys(row["panel"] for row in rows):
+        pairs = np.array([(row["truth"], row["estimate"]) for row in rows if row["panel"] == panel])
+        off = float((pairs[:, 1] - pairs[:, 0]).mean())
+        side = "above" if off > 0 else "below"
+        varied = len(pairs) > 2 and (pairs.std(axis=0) > 1e-12).all()
+        follows = f"correlation {spell(np.corrcoef(pairs.T)[0, 1])}" if varied else "no correlation can be told"
+        said.append(f"{panel}: {follows}, on average {spell(abs(off))} {side} the truth ({len(pairs)} pairs).")
+    return said
+
+
+def numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """A row for each metric and set, the primary endpoint's set first; sets with the same numbers share a row."""
+    rows: list[dict[str, Any]] = []
+    for endpoint in endpoints(facts, records):
+        first: dict[str, Any] = {}
+        names = sets_of(records, endpoint.metric, endpoint.extractor)
+        for name in sorted(names, key=lambda name: name != facts.primary.set):
+            of_set = Endpoint(endpoint.metric, endpoint.extractor, name)
+            found = [final(facts, records, arm, of_set) for arm in facts.arms]
+            if first and found == first["found"]:
+                first["set"] += f", {SETS[name]}"
+                continue
+            own = arms_with(facts, records, of_set)
+            cells = [
+                ("same", "") if first and cell == before and arm not in own else mean_and_range(cell)
+                for arm, cell, before in zip(facts.arms, found, first.get("found", found), strict=True)
+            ]
+            real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
+            row = {
+                "metric": facts.label(endpoint.metric),
+                "extractor": endpoint.extractor,
+                "set": SETS[name],
+                "better": {"higher": "↑", "lower": "↓"}.get(facts.direction(endpoint.metric) or "", ""),
+                "cells": cells,
+                "real": "–" if real is None else spell(real),
+                "found": found,
+            }
+            first = first or row
+            rows.append(row)
+    return rows
+
+
+def undefined_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
+    """What was asked for and is not determined: metric, features, the reason, in how many cells."""
+    found: dict[tuple[str, str, str], int] = {}
+    for record in records:
+        for entry in record["values"]:
+            if entry["value"] is None:
+                key = facts.label(entry["metric"]), entry["extractor"], entry.get("reason", "")
+                found[key] = found.get(key, 0) + 1
+    return [(*key, count) for key, count in found.items()]
+
+
+def growth_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each index of an artefact the growth of its amplitude a generation, arm by arm; empty without any."""
+    table = []
+    for endpoint in endpoints(facts, records):
+        if endpoint.metric.partition(".")[0] != "cross_hatching":
+            continue
+        cells = []
+        for arm in facts.arms:
+            rates = []
+            for lineage in lineages(records, arm, endpoint).values():
+                with suppress(Undefined):
+                    rates.append(float(growth_rate(lineage).rate))
+            spread = {"low": min(rates), "mean": float(np.mean(rates)), "high": max(rates)} if rates else None
+            cells.append(mean_and_range(spread))
+        table.append((facts.label(endpoint.metric), cells))
+    return table
+
+
+def mean_and_range(numbers: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Mean and range in words, with as many digits as tell the ends of the range apart."""
+    if numbers is None:
+        return "–", ""
+    low, mean, high = (numbers[key] for key in ("low", "mean", "high"))
+    digits = digits_apart(low, high)
+    return spell(mean, digits=digits), f"{spell(low, mean, digits)} – {spell(high, mean, digits)}"
+
+
+def risk_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, list[Any]]]:
+    """arm -> lineages at risk per generation; empty when none is missing."""
+    rows = [(arm, [at_risk(records, arm).get(t, 0) for t in range(facts.generations + 1)]) for arm in facts.arms]
+    return rows if any(count < facts.seeds for _, counts in rows for count in counts) else []
+
+
+def fingerprint_table(records: Sequence[Record]) -> tuple[str, list[tuple[str, str, str]]]:
+    """What all numbers have in common; a row for each feature space and what it compares with: its metrics, the rest.
+
+    Several values of a field stand side by side.
+    """
+    found: dict[str, dict[str, dict[str, set[str]]]] = {}
+    told_of: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        for key, fingerprint in record["fingerprints"].items():
+            if told_of.setdefault(key, fingerprint) is not fingerprint and told_of[key] == fingerprint:
+                continue
+            space = f"{fingerprint.get('extractor', '')} against {fingerprint.get('reference', '')}".replace("_", " ")
+            for field, content in fingerprint.items():
+                cell = found.setdefault(space, {}).setdefault(field, {})
+                cell.setdefault(_plain(content), set()).add(str(fingerprint.get("metric", "")).replace("_", " "))
+    words = {
+        space: {field: _side_by_side(field, cell) for field, cell in sorted(fields.items())}
+        for space, fields in sorted(found.items())
+    }
+    told = {space: {field: said for field, said in fields.items() if said != "–"} for space, fields in words.items()}
+    common = {field for field, said in next(iter(told.values()), {}).items() if field != "metric"}
+    common = {field for field in common if len({fields.get(field) for fields in told.values()}) == 1}
+
+    def listed(fields: Mapping[str, str]) -> str:
+        return "; ".join(f"{field.removeprefix('option_').replace('_', ' ')} {said}" for field, said in fields.items())
+
+    rows = []
+    for space, fields in told.items():
+        own = {field: said for field, said in fields.items() if field not in {*common, "metric", *NAMED}}
+        rows.append((space, fields.get("metric", ""), listed(own)))
+    shared = {field: said for field, said in next(iter(told.values()), {}).items() if field in common - set(NAMED)}
+    return listed(shared), rows
+
+
+def _side_by_side(field: str, contents: Mapping[str, set[str]]) -> str:
+    """Several values of one field; an option's with the metrics that they belong to."""
+    if field == "metric":
+        return ", ".join(sorted(name.replace("_", " ") for name in contents))
+    if len(contents) > 6:
+        return f"{len(contents)} different"  # such as the hashes of all training sets
+    if field.startswith("option_") and len(contents) > 1:
+        return "; ".join(f"{content} ({', '.join(sorted(metrics))})" for content, metrics in sorted(contents.items()))
+    return ", ".join(sorted(contents)) or "–"
+
+
+def _plain(content: Any) -> str:
+    if isinstance(content, Mapping):
+        return ", ".join(f"{key} {_plain(value)}" for key, value in content.items())
+    if isinstance(content, str) and re.fullmatch("[0-9a-f]{32,}", content):
+        return _short(content)
+    return "–" if content is None else f"{content:g}" if isinstance(content, float) else str(content)
+
+
+def _short(digest: Any) -> str:
+    return str(digest)[:8] if digest else "–"
+
+
+def lineage_table(facts: StudyFacts, records: Sequence[Record]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The nouns of which a cell has hashes, and a row for each cell; of many cells those of the first seeds."""
+    found = dict.fromkeys(noun for record in records for noun in record.get("lineage", {}))
+    nouns = [noun for noun in found if not noun.startswith("parent ")]  # those are other cells' files, shown there
+    if len(records) > LISTED:
+        seeds = sorted({record["seed"] for record in records})
+        seeds = set(seeds[: max(1, LISTED * len(seeds) // len(records))])
+        records = [record for record in records if record["seed"] in seeds]
+    rows = [
+        {
+            "cell": (record["arm"], record["seed"], record["generation"]),
+            "status": record["status"],
+            "hashes": [_short(record.get("lineage", {}).get(noun)) for noun in nouns],
+            "composition": ", ".join(f"{p['count']} {p['arm']} (gen {p['generation']})" for p in record["composition"]),
+        }
+        for record in in_order(facts, records)
+    ]
+    return nouns, rows
+
+
+def cost_table(facts: StudyFacts, costs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Processor seconds inside compute functions, arm by verb, and totals."""
+    if not costs:
+        return None
+    verbs = list(dict.fromkeys(cost["verb"] for cost in costs))
+    names = dict.fromkeys([*facts.arms, *(cost["arm"] for cost in costs)])
+    rows = []
+    for arm in names:
+        own = [cost for cost in costs if cost["arm"] == arm]
+        if own:
+            spent = [_total([c for c in own if c["verb"] == verb], "compute_cpu_seconds") for verb in verbs]
+            rows.append((arm, [*spent, *_totals(own)]))
+    rows.append(
+        (
+            "all",
+            [*(_total([c for c in costs if c["verb"] == v], "compute_cpu_seconds") for v in verbs), *_totals(costs)],
+        )
+    )
+    return {
+        "verbs": verbs,
+        "rows": rows,
+        "energy": _energy_source(costs),
+        "nonidentical": [
+            f"{cost['arm']}, seed {cost['seed']}, generation {cost['generation']} ({'; '.join(cost['nonidentical'])})"
+            for cost in costs
+            if cost.get("nonidentical")
+        ],
+        "devices": ", ".join(sorted({str(c.get("device_name") or c.get("device") or "cpu") for c in costs})),
+    }
+
+
+def _total(costs: Sequence[Mapping[str, Any]], field: str) -> str:
+    return f"{sum(cost.get(field) or 0 for cost in costs):,.0f}".replace(",", " ")
+
+
+def _totals(costs: Sequence[Mapping[str, Any]]) -> list[str]:
+    trained = [cost for cost in costs if cost["verb"] == "train"]
+    memory = max((cost.get("peak_memory_mb") or 0 for cost in costs), default=0)
+    return [
+        *(_total(costs, f) for f in ("compute_cpu_seconds", "process_cpu_seconds", "wall_seconds")),
+        f"{memory:,.0f}".replace(",", " "),
+        _total(trained, "images_seen"),
+        f"{sum(cost.get('joules') or 0 for cost in costs) / 3.6e6:.3g}",
+    ]
+
+
+def _energy_source(costs: Sequence[Mapping[str, Any]]) -> str:
+    """Where the joules come from, in words."""
+    words = {
+        "nvml": "measured on the GPUs' boards",
+        "rapl": "measured on the processors, with all that ran beside",
+        "estimate": "estimated from processor time at an assumed power",
+    }
+    return " and ".join(words[source] for source in sorted({c["energy_source"] for c in costs if "energy_source" in c}))

@@ -1,0 +1,113 @@
+"""A study's numbers and answers as CSV and JSON, for whoever goes on with them."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..verdicts import Endpoint, Record, StudyFacts
+from .numbers import by_generation, endpoints, final, in_order, name_of, sets_of
+
+
+def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """Every value of every cell, one row each; a diverged cell without values has one row that says so."""
+    cell_columns = ["study", "arm", "seed", "generation", "status"]
+    of_value = ["set", "extractor", "metric", "value", "low", "high", "reason", "fingerprint"]
+
+    def rows() -> Iterator[list[Any]]:
+        for record in in_order(facts, records):
+            cell = [record[name] for name in cell_columns]
+            for entry in record["values"] or ({},):
+                yield cell + [entry.get(name) for name in of_value]
+
+    return _written([*cell_columns, *of_value], rows())
+
+
+def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """The last generation of each arm: mean and range over lineages of each endpoint, beside real data."""
+    rows = []
+    for endpoint in endpoints(facts, records):
+        for name in sets_of(records, endpoint.metric, endpoint.extractor):
+            for arm in facts.arms:
+                numbers = final(facts, records, arm, Endpoint(endpoint.metric, endpoint.extractor, name))
+                real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
+                where = {"arm": arm, "metric": endpoint.metric, "extractor": endpoint.extractor, "set": name}
+                rows += [where | numbers | {"real_against_real": real}] if numbers else []
+    columns = ["arm", "metric", "extractor", "set", "generation", "mean", "low", "high", "lineages"]
+    return _csv([*columns, "real_against_real"], rows)
+
+
+def curves_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """One row per arm and generation, one column per endpoint: its mean over lineages (for ``dvc plots show``)."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    columns = ["arm", "generation"]
+    for endpoint in endpoints(facts, records):
+        columns.append(name_of(endpoint))
+        for arm in facts.arms:
+            for generation, numbers in by_generation(records, arm, endpoint).items():
+                row = rows.setdefault((arm, generation), {"arm": arm, "generation": generation})
+                row[columns[-1]] = float(np.mean(numbers))
+    order = list(facts.arms)
+    return _csv(columns, [rows[key] for key in sorted(rows, key=lambda key: (order.index(key[0]), key[1]))])
+
+
+def primary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """The primary endpoint's mean over lineages, one row per generation and one column per arm."""
+    rows = {generation: {"generation": generation} for generation in range(facts.generations + 1)}
+    for arm in facts.arms:
+        for generation, numbers in by_generation(records, arm, facts.primary).items():
+            rows[generation][arm] = float(np.mean(numbers))
+    return _csv(["generation", *facts.arms], rows.values())
+
+
+def summary_json(facts: StudyFacts, records: Sequence[Record]) -> bytes:
+    """arm -> endpoint -> mean at the arm's last generation (for ``dvc metrics show``)."""
+    summary = {}
+    for arm in facts.arms:
+        found = {endpoint: final(facts, records, arm, endpoint) for endpoint in endpoints(facts, records)}
+        summary[arm] = {name_of(endpoint): round(numbers["mean"], 6) for endpoint, numbers in found.items() if numbers}
+    return _json(summary)
+
+
+def verdicts_json(verdicts: Mapping[str, Mapping[str, Any]], analyses: Mapping[str, Any]) -> bytes:
+    """Every answer as plain data: name -> arm -> status, sentence and the numbers that are finite."""
+    found: dict[str, dict[str, Any]] = {
+        name: {arm: _answer(v.status, v.sentence, v.numbers) for arm, v in of_arms.items()}
+        for name, of_arms in verdicts.items()
+    }
+    for row in analyses["theory"]:
+        name = f"theory.{row['metric']}.{row['extractor']}"
+        found.setdefault(name, {})[row["arm"]] = _answer(row["status"], row["sentence"], {})
+    for row in analyses["worth"]:
+        numbers = {"real": row.real, "synthetic": row.synthetic, "limit": row.limit, "size": row.size}
+        numbers |= {"low": row.low, "high": row.high, "lineages": row.lineages}
+        found.setdefault("effective_size", {})[row.arm] = _answer(row.decision, row.sentence, numbers)
+    for row in analyses["forecasts"]:
+        numbers = {"generation": row.generation, "low": row.low, "high": row.high, "floor": row.floor}
+        numbers |= {"fitted": row.fitted, "measured": row.measured, "error": row.error, "lineages": row.lineages}
+        found.setdefault("halving", {})[row.arm] = _answer(row.status, row.sentence, numbers)
+    return _json(found)
+
+
+def _answer(status: str, sentence: str, numbers: Mapping[str, float]) -> dict[str, Any]:
+    finite = {name: number for name, number in numbers.items() if number is None or np.isfinite(number)}
+    return {"status": status, "sentence": sentence, "numbers": finite}
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    return _written(columns, ([row.get(name) for name in columns] for row in rows))
+
+
+def _written(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)  # nothing stands where there is None
+    return stream.getvalue().encode()
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
