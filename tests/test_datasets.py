@@ -16,34 +16,30 @@ import threading
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from collapselab import datasets
-from collapselab.datasets import (
-    DATASETS,
-    PARTS,
-    Cifar10Batches,
-    DatasetZip,
-    Digits,
-    ImageFolder,
-    MnistIdx,
-    Torchvision,
-    check_sizes,
-    decode,
-    digest,
-    encode,
-    export_folder,
-    export_zip,
-    read_batch,
-    resize,
-    split,
-    thin,
-)
+import collapselab
+from collapselab.data import DATASETS, batches
+from collapselab.data.archive import DatasetZip
+from collapselab.data.base import Dataset
+from collapselab.data.batches import read_batch
+from collapselab.data.cifar10 import Cifar10Batches
+from collapselab.data.digest import digest
+from collapselab.data.digits import Digits
+from collapselab.data.export import export_folder, export_zip
+from collapselab.data.folder import ImageFolder
+from collapselab.data.mnist import MnistIdx
+from collapselab.data.pictures import decode, encode
+from collapselab.data.resize import resize
+from collapselab.data.split import PARTS, check_sizes, split, thin
+from collapselab.data.torchvision import Torchvision
 from collapselab.store import SampleSet, read_samples, write_samples
 
 RANDOM = np.random.default_rng(20)
@@ -123,30 +119,77 @@ def write_cifar(folder: Path, kind: str, count: int = 3) -> tuple[np.ndarray, np
     return images, labels
 
 
+class Specimen(NamedTuple):
+    """A data set that was written down for a test, and what has to be read: (N, C, H, W) uint8 and (N,) labels."""
+
+    dataset: Dataset
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def digits_specimen(folder: Path) -> Specimen:
+    from sklearn.datasets import load_digits
+
+    reference = load_digits()
+    exact = [[round(value * 255 / 16) for value in row] for row in reference.data.astype(int).tolist()]
+    return Specimen(Digits(), np.array(exact, np.uint8).reshape(-1, 1, 8, 8), reference.target)
+
+
+def folder_specimen(folder: Path) -> Specimen:
+    samples = samples_of(6)
+    export_folder(samples, folder / "six")
+    order = np.argsort(samples.labels, kind="stable")
+    return Specimen(ImageFolder(path=folder / "six"), samples.data[order], samples.labels[order])
+
+
+def zip_specimen(folder: Path) -> Specimen:
+    samples = samples_of(11)
+    export_zip(samples, folder / "eleven.zip")
+    return Specimen(DatasetZip(path=folder / "eleven.zip"), samples.data, samples.labels)
+
+
+def mnist_specimen(folder: Path) -> Specimen:
+    parts = write_mnist(folder).values()
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Specimen(MnistIdx(path=folder, subset="all"), images, labels)
+
+
+def cifar10_specimen(folder: Path) -> Specimen:
+    return Specimen(Cifar10Batches(path=folder, subset="all"), *write_cifar(folder, "python2"))
+
+
+def torchvision_specimen(folder: Path) -> Specimen:
+    images, labels = write_cifar(folder / "cifar-10-batches-py", "python2")
+    return Specimen(Torchvision(name="CIFAR10", root=folder), images[:15], labels[:15])
+
+
+SPECIMENS: dict[str, Callable[[Path], Specimen]] = {
+    "digits": digits_specimen,
+    "folder": folder_specimen,
+    "zip": zip_specimen,
+    "mnist_idx": mnist_specimen,
+    "cifar10_batches": cifar10_specimen,
+    "torchvision": torchvision_specimen,
+}
+
+
 @pytest.fixture
-def every_source(tmp_path: Path) -> dict[str, tuple[datasets.Dataset, int]]:
-    """Each source of the registry, with something to read, and how many images that is."""
-    export_zip(samples_of(11), tmp_path / "eleven.zip")
-    export_folder(samples_of(6), tmp_path / "six")
-    write_mnist(tmp_path / "mnist")
-    write_cifar(tmp_path / "cifar", "python2")
-    write_cifar(tmp_path / "root" / "cifar-10-batches-py", "python2")
-    return {
-        "digits": (Digits(), 1797),
-        "folder": (ImageFolder(path=tmp_path / "six"), 6),
-        "zip": (DatasetZip(path=tmp_path / "eleven.zip"), 11),
-        "mnist_idx": (MnistIdx(path=tmp_path / "mnist", subset="all"), 12),
-        "cifar10_batches": (Cifar10Batches(path=tmp_path / "cifar", subset="all"), 18),
-        "torchvision": (Torchvision(name="CIFAR10", root=tmp_path / "root"), 15),
-    }
+def every_source(tmp_path: Path) -> dict[str, Specimen]:
+    """Each source of the registry, with something to read."""
+    assert SPECIMENS.keys() == DATASETS.keys()
+    made = {}
+    for name, specimen in SPECIMENS.items():
+        (tmp_path / name).mkdir()
+        made[name] = specimen(tmp_path / name)
+    return made
 
 
 # -- laws over the whole registry --------------------------------------------------------------------------------------
 
 
 def test_every_source_is_read_as_it_says(every_source, tmp_path):
-    assert every_source.keys() == DATASETS.keys()
-    for name, (dataset, count) in every_source.items():
+    for name, (dataset, images, labels) in every_source.items():
+        count = len(images)
         assert type(dataset) is DATASETS[name]
         assert dataset.source == name
         assert dataset.citation
@@ -161,6 +204,8 @@ def test_every_source_is_read_as_it_says(every_source, tmp_path):
         assert samples.labels is not None
         assert samples.labels.dtype == np.int64
         assert samples.labels.shape == (count,)
+        np.testing.assert_array_equal(samples.data, images)
+        np.testing.assert_array_equal(samples.labels, labels)
         assert samples.lineage["source"] == name
         again = DATASETS[name](source=name, **json.loads(json.dumps(samples.lineage["options"])))
         assert again == dataset  # the lineage is enough to read the same data again
@@ -170,17 +215,17 @@ def test_every_source_is_read_as_it_says(every_source, tmp_path):
 
 
 def test_every_source_resizes_and_records_it(every_source):
-    for name, (dataset, count) in every_source.items():
+    for name, (dataset, images, _) in every_source.items():
         for method in ("area", "lanczos"):
             small = DATASETS[name](**dataset.model_dump() | {"resolution": 5, "resize": method}).load()
-            assert small.data.shape == (count, dataset.load().data.shape[1], 5, 5)
+            assert small.data.shape == (len(images), images.shape[1], 5, 5)
             np.testing.assert_array_equal(small.data, resize(dataset.load().data, 5, method))
             assert small.lineage["options"]["resolution"] == 5
             assert small.lineage["options"]["resize"] == method
 
 
 def test_every_source_refuses_unknown_options_and_ranges_without_reading(every_source):
-    for name, (dataset, _) in every_source.items():
+    for name, (dataset, _, _) in every_source.items():
         options = dataset.model_dump()
         for wrong in (
             {"shuffle": True},
@@ -211,7 +256,7 @@ def test_every_source_names_what_is_missing(tmp_path):
 
 def test_planning_imports_neither_torch_nor_scikit_learn():
     code = (
-        "import sys; from collapselab.datasets import DATASETS; d = DATASETS['digits'](); d.count(); d.load();"
+        "import sys; from collapselab.data import DATASETS; d = DATASETS['digits'](); d.count(); d.load();"
         "print([name for name in ('torch', 'torchvision', 'sklearn', 'pandas', 'PIL') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
@@ -219,7 +264,7 @@ def test_planning_imports_neither_torch_nor_scikit_learn():
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    return os.environ | {"PYTHONPATH": str(Path(collapselab.__file__).parents[1])}
 
 
 # -- digits ------------------------------------------------------------------------------------------------------------
@@ -275,7 +320,7 @@ def test_constant_images_stay_constant(method, size, resolution):
 def test_resize_treats_images_and_channels_apart_and_in_any_batch(method, monkeypatch):
     images = images_of(10, 3, 11)
     whole = resize(images, 6, method)
-    monkeypatch.setattr(datasets, "BATCH_IMAGES", 3)
+    monkeypatch.setattr(sys.modules[resize.__module__], "BATCH_IMAGES", 3)
     np.testing.assert_array_equal(resize(images, 6, method), whole)
     np.testing.assert_array_equal(resize(images[4:5, 1:2], 6, method), whole[4:5, 1:2])
     np.testing.assert_array_equal(resize(images, 11, method), images)
@@ -609,7 +654,7 @@ def test_export_refuses_what_is_no_image_and_leaves_nothing(tmp_path, monkeypatc
         for data in (np.zeros((3, 2)), np.zeros((3, 3, 4, 4), np.float32), np.zeros((3, 2, 4, 4), np.uint8)):
             with pytest.raises(ValueError, match="exported are uint8 images"):
                 export(SampleSet(data), tmp_path / "out")
-        monkeypatch.setattr(datasets, "encode", fail_at_third())
+        monkeypatch.setattr(sys.modules[export.__module__], "encode", fail_at_third())
         with pytest.raises(OSError, match="disk full"):
             export(samples_of(5), tmp_path / "out")
         monkeypatch.undo()
@@ -900,7 +945,7 @@ def test_a_malicious_pickle_never_runs(tmp_path):
 
 def test_the_allowed_names_are_inert(tmp_path):
     """Whatever a pickle does with the names that it may use, nothing of numpy is called and nothing of ours changed."""
-    before = dict(vars(datasets._Inert))
+    before = dict(vars(batches._Kept)), dict(batches.NAMES)
     programs = [
         b"cnumpy\nndarray\n(I1000000000000\ntR.",  # would set aside a terabyte
         b"cnumpy\ndtype\n}S'__setstate__'\nNsb.",  # writes to the class
@@ -917,7 +962,7 @@ def test_the_allowed_names_are_inert(tmp_path):
         (tmp_path / "b").write_bytes(content)
         with pytest.raises(ValueError, match="is not a batch of CIFAR-10"):
             read_batch(tmp_path / "b")
-    assert dict(vars(datasets._Inert)) == before
+    assert (dict(vars(batches._Kept)), dict(batches.NAMES)) == before
 
 
 def test_a_broken_batch_never_raises_anything_but_a_value_error(tmp_path):

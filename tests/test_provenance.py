@@ -16,7 +16,7 @@ from collapselab.provenance import PACKAGE, module_of, source_hash
 
 # The verbs' modules, as the rules of the workflow name them.
 STAGES = {
-    "prepare": ("datasets",),
+    "prepare": ("data",),
     "features": ("features",),
     "measure": ("features", "metrics"),
     "report": ("report",),

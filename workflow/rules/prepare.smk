@@ -11,7 +11,7 @@ if POPULATION:
         conda:
             "../../environment.yml"
         params:
-            source=source_hash("datasets", *population_modules()),
+            source=source_hash("data", *population_modules()),
             population=STUDY.file.data.population,
             options=as_json(STUDY.file.data.options),
             held_out=STUDY.file.data.split.held_out,
@@ -31,7 +31,7 @@ else:
         conda:
             "../../environment.yml"
         params:
-            source=source_hash("datasets"),
+            source=source_hash("data"),
             dataset=STUDY.file.data.source,
             options=as_json(STUDY.file.data.options),
             sizes=as_json(STUDY.file.data.split.parts()),
