@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 import zipfile
 import zlib
@@ -102,8 +103,23 @@ def python2_pickle(images: np.ndarray, labels: list[int]) -> bytes:
     return b"\x80\x02}(" + items + b"u."
 
 
+def python2_text(images: np.ndarray, labels: list[int]) -> bytes:
+    """The same as Python 2 wrote it by default: protocol 0, in lines of text, with bytes as they are shown."""
+
+    def string(text: bytes) -> bytes:
+        return b"S" + repr(text).removeprefix("b").encode() + b"\n"
+
+    array = b"cnumpy.core.multiarray\n_reconstruct\np1\n(cnumpy\nndarray\np2\n(I0\ntp3\n" + string(b"b") + b"tRp4\n"
+    array += b"(I1\n(" + b"".join(b"L%dL\n" % side for side in images.shape) + b"tcnumpy\ndtype\np5\n("
+    array += string(b"u1") + b"I0\nI1\ntRp6\n(I3\n" + string(b"|") + b"NNNI-1\nI-1\nI0\ntbI00\n"
+    array += string(images.tobytes()) + b"tb"
+    listed = b"(lp7\n" + b"".join(b"I%d\na" % label for label in labels)
+    items = string(b"data") + b"p8\n" + array + b"s" + string(b"labels") + listed + b"s"
+    return b"(dp0\n" + items + string(b"batch_label") + string(b"batch 1 of 5's \xe9t\xe9") + b"s."
+
+
 def write_cifar(folder: Path, kind: str, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Six batches; ``kind`` is python2, binary, or the pickle protocol with which today's numpy writes."""
+    """Six batches; ``kind`` is python2, its text, binary, or the pickle protocol with which today's numpy writes."""
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = images_of(6 * count, 3, 32), RANDOM.integers(0, 10, 6 * count)
     for batch, stem in enumerate([f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]):
@@ -111,6 +127,8 @@ def write_cifar(folder: Path, kind: str, count: int = 3) -> tuple[np.ndarray, np
         pixels, listed = images[rows].reshape(count, -1), labels[rows].tolist()
         if kind == "python2":
             (folder / stem).write_bytes(python2_pickle(pixels, listed))
+        elif kind == "python2 text":
+            (folder / stem).write_bytes(python2_text(pixels, listed))
         elif kind == "binary":
             table = np.concatenate([np.array(listed, np.uint8)[:, None], pixels], axis=1)
             (folder / f"{stem}.bin").write_bytes(table.tobytes())
@@ -870,7 +888,7 @@ def test_idx_files_that_lie_are_refused(tmp_path, gz):
 # -- CIFAR-10 ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["python2", "binary", "0", "1", "2", "3", "4", "5"])
+@pytest.mark.parametrize("kind", ["python2", "python2 text", "binary", "0", "1", "2", "3", "4", "5"])
 def test_batches_of_every_age_are_read(tmp_path, kind):
     images, labels = write_cifar(tmp_path, kind)
     for subset, rows in (("train", slice(15)), ("test", slice(15, 18)), ("all", slice(18))):
@@ -879,7 +897,7 @@ def test_batches_of_every_age_are_read(tmp_path, kind):
         np.testing.assert_array_equal(samples.data, images[rows])
         np.testing.assert_array_equal(samples.labels, labels[rows])
         assert dataset.count() == len(samples)
-    if kind == "python2":  # the specimen is a true one: the ordinary unpickler reads it, too
+    if kind.startswith("python2"):  # the specimen is a true one: the ordinary unpickler reads it, too
         entry = pickle.loads((tmp_path / "data_batch_1").read_bytes(), encoding="latin1")  # noqa: S301
         np.testing.assert_array_equal(entry["data"].reshape(-1, 3, 32, 32), images[:3])
 
@@ -965,9 +983,35 @@ def test_the_allowed_names_are_inert(tmp_path):
     assert (dict(vars(batches._Kept)), dict(batches.NAMES)) == before
 
 
+CLAIMS = {
+    "a place in the memo": b"\x80\x02Nr\xff\xff\xff\x0f.",  # four gigabytes of Python's own unpickler
+    "bytes": b"\x80\x04B\xff\xff\xff\xff.",
+    "more bytes": b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.",
+    "a bytearray": b"\x80\x05\x96\x00\x00\x00\x00\x01\x00\x00\x00.",
+    "a string of Python 2": b"\x80\x02T\xff\xff\xff\x7f.",
+    "a string": b"\x80\x02X\xff\xff\xff\xff.",
+    "a number": b"\x80\x02\x8b\xff\xff\xff\x7f.",
+    "a frame": b"\x80\x04\x95" + b"\xff" * 7 + b"\x7fN.",
+}
+
+
+@pytest.mark.parametrize("what", CLAIMS)
+def test_a_batch_gets_no_memory_that_it_only_claims(tmp_path, what):
+    (tmp_path / "b").write_bytes(CLAIMS[what])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="is not a batch of CIFAR-10"):
+            read_batch(tmp_path / "b")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.filterwarnings("ignore:invalid")
 def test_a_broken_batch_never_raises_anything_but_a_value_error(tmp_path):
     images = np.zeros((2, 3072), np.uint8)
-    for whole in (python2_pickle(images, [1, 2]), pickle.dumps({"data": images, "labels": [1, 2]}, 2)):
+    modern = (pickle.dumps({"data": images, "labels": [1, 2]}, protocol) for protocol in (2, 4, 5))
+    for whole in (python2_pickle(images, [1, 2]), python2_text(images, [1, 2]), *modern):
         interesting = [place for place, byte in enumerate(whole) if byte]
         for trial in range(400):
             broken = bytearray(whole)

@@ -5,5 +5,5 @@ a kind of file says which words and names it needs. :mod:`networks` reads publis
 read beside their data set.
 
 Python's own unpickler, told to refuse all names but harmless ones, would run nothing either. But it sets aside memory
-that a file only claims: terabytes for nine bytes.
+that a file only claims: four gigabytes for nine bytes.
 """
