@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from collapselab.compat import import_torchvision
-from collapselab.datasets import ImageFolder, encode
+from collapselab.data.folder import ImageFolder
+from collapselab.data.pictures import encode
 from collapselab.device import device, exact
 from collapselab.features.published import INCEPTION_SIDE, Network, through
 from collapselab.features.resize import resize

@@ -544,7 +544,7 @@ def curve(scale: Scale) -> dict[str, Any]:
     """The Fréchet distance of cifar10's EDM over the images seen in a short training."""
     import numpy as np
 
-    from collapselab.datasets import DATASETS
+    from collapselab.data import DATASETS
     from collapselab.features import FEATURES
     from collapselab.metrics import METRICS
     from collapselab.models.base import TrainingSet

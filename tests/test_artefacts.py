@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collapselab.datasets import DatasetZip, Digits
+from collapselab.data.archive import DatasetZip
+from collapselab.data.digits import Digits
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.features.spectrum import frequency_names, luminance, power_spectrum
 from collapselab.metrics import SCORES

@@ -18,7 +18,9 @@ import yaml
 from project import ENVIRONMENT, ROOT
 
 from collapselab import cli, store
-from collapselab.datasets import Digits, digest, export_folder
+from collapselab.data.digest import digest
+from collapselab.data.digits import Digits
+from collapselab.data.export import export_folder
 from collapselab.models import MODELS
 from collapselab.store import SampleSet
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,27 @@ STUDY = {
         }
     },
 }
+PICTURES = {
+    "name": "pictures",
+    "seeds": 1,
+    "generations": 1,
+    "data": {
+        "source": "cifar100",
+        "options": {"path": "raw", "labels": "coarse", "resolution": 8},
+        "split": {"train": 60, "held_out": 40},
+    },
+    "models": {"linear": {"family": "ppca", "components": 3, "ddof": 1}},
+    "initial": {"real": 60},
+    "samples": 60,
+    "extractors": ["thumbnail"],
+    "metrics": ["frechet_distance"],
+    "primary": {"metric": "frechet_distance", "extractor": "thumbnail"},
+    "control": "none",
+    "arms": {"plain": {"model": "linear", "regime": "fully_synthetic"}},
+}
+
+
+RAW = np.random.default_rng(0).integers(0, 20, (100, 2 + 3 * 32 * 32), dtype=np.uint8)  # rows of the data set's file
 
 
 def register(text, registry, line):
@@ -78,7 +100,10 @@ def project(tmp_path_factory):
     made = Project.create(tmp_path_factory.mktemp("contributing"))
     for file, code in BLOCKS:
         apply(made, file, code)
-    (made.folder / "config" / "dummies.yaml").write_text(yaml.safe_dump(STUDY))
+    for study in (STUDY, PICTURES):
+        (made.folder / "config" / f"{study['name']}.yaml").write_text(yaml.safe_dump(study))
+    (made.folder / "raw").mkdir()
+    RAW.tofile(made.folder / "raw" / "train.bin")
     return made
 
 
@@ -90,6 +115,14 @@ def folder(project):
     return project.folder / last
 
 
+@pytest.fixture(scope="module")
+def pictures(project):
+    """The same of the study of images."""
+    last = "results/pictures/plain/seed0/gen1"
+    project.snakemake(f"{last}/metrics.json", study="pictures")
+    return project.folder / last
+
+
 def test_the_page_has_an_example_of_each_kind():
     package = "src/collapselab"
     assert [file for file, _ in BLOCKS] == [
@@ -98,6 +131,8 @@ def test_the_page_has_an_example_of_each_kind():
         f"{package}/regimes.py",
         *(f"{package}/models/laplace.py", f"{package}/models/__init__.py"),
         *(f"{package}/populations/disc.py", f"{package}/populations/__init__.py"),
+        *(f"{package}/data/cifar100.py", f"{package}/data/__init__.py"),
+        *(f"{package}/features/thumbnail.py", f"{package}/features/__init__.py"),
     ]
 
 
@@ -115,27 +150,44 @@ def test_the_examples_keep_the_style(tmp_path):
 
 def test_the_new_names_are_validated_and_in_the_schema(project):
     assert "dummies: ok. Arms: picky" in project.run("collapselab", "validate", "dummies").stdout
+    assert "pictures: ok. Arms: plain" in project.run("collapselab", "validate", "pictures").stdout
     schema = project.run("collapselab", "schema").stdout
-    for name in ("spread", "half_real", "laplace", "disc"):
+    for name in ("spread", "half_real", "laplace", "disc", "cifar100", "thumbnail"):
         assert f'"{name}"' in schema
     bad = yaml.safe_dump(STUDY).replace("power: 0.5", "power: 0").replace("floor: 0.1", "floor: -1")
     bad = bad.replace("radius: 2.0", "radius: 0.0")
     (project.folder / "dummies.yaml").write_text(bad.replace("share: 0.5", "share: 5"))
     done = project.run("collapselab", "validate", "dummies.yaml", code=2)
+    wrong = yaml.safe_dump(PICTURES).replace("labels: coarse", "labels: rough")
+    (project.folder / "pictures.yaml").write_text(wrong)
+    assert "data.options.labels" in project.run("collapselab", "validate", "pictures.yaml", code=2).stderr
     for key in ("data.options.radius", "metrics.2.spread.power", "models.peaked.floor", "arms.picky.select.share"):
         assert key in done.stderr
 
 
-def test_the_example_of_a_test_passes(project):
-    ((file, code),) = [one for one in PAGE if one not in BLOCKS]
-    imports = (ROOT / file).read_text().partition("\n\n\n")[0].partition("\n\nNEIGHBOURS")[0]
-    path = project.folder / file
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{imports}\n\n\n{code}")
-    assert "1 passed" in project.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", path).stdout
-    project.edit("src/collapselab/metrics/spread.py", ("(after / before) ** power", "(after / before)"))
-    assert "1 failed" in project.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", path, code=1).stdout
-    project.edit("src/collapselab/metrics/spread.py", ("(after / before)", "(after / before) ** power"))
+MUTANTS = {  # file of tests -> what is run there, in which module which text becomes another one that is wrong
+    "test_metrics.py": ("spread_of_a_shrunken", "metrics/spread.py", "(after / before) ** power", "(after / before)"),
+    "test_datasets.py": ("every_source_is_read", "data/cifar100.py", 'self.labels == "fine"', 'self.labels != "fine"'),
+    "test_features.py": ("thumbnail", "features/thumbnail.py", "cells.mean(axis=(3, 5))", "cells.max(axis=(3, 5))"),
+}
+
+
+def test_the_examples_of_tests_pass_and_fail_where_the_code_is_wrong(project):
+    shutil.copytree(ROOT / "tests", project.folder / "tests")
+    examples = [one for one in PAGE if one not in BLOCKS]
+    assert [Path(file).name for file, _ in examples] == list(MUTANTS)
+    for file, code in examples:
+        if isinstance(ast.parse(code).body[-1], ast.Assign):
+            apply(project, file, code)
+        else:
+            path = project.folder / file
+            path.write_text(f"{path.read_text()}\n\n{code}")
+        chosen, module, right, wrong = MUTANTS[Path(file).name]
+        command = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, file]
+        assert " passed" in project.run(*command).stdout
+        project.edit(f"src/collapselab/{module}", (right, wrong))
+        assert " failed" in project.run(*command, code=1).stdout
+        project.edit(f"src/collapselab/{module}", (wrong, right))
 
 
 def test_no_line_of_the_page_is_too_long():
@@ -189,6 +241,27 @@ def test_the_known_truth_judges_the_samples(folder):
     found = {one["set"]: one["value"] for one in record["values"] if one["metric"] == "true_precision"}
     data = store.read_samples(folder / "samples.safetensors").data[:40]
     assert found["sampled"] == (np.hypot(*data.T) <= 2).mean() and found.keys() == {"sampled", "kept"}
+
+
+def test_the_data_set_was_read_resized_and_split(pictures, project):
+    (held_out,) = (project.folder / "results" / "real").glob("cifar100-*/held_out.safetensors")
+    samples = store.read_samples(held_out)
+    rows = RAW[samples.aux["row"]]
+    assert samples.data.shape == (40, 3, 8, 8) and samples.lineage["options"]["labels"] == "coarse"
+    np.testing.assert_array_equal(samples.labels, rows[:, 0])
+    cells = rows[:, 2:].reshape(40, 3, 8, 4, 8, 4).mean(axis=(3, 5))
+    np.testing.assert_array_equal(samples.data, np.floor(cells + 0.5))
+
+
+def test_the_extractor_has_looked_at_real_and_fake_images(pictures, project):
+    (file,) = (project.folder / "results" / "real").glob("cifar100-*/features-thumbnail.safetensors")
+    tensors, _ = store.read_tensors(file)
+    data = store.read_samples(file.with_name("held_out.safetensors")).data
+    expected = data.reshape(40, 3, 4, 2, 4, 2).mean(axis=(3, 5)).reshape(40, 48)
+    np.testing.assert_array_equal(tensors["held_out/thumbnail/values"], expected.astype(np.float32))
+    record = store.read_json(pictures / "metrics.json")
+    (found,) = (one for one in record["values"] if one["set"] == "sampled")
+    assert found["value"] > 0 and record["fingerprints"][found["fingerprint"]]["extractor_side"] == 4
 
 
 def test_no_rule_of_the_workflow_was_touched(project):

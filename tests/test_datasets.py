@@ -13,37 +13,34 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from collapselab import datasets
-from collapselab.datasets import (
-    DATASETS,
-    PARTS,
-    Cifar10Batches,
-    DatasetZip,
-    Digits,
-    ImageFolder,
-    MnistIdx,
-    Torchvision,
-    check_sizes,
-    decode,
-    digest,
-    encode,
-    export_folder,
-    export_zip,
-    read_batch,
-    resize,
-    split,
-    thin,
-)
+import collapselab
+from collapselab.data import DATASETS, batches
+from collapselab.data.archive import DatasetZip
+from collapselab.data.base import Dataset
+from collapselab.data.batches import read_batch
+from collapselab.data.cifar10 import Cifar10Batches
+from collapselab.data.digest import digest
+from collapselab.data.digits import Digits
+from collapselab.data.export import export_folder, export_zip
+from collapselab.data.folder import ImageFolder
+from collapselab.data.mnist import MnistIdx
+from collapselab.data.pictures import decode, encode
+from collapselab.data.resize import resize
+from collapselab.data.split import PARTS, check_sizes, split, thin
+from collapselab.data.torchvision import Torchvision
 from collapselab.store import SampleSet, read_samples, write_samples
 
 RANDOM = np.random.default_rng(20)
@@ -106,8 +103,23 @@ def python2_pickle(images: np.ndarray, labels: list[int]) -> bytes:
     return b"\x80\x02}(" + items + b"u."
 
 
+def python2_text(images: np.ndarray, labels: list[int]) -> bytes:
+    """The same as Python 2 wrote it by default: protocol 0, in lines of text, with bytes as they are shown."""
+
+    def string(text: bytes) -> bytes:
+        return b"S" + repr(text).removeprefix("b").encode() + b"\n"
+
+    array = b"cnumpy.core.multiarray\n_reconstruct\np1\n(cnumpy\nndarray\np2\n(I0\ntp3\n" + string(b"b") + b"tRp4\n"
+    array += b"(I1\n(" + b"".join(b"L%dL\n" % side for side in images.shape) + b"tcnumpy\ndtype\np5\n("
+    array += string(b"u1") + b"I0\nI1\ntRp6\n(I3\n" + string(b"|") + b"NNNI-1\nI-1\nI0\ntbI00\n"
+    array += string(images.tobytes()) + b"tb"
+    listed = b"(lp7\n" + b"".join(b"I%d\na" % label for label in labels)
+    items = string(b"data") + b"p8\n" + array + b"s" + string(b"labels") + listed + b"s"
+    return b"(dp0\n" + items + string(b"batch_label") + string(b"batch 1 of 5's \xe9t\xe9") + b"s."
+
+
 def write_cifar(folder: Path, kind: str, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Six batches; ``kind`` is python2, binary, or the pickle protocol with which today's numpy writes."""
+    """Six batches; ``kind`` is python2, its text, binary, or the pickle protocol with which today's numpy writes."""
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = images_of(6 * count, 3, 32), RANDOM.integers(0, 10, 6 * count)
     for batch, stem in enumerate([f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]):
@@ -115,6 +127,8 @@ def write_cifar(folder: Path, kind: str, count: int = 3) -> tuple[np.ndarray, np
         pixels, listed = images[rows].reshape(count, -1), labels[rows].tolist()
         if kind == "python2":
             (folder / stem).write_bytes(python2_pickle(pixels, listed))
+        elif kind == "python2 text":
+            (folder / stem).write_bytes(python2_text(pixels, listed))
         elif kind == "binary":
             table = np.concatenate([np.array(listed, np.uint8)[:, None], pixels], axis=1)
             (folder / f"{stem}.bin").write_bytes(table.tobytes())
@@ -123,30 +137,77 @@ def write_cifar(folder: Path, kind: str, count: int = 3) -> tuple[np.ndarray, np
     return images, labels
 
 
+class Specimen(NamedTuple):
+    """A data set that was written down for a test, and what has to be read: (N, C, H, W) uint8 and (N,) labels."""
+
+    dataset: Dataset
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def digits_specimen(folder: Path) -> Specimen:
+    from sklearn.datasets import load_digits
+
+    reference = load_digits()
+    exact = [[round(value * 255 / 16) for value in row] for row in reference.data.astype(int).tolist()]
+    return Specimen(Digits(), np.array(exact, np.uint8).reshape(-1, 1, 8, 8), reference.target)
+
+
+def folder_specimen(folder: Path) -> Specimen:
+    samples = samples_of(6)
+    export_folder(samples, folder / "six")
+    order = np.argsort(samples.labels, kind="stable")
+    return Specimen(ImageFolder(path=folder / "six"), samples.data[order], samples.labels[order])
+
+
+def zip_specimen(folder: Path) -> Specimen:
+    samples = samples_of(11)
+    export_zip(samples, folder / "eleven.zip")
+    return Specimen(DatasetZip(path=folder / "eleven.zip"), samples.data, samples.labels)
+
+
+def mnist_specimen(folder: Path) -> Specimen:
+    parts = write_mnist(folder).values()
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Specimen(MnistIdx(path=folder, subset="all"), images, labels)
+
+
+def cifar10_specimen(folder: Path) -> Specimen:
+    return Specimen(Cifar10Batches(path=folder, subset="all"), *write_cifar(folder, "python2"))
+
+
+def torchvision_specimen(folder: Path) -> Specimen:
+    images, labels = write_cifar(folder / "cifar-10-batches-py", "python2")
+    return Specimen(Torchvision(name="CIFAR10", root=folder), images[:15], labels[:15])
+
+
+SPECIMENS: dict[str, Callable[[Path], Specimen]] = {
+    "digits": digits_specimen,
+    "folder": folder_specimen,
+    "zip": zip_specimen,
+    "mnist_idx": mnist_specimen,
+    "cifar10_batches": cifar10_specimen,
+    "torchvision": torchvision_specimen,
+}
+
+
 @pytest.fixture
-def every_source(tmp_path: Path) -> dict[str, tuple[datasets.Dataset, int]]:
-    """Each source of the registry, with something to read, and how many images that is."""
-    export_zip(samples_of(11), tmp_path / "eleven.zip")
-    export_folder(samples_of(6), tmp_path / "six")
-    write_mnist(tmp_path / "mnist")
-    write_cifar(tmp_path / "cifar", "python2")
-    write_cifar(tmp_path / "root" / "cifar-10-batches-py", "python2")
-    return {
-        "digits": (Digits(), 1797),
-        "folder": (ImageFolder(path=tmp_path / "six"), 6),
-        "zip": (DatasetZip(path=tmp_path / "eleven.zip"), 11),
-        "mnist_idx": (MnistIdx(path=tmp_path / "mnist", subset="all"), 12),
-        "cifar10_batches": (Cifar10Batches(path=tmp_path / "cifar", subset="all"), 18),
-        "torchvision": (Torchvision(name="CIFAR10", root=tmp_path / "root"), 15),
-    }
+def every_source(tmp_path: Path) -> dict[str, Specimen]:
+    """Each source of the registry, with something to read."""
+    assert SPECIMENS.keys() == DATASETS.keys()
+    made = {}
+    for name, specimen in SPECIMENS.items():
+        (tmp_path / name).mkdir()
+        made[name] = specimen(tmp_path / name)
+    return made
 
 
 # -- laws over the whole registry --------------------------------------------------------------------------------------
 
 
 def test_every_source_is_read_as_it_says(every_source, tmp_path):
-    assert every_source.keys() == DATASETS.keys()
-    for name, (dataset, count) in every_source.items():
+    for name, (dataset, images, labels) in every_source.items():
+        count = len(images)
         assert type(dataset) is DATASETS[name]
         assert dataset.source == name
         assert dataset.citation
@@ -161,6 +222,8 @@ def test_every_source_is_read_as_it_says(every_source, tmp_path):
         assert samples.labels is not None
         assert samples.labels.dtype == np.int64
         assert samples.labels.shape == (count,)
+        np.testing.assert_array_equal(samples.data, images)
+        np.testing.assert_array_equal(samples.labels, labels)
         assert samples.lineage["source"] == name
         again = DATASETS[name](source=name, **json.loads(json.dumps(samples.lineage["options"])))
         assert again == dataset  # the lineage is enough to read the same data again
@@ -170,17 +233,17 @@ def test_every_source_is_read_as_it_says(every_source, tmp_path):
 
 
 def test_every_source_resizes_and_records_it(every_source):
-    for name, (dataset, count) in every_source.items():
+    for name, (dataset, images, _) in every_source.items():
         for method in ("area", "lanczos"):
             small = DATASETS[name](**dataset.model_dump() | {"resolution": 5, "resize": method}).load()
-            assert small.data.shape == (count, dataset.load().data.shape[1], 5, 5)
+            assert small.data.shape == (len(images), images.shape[1], 5, 5)
             np.testing.assert_array_equal(small.data, resize(dataset.load().data, 5, method))
             assert small.lineage["options"]["resolution"] == 5
             assert small.lineage["options"]["resize"] == method
 
 
 def test_every_source_refuses_unknown_options_and_ranges_without_reading(every_source):
-    for name, (dataset, _) in every_source.items():
+    for name, (dataset, _, _) in every_source.items():
         options = dataset.model_dump()
         for wrong in (
             {"shuffle": True},
@@ -211,7 +274,7 @@ def test_every_source_names_what_is_missing(tmp_path):
 
 def test_planning_imports_neither_torch_nor_scikit_learn():
     code = (
-        "import sys; from collapselab.datasets import DATASETS; d = DATASETS['digits'](); d.count(); d.load();"
+        "import sys; from collapselab.data import DATASETS; d = DATASETS['digits'](); d.count(); d.load();"
         "print([name for name in ('torch', 'torchvision', 'sklearn', 'pandas', 'PIL') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
@@ -219,7 +282,7 @@ def test_planning_imports_neither_torch_nor_scikit_learn():
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    return os.environ | {"PYTHONPATH": str(Path(collapselab.__file__).parents[1])}
 
 
 # -- digits ------------------------------------------------------------------------------------------------------------
@@ -275,7 +338,7 @@ def test_constant_images_stay_constant(method, size, resolution):
 def test_resize_treats_images_and_channels_apart_and_in_any_batch(method, monkeypatch):
     images = images_of(10, 3, 11)
     whole = resize(images, 6, method)
-    monkeypatch.setattr(datasets, "BATCH_IMAGES", 3)
+    monkeypatch.setattr(sys.modules[resize.__module__], "BATCH_IMAGES", 3)
     np.testing.assert_array_equal(resize(images, 6, method), whole)
     np.testing.assert_array_equal(resize(images[4:5, 1:2], 6, method), whole[4:5, 1:2])
     np.testing.assert_array_equal(resize(images, 11, method), images)
@@ -609,7 +672,7 @@ def test_export_refuses_what_is_no_image_and_leaves_nothing(tmp_path, monkeypatc
         for data in (np.zeros((3, 2)), np.zeros((3, 3, 4, 4), np.float32), np.zeros((3, 2, 4, 4), np.uint8)):
             with pytest.raises(ValueError, match="exported are uint8 images"):
                 export(SampleSet(data), tmp_path / "out")
-        monkeypatch.setattr(datasets, "encode", fail_at_third())
+        monkeypatch.setattr(sys.modules[export.__module__], "encode", fail_at_third())
         with pytest.raises(OSError, match="disk full"):
             export(samples_of(5), tmp_path / "out")
         monkeypatch.undo()
@@ -825,7 +888,7 @@ def test_idx_files_that_lie_are_refused(tmp_path, gz):
 # -- CIFAR-10 ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["python2", "binary", "0", "1", "2", "3", "4", "5"])
+@pytest.mark.parametrize("kind", ["python2", "python2 text", "binary", "0", "1", "2", "3", "4", "5"])
 def test_batches_of_every_age_are_read(tmp_path, kind):
     images, labels = write_cifar(tmp_path, kind)
     for subset, rows in (("train", slice(15)), ("test", slice(15, 18)), ("all", slice(18))):
@@ -834,7 +897,7 @@ def test_batches_of_every_age_are_read(tmp_path, kind):
         np.testing.assert_array_equal(samples.data, images[rows])
         np.testing.assert_array_equal(samples.labels, labels[rows])
         assert dataset.count() == len(samples)
-    if kind == "python2":  # the specimen is a true one: the ordinary unpickler reads it, too
+    if kind.startswith("python2"):  # the specimen is a true one: the ordinary unpickler reads it, too
         entry = pickle.loads((tmp_path / "data_batch_1").read_bytes(), encoding="latin1")  # noqa: S301
         np.testing.assert_array_equal(entry["data"].reshape(-1, 3, 32, 32), images[:3])
 
@@ -900,7 +963,7 @@ def test_a_malicious_pickle_never_runs(tmp_path):
 
 def test_the_allowed_names_are_inert(tmp_path):
     """Whatever a pickle does with the names that it may use, nothing of numpy is called and nothing of ours changed."""
-    before = dict(vars(datasets._Inert))
+    before = dict(vars(batches._Kept)), dict(batches.NAMES)
     programs = [
         b"cnumpy\nndarray\n(I1000000000000\ntR.",  # would set aside a terabyte
         b"cnumpy\ndtype\n}S'__setstate__'\nNsb.",  # writes to the class
@@ -917,12 +980,38 @@ def test_the_allowed_names_are_inert(tmp_path):
         (tmp_path / "b").write_bytes(content)
         with pytest.raises(ValueError, match="is not a batch of CIFAR-10"):
             read_batch(tmp_path / "b")
-    assert dict(vars(datasets._Inert)) == before
+    assert (dict(vars(batches._Kept)), dict(batches.NAMES)) == before
 
 
+CLAIMS = {
+    "a place in the memo": b"\x80\x02Nr\xff\xff\xff\x0f.",  # four gigabytes of Python's own unpickler
+    "bytes": b"\x80\x04B\xff\xff\xff\xff.",
+    "more bytes": b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.",
+    "a bytearray": b"\x80\x05\x96\x00\x00\x00\x00\x01\x00\x00\x00.",
+    "a string of Python 2": b"\x80\x02T\xff\xff\xff\x7f.",
+    "a string": b"\x80\x02X\xff\xff\xff\xff.",
+    "a number": b"\x80\x02\x8b\xff\xff\xff\x7f.",
+    "a frame": b"\x80\x04\x95" + b"\xff" * 7 + b"\x7fN.",
+}
+
+
+@pytest.mark.parametrize("what", CLAIMS)
+def test_a_batch_gets_no_memory_that_it_only_claims(tmp_path, what):
+    (tmp_path / "b").write_bytes(CLAIMS[what])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="is not a batch of CIFAR-10"):
+            read_batch(tmp_path / "b")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.filterwarnings("ignore:invalid")
 def test_a_broken_batch_never_raises_anything_but_a_value_error(tmp_path):
     images = np.zeros((2, 3072), np.uint8)
-    for whole in (python2_pickle(images, [1, 2]), pickle.dumps({"data": images, "labels": [1, 2]}, 2)):
+    modern = (pickle.dumps({"data": images, "labels": [1, 2]}, protocol) for protocol in (2, 4, 5))
+    for whole in (python2_pickle(images, [1, 2]), python2_text(images, [1, 2]), *modern):
         interesting = [place for place, byte in enumerate(whole) if byte]
         for trial in range(400):
             broken = bytearray(whole)

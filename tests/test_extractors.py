@@ -8,7 +8,9 @@ import pytest
 import stand_ins
 
 from collapselab import weights
-from collapselab.datasets import DatasetZip, ImageFolder, export_folder, export_zip
+from collapselab.data.archive import DatasetZip
+from collapselab.data.export import export_folder, export_zip
+from collapselab.data.folder import ImageFolder
 from collapselab.features import FEATURES
 from collapselab.features.random_conv import random_conv
 from collapselab.features.resize import bicubic

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import stand_ins
 
-from collapselab.datasets import Digits, split
+from collapselab.data.digits import Digits
+from collapselab.data.split import split
 from collapselab.features import FEATURES, Features, Undefined, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.images import to_unit

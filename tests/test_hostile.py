@@ -24,6 +24,7 @@ import torch
 from project import ENVIRONMENT, ROOT
 
 from collapselab import cli, config, store
+from collapselab.data.batches import read_batch
 from collapselab.models.checkpoint import Checkpoint
 from collapselab.store import Reference, SampleSet, TrainingTable
 
@@ -555,6 +556,20 @@ def test_other_formats_are_not_opened(folder, capsys):
         assert cli._run(["measure", file, "--against", "vectors.npy"]) == cli.EXIT_BAD_INPUT
         assert f"{file}: found another format" in capsys.readouterr().err
     assert not (folder / "canary").exists()
+
+
+@pytest.mark.filterwarnings("ignore:invalid")
+def test_a_batch_of_cifar_that_is_hostile_is_refused(folder):
+    """It is a fault of the study (exit code 2), too, and read by the same reader as weights."""
+    at_first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name, hostile in HOSTILE.items():
+        (folder / "data_batch_1").write_bytes(hostile)
+        before = content(folder)
+        with pytest.raises(ValueError, match=r"data_batch_1.* is not a batch of CIFAR-10") as error:
+            read_batch(folder / "data_batch_1")
+        assert str(error.value).isprintable() and len(str(error.value)) < 1500, name
+        assert content(folder) == before, name
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - at_first) / 1024 < MEMORY_MB
 
 
 UNET = {

@@ -145,10 +145,7 @@ def test_an_entry_that_the_study_does_not_use_replans_nothing(edited, kind):
 
 
 def test_a_data_set_and_a_regime_that_the_study_does_not_use_replan_nothing(edited):
-    dataset = provenance._home(
-        "collapselab.data" if (ROOT / "src/collapselab/data").exists() else "collapselab.datasets", "DATASETS"
-    )
-    assert edited((dataset.module.removeprefix("collapselab."), '"digits": ', '"unused": 1,\n    "digits": ')) == {}
+    assert edited(("data", '"digits": ', '"unused": 1,\n    "digits": ')) == {}
     assert edited(("regimes", "REGIMES: ", "UNUSED = 1\n\nREGIMES: ")) == {}
 
 

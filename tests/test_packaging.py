@@ -17,7 +17,7 @@ from project import missing_parts
 
 import collapselab
 from collapselab import config
-from collapselab.datasets import DATASETS
+from collapselab.data import DATASETS
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS

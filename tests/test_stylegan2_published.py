@@ -9,9 +9,9 @@ import torch
 from published_layout import published_discriminator, published_generator
 from safetensors.torch import load_file
 
-from collapselab import unpickle
 from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options, published
 from collapselab.models.stylegan2.networks import Discriminator, Generator
+from collapselab.pickles import networks as pickled
 
 VECTORS = Path(__file__).parents[2] / "shared" / "data" / "stylegan2-vectors.safetensors"
 
@@ -45,7 +45,7 @@ def test_a_published_file_is_imported_to_the_same_tensors_and_images(write, clas
     average, raw = generator(0, classes), generator(1, classes)
     judge = discriminator(classes, deviation_group=2)
     path = write(G=published_generator(raw), G_ema=published_generator(average), D=published_discriminator(judge))
-    found = published.convert(unpickle.read(path))
+    found = published.convert(pickled.read(path))
     assert found.shape == (3, 16, 16)
     assert found.options == {
         "classes": classes,
@@ -76,7 +76,7 @@ def test_a_published_file_is_imported_to_the_same_tensors_and_images(write, clas
 
 
 def test_the_averaged_generator_alone_is_enough(write):
-    found = published.convert(unpickle.read(write(G_ema=published_generator(generator()))))
+    found = published.convert(pickled.read(write(G_ema=published_generator(generator()))))
     assert found.raw is None and found.discriminator is None
     assert "deviation_group" not in found.options and found.options["mapping_layers"] == 3
 
@@ -84,7 +84,7 @@ def test_the_averaged_generator_alone_is_enough(write):
 def test_a_discriminator_without_skips_is_imported(write):
     judge = discriminator(residual=False)
     path = write(G_ema=published_generator(generator()), D=published_discriminator(judge, architecture="orig"))
-    found = published.convert(unpickle.read(path))
+    found = published.convert(pickled.read(path))
     assert found.options["residual"] is False
     assert found.discriminator.keys() == judge.state_dict().keys()
 
@@ -107,7 +107,7 @@ def test_arguments_that_are_left_out_have_the_published_defaults():
 
 def test_half_precision_becomes_single(write):
     network = generator().half()
-    found = published.convert(unpickle.read(write(G_ema=published_generator(network))))
+    found = published.convert(pickled.read(write(G_ema=published_generator(network))))
     assert {tensor.dtype for tensor in found.generator.values()} == {torch.float32}
     assert torch.equal(found.generator["synthesis.b4.const"].half(), network.synthesis.b4.const)
 
@@ -124,7 +124,7 @@ def test_the_reference_s_weights_are_imported_to_its_images(write):
         G_ema=published_generator(average, synthesis_kwargs=sizes),
         D=published_discriminator(judge, **sizes, conv_clamp=None),
     )
-    found = published.convert(unpickle.read(path))
+    found = published.convert(pickled.read(path))
     assert all(torch.equal(tensor, stored[f"G.{name}"]) for name, tensor in found.generator.items())
     assert all(torch.equal(tensor, stored[f"D.{name}"]) for name, tensor in found.discriminator.items())
     mine = Generator(32, z_width=32, w_width=32, **sizes)
@@ -138,14 +138,14 @@ def test_the_reference_s_weights_are_imported_to_its_images(write):
 
 
 def tree_with(change) -> dict[str, Any]:
-    """A tree as ``unpickle.read`` gives it, after ``change`` of the states of generator and discriminator."""
+    """A tree as ``pickled.read`` gives it, after ``change`` of the states of generator and discriminator."""
     networks = {"G_ema": published_generator(generator()), "D": published_discriminator(discriminator())}
     states = {name: network.meta["state"] for name, network in networks.items()}
     change(states["G_ema"], states["D"])
 
     def plain(state: dict[str, Any]) -> dict[str, Any]:
         modules = {
-            name: unpickle.Network(value.meta["class_name"], plain(value.meta["state"]))
+            name: pickled.Network(value.meta["class_name"], plain(value.meta["state"]))
             if hasattr(value, "meta")
             else value
             for name, value in state["_modules"].items()
@@ -153,8 +153,8 @@ def tree_with(change) -> dict[str, Any]:
         return state | {"_modules": modules}
 
     return {
-        "G_ema": unpickle.Network("Generator", plain(states["G_ema"])),
-        "D": unpickle.Network("Discriminator", plain(states["D"])),
+        "G_ema": pickled.Network("Generator", plain(states["G_ema"])),
+        "D": pickled.Network("Discriminator", plain(states["D"])),
     }
 
 
@@ -283,7 +283,7 @@ REFUSED = {
 def test_a_published_file_makes_a_model_that_samples_its_images(write, with_discriminator):
     average, judge = generator(), discriminator(deviation_group=12)
     networks = {"D": published_discriminator(judge)} if with_discriminator else {}
-    options, tensors = published.model_of(unpickle.read(write(G_ema=published_generator(average), **networks)))
+    options, tensors = published.model_of(pickled.read(write(G_ema=published_generator(average), **networks)))
     model = StyleGAN2.load(tensors, StyleGAN2Options.model_validate(options))
     assert model.shape == (3, 16, 16)
     assert (model.options.clamp, model.options.deviation_group) == (256, 12 if with_discriminator else 4)

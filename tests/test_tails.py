@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from test_oracles import STREAM, STUDY_SEED, agrees, loops
 
 from collapselab import regimes, seeds, theory
-from collapselab.datasets import Digits
+from collapselab.data.digits import Digits
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.metrics import METRICS
 from collapselab.metrics.tails import class_retention, expected_quantile_coverage, quantile_coverage, tail_coverage

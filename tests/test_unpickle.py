@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from collapselab.pickles.machine import MOST_BYTES
+from collapselab.pickles.networks import Network, read
 from collapselab.store import Damaged
-from collapselab.unpickle import MOST_BYTES, Network, read
 
 SOURCE = "raise SystemExit('the embedded source was run')"
 

@@ -32,7 +32,8 @@ from . import outside, processes, replicates, results, store, verbs
 from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
-from .datasets import DATASETS, digest
+from .data import DATASETS
+from .data.digest import digest
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
 from .metrics import METRICS
@@ -945,9 +946,9 @@ def take_over(
     """Make a model of published weights, to start from or to sample. Code in them is never run."""
     if classes is not None and not source.is_dir():
         raise typer.BadParameter(f"found {classes}; a .pkl says its classes itself", param_hint="--classes")
-    from . import unpickle
     from .models.diffusion.published import from_diffusers
     from .models.stylegan2.published import model_of
+    from .pickles import networks as pickled
 
     files = sorted(source.rglob("*")) if source.is_dir() else [source]
     taken = {file.name: store.content_hash(file) for file in files if file.is_file() or file == source}
@@ -955,7 +956,7 @@ def take_over(
         if source.is_dir():
             family, (options, tensors) = "diffusion", from_diffusers(source, classes)
         else:
-            family, (options, tensors) = "stylegan2", model_of(unpickle.read(source))
+            family, (options, tensors) = "stylegan2", model_of(pickled.read(source))
         model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
     except ValueError as error:
         said = " ".join(str(error).split())[:400]

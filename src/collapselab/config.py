@@ -34,7 +34,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from . import store
 from . import weights as published
 from .adapt import ADAPTERS
-from .datasets import DATASETS, check_sizes
+from .data import DATASETS
+from .data.split import check_sizes
 from .features import FEATURES
 from .guidance import GUIDES
 from .measure import Against

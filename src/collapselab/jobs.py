@@ -223,7 +223,7 @@ def _dataset(study: Study, place: Place) -> dict[str, str]:
 
 
 def _prepare_roots(study: Study, place: Place) -> list[str]:
-    return [*_verb("prepare", "prepare"), *entries("datasets:DATASETS", [study.file.data.source])]
+    return [*_verb("prepare", "prepare"), *entries("data:DATASETS", [study.file.data.source])]
 
 
 def _populate_arguments(study: Study, place: Place) -> Iterator[str]:

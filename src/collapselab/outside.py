@@ -14,7 +14,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from . import store
-from .datasets import DatasetZip, ImageFolder, digest
+from .data.archive import DatasetZip
+from .data.digest import digest
+from .data.folder import ImageFolder
 from .features import FEATURES, Features
 from .measure import Measurement, Role
 from .metrics import METRICS, SCORES, Undefined

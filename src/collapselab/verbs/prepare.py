@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets import split
+from ..data.split import split
 from ..features import Extractor
 from ..seeds import seed_of
 from ..store import SampleSet

@@ -1,8 +1,8 @@
 """Published StyleGAN2-ADA networks as options and tensors of ours.
 
 Karras et al. 2020 (ADA, https://arxiv.org/abs/2006.06676) publish pickles of a dict with ``G_ema``, ``G`` and ``D``.
-``unpickle.read`` makes plain data of such a file; here that data is judged. The networks' arguments give the options,
-and every tensor must be where a network of ours with these options has one of the same shape.
+``pickles.networks`` makes plain data of such a file; here that data is judged. The networks' arguments give the
+options, and every tensor must be where a network of ours with these options has one of the same shape.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...unpickle import Network
+from ...pickles.networks import Network
 from .layers import resampling_filter
 from .networks import Discriminator, Generator, resolutions
 
@@ -38,7 +38,7 @@ class Imported:
 
 
 def convert(tree: Any) -> Imported:
-    """The networks in what ``unpickle.read`` gave of a file.
+    """The networks in what ``pickles.networks.read`` gave of a file.
 
     Raises ValueError, with the name of what was found, for anything but StyleGAN2 networks that ours can be: other
     classes and arguments, tensors too many, too few, of another shape or not finite, networks that do not fit together.

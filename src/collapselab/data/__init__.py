@@ -1,0 +1,20 @@
+"""Real data: read from the formats of the field, made equal in size, split once, and written back out."""
+
+from .archive import DatasetZip
+from .base import Dataset
+from .cifar10 import Cifar10Batches
+from .digits import Digits
+from .folder import ImageFolder
+from .mnist import MnistIdx
+from .torchvision import Torchvision
+
+__all__ = ["DATASETS", "Dataset"]
+
+DATASETS: dict[str, type[Dataset]] = {
+    "digits": Digits,
+    "folder": ImageFolder,
+    "zip": DatasetZip,
+    "mnist_idx": MnistIdx,
+    "cifar10_batches": Cifar10Batches,
+    "torchvision": Torchvision,
+}

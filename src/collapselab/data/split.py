@@ -1,0 +1,82 @@
+"""One split into disjoint parts, for the whole study: arrays in, arrays out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .. import seeds
+from ..store import SampleSet
+from .digest import digest
+
+PARTS = ("held_out", "train", "validation", "fresh")  # cut in this order: asking for more fresh rows moves no other row
+
+
+def split(
+    samples: SampleSet, sizes: Mapping[str, int], seed: int, rare: Mapping[int, float] | None = None
+) -> dict[str, SampleSet]:
+    """Disjoint parts of the samples, by name: the rows of one permutation, cut in the order of ``PARTS``.
+
+    The permutation depends on ``seed`` and the number of samples alone, so that another size of a part moves no row of
+    the parts before it. Rows may be left over. Every part has its raw rows in ``aux["row"]``, and its lineage names the
+    source, its options, the digest of all the samples, the part and the seed.
+
+    sizes: number of rows of each part; any of ``PARTS``, the others are empty and left out.
+    rare: the share that a label is thinned to before all parts are cut, see :func:`thin`.
+    Raises ValueError for an unknown part, a negative size, more rows than there are, and as :func:`thin` does.
+    """
+    order = seeds.generator(seed).permutation(len(samples))
+    lineage = {**samples.lineage, "digest": digest(samples), "split_seed": seed}  # not the sizes: other parts may grow
+    if rare:
+        order = order[thin(samples.labels, rare, seed)[order]]
+        lineage["rare"] = {str(label): share for label, share in rare.items()}
+    check_sizes(sizes, len(order))
+    parts, begin = {}, 0
+    for part in PARTS:
+        if part in sizes:
+            rows = order[begin : begin + sizes[part]]
+            begin += sizes[part]
+            labels = None if samples.labels is None else samples.labels[rows]
+            aux = {name: column[rows] for name, column in samples.aux.items()} | {"row": rows}
+            parts[part] = SampleSet(samples.data[rows], labels, aux, {**lineage, "part": part})
+    return parts
+
+
+def thin(labels: np.ndarray | None, rare: Mapping[int, float], seed: int) -> np.ndarray:
+    """Which samples stay so that labels are as rare as asked for: (N,) bool.
+
+    All samples of other labels stay, m of them. Of a label with share s, round(m s / (1 - sum of the shares)) stay,
+    chosen by ``seed``: so it has the share s of what is left, and on average of every part that is cut from that.
+
+    labels: (N,) whole numbers. rare: label -> share, each above 0, together below 1.
+    Raises ValueError for other shares, without labels, and for a label with fewer samples than its share needs.
+    """
+    if labels is None:
+        raise ValueError("rare: the samples have no labels, needed to know which ones are rare")
+    wrong = [share for share in rare.values() if not share > 0]
+    if wrong or sum(rare.values()) >= 1:
+        raise ValueError(f"rare: found {dict(rare)}, allowed are shares above 0 which sum to less than 1")
+    stays = ~np.isin(labels, list(rare))
+    others, rest = np.count_nonzero(stays), 1 - sum(rare.values())
+    for label, share in rare.items():
+        rows, count = np.flatnonzero(labels == label), round(others * share / rest)
+        if not 0 < count <= len(rows):
+            raise ValueError(
+                f"rare: a share of {share:g} of label {label} beside {others} others is {count} samples, "
+                f"allowed are 1 to {len(rows)}, which it has"
+            )
+        chance = seeds.generator(seeds.seed_of(seed, None, None, "rare", label))
+        stays[chance.choice(rows, count, replace=False)] = True
+    return stays
+
+
+def check_sizes(sizes: Mapping[str, int], available: int) -> None:
+    """Nothing, if ``available`` samples can be split into these sizes. Raises ValueError, as :func:`split` does."""
+    for part, size in sizes.items():
+        if part not in PARTS:
+            raise ValueError(f"split: found the part {part!r}, allowed are {', '.join(PARTS)}")
+        if size < 0:
+            raise ValueError(f"split: found {part}: {size}, allowed is a number from 0")
+    asked = sum(sizes.values())
+    if asked > available:
+        listed = ", ".join(f"{part} {sizes[part]}" for part in PARTS if part in sizes)
+        raise ValueError(f"split: {asked} images were asked for ({listed}), but there are {available}")
