@@ -8,8 +8,7 @@ from typing import Any
 import jinja2
 import vl_convert
 
-from .. import effective
-from ..verdicts import CLASSES_GIVEN, Record, StudyFacts, Verdict, spell
+from ..verdicts import CLASSES_GIVEN, Record, StudyFacts, Verdict, effective, spell
 from . import sections
 from .charts import VEGA_LITE, colours
 from .numbers import DRAWN, SETS, endpoints, name_of, twins, unchanged
