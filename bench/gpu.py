@@ -157,7 +157,8 @@ def reported(
     """When a training began, and its reports (images seen, when): from the first one on for ``scale.seconds``."""
     import numpy as np
 
-    from collapselab.models.base import Interrupted, TrainingSet
+    from collapselab.core.errors import Interrupted
+    from collapselab.core.sets import TrainingSet
 
     data = np.random.default_rng(0).integers(0, 256, (64 if scale.toy else 4096, *shape), dtype=np.uint8)
     labels = np.arange(len(data), dtype=np.int64) % settings.classes if settings.classes else None
@@ -186,7 +187,7 @@ def sampling(family: str, options: Mapping[str, Any], side: int, count: int, sca
     """Images a second of a model that was trained for a step, after a first batch."""
     import numpy as np
 
-    from collapselab.models.base import TrainingSet
+    from collapselab.core.sets import TrainingSet
 
     kind, settings, shape = made_ready(family, options, side, scale.toy)
     data = np.random.default_rng(0).integers(0, 256, (settings.batch, *shape), dtype=np.uint8)
@@ -544,10 +545,10 @@ def curve(scale: Scale) -> dict[str, Any]:
     """The Fréchet distance of cifar10's EDM over the images seen in a short training."""
     import numpy as np
 
+    from collapselab.core.sets import TrainingSet
     from collapselab.datasets import DATASETS
     from collapselab.features import FEATURES
     from collapselab.metrics import METRICS
-    from collapselab.models.base import TrainingSet
 
     used, steps = ("pixels", 3) if scale.toy else (extractor(), 18)
     points_before = 2 if scale.toy else 7

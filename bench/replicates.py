@@ -18,10 +18,10 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from collapselab import compose, regimes, replicates, seeds
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES, Undefined
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 from collapselab.populations import POPULATIONS
 
 N = 100

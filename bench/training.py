@@ -40,8 +40,8 @@ import peers
 import torch
 from torch import nn
 
+from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 
 TURN_S = 3.0  # how long a contender trains before the next one does
 SKIPPED = 1  # the first step of a training of ours, which allocates

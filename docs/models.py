@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 
 from collapselab.models import MODELS
-from collapselab.models.base import Options
 from collapselab.models.diffusion import PRESETS as DIFFUSION_PRESETS
 from collapselab.models.diffusion.networks import build
 from collapselab.models.flow import PRESETS as FLOW_PRESETS
+from collapselab.models.options import Options
 from collapselab.models.stylegan2 import PRESETS as STYLEGAN2_PRESETS
 from collapselab.models.stylegan2.building import outlines
 from collapselab.models.taxonomy import COLUMNS, taxonomy

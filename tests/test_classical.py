@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from scipy import integrate, stats
 
 from collapselab import config, store
+from collapselab.core.errors import Diverged
+from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
-from collapselab.models.base import Diverged, TrainingSet, dequantised
+from collapselab.models.inputs import dequantised
 from collapselab.models.naive_bayes import total_correlation
 
 SEED = 20_230_704

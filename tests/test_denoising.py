@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from collapselab import store
-from collapselab.models import averages
-from collapselab.models.base import Interrupted, TrainingSet
+from collapselab.core.errors import Interrupted
+from collapselab.core.sets import TrainingSet
+from collapselab.engine import averages
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation

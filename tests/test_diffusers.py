@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from collapselab.compat import import_torchvision
-from collapselab.models.base import TrainingSet
+from collapselab.core.sets import TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation

@@ -12,14 +12,15 @@ import torch
 from pydantic import ValidationError
 
 from collapselab import provenance, store
+from collapselab.core.errors import Diverged, Interrupted
+from collapselab.core.sets import TrainingSet
 from collapselab.device import DEVICE_VARIABLE, device, exact
-from collapselab.models.base import Diverged, Interrupted, TrainingSet
+from collapselab.engine.task import Batch
 from collapselab.models.diffusion import PRESETS, Diffusion, DiffusionOptions
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build
 from collapselab.models.diffusion.parameterisations import EDM, scalings
 from collapselab.models.diffusion.training import Denoising
-from collapselab.models.execution import Batch
 
 SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
 
@@ -602,7 +603,7 @@ def test_the_start_is_cheap():
     code = """
 import sys
 import numpy as np
-from collapselab.models.base import TrainingSet
+from collapselab.core.sets import TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 options = DiffusionOptions(images_seen=256, classes=2, network="unet", channels=8, blocks=1, dropout=0.1)
 assert "torch" not in sys.modules

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import stand_ins
 
+from collapselab.core.sets import TrainingSet
 from collapselab.datasets import Digits, split
 from collapselab.features import FEATURES, Features, Undefined, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.images import to_unit
-from collapselab.models.base import TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.populations import POPULATIONS
 

@@ -7,9 +7,9 @@ torch = pytest.importorskip("torch")
 
 from test_vectors import inside, points, two_moons, weighted  # noqa: E402
 
+from collapselab.engine.scale import Scale  # noqa: E402
 from collapselab.models.flow import Flow, FlowOptions  # noqa: E402
 from collapselab.models.flow.training import build, log_density  # noqa: E402
-from collapselab.models.rows import Scale  # noqa: E402
 
 KINDS = ["realnvp", "spline"]
 

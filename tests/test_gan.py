@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch")
 
 from test_vectors import inside, points, two_moons, weighted  # noqa: E402
 
-from collapselab.models.execution import Batch  # noqa: E402
+from collapselab.engine.scale import Scale  # noqa: E402
+from collapselab.engine.task import Batch  # noqa: E402
 from collapselab.models.gan import GAN, GANOptions  # noqa: E402
 from collapselab.models.gan.training import Adversarial, build  # noqa: E402
-from collapselab.models.rows import Scale  # noqa: E402
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from collapselab import store
-from collapselab.models.base import Diverged, TrainingSet
+from collapselab.core.errors import Diverged
+from collapselab.core.sets import TrainingSet
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation, Gaussians
 
 SEED = 20_230_704

@@ -24,7 +24,7 @@ import torch
 from project import ENVIRONMENT, ROOT
 
 from collapselab import cli, config, store
-from collapselab.models.checkpoint import Checkpoint
+from collapselab.engine.checkpoint import Checkpoint
 from collapselab.store import Reference, SampleSet, TrainingTable
 
 COMMAND = "touch canary"

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.metrics import METRICS
-from collapselab.models.base import TrainingSet
 from collapselab.models.gaussian import Gaussian, GaussianPopulation
 from collapselab.models.multinomial import Multinomial, MultinomialPopulation
 

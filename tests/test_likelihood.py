@@ -9,11 +9,12 @@ import torch
 from scipy import stats
 
 from collapselab import seeds
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.features.likelihood import LikelihoodOptions, likelihood
 from collapselab.metrics.likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from collapselab.models import MODELS
-from collapselab.models.base import ODE_STEPS, PROBES, TrainingSet
+from collapselab.models.base import ODE_STEPS, PROBES
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.likelihood import log_density
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation

@@ -16,11 +16,16 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
 
 from collapselab import store  # noqa: E402
+from collapselab.core.errors import Diverged, Interrupted  # noqa: E402
+from collapselab.core.sets import TrainingSet  # noqa: E402
+from collapselab.engine import feeding, loop  # noqa: E402
+from collapselab.engine.checkpoint import Checkpoint, differences  # noqa: E402
+from collapselab.engine.execution import Execution  # noqa: E402
+from collapselab.engine.optim import Adam  # noqa: E402
+from collapselab.engine.runner import Runner  # noqa: E402
+from collapselab.engine.task import Phase  # noqa: E402
 from collapselab.images import to_unit  # noqa: E402
-from collapselab.models import MODELS, execution, feeding, loop  # noqa: E402
-from collapselab.models.base import Diverged, Interrupted, TrainingSet  # noqa: E402
-from collapselab.models.checkpoint import Checkpoint, differences  # noqa: E402
-from collapselab.optim import Adam  # noqa: E402
+from collapselab.models import MODELS  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -100,7 +105,7 @@ class Scripted:
         self.losses, self.seen, self.spoil = losses, torch.zeros((), dtype=torch.int64), spoil
         self.calls = Counter()
         self.phases = [
-            execution.Phase(name, Adam([self.weight], 1e-3), self.loss_of(name), every=often)
+            Phase(name, Adam([self.weight], 1e-3), self.loss_of(name), every=often)
             for name, often in zip(losses, every, strict=True)
         ]
 
@@ -144,8 +149,8 @@ def trained(task, steps, **given):
 def running(task, steps):
     """The loop's parts for a task, to take its steps by hand."""
     feed = feeding.Resident(images(8), feeding.Plan(1, 8, 4, 0, 1), CPU)
-    run = loop._Run(task, feed, steps, 4, 1, torch.default_generator)
-    run.runner = loop.Runner(task, loop.Execution(), "float32", CPU, 4)
+    run = loop._Course(task, feed, steps, 4, 1, torch.default_generator)
+    run.runner = Runner(task, Execution(), "float32", CPU, 4)
     return run
 
 
@@ -261,14 +266,14 @@ class Unread(TorchDispatchMode):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_reads_nothing_back_from_the_device(family, monkeypatch):
-    advance, taken = loop._Run.advance, []
+    advance, taken = loop._Course.advance, []
 
     def unread(self):
         with Unread():
             advance(self)
         taken.append(self.step)
 
-    monkeypatch.setattr(loop._Run, "advance", unread)
+    monkeypatch.setattr(loop._Course, "advance", unread)
     MODELS[family].fit(images(), options_of(family), 1, images_seen=5 * BATCH)
     assert taken == [1, 2, 3, 4, 5]
 
@@ -430,7 +435,7 @@ def test_seconds_between_states_are_checked(text, monkeypatch):
 def test_a_batch_that_cannot_be_shared_out_is_refused(count, granularity, share, message, monkeypatch):
     task = Scripted({"loss": [1.0]})
     task.granularity = granularity
-    task.phases = [execution.Phase("loss", task.phases[0].optimiser, task.phases[0].loss, share=share)]
+    task.phases = [Phase("loss", task.phases[0].optimiser, task.phases[0].loss, share=share)]
     monkeypatch.setattr(loop.processes, "count", lambda: count)
     with pytest.raises(ValueError, match=message):
         loop._check_batch(4, task, None)
@@ -446,7 +451,7 @@ from torch_families import BATCH, images, options_of
 
 from collapselab import processes, store
 from collapselab.models import MODELS
-from collapselab.models.base import Interrupted
+from collapselab.core.errors import Interrupted
 
 torch.set_num_threads(1)
 folder, family, counts = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 
 OPTIONS = {
     "gaussian": {"ddof": 1},

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from collapselab import store
-from collapselab.models.base import Diverged, TrainingSet
+from collapselab.core.errors import Diverged
+from collapselab.core.sets import TrainingSet
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation, Multinomials
 
 SEED = 20_230_704

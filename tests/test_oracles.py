@@ -25,10 +25,10 @@ import pytest
 
 from collapselab import compose, config, predictions, regimes, seeds, store, theory
 from collapselab.cli import app
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS, Seen
 

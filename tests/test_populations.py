@@ -413,7 +413,7 @@ def test_total_correlation_is_the_information_on_the_edges_of_the_tree():
 
 def test_a_multinomial_of_fifty_looks_holds_the_rest_for_impossible_and_smoothing_for_equal():
     truth, kind = population("outfits"), POPULATIONS["multinomial"]
-    from collapselab.models.base import TrainingSet
+    from collapselab.core.sets import TrainingSet
 
     looks = truth.sample(50, 0).data
     training = TrainingSet(looks, None, np.ones(50))

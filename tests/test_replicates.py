@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from test_oracles import ARM, STREAM, STUDY_SEED, loops, run_on_disk
 
 from collapselab import config, regimes, replicates, seeds
+from collapselab.core.errors import Diverged
+from collapselab.core.sets import TrainingSet
 from collapselab.features import Features, Undefined
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.models.base import Diverged, TrainingSet
 from collapselab.populations import POPULATIONS
 from collapselab.replicates import MEASURES, Arm, lines, run
 

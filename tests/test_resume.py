@@ -21,7 +21,8 @@ import torch
 from torch_families import images, options_of
 
 from collapselab import store
-from collapselab.models import MODELS, loop
+from collapselab.engine import loop
+from collapselab.models import MODELS
 
 importlib.import_module(f"collapselab.models.{sys.argv[3]}.training")
 torch.set_num_threads(1)

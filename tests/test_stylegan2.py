@@ -13,8 +13,11 @@ import torch
 from pydantic import ValidationError
 
 from collapselab import seeds, store
-from collapselab.models.base import Diverged, Interrupted, TrainingSet
-from collapselab.models.execution import Batch, Execution, Runner
+from collapselab.core.errors import Diverged, Interrupted
+from collapselab.core.sets import TrainingSet
+from collapselab.engine.execution import Execution
+from collapselab.engine.runner import Runner
+from collapselab.engine.task import Batch
 from collapselab.models.stylegan2 import PRESETS, StyleGAN2, StyleGAN2Options, building
 from collapselab.models.stylegan2.augment import augment
 from collapselab.models.stylegan2.training import Adversarial, class_shares
@@ -567,7 +570,7 @@ def test_the_start_is_cheap():
     code = """
 import sys
 import numpy as np
-from collapselab.models.base import TrainingSet
+from collapselab.core.sets import TrainingSet
 from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options
 options = StyleGAN2Options(classes=2, batch=8, sample_batch=8, channel_max=8, path_weight=2.0, style_mixing=0.9)
 assert "torch" not in sys.modules

@@ -7,10 +7,12 @@ torch = pytest.importorskip("torch")
 
 from scipy.spatial.distance import cdist  # noqa: E402
 
-from collapselab.models import MODELS, feeding  # noqa: E402
-from collapselab.models.base import Diverged, TrainingSet  # noqa: E402
+from collapselab.core.errors import Diverged  # noqa: E402
+from collapselab.core.sets import TrainingSet  # noqa: E402
+from collapselab.engine import feeding  # noqa: E402
+from collapselab.engine.scale import Scale  # noqa: E402
+from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.diffusion import Diffusion, DiffusionOptions  # noqa: E402
-from collapselab.models.rows import Scale  # noqa: E402
 
 CPU = torch.device("cpu")
 SHORT = {"preset": "points", "channels": 32, "blocks": 1, "images_seen": 12_800, "sample_batch": 50}

@@ -32,12 +32,13 @@ from . import outside, processes, replicates, store
 from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
+from .core.errors import Diverged, Interrupted
+from .core.sets import TrainingSet
 from .datasets import DATASETS, digest, split
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
 from .metrics import METRICS, Undefined
 from .models import MODELS
-from .models.base import Diverged, Interrupted, TrainingSet
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .regimes import REGIMES, Draw, Recipe

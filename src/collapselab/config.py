@@ -34,13 +34,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from . import store
 from . import weights as published
 from .adapt import ADAPTERS
+from .core.errors import Diverged
+from .core.sets import TrainingSet
 from .datasets import DATASETS, check_sizes
 from .features import FEATURES
 from .guidance import GUIDES
 from .measure import Against
 from .metrics import METRICS, Metric
 from .models import MODELS
-from .models.base import Diverged, TrainingSet
 from .populations import POPULATIONS
 from .regimes import (
     REAL,

@@ -20,9 +20,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import provenance, store
+from .core.errors import Interrupted
+from .core.sets import TrainingSet
 from .energy import Meter
 from .models import MODELS
-from .models.base import Interrupted, TrainingSet
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from .. import seeds
+from ..core.errors import Diverged
+from ..core.run import Progress
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import ODE_STEPS, PROBES, Diverged, Options, Progress, TrainingSet, check_bias
+from .base import ODE_STEPS, PROBES
+from .inputs import check_bias
+from .options import Options
 
 
 class GaussianOptions(Options):

@@ -13,19 +13,13 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.errors import Diverged
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_bias,
-    check_unguided,
-    no_curve,
-    symmetric_root,
-    weighted_rows,
-)
+from .arrays import no_curve, symmetric_root
+from .base import ODE_STEPS, PROBES
+from .inputs import check_bias, check_unguided, weighted_rows
+from .options import Options
 
 
 class KDEOptions(Options):

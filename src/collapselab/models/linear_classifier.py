@@ -14,18 +14,13 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.errors import Diverged
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_unbiased,
-    check_unguided,
-    no_curve,
-    weighted_rows,
-)
+from .arrays import no_curve
+from .base import ODE_STEPS, PROBES
+from .inputs import check_unbiased, check_unguided, weighted_rows
+from .options import Options
 
 
 class LinearClassifierOptions(Options):

@@ -15,9 +15,15 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from .. import seeds
+from ..core.errors import Diverged
+from ..core.run import Progress
+from ..core.sets import Kind, TrainingSet
 from ..images import to_unit
 from ..store import SampleSet
-from .base import ODE_STEPS, PROBES, Diverged, Judgement, Kind, Options, Progress, TrainingSet, check_bias, no_curve
+from .arrays import no_curve
+from .base import ODE_STEPS, PROBES, Judgement
+from .inputs import check_bias
+from .options import Options
 
 
 class MultinomialOptions(Options):

@@ -13,20 +13,14 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from .. import seeds
+from ..core.errors import Diverged
+from ..core.sets import Kind, TrainingSet
 from ..images import to_unit
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Kind,
-    Options,
-    TrainingSet,
-    check_bias,
-    check_unguided,
-    checked_shape,
-    no_curve,
-)
+from .arrays import no_curve
+from .base import ODE_STEPS, PROBES
+from .inputs import check_bias, check_unguided, checked_shape
+from .options import Options
 
 GREY_LEVELS = 256
 BLOCK = 2**22  # numbers drawn at once: a set of images of many pixels does not fit into memory as float64

@@ -13,21 +13,14 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.errors import Diverged
+from ..core.sets import TrainingSet
 from ..images import to_uint8
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_bias,
-    check_unguided,
-    checked_shape,
-    dequantised,
-    no_curve,
-    weighted_rows,
-)
+from .arrays import no_curve
+from .base import ODE_STEPS, PROBES
+from .inputs import check_bias, check_unguided, checked_shape, dequantised, weighted_rows
+from .options import Options
 
 
 class PPCAOptions(Options):

@@ -5,7 +5,9 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from .. import seeds
-from ..models.base import Judgement, Kind, Options
+from ..core.sets import Kind
+from ..models.base import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..models.base import Judgement
+from ..models.inputs import check_unbiased
+from ..models.options import Options
 from ..store import SampleSet
 from .base import as_rows, choices, judged, noise, words
 

@@ -16,9 +16,11 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..models.base import Judgement
+from ..models.inputs import check_unbiased
 from ..models.multinomial import Multinomial
 from ..models.naive_bayes import total_correlation
+from ..models.options import Options
 from ..store import SampleSet
 
 FEATURES: dict[str, tuple[str, ...]] = {

@@ -6,7 +6,8 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Options, check_unbiased
+from ..models.inputs import check_unbiased
+from ..models.options import Options
 from ..store import SampleSet
 from .base import noise
 

@@ -11,8 +11,8 @@ import torch
 from ... import seeds
 from ...device import device, exact
 from ..rows import own_seed
-from . import DiffusionOptions
 from .networks import loaded
+from .options import DiffusionOptions
 from .parameterisations import parameterisation
 from .sampling import Denoiser, denoiser, noise_range
 

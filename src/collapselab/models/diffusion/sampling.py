@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from ... import seeds
 from ...device import autocast, device, exact
-from ..base import in_batches
-from . import DiffusionOptions
+from ..arrays import in_batches
 from .networks import loaded
+from .options import DiffusionOptions
 from .parameterisations import Parameterisation, parameterisation
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]

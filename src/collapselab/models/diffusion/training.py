@@ -1,6 +1,6 @@
 """Training of a denoiser: its loss, Adam, and a moving average of the weights, whose width may be chosen at the end.
 
-The loop is that of every family (:mod:`..loop`).
+The loop is that of every family (:mod:`engine.loop`).
 """
 
 from collections.abc import Mapping
@@ -12,17 +12,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import seeds
+from ...core.run import Progress
+from ...core.sets import TrainingSet
 from ...device import autocast, exact
+from ...engine import loop
+from ...engine.averages import LADDER, HalfLife, Power
+from ...engine.checkpoint import identity
+from ...engine.execution import Execution
+from ...engine.networks import load_weights
+from ...engine.optim import Adam
+from ...engine.task import Batch, Phase
 from ...images import to_unit
-from ...optim import Adam
-from .. import loop
-from ..averages import LADDER, HalfLife, Power
-from ..base import Progress, TrainingSet
-from ..checkpoint import identity
-from ..execution import Batch, Execution, Phase
-from ..networks import load_weights
-from . import DiffusionOptions, augment
+from . import augment
 from .networks import build, loaded
+from .options import DiffusionOptions
 from .parameterisations import Parameterisation, parameterisation
 
 VALIDATION_BATCH, VALIDATION_PASSES = 256, 4  # each row is looked at with so many noises
@@ -85,7 +88,7 @@ def train(
 
 
 class Denoising:
-    """A :class:`execution.Task`: one network, one phase, and an average of the network's parameters.
+    """A :class:`task.Task`: one network, one phase, and an average of the network's parameters.
 
     steps: of the whole training. validation: on which the width of the average is chosen, where it is left open.
     """

@@ -8,10 +8,11 @@ import torch
 
 from ... import seeds
 from ...device import device, exact
-from .. import networks
-from ..base import dequantised, in_batches
-from ..rows import Scale
-from . import FlowOptions
+from ...engine import networks
+from ...engine.scale import Scale
+from ..arrays import in_batches
+from ..inputs import dequantised
+from .options import FlowOptions
 from .training import build, log_density
 
 BATCH = 256  # rows at once, fixed and padded: rounding depends on the size of a product, a likelihood must not

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
 
-from .. import loop, networks
-from ..base import TrainingSet
-from ..execution import Batch
-from ..rows import Scale
-from . import FlowOptions
+from ...core.sets import TrainingSet
+from ...engine import loop, networks
+from ...engine.scale import Scale
+from ...engine.task import Batch
+from .options import FlowOptions
 
 LEAST_SLOPE = 1e-3  # of a map of one number, and its inverse the greatest
 

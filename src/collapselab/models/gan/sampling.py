@@ -8,10 +8,10 @@ import torch
 
 from ... import seeds
 from ...device import device, exact
-from .. import networks
-from ..base import in_batches
-from ..rows import Scale
-from . import GANOptions
+from ...engine import networks
+from ...engine.scale import Scale
+from ..arrays import in_batches
+from .options import GANOptions
 from .training import build
 
 

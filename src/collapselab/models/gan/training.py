@@ -17,13 +17,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...optim import Adam
-from .. import loop, networks
-from ..averages import HalfLife
-from ..base import TrainingSet
-from ..execution import Batch, Execution, Phase
-from ..rows import Scale
-from . import GANOptions
+from ...core.sets import TrainingSet
+from ...engine import loop, networks
+from ...engine.averages import HalfLife
+from ...engine.execution import Execution
+from ...engine.optim import Adam
+from ...engine.scale import Scale
+from ...engine.task import Batch, Phase
+from .options import GANOptions
 
 RAMP = 0.05  # the average's half-life is at most this share of the rows seen so far
 
@@ -64,7 +65,7 @@ def train(
 
 
 class Adversarial:
-    """A :class:`execution.Task`: both networks, their losses, and the generator's moving average."""
+    """A :class:`task.Task`: both networks, their losses, and the generator's moving average."""
 
     granularity = 1
 

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from ... import seeds
 from ...device import autocast, device, exact
-from ..base import in_batches
-from . import StyleGAN2Options, building
+from ..arrays import in_batches
+from . import building
+from .options import StyleGAN2Options
 
 
 @torch.inference_mode()

@@ -26,14 +26,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import processes, seeds
+from ...core.run import Progress
+from ...core.sets import TrainingSet
 from ...device import exact
-from ...optim import Adam
-from .. import loop
-from ..averages import HalfLife
-from ..base import Progress, TrainingSet, part
-from ..execution import Batch, Execution, Phase
-from ..loop import Trained
-from . import StyleGAN2Options, augment, building
+from ...engine import loop
+from ...engine.averages import HalfLife
+from ...engine.execution import Execution
+from ...engine.loop import Trained
+from ...engine.optim import Adam
+from ...engine.task import Batch, Phase
+from ..arrays import part
+from . import augment, building
+from .options import StyleGAN2Options
 
 
 def train(
@@ -95,7 +99,7 @@ def class_shares(training: TrainingSet, classes: int) -> np.ndarray:
 
 
 class Adversarial:
-    """A :class:`execution.Task`: both networks, their losses, and what follows the training.
+    """A :class:`task.Task`: both networks, their losses, and what follows the training.
 
     shape: (C, H, H) of the images. shares: of the classes among the labels of generated images, (classes,).
 

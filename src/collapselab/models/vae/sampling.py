@@ -8,10 +8,12 @@ import torch
 
 from ... import seeds
 from ...device import device, exact
-from .. import networks
-from ..base import dequantised, in_batches
-from ..rows import Scale, own_seed
-from . import VAEOptions
+from ...engine import networks
+from ...engine.scale import Scale
+from ..arrays import in_batches
+from ..inputs import dequantised
+from ..rows import own_seed
+from .options import VAEOptions
 from .training import build, given_sd
 
 IMPORTANCE = 64  # samples of q(z | x) a row, for each probe

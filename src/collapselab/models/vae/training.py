@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import loop, networks
-from ..base import TrainingSet
-from ..execution import Batch
-from ..rows import Scale
-from . import VAEOptions
+from ...core.sets import TrainingSet
+from ...engine import loop, networks
+from ...engine.scale import Scale
+from ...engine.task import Batch
+from .options import VAEOptions
 
 # Standard deviations of the noise, of standardised rows. Below the least one it says nothing more of the data, and its
 # density grows without bound. From 1 on, data that are round to second order never leave the optimum at which latents
