@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
 
+from collapselab.core.run import Run  # noqa: E402
 from collapselab.engine import execution, loop, tuning  # noqa: E402
 from collapselab.engine.execution import Execution, parsed, wanted  # noqa: E402
 from collapselab.engine.optim import Adam  # noqa: E402
@@ -141,7 +142,7 @@ def test_micro_batches_of_a_family_add_up_to_its_batch(family, monkeypatch):
 
     monkeypatch.setattr(loop._Course, "advance", begin)
     with pytest.raises(Begun) as begun:
-        MODELS[family].fit(images(), options_of(family), 1, images_seen=BATCH)
+        MODELS[family].fit(images(), options_of(family), Run(1, images_seen=BATCH))
     task, batch = begun.value.args
     for phase in task.phases:
         (whole, loss), *cuts = (
@@ -165,9 +166,9 @@ def test_a_micro_batch_that_groups_do_not_divide_is_refused():
 def test_a_way_of_executing_changes_no_more_than_rounding(family, text, monkeypatch):
     """Sums in another order, 2^-24 relative each, in three steps: losses hardly move."""
     model, data = MODELS[family], images()
-    plain = model.fit(data, options_of(family), 1, images_seen=3 * BATCH)
+    plain = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, text)
-    other = model.fit(data, options_of(family), 1, images_seen=3 * BATCH)
+    other = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     assert other.how["execution"] == text
     np.testing.assert_allclose(other.curve["loss"], plain.curve["loss"], rtol=1e-4)
 
@@ -384,14 +385,14 @@ def test_compiled_steps_lose_the_same(family, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     model, data = MODELS[family], images()
-    plain = model.fit(data, options_of(family), 1, images_seen=3 * BATCH)
+    plain = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "compile")
-    compiled, again = (model.fit(data, options_of(family), 1, images_seen=3 * BATCH) for _ in range(2))
+    compiled, again = (model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH)) for _ in range(2))
     assert compiled.how["execution"] == "compile"
     np.testing.assert_allclose(compiled.curve["loss"], plain.curve["loss"], rtol=1e-4)
     assert any((tmp_path / "collapselab" / "inductor").iterdir())
-    for name, array in compiled.tensors().items():
-        np.testing.assert_array_equal(again.tensors()[name], array)
+    for name, array in compiled.stored().tensors.items():
+        np.testing.assert_array_equal(again.stored().tensors[name], array)
 
 
 @pytest.mark.gpu
@@ -403,12 +404,12 @@ def test_every_way_on_a_gpu_loses_the_same_and_repeats_its_bits(family, text, mo
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
     model, data = MODELS[family], images()
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "eager")
-    eager = model.fit(data, options_of(family), 1, images_seen=5 * BATCH)
+    eager = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, text)
-    found, again = (model.fit(data, options_of(family), 1, images_seen=5 * BATCH) for _ in range(2))
+    found, again = (model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH)) for _ in range(2))
     np.testing.assert_allclose(found.curve["loss"], eager.curve["loss"], rtol=1e-3)
-    for name, array in found.tensors().items():
-        np.testing.assert_array_equal(again.tensors()[name], array)  # the same bits each time
+    for name, array in found.stored().tensors.items():
+        np.testing.assert_array_equal(again.stored().tensors[name], array)  # the same bits each time
 
 
 @pytest.mark.gpu
@@ -419,14 +420,14 @@ def test_a_gpu_is_measured_once(family, tmp_path, monkeypatch):
     monkeypatch.delenv(execution.EXECUTION_VARIABLE, raising=False)
     monkeypatch.setattr(execution, "WORTH_MEASURING_S", 0.0)
     model, data = MODELS[family], images()
-    first = model.fit(data, options_of(family), 1, images_seen=5 * BATCH)
+    first = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     (kept,) = (tmp_path / "collapselab" / "execution").iterdir()
     assert json.loads(kept.read_text())["execution"] == first.how["execution"]
     monkeypatch.setattr(execution, "measured", None)
-    again = model.fit(data, options_of(family), 1, images_seen=5 * BATCH)
+    again = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     assert again.how == first.how
-    for name, array in first.tensors().items():
-        np.testing.assert_array_equal(again.tensors()[name], array)
+    for name, array in first.stored().tensors.items():
+        np.testing.assert_array_equal(again.stored().tensors[name], array)
 
 
 @pytest.mark.gpu
@@ -435,8 +436,8 @@ def test_streamed_images_train_the_same_model_on_a_gpu(family, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "eager")
     model, data = MODELS[family], images()
-    resident = model.fit(data, options_of(family), 1, images_seen=20 * BATCH)
+    resident = model.fit(data, options_of(family), Run(1, images_seen=20 * BATCH))
     monkeypatch.setattr(loop.feeding, "RESIDENT_SHARE", 0.0)
-    streamed = model.fit(data, options_of(family), 1, images_seen=20 * BATCH)
-    for name, array in resident.tensors().items():
-        np.testing.assert_array_equal(streamed.tensors()[name], array)
+    streamed = model.fit(data, options_of(family), Run(1, images_seen=20 * BATCH))
+    for name, array in resident.stored().tensors.items():
+        np.testing.assert_array_equal(streamed.stored().tensors[name], array)

@@ -16,8 +16,6 @@ LONG_MODULES = {"cli", "config", "datasets", "predictions", "report", "store", "
 LONG_FUNCTIONS = {
     "cli.measure",
     "cli.train",
-    "engine.loop.train",
-    "models.diffusion.family.Diffusion.fit",
     "report.curve_chart",
     "report.share_chart",
     "theory.regime_moments",

@@ -32,13 +32,17 @@ from . import outside, processes, replicates, store
 from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
+from .core.ask import Ask
 from .core.errors import Diverged, Interrupted
+from .core.run import Run
 from .core.sets import TrainingSet
 from .datasets import DATASETS, digest, split
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
 from .metrics import METRICS, Undefined
 from .models import MODELS
+from .models.capabilities import Counts, Knows
+from .models.stored import Stored
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .regimes import REGIMES, Draw, Recipe
@@ -140,7 +144,9 @@ def _write_model(path: Path, family: str, model: Any, lineage: Mapping[str, Any]
     if not processes.is_first():
         return  # all have the same model
     options = model.options.model_dump(mode="json")
-    store.write_tensors(path, model.tensors(), {"family": family, "options": options, "lineage": dict(lineage)})
+    stored = model.stored()
+    metadata = {"family": family, "options": options, "lineage": dict(lineage), **stored.metadata}
+    store.write_tensors(path, stored.tensors, metadata)
 
 
 def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -154,7 +160,8 @@ def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
             family = POPULATIONS[metadata["family"]]
             return family.population(family.PopulationOptions.model_validate(metadata["options"])), metadata
         family = MODELS[metadata["family"]]
-        return family.load(tensors, family.Options.model_validate(metadata["options"])), metadata
+        stored = Stored.read(tensors, metadata)
+        return family.load(stored, family.Options.model_validate(metadata["options"])), metadata
     # What its hash vouches for may still be of another version, or of nobody's program.
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         said = " ".join(str(error).split())[:200]
@@ -215,7 +222,8 @@ def populate(
     family = _chosen(POPULATIONS, population, "--population")
     model = family.population(_parsed(family.PopulationOptions, options, "--options"))
     with clock.compute():
-        parts = {part: model.sample(held_out, seed_of(split_seed, None, None, part)) for part in ("held_out", "train")}
+        numbers = {part: seed_of(split_seed, None, None, part) for part in ("held_out", "train")}
+        parts = {part: model.sample(Ask(held_out, number)) for part, number in numbers.items()}
     lineage = {"population": population, "options": model.options.model_dump(mode="json")}
     metadata = {"family": population, "population": True, "options": lineage["options"], "lineage": {}}
     store.write_tensors(out / "population.safetensors", {}, metadata)
@@ -279,7 +287,7 @@ def draw(
         else:
             continue
         with clock.compute():
-            parts.append(source.sample(entry.count, number, sampling_bias=settings.get("sampling_bias", 1.0)))
+            parts.append(source.sample(Ask(entry.count, number, bias=settings.get("sampling_bias", 1.0))))
         lineage["parts"].append([entry.arm, entry.generation, entry.count])
     whole = parts and "diverged" not in lineage
     store.write_samples(out, _joined(parts, lineage) if whole else SampleSet(np.empty(0), lineage=lineage))
@@ -405,7 +413,7 @@ def train(
     if images_seen == 0:
         _write_model(out, family, _as_it_is(start, settings), lineage | {"images_seen": 0})
         return
-    budget = images_seen if images_seen is not None else getattr(settings, "images_seen", None)
+    budget = images_seen if images_seen is not None else settings.budget
     number = seed_of(study_seed, seed, generation, "train")
     checkpoint = out.with_name(f".{out.stem}.training")
 
@@ -413,7 +421,7 @@ def train(
         path = out.with_name(f"{out.stem}.snapshots") / f"{seen:012}.safetensors"
         _write_model(path, family, model, lineage | {"images_seen": seen})
 
-    _get_ready(getattr(kind, "uses_torch", False))
+    _get_ready(kind.uses_torch)
     try:
         with (
             _interruptible(),
@@ -427,26 +435,17 @@ def train(
                 seen(images)
                 return tell(images, loss)
 
-            model = kind.fit(
-                data,
-                settings,
-                number,
-                start,
-                images_seen=images_seen,
-                progress=told,
-                checkpoint=checkpoint,
-                allow_nonidentical=allow_nonidentical,
-                validation=_whole(store.read_samples(validation)) if validation else None,
-                inspect=inspect,
-            )
+            looked_at = _whole(store.read_samples(validation)) if validation else None
+            run = Run(number, images_seen, told, checkpoint, allow_nonidentical, looked_at, inspect)
+            model = kind.fit(data, settings, run, start)
     except Diverged as error:
         what = {"generation": generation, "images_seen": error.images_seen, "loss": str(error.loss), "model": str(out)}
         _diverged(out, family, settings, lineage, what, mark_diverged)
     else:
-        curve = getattr(model, "curve", {})
-        budget = int(curve["images_seen"][-1]) if "images_seen" in curve else budget  # whole batches
+        taken = model.stored().tensors["curve.images_seen"]
+        budget = int(taken[-1]) if len(taken) else budget  # whole batches
         _write_model(out, family, model, lineage | {"images_seen": budget} | _how(model))
-        if differences := getattr(model, "how", {}).get("nonidentical"):
+        if differences := model.how.get("nonidentical"):
             clock.facts["nonidentical"] = differences
         _count_operations("training", model, budget)
     if processes.is_first():
@@ -478,7 +477,7 @@ def _as_it_is(start: Any, settings: BaseModel) -> Any:
     if start is None:
         said = "found 0 and no --init; a model that sees no images starts from another"
         raise typer.BadParameter(said, param_hint="--images-seen")
-    return type(start).load(start.tensors(), settings)
+    return type(start).load(start.stored(), settings)
 
 
 def _whole(samples: SampleSet) -> TrainingSet:
@@ -490,15 +489,14 @@ def _count_operations(work: str, model: Any, images: int) -> None:
 
     Counting them takes seconds, so that it is left out where the work itself took less than a minute.
     """
-    if hasattr(model, "flops_per_image") and clock.compute_wall_s > LONG_S:
+    if isinstance(model, Counts) and clock.compute_wall_s > LONG_S:
         flops = model.flops_per_image(model.options, model.shape)[work] * images
         clock.facts["tera_flop"] = clock.facts.get("tera_flop", 0) + round(flops / 1e12, 3)
 
 
 def _how(model: Any) -> dict[str, Any]:
     """How a training was executed, where that is part of its bits."""
-    how = getattr(model, "how", {})
-    return {"how": dict(how)} if how else {}
+    return {"how": dict(model.how)} if model.how else {}
 
 
 def _diverged(
@@ -546,7 +544,7 @@ def sample(
             out, SampleSet(np.empty(0), lineage=lineage | {"diverged": metadata["lineage"]["diverged"]})
         )
         return
-    _get_ready(getattr(trained, "uses_torch", False))
+    _get_ready(trained.uses_torch)
     lineage["device"] = clock.facts["device_name"]
     # The pictures start from the same latents in every generation and in every arm.
     number = seed_of(study_seed, seed, *((None, "grid") if stage == "grid" else (generation, f"sample/{stream}")))
@@ -554,12 +552,10 @@ def sample(
         parts = []
         with clock.work("sampling") as seen:
             # In pieces, to say how far it is, and to share them out: no sample depends on the others.
-            piece = getattr(trained.options, "sample_batch", count) * (PIECE if processes.count() == 1 else 1)
+            piece = (trained.options.at_once or count) * (PIECE if processes.count() == 1 else 1)
             own = processes.share(range(0, count, piece))
             for start in own:
-                parts.append(
-                    trained.sample(min(piece, count - start), number, start=start, sampling_bias=sampling_bias)
-                )
+                parts.append(trained.sample(Ask(min(piece, count - start), number, start, sampling_bias)))
                 made = min(count, (start - own[0] + piece) * processes.count())
                 seen(made)
                 tell(made, None)
@@ -665,7 +661,8 @@ def extract(
         settings = _extractor_settings(entry, name, said.get(name, {}))
         weights, extractors[name] = _weights(entry, name, weights_path)
         extractors[name] |= settings
-        _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
+        through = entry.of_model or entry.of_law or entry.of_population
+        _get_ready(entry.uses_torch or (through and weights is not None and weights.uses_torch))
         looked_at = list(sets | reals if entry.of_model else sets)
         for which in looked_at[:1] if entry.of_law and not as_reference else looked_at:  # a model has one law
             pool = pools[which]
@@ -836,7 +833,7 @@ def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, s
     """What plays the real samples, by (part, extractor)."""
     roles = {}
     known = _read_model(population)[0] if population else None
-    moments = known.moments() if hasattr(known, "moments") else None
+    moments = known.moments() if isinstance(known, Knows) else None
     for path in paths:
         _, metadata = store.read_tensors(path)
         for (part, name), features in _read_features(path).items():
@@ -1045,12 +1042,12 @@ def take_over(
             family, (options, tensors) = "diffusion", from_diffusers(source, classes)
         else:
             family, (options, tensors) = "stylegan2", model_of(unpickle.read(source))
-        model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
+        model = MODELS[family].load(Stored(tensors), MODELS[family].Options.model_validate(options))
     except ValueError as error:
         said = " ".join(str(error).split())[:400]
         raise store.Foreign(source, said if str(source) in said else f"{source}: {said}") from None
     _write_model(out, family, model, {"generation": 0, "imported": taken})
-    size = sum(array.nbytes for array in model.tensors().values()) / 2**20
+    size = sum(array.nbytes for array in model.stored().tensors.values()) / 2**20
     print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.1f} MiB")
     print(f"as a model of a study: {_as_yaml(family, model.options)}")
 

@@ -20,7 +20,7 @@ import torch
 from .. import device as devices
 from .. import processes, provenance, seeds
 from ..core.errors import Diverged, Interrupted
-from ..core.run import Progress
+from ..core.run import Run
 from ..core.sets import TrainingSet
 from . import feeding
 from .checkpoint import Checkpoint, State, differences, identity
@@ -45,61 +45,49 @@ class Trained:
     how: dict[str, Any]
 
 
-Inspect = Callable[[Trained, int], None]
-"""Called with the training as it would be if it ended now, and its images seen."""
-
-
 def train(
     task_of: Callable[[torch.device], Task],
     training: TrainingSet,
+    run: Run,
     *,
     family: str,
     facts: Mapping[str, Any],
     batch: int,
-    images_seen: int,
-    seed: int,
     precision: str = "float32",
     initial: Mapping[str, np.ndarray] | None = None,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-    allow_nonidentical: bool = False,
     snapshots: int = 0,
-    inspect: Inspect | None = None,
 ) -> Trained:
-    """The task trained for ``ceil(images_seen / batch)`` steps.
+    """The task trained for ``ceil(run.images_seen / batch)`` steps.
 
     Step s takes the next ``batch`` rows of epochs that are each shuffled, and runs every phase that is due. Gradients
     are added up over micro-batches and over processes, by one sum a phase; DistributedDataParallel is not used, since
     it follows neither several passes through a network in a step nor gradients of gradients.
 
     task_of: makes the task, the same on every device. training.data: images (N, C, H, W) uint8, or vectors (N, d)
-    float32. family: the module below ``models`` whose source is part of the training's identity; facts: what else is,
-    such as the options, as JSON-like values. initial: the weights that ``task_of`` starts from, for the identity alone.
-    precision: ``float32``, ``tf32`` or ``bfloat16``. progress: called in every process. checkpoint: a folder that is
-    left to the caller, who removes it when the model is safe; a state is written every 600 seconds
-    (``COLLAPSELAB_CHECKPOINT_SECONDS``) and on a request to stop. allow_nonidentical: go on from a state of other
-    hardware or another torch, though the bits are then not those of one uninterrupted training; ``how`` lists what
-    differs. inspect: called in the first process at ``snapshots`` evenly spaced points before the end.
+    float32. run: a state is written every 600 seconds (``COLLAPSELAB_CHECKPOINT_SECONDS``) and on a request to stop;
+    ``run.inspect`` gets a :class:`Trained` at ``snapshots`` evenly spaced points before the end; ``run.validation`` is
+    the family's. family: the module below ``models`` whose source is part of the training's identity; facts: what else
+    is, such as the options, as JSON-like values. initial: the weights that ``task_of`` starts from, for the identity
+    alone. precision: ``float32``, ``tf32`` or ``bfloat16``.
 
     Raises ValueError for a batch that the processes or the granularity do not divide and for a state of other hardware,
-    Diverged at the first step whose loss is not finite or when the result is not, Interrupted when ``progress`` asked
-    to stop, and RuntimeError when the device's memory is too small.
+    Diverged at the first step whose loss is not finite or when the result is not, Interrupted when ``run.progress``
+    asked to stop, and RuntimeError when the device's memory is too small.
     """
-    steps = -(-images_seen // batch)
+    steps, seed = -(-run.images_seen // batch), run.seed
     with _computing(precision) as (where, generator):
         task = task_of(where)
         execution = wanted(where)
         _check_batch(batch, task, execution)
-        source = provenance.source_hash(f"models.{family}")
         # A state of other code goes on to a model that neither the old code nor the new one makes.
+        source = provenance.source_hash(f"models.{family}")
         what = {"source": source, "family": family, "facts": dict(facts), "precision": precision}
         named = identity(_arrays(training, initial), **what, batch=batch, seed=seed, steps=steps)
-        states = _States(checkpoint, named)
+        states = _States(run.checkpoint, named)
         found = states.read()
         first = found.images_seen // batch if found else 0
         _check_beginning(first, where)
-        execution, how = _gone_on_with(found, _machine(where), execution, checkpoint, allow_nonidentical)
-
+        execution, how = _gone_on_with(found, _machine(where), execution, run)
         plan = feeding.Plan(seed, len(training), batch, processes.rank(), processes.count())
         with feeding.fed(training, plan, where, first, steps) as feed:
             course = _Course(task, feed, steps, batch, seed, generator)
@@ -110,17 +98,10 @@ def train(
             course.begin(Runner(task, execution, precision, where, batch), found)
             states.begin(how | {"execution": execution.name})
             points = {round(steps * point / (snapshots + 1)) for point in range(1, snapshots + 1)} - {0, steps}
-            return _completed(course, where, states, points, progress, inspect)
+            return _completed(course, where, states, points, run)
 
 
-def _completed(
-    course: "_Course",
-    where: torch.device,
-    states: "_States",
-    points: Set[int],
-    progress: Progress | None,
-    inspect: Inspect | None,
-) -> Trained:
+def _completed(course: "_Course", where: torch.device, states: "_States", points: Set[int], run: Run) -> Trained:
     """The training at its end; on the way its losses are read and told, its states kept, and it is looked at."""
     readings = _Readings(where, course.step)
     while course.step < course.steps:
@@ -130,15 +111,15 @@ def _completed(
             continue
         seen, loss = course.step * course.batch, course.read_loss()
         readings.were_taken(course.step)
-        stop = progress is not None and progress(seen, loss) is True
+        stop = run.progress is not None and run.progress(seen, loss) is True
         stop = processes.any_of(stop, where) and not last
         if not last:
             states.keep(course, seen, stop)
         if stop:
             processes.barrier()  # the first is writing: nobody ends before it has
             raise Interrupted(seen)
-        if look and inspect is not None and processes.is_first():
-            inspect(Trained(course.result(), course.curve(), states.told), seen)
+        if look and run.inspect is not None and processes.is_first():
+            run.inspect(Trained(course.result(), course.curve(), states.told), seen)
     return Trained(course.result(), course.curve(), states.told)
 
 
@@ -359,11 +340,7 @@ def _arrays(training: TrainingSet, initial: Mapping[str, np.ndarray] | None) -> 
 
 
 def _gone_on_with(
-    found: State | None,
-    machine: Mapping[str, Any],
-    execution: Execution | None,
-    folder: Path | None,
-    allow_nonidentical: bool,
+    found: State | None, machine: Mapping[str, Any], execution: Execution | None, run: Run
 ) -> tuple[Execution | None, dict[str, Any]]:
     """The way of executing with which a training goes on from a state, and the facts of how it is trained so far.
 
@@ -376,10 +353,10 @@ def _gone_on_with(
         execution = parsed(found.how["execution"])
     now = {**machine, "execution": execution.name if execution else "measured again"}
     differing = differences({name: value for name, value in found.how.items() if name != "nonidentical"}, now)
-    if differing and not allow_nonidentical:
+    if differing and not run.allow_nonidentical:
         raise ValueError(
-            f"{folder}: the training was begun otherwise: {'; '.join(differing)}; allowed is going on as it was "
-            "begun, or --allow-nonidentical, which marks the model"
+            f"{run.checkpoint}: the training was begun otherwise: {'; '.join(differing)}; allowed is going on as it "
+            "was begun, or --allow-nonidentical, which marks the model"
         )
     nonidentical = [*found.how.get("nonidentical", []), *differing]
     return execution, dict(machine) | ({"nonidentical": nonidentical} if nonidentical else {})

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .. import seeds
+from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..device import exact
 from . import loop
@@ -39,24 +40,24 @@ def trained(
     task_of: Callable[[torch.device], Task],
     training: TrainingSet,
     options: Any,
-    seed: int,
+    run: Run,
     initial: Mapping[str, np.ndarray] | None,
-    images_seen: int,
-    **control: Any,
+    facts: Mapping[str, Any] | None = None,
 ) -> loop.Trained:
-    """What :func:`loop.train` makes of a task, with the batch, precision and snapshots of a family's options."""
+    """What :func:`loop.train` makes of a task, with the batch, precision and snapshots of a family's options.
+
+    facts: what is part of the training's identity beside the options, as JSON-like values.
+    """
     return loop.train(
         task_of,
         training,
+        run,
         family=family,
-        facts={"options": options.model_dump(mode="json")},
+        facts={"options": options.model_dump(mode="json"), **(facts or {})},
         batch=options.batch,
-        images_seen=images_seen,
-        seed=seed,
         precision=options.precision,
         initial=initial,
         snapshots=options.snapshots,
-        **control,
     )
 
 

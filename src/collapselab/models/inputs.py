@@ -1,4 +1,4 @@
-"""Checks of what families are given: training sets, sizes that files say, sampling biases."""
+"""Checks of what families are given: training sets, and sizes that files say."""
 
 import hashlib
 import math
@@ -108,25 +108,3 @@ def checked_row_shape(sizes: Sequence[int]) -> tuple[int, ...]:
     if not 1 <= int(sizes[0]) <= 2**20:
         raise ValueError(f"shape: found ({int(sizes[0])},), allowed is one number (d,) from 1 to {2**20}")
     return (int(sizes[0]),)
-
-
-# -- how samples are asked for -----------------------------------------------------------------------------------------
-
-
-def check_bias(sampling_bias: float) -> None:
-    """Raise ValueError unless a sampling bias is in (0, 1]."""
-    if not 0 < sampling_bias <= 1:
-        raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed are numbers above 0 and up to 1")
-
-
-def check_unbiased(sampling_bias: float, family: str) -> None:
-    """Raise ValueError unless the sampling bias is 1, for a family that knows no other."""
-    check_bias(sampling_bias)
-    if sampling_bias != 1:
-        raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed with {family} is 1")
-
-
-def check_unguided(guide: Any | None, family: str) -> None:
-    """Raise ValueError when a guide is given to a family whose samples have no trajectory to steer."""
-    if guide is not None:
-        raise ValueError(f"guide: found {guide!r}, allowed is none: samples of {family} cannot be guided")

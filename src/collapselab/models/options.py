@@ -18,6 +18,16 @@ class Options(BaseModel):
         """Names of options that nobody set and that generation 0 chooses on validation data."""
         return ()
 
+    @property
+    def budget(self) -> int | None:
+        """Images that a training sees where nobody sets a budget; None where it takes no steps."""
+        return None
+
+    @property
+    def at_once(self) -> int | None:
+        """Samples that are made at once; None where that makes no difference."""
+        return None
+
     def settled(self) -> Self:
         """The same with something for what is left open, for whom it makes no difference."""
         return self
@@ -27,6 +37,18 @@ class Options(BaseModel):
 
     def check_rows(self, rows: int) -> None:
         """Raise ValueError where the options cannot be fitted to so few rows."""
+
+
+class InSteps:
+    """Options with ``images_seen`` and ``sample_batch``: of a training in steps, and of sampling in batches."""
+
+    @property
+    def budget(self) -> int:
+        return self.images_seen
+
+    @property
+    def at_once(self) -> int:
+        return self.sample_batch
 
 
 def with_preset(given: Any, presets: Mapping[str, Mapping[str, Any]], default: str) -> Any:

@@ -5,19 +5,19 @@ Planning a study imports this module, so torch is imported only where a model is
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..core.run import Progress
+from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..engine.scale import Scale
 from .arrays import part
 from .inputs import checked_row_shape, row_shape
 from .options import Options
+from .stored import Stored
 
 # -- models ------------------------------------------------------------------------------------------------------------
 
@@ -42,27 +42,14 @@ class RowModel(ABC):
     how: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def fit(
-        cls,
-        training: TrainingSet,
-        options: Options,
-        seed: int,
-        init: Self | None = None,
-        *,
-        images_seen: int | None = None,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        allow_nonidentical: bool = False,
-        validation: TrainingSet | None = None,
-        inspect: Callable[[Self, int], None] | None = None,
-    ) -> Self:
+    def fit(cls, training: TrainingSet, options: Options, run: Run, init: Self | None = None) -> Self:
         """The model after ``ceil(images_seen / batch)`` steps of Adam.
 
         training.data: (N, C, H, W) uint8 or (N, d) float, standardised by their own mean and standard deviation even
-        where ``init`` had others (:class:`Scale`). training.labels, validation: not used. init: its weights are where
-        the training starts, with a fresh optimiser. The rest as :meth:`Model.fit` says.
+        where ``init`` had others (:class:`Scale`). training.labels, run.validation: not used. init: its weights are
+        where the training starts, with a fresh optimiser.
         Raises ValueError for data or initial weights that do not fit the options, Diverged when the data, the loss or a
-        weight is not finite, Interrupted when ``progress`` asked to stop.
+        weight is not finite, Interrupted when ``run.progress`` asked to stop.
         """
         shape = row_shape(training)
         check_kind(options, shape)
@@ -71,24 +58,17 @@ class RowModel(ABC):
         def model(trained: Any) -> Self:
             return cls(options, shape, trained.weights, scale, trained.curve, trained.how)
 
-        trained = cls.train(
-            training if len(shape) == 3 else scale.training(training),
-            options,
-            scale,
-            seed,
-            None if init is None else init.weights,
-            options.images_seen if images_seen is None else images_seen,
-            progress=progress,
-            checkpoint=checkpoint,
-            allow_nonidentical=allow_nonidentical,
-            inspect=None if inspect is None else lambda trained, seen: inspect(model(trained), seen),
-        )
-        return model(trained)
+        seen = training if len(shape) == 3 else scale.training(training)
+        run = run.lasting(options.images_seen).inspecting(model)
+        return model(cls.train(seen, options, scale, run, None if init is None else init.weights))
 
     @classmethod
     @abstractmethod
-    def train(cls, training: TrainingSet, options: Any, scale: Scale, seed: int, *more: Any, **control: Any) -> Any:
-        """The :class:`loop.Trained` network. training: vectors are standardised and float32, images as they are."""
+    def train(cls, training: TrainingSet, options: Any, scale: Scale, run: Run, initial: Any) -> Any:
+        """The :class:`loop.Trained` network. training: vectors are standardised and float32, images as they are.
+
+        initial: the weights that the training starts from, by name; None starts from scratch.
+        """
 
     @classmethod
     @abstractmethod
@@ -100,28 +80,31 @@ class RowModel(ABC):
         """Whether all dimensions of rows of this shape are standardised by one number."""
         return False
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """``shape`` (3,) or (1,), ``location`` and ``scale`` (d,), ``network.<name>`` for weights, ``curve.<name>``."""
-        return {
-            "shape": np.array(self.shape, np.int64),
-            "location": self.scale.location,
-            "scale": self.scale.scale,
-            **{f"network.{name}": array for name, array in self.weights.items()},
-            **{f"curve.{name}": array for name, array in self.curve.items()},
-        }
+        return Stored(
+            {
+                "shape": np.array(self.shape, np.int64),
+                "location": self.scale.location,
+                "scale": self.scale.scale,
+                **{f"network.{name}": array for name, array in self.weights.items()},
+                **{f"curve.{name}": array for name, array in self.curve.items()},
+            }
+        )
 
     @classmethod
-    def stored_bytes(cls, options: Any, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: Any, shape: tuple[int, ...], rows: int) -> int:
         """The weights in float32, location and scale in float64."""
         check_kind(options, shape)
         weights = sum(weight.numel() for weight in cls.outline(options, shape).values())
         return 4 * weights + 16 * int(np.prod(shape))
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Any) -> Self:
-        """The model that ``tensors`` and ``options`` describe. Raises ValueError where they are not of one network."""
+    def load(cls, stored: Stored, options: Any) -> Self:
+        """The model that ``stored`` and ``options`` describe. Raises ValueError where they are not of one network."""
         from ..engine.networks import check_shapes
 
+        tensors = stored.tensors
         shape = checked_row_shape(tensors["shape"])
         check_kind(options, shape)
         weights = part(tensors, "network.")

@@ -6,10 +6,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.sets import Kind
-from ..options import Options, check_betas, with_preset
+from ..options import InSteps, Options, check_betas, with_preset
 
 
-class DiffusionOptions(Options):
+class DiffusionOptions(InSteps, Options):
     """How a diffusion model is built, trained and sampled. ``preset`` fills in every option that is not given."""
 
     preset: str = Field(

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...core.ask import Ask
+from ...core.run import Run
 from ...core.sets import TrainingSet
 from ...engine.scale import Scale
 from ...store import SampleSet
-from ..base import ODE_STEPS, PROBES
-from ..inputs import check_bias, check_unguided
+from ..asking import check_ask
+from ..capabilities import ODE_STEPS, PROBES
 from ..rows import RowModel, check_rows
 from .options import FlowOptions
 
@@ -27,12 +29,20 @@ class Flow(RowModel):
     Options: ClassVar = FlowOptions
     density: ClassVar = "exact"
     bias: ClassVar = "base variance"
+    conditions: ClassVar = ()
 
     @classmethod
-    def train(cls, training: TrainingSet, options: Any, scale: Scale, seed: int, *more: Any, **control: Any) -> Any:
+    def train(cls, training: TrainingSet, options: FlowOptions, scale: Scale, run: Run, initial: Any) -> Any:
         from . import training as trainer
 
-        return trainer.train(training, options, scale, seed, *more, **control)
+        return trainer.train(training, options, scale, run, initial)
+
+    def task(self, training: TrainingSet, options: FlowOptions, run: Run, where: Any) -> Any:
+        """What :meth:`fit` hands to the training loop when it starts from this model."""
+        from . import training as trainer
+
+        run = run.lasting(options.images_seen)
+        return trainer.task(options, self.shape, self.scale, run, self.weights, where)
 
     @classmethod
     def outline(cls, options: FlowOptions, shape: tuple[int, ...]) -> Mapping[str, Any]:
@@ -40,22 +50,18 @@ class Flow(RowModel):
 
         return training.networks.outlined(lambda: training.build(options, shape))
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count``, f^-1(z) of normal z: uint8 images or float64 vectors.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, f^-1(z) of normal z: uint8 images or float64 vectors.
 
         They are the same bits however ``start`` and ``count`` cut the sequence, on one kind of device.
 
-        sampling_bias: the variance of the base, z ~ N(0, sampling_bias I), as MAD biases its flow (Alemohammad et al.
+        ask.bias: the variance of the base, z ~ N(0, ask.bias I), as MAD biases its flow (Alemohammad et al.
         2023, https://arxiv.org/abs/2307.01850). Raises ValueError for a bias outside (0, 1] and for a guide.
         """
+        check_ask(ask, self)
         from . import sampling
 
-        check_bias(sampling_bias)
-        check_unguided(guide, "a flow")
-        arguments = self.options, self.weights, self.scale, self.shape
-        return SampleSet(sampling.sample(*arguments, count, seed, start, sampling_bias))
+        return SampleSet(sampling.sample(self.options, self.weights, self.scale, self.shape, ask))
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES

@@ -5,10 +5,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..options import Options, check_betas, with_preset
+from ..options import InSteps, Options, check_betas, with_preset
 
 
-class FlowOptions(Options):
+class FlowOptions(InSteps, Options):
     """How a normalising flow is built, trained and sampled. ``preset`` fills in every option that is not given."""
 
     preset: str = Field(

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ... import seeds
+from ...core.ask import Ask
 from ...device import device, exact
 from ...engine import networks
 from ...engine.scale import Scale
@@ -24,22 +25,19 @@ def sample(
     weights: Mapping[str, np.ndarray],
     scale: Scale,
     shape: Sequence[int],
-    count: int,
-    seed: int,
-    start: int,
-    variance: float,
+    ask: Ask,
 ) -> np.ndarray:
-    """Samples ``start .. start + count`` with a base of this variance, in fixed batches (:func:`in_batches`)."""
+    """The samples that are asked for; the bias is the variance of the base. In fixed batches (:func:`in_batches`)."""
     where, size, dimensions = device(), options.sample_batch, math.prod(shape)
     with exact(where):
         network = networks.evaluated(lambda: build(options, shape), weights, where)
 
         def make(batch: int) -> np.ndarray:
-            latents = seeds.normals(seed, batch * size, size, dimensions) * math.sqrt(variance)
+            latents = seeds.normals(ask.seed, batch * size, size, dimensions) * math.sqrt(ask.bias)
             rows = network.inverse(torch.from_numpy(latents).to(where)).cpu().numpy()
             return scale.restored(rows).reshape(size, *shape)
 
-        return in_batches(make, count, start, size, shape)
+        return in_batches(make, ask.count, ask.start, size, shape)
 
 
 @torch.inference_mode()

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ...core.ask import Ask
+from ...core.run import Run
 from ...core.sets import TrainingSet
 from ...engine.scale import Scale
 from ...store import SampleSet
-from ..inputs import check_bias, check_unguided
+from ..asking import check_ask
 from ..rows import RowModel
 from .options import GANOptions
 
@@ -26,12 +28,20 @@ class GAN(RowModel):
     Options: ClassVar = GANOptions
     density: ClassVar = "implicit"
     bias: ClassVar = "latent variance"
+    conditions: ClassVar = ()
 
     @classmethod
-    def train(cls, training: TrainingSet, options: Any, scale: Scale, seed: int, *more: Any, **control: Any) -> Any:
+    def train(cls, training: TrainingSet, options: GANOptions, scale: Scale, run: Run, initial: Any) -> Any:
         from . import training as trainer
 
-        return trainer.train(training, options, scale, seed, *more, **control)
+        return trainer.train(training, options, scale, run, initial)
+
+    def task(self, training: TrainingSet, options: GANOptions, run: Run, where: Any) -> Any:
+        """What :meth:`fit` hands to the training loop when it starts from this model."""
+        from . import training as trainer
+
+        run = run.lasting(options.images_seen)
+        return trainer.task(options, self.shape, self.scale, run, self.weights, where)
 
     @classmethod
     def outline(cls, options: GANOptions, shape: tuple[int, ...]) -> Mapping[str, Any]:
@@ -44,19 +54,15 @@ class GAN(RowModel):
         """Of images: pixels that hardly change would else weigh as much as all others."""
         return len(shape) == 3
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count``, G(z) of normal z: uint8 images or float64 vectors.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, G(z) of normal z: uint8 images or float64 vectors.
 
         They are the same bits however ``start`` and ``count`` cut the sequence, on one kind of device.
 
-        sampling_bias: the variance of the latents, z ~ N(0, sampling_bias I), as of a VAE and a flow: a truncation
+        ask.bias: the variance of the latents, z ~ N(0, ask.bias I), as of a VAE and a flow: a truncation
         psi z with psi the root of it. Raises ValueError for a bias outside (0, 1] and for a guide.
         """
+        check_ask(ask, self)
         from . import sampling
 
-        check_bias(sampling_bias)
-        check_unguided(guide, "a gan")
-        arguments = self.options, self.weights, self.scale, self.shape
-        return SampleSet(sampling.sample(*arguments, count, seed, start, sampling_bias))
+        return SampleSet(sampling.sample(self.options, self.weights, self.scale, self.shape, ask))

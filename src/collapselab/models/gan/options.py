@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..options import Options, check_betas
+from ..options import InSteps, Options, check_betas
 
 
-class GANOptions(Options):
+class GANOptions(InSteps, Options):
     """How a generative adversarial network is built, trained and sampled."""
 
     latent: int = Field(4, ge=1, description="dimensions of the noise z")

@@ -5,18 +5,20 @@ https://arxiv.org/abs/2006.06676). Planning a study imports this module, so torc
 trained or sampled.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...core.run import Progress
+from ...core.ask import Ask
+from ...core.run import Run
 from ...core.sets import TrainingSet
 from ...store import SampleSet
 from ..arrays import part
-from ..inputs import check_bias, checked_shape, image_shape
+from ..asking import asked_labels, check_ask
+from ..inputs import checked_shape, image_shape
+from ..stored import Stored
 from .options import StyleGAN2Options, checked_size
 
 
@@ -33,6 +35,7 @@ class StyleGAN2:
     takes: ClassVar = ("images",)
     density: ClassVar = "implicit"
     bias: ClassVar = "truncation"
+    conditions: ClassVar = ("labels",)
     uses_torch: ClassVar = True
 
     options: StyleGAN2Options
@@ -43,27 +46,14 @@ class StyleGAN2:
     how: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def fit(
-        cls,
-        training: TrainingSet,
-        options: StyleGAN2Options,
-        seed: int,
-        init: Self | None = None,
-        *,
-        images_seen: int | None = None,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        allow_nonidentical: bool = False,
-        validation: TrainingSet | None = None,
-        inspect: Callable[[Self, int], None] | None = None,
-    ) -> Self:
+    def fit(cls, training: TrainingSet, options: StyleGAN2Options, run: Run, init: Self | None = None) -> Self:
         """The model after ``ceil(images_seen / batch)`` steps of both networks (:mod:`training`).
 
         training.data: (N, C, H, H) uint8. training.labels: (N,) in 0 .. classes - 1; not used if classes is 0.
         init: its averaged generator and its discriminator are where the training starts, with fresh optimisers; without
-        a discriminator that one starts anew. validation: not used. The rest as :meth:`Model.fit` says.
+        a discriminator that one starts anew. run.validation: not used.
         Raises ValueError for data, labels, sizes or initial weights that do not fit the options, Diverged when a loss
-        or a weight is not finite, Interrupted when ``progress`` asked to stop.
+        or a weight is not finite, Interrupted when ``run.progress`` asked to stop.
         """
         from . import training as trainer
 
@@ -73,47 +63,49 @@ class StyleGAN2:
             parts = (part(trained.weights, f"{name}.") for name in ("generator", "discriminator"))
             return cls(options, shape, *parts, trained.curve, trained.how)
 
-        return model(
-            trainer.train(
-                training,
-                options,
-                seed,
-                None if init is None else _joined(init),
-                options.images_seen if images_seen is None else images_seen,
-                progress=progress,
-                checkpoint=checkpoint,
-                allow_nonidentical=allow_nonidentical,
-                inspect=None if inspect is None else lambda trained, seen: inspect(model(trained), seen),
-            )
-        )
+        run = run.lasting(options.images_seen).inspecting(model)
+        return model(trainer.train(training, options, run, None if init is None else _joined(init)))
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count``: uint8 images, sample i of class i mod classes.
+    def task(self, training: TrainingSet, options: StyleGAN2Options, run: Run, where: Any) -> Any:
+        """What :meth:`fit` hands to the training loop when it starts from this model."""
+        from . import training as trainer
+
+        return trainer.task(training, options, run.lasting(options.images_seen), _joined(self), where)
+
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """The averaged generator by name, with its stored noise and the mean of w, float32."""
+        return self.generator
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> Self:
+        """The model with this generator. Raises ValueError unless names and shapes are those of its own."""
+        from . import building
+
+        generator, _ = building.outlines(self.options, self.shape)
+        building.check(generator, weights, "generator")
+        return replace(self, generator={name: np.asarray(array, np.float32) for name, array in weights.items()})
+
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for: uint8 images, and their labels where there are classes.
 
         They are the same bits however ``start`` and ``count`` cut the sequence, on one kind of device.
 
-        sampling_bias: the truncation psi of every layer's w towards its mean, w_avg + psi (w - w_avg) (MAD's lambda of
-        a GAN). Raises ValueError for a bias outside (0, 1], and for a guide: there is no path from noise to image that
-        one could steer.
+        ask.bias: the truncation psi of every layer's w towards its mean, w_avg + psi (w - w_avg) (MAD's lambda of a
+        GAN). ask.condition: labels. Raises ValueError for a bias outside (0, 1], and for a guide: there is no path from
+        noise to image that one could steer.
         """
         from . import sampling
 
-        check_bias(sampling_bias)
-        if guide is not None:
-            raise ValueError("guide: found one, allowed is none: a generator makes an image in one step")
-        data = sampling.sample(self.options, self.generator, self.shape, count, seed, start, sampling_bias)
-        classes = self.options.classes
-        return SampleSet(data, np.arange(start, start + count, dtype=np.int64) % classes if classes else None)
+        check_ask(ask, self)
+        labels = asked_labels(ask, self.options.classes)
+        return SampleSet(sampling.sample(self.options, self.generator, self.shape, ask, labels), labels)
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """``shape`` (3,), ``generator.<name>`` and ``discriminator.<name>`` for each weight, ``curve.<name>``."""
         curve = {f"curve.{name}": array for name, array in self.curve.items()}
-        return {"shape": np.array(self.shape, np.int64), **_joined(self), **curve}
+        return Stored({"shape": np.array(self.shape, np.int64), **_joined(self), **curve})
 
     @classmethod
-    def stored_bytes(cls, options: StyleGAN2Options, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: StyleGAN2Options, shape: tuple[int, ...], rows: int) -> int:
         """The averaged generator, its noise, its mean of w, and the discriminator, in float32."""
         from . import building
 
@@ -132,12 +124,12 @@ class StyleGAN2:
         return training.flops_per_image(options, checked_size(shape))
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: StyleGAN2Options) -> Self:
-        """The model that ``tensors`` and ``options`` describe. Raises ValueError where they are not of one network."""
+    def load(cls, stored: Stored, options: StyleGAN2Options) -> Self:
+        """The model that ``stored`` and ``options`` describe. Raises ValueError where they are not of one network."""
         from . import building
 
-        shape = checked_size(checked_shape(tensors["shape"]))
-        parts = {name: part(tensors, f"{name}.") for name in ("generator", "discriminator", "curve")}
+        shape = checked_size(checked_shape(stored.tensors["shape"]))
+        parts = {name: part(stored.tensors, f"{name}.") for name in ("generator", "discriminator", "curve")}
         generator, discriminator = building.outlines(options, shape)
         building.check(generator, parts["generator"], "generator")
         if parts["discriminator"]:

@@ -5,10 +5,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..options import Options, check_betas, with_preset
+from ..options import InSteps, Options, check_betas, with_preset
 
 
-class StyleGAN2Options(Options):
+class StyleGAN2Options(InSteps, Options):
     """How a StyleGAN2 is built, trained and sampled. ``preset`` fills in every option that is not given.
 
     Its resolution is that of the images: square, of 8, 16, ... or 1024 pixels a side.

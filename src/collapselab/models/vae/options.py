@@ -5,10 +5,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.sets import Kind
-from ..options import Options, check_betas
+from ..options import InSteps, Options, check_betas
 
 
-class VAEOptions(Options):
+class VAEOptions(InSteps, Options):
     """How a variational autoencoder is built, trained and sampled."""
 
     network: Literal["linear", "mlp", "conv"] = Field(
