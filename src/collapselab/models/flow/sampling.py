@@ -27,7 +27,7 @@ def sample(
     shape: Sequence[int],
     ask: Ask,
 ) -> np.ndarray:
-    """The samples that are asked for; the bias is the variance of the base. In fixed batches (:func:`in_batches`)."""
+    """The samples that are asked for, in fixed batches; the bias is the variance of the base (:func:`in_batches`)."""
     where, size, dimensions = device(), options.sample_batch, math.prod(shape)
     with exact(where):
         network = networks.evaluated(lambda: build(options, shape), weights, where)

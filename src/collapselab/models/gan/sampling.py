@@ -24,7 +24,7 @@ def sample(
     shape: Sequence[int],
     ask: Ask,
 ) -> np.ndarray:
-    """The samples that are asked for; the bias is the variance of the latents. In fixed batches (:func:`in_batches`)."""
+    """The samples that are asked for, in fixed batches; the bias is the latents' variance (:func:`in_batches`)."""
     where, size = device(), options.sample_batch
     with exact(where):
         generator = networks.evaluated(lambda: build(options, shape), weights, where)["generator"]

@@ -29,7 +29,7 @@ def sample(
     shape: Sequence[int],
     ask: Ask,
 ) -> np.ndarray:
-    """The samples that are asked for; the bias is the variance of the latents. In fixed batches (:func:`in_batches`)."""
+    """The samples that are asked for, in fixed batches; the bias is the latents' variance (:func:`in_batches`)."""
     where, size, latent, dimensions = device(), options.sample_batch, options.latent, math.prod(shape)
     keep = options.noise == "keep" or (options.noise is None and len(shape) == 1)
     of_noise = seeds.seed_of(ask.seed, None, None, "noise")
