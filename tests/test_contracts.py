@@ -13,7 +13,7 @@ from collapselab import cli, store  # noqa: E402
 from collapselab.core.ask import Ask  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.device import exact  # noqa: E402
-from collapselab.engine import networks  # noqa: E402
+from collapselab.engine import loop, networks  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.arrays import no_curve  # noqa: E402
 from collapselab.models.asking import called, check_ask  # noqa: E402
@@ -148,10 +148,22 @@ def test_a_model_without_classes_takes_no_labels(family):
 def test_a_run_keeps_its_own_budget_and_tells_what_is_made_of_the_training():
     assert Run(1).lasting(5).images_seen == 5
     assert Run(1, images_seen=0).lasting(5).images_seen == 0
+    assert [Run(1, images_seen=seen).steps(4) for seen in (0, 1, 4, 5)] == [0, 1, 1, 2]
+    with pytest.raises(ValueError, match="images_seen: found None, allowed is a number"):
+        Run(1).steps(4)
     seen = []
     run = Run(1, inspect=lambda model, count: seen.append((model, count))).inspecting(lambda trained: trained * 2)
     run.inspect("ab", 7)
     assert seen == [("abab", 7)] and Run(1).inspecting(str).inspect is None
+
+
+def test_data_are_hashed_only_for_a_checkpoint(monkeypatch, tmp_path):
+    """Gigabytes of images take minutes."""
+    hashed = []
+    monkeypatch.setattr(loop, "identity", lambda arrays, **facts: hashed.append(sorted(arrays)) or "one training")
+    for folder in (None, tmp_path):
+        MODELS["gan"].fit(images(), options_of("gan"), Run(1, images_seen=16, checkpoint=folder))
+    assert hashed == [["data", "labels", "weights"]]
 
 
 # -- storing -----------------------------------------------------------------------------------------------------------

@@ -37,6 +37,12 @@ class Run:
         """The run with this budget, where it has none."""
         return replace(self, images_seen=images_seen) if self.images_seen is None else self
 
+    def steps(self, batch: int) -> int:
+        """How many steps of ``batch`` images the budget comes to, rounded up. Raises ValueError without a budget."""
+        if self.images_seen is None:
+            raise ValueError("images_seen: found None, allowed is a number: nobody has set a budget")
+        return -(-self.images_seen // batch)
+
     def inspecting(self, model: Callable[[Any], Any]) -> Self:
         """The run that is told of what is trained by what ``model`` makes of it."""
         inspect = self.inspect

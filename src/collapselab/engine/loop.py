@@ -74,7 +74,7 @@ def train(
     Diverged at the first step whose loss is not finite or when the result is not, Interrupted when ``run.progress``
     asked to stop, and RuntimeError when the device's memory is too small.
     """
-    steps, seed = -(-run.images_seen // batch), run.seed
+    steps, seed = run.steps(batch), run.seed
     with _computing(precision) as (where, generator):
         task = task_of(where)
         execution = wanted(where)
@@ -82,8 +82,8 @@ def train(
         # A state of other code goes on to a model that neither the old code nor the new one makes.
         source = provenance.source_hash(f"models.{family}")
         what = {"source": source, "family": family, "facts": dict(facts), "precision": precision}
-        named = identity(_arrays(training, initial), **what, batch=batch, seed=seed, steps=steps)
-        states = _States(run.checkpoint, named)
+        what |= {"batch": batch, "seed": seed, "steps": steps}
+        states = _States(run.checkpoint, lambda: identity(_arrays(training, initial), **what))
         found = states.read()
         first = found.images_seen // batch if found else 0
         _check_beginning(first, where)
@@ -146,8 +146,8 @@ class _States:
     told: how it is trained, as far as that is told outside.
     """
 
-    def __init__(self, folder: Path | None, identity: str):
-        self.saved = None if folder is None else Checkpoint(folder, identity)
+    def __init__(self, folder: Path | None, identity: Callable[[], str]):
+        self.saved = None if folder is None else Checkpoint(folder, identity())  # it reads all of the data
         self.between = _seconds_between_states()
         self.how: dict[str, Any] = {}
         self.told: dict[str, Any] = {}

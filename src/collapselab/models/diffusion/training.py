@@ -65,7 +65,7 @@ def task(
     network = build(options, shape, seeds.seed_of(run.seed, None, None, "network")).to(where)
     if initial is not None:
         load_weights(network, initial)
-    steps = -(-run.images_seen // options.batch)
+    steps = run.steps(options.batch)
     return Denoising(network.train(), options, shape, steps, run.validation if options.left_open else None)
 
 
