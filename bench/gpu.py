@@ -137,7 +137,7 @@ def training(family: str, options: Mapping[str, Any], side: int, scale: Scale, e
     return {
         "options": settings.model_dump(mode="json", exclude_unset=True),
         "shape": shape,
-        "parameters": kind.stored_bytes(settings, shape) // 4,
+        "parameters": kind.stored_bytes(settings, shape, 0) // 4,
         "execution": execution,
         "too_large": too_large,
         "steps_timed": (seen - first_seen) // settings.batch,
@@ -157,7 +157,9 @@ def reported(
     """When a training began, and its reports (images seen, when): from the first one on for ``scale.seconds``."""
     import numpy as np
 
-    from collapselab.models.base import Interrupted, TrainingSet
+    from collapselab.core.errors import Interrupted
+    from collapselab.core.run import Run
+    from collapselab.core.sets import TrainingSet
 
     data = np.random.default_rng(0).integers(0, 256, (64 if scale.toy else 4096, *shape), dtype=np.uint8)
     labels = np.arange(len(data), dtype=np.int64) % settings.classes if settings.classes else None
@@ -169,7 +171,7 @@ def reported(
 
     begin, budget = time.perf_counter(), LONGEST * settings.batch
     with suppress(Interrupted):
-        kind.fit(TrainingSet(data, labels, np.ones(len(data))), settings, 0, images_seen=budget, progress=progress)
+        kind.fit(TrainingSet(data, labels, np.ones(len(data))), settings, Run(0, images_seen=budget, progress=progress))
     return begin, reports
 
 
@@ -186,17 +188,19 @@ def sampling(family: str, options: Mapping[str, Any], side: int, count: int, sca
     """Images a second of a model that was trained for a step, after a first batch."""
     import numpy as np
 
-    from collapselab.models.base import TrainingSet
+    from collapselab.core.ask import Ask
+    from collapselab.core.run import Run
+    from collapselab.core.sets import TrainingSet
 
     kind, settings, shape = made_ready(family, options, side, scale.toy)
     data = np.random.default_rng(0).integers(0, 256, (settings.batch, *shape), dtype=np.uint8)
     labels = np.arange(len(data), dtype=np.int64) % settings.classes if settings.classes else None
     with executed("eager"):
-        model = kind.fit(TrainingSet(data, labels, np.ones(len(data))), settings, 0, images_seen=settings.batch)
-    model.sample(settings.sample_batch, 0)
+        model = kind.fit(TrainingSet(data, labels, np.ones(len(data))), settings, Run(0, images_seen=settings.batch))
+    model.sample(Ask(settings.sample_batch, 0))
     count = settings.sample_batch if scale.toy else count
     start = time.perf_counter()
-    model.sample(count, 0, start=settings.sample_batch)
+    model.sample(Ask(count, 0, start=settings.sample_batch))
     seconds, memory = time.perf_counter() - start, peak_memory_gib()
     flops = kind.flops_per_image(settings, shape)["sampling"]
     return {
@@ -544,10 +548,12 @@ def curve(scale: Scale) -> dict[str, Any]:
     """The Fréchet distance of cifar10's EDM over the images seen in a short training."""
     import numpy as np
 
+    from collapselab.core.ask import Ask
+    from collapselab.core.run import Run
+    from collapselab.core.sets import TrainingSet
     from collapselab.data import DATASETS
     from collapselab.features import FEATURES
     from collapselab.metrics import METRICS
-    from collapselab.models.base import TrainingSet
 
     used, steps = ("pixels", 3) if scale.toy else (extractor(), 18)
     points_before = 2 if scale.toy else 7
@@ -574,10 +580,10 @@ def curve(scale: Scale) -> dict[str, Any]:
     points: list[dict[str, float]] = []
 
     def inspect(model: Any, images_seen: int) -> None:
-        points.append({"images_seen": images_seen, "frechet_distance": distance(model.sample(count, 0).data)})
+        points.append({"images_seen": images_seen, "frechet_distance": distance(model.sample(Ask(count, 0)).data)})
 
     start = time.perf_counter()
-    model = kind.fit(training, settings, 0, images_seen=budget, inspect=inspect)
+    model = kind.fit(training, settings, Run(0, images_seen=budget, inspect=inspect))
     inspect(model, budget)
     return {
         "extractor": used,

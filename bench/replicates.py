@@ -18,10 +18,12 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from collapselab import compose, regimes, replicates, seeds
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES, Undefined
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 from collapselab.populations import POPULATIONS
 
 N = 100
@@ -76,14 +78,14 @@ def alone(wanted: replicates.Arm, seed: int) -> tuple[float, dict[str, list[floa
         parts, weights = [], []
         for draw, rows in compose.choose(recipe, there, wanted.study_seed, seed):
             if draw.is_real:
-                source = truth.sample(draw.count, compose.real_seed(wanted.study_seed, seed, draw)).data
+                source = truth.sample(Ask(draw.count, compose.real_seed(wanted.study_seed, seed, draw))).data
             else:
                 source = made[draw.generation]
             parts.append(source[rows])
             weights.append(np.full(len(rows), recipe.weights["real" if draw.is_real else "synthetic"]))
         dice = [seeds.seed_of(wanted.study_seed, seed, recipe.generation, stage) for stage in ("train", "sample/0")]
-        model = family.fit(TrainingSet(np.concatenate(parts), None, np.concatenate(weights)), options, dice[0])
-        made.append(model.sample(wanted.samples, dice[1]).data)
+        model = family.fit(TrainingSet(np.concatenate(parts), None, np.concatenate(weights)), options, Run(dice[0]))
+        made.append(model.sample(Ask(wanted.samples, dice[1])).data)
         fake = FEATURES["moments"].extract(None, model)
         for metric, values in columns.items():
             try:

@@ -40,8 +40,9 @@ import peers
 import torch
 from torch import nn
 
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 
 TURN_S = 3.0  # how long a contender trains before the next one does
 SKIPPED = 1  # the first step of a training of ours, which allocates
@@ -65,7 +66,7 @@ def fit_run(family: str, options: Mapping[str, Any], images: np.ndarray) -> peer
         def progress(images_seen: int, loss: float) -> None:
             reports.append((images_seen, peers.clocks()))
 
-        model.fit(training, settings, 0, images_seen=settings.batch * (steps + SKIPPED), progress=progress)
+        model.fit(training, settings, Run(0, images_seen=settings.batch * (steps + SKIPPED), progress=progress))
         seen, start = next(report for report in reports if report[0] >= SKIPPED * settings.batch)
         last, end = reports[-1]
         share = steps / ((last - seen) / settings.batch)

@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 
 from collapselab.models import MODELS
-from collapselab.models.base import Options
+from collapselab.models.capabilities import Counts
 from collapselab.models.diffusion import PRESETS as DIFFUSION_PRESETS
 from collapselab.models.diffusion.networks import build
 from collapselab.models.flow import PRESETS as FLOW_PRESETS
+from collapselab.models.options import Options
 from collapselab.models.stylegan2 import PRESETS as STYLEGAN2_PRESETS
 from collapselab.models.stylegan2.building import outlines
 from collapselab.models.taxonomy import COLUMNS, taxonomy
@@ -101,7 +102,7 @@ def _family(name: str) -> str:
     family = MODELS[name]
     parts = [f"## `{name}`\n", f"Takes {' and '.join(family.takes)}. {_first(family)}\n"]
     presets = {"diffusion": DIFFUSION_PRESETS, "stylegan2": STYLEGAN2_PRESETS, "flow": FLOW_PRESETS}.get(name)
-    if presets and hasattr(family, "flops_per_image"):
+    if presets and issubclass(family, Counts):
         parts += [
             "| preset | made for | parameters | GFLOP a training image | GFLOP a sample |",
             "|---|---|---|---|---|",

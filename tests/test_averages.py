@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate
 
-from collapselab.models.averages import (
+from collapselab.engine.averages import (
     LADDER,
     TRACKED,
     HalfLife,

@@ -13,9 +13,14 @@ from pydantic import ValidationError
 from scipy import integrate, stats
 
 from collapselab import config, store
+from collapselab.core.ask import Ask
+from collapselab.core.errors import Diverged
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
-from collapselab.models.base import Diverged, TrainingSet, dequantised
+from collapselab.models.inputs import dequantised
 from collapselab.models.naive_bayes import total_correlation
+from collapselab.models.stored import Stored
 
 SEED = 20_230_704
 VECTORS = {  # families of vectors, with options under which their law has a density
@@ -32,7 +37,7 @@ def fitted(family, data, weights=None, *, seed=0, init=None, **options):
     data = np.asarray(data)
     weights = np.ones(len(data)) if weights is None else np.asarray(weights, np.float64)
     kind = MODELS[family]
-    return kind.fit(TrainingSet(data, None, weights), kind.Options(**options), seed, init)
+    return kind.fit(TrainingSet(data, None, weights), kind.Options(**options), Run(seed), init)
 
 
 def cloud(rows, dimension, seed=SEED):
@@ -70,7 +75,7 @@ def loop(family, data, generations, count, replicate, bias=1.0, **options):
     """The models of a loop in which each sees ``count`` samples of the last one."""
     models = [fitted(family, data, seed=replicate, **options)]
     for generation in range(generations):
-        samples = models[-1].sample(count, 1000 * replicate + generation, sampling_bias=bias).data
+        samples = models[-1].sample(Ask(count, 1000 * replicate + generation, bias=bias)).data
         models.append(fitted(family, samples, seed=replicate, **options))
     return models
 
@@ -81,7 +86,7 @@ def loop(family, data, generations, count, replicate, bias=1.0, **options):
 @pytest.mark.parametrize("family", VECTORS)
 def test_samples_have_the_exact_moments(family):
     model = fitted(family, rows_for(family), **VECTORS[family])
-    has_moments(model.sample(20_000, SEED).data, *model.moments())
+    has_moments(model.sample(Ask(20_000, SEED)).data, *model.moments())
 
 
 @pytest.mark.parametrize("family", VECTORS)
@@ -110,8 +115,8 @@ def test_rows_without_weight_are_not_there(family):
     data = np.arange(60) % 7 if family == "naive-bayes" else rows_for(family)
     options = {"levels": (2, 4)} if family == "naive-bayes" else VECTORS[family]
     some, fewer = fitted(family, data, np.arange(60) < 40, **options), fitted(family, data[:40], **options)
-    for name, array in fewer.tensors().items():
-        np.testing.assert_allclose(some.tensors()[name], array, rtol=1e-12, err_msg=name)
+    for name, array in fewer.stored().tensors.items():
+        np.testing.assert_allclose(some.stored().tensors[name], array, rtol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("family", sorted({*VECTORS, "naive-bayes"} - {"gmm"}))
@@ -141,24 +146,24 @@ def test_wrong_data_are_named(family):
     with pytest.raises(Diverged):
         fitted(family, np.where(np.arange(60)[:, None] == 7, np.nan, rows_for(family)), **options)
     with pytest.raises(ValueError, match=f"guide: found 'cads', allowed is none: samples of {family}"):
-        fitted(family, rows_for(family), **options).sample(2, 0, guide="cads")
+        fitted(family, rows_for(family), **options).sample(Ask(2, 0, guide="cads"))
 
 
 @pytest.mark.parametrize("family", [name for name, kind in MODELS.items() if not kind.bias])
 def test_families_without_a_bias_take_none(family):
     model = fitted(family, rows_for(family), **VECTORS[family])
     with pytest.raises(ValueError, match=rf"sampling_bias: found 0.5, allowed with {family} is 1"):
-        model.sample(2, 0, sampling_bias=0.5)
+        model.sample(Ask(2, 0, bias=0.5))
 
 
 @pytest.mark.parametrize("family", [*VECTORS, "naive-bayes"])
 def test_a_model_comes_back_from_disk_with_the_same_samples(family, tmp_path):
     data = images() if family == "naive-bayes" else rows_for(family)
     model = fitted(family, data, **VECTORS.get(family, {}))
-    store.write_tensors(tmp_path / "model.safetensors", model.tensors(), {})
-    loaded = type(model).load(store.read_tensors(tmp_path / "model.safetensors")[0], model.options)
+    store.write_tensors(tmp_path / "model.safetensors", model.stored().tensors, {})
+    loaded = type(model).load(Stored(store.read_tensors(tmp_path / "model.safetensors")[0]), model.options)
     assert loaded.shape == model.shape == data.shape[1:]
-    np.testing.assert_array_equal(loaded.sample(50, SEED).data, model.sample(50, SEED).data)
+    np.testing.assert_array_equal(loaded.sample(Ask(50, SEED)).data, model.sample(Ask(50, SEED)).data)
 
 
 def study(folder, models, data, real=40):
@@ -244,7 +249,7 @@ def test_samples_of_naive_bayes_follow_its_law_at_a_temperature(bias):
     model, count = fitted("naive-bayes", draws(joint_of(), 60), levels=LEVELS), 30_000
     powers = model.probabilities ** (1 / bias)
     expected = powers / powers.sum()  # the power of a product is the product of powers
-    found = np.bincount(model.sample(count, SEED, sampling_bias=bias).data, minlength=24) / count
+    found = np.bincount(model.sample(Ask(count, SEED, bias=bias)).data, minlength=24) / count
     assert (abs(found - expected) <= 4.5 * np.sqrt(expected * (1 - expected) / count)).all()
 
 
@@ -295,7 +300,7 @@ def test_total_covariance_of_a_naive_bayes_model_is_lost_at_once():
     n, replicates = 40, 3000
     law = np.array([0.4, 0.1, 0.1, 0.4])  # phi = 0.6
     model = fitted("naive-bayes", np.arange(4), law, levels=(2, 2))
-    data = model.sample(n * replicates, SEED).data.reshape(replicates, n)
+    data = model.sample(Ask(n * replicates, SEED)).data.reshape(replicates, n)
     a, b = np.unravel_index(data, (2, 2))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     phi = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
@@ -313,11 +318,11 @@ def test_naive_bayes_of_images(bins):
     found = model.log_likelihood(data[:10], 0)
     expected = [sum(math.log(shares[j, row[j]] / width) for j in range(24)) for row in binned[:10]]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    samples = model.sample(3000, SEED).data
+    samples = model.sample(Ask(3000, SEED)).data
     assert samples.dtype == np.uint8 and samples.shape == (3000, 2, 4, 3)
     assert set(np.unique(samples) % width) == {width // 2}
     has_moments(samples.reshape(3000, -1) / 127.5 - 1, *model.moments())
-    np.testing.assert_array_equal(model.sample(70, SEED, start=40).data, samples[40:110])
+    np.testing.assert_array_equal(model.sample(Ask(70, SEED, start=40)).data, samples[40:110])
 
 
 def test_a_mass_of_pixels_sums_to_one():
@@ -332,9 +337,9 @@ def test_a_mass_of_pixels_sums_to_one():
 
 def test_large_sets_of_images_are_drawn_in_parts_that_do_not_show(monkeypatch):
     model = fitted("naive-bayes", images(), bins=16)
-    whole = model.sample(50, SEED).data
+    whole = model.sample(Ask(50, SEED)).data
     monkeypatch.setattr("collapselab.models.naive_bayes.BLOCK", 24 * 7)
-    np.testing.assert_array_equal(model.sample(50, SEED).data, whole)
+    np.testing.assert_array_equal(model.sample(Ask(50, SEED)).data, whole)
 
 
 def test_naive_bayes_needs_levels_for_categories_alone():
@@ -354,7 +359,7 @@ def test_naive_bayes_needs_levels_for_categories_alone():
         fitted("naive-bayes", images()).log_likelihood(images(shape=(1, 4, 3)), 0)
     with pytest.raises(ValueError, match="shares: found 3"):
         MODELS["naive-bayes"].load(
-            {"shape": np.empty(0, np.int64), "shares": np.ones(3)}, MODELS["naive-bayes"].Options(levels=(2, 2))
+            Stored({"shape": np.empty(0, np.int64), "shares": np.ones(3)}), MODELS["naive-bayes"].Options(levels=(2, 2))
         )
     for options in ({"levels": []}, {"levels": [0, 2]}, {"levels": [2**40, 2**40]}, {"bins": 3}, {"alpha": -1}):
         with pytest.raises(ValidationError):
@@ -381,9 +386,9 @@ def test_a_mixture_has_the_density_of_its_parts(covariance):
         for weight, mean, spread in zip(model.weights, model.means, spreads, strict=True)
     )
     np.testing.assert_allclose(np.exp(model.log_likelihood(data, 0)), expected, rtol=1e-9)
-    stored = sum(array.nbytes for array in model.tensors().values())
-    assert MODELS["gmm"].stored_bytes(model.options, (2,)) == stored
-    has_moments(model.sample(20_000, SEED).data, *model.moments())
+    stored = sum(array.nbytes for array in model.stored().tensors.values())
+    assert MODELS["gmm"].stored_bytes(model.options, (2,), 0) == stored
+    has_moments(model.sample(Ask(20_000, SEED)).data, *model.moments())
 
 
 def test_separated_modes_are_fitted_each_by_itself():
@@ -399,7 +404,7 @@ def test_separated_modes_are_fitted_each_by_itself():
 
 def test_a_biased_mixture_keeps_its_modes_and_narrows_them():
     model = fitted("gmm", modes(), components=3)
-    wide, narrow = model.sample(2000, SEED).data, model.sample(2000, SEED, sampling_bias=0.25).data
+    wide, narrow = model.sample(Ask(2000, SEED)).data, model.sample(Ask(2000, SEED, bias=0.25)).data
     nearest = np.square(wide[:, None] - model.means).sum(axis=2).argmin(axis=1)
     np.testing.assert_allclose(narrow - model.means[nearest], (wide - model.means[nearest]) / 2, atol=1e-9)
 
@@ -427,9 +432,9 @@ def test_a_mixture_of_rows_that_are_all_equal_has_the_regularised_variance(covar
     np.testing.assert_allclose(mean, 5.0, rtol=1e-9)
     np.testing.assert_allclose(spread, 1e-4 * np.eye(2), rtol=1e-3, atol=1e-12)
     again = fitted(
-        "gmm", model.sample(20, 0).data, components=3, covariance=covariance, regularisation=1e-4, init=model
+        "gmm", model.sample(Ask(20, 0)).data, components=3, covariance=covariance, regularisation=1e-4, init=model
     )
-    assert np.isfinite(again.sample(20, 0).data).all()
+    assert np.isfinite(again.sample(Ask(20, 0)).data).all()
 
 
 def test_what_a_mixture_cannot_be_fitted_to():
@@ -473,19 +478,19 @@ def test_a_rule_of_bandwidth_is_scipys(rule, dimension, weighted):
 
 def test_a_kernel_estimate_follows_the_weights():
     model = fitted("kde", cloud(40, 2), np.arange(1, 41.0), bandwidth="scott")
-    has_moments(model.sample(20_000, SEED).data, *model.moments())
+    has_moments(model.sample(Ask(20_000, SEED)).data, *model.moments())
 
 
 def test_a_biased_kernel_estimate_narrows_the_kernel_alone():
     model = fitted("kde", cloud(40, 2), bandwidth=2.0)
     mean, covariance = model.moments()
-    has_moments(model.sample(20_000, SEED, sampling_bias=0.25).data, mean, covariance - 0.75 * 2.0**2 * np.eye(2))
+    has_moments(model.sample(Ask(20_000, SEED, bias=0.25)).data, mean, covariance - 0.75 * 2.0**2 * np.eye(2))
 
 
 def test_a_kernel_without_width_is_the_bootstrap():
     data = cloud(40, 2)
     model = fitted("kde", data, bandwidth=0)
-    samples = model.sample(20_000, SEED).data
+    samples = model.sample(Ask(20_000, SEED)).data
     assert {tuple(row) for row in samples} == {tuple(row) for row in data}
     assert np.isnan(model.log_likelihood(data, 0)).all()
     np.testing.assert_allclose(model.moments()[1], np.cov(data.T, ddof=0), rtol=1e-12)
@@ -504,7 +509,7 @@ def test_a_bootstrap_loop_loses_items():
 
 def test_collapsed_rows_keep_a_collapsed_kernel_by_a_rule():
     model = fitted("kde", np.full((10, 2), 3.0), bandwidth="scott")
-    np.testing.assert_array_equal(model.sample(5, 0).data, 3.0)
+    np.testing.assert_array_equal(model.sample(Ask(5, 0)).data, 3.0)
     assert np.isnan(model.log_likelihood(np.full((2, 2), 3.0), 0)).all()
     with pytest.raises(ValueError, match="kde with bandwidth: scott needs at least 2 rows with weight; got 1"):
         fitted("kde", np.ones((1, 2)), bandwidth="scott")
@@ -578,7 +583,7 @@ def test_no_density_is_left_where_components_are_all_there_is():
         model = fitted("ppca", data, components=k, ddof=1)
         assert np.isnan(model.log_likelihood(data, 0)).all()
         np.testing.assert_allclose(model.moments()[1], np.cov(data.T), atol=1e-9)
-        has_moments(model.sample(5000, SEED).data, model.mean, model.moments()[1])
+        has_moments(model.sample(Ask(5000, SEED)).data, model.mean, model.moments()[1])
     with pytest.raises(ValueError, match="components: found 7, allowed for rows of 6 numbers are 1 to 6"):
         fitted("ppca", flat, components=7, ddof=1)
     with pytest.raises(ValueError, match="ppca with ddof: 1 needs at least 2 rows with weight; got 1"):
@@ -614,7 +619,7 @@ def test_components_with_noise_keep_the_trace():
 def test_a_bias_scales_the_covariance_of_components(noise):
     model = fitted("ppca", cloud(60, 4), components=2, ddof=0, noise=noise)
     mean, covariance = model.moments()
-    has_moments(model.sample(20_000, SEED, sampling_bias=0.3).data, mean, 0.3 * covariance)
+    has_moments(model.sample(Ask(20_000, SEED, bias=0.3)).data, mean, 0.3 * covariance)
 
 
 def test_components_of_images():
@@ -626,7 +631,7 @@ def test_components_of_images():
     seed = 5
     expected = stats.multivariate_normal(model.mean, model.moments()[1]).logpdf(dequantised(data, seed))
     np.testing.assert_allclose(model.log_likelihood(data, seed), expected - 24 * math.log(127.5), rtol=1e-8)
-    samples = model.sample(5000, SEED).data
+    samples = model.sample(Ask(5000, SEED)).data
     assert samples.dtype == np.uint8 and samples.shape == (5000, 2, 4, 3)
     mean, covariance = model.moments()
     # Rounding to bytes of 2/255 adds a twelfth of their square to the variances.
@@ -634,7 +639,7 @@ def test_components_of_images():
     with pytest.raises(ValueError, match=r"allowed are uint8 images of shape \(2, 4, 3\)"):
         model.log_likelihood(rows, 0)
     with pytest.raises(ValueError, match="shape: found"):
-        type(model).load(dict(model.tensors()) | {"shape": np.array([1, 4, 3])}, model.options)
+        type(model).load(Stored(dict(model.stored().tensors) | {"shape": np.array([1, 4, 3])}), model.options)
 
 
 def test_dequantised_bytes_stay_bytes_and_belong_to_their_image():
@@ -668,7 +673,7 @@ def test_points_in_and_out_of_the_box():
     np.testing.assert_allclose(found, [-math.log(10), -math.log(10), -np.inf])
     flat = fitted("box", np.array([[0.0, 1.0], [2.0, 1.0]]))
     assert np.isnan(flat.log_likelihood(np.ones((2, 2)), 0)).all()
-    assert (flat.sample(10, 0).data[:, 1] == 1).all()
+    assert (flat.sample(Ask(10, 0)).data[:, 1] == 1).all()
 
 
 def test_a_box_shrinks_by_the_range_of_uniform_samples():
@@ -717,14 +722,16 @@ def test_the_density_of_a_regression():
 def test_the_same_inputs_come_back_once_however_often_they_are_stored():
     data = labelled(7, W)
     model = fitted("linear-regression", data)
-    first = model.sample(7, SEED).data
+    first = model.sample(Ask(7, SEED)).data
     np.testing.assert_array_equal(first[:, :-1], data[:, :-1])
-    pool = np.concatenate([data, first, model.sample(7, SEED + 1).data])
+    pool = np.concatenate([data, first, model.sample(Ask(7, SEED + 1)).data])
     again = fitted("linear-regression", pool)
-    np.testing.assert_array_equal(again.sample(14, 0).data[:, :-1], np.concatenate([data, data])[:, :-1])
+    np.testing.assert_array_equal(again.sample(Ask(14, 0)).data[:, :-1], np.concatenate([data, data])[:, :-1])
     twice = fitted("linear-regression", np.repeat(pool, 2, axis=0))
-    np.testing.assert_array_equal(twice.sample(7, 0).data[:, :-1], data[:, :-1])
-    agrees(model.sample(20_000, 2).data[:, -1] - model.sample(20_000, 2).data[:, :-1] @ model.coefficients, 0.0)
+    np.testing.assert_array_equal(twice.sample(Ask(7, 0)).data[:, :-1], data[:, :-1])
+    agrees(
+        model.sample(Ask(20_000, 2)).data[:, -1] - model.sample(Ask(20_000, 2)).data[:, :-1] @ model.coefficients, 0.0
+    )
 
 
 def test_what_is_no_regression():
@@ -740,7 +747,7 @@ def regression_errors(accumulate, inputs, n=12, generations=5, replicates=1000, 
         for generation in range(generations + 1):
             model = fitted("linear-regression", data, inputs=inputs)
             errors[replicate, generation] = model.coefficients @ model.coefficients
-            samples = model.sample(n, 10_000 * replicate + generation).data
+            samples = model.sample(Ask(n, 10_000 * replicate + generation)).data
             data = np.concatenate([data, samples]) if accumulate else samples
     return errors
 
@@ -782,12 +789,12 @@ def test_the_direction_is_the_mean_of_the_inputs_turned_by_their_labels():
 @pytest.mark.parametrize("error", [0.0, 0.3])
 def test_wrong_labels_shrink_the_direction_and_change_no_input(error):
     model = fitted("linear-classifier", two_classes(200, W), label_error=error)
-    data = model.sample(20_000, SEED).data
+    data = model.sample(Ask(20_000, SEED)).data
     w, x, y = model.direction, data[:, :-1], data[:, -1]
     has_moments(x, np.zeros(3), np.eye(3) + np.outer(w, w))
     agrees(y, 0.0)
     agrees(x * y[:, None], (1 - 2 * error) * w)
-    clean = fitted("linear-classifier", two_classes(200, W)).sample(20_000, SEED).data
+    clean = fitted("linear-classifier", two_classes(200, W)).sample(Ask(20_000, SEED)).data
     np.testing.assert_array_equal(clean[:, :-1], x)
     agrees((clean[:, -1] != y).astype(float), error)
 
@@ -810,9 +817,9 @@ def test_an_imperfect_verifier_turns_the_classifier_round_above_its_threshold(of
     threshold = 1 / (1 + psi / phi)
     truth = two_classes(4000, np.array([2.0, 0.0, 0.0]))
     model = fitted("linear-classifier", truth, label_error=threshold + off)
-    samples = model.sample(40_000, SEED).data
+    samples = model.sample(Ask(40_000, SEED)).data
     # Right is what the class that made x says: here known from the same draws without mistakes.
-    classes = fitted("linear-classifier", truth).sample(40_000, SEED).data[:, -1]
+    classes = fitted("linear-classifier", truth).sample(Ask(40_000, SEED)).data[:, -1]
     right = samples[:, -1] == classes
     kept = np.random.default_rng(1).uniform(size=len(samples)) < np.where(right, phi, psi)
     p = threshold + off

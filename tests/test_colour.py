@@ -10,6 +10,7 @@ from scipy.stats import wasserstein_distance
 from test_oracles import agrees, loops
 
 from collapselab import regimes, theory
+from collapselab.core.ask import Ask
 from collapselab.data.archive import DatasetZip
 from collapselab.data.digits import Digits
 from collapselab.features import FEATURES, Features, Undefined
@@ -280,7 +281,7 @@ def test_the_mean_colour_of_a_loop_drifts_by_the_law_of_means():
     found = np.empty((replicates, generations + 1))
     for replicate, line in enumerate(lines):
         for generation, model in enumerate(line):
-            samples = 128 + 20 * model.sample(count, 1000 * replicate + generation).data
+            samples = 128 + 20 * model.sample(Ask(count, 1000 * replicate + generation)).data
             pixels = np.clip(np.rint(samples), 0, 255).astype(np.uint8)  # 6 standard deviations fit
             seen = colours(np.ascontiguousarray(pixels.T[:, None, None, :])).values[:, :256]
             found[replicate, generation] = np.mean((seen @ np.arange(256) - 128) ** 2)

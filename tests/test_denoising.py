@@ -8,12 +8,16 @@ import pytest
 import torch
 
 from collapselab import store
-from collapselab.models import averages
-from collapselab.models.base import Interrupted, TrainingSet
+from collapselab.core.ask import Ask
+from collapselab.core.errors import Interrupted
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
+from collapselab.engine import averages
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation
 from collapselab.models.diffusion.training import Denoising, validation_loss
+from collapselab.models.stored import Stored
 
 CPU = torch.device("cpu")
 SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
@@ -48,23 +52,25 @@ def noisy_halves(count: int, seed: int) -> TrainingSet:
 )
 def test_ddpm_learns_both_classes(prediction, sampling):
     options = small(**DDPM, prediction=prediction, images_seen=24_000, channels=64, learning_rate=5e-3, **sampling)
-    samples = Diffusion.fit(halves(), options, 1).sample(40, 7)
+    samples = Diffusion.fit(halves(), options, Run(1)).sample(Ask(40, 7))
     left = samples.data[:, 0, :, :2].mean(axis=(1, 2))
     assert (left[samples.labels == 0] > 150).all() and (left[samples.labels == 1] < 105).all()
 
 
 def test_the_simple_loss_of_a_silent_network_is_1():
     """Ho et al. 2020, equation 14: a network that predicts no noise errs by that noise's variance."""
-    model = Diffusion.fit(halves(), small(**DDPM, learning_rate=1e-12, images_seen=6_400), 1)
+    model = Diffusion.fit(halves(), small(**DDPM, learning_rate=1e-12, images_seen=6_400), Run(1))
     # 6400 images of 16 pixels: a mean of squares, with a standard error of sqrt(2 / 102400) = .0044.
     assert model.curve["loss"].mean() == pytest.approx(1.0, abs=0.018)
 
 
 @pytest.mark.parametrize("options", [{}, DDPM])
 def test_half_the_digits_are_enough_to_learn(options):
-    found = Diffusion.fit(halves(), small(**options, images_seen=9_600, learning_rate=5e-3, precision="bfloat16"), 1)
-    full = Diffusion.fit(halves(), small(**options, images_seen=9_600, learning_rate=5e-3), 1)
-    assert all(array.dtype == np.float32 for array in found.weights.values())
+    found = Diffusion.fit(
+        halves(), small(**options, images_seen=9_600, learning_rate=5e-3, precision="bfloat16"), Run(1)
+    )
+    full = Diffusion.fit(halves(), small(**options, images_seen=9_600, learning_rate=5e-3), Run(1))
+    assert all(array.dtype == np.float32 for array in found.averaged.values())
     assert not np.array_equal(found.curve["loss"], full.curve["loss"])
     assert found.curve["loss"][-10:].mean() == pytest.approx(full.curve["loss"][-10:].mean(), rel=0.2)
 
@@ -77,7 +83,7 @@ def test_augmentation_does_not_leak():
     data = halves()
     one_side = TrainingSet(data.data[data.labels == 0], None, np.ones(32))  # bright on the left, always
     options = small(classes=0, channels=64, images_seen=38_400, learning_rate=5e-3, steps=12, augment=0.5)
-    samples = Diffusion.fit(one_side, options, 1).sample(64, 2).data[:, 0].astype(int)
+    samples = Diffusion.fit(one_side, options, Run(1)).sample(Ask(64, 2)).data[:, 0].astype(int)
     assert (samples[:, :, :2].mean(axis=(1, 2)) > samples[:, :, 2:].mean(axis=(1, 2)) + 40).all()
     # A quarter is mirrored in training, and as many turned by enough to tell: without being told it shows.
     task = Denoising(torch.nn.Linear(1, 1), options, (1, 4, 4), 1)
@@ -100,21 +106,21 @@ def test_a_tracked_width_is_the_average_that_is_asked_for():
 
     original, training.Denoising = training.Denoising, Watched
     try:
-        model = Diffusion.fit(halves(), options, 1)
+        model = Diffusion.fit(halves(), options, Run(1))
     finally:
         training.Denoising = original
     edges = (np.arange(21) / 20) ** (averages.gamma_of(0.1) + 1)
-    for index, found in enumerate(model.weights.values()):
+    for index, found in enumerate(model.averaged.values()):
         expected = sum(share * path[index] for share, path in zip(np.diff(edges), paths, strict=True))
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
-    assert model.chosen == {} and not any(name.startswith(("chosen", "ladder")) for name in model.tensors())
+    assert model.chosen == {} and not any(name.startswith(("chosen", "ladder")) for name in model.stored().tensors)
 
 
 @pytest.fixture(scope="module")
 def chosen() -> tuple[Diffusion, TrainingSet]:
     validation = noisy_halves(96, 1)
     options = small(ema="power", images_seen=12_800, learning_rate=1e-2)
-    return Diffusion.fit(noisy_halves(64, 0), options, 1, validation=validation), validation
+    return Diffusion.fit(noisy_halves(64, 0), options, Run(1, validation=validation)), validation
 
 
 def test_the_width_with_the_least_loss_on_validation_rows_is_chosen(chosen, tmp_path):
@@ -126,11 +132,11 @@ def test_the_width_with_the_least_loss_on_validation_rows_is_chosen(chosen, tmp_
     # It is the loss of the weights that the model has; and the model is stored with it.
     process = parameterisation(model.options, CPU)
     own = validation_loss(
-        loaded(model.options, model.shape, model.weights, CPU), model.options, process, validation, CPU
+        loaded(model.options, model.shape, model.averaged, CPU), model.options, process, validation, CPU
     )
     assert own == losses.min()
-    store.write_tensors(tmp_path / "model.safetensors", model.tensors(), {})
-    again = Diffusion.load(store.read_tensors(tmp_path / "model.safetensors")[0], model.options)
+    store.write_tensors(tmp_path / "model.safetensors", model.stored().tensors, {})
+    again = Diffusion.load(Stored(store.read_tensors(tmp_path / "model.safetensors")[0]), model.options)
     assert again.chosen == model.chosen
     np.testing.assert_array_equal(again.ladder["loss"], losses)
 
@@ -139,11 +145,11 @@ def test_a_later_training_with_the_choice_tracks_it(chosen):
     model, _ = chosen
     options = DiffusionOptions(**(model.options.model_dump(exclude_unset=True) | model.chosen))
     assert options.left_open == ()
-    tracked = Diffusion.fit(noisy_halves(64, 0), options, 1)
+    tracked = Diffusion.fit(noisy_halves(64, 0), options, Run(1))
     # The same training: its average is the chosen one, but for the reconstruction's error of at most 13 % of how far
     # the weights moved within the average.
-    difference = sum(((tracked.weights[name] - array) ** 2).sum() for name, array in model.weights.items())
-    size = sum((array**2).sum() for array in model.weights.values())
+    difference = sum(((tracked.averaged[name] - array) ** 2).sum() for name, array in model.averaged.items())
+    size = sum((array**2).sum() for array in model.averaged.values())
     assert math.sqrt(difference / size) < 0.01
     if model.chosen["ema_std"] in averages.TRACKED:
         assert difference == 0
@@ -152,30 +158,30 @@ def test_a_later_training_with_the_choice_tracks_it(chosen):
 def test_the_choice_depends_on_the_validation_rows_alone(chosen):
     model, validation = chosen
     doubled = dataclasses.replace(validation, weights=2 * validation.weights)
-    again = Diffusion.fit(noisy_halves(64, 0), model.options, 1, validation=doubled)
+    again = Diffusion.fit(noisy_halves(64, 0), model.options, Run(1, validation=doubled))
     np.testing.assert_allclose(again.ladder["loss"], model.ladder["loss"], rtol=1e-12)
-    for name, array in model.weights.items():
-        np.testing.assert_array_equal(array, again.weights[name])
+    for name, array in model.averaged.items():
+        np.testing.assert_array_equal(array, again.averaged[name])
 
 
 def test_a_width_left_open_needs_rows_to_choose_it():
     with pytest.raises(ValueError, match="ema_std: found None, which leaves it to validation rows, and there are none"):
-        Diffusion.fit(halves(), small(ema="power"), 1)
+        Diffusion.fit(halves(), small(ema="power"), Run(1))
     with pytest.raises(ValueError, match="labels"):
-        Diffusion.fit(halves(), small(ema="power"), 1, validation=dataclasses.replace(halves(), labels=None))
+        Diffusion.fit(halves(), small(ema="power"), Run(1, validation=dataclasses.replace(halves(), labels=None)))
 
 
 def test_snapshots_to_look_at_have_their_own_choice():
     seen = []
     options = small(ema="power", images_seen=1_280, snapshots=3)
     model = Diffusion.fit(
-        halves(), options, 1, validation=halves(8), inspect=lambda model, images: seen.append((images, model))
+        halves(), options, Run(1, validation=halves(8), inspect=lambda model, images: seen.append((images, model)))
     )
     assert [images for images, _ in seen] == [320, 640, 960]
     assert all(part.chosen and len(part.ladder["loss"]) == len(averages.LADDER) for _, part in seen)
-    unseen = Diffusion.fit(halves(), options.model_copy(update={"snapshots": 0}), 1, validation=halves(8))
-    for name, array in model.weights.items():  # looking changes nothing
-        np.testing.assert_array_equal(array, unseen.weights[name])
+    unseen = Diffusion.fit(halves(), options.model_copy(update={"snapshots": 0}), Run(1, validation=halves(8)))
+    for name, array in model.averaged.items():  # looking changes nothing
+        np.testing.assert_array_equal(array, unseen.averaged[name])
 
 
 # -- interruption ------------------------------------------------------------------------------------------------------
@@ -191,28 +197,22 @@ def test_snapshots_to_look_at_have_their_own_choice():
 )
 def test_a_stopped_training_goes_on_to_the_same_bits(options, tmp_path, monkeypatch):
     chosen, validation = small(**options, images_seen=1_280), noisy_halves(16, 1)
-    whole = Diffusion.fit(noisy_halves(64, 0), chosen, 1, validation=validation)
+    whole = Diffusion.fit(noisy_halves(64, 0), chosen, Run(1, validation=validation))
     with pytest.raises(Interrupted):
         Diffusion.fit(
             noisy_halves(64, 0),
             chosen,
-            1,
-            validation=validation,
-            checkpoint=tmp_path,
-            progress=lambda seen, loss: seen >= 672,  # between two snapshots
+            Run(1, validation=validation, checkpoint=tmp_path, progress=lambda seen, loss: seen >= 672),
         )
     seen = []
     rest = Diffusion.fit(
         noisy_halves(64, 0),
         chosen,
-        1,
-        validation=validation,
-        checkpoint=tmp_path,
-        progress=lambda now, loss: seen.append(now),
+        Run(1, validation=validation, checkpoint=tmp_path, progress=lambda now, loss: seen.append(now)),
     )
     assert seen[0] == 704
-    for name, array in whole.tensors().items():
-        np.testing.assert_array_equal(rest.tensors()[name], array)
+    for name, array in whole.stored().tensors.items():
+        np.testing.assert_array_equal(rest.stored().tensors[name], array)
 
 
 def test_other_validation_rows_make_another_training(tmp_path, caplog):
@@ -226,7 +226,7 @@ def test_other_validation_rows_make_another_training(tmp_path, caplog):
             return now >= stop_at
 
         with pytest.raises(Interrupted):
-            Diffusion.fit(halves(), options, 1, validation=validation, checkpoint=tmp_path, progress=progress)
+            Diffusion.fit(halves(), options, Run(1, validation=validation, checkpoint=tmp_path, progress=progress))
         return seen[0]
 
     first_step(halves(8), 320)
@@ -259,8 +259,8 @@ def test_eight_images_are_learned_by_heart(steps, options):
     batch = options.get("batch", 64)
     chosen = {"classes": 0, "batch": batch, "warmup_images": 10 * batch, "ema_half_life": 50 * batch}
     chosen |= {"images_seen": steps * batch, "sigma_data": 0.58} | options
-    model = Diffusion.fit(TrainingSet(data, None, np.ones(8)), DiffusionOptions(**chosen), 1)
-    samples = model.sample(64, 1).data.astype(float)
+    model = Diffusion.fit(TrainingSet(data, None, np.ones(8)), DiffusionOptions(**chosen), Run(1))
+    samples = model.sample(Ask(64, 1)).data.astype(float)
     distances = np.sqrt(((samples[:, None] - data[None]) ** 2).mean(axis=(2, 3, 4)))
     nearest = np.sort(distances, axis=1)
     # Two of the images differ by 255 / sqrt(6) = 104 grey levels; a copy is nearer to its original than a third of that
@@ -306,8 +306,8 @@ def test_every_form_runs_on_a_gpu(options, execution, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_EXECUTION", execution)
     network = {"network": "unet", "channels": 16, "multipliers": (1, 2), "attention": (4,)}
     chosen = {"ema": "power", "augment": 0.3, "precision": "bfloat16", "churn": 2.0, "images_seen": 6_400, **network}
-    model = Diffusion.fit(halves(), small(**chosen, **options), 1, validation=halves(16))
+    model = Diffusion.fit(halves(), small(**chosen, **options), Run(1, validation=halves(16)))
     assert model.curve["loss"][-5:].mean() < model.curve["loss"][:5].mean()
     assert model.chosen["ema_std"] in averages.LADDER
-    whole = model.sample(21, 3, sampling_bias=0.8).data
-    np.testing.assert_array_equal(model.sample(7, 3, start=9, sampling_bias=0.8).data, whole[9:16])
+    whole = model.sample(Ask(21, 3, bias=0.8)).data
+    np.testing.assert_array_equal(model.sample(Ask(7, 3, start=9, bias=0.8)).data, whole[9:16])

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from collapselab.compat import import_torchvision
-from collapselab.models.base import TrainingSet
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation
 from collapselab.models.diffusion.published import RENAMED, WEIGHTS, from_diffusers
+from collapselab.models.stored import Stored
 from collapselab.store import Damaged
 
 CPU = torch.device("cpu")
@@ -49,7 +52,7 @@ def save(diffusers, folder, *, scheduler=None, **configuration):
 
 def model_of(folder, classes=None, **changed) -> Diffusion:
     options, tensors = from_diffusers(folder, classes)
-    return Diffusion.load(tensors, DiffusionOptions(**(options | changed)))
+    return Diffusion.load(Stored(tensors), DiffusionOptions(**(options | changed)))
 
 
 @pytest.mark.parametrize("classes", [None, 4, 3])
@@ -58,7 +61,7 @@ def test_the_network_predicts_what_diffusers_does(diffusers, tmp_path, classes):
     network = save(diffusers, tmp_path, **embedded)
     model = model_of(tmp_path, classes)
     assert model.shape == (1, 8, 8) and model.options.classes == (classes or 0)
-    own = loaded(model.options, model.shape, model.weights, CPU)
+    own = loaded(model.options, model.shape, model.averaged, CPU)
     process = parameterisation(model.options, CPU)
     noisy = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     times = torch.tensor([0, 42, 99])
@@ -95,7 +98,7 @@ def test_ddim_is_diffusers_ddim(diffusers, tmp_path, scheduler, steps):
     from collapselab.models.diffusion import sampling
 
     process = parameterisation(model.options, CPU)
-    own = loaded(model.options, model.shape, model.weights, CPU)
+    own = loaded(model.options, model.shape, model.averaged, CPU)
     levels = sampling.noise_levels(model.options, process.sigmas)
     start = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     theirs = diffusers.DDIMScheduler(
@@ -105,7 +108,7 @@ def test_ddim_is_diffusers_ddim(diffusers, tmp_path, scheduler, steps):
     with torch.no_grad():
         # Both begin with the same x_t; ours is x = x_t / sqrt(alpha), and its first level's noise is x / sigma.
         begin = start.double() * (1 + levels[0] ** 2).sqrt() / levels[0]
-        found = sampling.ddim(sampling.denoiser(own, model.options, process), begin, levels, None)
+        found = sampling.ddim(sampling.NetworkDenoiser(own, model.options, process), begin, levels, None)
         x = start
         for time in theirs.timesteps:
             x = theirs.step(network(x, time).sample, time, x).prev_sample
@@ -118,8 +121,8 @@ def test_ddim_is_diffusers_ddim(diffusers, tmp_path, scheduler, steps):
 def test_samples_are_images_and_do_not_depend_on_the_cut(diffusers, tmp_path):
     save(diffusers, tmp_path, num_class_embeds=4)
     model = model_of(tmp_path, 3, steps=4, sample_batch=4)
-    whole = model.sample(10, 1, sampling_bias=0.7)
-    np.testing.assert_array_equal(model.sample(3, 1, start=5, sampling_bias=0.7).data, whole.data[5:8])
+    whole = model.sample(Ask(10, 1, bias=0.7))
+    np.testing.assert_array_equal(model.sample(Ask(3, 1, start=5, bias=0.7)).data, whole.data[5:8])
     assert whole.data.shape == (10, 1, 8, 8) and whole.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert np.isfinite(model.log_likelihood(whole.data[:2], 1, steps=2)).all()
 
@@ -129,10 +132,10 @@ def test_a_training_starts_from_it(diffusers, tmp_path):
     changed = {"batch": 4, "learning_rate": 1e-12, "warmup_images": 0, "ema_half_life": 8}
     model = model_of(tmp_path, **changed)
     data = TrainingSet(np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), np.uint8), None, np.ones(8))
-    still = Diffusion.fit(data, model.options, 1, init=model, images_seen=8)
-    for name, array in model.weights.items():
-        np.testing.assert_allclose(still.weights[name], array, atol=1e-7)
-    moved = Diffusion.fit(data, model.options.model_copy(update={"learning_rate": 1e-3}), 1, init=model, images_seen=80)
+    still = Diffusion.fit(data, model.options, Run(1, images_seen=8), model)
+    for name, array in model.averaged.items():
+        np.testing.assert_allclose(still.averaged[name], array, atol=1e-7)
+    moved = Diffusion.fit(data, model.options.model_copy(update={"learning_rate": 1e-3}), Run(1, images_seen=80), model)
     assert moved.curve["loss"][-1] < moved.curve["loss"][0]
 
 

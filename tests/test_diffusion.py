@@ -12,14 +12,18 @@ import torch
 from pydantic import ValidationError
 
 from collapselab import provenance, store
+from collapselab.core.ask import Ask
+from collapselab.core.errors import Diverged, Interrupted
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.device import DEVICE_VARIABLE, device, exact
-from collapselab.models.base import Diverged, Interrupted, TrainingSet
+from collapselab.engine.task import Batch
 from collapselab.models.diffusion import PRESETS, Diffusion, DiffusionOptions
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build
 from collapselab.models.diffusion.parameterisations import EDM, scalings
 from collapselab.models.diffusion.training import Denoising
-from collapselab.models.execution import Batch
+from collapselab.models.stored import Stored
 
 SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
 
@@ -46,7 +50,7 @@ def halves(count: int = 64) -> TrainingSet:
 
 @pytest.fixture(scope="module")
 def trained() -> Diffusion:
-    return Diffusion.fit(halves(), small(images_seen=19_200, label_dropout=0.2, learning_rate=5e-3), seed=1)
+    return Diffusion.fit(halves(), small(images_seen=19_200, label_dropout=0.2, learning_rate=5e-3), Run(1))
 
 
 # -- preconditioning ---------------------------------------------------------------------------------------------------
@@ -78,7 +82,7 @@ def test_a_silent_network_denoises_like_the_best_linear_denoiser():
 ORDERS = {"heun": 2, "ddim": 1}
 
 
-def gaussian_denoiser(mean: float, variance: float) -> samplers.Denoiser:
+def gaussian_denoiser(mean: float, variance: float) -> samplers.Denoise:
     """The exact denoiser of data that is N(mean, variance) in every pixel."""
     return lambda x, sigma, labels: (variance * x + sigma**2 * mean) / (variance + sigma**2)
 
@@ -321,22 +325,24 @@ def test_training_lowers_the_loss_and_reports_it(trained):
 def test_the_budget_is_met_exactly(images_seen, steps):
     calls = []
     model = Diffusion.fit(
-        halves(), small(), 1, images_seen=images_seen, progress=lambda seen, loss: calls.append((seen, loss))
+        halves(), small(), Run(1, images_seen=images_seen, progress=lambda seen, loss: calls.append((seen, loss)))
     )
     assert model.curve["images_seen"][-1] == steps * 32
     assert [seen for seen, _ in calls] == [32 * step for step in range(1, steps + 1)]
 
 
 def test_a_seed_names_a_model():
-    first, again, other = (Diffusion.fit(halves(), small(images_seen=320, dropout=0.1), seed) for seed in (1, 1, 2))
-    for name, array in first.weights.items():
-        np.testing.assert_array_equal(array, again.weights[name])
-    assert any(not np.array_equal(array, other.weights[name]) for name, array in first.weights.items())
+    first, again, other = (
+        Diffusion.fit(halves(), small(images_seen=320, dropout=0.1), Run(seed)) for seed in (1, 1, 2)
+    )
+    for name, array in first.averaged.items():
+        np.testing.assert_array_equal(array, again.averaged[name])
+    assert any(not np.array_equal(array, other.averaged[name]) for name, array in first.averaged.items())
 
 
 def test_training_and_sampling_leave_the_random_state_alone():
     before = torch.get_rng_state()
-    Diffusion.fit(halves(), small(images_seen=64), 1).sample(3, 1)
+    Diffusion.fit(halves(), small(images_seen=64), Run(1)).sample(Ask(3, 1))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -409,10 +415,10 @@ def test_the_learning_rate_ramps_up_over_images():
 
 
 def test_a_hidden_label_leaves_both_classes(trained):
-    def hide(denoise: samplers.Denoiser) -> samplers.Denoiser:
+    def hide(denoise: samplers.Denoise) -> samplers.Denoise:
         return lambda x, sigma, labels: denoise(x, sigma, None)
 
-    samples = trained.sample(80, 7, guide=hide)
+    samples = trained.sample(Ask(80, 7, guide=hide))
     bright = samples.data[:, 0, :, :2].mean(axis=(1, 2)) > 128
     for label in (0, 1):  # a fair coin in either class: 20 of 40, sd 3.2
         assert 8 <= bright[samples.labels == label].sum() <= 32
@@ -421,19 +427,21 @@ def test_a_hidden_label_leaves_both_classes(trained):
 def test_weights_are_relative():
     options, data = small(images_seen=320), halves()
     doubled = TrainingSet(data.data, data.labels, 2 * data.weights)
-    first, second = Diffusion.fit(data, options, 1), Diffusion.fit(doubled, options, 1)
-    for name, array in first.weights.items():
-        np.testing.assert_array_equal(array, second.weights[name])
+    first, second = Diffusion.fit(data, options, Run(1)), Diffusion.fit(doubled, options, Run(1))
+    for name, array in first.averaged.items():
+        np.testing.assert_array_equal(array, second.averaged[name])
 
 
 def test_rows_without_weight_teach_nothing():
     data = halves()
     only_bright = TrainingSet(data.data, None, (data.labels == 0).astype(float))
     options = small(classes=0, label_dropout=0.0, images_seen=6_400, steps=12)
-    samples = Diffusion.fit(only_bright, options, 1).sample(64, 2).data[:, 0, :, :2]
+    samples = Diffusion.fit(only_bright, options, Run(1)).sample(Ask(64, 2)).data[:, 0, :, :2]
     # Bright is 230 and dark 25; with equal weights half of the samples would be dark.
     assert (samples.mean(axis=(1, 2)) > 128).all()
-    both = Diffusion.fit(TrainingSet(data.data, None, data.weights), options, 1).sample(64, 2).data[:, 0, :, :2]
+    both = (
+        Diffusion.fit(TrainingSet(data.data, None, data.weights), options, Run(1)).sample(Ask(64, 2)).data[:, 0, :, :2]
+    )
     assert 16 <= (both.mean(axis=(1, 2)) > 128).sum() <= 48  # 32 +- 4 sd of a fair coin
 
 
@@ -442,25 +450,29 @@ def test_flips_show_both_sides():
     one_side = TrainingSet(data.data[data.labels == 0], None, np.ones(32))
     options = small(classes=0, label_dropout=0.0, images_seen=6_400, steps=12)
     for flip, lowest, highest in ((False, 64, 64), (True, 16, 48)):
-        samples = Diffusion.fit(one_side, options.model_copy(update={"flip": flip}), 1).sample(64, 2).data.astype(int)
+        samples = (
+            Diffusion.fit(one_side, options.model_copy(update={"flip": flip}), Run(1))
+            .sample(Ask(64, 2))
+            .data.astype(int)
+        )
         bright_left = (samples[:, 0, :, :2].mean(axis=(1, 2)) > samples[:, 0, :, 2:].mean(axis=(1, 2))).sum()
         assert lowest <= bright_left <= highest
 
 
 def test_divergence_is_reported_with_the_images_seen():
     with pytest.raises(Diverged) as found:
-        Diffusion.fit(halves(), small(learning_rate=1e30, warmup_images=0), 1)
+        Diffusion.fit(halves(), small(learning_rate=1e30, warmup_images=0), Run(1))
     assert 0 < found.value.images_seen <= 3_200 and found.value.images_seen % 32 == 0
     assert not math.isfinite(found.value.loss)
 
 
 def test_a_training_starts_from_another_models_average(trained):
     still = trained.options.model_copy(update={"learning_rate": 1e-12})
-    continued = Diffusion.fit(halves(), still, 5, init=trained, images_seen=320)
-    for name, array in trained.weights.items():
-        np.testing.assert_allclose(continued.weights[name], array, atol=1e-7)
+    continued = Diffusion.fit(halves(), still, Run(5, images_seen=320), trained)
+    for name, array in trained.averaged.items():
+        np.testing.assert_allclose(continued.averaged[name], array, atol=1e-7)
     with pytest.raises(ValueError, match=r"weights: found '.*' of shape"):
-        Diffusion.fit(halves(), small(channels=16), 5, init=trained)
+        Diffusion.fit(halves(), small(channels=16), Run(5), trained)
 
 
 @pytest.mark.parametrize(
@@ -476,7 +488,7 @@ def test_a_training_starts_from_another_models_average(trained):
 def test_data_that_does_not_fit_is_refused(data, labels, weights, message):
     labels = None if labels is None else np.array(labels)
     with pytest.raises(ValueError, match=message):
-        Diffusion.fit(TrainingSet(data, labels, weights), small(), 1)
+        Diffusion.fit(TrainingSet(data, labels, weights), small(), Run(1))
 
 
 # -- samples -----------------------------------------------------------------------------------------------------------
@@ -487,19 +499,19 @@ def test_data_that_does_not_fit_is_refused(data, labels, weights, message):
 def test_a_sample_depends_on_nothing_but_its_index(network, sampler):
     unet = {"network": "unet", "channels": 8, "multipliers": (1, 2), "attention": (4,)} if network == "unet" else {}
     options = small(sampler=sampler, images_seen=640, dropout=0.3, learning_rate=0.02, **unet)  # far from silent
-    model = Diffusion.fit(halves(), options, 1)
-    whole = model.sample(25, 3, sampling_bias=0.8)
+    model = Diffusion.fit(halves(), options, Run(1))
+    whole = model.sample(Ask(25, 3, bias=0.8))
     cuts = [(0, 3), (3, 8), (11, 1), (12, 13)]
-    parts = [model.sample(count, 3, start=start, sampling_bias=0.8) for start, count in cuts]
+    parts = [model.sample(Ask(count, 3, start=start, bias=0.8)) for start, count in cuts]
     np.testing.assert_array_equal(np.concatenate([part.data for part in parts]), whole.data)
     np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
     assert whole.data.dtype == np.uint8 and whole.data.shape == (25, 1, 4, 4)
-    assert not np.array_equal(model.sample(25, 4, sampling_bias=0.8).data, whole.data)
-    assert len(model.sample(0, 3)) == 0
+    assert not np.array_equal(model.sample(Ask(25, 4, bias=0.8)).data, whole.data)
+    assert len(model.sample(Ask(0, 3))) == 0
 
 
 def test_samples_are_of_their_class(trained):
-    samples = trained.sample(40, 7)
+    samples = trained.sample(Ask(40, 7))
     np.testing.assert_array_equal(samples.labels, np.arange(40) % 2)
     left = samples.data[:, 0, :, :2].mean(axis=(1, 2))
     assert (left[samples.labels == 0] > 160).all() and (left[samples.labels == 1] < 95).all()
@@ -510,7 +522,7 @@ def test_both_samplers_end_near_each_other(trained):
 
     def samples(sampler: str) -> np.ndarray:
         options = trained.options.model_copy(update={"sampler": sampler, "steps": 200})
-        return Diffusion(options, trained.shape, trained.weights, trained.curve).sample(16, 7).data.astype(int)
+        return Diffusion(options, trained.shape, trained.averaged, trained.curve).sample(Ask(16, 7)).data.astype(int)
 
     assert np.abs(samples("heun") - samples("ddim")).mean() < 3  # grey levels of 255; one Euler step errs by 1 / 200
 
@@ -519,28 +531,30 @@ def test_a_sampling_bias_needs_labels_that_were_dropped(trained):
     for options in ({"classes": 0}, {"label_dropout": 0.0}):
         data = halves()
         labels = None if "classes" in options else data.labels
-        model = Diffusion.fit(TrainingSet(data.data, labels, data.weights), small(images_seen=32, **options), 1)
-        assert (model.sample(4, 1).labels is None) == ("classes" in options)
+        model = Diffusion.fit(TrainingSet(data.data, labels, data.weights), small(images_seen=32, **options), Run(1))
+        assert (model.sample(Ask(4, 1)).labels is None) == ("classes" in options)
         with pytest.raises(ValueError, match=r"sampling_bias: found 0\.5, allowed is 1"):
-            model.sample(4, 1, sampling_bias=0.5)
+            model.sample(Ask(4, 1, bias=0.5))
     for bias in (0.0, 1.5):
         with pytest.raises(ValueError, match="sampling_bias: found"):
-            trained.sample(4, 1, sampling_bias=bias)
-    assert not np.array_equal(trained.sample(16, 1, sampling_bias=0.3).data, trained.sample(16, 1).data)
+            trained.sample(Ask(4, 1, bias=bias))
+    assert not np.array_equal(trained.sample(Ask(16, 1, bias=0.3)).data, trained.sample(Ask(16, 1)).data)
 
 
 def test_a_guide_rebuilds_the_denoiser(trained):
-    def towards_white(denoise: samplers.Denoiser) -> samplers.Denoiser:
+    def towards_white(denoise: samplers.Denoise) -> samplers.Denoise:
         return lambda x, sigma, labels: torch.ones_like(denoise(x, sigma, labels))
 
-    assert (trained.sample(5, 1, guide=towards_white).data == 255).all()
+    assert (trained.sample(Ask(5, 1, guide=towards_white)).data == 255).all()
 
 
 def test_a_stored_model_samples_the_same(trained, tmp_path):
-    store.write_tensors(tmp_path / "model.safetensors", trained.tensors(), {"options": trained.options.model_dump()})
+    store.write_tensors(
+        tmp_path / "model.safetensors", trained.stored().tensors, {"options": trained.options.model_dump()}
+    )
     tensors, metadata = store.read_tensors(tmp_path / "model.safetensors")
-    loaded = Diffusion.load(tensors, DiffusionOptions(**metadata["options"]))
-    np.testing.assert_array_equal(loaded.sample(10, 3).data, trained.sample(10, 3).data)
+    loaded = Diffusion.load(Stored(tensors), DiffusionOptions(**metadata["options"]))
+    np.testing.assert_array_equal(loaded.sample(Ask(10, 3)).data, trained.sample(Ask(10, 3)).data)
     np.testing.assert_array_equal(loaded.curve["loss"], trained.curve["loss"])
 
 
@@ -549,24 +563,24 @@ def test_a_stored_model_samples_the_same(trained, tmp_path):
 
 def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
     options = small(images_seen=1_600, dropout=0.1)
-    whole = Diffusion.fit(halves(), options, 1)
+    whole = Diffusion.fit(halves(), options, Run(1))
     with pytest.raises(Interrupted) as stopped:
-        Diffusion.fit(halves(), options, 1, checkpoint=tmp_path / "state", progress=lambda seen, loss: seen >= 640)
+        Diffusion.fit(halves(), options, Run(1, checkpoint=tmp_path / "state", progress=lambda seen, loss: seen >= 640))
     assert stopped.value.images_seen == 640
     seen = []
     rest = Diffusion.fit(
-        halves(), options, 1, checkpoint=tmp_path / "state", progress=lambda now, loss: seen.append(now)
+        halves(), options, Run(1, checkpoint=tmp_path / "state", progress=lambda now, loss: seen.append(now))
     )
     assert seen[0] == 672
-    for name, array in whole.tensors().items():
-        np.testing.assert_array_equal(rest.tensors()[name], array)
+    for name, array in whole.stored().tensors.items():
+        np.testing.assert_array_equal(rest.stored().tensors[name], array)
 
 
 @pytest.mark.parametrize("changed", [None, "data", "labels", "weights", "seed", "options", "budget", "init", "source"])
 def test_only_the_same_training_goes_on_from_a_checkpoint(changed, trained, tmp_path, caplog, monkeypatch):
     options, data = small(images_seen=1_600), halves()
 
-    def first_step(training, options, seed, stop_at, **given) -> int:
+    def first_step(training, options, seed, stop_at, init=None, **given) -> int:
         seen = []
 
         def progress(now: int, loss: float) -> bool:
@@ -574,7 +588,8 @@ def test_only_the_same_training_goes_on_from_a_checkpoint(changed, trained, tmp_
             return now >= stop_at
 
         with pytest.raises(Interrupted):
-            Diffusion.fit(training, options, seed, checkpoint=tmp_path / "state", progress=progress, **given)
+            run = Run(seed, checkpoint=tmp_path / "state", progress=progress, **given)
+            Diffusion.fit(training, options, run, init)
         return seen[0]
 
     first_step(data, options, 1, 640)
@@ -602,12 +617,14 @@ def test_the_start_is_cheap():
     code = """
 import sys
 import numpy as np
-from collapselab.models.base import TrainingSet
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 options = DiffusionOptions(images_seen=256, classes=2, network="unet", channels=8, blocks=1, dropout=0.1)
 assert "torch" not in sys.modules
 data = TrainingSet(np.zeros((64, 1, 8, 8), np.uint8), np.arange(64) % 2, np.ones(64))
-Diffusion.fit(data, options, 1).sample(3, 1, sampling_bias=0.5)
+Diffusion.fit(data, options, Run(1)).sample(Ask(3, 1, bias=0.5))
 print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)

@@ -11,9 +11,14 @@ torch = pytest.importorskip("torch")
 
 from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
 
-from collapselab.models import MODELS, execution, loop  # noqa: E402
-from collapselab.models.execution import Execution, Runner, fastest, parsed, wanted  # noqa: E402
-from collapselab.optim import Adam  # noqa: E402
+from collapselab.core.run import Run  # noqa: E402
+from collapselab.engine import execution, loop, tuning  # noqa: E402
+from collapselab.engine.execution import Execution, parsed, wanted  # noqa: E402
+from collapselab.engine.optim import Adam  # noqa: E402
+from collapselab.engine.runner import Runner, copy_all, lay_out, live_tensors, unchanged  # noqa: E402
+from collapselab.engine.task import Batch, Phase, cut  # noqa: E402
+from collapselab.engine.tuning import fastest  # noqa: E402
+from collapselab.models import MODELS  # noqa: E402
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -71,7 +76,7 @@ class Convolving:
         self.networks = {"network": self.network}
         self.average = [parameter.detach().clone() for parameter in self.network.parameters()]
         self.adam = Adam(self.network.parameters(), 0.1)
-        self.phases = [execution.Phase("loss", self.adam, self.loss, share=share)]
+        self.phases = [Phase("loss", self.adam, self.loss, share=share)]
 
     def loss(self, batch):
         features = self.network(batch.images + batch.draws["noise"]).square().mean((1, 2, 3))
@@ -91,7 +96,7 @@ def batch_of(rows=12):
         return torch.randn(shape, generator=source, dtype=torch.float64)
 
     draws = {"noise": normal(rows, 2, 6, 6), "scale": normal(rows)}
-    return execution.Batch(normal(rows, 2, 6, 6), torch.arange(rows) % 3, normal(rows).abs(), draws)
+    return Batch(normal(rows, 2, 6, 6), torch.arange(rows) % 3, normal(rows).abs(), draws)
 
 
 @pytest.mark.parametrize("share", [1, 2, 3])
@@ -101,7 +106,7 @@ def test_micro_batches_add_up_to_the_batch(micro, share):
     task, batch = Convolving(share), batch_of()
     phase = task.phases[0]
     rows = torch.arange(0, 12, share)
-    expected = phase.loss(execution.cut(batch, slice(None, None, share))).mean()
+    expected = phase.loss(cut(batch, slice(None, None, share))).mean()
     assert len(rows) == 12 // share
     slopes = torch.autograd.grad(expected, task.adam.parameters)
     gradients, loss = Runner(task, Execution(micro_batch=micro), "float32", CPU, 12).gradients(phase, batch)
@@ -116,7 +121,7 @@ def test_parts_of_processes_add_up_to_the_batch(share):
     whole, loss = Runner(task, Execution(), "float32", CPU, 12).gradients(task.phases[0], batch)
     parts = [
         Runner(task, Execution(micro_batch=2), "float32", CPU, 12).gradients(
-            task.phases[0], execution.cut(batch, slice(first, first + 4))
+            task.phases[0], cut(batch, slice(first, first + 4))
         )
         for first in (0, 4, 8)
     ]
@@ -135,9 +140,9 @@ def test_micro_batches_of_a_family_add_up_to_its_batch(family, monkeypatch):
     def begin(self):
         raise Begun(self.task, self.whole(self.feed, 0))
 
-    monkeypatch.setattr(loop._Run, "advance", begin)
+    monkeypatch.setattr(loop._Course, "advance", begin)
     with pytest.raises(Begun) as begun:
-        MODELS[family].fit(images(), options_of(family), 1, images_seen=BATCH)
+        MODELS[family].fit(images(), options_of(family), Run(1, images_seen=BATCH))
     task, batch = begun.value.args
     for phase in task.phases:
         (whole, loss), *cuts = (
@@ -161,34 +166,34 @@ def test_a_micro_batch_that_groups_do_not_divide_is_refused():
 def test_a_way_of_executing_changes_no_more_than_rounding(family, text, monkeypatch):
     """Sums in another order, 2^-24 relative each, in three steps: losses hardly move."""
     model, data = MODELS[family], images()
-    plain = model.fit(data, options_of(family), 1, images_seen=3 * BATCH)
+    plain = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, text)
-    other = model.fit(data, options_of(family), 1, images_seen=3 * BATCH)
+    other = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     assert other.how["execution"] == text
     np.testing.assert_allclose(other.curve["loss"], plain.curve["loss"], rtol=1e-4)
 
 
 def test_kernels_and_what_belongs_to_them_are_laid_out_alike():
     task = Convolving()
-    before = [tensor.detach().clone() for tensor in execution.live_tensors(task)]
+    before = [tensor.detach().clone() for tensor in live_tensors(task)]
     for way in (Execution(channels_last=True), Execution()):
-        execution.lay_out(task, way)
+        lay_out(task, way)
         kernel, moment, average = task.network.weight, task.adam.m[0], task.average[0]
         assert kernel.stride() == moment.stride() == average.stride()
         assert (kernel.stride(1) == 1) == way.channels_last
-    for tensor, value in zip(execution.live_tensors(task), before, strict=True):
+    for tensor, value in zip(live_tensors(task), before, strict=True):
         assert torch.equal(tensor, value)
 
 
 def test_steps_that_were_tried_leave_no_trace():
     task, batch = Convolving(), batch_of()
-    before = [tensor.detach().clone() for tensor in execution.live_tensors(task)]
+    before = [tensor.detach().clone() for tensor in live_tensors(task)]
     state = torch.get_rng_state()
-    with execution.unchanged(task, CPU):
+    with unchanged(task, CPU):
         torch.rand(3)
-        assert execution.measured(task, Execution(channels_last=True), batch, "float32", CPU, 12) > 0
+        assert tuning.measured(task, Execution(channels_last=True), batch, "float32", CPU, 12) > 0
         assert not torch.equal(task.network.weight, before[0])
-    for tensor, value in zip(execution.live_tensors(task), before, strict=True):
+    for tensor, value in zip(live_tensors(task), before, strict=True):
         assert torch.equal(tensor, value)
     assert task.adam.count == 0 and torch.equal(torch.get_rng_state(), state)
 
@@ -287,13 +292,13 @@ def test_what_was_measured_for_a_long_training_holds_for_a_short_one_and_not_the
 
 def test_all_processes_measure_the_same(monkeypatch):
     """Two processes, of which this one would fit and the other not; then their mean."""
-    monkeypatch.setattr(execution.processes, "count", lambda: 2)
-    monkeypatch.setattr(execution.processes, "any_of", lambda flag, where: True)
+    monkeypatch.setattr(tuning.processes, "count", lambda: 2)
+    monkeypatch.setattr(tuning.processes, "any_of", lambda flag, where: True)
     with pytest.raises(torch.OutOfMemoryError):
-        execution.agreed(lambda way: 1.0, CPU)(Execution())
-    monkeypatch.setattr(execution.processes, "any_of", lambda flag, where: flag)
-    monkeypatch.setattr(execution.processes, "sum_in_place", lambda tensor: tensor.add_(3.0))
-    assert execution.agreed(lambda way: 1.0, CPU)(Execution()) == 2.0
+        tuning.agreed(lambda way: 1.0, CPU)(Execution())
+    monkeypatch.setattr(tuning.processes, "any_of", lambda flag, where: flag)
+    monkeypatch.setattr(tuning.processes, "sum_in_place", lambda tensor: tensor.add_(3.0))
+    assert tuning.agreed(lambda way: 1.0, CPU)(Execution()) == 2.0
 
 
 def test_a_way_that_does_not_work_here_is_not_taken(caplog):
@@ -302,7 +307,7 @@ def test_a_way_that_does_not_work_here_is_not_taken(caplog):
             raise RuntimeError("no compiler")
         return SECONDS[replace(way, micro_batch=None).name]
 
-    found, _ = fastest(execution.agreed(measure, CPU), 64, 4, convolutional=False, steps=601, known=None)
+    found, _ = fastest(tuning.agreed(measure, CPU), 64, 4, convolutional=False, steps=601, known=None)
     assert not found.compile and "no compiler" in caplog.text
 
 
@@ -311,7 +316,7 @@ def test_a_fault_of_the_plain_way_is_one_of_ours():
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        execution.agreed(measure, CPU)(Execution(micro_batch=4))
+        tuning.agreed(measure, CPU)(Execution(micro_batch=4))
 
 
 # -- what was chosen before --------------------------------------------------------------------------------------------
@@ -319,12 +324,12 @@ def test_a_fault_of_the_plain_way_is_one_of_ours():
 
 def test_a_choice_is_remembered(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = execution.remembered_path({"device": "NVIDIA H100"})
-    assert tmp_path in path.parents and path != execution.remembered_path({"device": "NVIDIA A100"})
-    assert execution.recall(path) is None
+    path = tuning.remembered_path({"device": "NVIDIA H100"})
+    assert tmp_path in path.parents and path != tuning.remembered_path({"device": "NVIDIA A100"})
+    assert tuning.recall(path) is None
     found = Execution(channels_last=True, micro_batch=8)
-    execution.remember(path, {"device": "NVIDIA H100"}, found, {"eager": 1.0, "compile": float("inf")})
-    assert execution.recall(path) == (found, {"eager": 1.0, "compile": float("inf")})
+    tuning.remember(path, {"device": "NVIDIA H100"}, found, {"eager": 1.0, "compile": float("inf")})
+    assert tuning.recall(path) == (found, {"eager": 1.0, "compile": float("inf")})
     assert json.loads(path.read_text())["device"] == "NVIDIA H100"
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
@@ -348,15 +353,15 @@ def test_a_damaged_memory_is_measured_again(text, tmp_path, caplog):
     path = tmp_path / "choice.json"
     path.write_text(text)
     with caplog.at_level(logging.WARNING):
-        assert execution.recall(path) is None
+        assert tuning.recall(path) is None
     assert "measured again" in caplog.text
     path.write_bytes(b"\xff\xfe")
-    assert execution.recall(path) is None
+    assert tuning.recall(path) is None
 
 
 def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
     (tmp_path / "file").touch()
-    execution.remember(tmp_path / "file" / "choice.json", {}, Execution(), {"eager": 1.0})
+    tuning.remember(tmp_path / "file" / "choice.json", {}, Execution(), {"eager": 1.0})
     assert "the choice of execution is not kept" in caplog.text
 
 
@@ -364,10 +369,10 @@ def test_tensors_of_all_kinds_are_copied_together():
     draws = [torch.rand(4, 3), torch.arange(4), torch.rand(4) < 0.5, torch.rand(4, dtype=torch.float64), torch.rand(2)]
     draws.append(torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last))
     targets = [torch.zeros_like(draw) for draw in draws]
-    execution.copy_all(targets, draws)
+    copy_all(targets, draws)
     assert all(torch.equal(target, draw) for target, draw in zip(targets, draws, strict=True))
     with pytest.raises(ValueError, match="zip"):
-        execution.copy_all(targets, draws[:-1])
+        copy_all(targets, draws[:-1])
 
 
 # -- the compiler, and a GPU -------------------------------------------------------------------------------------------
@@ -380,14 +385,14 @@ def test_compiled_steps_lose_the_same(family, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     model, data = MODELS[family], images()
-    plain = model.fit(data, options_of(family), 1, images_seen=3 * BATCH)
+    plain = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "compile")
-    compiled, again = (model.fit(data, options_of(family), 1, images_seen=3 * BATCH) for _ in range(2))
+    compiled, again = (model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH)) for _ in range(2))
     assert compiled.how["execution"] == "compile"
     np.testing.assert_allclose(compiled.curve["loss"], plain.curve["loss"], rtol=1e-4)
     assert any((tmp_path / "collapselab" / "inductor").iterdir())
-    for name, array in compiled.tensors().items():
-        np.testing.assert_array_equal(again.tensors()[name], array)
+    for name, array in compiled.stored().tensors.items():
+        np.testing.assert_array_equal(again.stored().tensors[name], array)
 
 
 @pytest.mark.gpu
@@ -399,12 +404,12 @@ def test_every_way_on_a_gpu_loses_the_same_and_repeats_its_bits(family, text, mo
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
     model, data = MODELS[family], images()
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "eager")
-    eager = model.fit(data, options_of(family), 1, images_seen=5 * BATCH)
+    eager = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, text)
-    found, again = (model.fit(data, options_of(family), 1, images_seen=5 * BATCH) for _ in range(2))
+    found, again = (model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH)) for _ in range(2))
     np.testing.assert_allclose(found.curve["loss"], eager.curve["loss"], rtol=1e-3)
-    for name, array in found.tensors().items():
-        np.testing.assert_array_equal(again.tensors()[name], array)  # the same bits each time
+    for name, array in found.stored().tensors.items():
+        np.testing.assert_array_equal(again.stored().tensors[name], array)  # the same bits each time
 
 
 @pytest.mark.gpu
@@ -415,14 +420,14 @@ def test_a_gpu_is_measured_once(family, tmp_path, monkeypatch):
     monkeypatch.delenv(execution.EXECUTION_VARIABLE, raising=False)
     monkeypatch.setattr(execution, "WORTH_MEASURING_S", 0.0)
     model, data = MODELS[family], images()
-    first = model.fit(data, options_of(family), 1, images_seen=5 * BATCH)
+    first = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     (kept,) = (tmp_path / "collapselab" / "execution").iterdir()
     assert json.loads(kept.read_text())["execution"] == first.how["execution"]
     monkeypatch.setattr(execution, "measured", None)
-    again = model.fit(data, options_of(family), 1, images_seen=5 * BATCH)
+    again = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     assert again.how == first.how
-    for name, array in first.tensors().items():
-        np.testing.assert_array_equal(again.tensors()[name], array)
+    for name, array in first.stored().tensors.items():
+        np.testing.assert_array_equal(again.stored().tensors[name], array)
 
 
 @pytest.mark.gpu
@@ -431,8 +436,8 @@ def test_streamed_images_train_the_same_model_on_a_gpu(family, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "eager")
     model, data = MODELS[family], images()
-    resident = model.fit(data, options_of(family), 1, images_seen=20 * BATCH)
+    resident = model.fit(data, options_of(family), Run(1, images_seen=20 * BATCH))
     monkeypatch.setattr(loop.feeding, "RESIDENT_SHARE", 0.0)
-    streamed = model.fit(data, options_of(family), 1, images_seen=20 * BATCH)
-    for name, array in resident.tensors().items():
-        np.testing.assert_array_equal(streamed.tensors()[name], array)
+    streamed = model.fit(data, options_of(family), Run(1, images_seen=20 * BATCH))
+    for name, array in resident.stored().tensors.items():
+        np.testing.assert_array_equal(streamed.stored().tensors[name], array)

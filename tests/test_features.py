@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import stand_ins
 
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.data.digits import Digits
 from collapselab.data.split import split
 from collapselab.features import FEATURES, Features, Undefined, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.images import to_unit
-from collapselab.models.base import TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.populations import POPULATIONS
 
@@ -128,7 +129,7 @@ def inputs(name, digits, trained, tmp_path, monkeypatch):
     if FEATURES[name].of_model:
         options = DiffusionOptions(channels=16, blocks=1)
         train = TrainingSet(digits["train"].data, digits["train"].labels, np.ones(len(digits["train"].data)))
-        return digits["held_out"].data[:70], Diffusion.fit(train, options, 0, images_seen=512), 64
+        return digits["held_out"].data[:70], Diffusion.fit(train, options, Run(0, images_seen=512)), 64
     if FEATURES[name].of_population:
         land = POPULATIONS["land"].population(POPULATIONS["land"].PopulationOptions())
         return 2 * normal(1, 300, 2), land, 256

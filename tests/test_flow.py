@@ -7,9 +7,11 @@ torch = pytest.importorskip("torch")
 
 from test_vectors import inside, points, two_moons, weighted  # noqa: E402
 
+from collapselab.core.ask import Ask  # noqa: E402
+from collapselab.core.run import Run  # noqa: E402
+from collapselab.engine.scale import Scale  # noqa: E402
 from collapselab.models.flow import Flow, FlowOptions  # noqa: E402
 from collapselab.models.flow.training import build, log_density  # noqa: E402
-from collapselab.models.rows import Scale  # noqa: E402
 
 KINDS = ["realnvp", "spline"]
 
@@ -61,7 +63,7 @@ def test_the_density_integrates_to_1_in_the_datas_units(kind):
     """By the midpoint rule on a grid of 400 x 400: off by the law's tails beyond it, 1e-6, and by the kinks, where the
     density is continuous but its slope is not: of the order of the step squared."""
     model = model_of(kind, 2, location=3.0, scale=0.5)
-    samples = model.sample(2000, 0).data
+    samples = model.sample(Ask(2000, 0)).data
     low, high = samples.min(axis=0) - 1.5, samples.max(axis=0) + 1.5
     axes = [np.linspace(a, b, 401)[:-1] + (b - a) / 800 for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -98,8 +100,8 @@ def test_a_bias_multiplies_the_variance_of_an_affine_flow(bias):
         if name.endswith("4.bias"):
             weight[:] = np.random.default_rng(len(name)).normal(size=weight.shape)
     model = Flow(options, (3,), weights, Scale(np.ones(3), np.full(3, 2.0)), {})
-    plain, narrow = model.sample(50, 3).data, model.sample(50, 3, sampling_bias=bias).data
-    mean = model.sample(1, 3, sampling_bias=1e-30).data
+    plain, narrow = model.sample(Ask(50, 3)).data, model.sample(Ask(50, 3, bias=bias)).data
+    mean = model.sample(Ask(1, 3, bias=1e-30)).data
     np.testing.assert_allclose(narrow - mean, np.sqrt(bias) * (plain - mean), atol=1e-12)
 
 
@@ -108,8 +110,8 @@ def test_points_of_two_moons_are_made_and_reached(kind):
     """Held-out points have shares of .96 and .97, a Gaussian of the same moments a precision of .4; with 3 of 1000
     neighbours each share scatters by .01."""
     options = FlowOptions(transform=kind, transforms=4 if kind == "spline" else 8, images_seen=60_000, bins=8)
-    model = Flow.fit(weighted(two_moons(1000, 0)), options, 3)
-    held_out, samples = two_moons(1000, 1), model.sample(1000, 5).data
+    model = Flow.fit(weighted(two_moons(1000, 0)), options, Run(3))
+    held_out, samples = two_moons(1000, 1), model.sample(Ask(1000, 5)).data
     assert inside(samples, held_out) > 0.8 and inside(held_out, samples) > 0.85
     # Better than the Gaussian of the same moments by the entropy that the moons have less.
     gaussian = -np.log(2 * np.pi * np.e) - np.linalg.slogdet(np.cov(held_out.T))[1] / 2
@@ -120,10 +122,10 @@ def test_the_mass_of_images_that_do_not_vary_is_all_on_one():
     """Trained on one image, the pixels are uniform within their bytes: their mass is 1 but for what the fit lacks of a
     box, whose best normal has 0.18 nats a pixel less (ln(12) / 2 - ln(2 pi e) / 2)."""
     images = np.broadcast_to(np.arange(16, dtype=np.uint8).reshape(1, 1, 4, 4) * 10, (50, 1, 4, 4)).copy()
-    model = Flow.fit(weighted(images), FlowOptions(preset="images", images_seen=2_000), 1)
+    model = Flow.fit(weighted(images), FlowOptions(preset="images", images_seen=2_000), Run(1))
     mass = model.log_likelihood(images, 0).mean() / 16
     assert -0.4 < mass <= 0
-    samples = model.sample(100, 2).data
+    samples = model.sample(Ask(100, 2)).data
     assert samples.dtype == np.uint8 and np.abs(samples.astype(int) - images[:1]).max() <= 2
     other = images[:1].copy()
     other[0, 0, 0, 0] += 20

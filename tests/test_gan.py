@@ -9,10 +9,13 @@ torch = pytest.importorskip("torch")
 
 from test_vectors import inside, points, two_moons, weighted  # noqa: E402
 
-from collapselab.models.execution import Batch  # noqa: E402
+from collapselab.core.ask import Ask  # noqa: E402
+from collapselab.core.run import Run  # noqa: E402
+from collapselab.engine.scale import Scale  # noqa: E402
+from collapselab.engine.task import Batch  # noqa: E402
+from collapselab.models.capabilities import Scores  # noqa: E402
 from collapselab.models.gan import GAN, GANOptions  # noqa: E402
 from collapselab.models.gan.training import Adversarial, build  # noqa: E402
-from collapselab.models.rows import Scale  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -60,23 +63,23 @@ def test_the_bias_is_the_variance_of_the_latents():
     weights = {name: w.detach().numpy().copy() for name, w in build(options, (3,)).named_parameters()}
     weights["generator.0.bias"][:] = 50  # of 4 leaky units none comes near its kink
     model = GAN(options, (3,), weights, Scale(np.zeros(3), np.ones(3)), {})
-    plain, narrow = model.sample(50, 3).data, model.sample(50, 3, sampling_bias=0.25).data
-    mean = model.sample(1, 3, sampling_bias=1e-30).data
+    plain, narrow = model.sample(Ask(50, 3)).data, model.sample(Ask(50, 3, bias=0.25)).data
+    mean = model.sample(Ask(1, 3, bias=1e-30)).data
     np.testing.assert_allclose(narrow - mean, 0.5 * (plain - mean), atol=1e-10)
-    assert not hasattr(model, "log_likelihood")
+    assert not isinstance(model, Scores)
 
 
 def test_points_of_two_moons_are_made_and_reached():
     """Held-out points have shares of .96 and .97, a Gaussian of the same moments a precision of .4."""
-    model = GAN.fit(weighted(two_moons(1000, 0)), GANOptions(images_seen=80_000), 3)
-    held_out, samples = two_moons(1000, 1), model.sample(1000, 5).data
+    model = GAN.fit(weighted(two_moons(1000, 0)), GANOptions(images_seen=80_000), Run(3))
+    held_out, samples = two_moons(1000, 1), model.sample(Ask(1000, 5)).data
     assert inside(samples, held_out) > 0.7 and inside(held_out, samples) > 0.6
 
 
 def test_the_average_is_what_is_sampled_and_the_discriminator_goes_on():
     options = GANOptions(hidden=8, images_seen=1_000)
-    first = GAN.fit(weighted(points(100, 0)), options, 1)
+    first = GAN.fit(weighted(points(100, 0)), options, Run(1))
     assert {name.split(".")[0] for name in first.weights} == {"generator", "discriminator"}
-    again = GAN.fit(weighted(points(100, 0)), options, 1, first, images_seen=100)
+    again = GAN.fit(weighted(points(100, 0)), options, Run(1, images_seen=100), first)
     apart = np.abs(again.weights["discriminator.0.weight"] - first.weights["discriminator.0.weight"]).max()
     assert 0 < apart <= 1.01 * options.learning_rate * 10  # Adam's first step, with beta1 of 0 and beta2 of .99

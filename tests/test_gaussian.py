@@ -5,8 +5,12 @@ import pytest
 from pydantic import ValidationError
 
 from collapselab import store
-from collapselab.models.base import Diverged, TrainingSet
+from collapselab.core.ask import Ask
+from collapselab.core.errors import Diverged
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation, Gaussians
+from collapselab.models.stored import Stored
 
 SEED = 20_230_704
 KINDS = [("full", 0), ("full", 1), ("diagonal", 0), ("diagonal", 1)]
@@ -18,7 +22,7 @@ def training(data, weights=None):
 
 
 def fitted(data, weights=None, *, ddof=1, covariance="full"):
-    return Gaussian.fit(training(data, weights), GaussianOptions(ddof=ddof, covariance=covariance), seed=0)
+    return Gaussian.fit(training(data, weights), GaussianOptions(ddof=ddof, covariance=covariance), Run(0))
 
 
 def cloud(rows, dimension, seed=SEED):
@@ -75,7 +79,7 @@ def test_ddof_1_is_unbiased_for_rows_of_any_weights():
 def test_a_fit_to_many_samples_returns_the_model(covariance, ddof):
     truth = fitted(cloud(50, 3), covariance=covariance)
     rows = 40_000
-    again = fitted(truth.sample(rows, SEED).data, ddof=ddof, covariance=covariance)
+    again = fitted(truth.sample(Ask(rows, SEED)).data, ddof=ddof, covariance=covariance)
     (mean, spread), (mean_again, spread_again) = truth.moments(), again.moments()
     variances = np.diag(spread)
     assert (abs(mean_again - mean) < 4.5 * np.sqrt(variances / rows)).all()
@@ -87,25 +91,25 @@ def test_a_fit_to_many_samples_returns_the_model(covariance, ddof):
 @pytest.mark.parametrize("dimension", [1, 2, 17])
 def test_sample_i_does_not_depend_on_its_company(covariance, dimension):
     model = fitted(cloud(60, dimension), covariance=covariance)
-    whole = model.sample(300, SEED).data
+    whole = model.sample(Ask(300, SEED)).data
     for start, count in [(0, 1), (7, 1), (13, 64), (0, 299), (299, 1)]:
-        np.testing.assert_array_equal(model.sample(count, SEED, start=start).data, whole[start : start + count])
-    assert not np.array_equal(model.sample(300, SEED + 1).data, whole)
+        np.testing.assert_array_equal(model.sample(Ask(count, SEED, start=start)).data, whole[start : start + count])
+    assert not np.array_equal(model.sample(Ask(300, SEED + 1)).data, whole)
 
 
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 def test_sampling_bias_multiplies_the_covariance(covariance):
     model = fitted(cloud(60, 3), covariance=covariance)
-    plain, biased = model.sample(50, SEED).data, model.sample(50, SEED, sampling_bias=0.25).data
+    plain, biased = model.sample(Ask(50, SEED)).data, model.sample(Ask(50, SEED, bias=0.25)).data
     np.testing.assert_allclose(biased - model.mean, 0.5 * (plain - model.mean), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 def test_a_point_mass_and_a_flat_cloud_are_models_too(covariance):
     point = fitted(np.full((5, 2), 0.1), covariance=covariance)
-    np.testing.assert_allclose(point.sample(10, SEED).data, 0.1, rtol=1e-12)
+    np.testing.assert_allclose(point.sample(Ask(10, SEED)).data, 0.1, rtol=1e-12)
     line = np.arange(6.0)[:, None] * [1.0, 2.0, 0.0]
-    samples = fitted(line, covariance=covariance).sample(100, SEED).data
+    samples = fitted(line, covariance=covariance).sample(Ask(100, SEED)).data
     np.testing.assert_array_equal(samples[:, 2], 0.0)
     if covariance == "full":
         # The variance across the line is rounding, about 1e-16 of the one along it, and its square root 1e-8.
@@ -114,7 +118,7 @@ def test_a_point_mass_and_a_flat_cloud_are_models_too(covariance):
 
 def test_small_spreads_about_a_large_mean_survive():
     data = 1.0 + 1e-9 * np.random.default_rng(SEED).normal(size=(1000, 1))
-    again = fitted(fitted(data).sample(1000, SEED).data)
+    again = fitted(fitted(data).sample(Ask(1000, SEED)).data)
     # float64 resolves 2e-16 at 1, a relative 2e-7 of the spread; the rest is sampling: 4.5 sqrt(2 / 999) each way.
     assert abs(np.sqrt(again.covariance[0, 0]) / 1e-9 - 1.0) < 0.2
 
@@ -132,14 +136,14 @@ def test_a_stack_holds_the_bits_of_each_alone(covariance, ddof, dimension, rows)
             alone = fitted(data[row], of_row, ddof=ddof, covariance=covariance)
             np.testing.assert_array_equal(stack.means[row], alone.mean)
             np.testing.assert_array_equal(stack.covariances[row], alone.covariance)
-            np.testing.assert_array_equal(samples[row], alone.sample(7, seeds[row], sampling_bias=0.8).data)
+            np.testing.assert_array_equal(samples[row], alone.sample(Ask(7, seeds[row], bias=0.8)).data)
 
 
 def test_one_law_is_drawn_for_many_seeds():
     for law in (fitted(cloud(30, 3)), fitted(cloud(30, 3), covariance="diagonal")):
         samples = Gaussians.of(law).sample(6, [7, 8])
         for seed, found in zip([7, 8], samples, strict=True):
-            np.testing.assert_array_equal(found, law.sample(6, seed).data)
+            np.testing.assert_array_equal(found, law.sample(Ask(6, seed)).data)
 
 
 def test_moments_that_are_not_finite_are_a_divergence():
@@ -159,7 +163,7 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"shape \(4,\)"):
         fitted(np.zeros(4))
     with pytest.raises(ValueError, match="guide"):
-        fitted(cloud(5, 1)).sample(3, SEED, guide="cads")
+        fitted(cloud(5, 1)).sample(Ask(3, SEED, guide="cads"))
     with pytest.raises(ValidationError, match="ddof"):
         GaussianOptions()
 
@@ -172,7 +176,7 @@ def test_a_population_is_what_its_options_say():
     each = Gaussian.population(GaussianPopulation(dimension=2, mean=[0.0, 5.0], sd=[1.0, 3.0]))
     np.testing.assert_array_equal(each.moments()[0], [0.0, 5.0])
     np.testing.assert_array_equal(each.moments()[1], np.diag([1.0, 9.0]))
-    assert each.sample(4, SEED).data.shape == (4, 2)
+    assert each.sample(Ask(4, SEED)).data.shape == (4, 2)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +198,7 @@ def test_impossible_populations_are_refused(options, says):
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 def test_a_model_comes_back_from_disk_with_the_same_samples(tmp_path, covariance):
     model = fitted(cloud(30, 3), covariance=covariance)
-    store.write_tensors(tmp_path / "model.safetensors", model.tensors(), {})
+    store.write_tensors(tmp_path / "model.safetensors", model.stored().tensors, {})
     tensors, _ = store.read_tensors(tmp_path / "model.safetensors")
-    loaded = Gaussian.load(tensors, model.options)
-    np.testing.assert_array_equal(loaded.sample(20, SEED).data, model.sample(20, SEED).data)
+    loaded = Gaussian.load(Stored(tensors), model.options)
+    np.testing.assert_array_equal(loaded.sample(Ask(20, SEED)).data, model.sample(Ask(20, SEED)).data)

@@ -25,7 +25,7 @@ from project import ENVIRONMENT, ROOT
 
 from collapselab import cli, config, store
 from collapselab.data.batches import read_batch
-from collapselab.models.checkpoint import Checkpoint
+from collapselab.engine.checkpoint import Checkpoint
 from collapselab.store import Reference, SampleSet, TrainingTable
 
 COMMAND = "touch canary"

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.metrics import METRICS
-from collapselab.models.base import TrainingSet
 from collapselab.models.gaussian import Gaussian, GaussianPopulation
 from collapselab.models.multinomial import Multinomial, MultinomialPopulation
 
@@ -87,7 +89,7 @@ def test_surviving_categories():
     survivors = METRICS["surviving_categories"]
     truth = Multinomial.population(MultinomialPopulation(probabilities=(0.5, 0.25, 0.25, 0.0)))
     rows = np.array([0, 2, 0, 0])
-    model = Multinomial.fit(TrainingSet(rows, None, np.ones(4)), Multinomial.Options(categories=4), 0)
+    model = Multinomial.fit(TrainingSet(rows, None, np.ones(4)), Multinomial.Options(categories=4), Run(0))
     assert survivors(seen(truth), seen(truth)) == 3
     assert survivors(seen(truth), seen(model)) == 2
     for mean in ([0.5, 0.6], [1.5, -0.5]):
@@ -140,8 +142,8 @@ def test_one_column_has_no_response_beside_predictors(name):
 def test_other_metrics_read_exact_moments_too():
     """Of features that are one row with exact moments on both sides, as the extractor of laws makes them."""
     truth = Gaussian.population(GaussianPopulation(dimension=2, mean=1.0, sd=(1.0, 3.0)))
-    data = truth.sample(50, 0).data
-    model = Gaussian.fit(TrainingSet(data, None, np.ones(50)), Gaussian.Options(ddof=0, covariance="diagonal"), 0)
+    data = truth.sample(Ask(50, 0)).data
+    model = Gaussian.fit(TrainingSet(data, None, np.ones(50)), Gaussian.Options(ddof=0, covariance="diagonal"), Run(0))
     real, fake = seen(truth), seen(model)
     assert real.values.shape == fake.values.shape == (1, 2)
     assert METRICS["variance_ratio"](real, fake) == pytest.approx(model.covariance.sum() / 10, rel=1e-15)

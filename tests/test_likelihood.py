@@ -9,11 +9,14 @@ import torch
 from scipy import stats
 
 from collapselab import seeds
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.features.likelihood import LikelihoodOptions, likelihood
 from collapselab.metrics.likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from collapselab.models import MODELS
-from collapselab.models.base import ODE_STEPS, PROBES, TrainingSet
+from collapselab.models.capabilities import ODE_STEPS, PROBES, Scores
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.likelihood import log_density
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation
@@ -59,7 +62,7 @@ def test_bits_per_dimension_of_a_gaussian_through_the_ode_are_those_of_the_close
     """
     mean, covariance = rotated_gaussian(deviations)
     truth = Gaussian(GaussianOptions(ddof=1), mean, covariance)
-    data = truth.sample(50, 1).data
+    data = truth.sample(Ask(50, 1)).data
     found = log_density(
         gaussian_denoiser(mean, covariance), torch.from_numpy(data), sigma_min=LOW, sigma_max=HIGH, steps=ODE_STEPS
     ).numpy()
@@ -83,7 +86,7 @@ def as_the_ode_has_it(mean, covariance, data):
 def test_the_ode_is_solved_at_the_order_of_its_solver():
     """Fourth order: half the step, a sixteenth of the error; a quarter of that for the next order."""
     mean, covariance = rotated_gaussian((0.2, 0.5, 1.0))
-    data = Gaussian(GaussianOptions(ddof=1), mean, covariance).sample(20, 1).data
+    data = Gaussian(GaussianOptions(ddof=1), mean, covariance).sample(Ask(20, 1)).data
     exact = as_the_ode_has_it(mean, covariance, data)
 
     def error(steps):
@@ -149,7 +152,7 @@ def halves(count=64):
 
 def fitted(**options):
     small = {"channels": 32, "blocks": 1, "classes": 2, "batch": 32, "sample_batch": 8, "learning_rate": 5e-3}
-    return Diffusion.fit(halves(), DiffusionOptions(**(small | options)), seed=1)
+    return Diffusion.fit(halves(), DiffusionOptions(**(small | options)), Run(1))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +163,9 @@ def trained():
 
 def test_the_trained_family_finds_its_data_likely_and_noise_impossible(trained):
     new, noise = halves(48).data, np.random.default_rng(0).integers(0, 256, (48, 1, 4, 4), dtype=np.uint8)
-    of_new, of_noise, of_own = (likelihood(data, trained).values for data in (new, noise, trained.sample(48, 3).data))
+    of_new, of_noise, of_own = (
+        likelihood(data, trained).values for data in (new, noise, trained.sample(Ask(48, 3)).data)
+    )
     assert of_new.shape == (48, 1) and of_new.dtype == np.float64
     assert of_new.mean() < 7.5 < 8 < of_noise.mean()  # 8 bits: nothing is known
     assert abs(of_own.mean() - of_new.mean()) < 1
@@ -201,7 +206,7 @@ def test_the_silent_network_has_the_likelihood_of_its_gaussian():
     silent = Diffusion(
         model.options,
         model.shape,
-        {name: 0 * array if "last" in name else array for name, array in model.weights.items()},
+        {name: 0 * array if "last" in name else array for name, array in model.averaged.items()},
         {},
     )
     data = np.random.default_rng(0).integers(0, 256, (256, 1, 4, 4), dtype=np.uint8)
@@ -225,8 +230,8 @@ def test_a_model_that_never_dropped_labels_is_the_mixture_of_its_classes():
     assert not np.array_equal(model.log_likelihood(data.data, 0), single.log_likelihood(data.data, 0))
     of_class = []
     for label in (0, 1):  # a network that is told one class whatever it is told
-        rows = model.weights["embedding.label"][[label, label]]
-        told = replace(model, weights={**model.weights, "embedding.label": rows})
+        rows = model.averaged["embedding.label"][[label, label]]
+        told = replace(model, averaged={**model.averaged, "embedding.label": rows})
         of_class.append(told.log_likelihood(data.data, 0))
     expected = np.logaddexp(*of_class) - math.log(2)
     np.testing.assert_allclose(model.log_likelihood(data.data, 0), expected, atol=1e-3)  # float32 sums in other orders
@@ -236,7 +241,7 @@ def test_a_model_that_never_dropped_labels_is_the_mixture_of_its_classes():
 def test_gaussian_densities_are_scipys():
     mean, covariance = rotated_gaussian((0.1, 1.0, 3.0))
     model = Gaussian(GaussianOptions(ddof=1), mean, covariance)
-    data = model.sample(30, 0).data
+    data = model.sample(Ask(30, 0)).data
     expected = stats.multivariate_normal(mean, covariance).logpdf(data)
     np.testing.assert_allclose(model.log_likelihood(data, 0), expected, rtol=1e-10)
     np.testing.assert_allclose(likelihood(data, model).values[:, 0], -expected / (3 * math.log(2)), rtol=1e-10)
@@ -247,7 +252,7 @@ def test_gaussian_densities_are_scipys():
 
 def test_a_collapsed_gaussian_has_no_density():
     data = np.random.default_rng(0).normal(size=(3, 5))  # three rows span two of five dimensions
-    model = Gaussian.fit(TrainingSet(data, None, np.ones(3)), GaussianOptions(ddof=1), 0)
+    model = Gaussian.fit(TrainingSet(data, None, np.ones(3)), GaussianOptions(ddof=1), Run(0))
     assert np.isnan(model.log_likelihood(data, 0)).all()
     with pytest.raises(Undefined, match="real: the model has no density at 3 of 3 rows"):
         bits_per_dimension(likelihood(data, model), None)
@@ -281,7 +286,7 @@ def test_a_likelihood_needs_a_model_that_has_one_and_data_that_it_knows(trained)
 
 
 def test_every_family_but_gans_has_a_likelihood_and_the_study_says_how_it_is_computed():
-    assert {name for name, family in MODELS.items() if not hasattr(family, "log_likelihood")} == {"gan", "stylegan2"}
+    assert {name for name, family in MODELS.items() if not issubclass(family, Scores)} == {"gan", "stylegan2"}
     assert LikelihoodOptions().model_dump() == {"steps": ODE_STEPS, "probes": PROBES, "rows": 1000}
     extractor = FEATURES["likelihood"]
     assert extractor.of_model and extractor.statistic
@@ -290,7 +295,7 @@ def test_every_family_but_gans_has_a_likelihood_and_the_study_says_how_it_is_com
 
 def test_only_the_first_rows_are_looked_at():
     truth = Gaussian.population(GaussianPopulation(dimension=3, sd=2.0))
-    data = truth.sample(20, 0).data
+    data = truth.sample(Ask(20, 0)).data
     np.testing.assert_array_equal(likelihood(data, truth, rows=7).values, likelihood(data, truth).values[:7])
 
 
@@ -300,7 +305,7 @@ def test_only_the_first_rows_are_looked_at():
 def test_bits_of_a_true_model_are_the_entropy():
     """Of N(0, 2^2) in three dimensions: log2(2 sqrt(2 pi e)) bits each, at 4.5 standard errors of 2000 samples."""
     truth = Gaussian.population(GaussianPopulation(dimension=3, sd=2.0))
-    data = truth.sample(2000, 0).data
+    data = truth.sample(Ask(2000, 0)).data
     found = bits_per_dimension(likelihood(data, truth), likelihood(data[:1], truth))
     entropy = math.log2(2 * math.sqrt(2 * math.pi * math.e))
     assert found == pytest.approx(entropy, abs=4.5 * (found.high - found.low) / 3.92)
@@ -317,9 +322,11 @@ def test_the_gap_is_that_of_an_overfitted_model():
     """
     truth, found = Gaussian.population(GaussianPopulation(dimension=5)), []
     for seed in range(300):
-        train = truth.sample(40, 2 * seed).data
-        model = Gaussian.fit(TrainingSet(train, None, np.ones(40)), GaussianOptions(ddof=0, covariance="diagonal"), 0)
-        new = likelihood(truth.sample(200, 2 * seed + 1).data, model)
+        train = truth.sample(Ask(40, 2 * seed)).data
+        model = Gaussian.fit(
+            TrainingSet(train, None, np.ones(40)), GaussianOptions(ddof=0, covariance="diagonal"), Run(0)
+        )
+        new = likelihood(truth.sample(Ask(200, 2 * seed + 1)).data, model)
         found.append(likelihood_gap(likelihood(train, model), None, held_out=new))
     error = np.std(found, ddof=1) / math.sqrt(300)
     # By hand, of a row in one dimension: (n + 1) / (n - 3) / 2 new against 1 / 2 known, in nats.
@@ -369,7 +376,7 @@ def test_a_collapsed_model_is_overconfident_and_a_broad_one_the_reverse(deviatio
     is the larger with probability 1 / (1 + s^2). At 4.5 standard errors.
     """
     truth, model = (Gaussian.population(GaussianPopulation(dimension=2, sd=sd)) for sd in (1.0, deviation))
-    real, fake = (likelihood(source.sample(800, seed).data, model) for source, seed in ((truth, 0), (model, 1)))
+    real, fake = (likelihood(source.sample(Ask(800, seed)).data, model) for source, seed in ((truth, 0), (model, 1)))
     found = coverage_calibration(real, fake)
     expected = 1 / (1 + deviation**2) - 0.5
     assert found["overconfidence"] == pytest.approx(

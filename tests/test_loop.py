@@ -16,11 +16,17 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
 
 from collapselab import store  # noqa: E402
+from collapselab.core.errors import Diverged, Interrupted  # noqa: E402
+from collapselab.core.run import Run  # noqa: E402
+from collapselab.core.sets import TrainingSet  # noqa: E402
+from collapselab.engine import feeding, loop  # noqa: E402
+from collapselab.engine.checkpoint import Checkpoint, differences  # noqa: E402
+from collapselab.engine.execution import Execution  # noqa: E402
+from collapselab.engine.optim import Adam  # noqa: E402
+from collapselab.engine.runner import Runner  # noqa: E402
+from collapselab.engine.task import Phase  # noqa: E402
 from collapselab.images import to_unit  # noqa: E402
-from collapselab.models import MODELS, execution, feeding, loop  # noqa: E402
-from collapselab.models.base import Diverged, Interrupted, TrainingSet  # noqa: E402
-from collapselab.models.checkpoint import Checkpoint, differences  # noqa: E402
-from collapselab.optim import Adam  # noqa: E402
+from collapselab.models import MODELS  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -100,7 +106,7 @@ class Scripted:
         self.losses, self.seen, self.spoil = losses, torch.zeros((), dtype=torch.int64), spoil
         self.calls = Counter()
         self.phases = [
-            execution.Phase(name, Adam([self.weight], 1e-3), self.loss_of(name), every=often)
+            Phase(name, Adam([self.weight], 1e-3), self.loss_of(name), every=often)
             for name, often in zip(losses, every, strict=True)
         ]
 
@@ -138,14 +144,14 @@ def trained(task, steps, **given):
         return task
 
     data = TrainingSet(np.zeros((8, 1, 2, 2), np.uint8), None, np.ones(8))
-    return loop.train(task_of, data, family="gaussian", facts={}, batch=4, images_seen=4 * steps, seed=1, **given)
+    return loop.train(task_of, data, Run(1, 4 * steps, **given), family="gaussian", facts={}, batch=4)
 
 
 def running(task, steps):
     """The loop's parts for a task, to take its steps by hand."""
     feed = feeding.Resident(images(8), feeding.Plan(1, 8, 4, 0, 1), CPU)
-    run = loop._Run(task, feed, steps, 4, 1, torch.default_generator)
-    run.runner = loop.Runner(task, loop.Execution(), "float32", CPU, 4)
+    run = loop._Course(task, feed, steps, 4, 1, torch.default_generator)
+    run.runner = Runner(task, Execution(), "float32", CPU, 4)
     return run
 
 
@@ -225,20 +231,22 @@ def test_snapshots_are_what_the_training_would_be_if_it_ended_there(monkeypatch)
         final = model.fit(
             data,
             options,
-            1,
-            images_seen=8 * BATCH,
-            progress=lambda seen, loss, calls=calls: calls.append(seen),
-            inspect=lambda model, seen, looks=looks: looks.append((seen, model)),
+            Run(
+                1,
+                images_seen=8 * BATCH,
+                progress=lambda seen, loss, calls=calls: calls.append(seen),
+                inspect=lambda model, seen, looks=looks: looks.append((seen, model)),
+            ),
         )
         assert [seen for seen, _ in looks] == [2 * BATCH, 4 * BATCH, 6 * BATCH]
         assert calls == [step * BATCH for step in range(1, 9)]
-        plain = model.fit(data, options_of(family), 1, images_seen=8 * BATCH)
-        for name, array in plain.tensors().items():
-            np.testing.assert_array_equal(final.tensors()[name], array)  # to look changes nothing
+        plain = model.fit(data, options_of(family), Run(1, images_seen=8 * BATCH))
+        for name, array in plain.stored().tensors.items():
+            np.testing.assert_array_equal(final.stored().tensors[name], array)  # to look changes nothing
         for seen, look in looks if not ahead else []:
-            short = model.fit(data, options_of(family), 1, images_seen=seen)
-            for name, array in short.tensors().items():
-                np.testing.assert_array_equal(look.tensors()[name], array)
+            short = model.fit(data, options_of(family), Run(1, images_seen=seen))
+            for name, array in short.stored().tensors.items():
+                np.testing.assert_array_equal(look.stored().tensors[name], array)
 
 
 # -- no waiting for the device -----------------------------------------------------------------------------------------
@@ -261,15 +269,15 @@ class Unread(TorchDispatchMode):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_reads_nothing_back_from_the_device(family, monkeypatch):
-    advance, taken = loop._Run.advance, []
+    advance, taken = loop._Course.advance, []
 
     def unread(self):
         with Unread():
             advance(self)
         taken.append(self.step)
 
-    monkeypatch.setattr(loop._Run, "advance", unread)
-    MODELS[family].fit(images(), options_of(family), 1, images_seen=5 * BATCH)
+    monkeypatch.setattr(loop._Course, "advance", unread)
+    MODELS[family].fit(images(), options_of(family), Run(1, images_seen=5 * BATCH))
     assert taken == [1, 2, 3, 4, 5]
 
 
@@ -292,7 +300,7 @@ def test_bfloat16_multiplies_coarsely_and_keeps_float32(family):
     """A few steps from the same weights: products of 8 bits, so losses within a few times 2^-8 of the float32 ones."""
     model, data = MODELS[family], images()
     fine, coarse = (
-        model.fit(data, options_of(family, precision=precision), 1, images_seen=3 * BATCH).tensors()
+        model.fit(data, options_of(family, precision=precision), Run(1, images_seen=3 * BATCH)).stored().tensors
         for precision in ("float32", "bfloat16")
     )
     assert all(array.dtype == fine[name].dtype for name, array in coarse.items())
@@ -335,11 +343,7 @@ def stopped(folder, family="diffusion", at=3, **given):
         MODELS[family].fit(
             images(),
             options_of(family),
-            1,
-            images_seen=8 * BATCH,
-            checkpoint=folder,
-            progress=lambda seen, loss: seen >= at * BATCH,
-            **given,
+            Run(1, images_seen=8 * BATCH, checkpoint=folder, progress=lambda seen, loss: seen >= at * BATCH, **given),
         )
     assert found.value.images_seen == at * BATCH
 
@@ -358,15 +362,12 @@ def test_a_state_of_other_hardware_is_refused_or_marks_the_model(changed, tmp_pa
         monkeypatch.setenv("COLLAPSELAB_EXECUTION", now)
     given = {"images_seen": 8 * BATCH, "checkpoint": tmp_path}
     with pytest.raises(ValueError, match=rf"{changed}: found .*, now '?{now}'?.*--allow-nonidentical"):
-        MODELS["diffusion"].fit(images(), options_of("diffusion"), 1, **given)
+        MODELS["diffusion"].fit(images(), options_of("diffusion"), Run(1, **given))
     seen = []
     model = MODELS["diffusion"].fit(
         images(),
         options_of("diffusion"),
-        1,
-        **given,
-        allow_nonidentical=True,
-        progress=lambda now, loss: seen.append(now),
+        Run(1, **given, allow_nonidentical=True, progress=lambda now, loss: seen.append(now)),
     )
     assert seen[0] == 4 * BATCH  # it went on from there
     assert any(changed in difference for difference in model.how["nonidentical"])
@@ -379,16 +380,16 @@ def test_a_mark_outlives_another_interruption(tmp_path, monkeypatch):
         stopped(tmp_path, at=5, allow_nonidentical=True)
         how = (
             MODELS["diffusion"]
-            .fit(images(), options_of("diffusion"), 1, images_seen=8 * BATCH, checkpoint=tmp_path)
+            .fit(images(), options_of("diffusion"), Run(1, images_seen=8 * BATCH, checkpoint=tmp_path))
             .how
         )
     assert how["nonidentical"] == [f"torch: found {torch.__version__!r}, now '0.1'"]
 
 
 def test_a_training_says_how_it_was_done():
-    model = MODELS["diffusion"].fit(images(), options_of("diffusion"), 1, images_seen=BATCH)
+    model = MODELS["diffusion"].fit(images(), options_of("diffusion"), Run(1, images_seen=BATCH))
     assert model.how == {"device": "cpu", "processes": 1, "execution": "eager"}
-    assert not any("how" in name for name in model.tensors())
+    assert not any("how" in name for name in model.stored().tensors)
 
 
 def test_an_execution_that_was_chosen_once_is_kept(tmp_path, monkeypatch):
@@ -396,7 +397,9 @@ def test_an_execution_that_was_chosen_once_is_kept(tmp_path, monkeypatch):
     with monkeypatch.context() as chosen:
         chosen.setenv("COLLAPSELAB_EXECUTION", "channels_last,micro_batch=8")
         stopped(tmp_path)
-    model = MODELS["diffusion"].fit(images(), options_of("diffusion"), 1, images_seen=8 * BATCH, checkpoint=tmp_path)
+    model = MODELS["diffusion"].fit(
+        images(), options_of("diffusion"), Run(1, images_seen=8 * BATCH, checkpoint=tmp_path)
+    )
     assert model.how["execution"] == "channels_last,micro_batch=8"
 
 
@@ -405,7 +408,7 @@ def test_states_are_written_by_the_clock(text, states, tmp_path, monkeypatch):
     monkeypatch.setenv(loop.CHECKPOINT_VARIABLE, text)
     written = []
     monkeypatch.setattr(Checkpoint, "write", lambda self, tensors, seen, how: written.append(seen // BATCH))
-    MODELS["diffusion"].fit(images(), options_of("diffusion"), 1, images_seen=4 * BATCH, checkpoint=tmp_path)
+    MODELS["diffusion"].fit(images(), options_of("diffusion"), Run(1, images_seen=4 * BATCH, checkpoint=tmp_path))
     assert written == states  # never of the finished training, whose model the caller has
 
 
@@ -413,7 +416,7 @@ def test_states_are_written_by_the_clock(text, states, tmp_path, monkeypatch):
 def test_seconds_between_states_are_checked(text, monkeypatch):
     monkeypatch.setenv(loop.CHECKPOINT_VARIABLE, text)
     with pytest.raises(ValueError, match=f"{loop.CHECKPOINT_VARIABLE}: found '{text}', allowed are seconds from 0"):
-        MODELS["diffusion"].fit(images(), options_of("diffusion"), 1, images_seen=BATCH)
+        MODELS["diffusion"].fit(images(), options_of("diffusion"), Run(1, images_seen=BATCH))
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------
@@ -430,7 +433,7 @@ def test_seconds_between_states_are_checked(text, monkeypatch):
 def test_a_batch_that_cannot_be_shared_out_is_refused(count, granularity, share, message, monkeypatch):
     task = Scripted({"loss": [1.0]})
     task.granularity = granularity
-    task.phases = [execution.Phase("loss", task.phases[0].optimiser, task.phases[0].loss, share=share)]
+    task.phases = [Phase("loss", task.phases[0].optimiser, task.phases[0].loss, share=share)]
     monkeypatch.setattr(loop.processes, "count", lambda: count)
     with pytest.raises(ValueError, match=message):
         loop._check_batch(4, task, None)
@@ -444,9 +447,10 @@ from pathlib import Path
 import torch
 from torch_families import BATCH, images, options_of
 
+from collapselab.core.run import Run
 from collapselab import processes, store
 from collapselab.models import MODELS
-from collapselab.models.base import Interrupted
+from collapselab.core.errors import Interrupted
 
 torch.set_num_threads(1)
 folder, family, counts = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
@@ -485,8 +489,8 @@ def training(name, **given):
         if "stop" in given:
             asks, at = given.pop("stop")
             given["progress"] = lambda seen, loss: rank == asks and seen == at
-        model = MODELS[family].fit(images(), options_of(family), 7, images_seen=STEPS * BATCH, **given)
-        store.write_tensors(folder / f"{name}.{rank}.safetensors", model.tensors(), {"how": model.how})
+        model = MODELS[family].fit(images(), options_of(family), Run(7, images_seen=STEPS * BATCH, **given))
+        store.write_tensors(folder / f"{name}.{rank}.safetensors", model.stored().tensors, {"how": model.how})
 
     return work
 

@@ -5,8 +5,12 @@ import pytest
 from pydantic import ValidationError
 
 from collapselab import store
-from collapselab.models.base import Diverged, TrainingSet
+from collapselab.core.ask import Ask
+from collapselab.core.errors import Diverged
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation, Multinomials
+from collapselab.models.stored import Stored
 
 SEED = 20_230_704
 
@@ -17,7 +21,7 @@ def training(data, weights=None):
 
 
 def fitted(data, weights=None, *, seed=0, **options):
-    return Multinomial.fit(training(data, weights), MultinomialOptions(**options), seed)
+    return Multinomial.fit(training(data, weights), MultinomialOptions(**options), Run(seed))
 
 
 def truth(probabilities):
@@ -59,7 +63,7 @@ def test_a_posterior_draw_belongs_to_its_seed_and_never_revives_a_type():
 
 def test_samples_follow_the_shares():
     probabilities, count = np.array([0.0, 0.5, 0.3, 0.0, 0.2, 0.0]), 50_000
-    data = truth(probabilities.tolist()).sample(count, SEED).data
+    data = truth(probabilities.tolist()).sample(Ask(count, SEED)).data
     assert data.dtype == np.int64
     shares = np.bincount(data, minlength=6) / count
     assert (abs(shares - probabilities) <= 4.5 * np.sqrt(probabilities * (1 - probabilities) / count)).all()
@@ -67,22 +71,22 @@ def test_samples_follow_the_shares():
 
 def test_sampling_bias_is_the_temperature():
     count = 50_000
-    data = truth([0.6, 0.3, 0.1, 0.0]).sample(count, SEED, sampling_bias=0.5).data
+    data = truth([0.6, 0.3, 0.1, 0.0]).sample(Ask(count, SEED, bias=0.5)).data
     expected = np.array([0.36, 0.09, 0.01, 0.0]) / 0.46
     shares = np.bincount(data, minlength=4) / count
     assert (abs(shares - expected) <= 4.5 * np.sqrt(expected * (1 - expected) / count)).all()
 
 
 def test_a_strong_bias_takes_the_mode_without_overflow():
-    assert (truth([0.2, 0.5, 0.3]).sample(100, SEED, sampling_bias=1e-4).data == 1).all()
+    assert (truth([0.2, 0.5, 0.3]).sample(Ask(100, SEED, bias=1e-4)).data == 1).all()
 
 
 def test_sample_i_does_not_depend_on_its_company():
     model = truth({"categories": 50, "law": "zipf"})
-    whole = model.sample(300, SEED).data
+    whole = model.sample(Ask(300, SEED)).data
     for start, count in [(0, 1), (7, 1), (13, 64), (299, 1)]:
-        np.testing.assert_array_equal(model.sample(count, SEED, start=start).data, whole[start : start + count])
-    assert not np.array_equal(model.sample(300, SEED + 1).data, whole)
+        np.testing.assert_array_equal(model.sample(Ask(count, SEED, start=start)).data, whole[start : start + count])
+    assert not np.array_equal(model.sample(Ask(300, SEED + 1)).data, whole)
 
 
 @pytest.mark.parametrize("categories", [1, 2, 7, 8, 9, 200])
@@ -96,10 +100,10 @@ def test_a_stack_holds_the_bits_of_each_alone(categories, options):
         for row, of_row in enumerate(np.broadcast_to(weights, (5, 40))):
             alone = fitted(data[row], of_row, seed=fits[row], **options)
             np.testing.assert_array_equal(stack.probabilities[row], alone.probabilities)
-            np.testing.assert_array_equal(samples[row], alone.sample(30, draws[row], sampling_bias=0.8).data)
+            np.testing.assert_array_equal(samples[row], alone.sample(Ask(30, draws[row], bias=0.8)).data)
     law = truth((0.2, 0.0, 0.8))
     for seed, found in zip(draws, Multinomials.of(law).sample(20, draws), strict=True):
-        np.testing.assert_array_equal(found, law.sample(20, seed).data)
+        np.testing.assert_array_equal(found, law.sample(Ask(20, seed)).data)
 
 
 def test_populations():
@@ -135,19 +139,19 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="at least one row with weight"):
         fitted([], categories=3)
     with pytest.raises(ValueError, match=r"float64 data of shape \(2, 2\)"):
-        Multinomial.fit(TrainingSet(np.zeros((2, 2)), None, np.ones(2)), MultinomialOptions(categories=2), 0)
+        Multinomial.fit(TrainingSet(np.zeros((2, 2)), None, np.ones(2)), MultinomialOptions(categories=2), Run(0))
     with pytest.raises(ValueError, match="guide"):
-        truth([1.0]).sample(3, SEED, guide="cads")
+        truth([1.0]).sample(Ask(3, SEED, guide="cads"))
     with pytest.raises(Diverged):
         fitted([0, 1], [np.nan, 1.0], categories=2)
 
 
 def test_a_model_comes_back_from_disk_with_the_same_samples(tmp_path):
     model = fitted([0, 1, 1, 2], categories=4, alpha=0.5)
-    store.write_tensors(tmp_path / "model.safetensors", model.tensors(), {})
+    store.write_tensors(tmp_path / "model.safetensors", model.stored().tensors, {})
     tensors, _ = store.read_tensors(tmp_path / "model.safetensors")
-    loaded = Multinomial.load(tensors, model.options)
-    np.testing.assert_array_equal(loaded.sample(50, SEED).data, model.sample(50, SEED).data)
+    loaded = Multinomial.load(Stored(tensors), model.options)
+    np.testing.assert_array_equal(loaded.sample(Ask(50, SEED)).data, model.sample(Ask(50, SEED)).data)
 
 
 # -- whole images as categories ----------------------------------------------------------------------------------------
@@ -163,19 +167,19 @@ def pictures(which):
 
 def of_images(which, weights=None, *, seed=0, **options):
     weights = np.ones(len(which)) if weights is None else np.asarray(weights, np.float64)
-    return Multinomial.fit(TrainingSet(pictures(which), None, weights), MultinomialOptions(**options), seed)
+    return Multinomial.fit(TrainingSet(pictures(which), None, weights), MultinomialOptions(**options), Run(seed))
 
 
 def test_images_are_counted_whole_and_copied():
     model, count = of_images([0, 1, 0, 3], [1.0, 3.0, 2.0, 2.0]), 20_000
     np.testing.assert_allclose(np.exp(model.log_likelihood(pictures([0, 1, 2, 3]), 0)), [3 / 8, 3 / 8, 0, 2 / 8])
-    samples = model.sample(count, SEED).data
+    samples = model.sample(Ask(count, SEED)).data
     assert samples.dtype == np.uint8 and samples.shape == (count, 1, 3, 2) and model.shape == (1, 3, 2)
     for number, share in ((0, 3 / 8), (1, 3 / 8), (2, 0), (3, 2 / 8)):
         found = (samples == pictures([number])).all(axis=(1, 2, 3)).mean()
         assert abs(found - share) <= 4.5 * np.sqrt(share * (1 - share) / count)
-    np.testing.assert_array_equal(model.sample(7, SEED, start=5).data, samples[5:12])
-    hot = model.sample(count, SEED, sampling_bias=0.5).data
+    np.testing.assert_array_equal(model.sample(Ask(7, SEED, start=5)).data, samples[5:12])
+    hot = model.sample(Ask(count, SEED, bias=0.5)).data
     share = 9 / (9 + 9 + 4)
     found = (hot == pictures([1])).all(axis=(1, 2, 3)).mean()
     assert abs(found - share) <= 4.5 * np.sqrt(share * (1 - share) / count)
@@ -184,12 +188,14 @@ def test_images_are_counted_whole_and_copied():
 def test_images_are_numbered_whatever_their_order():
     """So a loop of images is that of their categories, to the bits."""
     one, other = of_images([2, 0, 1, 0]), of_images([0, 0, 1, 2])
-    assert one.tensors().keys() == {"probabilities", "images", "curve.images_seen", "curve.loss"}
-    for name, array in one.tensors().items():
-        np.testing.assert_array_equal(other.tensors()[name], array)
+    assert one.stored().tensors.keys() == {"probabilities", "images", "curve.images_seen", "curve.loss"}
+    for name, array in one.stored().tensors.items():
+        np.testing.assert_array_equal(other.stored().tensors[name], array)
     order = np.argsort([image.tobytes() for image in pictures([0, 1, 2])])
     as_numbers = fitted(np.argsort(order)[[2, 0, 1, 0]], categories=3)
-    np.testing.assert_array_equal(one.sample(50, SEED).data, pictures(order)[as_numbers.sample(50, SEED).data])
+    np.testing.assert_array_equal(
+        one.sample(Ask(50, SEED)).data, pictures(order)[as_numbers.sample(Ask(50, SEED)).data]
+    )
 
 
 def test_moments_of_images_are_those_of_their_pixels():
@@ -215,15 +221,13 @@ def test_a_draw_of_the_bayesian_bootstrap_of_images():
 
 def test_stored_images_come_back(tmp_path):
     model = of_images([0, 1, 1, 2])
-    store.write_tensors(tmp_path / "model.safetensors", model.tensors(), {})
-    loaded = Multinomial.load(store.read_tensors(tmp_path / "model.safetensors")[0], model.options)
-    np.testing.assert_array_equal(loaded.sample(50, SEED).data, model.sample(50, SEED).data)
-    stored = sum(array.nbytes for array in model.tensors().values())
-    assert stored == Multinomial.stored_bytes(model.options, (1, 3, 2)) + 3 * Multinomial.stored_bytes_per_row(
-        model.options, (1, 3, 2)
-    )
+    store.write_tensors(tmp_path / "model.safetensors", model.stored().tensors, {})
+    loaded = Multinomial.load(Stored(store.read_tensors(tmp_path / "model.safetensors")[0]), model.options)
+    np.testing.assert_array_equal(loaded.sample(Ask(50, SEED)).data, model.sample(Ask(50, SEED)).data)
+    stored = sum(array.nbytes for array in model.stored().tensors.values())
+    assert stored == Multinomial.stored_bytes(model.options, (1, 3, 2), 3)
     with pytest.raises(ValueError, match="images: found uint8 of shape"):
-        Multinomial.load(dict(model.tensors()) | {"images": pictures([0])}, model.options)
+        Multinomial.load(Stored(dict(model.stored().tensors) | {"images": pictures([0])}), model.options)
 
 
 def test_what_images_cannot_have():

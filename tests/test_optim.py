@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from collapselab.optim import Adam  # noqa: E402
+from collapselab.engine.optim import Adam  # noqa: E402
 
 
 def parameters(seed=0):

@@ -25,10 +25,12 @@ import pytest
 
 from collapselab import compose, config, regimes, seeds, store, theory
 from collapselab.cli import app
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS, Seen
 from collapselab.theory.agreement import agreement
@@ -64,18 +66,18 @@ def loop(family, options, truth, recipes, replicate, made, sampling_bias):
         data, weights = [], []
         for draw, rows in compose.choose(recipe, ready, STUDY_SEED, replicate):
             if draw.is_real:
-                source = truth.sample(draw.count, compose.real_seed(STUDY_SEED, replicate, draw)).data
+                source = truth.sample(Ask(draw.count, compose.real_seed(STUDY_SEED, replicate, draw))).data
             elif recipe.resamples:
                 seed = compose.resample_seed(STUDY_SEED, replicate, generation, draw, STREAM)
-                source = models[draw.generation].sample(draw.count, seed, sampling_bias=biases[draw.generation]).data
+                source = models[draw.generation].sample(Ask(draw.count, seed, bias=biases[draw.generation])).data
             else:
                 source = stored[draw.generation]
             data.append(source[rows])
             weights.append(np.full(len(rows), recipe.weights["real" if draw.is_real else "synthetic"]))
         training = TrainingSet(np.concatenate(data), None, np.concatenate(weights))
-        models.append(family.fit(training, options, seeds.seed_of(STUDY_SEED, replicate, generation, "train")))
+        models.append(family.fit(training, options, Run(seeds.seed_of(STUDY_SEED, replicate, generation, "train"))))
         seed = seeds.seed_of(STUDY_SEED, replicate, generation, f"sample/{STREAM}")
-        stored.append(models[-1].sample(made, seed, sampling_bias=biases[generation]).data)
+        stored.append(models[-1].sample(Ask(made, seed, bias=biases[generation])).data)
     return models
 
 
@@ -396,7 +398,7 @@ def mixtures(covariance, n=16, generations=3, replicates=250):
 def test_mixtures_have_the_moments_of_their_rows(covariance):
     rows = np.random.default_rng(STUDY_SEED).gamma(1.0, size=(40, 3))
     options = MODELS["gmm"].Options(components=3, covariance=covariance, regularisation=0.05)
-    mean, fitted = MODELS["gmm"].fit(TrainingSet(rows, None, np.ones(40)), options, 0).moments()
+    mean, fitted = MODELS["gmm"].fit(TrainingSet(rows, None, np.ones(40)), options, Run(0)).moments()
     np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-9)
     assert fitted.trace() == pytest.approx(rows.var(axis=0).sum() + 3 * 0.05, rel=1e-9)
 
@@ -524,13 +526,13 @@ def test_a_classifier_and_its_verifier_at_the_threshold(mistakes):
     options, judge = family.Options(label_error=mistakes), verifier.Options(phi=phi, psi=psi, share=0.3)
     off, errors = [], []
     for replicate in range(replicates):
-        first = family.fit(training_set(truth.sample(n, replicate).data), options, 0)
-        samples = first.sample(n, replicate)
+        first = family.fit(training_set(truth.sample(Ask(n, replicate)).data), options, Run(0))
+        samples = first.sample(Ask(n, replicate))
         seen = FEATURES[verifier.reads].extract(samples.data, truth)
         found = verifier.select(samples, Seen(seen, None), judge, replicates + replicate)
         wrong = 1 - seen.values[:, seen.names.index("possible")].mean()
         off.append(1 - found.scores.mean() - theory.verified_error(wrong, phi, psi))
-        last = family.fit(training_set(samples.data[found.rows]), options, 0)
+        last = family.fit(training_set(samples.data[found.rows]), options, Run(0))
         laws = (FEATURES["moments"].extract(None, law) for law in (truth, last))
         errors.append(METRICS["classification_error"](*laws))
     agrees(np.array(off), 0.0)

@@ -8,11 +8,13 @@ import torch
 from pydantic import ValidationError
 
 from collapselab import seeds
+from collapselab.core.ask import Ask
 from collapselab.models.diffusion import Diffusion, DiffusionOptions, augment, likelihood
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build
 from collapselab.models.diffusion.parameterisations import DDPM, SCHEDULES, parameterisation, scalings
 from collapselab.models.rows import own_seed
+from collapselab.models.stored import Stored
 
 CPU = torch.device("cpu")
 
@@ -256,7 +258,7 @@ def test_churn_is_added_where_it_is_asked_for():
     ],
 )
 def test_every_option_of_a_sampler_reaches_it(options, change):
-    plain, changed = (random_model(**given).sample(8, 3).data for given in (options, options | change))
+    plain, changed = (random_model(**given).sample(Ask(8, 3)).data for given in (options, options | change))
     assert not np.array_equal(plain, changed)
 
 
@@ -268,7 +270,7 @@ def random_model(**options) -> Diffusion:
         f"network.{name}": 0.3 * torch.randn(p.shape).numpy() for name, p in build(chosen, (1, 4, 4)).named_parameters()
     }
     curve = {"curve.images_seen": np.array([1]), "curve.loss": np.array([1.0])}
-    return Diffusion.load({"shape": np.array([1, 4, 4]), **weights, **curve}, chosen)
+    return Diffusion.load(Stored({"shape": np.array([1, 4, 4]), **weights, **curve}), chosen)
 
 
 @pytest.mark.parametrize(
@@ -284,31 +286,31 @@ def random_model(**options) -> Diffusion:
 )
 def test_a_sample_depends_on_nothing_but_its_index(options):
     model = random_model(**options)
-    whole = model.sample(21, 3, sampling_bias=0.8).data
-    parts = [model.sample(count, 3, start=start, sampling_bias=0.8).data for start, count in [(0, 3), (3, 8), (11, 10)]]
+    whole = model.sample(Ask(21, 3, bias=0.8)).data
+    parts = [model.sample(Ask(count, 3, start=start, bias=0.8)).data for start, count in [(0, 3), (3, 8), (11, 10)]]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-    assert not np.array_equal(model.sample(21, 4, sampling_bias=0.8).data, whole) and whole.std() > 10
+    assert not np.array_equal(model.sample(Ask(21, 4, bias=0.8)).data, whole) and whole.std() > 10
 
 
 @pytest.mark.parametrize(("bias", "weight"), [(0.5, 1.0), (0.8, 0.25)])
 def test_a_sampling_bias_is_guidance_of_mads_weight(bias, weight):
     """Alemohammad et al. 2023: lambda = 1 / (1 + w)."""
     model = random_model(label_dropout=0.1)
-    biased = model.sample(8, 3, sampling_bias=bias).data
-    guided = model.sample(8, 3, guide=lambda denoise: samplers.guided(denoise, weight)).data
+    biased = model.sample(Ask(8, 3, bias=bias)).data
+    guided = model.sample(Ask(8, 3, guide=lambda denoise: samplers.guided(denoise, weight))).data
     np.testing.assert_array_equal(biased, guided)
 
 
 def test_nothing_is_dropped_where_nothing_is_trained():
     whole, dropping = (random_model(dropout=dropout) for dropout in (0.0, 0.5))
-    np.testing.assert_array_equal(dropping.sample(8, 3).data, whole.sample(8, 3).data)
-    data = whole.sample(2, 4).data
+    np.testing.assert_array_equal(dropping.sample(Ask(8, 3)).data, whole.sample(Ask(8, 3)).data)
+    data = whole.sample(Ask(2, 4)).data
     found, expected = (model.log_likelihood(data, 1, steps=2) for model in (dropping, whole))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_half_the_digits_give_nearly_the_same_samples():
-    full, half = (random_model(precision=precision).sample(40, 1).data for precision in ("float32", "bfloat16"))
+    full, half = (random_model(precision=precision).sample(Ask(40, 1)).data for precision in ("float32", "bfloat16"))
     assert not np.array_equal(full, half) and np.abs(full.astype(int) - half.astype(int)).mean() < 5
 
 

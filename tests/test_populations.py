@@ -5,6 +5,9 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.models.capabilities import Judges, Knows
 from collapselab.populations import POPULATIONS
 from collapselab.populations.decay import CHANNELS, Channel
 from collapselab.populations.jars import GLASS_GREY, PRECISION, draw, read_back
@@ -35,7 +38,7 @@ def population(name, **options):
     return kind.population(kind.PopulationOptions(**options))
 
 
-JUDGES = [(name, options) for name, options in CASES if hasattr(POPULATIONS[name], "judge")]
+JUDGES = [(name, options) for name, options in CASES if issubclass(POPULATIONS[name], Judges)]
 
 
 # -- laws over the registry -----------------------------------------------------------------------------------------
@@ -44,22 +47,22 @@ JUDGES = [(name, options) for name, options in CASES if hasattr(POPULATIONS[name
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_a_sample_depends_on_its_place_alone(name, options):
     truth = population(name, **options)
-    whole = truth.sample(40, 5)
-    parts = [truth.sample(count, 5, start=start) for start, count in ((0, 1), (1, 22), (23, 17))]
+    whole = truth.sample(Ask(40, 5))
+    parts = [truth.sample(Ask(count, 5, start=start)) for start, count in ((0, 1), (1, 22), (23, 17))]
     assert np.array_equal(np.concatenate([part.data for part in parts]), whole.data)
     assert whole.data.shape == (40, *truth.shape)
     if whole.labels is not None:
         assert np.array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
-    assert not np.array_equal(truth.sample(40, 6).data, whole.data)
+    assert not np.array_equal(truth.sample(Ask(40, 6)).data, whole.data)
     kinds = {"images": np.uint8, "vectors": np.float64, "categories": np.int64}
     assert whole.data.dtype == kinds[truth.gives]
     assert whole.labels is None or whole.labels.dtype == np.int64
 
 
-@pytest.mark.parametrize(("name", "options"), [case for case in CASES if hasattr(POPULATIONS[case[0]], "moments")])
+@pytest.mark.parametrize(("name", "options"), [case for case in CASES if issubclass(POPULATIONS[case[0]], Knows)])
 def test_samples_have_the_moments_that_the_truth_says(name, options):
     truth = population(name, **options)
-    data = truth.sample(DRAWS, 11).data
+    data = truth.sample(Ask(DRAWS, 11)).data
     data = np.eye(len(truth.moments()[0]))[data] if truth.gives == "categories" else data
     mean, covariance = truth.moments()
     assert mean.shape == data.shape[1:] and covariance.shape == 2 * data.shape[1:]
@@ -93,7 +96,7 @@ def test_cells_are_hit_as_often_as_their_masses_say(name, options):
     truth = population(name, **options)
     masses = truth.masses
     assert masses.dtype == np.float64 and (masses > 0).all() and masses.sum() <= 1 + 1e-12
-    found = truth.judge(truth.sample(DRAWS, 3).data)
+    found = truth.judge(truth.sample(Ask(DRAWS, 3)).data)
     assert found.possible.dtype == bool and found.cell.dtype == np.int64
     assert np.array_equal(found.cell >= 0, found.possible) and found.cell.max() < len(masses)
     counts = np.bincount(found.cell[found.possible], minlength=len(masses))
@@ -106,7 +109,7 @@ def test_cells_are_hit_as_often_as_their_masses_say(name, options):
 @pytest.mark.parametrize("name", [name for name in POPULATIONS if name not in ("gaussian", "multinomial")])
 def test_a_truth_is_drawn_as_it_is(name):
     with pytest.raises(ValueError, match=r"sampling_bias: found 0\.8, allowed"):
-        population(name).sample(3, 0, sampling_bias=0.8)
+        population(name).sample(Ask(3, 0, bias=0.8))
 
 
 @pytest.mark.parametrize(("name", "options"), JUDGES)
@@ -117,7 +120,7 @@ def test_what_is_not_finite_or_far_away_is_impossible(name, options):
     elif truth.gives == "categories":
         odd = np.array([-1, 10**6])
     else:
-        odd = np.repeat(truth.sample(1, 0).data, 4, axis=0)
+        odd = np.repeat(truth.sample(Ask(1, 0)).data, 4, axis=0)
         odd[:, 0] = np.nan, np.inf, -np.inf, 1e30
         odd[1:, -1] = 3.0  # no label, no place, no momentum
     assert not truth.judge(odd).possible.any() and (truth.judge(odd).cell == -1).all()
@@ -164,10 +167,10 @@ def test_without_noise_the_moons_are_scikit_learns():
     make_moons = pytest.importorskip("sklearn.datasets").make_moons
     truth = population("two-moons", noise=1e-9)
     points, labels = make_moons(2000, noise=None)
-    found = truth.judge(np.concatenate([points, truth.sample(2000, 0).data]))
+    found = truth.judge(np.concatenate([points, truth.sample(Ask(2000, 0)).data]))
     assert found.possible.all()
     assert np.array_equal(found.cell[:2000] // 12, labels)
-    ours, theirs = truth.sample(2000, 0).data, points
+    ours, theirs = truth.sample(Ask(2000, 0)).data, points
     nearest = np.sqrt(np.square(ours[:, None] - theirs).sum(axis=2).min(axis=1))
     assert nearest.max() <= np.pi / 1998 + 1e-6  # half the way between neighbours of 1000 on an arc of pi, at most
 
@@ -282,7 +285,7 @@ def test_the_borders_of_the_map_are_sea():
 @pytest.mark.parametrize("count", [3, 50, 5000])
 def test_a_box_is_wrong_in_the_sea_and_about_the_land_beyond_it(count):
     truth = population("land")
-    points = truth.sample(count, 4).data
+    points = truth.sample(Ask(count, 4)).data
     low, high = points.min(axis=0), points.max(axis=0)
     found = three_points(low, high)
     inside = {name: bool(((low <= point) & (point <= high)).all()) for name, point in found.items()}
@@ -379,7 +382,7 @@ def test_outfits_are_what_the_study_says():
     assert SIZES == (3, 8, 4, 6, 7) and sum(SIZES) == 28 and len(truth.probabilities) == 4032
     assert truth.probabilities.sum() == pytest.approx(1, abs=1e-12)
     assert 1000 < len(truth.masses) < 2500  # more than half of what can be said is never worn
-    looks = truth.sample(50, 0).data
+    looks = truth.sample(Ask(50, 0)).data
     assert truth.masses.sum() - truth.probabilities[np.unique(looks)].sum() > 0.8  # of the mass is unseen
 
 
@@ -413,12 +416,13 @@ def test_total_correlation_is_the_information_on_the_edges_of_the_tree():
 
 def test_a_multinomial_of_fifty_looks_holds_the_rest_for_impossible_and_smoothing_for_equal():
     truth, kind = population("outfits"), POPULATIONS["multinomial"]
-    from collapselab.models.base import TrainingSet
+    from collapselab.core.sets import TrainingSet
 
-    looks = truth.sample(50, 0).data
+    looks = truth.sample(Ask(50, 0)).data
     training = TrainingSet(looks, None, np.ones(50))
     fitted = {
-        alpha: kind.fit(training, kind.Options(categories=4032, alpha=alpha), 0).probabilities for alpha in (0.0, 1.0)
+        alpha: kind.fit(training, kind.Options(categories=4032, alpha=alpha), Run(0)).probabilities
+        for alpha in (0.0, 1.0)
     }
     unseen = np.setdiff1d(np.arange(4032), looks)
     assert (fitted[0.0][unseen] == 0).all()
@@ -431,18 +435,18 @@ def test_a_multinomial_of_fifty_looks_holds_the_rest_for_impossible_and_smoothin
 
 def test_least_squares_finds_the_coefficients():
     truth = population("regression", dimension=4, signal=2.0, noise_sd=0.5)
-    data = truth.sample(20_000, 2).data
+    data = truth.sample(Ask(20_000, 2)).data
     found, residues, *_ = np.linalg.lstsq(data[:, :4], data[:, 4])
     np.testing.assert_allclose(found, np.ones(4), atol=ERRORS * 0.5 / np.sqrt(20_000))
     assert residues[0] / 20_000 == pytest.approx(0.25, rel=ERRORS * np.sqrt(2 / 20_000))
-    assert not hasattr(truth, "judge")
+    assert not isinstance(truth, Judges)
 
 
 def test_a_flip_turns_right_and_wrong_round():
     """The share of wrong labels and the turning point that TwoClasses derives, against draws."""
     s, phi, psi = 0.7, 0.8, 0.3
     truth = population("two-classes", dimension=2, separation=s)
-    data = truth.sample(400_000, 5).data
+    data = truth.sample(Ask(400_000, 5)).data
     m = np.sqrt(2 / np.pi) * np.exp(-(s**2) / 2) + s * (2 * stats.norm.cdf(s) - 1)
     assert np.abs(data[:, 0]).mean() == pytest.approx(m, abs=ERRORS / np.sqrt(400_000))
     turning = (phi * (m + s) - psi * (m - s)) / (2 * s * (phi + psi))

@@ -8,10 +8,13 @@ from pydantic import ValidationError
 from test_oracles import ARM, STREAM, STUDY_SEED, loops, run_on_disk
 
 from collapselab import config, regimes, replicates, seeds
+from collapselab.core.ask import Ask
+from collapselab.core.errors import Diverged
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.features import Features, Undefined
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.models.base import Diverged, TrainingSet
 from collapselab.populations import POPULATIONS
 from collapselab.replicates import MEASURES, Arm, lines, run
 
@@ -228,7 +231,7 @@ def test_a_replicate_that_diverges_leaves_the_others_alone():
     for replicate in range(12):
         seed = seeds.seed_of(STUDY_SEED, replicate, None, "compose/population/fixed")
         try:
-            MODELS["gaussian"].fit(TrainingSet(source.sample(100, seed).data, None, np.ones(100)), options, 0)
+            MODELS["gaussian"].fit(TrainingSet(source.sample(Ask(100, seed)).data, None, np.ones(100)), options, Run(0))
         except Diverged:
             dead.append(replicate)
     assert 0 < len(dead) < 12

@@ -20,8 +20,10 @@ from pathlib import Path
 import torch
 from torch_families import images, options_of
 
+from collapselab.core.run import Run
 from collapselab import store
-from collapselab.models import MODELS, loop
+from collapselab.engine import loop
+from collapselab.models import MODELS
 
 importlib.import_module(f"collapselab.models.{sys.argv[3]}.training")
 torch.set_num_threads(1)
@@ -54,10 +56,9 @@ def train(name, to_be_killed=False):
                 signal.pause()
 
         loop.time = EveryThird()
-        model = MODELS[family].fit(
-            images(), options, 7, images_seen=STEPS * 8, checkpoint=folder / name, progress=say
-        )
-        store.write_tensors(folder / f"{name}.safetensors", model.tensors(), {})
+        run = Run(7, images_seen=STEPS * 8, checkpoint=folder / name, progress=say)
+        model = MODELS[family].fit(images(), options, run)
+        store.write_tensors(folder / f"{name}.safetensors", model.stored().tensors, {})
     finally:
         os._exit(0)
 

@@ -13,8 +13,15 @@ import torch
 from pydantic import ValidationError
 
 from collapselab import seeds, store
-from collapselab.models.base import Diverged, Interrupted, TrainingSet
-from collapselab.models.execution import Batch, Execution, Runner
+from collapselab.core.ask import Ask
+from collapselab.core.errors import Diverged, Interrupted
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
+from collapselab.engine.execution import Execution
+from collapselab.engine.runner import Runner
+from collapselab.engine.task import Batch
+from collapselab.models.capabilities import Scores
+from collapselab.models.stored import Stored
 from collapselab.models.stylegan2 import PRESETS, StyleGAN2, StyleGAN2Options, building
 from collapselab.models.stylegan2.augment import augment
 from collapselab.models.stylegan2.training import Adversarial, class_shares
@@ -54,7 +61,7 @@ def stripes(count: int = 40) -> TrainingSet:
 
 @pytest.fixture(scope="module")
 def trained() -> StyleGAN2:
-    return StyleGAN2.fit(stripes(), small(classes=2, **REGULARISED), 1, images_seen=160)
+    return StyleGAN2.fit(stripes(), small(classes=2, **REGULARISED), Run(1, images_seen=160))
 
 
 # -- options -----------------------------------------------------------------------------------------------------------
@@ -74,7 +81,7 @@ def test_presets_have_the_published_sizes(preset, resolution):
     sizes = [sum(weight.numel() for weight in network.parameters()) / 1e6 for network in networks]
     assert tuple(round(size, 2) for size in sizes) == PUBLISHED[preset, resolution]
     buffers = sum(weight.numel() for weight in building.stored(networks[0]).values()) / 1e6 - sizes[0]
-    assert StyleGAN2.stored_bytes(options, shape) == pytest.approx(4e6 * (sum(sizes) + buffers))
+    assert StyleGAN2.stored_bytes(options, shape, 0) == pytest.approx(4e6 * (sum(sizes) + buffers))
     assert {name for name, _ in PUBLISHED} | {"tiny"} == set(PRESETS)
 
 
@@ -104,7 +111,7 @@ def test_options_that_do_not_fit_are_refused(options, message):
 def test_sizes_that_no_network_has_are_refused(shape):
     data = np.zeros((1, *shape), np.uint8)
     with pytest.raises(ValueError, match=rf"found images of {shape[1]} x {shape[2]} pixels, allowed are 8 x 8, 16 x"):
-        StyleGAN2.fit(TrainingSet(data, None, np.ones(1)), small(), 1)
+        StyleGAN2.fit(TrainingSet(data, None, np.ones(1)), small(), Run(1))
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------
@@ -390,7 +397,7 @@ def test_eight_images_are_learnt_by_heart():
 
     def distances(images_seen: int) -> np.ndarray:
         """Of 64 samples to the 8 images, root of the mean square, as shares of the contrast: (64, 8)."""
-        samples = StyleGAN2.fit(training, options, 1, images_seen=images_seen).sample(64, 3)
+        samples = StyleGAN2.fit(training, options, Run(1, images_seen=images_seen)).sample(Ask(64, 3))
         apart = (samples.data[:, None].astype(float) - data[None]) / 195
         return np.sqrt((apart**2).mean((2, 3, 4)))
 
@@ -412,17 +419,17 @@ def test_a_training_is_told_in_curves(trained):
 
 def test_divergence_is_reported_with_the_images_seen():
     with pytest.raises(Diverged) as found:
-        StyleGAN2.fit(stripes(), small(learning_rate=1e30), 1, images_seen=320)
+        StyleGAN2.fit(stripes(), small(learning_rate=1e30), Run(1, images_seen=320))
     assert 0 < found.value.images_seen <= 320 and not math.isfinite(found.value.loss)
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
     options = small(classes=2, ada_images=100, ada_target=-0.99, **REGULARISED)
-    whole = StyleGAN2.fit(stripes(), options, 1, images_seen=96)
+    whole = StyleGAN2.fit(stripes(), options, Run(1, images_seen=96))
 
     def part(stop_at: int) -> StyleGAN2:
         return StyleGAN2.fit(
-            stripes(), options, 1, images_seen=96, checkpoint=tmp_path, progress=lambda seen, loss: seen == stop_at
+            stripes(), options, Run(1, images_seen=96, checkpoint=tmp_path, progress=lambda seen, loss: seen == stop_at)
         )
 
     for stop_at in (16, 40, 72):  # within and between the controllers' spans
@@ -430,25 +437,25 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
             part(stop_at)
     rest = part(0)
     assert whole.curve["augment_p"].max() > 0
-    for name, array in whole.tensors().items():
-        np.testing.assert_array_equal(rest.tensors()[name], array, err_msg=name)
+    for name, array in whole.stored().tensors.items():
+        np.testing.assert_array_equal(rest.stored().tensors[name], array, err_msg=name)
 
 
 def test_a_training_goes_on_from_another_model(trained):
     still = trained.options.model_copy(update={"learning_rate": 1e-12})
-    continued = StyleGAN2.fit(stripes(), still, 5, init=trained, images_seen=8)
+    continued = StyleGAN2.fit(stripes(), still, Run(5, images_seen=8), trained)
     for part in ("generator", "discriminator"):
         for name, array in getattr(trained, part).items():
             if name != "mapping.w_avg":
                 np.testing.assert_allclose(getattr(continued, part)[name], array, atol=1e-7)
     alone = StyleGAN2(trained.options, trained.shape, trained.generator, {}, {})
-    fresh = StyleGAN2.fit(stripes(), still, 5, init=alone, images_seen=8)
+    fresh = StyleGAN2.fit(stripes(), still, Run(5, images_seen=8), alone)
     assert not np.array_equal(fresh.discriminator["b4.out.weight"], trained.discriminator["b4.out.weight"])
     np.testing.assert_allclose(
         fresh.generator["synthesis.b4.const"], trained.generator["synthesis.b4.const"], atol=1e-7
     )
     with pytest.raises(ValueError, match=r"weights of the generator: found '.*' of shape"):
-        StyleGAN2.fit(stripes(), small(classes=2, channel_max=4), 5, init=trained, images_seen=8)
+        StyleGAN2.fit(stripes(), small(classes=2, channel_max=4), Run(5, images_seen=8), trained)
 
 
 @pytest.mark.parametrize(
@@ -462,17 +469,19 @@ def test_a_training_goes_on_from_another_model(trained):
 def test_data_that_does_not_fit_is_refused(data, labels, message):
     labels = None if labels is None else np.array(labels)
     with pytest.raises(ValueError, match=message):
-        StyleGAN2.fit(TrainingSet(data, labels, np.ones(4)), small(classes=2), 1)
+        StyleGAN2.fit(TrainingSet(data, labels, np.ones(4)), small(classes=2), Run(1))
 
 
 def test_it_can_be_looked_at_while_it_trains():
     seen = []
     options = small(snapshots=3)
     model = StyleGAN2.fit(
-        stripes(), options, 1, images_seen=96, inspect=lambda model, now: seen.append((now, model.sample(2, 1).data))
+        stripes(),
+        options,
+        Run(1, images_seen=96, inspect=lambda model, now: seen.append((now, model.sample(Ask(2, 1)).data))),
     )
     assert [now for now, _ in seen] == [24, 48, 72]
-    assert not np.array_equal(seen[-1][1], model.sample(2, 1).data)
+    assert not np.array_equal(seen[-1][1], model.sample(Ask(2, 1)).data)
 
 
 # -- samples -----------------------------------------------------------------------------------------------------------
@@ -481,15 +490,15 @@ def test_it_can_be_looked_at_while_it_trains():
 @pytest.mark.parametrize("noise", ["random", "const"])
 def test_a_sample_depends_on_nothing_but_its_index(trained, noise):
     model = loud(trained, noise=noise)
-    whole = model.sample(25, 3, sampling_bias=0.8)
+    whole = model.sample(Ask(25, 3, bias=0.8))
     cuts = [(0, 3), (3, 8), (11, 1), (12, 13)]
-    parts = [model.sample(count, 3, start=start, sampling_bias=0.8) for start, count in cuts]
+    parts = [model.sample(Ask(count, 3, start=start, bias=0.8)) for start, count in cuts]
     np.testing.assert_array_equal(np.concatenate([part.data for part in parts]), whole.data)
     np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
     np.testing.assert_array_equal(whole.labels, np.arange(25) % 2)
     assert whole.data.dtype == np.uint8 and whole.data.shape == (25, 1, 8, 8)
-    assert not np.array_equal(model.sample(25, 4, sampling_bias=0.8).data, whole.data)
-    assert len(model.sample(0, 3)) == 0
+    assert not np.array_equal(model.sample(Ask(25, 4, bias=0.8)).data, whole.data)
+    assert len(model.sample(Ask(0, 3))) == 0
 
 
 def loud(model: StyleGAN2, **options) -> StyleGAN2:
@@ -500,10 +509,10 @@ def loud(model: StyleGAN2, **options) -> StyleGAN2:
 
 
 def test_truncation_draws_samples_to_the_mean():
-    model = StyleGAN2.fit(stripes(), small(noise="const", w_decay=0.5), 1, images_seen=160)
-    spreads = [model.sample(64, 1, sampling_bias=psi).data.std(0).mean() for psi in (1.0, 0.7, 0.4, 0.1)]
+    model = StyleGAN2.fit(stripes(), small(noise="const", w_decay=0.5), Run(1, images_seen=160))
+    spreads = [model.sample(Ask(64, 1, bias=psi)).data.std(0).mean() for psi in (1.0, 0.7, 0.4, 0.1)]
     assert all(later < 0.9 * earlier for earlier, later in pairwise(spreads))
-    nearly = model.sample(8, 1, sampling_bias=1e-6).data.astype(int)
+    nearly = model.sample(Ask(8, 1, bias=1e-6)).data.astype(int)
     generator = building.generator(model.options, model.shape)
     building.load(generator, model.generator, "generator")
     with torch.no_grad():
@@ -524,42 +533,44 @@ def test_a_sampling_bias_is_the_share_that_is_left_of_the_distance_to_the_mean(t
         mean = generator.mapping.w_avg
         w = mean + psi * (generator.mapping(z, labels) - mean)
         images = generator.synthesis(w[:, None].expand(-1, generator.num_ws, -1), generator.stored_noise()).numpy()
-        return np.abs(model.sample(8, 3, sampling_bias=0.7).data - np.clip((images + 1) * 127.5, 0, 255)).max()
+        return np.abs(model.sample(Ask(8, 3, bias=0.7)).data - np.clip((images + 1) * 127.5, 0, 255)).max()
 
     assert apart(0.7) <= 0.51 and apart(0.7**2) > 5  # grey levels: to rounding, and not the square
 
 
 def test_layer_noise_is_drawn_or_constant(trained):
     random, const = (loud(trained, noise=noise) for noise in ("random", "const"))
-    assert not np.array_equal(random.sample(8, 1).data, const.sample(8, 1).data)
-    still = random.sample(16, 1, sampling_bias=1e-6).data[::2].astype(int)  # of one class
+    assert not np.array_equal(random.sample(Ask(8, 1)).data, const.sample(Ask(8, 1)).data)
+    still = random.sample(Ask(16, 1, bias=1e-6)).data[::2].astype(int)  # of one class
     assert still.std(0).max() > 0  # z hardly matters any more; what is left is the noise
-    assert const.sample(16, 1, sampling_bias=1e-6).data[::2].astype(int).std(0).max() <= 1
+    assert const.sample(Ask(16, 1, bias=1e-6)).data[::2].astype(int).std(0).max() <= 1
 
 
 def test_labels_steer_samples():
     options = StyleGAN2Options(classes=2, augment="none", batch=16, r1_gamma=0.3, sample_batch=32)
-    samples = StyleGAN2.fit(stripes(64), options, 1, images_seen=16 * 150).sample(32, 1)
+    samples = StyleGAN2.fit(stripes(64), options, Run(1, images_seen=16 * 150)).sample(Ask(32, 1))
     left = samples.data[:, 0, :, :4].mean((1, 2)) - samples.data[:, 0, :, 4:].mean((1, 2))
     assert (left[samples.labels == 0] > 50).all() and (left[samples.labels == 1] < -50).all()
 
 
 def test_a_guide_is_refused(trained):
-    with pytest.raises(ValueError, match="guide: found one, allowed is none"):
-        trained.sample(2, 1, guide=lambda denoise: denoise)
+    with pytest.raises(ValueError, match=r"guide: found .*, allowed is none: samples of stylegan2 cannot be guided"):
+        trained.sample(Ask(2, 1, guide=lambda denoise: denoise))
 
 
 def test_a_stored_model_samples_and_goes_on_the_same(trained, tmp_path):
-    store.write_tensors(tmp_path / "model.safetensors", trained.tensors(), {"options": trained.options.model_dump()})
+    store.write_tensors(
+        tmp_path / "model.safetensors", trained.stored().tensors, {"options": trained.options.model_dump()}
+    )
     tensors, metadata = store.read_tensors(tmp_path / "model.safetensors")
-    loaded = StyleGAN2.load(tensors, StyleGAN2Options(**metadata["options"]))
-    np.testing.assert_array_equal(loaded.sample(10, 3).data, trained.sample(10, 3).data)
-    for name, array in trained.tensors().items():
-        np.testing.assert_array_equal(loaded.tensors()[name], array)
+    loaded = StyleGAN2.load(Stored(tensors), StyleGAN2Options(**metadata["options"]))
+    np.testing.assert_array_equal(loaded.sample(Ask(10, 3)).data, trained.sample(Ask(10, 3)).data)
+    for name, array in trained.stored().tensors.items():
+        np.testing.assert_array_equal(loaded.stored().tensors[name], array)
 
 
 def test_there_is_no_likelihood():
-    assert not hasattr(StyleGAN2, "log_likelihood")
+    assert not issubclass(StyleGAN2, Scores)
 
 
 def test_the_start_is_cheap():
@@ -567,12 +578,14 @@ def test_the_start_is_cheap():
     code = """
 import sys
 import numpy as np
-from collapselab.models.base import TrainingSet
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+from collapselab.core.sets import TrainingSet
 from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options
 options = StyleGAN2Options(classes=2, batch=8, sample_batch=8, channel_max=8, path_weight=2.0, style_mixing=0.9)
 assert "torch" not in sys.modules
 data = TrainingSet(np.zeros((64, 1, 8, 8), np.uint8), np.arange(64) % 2, np.ones(64))
-StyleGAN2.fit(data, options, 1, images_seen=64).sample(3, 1, sampling_bias=0.5)
+StyleGAN2.fit(data, options, Run(1, images_seen=64)).sample(Ask(3, 1, bias=0.5))
 print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
@@ -587,10 +600,10 @@ print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in
 def test_on_a_gpu_a_training_repeats_its_bits_and_is_near_the_cpus(precision, monkeypatch):
     options = small(classes=2, precision=precision, ada_images=100, **REGULARISED)
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
-    one, other = (StyleGAN2.fit(stripes(), options, 1, images_seen=96) for _ in range(2))
-    for name, array in one.tensors().items():
-        np.testing.assert_array_equal(other.tensors()[name], array, err_msg=name)
-    np.testing.assert_array_equal(one.sample(10, 2).data, other.sample(10, 2).data)
+    one, other = (StyleGAN2.fit(stripes(), options, Run(1, images_seen=96)) for _ in range(2))
+    for name, array in one.stored().tensors.items():
+        np.testing.assert_array_equal(other.stored().tensors[name], array, err_msg=name)
+    np.testing.assert_array_equal(one.sample(Ask(10, 2)).data, other.sample(Ask(10, 2)).data)
 
 
 @pytest.mark.gpu

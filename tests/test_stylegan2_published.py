@@ -9,6 +9,8 @@ import torch
 from published_layout import published_discriminator, published_generator
 from safetensors.torch import load_file
 
+from collapselab.core.ask import Ask
+from collapselab.models.stored import Stored
 from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options, published
 from collapselab.models.stylegan2.networks import Discriminator, Generator
 from collapselab.pickles import networks as pickled
@@ -285,13 +287,15 @@ def test_a_published_file_makes_a_model_that_samples_its_images(write, with_disc
     networks = {"D": published_discriminator(judge)} if with_discriminator else {}
     options, tensors = published.model_of(pickled.read(write(G_ema=published_generator(average), **networks)))
     model = StyleGAN2.load(tensors, StyleGAN2Options.model_validate(options))
+    options, tensors = published.model_of(unpickle.read(write(G_ema=published_generator(average), **networks)))
+    model = StyleGAN2.load(Stored(tensors), StyleGAN2Options.model_validate(options))
     assert model.shape == (3, 16, 16)
     assert (model.options.clamp, model.options.deviation_group) == (256, 12 if with_discriminator else 4)
     assert bool(model.discriminator) == with_discriminator
     expected = {name: tensor for name, tensor in average.state_dict().items() if not name.endswith("resample_filter")}
     assert model.generator.keys() == expected.keys()
     assert all((model.generator[name] == tensor.numpy()).all() for name, tensor in expected.items())
-    assert model.sample(2, seed=0).data.shape == (2, 3, 16, 16)
+    assert model.sample(Ask(2, seed=0)).data.shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from test_oracles import STREAM, STUDY_SEED, agrees, loops
 
 from collapselab import regimes, seeds, theory
+from collapselab.core.ask import Ask
 from collapselab.data.digits import Digits
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.metrics import METRICS
@@ -77,7 +78,7 @@ def test_a_planted_rare_class_is_lost_by_the_law():
     for replicate, line in enumerate(lines):
         for generation, model in enumerate(line[:generations]):
             seed = seeds.seed_of(STUDY_SEED, replicate, generation, f"sample/{STREAM}")
-            found = class_retention(real, look(model.sample(n, seed).data), below=0.05)
+            found = class_retention(real, look(model.sample(Ask(n, seed)).data), below=0.05)
             kept[replicate, generation], share[replicate, generation] = found["kept"], found["1"]
         # The next model is fitted to these samples: it knows the class just if it was kept.
         np.testing.assert_array_equal(kept[replicate] > 0, [model.probabilities[1] > 0 for model in line[1:]])

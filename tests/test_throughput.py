@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from collapselab import throughput
+from collapselab.core.errors import Interrupted
 from collapselab.models import MODELS
-from collapselab.models.base import Interrupted, Options
+from collapselab.models.options import Options
 from collapselab.store import Damaged
 from collapselab.throughput import Throughput, Work, cost, find, keep, known, measure, read, write
 
@@ -84,17 +85,17 @@ class Scripted:
         return cls.flops
 
     @classmethod
-    def fit(cls, training, options, seed, images_seen=None, progress=None):
+    def fit(cls, training, options, run, init=None):
         cls.clock += 100.0
-        cls.fits.append((options.batch, images_seen))
-        for step in range(1, -(-images_seen // options.batch) + 1):
+        cls.fits.append((options.batch, run.images_seen))
+        for step in range(1, -(-run.images_seen // options.batch) + 1):
             cls.clock += 34.0 if step % 16 == 0 else 2.0  # regularisation now and then
-            if progress and progress(step * options.batch, 0.0):
+            if run.progress and run.progress(step * options.batch, 0.0):
                 raise Interrupted(step * options.batch)
         return cls()
 
-    def sample(self, count, seed, start=0):
-        Scripted.clock += 50.0 if not seed else 0.5
+    def sample(self, ask):
+        Scripted.clock += 50.0 if not ask.seed else 0.5
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from collapselab.core.ask import Ask
 from collapselab.features import FEATURES, Features, Undefined
 from collapselab.features.truth import NAMES, rare_cells
 from collapselab.metrics import METRICS, expected_true_coverage, expected_true_recall
@@ -88,7 +89,7 @@ def test_values_by_hand():
 def test_a_lost_cell_and_added_junk_move_values_by_what_they_are(name):
     """Of the truth's own samples one cell is dropped, then as many impossible samples are added as are left."""
     truth = population(name)
-    data = truth.sample(3000, 8).data
+    data = truth.sample(Ask(3000, 8)).data
     whole, seen = values(data, truth), truth.judge(data)
     lost = int(np.bincount(seen.cell[seen.possible]).argmax())
     rest = data[seen.cell != lost]
@@ -126,7 +127,7 @@ def test_total_variation_counts_every_cell_and_the_outside_once():
 @pytest.mark.parametrize("name", ["gaussians", "decay", "land", "jars", "outfits"])
 def test_the_truths_own_samples_reach_what_they_should_on_average(name):
     truth, n, repeats = population(name), 50, 400
-    data = truth.sample(n * repeats, 21).data
+    data = truth.sample(Ask(n * repeats, 21)).data
     found = [values(data[start : start + n], truth) for start in range(0, n * repeats, n)]
     expected = {
         "true_precision": truth.masses.sum(),
@@ -158,7 +159,7 @@ def test_rare_channels_that_are_twice_as_frequent_are_seen_to_be():
     truth = population("decay")
     rare = rare_cells(truth.masses)
     assert np.flatnonzero(rare).tolist() == list(range(24, 48))  # the channels of 2 %, 0.9 % and 0.1 %
-    data = truth.sample(20_000, 3)
+    data = truth.sample(Ask(20_000, 3))
     is_rare = data.labels >= 3
     doubled = np.concatenate([data.data[is_rare], data.data])
     one, two = (values(rows, truth)["rare_calibration"] for rows in (data.data, doubled))
@@ -171,7 +172,7 @@ def test_rare_channels_that_are_twice_as_frequent_are_seen_to_be():
 def test_no_cell_is_rare_where_all_are_equal():
     truth = population("gaussians")
     with pytest.raises(Undefined, match="so none is rare"):
-        seen = LOOK(truth.sample(100, 0).data, truth)
+        seen = LOOK(truth.sample(Ask(100, 0)).data, truth)
         METRICS["rare_calibration"](seen, seen)
 
 
@@ -206,8 +207,8 @@ def test_the_neighbours_see_what_the_truth_sees():
     mode has 40, so the manifold of 5 neighbours covers nearly all of a mode, and nothing between them.
     """
     truth = population("gaussians")
-    real = truth.sample(1000, 1).data
-    fresh = truth.sample(3000, 2)
+    real = truth.sample(Ask(1000, 1)).data
+    fresh = truth.sample(Ask(3000, 2))
     kept = fresh.data[fresh.labels < 15][:800]
     between = np.array([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]])[np.arange(200) % 4]
     between = between + 0.02 * np.random.default_rng(0).normal(size=(200, 2))

@@ -7,10 +7,15 @@ torch = pytest.importorskip("torch")
 
 from scipy.spatial.distance import cdist  # noqa: E402
 
-from collapselab.models import MODELS, feeding  # noqa: E402
-from collapselab.models.base import Diverged, TrainingSet  # noqa: E402
+from collapselab.core.ask import Ask  # noqa: E402
+from collapselab.core.errors import Diverged  # noqa: E402
+from collapselab.core.run import Run  # noqa: E402
+from collapselab.core.sets import TrainingSet  # noqa: E402
+from collapselab.engine import feeding  # noqa: E402
+from collapselab.engine.scale import Scale  # noqa: E402
+from collapselab.models import MODELS  # noqa: E402
+from collapselab.models.arrays import part  # noqa: E402
 from collapselab.models.diffusion import Diffusion, DiffusionOptions  # noqa: E402
-from collapselab.models.rows import Scale  # noqa: E402
 
 CPU = torch.device("cpu")
 SHORT = {"preset": "points", "channels": 32, "blocks": 1, "images_seen": 12_800, "sample_batch": 50}
@@ -94,11 +99,11 @@ def test_what_is_learned_does_not_depend_on_the_origin_and_the_unit(family):
     model, data = MODELS[family], np.round(points(100, 3) * 2**12) / 2**12
     options = model.Options.model_validate(SMALL[family])
     budget = 10 * options.batch
-    near = model.fit(weighted(data), options, 5, images_seen=budget)
-    far = model.fit(weighted(data * 2.0**-20 + 1000), options, 5, images_seen=budget)
+    near = model.fit(weighted(data), options, Run(5, images_seen=budget))
+    far = model.fit(weighted(data * 2.0**-20 + 1000), options, Run(5, images_seen=budget))
     # Samples lie at 1000 with a width of 1e-6: float64 keeps 7 digits of them.
-    found = (far.sample(200, 1).data - 1000) * 2.0**20
-    np.testing.assert_allclose(found, near.sample(200, 1).data, atol=1e-4)
+    found = (far.sample(Ask(200, 1)).data - 1000) * 2.0**20
+    np.testing.assert_allclose(found, near.sample(Ask(200, 1)).data, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -108,8 +113,8 @@ def test_weights_say_how_much_a_row_counts(family):
     options = model.Options.model_validate(SMALL[family])
     weights = (np.arange(64) < 32).astype(float)
     moved = np.where(weights[:, None] > 0, data, data + 0.5)
-    one, other = (model.fit(weighted(rows, weights), options, 5, images_seen=2_000) for rows in (data, moved))
-    samples = one.sample(100, 1).data, other.sample(100, 1).data
+    one, other = (model.fit(weighted(rows, weights), options, Run(5, images_seen=2_000)) for rows in (data, moved))
+    samples = one.sample(Ask(100, 1)).data, other.sample(Ask(100, 1)).data
     np.testing.assert_allclose(*samples, atol=1e-3)
 
 
@@ -117,14 +122,15 @@ def test_weights_say_how_much_a_row_counts(family):
 def test_a_training_goes_on_from_another_ones_weights_at_its_own_scale(family):
     model = MODELS[family]
     options = model.Options.model_validate(SMALL[family])
-    first = model.fit(weighted(points(100, 3)), options, 5, images_seen=20 * options.batch)
+    first = model.fit(weighted(points(100, 3)), options, Run(5, images_seen=20 * options.batch))
     data = 100 + 3 * points(100, 4)
-    later = model.fit(weighted(data), options, 6, first, images_seen=1)
+    later = model.fit(weighted(data), options, Run(6, images_seen=1), first)
     np.testing.assert_allclose(later.scale.location, data.mean(axis=0), rtol=1e-12)
-    apart = [np.abs(later.weights[name] - weight).max() for name, weight in first.weights.items()]
+    before, after = (part(model.stored().tensors, "network.") for model in (first, later))
+    apart = [np.abs(after[name] - weight).max() for name, weight in before.items()]
     assert max(apart) < 2 * options.learning_rate  # one step of Adam, on either side of the average
     with pytest.raises(ValueError, match="this network has it of shape"):
-        model.fit(weighted(points(100, 4, 3)), options, 6, first, images_seen=1)
+        model.fit(weighted(points(100, 4, 3)), options, Run(6, images_seen=1), first)
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -133,13 +139,13 @@ def test_wrong_rows_are_refused_in_words(family):
     options = model.Options.model_validate(SMALL[family])
     for wrong in (np.zeros(5), np.zeros((5, 2), np.int64), np.zeros((0, 2)), np.zeros((5, 1, 4, 4))):
         with pytest.raises(ValueError, match="training data: found"):
-            model.fit(TrainingSet(wrong, None, np.ones(len(wrong))), options, 1, images_seen=1)
+            model.fit(TrainingSet(wrong, None, np.ones(len(wrong))), options, Run(1, images_seen=1))
     with pytest.raises(ValueError, match="training weights"):
-        model.fit(weighted(points(5, 0), np.full(5, -1.0)), options, 1, images_seen=1)
+        model.fit(weighted(points(5, 0), np.full(5, -1.0)), options, Run(1, images_seen=1))
     data = points(5, 0)
     data[2, 1] = np.nan
     with pytest.raises(Diverged):
-        model.fit(weighted(data), options, 1, images_seen=1)
+        model.fit(weighted(data), options, Run(1, images_seen=1))
 
 
 # -- the denoiser of vectors -------------------------------------------------------------------------------------------
@@ -149,8 +155,8 @@ def test_points_of_two_moons_are_made_and_reached():
     """By k nearest neighbours held-out points have .96 and .97; with 3 of 1000 neighbours each share scatters by .01.
     A Gaussian of the same moments has a precision of .4."""
     options = DiffusionOptions(preset="points", channels=96, images_seen=100_000)
-    moons = Diffusion.fit(weighted(two_moons(1000, 0)), options, 3)
-    held_out, samples = two_moons(1000, 1), moons.sample(1000, 5).data
+    moons = Diffusion.fit(weighted(two_moons(1000, 0)), options, Run(3))
+    held_out, samples = two_moons(1000, 1), moons.sample(Ask(1000, 5)).data
     assert samples.dtype == np.float64
     assert inside(samples, held_out) > 0.85 and inside(held_out, samples) > 0.85
 
@@ -159,7 +165,7 @@ def test_the_likelihood_of_vectors_is_a_density():
     """Its sum over a grid that holds all mass is 1, in the data's units: to the solver's error at so few steps, which
     falls with their fourth power and is below .01 at 16 of them for a Gaussian, and the grid's, which is less."""
     data = 0.5 * points(200, 0) + 3
-    model = Diffusion.fit(weighted(data), DiffusionOptions.model_validate(SHORT), 1)
+    model = Diffusion.fit(weighted(data), DiffusionOptions.model_validate(SHORT), Run(1))
     axis = np.linspace(0.5, 5.5, 26)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     mass = np.exp(model.log_likelihood(grid, 0, steps=16, probes=0)).sum() * 0.2**2
@@ -169,7 +175,7 @@ def test_the_likelihood_of_vectors_is_a_density():
 def test_the_density_of_vectors_counts_their_unit():
     """The networks are the same: what is tested is the factor of 2^-20 in each axis."""
     data, options = points(200, 0), DiffusionOptions.model_validate(SHORT)
-    near, far = (Diffusion.fit(weighted(rows), options, 1) for rows in (data, data * 2.0**-20))
+    near, far = (Diffusion.fit(weighted(rows), options, Run(1)) for rows in (data, data * 2.0**-20))
     apart = far.log_likelihood(data * 2.0**-20, 0) - near.log_likelihood(data, 0)
     np.testing.assert_allclose(apart, 2 * 20 * np.log(2), atol=1e-3)
 
@@ -185,9 +191,9 @@ def test_the_density_of_vectors_counts_their_unit():
 def test_what_is_of_images_is_refused_for_vectors(changes, message):
     options = DiffusionOptions.model_validate(SHORT | changes)
     with pytest.raises(ValueError, match=message):
-        Diffusion.fit(weighted(points(20, 0)), options, 1, images_seen=1)
+        Diffusion.fit(weighted(points(20, 0)), options, Run(1, images_seen=1))
     with pytest.raises(ValueError, match=message):
-        Diffusion.stored_bytes(options, (2,))
+        Diffusion.stored_bytes(options, (2,), 0)
 
 
 def test_octaves_tell_narrow_modes_apart():
@@ -197,6 +203,6 @@ def test_octaves_tell_narrow_modes_apart():
     near = {}
     for octaves in (0, 4):
         options = DiffusionOptions.model_validate(SHORT | {"octaves": octaves, "images_seen": 51_200})
-        samples = Diffusion.fit(weighted(data), options, 1).sample(1000, 2).data
+        samples = Diffusion.fit(weighted(data), options, Run(1)).sample(Ask(1000, 2)).data
         near[octaves] = (np.abs(samples - np.round(samples)) < 0.1).mean()
     assert near[4] > near[0] + 0.2

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
-from collapselab.models.base import TrainingSet
 
 BATCH = 16
 

@@ -32,13 +32,16 @@ from . import outside, processes, replicates, results, store, verbs
 from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
+from .core.errors import Diverged, Interrupted
+from .core.run import Run
 from .data import DATASETS
 from .data.digest import digest
 from .features import FEATURES, Extractor, Features
 from .measure import Against, Measurement, Role
 from .metrics import METRICS
 from .models import MODELS
-from .models.base import Diverged, Interrupted
+from .models.capabilities import Counts, Knows
+from .models.stored import Stored
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .regimes import Recipe
@@ -136,7 +139,9 @@ def _write_model(path: Path, family: str, model: Any, lineage: Mapping[str, Any]
     if not processes.is_first():
         return  # all have the same model
     options = model.options.model_dump(mode="json")
-    store.write_tensors(path, model.tensors(), {"family": family, "options": options, "lineage": dict(lineage)})
+    stored = model.stored()
+    metadata = {"family": family, "options": options, "lineage": dict(lineage), **stored.metadata}
+    store.write_tensors(path, stored.tensors, metadata)
 
 
 def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -150,7 +155,8 @@ def _read_model(path: Path) -> tuple[Any, dict[str, Any]]:
             family = POPULATIONS[metadata["family"]]
             return family.population(family.PopulationOptions.model_validate(metadata["options"])), metadata
         family = MODELS[metadata["family"]]
-        return family.load(tensors, family.Options.model_validate(metadata["options"])), metadata
+        stored = Stored.read(tensors, metadata)
+        return family.load(stored, family.Options.model_validate(metadata["options"])), metadata
     # What its hash vouches for may still be of another version, or of nobody's program.
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         said = " ".join(str(error).split())[:200]
@@ -368,7 +374,7 @@ def train(
         path = out.with_name(f"{out.stem}.snapshots") / f"{seen:012}.safetensors"
         _write_model(path, family, model, lineage | {"images_seen": seen})
 
-    _get_ready(getattr(kind, "uses_torch", False))
+    _get_ready(kind.uses_torch)
     try:
         with (
             _interruptible(),
@@ -382,29 +388,18 @@ def train(
                 seen(images)
                 return tell(images, loss)
 
-            model = verbs.train.train(
-                kind,
-                settings,
-                data,
-                start,
-                verbs.train.whole(store.read_samples(validation)) if validation else None,
-                study_seed=study_seed,
-                replicate=seed,
-                generation=generation,
-                images_seen=images_seen,
-                progress=told,
-                checkpoint=checkpoint,
-                allow_nonidentical=allow_nonidentical,
-                inspect=inspect,
-            )
+            looked_at = verbs.train.whole(store.read_samples(validation)) if validation else None
+            number = verbs.train.training_seed(study_seed, seed, generation)
+            run = Run(number, images_seen, told, checkpoint, allow_nonidentical, looked_at, inspect)
+            model = verbs.train.train(kind, settings, data, run, start)
     except Diverged as error:
         what = {"generation": generation, "images_seen": error.images_seen, "loss": str(error.loss), "model": str(out)}
         _diverged(out, family, settings, lineage, what, mark_diverged)
     else:
-        curve = getattr(model, "curve", {})
-        budget = int(curve["images_seen"][-1]) if "images_seen" in curve else budget  # whole batches
+        taken = model.stored().tensors["curve.images_seen"]
+        budget = int(taken[-1]) if len(taken) else budget  # whole batches
         _write_model(out, family, model, lineage | {"images_seen": budget} | _how(model))
-        if differences := getattr(model, "how", {}).get("nonidentical"):
+        if differences := model.how.get("nonidentical"):
             clock.facts["nonidentical"] = differences
         _count_operations("training", model, budget)
     if processes.is_first():
@@ -436,15 +431,14 @@ def _count_operations(work: str, model: Any, images: int) -> None:
 
     Counting them takes seconds, so that it is left out where the work itself took less than a minute.
     """
-    if hasattr(model, "flops_per_image") and clock.compute_wall_s > LONG_S:
+    if isinstance(model, Counts) and clock.compute_wall_s > LONG_S:
         flops = model.flops_per_image(model.options, model.shape)[work] * images
         clock.facts["tera_flop"] = clock.facts.get("tera_flop", 0) + round(flops / 1e12, 3)
 
 
 def _how(model: Any) -> dict[str, Any]:
     """How a training was executed, where that is part of its bits."""
-    how = getattr(model, "how", {})
-    return {"how": dict(how)} if how else {}
+    return {"how": dict(model.how)} if model.how else {}
 
 
 def _diverged(
@@ -492,7 +486,7 @@ def sample(
             out, SampleSet(np.empty(0), lineage=lineage | {"diverged": metadata["lineage"]["diverged"]})
         )
         return
-    _get_ready(getattr(trained, "uses_torch", False))
+    _get_ready(trained.uses_torch)
     lineage["device"] = clock.facts["device_name"]
     number = verbs.sample.sample_seed(study_seed, seed, generation, stage, stream)
     with processes.joined(), _told(f"{stage} {out.parent}", count) as tell:
@@ -599,7 +593,8 @@ def extract(
         settings = _extractor_settings(entry, name, said.get(name, {}))
         weights, extractors[name] = _weights(entry, name, weights_path)
         extractors[name] |= settings
-        _get_ready(entry.uses_torch or getattr(weights, "uses_torch", False))
+        through = entry.of_model or entry.of_law or entry.of_population
+        _get_ready(entry.uses_torch or (through and weights is not None and weights.uses_torch))
         look = verbs.extract.Look(entry, weights, settings)
         for which in verbs.extract.looked_at(look, list(sets), list(reals), as_reference):
             with clock.compute():
@@ -752,7 +747,7 @@ def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, s
     """What plays the real samples, by (part, extractor)."""
     roles = {}
     known = _read_model(population)[0] if population else None
-    moments = known.moments() if hasattr(known, "moments") else None
+    moments = known.moments() if isinstance(known, Knows) else None
     for path in paths:
         _, metadata = store.read_tensors(path)
         for (part, name), features in _read_features(path).items():
@@ -957,12 +952,12 @@ def take_over(
             family, (options, tensors) = "diffusion", from_diffusers(source, classes)
         else:
             family, (options, tensors) = "stylegan2", model_of(pickled.read(source))
-        model = MODELS[family].load(tensors, MODELS[family].Options.model_validate(options))
+        model = MODELS[family].load(Stored(tensors), MODELS[family].Options.model_validate(options))
     except ValueError as error:
         said = " ".join(str(error).split())[:400]
         raise store.Foreign(source, said if str(source) in said else f"{source}: {said}") from None
     _write_model(out, family, model, {"generation": 0, "imported": taken})
-    size = sum(array.nbytes for array in model.tensors().values()) / 2**20
+    size = sum(array.nbytes for array in model.stored().tensors.values()) / 2**20
     print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.1f} MiB")
     print(f"as a model of a study: {_as_yaml(family, model.options)}")
 

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from typing import (
@@ -34,6 +34,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from . import store
 from . import weights as published
 from .adapt import ADAPTERS
+from .core.ask import Ask
+from .core.errors import Diverged
+from .core.run import Run
+from .core.sets import TrainingSet
 from .data import DATASETS
 from .data.split import check_sizes
 from .features import FEATURES
@@ -41,7 +45,7 @@ from .guidance import GUIDES
 from .measure import Against
 from .metrics import METRICS, Metric
 from .models import MODELS
-from .models.base import Diverged, TrainingSet
+from .models.capabilities import Judges, Knows
 from .populations import POPULATIONS
 from .regimes import (
     REAL,
@@ -587,15 +591,16 @@ class Study:
         """What samples and models take."""
         shape = self.shape
         row = math.prod(shape) * (1 if self.kind == "images" else 8)  # bytes: uint8, or float64 and int64
-        each, kept = {}, {}
-        for name, spec in self.file.models.items():
-            family, options = MODELS[spec.family], self.parsed_options(name)
-            each[name] = family.stored_bytes(options, shape)
-            kept[name] = family.stored_bytes_per_row(options, shape) if hasattr(family, "stored_bytes_per_row") else 0
+
+        @cache
+        def stored(model: str, rows: int) -> int:
+            return MODELS[self.family(model)].stored_bytes(self.parsed_options(model), shape, rows)
+
         models = 0
         for arm, _, generation in trained:
             lineage = self._of(arm)
-            models += each[lineage.model] + kept[lineage.model] * size(lineage.regime, lineage.name, generation)
+            keeps_rows = not MODELS[self.family(lineage.model)].uses_torch  # a network is not outlined for each number
+            models += stored(lineage.model, keeps_rows * size(lineage.regime, lineage.name, generation))
         return samples * row + models
 
     @property
@@ -1130,7 +1135,7 @@ def _fit_faults(study: Study) -> Iterator[Fault]:
     for name, spec in study.file.models.items():
         family = MODELS[spec.family]
         arms = [(arm, lineage) for arm, lineage in study.lineages.items() if lineage.model == name]
-        if getattr(family, "uses_torch", False) or not arms:
+        if family.uses_torch or not arms:
             continue
         options, sizes = study.parsed_options(name), []
         for arm, one in arms:
@@ -1138,10 +1143,10 @@ def _fit_faults(study: Study) -> Iterator[Fault]:
         try:
             options.check_rows(min(sizes))
             # A study is read again by every job: what takes iterations or much memory is not tried.
-            if hasattr(options, "iterations") or family.stored_bytes(options, study.shape) > LARGEST_TRIED:
+            if hasattr(options, "iterations") or family.stored_bytes(options, study.shape, 0) > LARGEST_TRIED:
                 continue
-            data = study.population.sample(min(*sizes, MOST_TRIED), 0).data
-            family.fit(TrainingSet(data, None, np.ones(len(data))), options, 0)
+            data = study.population.sample(Ask(min(*sizes, MOST_TRIED), 0)).data
+            family.fit(TrainingSet(data, None, np.ones(len(data))), options, Run(0))
         except (ValueError, Diverged) as error:
             yield Fault(("models", name), f"{error} (as a trial with {min(sizes)} rows, the fewest of an arm)")
 
@@ -1185,13 +1190,13 @@ def _truth_fault(study: Study, name: str) -> str:
         return ""
     if population is None:
         return f"{name!r} looks at a known truth; the study's data come from {study.file.data.source!r}"
-    needed = "judge" if extractor.of_population else "moments"
-    if not hasattr(study.population, needed):
-        allowed = ", ".join(name for name, kind in POPULATIONS.items() if hasattr(kind, needed))
+    needed, able = ("judge", Judges) if extractor.of_population else ("moments", Knows)
+    if not isinstance(study.population, able):
+        allowed = ", ".join(name for name, kind in POPULATIONS.items() if issubclass(kind, able))
         return f"{name!r} needs a population with {needed}, which {population!r} has not; allowed: {allowed}"
-    lacking = [name for name in study.file.models if not hasattr(MODELS[study.family(name)], "moments")]
+    lacking = [name for name in study.file.models if not issubclass(MODELS[study.family(name)], Knows)]
     if extractor.of_law and lacking:
-        allowed = ", ".join(name for name, family in MODELS.items() if hasattr(family, "moments"))
+        allowed = ", ".join(name for name, family in MODELS.items() if issubclass(family, Knows))
         return f"{name!r} needs models with moments, which {lacking[0]!r} has not; families that do: {allowed}"
     return ""
 

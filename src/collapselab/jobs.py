@@ -333,7 +333,7 @@ def _compose_roots(study: Study, place: Place) -> list[str]:
 
 
 def _train_roots(study: Study, place: Place) -> list[str]:
-    called = ("settle", "budget", "as_it_is", "rows_of", "whole", "train")
+    called = ("settle", "budget", "as_it_is", "rows_of", "whole", "training_seed", "train")
     return [*_verb("train", *called), *_family(study, place.arm)]
 
 

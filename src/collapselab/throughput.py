@@ -20,9 +20,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import provenance, store
+from .core.ask import Ask
+from .core.errors import Interrupted
+from .core.run import Run
+from .core.sets import TrainingSet
 from .energy import Meter
 from .models import MODELS
-from .models.base import Interrupted, TrainingSet
+from .models.capabilities import Counts
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +121,7 @@ def measure(family: str, options: BaseModel, shape: Sequence[int], *, seconds: f
     from .device import device
 
     where = device()
-    counted = hasattr(kind, "flops_per_image")  # small networks do not count; they are timed as they are
+    counted = issubclass(kind, Counts)  # small networks do not count; they are timed as they are
     flops = kind.flops_per_image(options, shape) if counted else {"training": None, "sampling": None}
     tried, notes = options, []
     if where.type == "cpu" and counted:
@@ -185,7 +189,7 @@ def _training_rate(
     # About as many images as the training will see: how its steps are executed is chosen by how many there are.
     budget = options.batch * min(max(options.images_seen // options.batch, 4 * CYCLE), MOST_STEPS)
     with suppress(Interrupted):
-        kind.fit(_random(options, shape), options, 0, images_seen=budget, progress=progress)
+        kind.fit(_random(options, shape), options, Run(0, images_seen=budget, progress=progress))
     meter.__exit__(None, None, None)
     (first, start), (last, end) = reports[0], reports[-1]
     cycles = [report for report in reports if (report[0] - first) % (CYCLE * options.batch) == 0]
@@ -197,12 +201,12 @@ def _training_rate(
 
 def _sampling_rate(kind: Any, options: Any, shape: tuple[int, ...], seconds: float) -> tuple[float, float]:
     """Images a second after the first batch, and its relative spread."""
-    model = kind.fit(_random(options, shape), options, 0, images_seen=1)
+    model = kind.fit(_random(options, shape), options, Run(0, images_seen=1))
     many, times = options.sample_batch, []
-    model.sample(many, 0)
+    model.sample(Ask(many, 0))
     while sum(times) < seconds and len(times) < 100:
         start = time.monotonic()
-        model.sample(many, 1, start=many * len(times))
+        model.sample(Ask(many, 1, start=many * len(times)))
         times.append(time.monotonic() - start)
     rate = many * len(times) / sum(times)
     return rate, _spread(rate, [many / one for one in times])
@@ -232,9 +236,9 @@ def _measure_closed_form(family: str, options: Any, shape: tuple[int, ...], seco
     kind = MODELS[family]
     training = _random(options, shape)
     with Meter() as meter:
-        fitted, off = _repeated(lambda: kind.fit(training, options, 0), seconds / 2)
-        model = kind.fit(training, options, 0)
-        sampled, off_sampled = _repeated(lambda: model.sample(ROWS, 0), seconds / 2)
+        fitted, off = _repeated(lambda: kind.fit(training, options, Run(0)), seconds / 2)
+        model = kind.fit(training, options, Run(0))
+        sampled, off_sampled = _repeated(lambda: model.sample(Ask(ROWS, 0)), seconds / 2)
     facts = meter.facts()
     return Throughput(
         **_identity(family, options, shape),

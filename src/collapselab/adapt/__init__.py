@@ -6,7 +6,8 @@ No study of this version adapts its models; the verb is left out of an arm that 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from ..models.base import Model, TrainingSet
+from ..core.sets import TrainingSet
+from ..models.base import Model
 
 
 class Adapter(Protocol):

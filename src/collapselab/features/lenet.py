@@ -91,7 +91,7 @@ def train_lenet(
     import torch
     from torch.nn.functional import cross_entropy
 
-    from ..optim import Adam
+    from ..engine.optim import Adam
 
     options = options or LeNetOptions()
     for role, part, part_labels in (("data", data, labels), ("held_out", *held_out)):

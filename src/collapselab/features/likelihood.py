@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..models.capabilities import Scores
 from .base import Features
 
 SEED = 0
@@ -30,11 +31,11 @@ def likelihood(
     """Bits per dimension of each of the first ``rows`` samples under a model: - log2 p(x) / d, (n, 1) float64.
 
     d is the number of pixels and channels, of coordinates, or 1 of a category; inf where the model holds a sample for
-    impossible, nan where it has no density. What p is for each kind of data, ``Model.log_likelihood`` says.
+    impossible, nan where it has no density. What p is for each kind of data, ``Scores.log_likelihood`` says.
 
     data: as in a sample set. weights: the model. Raises ValueError for one whose family has no ``log_likelihood``.
     """
-    if not hasattr(weights, "log_likelihood"):
+    if not isinstance(weights, Scores):
         family = "None" if weights is None else type(weights).__name__.lower()
         raise ValueError(f"weights: found {family}, likelihood needs a model of a family that has log_likelihood")
     data = data[:rows]

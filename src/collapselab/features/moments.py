@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models.capabilities import Knows
 from .base import Features
 
 
@@ -15,7 +16,7 @@ def moments(data: np.ndarray, weights: Any = None) -> Features:
 
     data: not looked at. weights: the model, or the population.
     """
-    if not hasattr(weights, "moments"):
+    if not isinstance(weights, Knows):
         family = "None" if weights is None else type(weights).__name__.lower()
         raise ValueError(f"weights: found {family}, moments needs a model of a family that has moments")
     mean, covariance = weights.moments()

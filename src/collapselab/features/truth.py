@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models.capabilities import Judges
 from .base import Features
 
 RARE = 0.05  # the most that the rare cells have together, of the mass of all cells
@@ -20,7 +21,7 @@ def truth(data: np.ndarray, weights: Any = None) -> Features:
 
     data: as in a sample set. weights: the population. Raises ValueError for one without ``judge`` and ``masses``.
     """
-    if not (hasattr(weights, "judge") and hasattr(weights, "masses")):
+    if not isinstance(weights, Judges):
         kind = "None" if weights is None else type(weights).__name__.lower()
         raise ValueError(f"weights: found {kind}, truth needs a population that judges samples")
     possible, cell = weights.judge(data)

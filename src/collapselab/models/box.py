@@ -12,8 +12,16 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import ODE_STEPS, PROBES, Options, TrainingSet, check_unbiased, check_unguided, no_curve, weighted_rows
+from .arrays import no_curve
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import weighted_rows
+from .options import Options
+from .stored import Stored
 
 
 class BoxOptions(Options):
@@ -32,6 +40,7 @@ class Box:
     takes: ClassVar = ("vectors",)
     density: ClassVar = "exact"
     bias: ClassVar = ""
+    conditions: ClassVar = ()
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -40,7 +49,7 @@ class Box:
     high: np.ndarray
 
     @classmethod
-    def fit(cls, training: TrainingSet, options: BoxOptions, seed: int, init: Self | None = None, **rest: Any) -> Self:
+    def fit(cls, training: TrainingSet, options: BoxOptions, run: Run, init: Self | None = None) -> Self:
         """The box between the rows' quantiles in each coordinate, so that at most (1 - share) / 2 is left on a side.
 
             low = least x with F(x) >= (1 - share) / 2        high likewise, from above
@@ -63,13 +72,12 @@ class Box:
         """The shape of one sample, (d,)."""
         return self.low.shape
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count``, uniform in the box: data (count, d) float64. The bias has to be 1."""
-        check_unbiased(sampling_bias, "box")
-        check_unguided(guide, "box")
-        return SampleSet(self.low + (self.high - self.low) * seeds.uniforms(seed, start, count, len(self.low)))
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, uniform in the box: data (count, d) float64. The bias has to be 1."""
+        check_ask(ask, self)
+        return SampleSet(
+            self.low + (self.high - self.low) * seeds.uniforms(ask.seed, ask.start, ask.count, len(self.low))
+        )
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
@@ -88,17 +96,17 @@ class Box:
         """The exact mean (d,), the centre, and covariance (d, d), the squared sides over 12, float64."""
         return (self.low + self.high) / 2, np.diag((self.high - self.low) ** 2 / 12)
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """low, high, and a training curve without points."""
-        return {"low": self.low, "high": self.high, **no_curve()}
+        return Stored({"low": self.low, "high": self.high, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: BoxOptions, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: BoxOptions, shape: tuple[int, ...], rows: int) -> int:
         """Two corners in float64."""
         (dimension,) = shape
         return 16 * dimension
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The box that ``tensors`` and ``options`` describe."""
-        return cls(options, tensors["low"], tensors["high"])
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The box that ``stored`` and ``options`` describe."""
+        return cls(options, stored.tensors["low"], stored.tensors["high"])

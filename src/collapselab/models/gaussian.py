@@ -3,18 +3,24 @@
 Its loops have closed forms (``theory``), so that a whole study can be held against exact numbers on a CPU.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import ODE_STEPS, PROBES, Diverged, Options, Progress, TrainingSet, check_bias
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .options import Options
+from .stored import Stored
 
 
 class GaussianOptions(Options):
@@ -132,6 +138,7 @@ class Gaussian:
     takes: ClassVar = ("vectors",)
     density: ClassVar = "exact"
     bias: ClassVar = "covariance factor"
+    conditions: ClassVar = ()
     gives: ClassVar = "vectors"
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
@@ -148,20 +155,7 @@ class Gaussian:
         return cls(options, np.broadcast_to(np.asarray(options.mean, np.float64), shape).copy(), sd**2)
 
     @classmethod
-    def fit(
-        cls,
-        training: TrainingSet,
-        options: GaussianOptions,
-        seed: int,
-        init: Self | None = None,
-        *,
-        images_seen: int | None = None,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        allow_nonidentical: bool = False,
-        validation: TrainingSet | None = None,
-        inspect: Callable[[Self, int], None] | None = None,
-    ) -> Self:
+    def fit(cls, training: TrainingSet, options: GaussianOptions, run: Run, init: Self | None = None) -> Self:
         """The Gaussian with the weighted moments of the rows: with weights w and W = sum w,
 
             mean = sum w x / W
@@ -178,7 +172,7 @@ class Gaussian:
         data, weights = np.asarray(training.data, np.float64), np.asarray(training.weights, np.float64)
         if data.ndim != 2:
             raise ValueError(f"gaussian takes vectors (rows, dimensions); got data of shape {training.data.shape}")
-        stack = Gaussians.fit(np.ascontiguousarray(data)[None], weights[None], options, [seed])
+        stack = Gaussians.fit(np.ascontiguousarray(data)[None], weights[None], options, [run.seed])
         mean, covariance = stack.means[0], stack.covariances[0]
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
             raise Diverged(len(data), float("nan"))
@@ -193,18 +187,14 @@ class Gaussian:
     def _stack(self) -> Gaussians:
         return Gaussians.of(self)
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count`` of N(mean, sampling_bias covariance): data (count, d) float64.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, of N(mean, ask.bias covariance): data (count, d) float64.
 
         Raises ValueError when a guide is given: there is no trajectory to steer.
         """
-        check_bias(sampling_bias)
-        if guide is not None:
-            raise ValueError(f"guide: a gaussian cannot be guided, only sampled with a sampling_bias; got {guide!r}")
-        noise = seeds.normals(seed, start, count, len(self.mean))
-        return SampleSet(self._stack.spread(noise[None], sampling_bias)[0])
+        check_ask(ask, self)
+        noise = seeds.normals(ask.seed, ask.start, ask.count, len(self.mean))
+        return SampleSet(self._stack.spread(noise[None], ask.bias)[0])
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
@@ -227,18 +217,18 @@ class Gaussian:
         """The exact mean (d,) and covariance (d, d), float64."""
         return self.mean, np.diag(self.covariance) if self.covariance.ndim == 1 else self.covariance
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """mean, covariance, and a training curve without points: a closed form has no steps."""
         curve = {"curve.images_seen": np.empty(0, np.int64), "curve.loss": np.empty(0)}
-        return {"mean": self.mean, "covariance": self.covariance, **curve}
+        return Stored({"mean": self.mean, "covariance": self.covariance, **curve})
 
     @classmethod
-    def stored_bytes(cls, options: GaussianOptions, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: GaussianOptions, shape: tuple[int, ...], rows: int) -> int:
         """The mean and the covariance in float64."""
         (dimension,) = shape
         return 8 * dimension * (2 if options.covariance == "diagonal" else 1 + dimension)
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The Gaussian that ``tensors`` and ``options`` describe."""
-        return cls(options, tensors["mean"], tensors["covariance"])
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The Gaussian that ``stored`` and ``options`` describe."""
+        return cls(options, stored.tensors["mean"], stored.tensors["covariance"])

@@ -11,19 +11,17 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_bias,
-    check_unguided,
-    no_curve,
-    symmetric_root,
-    weighted_rows,
-)
+from .arrays import no_curve, symmetric_root
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import weighted_rows
+from .options import Options
+from .stored import Stored
 
 
 class GMMOptions(Options):
@@ -56,6 +54,7 @@ class GMM:
     takes: ClassVar = ("vectors",)
     density: ClassVar = "exact"
     bias: ClassVar = "covariance factor in each component"
+    conditions: ClassVar = ()
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -65,7 +64,7 @@ class GMM:
     covariances: np.ndarray
 
     @classmethod
-    def fit(cls, training: TrainingSet, options: GMMOptions, seed: int, init: Self | None = None, **rest: Any) -> Self:
+    def fit(cls, training: TrainingSet, options: GMMOptions, run: Run, init: Self | None = None) -> Self:
         """A local maximum of the likelihood, by EM from k-means, which ``seed`` starts, or from the model ``init``.
 
         Rows that are all equal leave K components at one place with the variance ``regularisation``. EM counts every
@@ -91,7 +90,7 @@ class GMM:
                 reg_covar=options.regularisation,
                 n_init=1 if start else options.restarts,
                 max_iter=options.iterations,
-                random_state=seed % 2**32,
+                random_state=run.seed % 2**32,
                 **start,
             )
             with warnings.catch_warnings():
@@ -138,19 +137,16 @@ class GMM:
     def _roots(self) -> np.ndarray:
         return symmetric_root(self._full)
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count``: data (count, d) float64.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for: data (count, d) float64.
 
-        sampling_bias multiplies the covariance of every component; means and weights stay.
+        ask.bias multiplies the covariance of every component; means and weights stay.
         """
-        check_bias(sampling_bias)
-        check_unguided(guide, "gmm")
-        uniform = seeds.uniforms(seeds.seed_of(seed, None, None, "components"), start, count, 1)[:, 0]
+        check_ask(ask, self)
+        uniform = seeds.uniforms(seeds.seed_of(ask.seed, None, None, "components"), ask.start, ask.count, 1)[:, 0]
         cumulative = np.cumsum(self.weights)
         chosen = np.searchsorted(cumulative / cumulative[-1], uniform, side="left")
-        noise = seeds.normals(seed, start, count, self.means.shape[1]) * math.sqrt(sampling_bias)
+        noise = seeds.normals(ask.seed, ask.start, ask.count, self.means.shape[1]) * math.sqrt(ask.bias)
         data = self.means[chosen]
         for component, root in enumerate(self._roots):
             mine = chosen == component
@@ -182,19 +178,19 @@ class GMM:
         off = self.means - mean
         return mean, np.einsum("k,kij->ij", self.weights, self._full) + (off.T * self.weights) @ off
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """weights, means, covariances, and a training curve without points."""
         arrays = {"weights": self.weights, "means": self.means, "covariances": self.covariances}
-        return {**arrays, **no_curve()}
+        return Stored({**arrays, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: GMMOptions, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: GMMOptions, shape: tuple[int, ...], rows: int) -> int:
         """Weights, means and covariances in float64."""
         k, (dimension,) = options.components, shape
         numbers = {"full": k * dimension**2, "tied": dimension**2, "diag": k * dimension, "spherical": k}
         return 8 * (k * (1 + dimension) + numbers[options.covariance])
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The mixture that ``tensors`` and ``options`` describe."""
-        return cls(options, tensors["weights"], tensors["means"], tensors["covariances"])
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The mixture that ``stored`` and ``options`` describe."""
+        return cls(options, stored.tensors["weights"], stored.tensors["means"], stored.tensors["covariances"])

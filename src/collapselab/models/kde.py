@@ -13,19 +13,17 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_bias,
-    check_unguided,
-    no_curve,
-    symmetric_root,
-    weighted_rows,
-)
+from .arrays import no_curve, symmetric_root
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import weighted_rows
+from .options import Options
+from .stored import Stored
 
 
 class KDEOptions(Options):
@@ -50,6 +48,7 @@ class KDE:
     takes: ClassVar = ("vectors",)
     density: ClassVar = "exact"
     bias: ClassVar = "kernel covariance factor"
+    conditions: ClassVar = ()
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -59,7 +58,7 @@ class KDE:
     kernel: np.ndarray
 
     @classmethod
-    def fit(cls, training: TrainingSet, options: KDEOptions, seed: int, init: Self | None = None, **rest: Any) -> Self:
+    def fit(cls, training: TrainingSet, options: KDEOptions, run: Run, init: Self | None = None) -> Self:
         """The rows and a kernel: h^2 I for a bandwidth h, or by a rule f^2 S with the rows' covariance S and
 
             scott       f = n^(-1 / (d + 4))                     (Scott 1992)
@@ -98,22 +97,19 @@ class KDE:
     def _root(self) -> np.ndarray:
         return symmetric_root(self.kernel)
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count`` as data (count, d) float64: a row by its weight, and the kernel's noise.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, as data (count, d) float64: a row by its weight, and the kernel's noise.
 
-        sampling_bias multiplies the covariance of the kernel.
+        ask.bias multiplies the covariance of the kernel.
         """
-        check_bias(sampling_bias)
-        check_unguided(guide, "kde")
-        uniform = seeds.uniforms(seeds.seed_of(seed, None, None, "rows"), start, count, 1)[:, 0]
+        check_ask(ask, self)
+        uniform = seeds.uniforms(seeds.seed_of(ask.seed, None, None, "rows"), ask.start, ask.count, 1)[:, 0]
         if self.weights.size:
             cumulative = np.cumsum(self.weights)
             chosen = np.searchsorted(cumulative / cumulative[-1], uniform, side="left")
         else:
             chosen = (uniform * len(self.rows)).astype(np.int64)
-        noise = seeds.normals(seed, start, count, self.rows.shape[1]) * np.sqrt(sampling_bias)
+        noise = seeds.normals(ask.seed, ask.start, ask.count, self.rows.shape[1]) * np.sqrt(ask.bias)
         # einsum and not @: BLAS rounds a row differently in batches of different sizes.
         return SampleSet(self.rows[chosen] + np.einsum("ni,ij->nj", noise, self._root))
 
@@ -142,26 +138,20 @@ class KDE:
         mean, scatter = _moments(self.rows, self.weights if self.weights.size else None)
         return mean, scatter + self.kernel
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """rows, weights, kernel, and a training curve without points."""
-        return {"rows": self.rows, "weights": self.weights, "kernel": self.kernel, **no_curve()}
+        return Stored({"rows": self.rows, "weights": self.weights, "kernel": self.kernel, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: KDEOptions, shape: tuple[int, ...]) -> int:
-        """The kernel in float64."""
+    def stored_bytes(cls, options: KDEOptions, shape: tuple[int, ...], rows: int) -> int:
+        """The kernel and the rows in float64."""
         (dimension,) = shape
-        return 8 * dimension**2
+        return 8 * dimension**2 + 8 * dimension * rows
 
     @classmethod
-    def stored_bytes_per_row(cls, options: KDEOptions, shape: tuple[int, ...]) -> int:
-        """The row in float64."""
-        (dimension,) = shape
-        return 8 * dimension
-
-    @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The estimate that ``tensors`` and ``options`` describe."""
-        return cls(options, tensors["rows"], tensors["weights"], tensors["kernel"])
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The estimate that ``stored`` and ``options`` describe."""
+        return cls(options, stored.tensors["rows"], stored.tensors["weights"], stored.tensors["kernel"])
 
 
 def _moments(rows: np.ndarray, shares: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

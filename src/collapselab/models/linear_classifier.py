@@ -14,18 +14,17 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_unbiased,
-    check_unguided,
-    no_curve,
-    weighted_rows,
-)
+from .arrays import no_curve
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import weighted_rows
+from .options import Options
+from .stored import Stored
 
 
 class LinearClassifierOptions(Options):
@@ -46,6 +45,7 @@ class LinearClassifier:
     takes: ClassVar = ("vectors",)
     density: ClassVar = "exact"
     bias: ClassVar = ""
+    conditions: ClassVar = ()
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -53,9 +53,7 @@ class LinearClassifier:
     direction: np.ndarray
 
     @classmethod
-    def fit(
-        cls, training: TrainingSet, options: LinearClassifierOptions, seed: int, init: Self | None = None, **rest: Any
-    ) -> Self:
+    def fit(cls, training: TrainingSet, options: LinearClassifierOptions, run: Run, init: Self | None = None) -> Self:
         """The plug-in estimate w = the weighted mean of y x, which wrong labels shrink by 1 - 2 label_error.
 
         The fit is in closed form: of the other arguments none has a part in it.
@@ -78,19 +76,16 @@ class LinearClassifier:
         """The shape of one sample, (d + 1,)."""
         return (len(self.direction) + 1,)
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count`` as data (count, d + 1) float64: [x, y] with y = -1 or 1.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, as data (count, d + 1) float64: [x, y] with y = -1 or 1.
 
         The bias has to be 1.
         """
-        check_unbiased(sampling_bias, "linear-classifier")
-        check_unguided(guide, "linear-classifier")
-        drawn = seeds.uniforms(seeds.seed_of(seed, None, None, "labels"), start, count, 2)
+        check_ask(ask, self)
+        drawn = seeds.uniforms(seeds.seed_of(ask.seed, None, None, "labels"), ask.start, ask.count, 2)
         classes = np.where(drawn[:, 0] < 0.5, -1.0, 1.0)
         labels = np.where(drawn[:, 1] < self.options.label_error, -classes, classes)
-        x = classes[:, None] * self.direction + seeds.normals(seed, start, count, len(self.direction))
+        x = classes[:, None] * self.direction + seeds.normals(ask.seed, ask.start, ask.count, len(self.direction))
         return SampleSet(np.concatenate([x, labels[:, None]], axis=1))
 
     def log_likelihood(
@@ -122,17 +117,17 @@ class LinearClassifier:
         covariance[-1, :-1] = covariance[:-1, -1] = w
         return np.zeros(len(w) + 1), covariance
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """direction, and a training curve without points."""
-        return {"direction": self.direction, **no_curve()}
+        return Stored({"direction": self.direction, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: LinearClassifierOptions, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: LinearClassifierOptions, shape: tuple[int, ...], rows: int) -> int:
         """The direction in float64."""
         (width,) = shape
         return 8 * (width - 1)
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The classifier that ``tensors`` and ``options`` describe."""
-        return cls(options, tensors["direction"])
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The classifier that ``stored`` and ``options`` describe."""
+        return cls(options, stored.tensors["direction"])

@@ -13,18 +13,17 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_unbiased,
-    check_unguided,
-    no_curve,
-    weighted_rows,
-)
+from .arrays import no_curve
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import weighted_rows
+from .options import Options
+from .stored import Stored
 
 
 class LinearRegressionOptions(Options):
@@ -50,6 +49,7 @@ class LinearRegression:
     takes: ClassVar = ("vectors",)
     density: ClassVar = "exact"
     bias: ClassVar = ""
+    conditions: ClassVar = ()
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -58,9 +58,7 @@ class LinearRegression:
     inputs: np.ndarray
 
     @classmethod
-    def fit(
-        cls, training: TrainingSet, options: LinearRegressionOptions, seed: int, init: Self | None = None, **rest: Any
-    ) -> Self:
+    def fit(cls, training: TrainingSet, options: LinearRegressionOptions, run: Run, init: Self | None = None) -> Self:
         """The weighted least squares w = X^+ y, of least norm where the rows do not determine it.
 
         X^+ is the pseudo-inverse, and rows are multiplied by the square roots of their weights. The fit is in closed
@@ -84,21 +82,18 @@ class LinearRegression:
         """The shape of one sample, (d + 1,)."""
         return (len(self.coefficients) + 1,)
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count`` as data (count, d + 1) float64: [x, x'w + noise_sd e], e ~ N(0, 1).
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, as data (count, d + 1) float64: [x, x'w + noise_sd e], e ~ N(0, 1).
 
         With the same inputs, sample i has the x of different input i mod M. However often an accumulating loop has
         stored an input, M samples bring each of them back once. The bias has to be 1.
         """
-        check_unbiased(sampling_bias, "linear-regression")
-        check_unguided(guide, "linear-regression")
+        check_ask(ask, self)
         if self.options.inputs == "same":
-            x = self.inputs[np.arange(start, start + count) % len(self.inputs)]
-            noise = seeds.normals(seed, start, count, 1)[:, 0]
+            x = self.inputs[np.arange(ask.start, ask.start + ask.count) % len(self.inputs)]
+            noise = seeds.normals(ask.seed, ask.start, ask.count, 1)[:, 0]
         else:
-            drawn = seeds.normals(seed, start, count, len(self.coefficients) + 1)
+            drawn = seeds.normals(ask.seed, ask.start, ask.count, len(self.coefficients) + 1)
             x, noise = drawn[:, :-1], drawn[:, -1]
         # einsum and not @: BLAS rounds a row differently in batches of different sizes.
         labels = np.einsum("ni,i->n", x, self.coefficients) + self.options.noise_sd * noise
@@ -126,23 +121,17 @@ class LinearRegression:
         covariance[-1, -1] = w @ w + self.options.noise_sd**2
         return np.zeros(len(w) + 1), covariance
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """coefficients, inputs, and a training curve without points."""
-        return {"coefficients": self.coefficients, "inputs": self.inputs, **no_curve()}
+        return Stored({"coefficients": self.coefficients, "inputs": self.inputs, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: LinearRegressionOptions, shape: tuple[int, ...]) -> int:
-        """The coefficients in float64."""
+    def stored_bytes(cls, options: LinearRegressionOptions, shape: tuple[int, ...], rows: int) -> int:
+        """The coefficients in float64, and the rows' inputs where samples have the same; equal ones count once."""
         (width,) = shape
-        return 8 * (width - 1)
+        return 8 * (width - 1) * (1 + rows if options.inputs == "same" else 1)
 
     @classmethod
-    def stored_bytes_per_row(cls, options: LinearRegressionOptions, shape: tuple[int, ...]) -> int:
-        """Its inputs in float64, where samples have the same; rows that share theirs count once."""
-        (width,) = shape
-        return 8 * (width - 1) if options.inputs == "same" else 0
-
-    @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The regression that ``tensors`` and ``options`` describe."""
-        return cls(options, tensors["coefficients"], tensors["inputs"])
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The regression that ``stored`` and ``options`` describe."""
+        return cls(options, stored.tensors["coefficients"], stored.tensors["inputs"])

@@ -5,19 +5,26 @@ images can be its categories: then it only repeats what it has seen.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import Kind, TrainingSet
 from ..images import to_unit
 from ..store import SampleSet
-from .base import ODE_STEPS, PROBES, Diverged, Judgement, Kind, Options, Progress, TrainingSet, check_bias, no_curve
+from .arrays import no_curve
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES, Judgement
+from .options import Options
+from .stored import Stored
 
 
 class MultinomialOptions(Options):
@@ -149,6 +156,7 @@ class Multinomial:
     takes: ClassVar = ("categories", "images")
     density: ClassVar = "exact"
     bias: ClassVar = "temperature"
+    conditions: ClassVar = ()
     gives: ClassVar = "categories"
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
@@ -167,20 +175,7 @@ class Multinomial:
         return cls(options, np.asarray(shares, np.float64) / np.sum(shares))
 
     @classmethod
-    def fit(
-        cls,
-        training: TrainingSet,
-        options: MultinomialOptions,
-        seed: int,
-        init: Self | None = None,
-        *,
-        images_seen: int | None = None,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-        allow_nonidentical: bool = False,
-        validation: TrainingSet | None = None,
-        inspect: Callable[[Self, int], None] | None = None,
-    ) -> Self:
+    def fit(cls, training: TrainingSet, options: MultinomialOptions, run: Run, init: Self | None = None) -> Self:
         """The estimated shares: with x_k the summed weight of category k and n = sum x,
 
             mean            p_k = (x_k + alpha) / (n + K alpha)
@@ -206,7 +201,7 @@ class Multinomial:
         elif data.ndim != 1 or not np.issubdtype(data.dtype, np.integer):
             raise ValueError(f"multinomial takes whole numbers (rows,); got {data.dtype} data of shape {data.shape}")
         counted.check_kind("categories")
-        stack = Multinomials.fit(data[None], weights[None], counted, [seed])
+        stack = Multinomials.fit(data[None], weights[None], counted, [run.seed])
         return cls(options, stack.probabilities[0], images)
 
     @property
@@ -214,19 +209,15 @@ class Multinomial:
         """The shape of one sample: () of a number, or (C, H, W)."""
         return () if self.images is None else self.images.shape[1:]
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count`` at the temperature sampling_bias: data (count,) int64, or the images.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, at the temperature ask.bias: data (count,) int64, or the images.
 
-        The law of a sample is p^(1 / sampling_bias), normalised; every sample inverts its own uniform number. Raises
+        The law of a sample is p^(1 / ask.bias), normalised; every sample inverts its own uniform number. Raises
         ValueError when a guide is given: there is nothing to steer.
         """
-        check_bias(sampling_bias)
-        if guide is not None:
-            raise ValueError(f"guide: a multinomial cannot be guided, only sampled with a sampling_bias; got {guide!r}")
-        uniform = seeds.uniforms(seed, start, count, 1)[:, 0]
-        drawn = Multinomials.of(self).invert(uniform[None], sampling_bias)[0]
+        check_ask(ask, self)
+        uniform = seeds.uniforms(ask.seed, ask.start, ask.count, 1)[:, 0]
+        drawn = Multinomials.of(self).invert(uniform[None], ask.bias)[0]
         return SampleSet(drawn if self.images is None else self.images[drawn])
 
     def log_likelihood(
@@ -283,25 +274,20 @@ class Multinomial:
         possible = inside & known[index]
         return Judgement(possible, np.where(possible, np.cumsum(known)[index] - 1, -1).astype(np.int64))
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """probabilities, images if there are, and a training curve without points: a closed form has no steps."""
         images = {} if self.images is None else {"images": self.images}
-        return {"probabilities": self.probabilities, **images, **no_curve()}
+        return Stored({"probabilities": self.probabilities, **images, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: MultinomialOptions, shape: tuple[int, ...]) -> int:
-        """A probability in float64 for each category; what images take goes by their number."""
-        return 8 * (options.categories or 0)
+    def stored_bytes(cls, options: MultinomialOptions, shape: tuple[int, ...], rows: int) -> int:
+        """A probability in float64 for each category, or each image and its probability; equal ones count once."""
+        return 8 * (options.categories or 0) + (math.prod(shape) + 8 if shape else 0) * rows
 
     @classmethod
-    def stored_bytes_per_row(cls, options: MultinomialOptions, shape: tuple[int, ...]) -> int:
-        """An image and its probability in float64; equal ones count once. Categories take nothing."""
-        return math.prod(shape) + 8 if shape else 0
-
-    @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The multinomial that ``tensors`` and ``options`` describe. Raises ValueError for more or fewer images."""
-        probabilities, images = tensors["probabilities"], tensors.get("images")
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The multinomial that ``stored`` and ``options`` describe. Raises ValueError for more or fewer images."""
+        probabilities, images = stored.tensors["probabilities"], stored.tensors.get("images")
         if images is not None and (images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(probabilities)):
             raise ValueError(
                 f"images: found {images.dtype} of shape {images.shape}, allowed are {len(probabilities)} uint8 images"

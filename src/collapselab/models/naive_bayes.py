@@ -13,20 +13,18 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import Kind, TrainingSet
 from ..images import to_unit
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Kind,
-    Options,
-    TrainingSet,
-    check_bias,
-    check_unguided,
-    checked_shape,
-    no_curve,
-)
+from .arrays import no_curve
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import checked_shape
+from .options import Options
+from .stored import Stored
 
 GREY_LEVELS = 256
 BLOCK = 2**22  # numbers drawn at once: a set of images of many pixels does not fit into memory as float64
@@ -99,6 +97,7 @@ class NaiveBayes:
     takes: ClassVar = ("categories", "images")
     density: ClassVar = "exact"
     bias: ClassVar = "temperature"
+    conditions: ClassVar = ()
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -107,9 +106,7 @@ class NaiveBayes:
     row_shape: tuple[int, ...]
 
     @classmethod
-    def fit(
-        cls, training: TrainingSet, options: NaiveBayesOptions, seed: int, init: Self | None = None, **rest: Any
-    ) -> Self:
+    def fit(cls, training: TrainingSet, options: NaiveBayesOptions, run: Run, init: Self | None = None) -> Self:
         """The estimated shares of each feature: with x_v the summed weight of the rows with value v, and L values,
 
             p_v = (x_v + alpha) / (sum x + L alpha)
@@ -169,28 +166,25 @@ class NaiveBayes:
             )
         return np.stack(np.unravel_index(data, self.levels), axis=1)
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count`` at the temperature sampling_bias: data (count,) int64, or images.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, at the temperature ask.bias: data (count,) int64, or images.
 
-        The law of each feature is p^(1 / sampling_bias), normalised. A pixel has the middle grey level of its bin:
+        The law of each feature is p^(1 / ask.bias), normalised. A pixel has the middle grey level of its bin:
         data (count, C, H, W) uint8.
         """
-        check_bias(sampling_bias)
-        check_unguided(guide, "naive-bayes")
-        values = np.empty((count, len(self.levels)), np.int64)
+        check_ask(ask, self)
+        values = np.empty((ask.count, len(self.levels)), np.int64)
         rows = max(1, BLOCK // len(self.levels))
-        for first in range(0, count, rows):
+        for first in range(0, ask.count, rows):
             block = values[first : first + rows]
-            uniform = seeds.uniforms(seed, start + first, len(block), len(self.levels))
+            uniform = seeds.uniforms(ask.seed, ask.start + first, len(block), len(self.levels))
             for feature, shares in enumerate(self._features()):
-                powers = shares if sampling_bias == 1.0 else (shares / shares.max()) ** (1.0 / sampling_bias)
+                powers = shares if ask.bias == 1.0 else (shares / shares.max()) ** (1.0 / ask.bias)
                 cumulative = np.cumsum(powers)
                 # The first value whose cumulative share reaches the number: one without a share is never it.
                 block[:, feature] = np.searchsorted(cumulative / cumulative[-1], uniform[:, feature], side="left")
         if self.row_shape:
-            return SampleSet(self._grey(values).reshape(count, *self.row_shape))
+            return SampleSet(self._grey(values).reshape(ask.count, *self.row_shape))
         return SampleSet(np.ravel_multi_index(tuple(values.T), self.levels).astype(np.int64))
 
     def _grey(self, values: np.ndarray) -> np.ndarray:
@@ -231,19 +225,19 @@ class NaiveBayes:
         mean = shares @ grey
         return mean, np.diag(np.einsum("fv,fv->f", shares, np.square(grey - mean[:, None])))
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """shape, shares, and a training curve without points."""
-        return {"shape": np.array(self.row_shape, np.int64), "shares": self.shares, **no_curve()}
+        return Stored({"shape": np.array(self.row_shape, np.int64), "shares": self.shares, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: NaiveBayesOptions, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: NaiveBayesOptions, shape: tuple[int, ...], rows: int) -> int:
         """A share in float64 for each value of each feature."""
         return 8 * sum(options.levels) if options.levels else 8 * math.prod(shape) * options.bins
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The law that ``tensors`` and ``options`` describe. Raises ValueError for shares of other features."""
-        sizes, shares = tensors["shape"], tensors["shares"]
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The law that ``stored`` and ``options`` describe. Raises ValueError for shares of other features."""
+        sizes, shares = stored.tensors["shape"], stored.tensors["shares"]
         model = cls(options, shares, checked_shape(sizes) if len(sizes) else ())
         if shares.shape != (sum(model.levels),):
             raise ValueError(f"shares: found {shares.size}, allowed with these levels are {sum(model.levels)}")

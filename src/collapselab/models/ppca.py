@@ -13,21 +13,18 @@ import numpy as np
 from pydantic import Field
 
 from .. import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..images import to_uint8
 from ..store import SampleSet
-from .base import (
-    ODE_STEPS,
-    PROBES,
-    Diverged,
-    Options,
-    TrainingSet,
-    check_bias,
-    check_unguided,
-    checked_shape,
-    dequantised,
-    no_curve,
-    weighted_rows,
-)
+from .arrays import no_curve
+from .asking import check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import checked_shape, dequantised, weighted_rows
+from .options import Options
+from .stored import Stored
 
 
 class PPCAOptions(Options):
@@ -56,6 +53,7 @@ class PPCA:
     takes: ClassVar = ("vectors", "images")
     density: ClassVar = "exact"
     bias: ClassVar = "covariance factor"
+    conditions: ClassVar = ()
     uses_torch: ClassVar = False
     how: ClassVar[Mapping[str, Any]] = {}
 
@@ -67,7 +65,7 @@ class PPCA:
     row_shape: tuple[int, ...]
 
     @classmethod
-    def fit(cls, training: TrainingSet, options: PPCAOptions, seed: int, init: Self | None = None, **rest: Any) -> Self:
+    def fit(cls, training: TrainingSet, options: PPCAOptions, run: Run, init: Self | None = None) -> Self:
         """The k first eigenvectors of the rows' covariance, and as noise the mean of its other eigenvalues.
 
             sigma^2 = sum_{i > k} l_i / (d - k)
@@ -119,22 +117,19 @@ class PPCA:
         """The variances of the latents once decoded, l_i - sigma^2; rounding alone could make one negative."""
         return (self.variances - self.noise).clip(0.0)
 
-    def sample(
-        self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0, guide: Any | None = None
-    ) -> SampleSet:
-        """Samples ``start .. start + count``: data (count, d) float64, or (count, C, H, W) uint8 as the data were.
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for: data (count, d) float64, or (count, C, H, W) uint8 as the data were.
 
-        mean + W z, and sigma e with ``noise: keep``. sampling_bias multiplies the covariance.
+        mean + W z, and sigma e with ``noise: keep``. ask.bias multiplies the covariance.
         """
-        check_bias(sampling_bias)
-        check_unguided(guide, "ppca")
+        check_ask(ask, self)
         k, dimension, keep = len(self.variances), len(self.mean), self.options.noise == "keep"
-        drawn = seeds.normals(seed, start, count, k + dimension * keep) * math.sqrt(sampling_bias)
+        drawn = seeds.normals(ask.seed, ask.start, ask.count, k + dimension * keep) * math.sqrt(ask.bias)
         # einsum and not @: BLAS rounds a row differently in batches of different sizes.
         rows = self.mean + np.einsum("nk,kd->nd", drawn[:, :k] * np.sqrt(self._signal), self.directions)
         if keep:
             rows += np.sqrt(self.noise) * drawn[:, k:]
-        return SampleSet(to_uint8(rows.reshape(count, *self.row_shape)) if len(self.row_shape) == 3 else rows)
+        return SampleSet(to_uint8(rows.reshape(ask.count, *self.row_shape)) if len(self.row_shape) == 3 else rows)
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
@@ -174,22 +169,24 @@ class PPCA:
             covariance[np.diag_indices_from(covariance)] += self.noise
         return self.mean, covariance
 
-    def tensors(self) -> Mapping[str, np.ndarray]:
+    def stored(self) -> Stored:
         """shape, mean, directions, variances, noise, and a training curve without points."""
         arrays = {"mean": self.mean, "directions": self.directions, "variances": self.variances, "noise": self.noise}
-        return {"shape": np.array(self.row_shape, np.int64), **arrays, **no_curve()}
+        return Stored({"shape": np.array(self.row_shape, np.int64), **arrays, **no_curve()})
 
     @classmethod
-    def stored_bytes(cls, options: PPCAOptions, shape: tuple[int, ...]) -> int:
+    def stored_bytes(cls, options: PPCAOptions, shape: tuple[int, ...], rows: int) -> int:
         """The mean, the directions, the variances and the noise in float64."""
         dimension = math.prod(shape)
         return 8 * (dimension + options.components * (dimension + 1) + 1)
 
     @classmethod
-    def load(cls, tensors: Mapping[str, np.ndarray], options: Options) -> Self:
-        """The model that ``tensors`` and ``options`` describe. Raises ValueError for a mean of another shape."""
-        sizes, mean = tensors["shape"], tensors["mean"]
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The model that ``stored`` and ``options`` describe. Raises ValueError for a mean of another shape."""
+        sizes, mean = stored.tensors["shape"], stored.tensors["mean"]
         shape = checked_shape(sizes) if len(sizes) == 3 else mean.shape
         if math.prod(shape) != mean.size:
             raise ValueError(f"shape: found {shape} beside a mean of {mean.size} numbers, allowed are equal numbers")
-        return cls(options, mean, tensors["directions"], tensors["variances"], tensors["noise"], shape)
+        return cls(
+            options, mean, stored.tensors["directions"], stored.tensors["variances"], stored.tensors["noise"], shape
+        )

@@ -7,6 +7,7 @@ numerically, or it is only implied by a sampler (Goodfellow 2016, https://arxiv.
 from collections.abc import Mapping
 
 from .base import Model
+from .capabilities import Knows, Scores
 
 DENSITIES = {
     "exact": "explicit, computed",
@@ -32,7 +33,7 @@ def taxonomy(families: Mapping[str, type[Model]]) -> list[dict[str, str]]:
 def _row(name: str, family: type[Model]) -> tuple[str, ...]:
     fields = family.Options.model_fields
     likelihood = "no"
-    if hasattr(family, "log_likelihood"):
+    if issubclass(family, Scores):
         likelihood = {"exact": "exact"}.get(family.density, "approximate")
     return (
         name,
@@ -40,7 +41,7 @@ def _row(name: str, family: type[Model]) -> tuple[str, ...]:
         ", ".join(family.takes),
         likelihood,
         family.bias or "none",
-        "yes" if "classes" in fields else "no",
-        "yes" if hasattr(family, "moments") else "no",
+        "yes" if "labels" in family.conditions else "no",
+        "yes" if issubclass(family, Knows) else "no",
         "gradient descent" if "images_seen" in fields else "a formula or EM",
     )

@@ -5,7 +5,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from .. import seeds
-from ..models.base import Judgement, Kind, Options
+from ..core.ask import Ask, Condition
+from ..core.sets import Kind
+from ..models.capabilities import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 
 
@@ -45,12 +48,16 @@ def judged(possible: np.ndarray, cell: np.ndarray) -> Judgement:
 class Population(Protocol):
     """A law that is known exactly: a few trained families (Gaussian, multinomial), and laws made for their truth.
 
-    A population that can ``judge`` has cells: a partition of what is possible into K parts with known masses, so that
-    precision, recall and coverage have true values beside their estimates.
+    gives: the kind of its data. bias, conditions: as of a model, what it can be asked for. One that :class:`Judges` has
+    cells with known ``masses``, so that precision, recall and coverage have true values beside their estimates; one
+    that :class:`Knows` its moments is compared with exactly.
     """
 
     PopulationOptions: ClassVar[type[Options]]
     gives: ClassVar[Kind]
+    bias: ClassVar[str]
+    conditions: ClassVar[tuple[Condition, ...]]
+    uses_torch: ClassVar[bool]
     options: Options
 
     @classmethod
@@ -63,19 +70,6 @@ class Population(Protocol):
         """The shape of one sample: (C, H, W), (d,) or ()."""
         ...
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count`` of the endless sequence that ``seed`` names; sampling_bias has to be 1."""
-        ...
-
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """The exact mean (d,) and covariance (d, d); of categories those of the one-hot encoding. May be lacking."""
-        ...
-
-    @property
-    def masses(self) -> np.ndarray:
-        """The probability of each cell, (K,) float64, all above 0; together 1 but for what is called impossible."""
-        ...
-
-    def judge(self, data: np.ndarray) -> Judgement:
-        """Which of the samples are possible, and their cells. Lacks, with ``masses``, where everything is possible."""
+    def sample(self, ask: Ask) -> SampleSet:
+        """Draws ``ask.start .. ask.start + ask.count`` of the sequence that ``ask.seed`` names."""
         ...

@@ -7,7 +7,10 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.capabilities import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 from .base import as_rows, choices, judged, noise, words
 
@@ -99,6 +102,9 @@ class Decay:
 
     PopulationOptions: ClassVar = DecayOptions
     gives: ClassVar = "vectors"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: DecayOptions
 
@@ -133,17 +139,17 @@ class Decay:
         """The standard deviation of the halved differences."""
         return self.options.smearing / 2**0.5
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count, 8) float64, labels the channels."""
-        check_unbiased(sampling_bias, "decay")
-        which, sphere = words(seed, start, count, 1, 2)
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count, 8) float64, labels the channels."""
+        check_ask(ask, self)
+        which, sphere = words(ask.seed, ask.start, ask.count, 1, 2)
         channel = choices(self.shares, which[:, 0])
         height, turn = 2 * sphere[:, 0] - 1, 2 * np.pi * sphere[:, 1]
         flat = np.sqrt(1 - height**2)  # Archimedes: the height of a uniform direction is uniform
         direction = np.stack([flat * np.cos(turn), flat * np.sin(turn), height], axis=1)
         momentum, imbalance = self.momenta[channel][:, None] * direction, self.imbalances[channel][:, None]
         event = np.concatenate([0.5 + imbalance, momentum, 0.5 - imbalance, -momentum], axis=1)
-        return SampleSet(event + self.options.smearing * noise(seed, start, count, 8), channel)
+        return SampleSet(event + self.options.smearing * noise(ask.seed, ask.start, ask.count, 8), channel)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean (8,) and covariance (8, 8): E n = 0 and E n n' = I / 3 for the direction n."""

@@ -7,7 +7,10 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.capabilities import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 from .base import as_rows, choices, judged, noise, words
 
@@ -52,6 +55,9 @@ class Gaussians:
 
     PopulationOptions: ClassVar = GaussiansOptions
     gives: ClassVar = "vectors"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: GaussiansOptions
 
@@ -85,12 +91,12 @@ class Gaussians:
         shares = np.ones_like(ranks) if self.options.weights == "uniform" else 1 / ranks
         return shares / shares.sum()
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count, 2) float64, labels the modes."""
-        check_unbiased(sampling_bias, "gaussians")
-        (uniform,) = words(seed, start, count, 1)
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count, 2) float64, labels the modes."""
+        check_ask(ask, self)
+        (uniform,) = words(ask.seed, ask.start, ask.count, 1)
         modes = choices(self.weights, uniform[:, 0])
-        return SampleSet(self.means[modes] + self.options.sd * noise(seed, start, count, 2), modes)
+        return SampleSet(self.means[modes] + self.options.sd * noise(ask.seed, ask.start, ask.count, 2), modes)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean (2,) and covariance (2, 2): sd^2 I + sum_k w_k (mean_k - mean)(mean_k - mean)'."""

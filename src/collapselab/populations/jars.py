@@ -12,7 +12,10 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.capabilities import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 from .base import judged, words
 
@@ -108,6 +111,9 @@ class Jars:
 
     PopulationOptions: ClassVar = JarsOptions
     gives: ClassVar = "images"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: JarsOptions
 
@@ -136,10 +142,10 @@ class Jars:
         height = LOWEST + uniform[:, 1] * (np.minimum(HIGHEST, STEEPEST * width) - LOWEST)
         return np.stack([height, width], axis=1)
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count, 1, side, side) uint8."""
-        check_unbiased(sampling_bias, "jars")
-        return SampleSet(draw(self.latents(count, seed, start=start), self.options.side))
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count, 1, side, side) uint8."""
+        check_ask(ask, self)
+        return SampleSet(draw(self.latents(ask.count, ask.seed, start=ask.start), self.options.side))
 
     @cached_property
     def _areas(self) -> np.ndarray:

@@ -15,7 +15,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.capabilities import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 from .base import as_rows, judged, words
 
@@ -55,6 +58,9 @@ class Land:
 
     PopulationOptions: ClassVar = LandOptions
     gives: ClassVar = "vectors"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: LandOptions
 
@@ -79,10 +85,10 @@ class Land:
         counts = mask().reshape(ROWS // BLOCK, BLOCK, COLUMNS // BLOCK, BLOCK).sum(axis=(1, 3))
         return np.where(counts > 0, np.cumsum(counts > 0).reshape(counts.shape) - 1, -1), counts[counts > 0]
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count, 2) float64, x and y."""
-        check_unbiased(sampling_bias, "land")
-        which, within = words(seed, start, count, 1, 2)
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count, 2) float64, x and y."""
+        check_ask(ask, self)
+        which, within = words(ask.seed, ask.start, ask.count, 1, 2)
         cells = self.cells[(which[:, 0] * len(self.cells)).astype(np.int64)]
         return SampleSet(_centres(cells) + (within - 0.5) * SIZE)
 

@@ -16,9 +16,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.capabilities import Judgement
 from ..models.multinomial import Multinomial
 from ..models.naive_bayes import total_correlation
+from ..models.options import Options
 from ..store import SampleSet
 
 FEATURES: dict[str, tuple[str, ...]] = {
@@ -81,6 +84,9 @@ class Outfits:
 
     PopulationOptions: ClassVar = OutfitsOptions
     gives: ClassVar = "categories"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: OutfitsOptions
 
@@ -127,10 +133,10 @@ class Outfits:
         """
         return total_correlation(self.probabilities, SIZES)
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count,) int64, combinations."""
-        check_unbiased(sampling_bias, "outfits")
-        return self._law.sample(count, seed, start=start)
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count,) int64, combinations."""
+        check_ask(ask, self)
+        return self._law.sample(ask)
 
     @property
     def masses(self) -> np.ndarray:

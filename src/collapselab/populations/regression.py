@@ -6,7 +6,9 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.options import Options
 from ..store import SampleSet
 from .base import noise
 
@@ -29,6 +31,9 @@ class Regression:
 
     PopulationOptions: ClassVar = RegressionOptions
     gives: ClassVar = "vectors"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: RegressionOptions
 
@@ -48,10 +53,10 @@ class Regression:
         dimension = self.options.dimension
         return np.full(dimension, self.options.signal / dimension**0.5)
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count, d + 1) float64, the output last."""
-        check_unbiased(sampling_bias, "regression")
-        normal = noise(seed, start, count, self.options.dimension + 1)
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count, d + 1) float64, the output last."""
+        check_ask(ask, self)
+        normal = noise(ask.seed, ask.start, ask.count, self.options.dimension + 1)
         inputs, error = normal[:, :-1], normal[:, -1]
         # All coefficients are equal; a sum over a row is rounded alike however many rows there are.
         output = inputs.sum(axis=1) * self.coefficients[0] + self.options.noise_sd * error

@@ -6,7 +6,10 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.capabilities import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 from .base import as_rows, judged, noise, words
 
@@ -50,6 +53,9 @@ class TwoClasses:
 
     PopulationOptions: ClassVar = TwoClassesOptions
     gives: ClassVar = "vectors"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: TwoClassesOptions
 
@@ -63,13 +69,13 @@ class TwoClasses:
         """The shape of one sample: (d + 1,), the label last."""
         return (self.options.dimension + 1,)
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count, d + 1) float64, y last; labels 0 for y = -1, 1 for y = 1."""
-        check_unbiased(sampling_bias, "two-classes")
-        (uniform,) = words(seed, start, count, 1)
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count, d + 1) float64, y last; labels 0 for y = -1, 1 for y = 1."""
+        check_ask(ask, self)
+        (uniform,) = words(ask.seed, ask.start, ask.count, 1)
         label = (uniform[:, 0] > 0.5).astype(np.int64)
         y = 2.0 * label - 1
-        inputs = noise(seed, start, count, self.options.dimension)
+        inputs = noise(ask.seed, ask.start, ask.count, self.options.dimension)
         inputs[:, 0] += self.options.separation * y
         return SampleSet(np.concatenate([inputs, y[:, None]], axis=1), label)
 

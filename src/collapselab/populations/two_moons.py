@@ -7,7 +7,10 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from ..models.base import Judgement, Options, check_unbiased
+from ..core.ask import Ask
+from ..models.asking import check_ask
+from ..models.capabilities import Judgement
+from ..models.options import Options
 from ..store import SampleSet
 from .base import as_rows, judged, noise, words
 
@@ -38,6 +41,9 @@ class TwoMoons:
 
     PopulationOptions: ClassVar = TwoMoonsOptions
     gives: ClassVar = "vectors"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
 
     options: TwoMoonsOptions
 
@@ -51,13 +57,13 @@ class TwoMoons:
         """The shape of one sample: (2,)."""
         return (2,)
 
-    def sample(self, count: int, seed: int, *, start: int = 0, sampling_bias: float = 1.0) -> SampleSet:
-        """Draws ``start .. start + count``: data (count, 2) float64, labels the moons, 0 the upper one."""
-        check_unbiased(sampling_bias, "two-moons")
-        which, along = words(seed, start, count, 1, 1)
+    def sample(self, ask: Ask) -> SampleSet:
+        """The draws that are asked for: data (count, 2) float64, labels the moons, 0 the upper one."""
+        check_ask(ask, self)
+        which, along = words(ask.seed, ask.start, ask.count, 1, 1)
         moon, t = (which[:, 0] > 0.5).astype(np.int64), np.pi * along
         arc = CENTRES[moon] + SIGNS[moon][:, None] * np.concatenate([np.cos(t), np.sin(t)], axis=1)
-        return SampleSet(arc + self.options.noise * noise(seed, start, count, 2), moon)
+        return SampleSet(arc + self.options.noise * noise(ask.seed, ask.start, ask.count, 2), moon)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean (2,) and covariance (2, 2): E cos t = 0, E sin t = 2 / pi, E cos^2 t = E sin^2 t = 1/2."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import compose as composing
+from ..core.ask import Ask
 from ..regimes import Draw, Recipe
 from ..store import KeptTable, Reference, SampleSet, TrainingTable
 from .sample import joined
@@ -35,14 +36,14 @@ def draw(
     for entry in recipe.draws:
         if entry.is_real and population is not None:
             seed = composing.real_seed(study_seed, replicate, entry)
-            parts.append(population.sample(entry.count, seed, sampling_bias=1.0))
+            parts.append(population.sample(Ask(entry.count, seed)))
         elif not entry.is_real and recipe.resamples:
             ancestor = ancestors[entry.arm, entry.generation]
             if ancestor.model is None:
                 lineage["diverged"] = ancestor.diverged
                 continue
             seed = composing.resample_seed(study_seed, replicate, recipe.generation, entry, ancestor.stream)
-            parts.append(ancestor.model.sample(entry.count, seed, sampling_bias=ancestor.sampling_bias))
+            parts.append(ancestor.model.sample(Ask(entry.count, seed, bias=ancestor.sampling_bias)))
         else:
             continue
         lineage["parts"].append([entry.arm, entry.generation, entry.count])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.ask import Ask
 from ..data.split import split
 from ..features import Extractor
 from ..seeds import seed_of
@@ -21,7 +22,7 @@ def populate(name: str, population: Any, held_out: int, split_seed: int) -> dict
     lineage = {"population": name, "options": population.options.model_dump(mode="json")}
     parts = {}
     for part in ("held_out", "train"):
-        drawn = population.sample(held_out, seed_of(split_seed, None, None, part))
+        drawn = population.sample(Ask(held_out, seed_of(split_seed, None, None, part)))
         parts[part] = SampleSet(drawn.data, drawn.labels, lineage=lineage | {"part": part})
     return parts
 

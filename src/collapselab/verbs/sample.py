@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.ask import Ask
 from ..seeds import seed_of
 from ..store import SampleSet
 
@@ -20,7 +21,7 @@ def sample_seed(study_seed: int, replicate: int, generation: int, stage: Stage, 
 
 def piece_size(model: Any, count: int, processes: int) -> int:
     """How many samples are made at once: whole batches, of which several processes take one each in turn."""
-    return getattr(model.options, "sample_batch", count) * (PIECE if processes == 1 else 1)
+    return (model.options.at_once or count) * (PIECE if processes == 1 else 1)
 
 
 def sample(
@@ -38,7 +39,7 @@ def sample(
     """
     parts = []
     for start in starts:
-        parts.append(model.sample(min(size, count - start), seed, start=start, sampling_bias=sampling_bias))
+        parts.append(model.sample(Ask(min(size, count - start), seed, start, sampling_bias)))
         done(start)
     return parts
 

@@ -1,13 +1,13 @@
 """A model of a training set."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
-from ..models.base import Progress, TrainingSet
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..seeds import seed_of
 from ..store import SampleSet, TrainingTable
 
@@ -21,12 +21,12 @@ def settle(kind: Any, options: BaseModel, chooser: Any | None) -> Any:
 
 def budget(options: BaseModel, images_seen: int | None) -> int | None:
     """How many images a training sees: as asked for, or as the family's options say; None for a closed form."""
-    return images_seen if images_seen is not None else getattr(options, "images_seen", None)
+    return images_seen if images_seen is not None else options.budget
 
 
 def as_it_is(start: Any, options: BaseModel) -> Any:
     """Published weights as the model of a generation, sampled by the arm's options."""
-    return type(start).load(start.tensors(), options)
+    return type(start).load(start.stored(), options)
 
 
 def rows_of(table: TrainingTable, sets: Mapping[str, SampleSet]) -> TrainingSet:
@@ -48,35 +48,14 @@ def whole(samples: SampleSet) -> TrainingSet:
     return TrainingSet(samples.data, samples.labels, np.ones(len(samples.data)))
 
 
-def train(
-    kind: Any,
-    options: BaseModel,
-    training: TrainingSet,
-    start: Any | None,
-    validation: TrainingSet | None,
-    *,
-    study_seed: int,
-    replicate: int,
-    generation: int,
-    images_seen: int | None,
-    progress: Progress,
-    checkpoint: Path,
-    allow_nonidentical: bool,
-    inspect: Callable[[Any, int], None],
-) -> Any:
+def training_seed(study_seed: int, replicate: int, generation: int) -> int:
+    """The seed of a training: arms share it, so that they are compared in pairs."""
+    return seed_of(study_seed, replicate, generation, "train")
+
+
+def train(kind: Any, options: BaseModel, training: TrainingSet, run: Run, start: Any | None) -> Any:
     """The model of a family that is fitted to a training set, from ``start`` or from scratch.
 
     Raises Diverged and Interrupted as ``Model.fit`` does.
     """
-    return kind.fit(
-        training,
-        options,
-        seed_of(study_seed, replicate, generation, "train"),
-        start,
-        images_seen=images_seen,
-        progress=progress,
-        checkpoint=checkpoint,
-        allow_nonidentical=allow_nonidentical,
-        validation=validation,
-        inspect=inspect,
-    )
+    return kind.fit(training, options, run, start)

@@ -11,17 +11,17 @@ import torch
 from ... import seeds
 from ...device import device, exact
 from ..rows import own_seed
-from . import DiffusionOptions
 from .networks import loaded
+from .options import DiffusionOptions
 from .parameterisations import parameterisation
-from .sampling import Denoiser, denoiser, noise_range
+from .sampling import Denoise, NetworkDenoiser
 
 BATCH = 32  # fixed and padded: a network's rounding depends on its batch size, a likelihood must not
 RHO = 7.0  # the ODE is solved in sigma^(1/rho), in which equal steps gather at low noise
 
 
 def log_density(
-    denoise: Denoiser,
+    denoise: Denoise,
     images: torch.Tensor,
     *,
     sigma_min: float,
@@ -96,9 +96,8 @@ def log_likelihood(
         options = options.model_copy(update={"precision": "tf32"})
     with exact(where, options.precision != "float32"):
         network = loaded(options, shape, weights, where).requires_grad_(False)
-        parameterised = parameterisation(options, where)
-        denoise = denoiser(network, options, parameterised)
-        lowest, highest = noise_range(options, parameterised.sigmas)
+        denoise = NetworkDenoiser(network, options, parameterisation(options, where))
+        lowest, highest = denoise.levels
         classes = range(options.classes) if options.classes and not options.label_dropout else [None]
         for start in range(0, len(data), BATCH):
             stored = np.zeros((BATCH, *shape), data.dtype)

@@ -23,8 +23,9 @@ from torch.nn import functional as F
 
 from ...compat import import_torchvision
 from ...device import exact
-from ..networks import load_weights
-from . import DiffusionOptions, augment
+from ...engine.networks import load_weights
+from . import augment
+from .options import DiffusionOptions
 
 
 def build(options: DiffusionOptions, shape: Sequence[int], seed: int = 0) -> nn.Module:

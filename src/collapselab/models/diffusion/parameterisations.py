@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import DiffusionOptions
+from .options import DiffusionOptions
 
 
 class Parameterisation(Protocol):

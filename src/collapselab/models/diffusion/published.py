@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ...store import Damaged
-from . import DiffusionOptions
 from .networks import build
+from .options import DiffusionOptions
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}

@@ -3,6 +3,7 @@ s(t) = 1, sigma(t) = t), and the denoisers that they follow."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -11,13 +12,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import seeds
+from ...core.ask import Ask
 from ...device import autocast, device, exact
-from ..base import in_batches
-from . import DiffusionOptions
+from ..arrays import in_batches
+from ..asking import labels_of_batch
 from .networks import loaded
+from .options import DiffusionOptions
 from .parameterisations import Parameterisation, parameterisation
 
-Denoiser = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+Denoise = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """D(x, sigma, labels), the denoised images, as x.
 
 x: (B, C, H, W) or (B, d) float64. sigma: a tensor without axes. labels: (B,) int64, or None for no label.
@@ -27,7 +30,7 @@ x: (B, C, H, W) or (B, d) float64. sigma: a tensor without axes. labels: (B,) in
 
 
 def heun(
-    denoise: Denoiser,
+    denoise: Denoise,
     noise: torch.Tensor,
     levels: torch.Tensor,
     labels: torch.Tensor | None,
@@ -63,7 +66,7 @@ def heun(
 
 
 def ddim(
-    denoise: Denoiser,
+    denoise: Denoise,
     noise: torch.Tensor,
     levels: torch.Tensor,
     labels: torch.Tensor | None,
@@ -148,22 +151,37 @@ def noise_levels(options: DiffusionOptions, sigmas: torch.Tensor | None) -> torc
 # -- denoisers ---------------------------------------------------------------------------------------------------------
 
 
-def denoiser(network: nn.Module, options: DiffusionOptions, parameterised: Parameterisation) -> Denoiser:
-    """The network as a denoiser: in the options' precision inside, float64 outside, where small steps are added to
-    large numbers."""
+@dataclass(frozen=True, eq=False)
+class NetworkDenoiser:
+    """A network as a denoiser (:class:`models.capabilities.Denoiser`): in the options' precision inside, float64
+    outside, where small steps are added to large numbers."""
 
-    def denoised(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        one_hot = torch.zeros(len(x), options.classes, device=x.device)
-        if labels is not None and options.classes:
-            one_hot = F.one_hot(labels, options.classes).to(torch.float32)
+    network: nn.Module
+    options: DiffusionOptions
+    parameterised: Parameterisation
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """:func:`noise_range`."""
+        return noise_range(self.options, self.parameterised.sigmas)
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        one_hot = torch.zeros(len(x), self.options.classes, device=x.device)
+        if condition is not None and self.options.classes:
+            one_hot = F.one_hot(condition, self.options.classes).to(torch.float32)
         level = sigma.float().expand(len(x))
-        with autocast(x.device, options.precision):
-            return parameterised.denoise(network, x.float(), level, one_hot).double()
-
-    return denoised
+        with autocast(x.device, self.options.precision):
+            return self.parameterised.denoise(self.network, x.float(), level, one_hot).double()
 
 
-def guided(denoise: Denoiser, weight: float) -> Denoiser:
+def denoiser_of(
+    options: DiffusionOptions, weights: Mapping[str, np.ndarray], shape: Sequence[int], where: torch.device
+) -> NetworkDenoiser:
+    """The denoiser that options and weights describe, on a device."""
+    return NetworkDenoiser(loaded(options, shape, weights, where), options, parameterisation(options, where))
+
+
+def guided(denoise: Denoise, weight: float) -> Denoise:
     """Classifier-free guidance (Ho and Salimans 2022, equation 6): ``(1 + w) D(x, sigma, label) - w D(x, sigma)``."""
 
     def denoised(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
@@ -180,36 +198,33 @@ def sample(
     options: DiffusionOptions,
     weights: Mapping[str, np.ndarray],
     shape: Sequence[int],
-    count: int,
-    seed: int,
-    start: int,
-    guidance: float,
-    guide: Callable[[Denoiser], Denoiser] | None,
+    ask: Ask,
+    labels: np.ndarray | None,
 ) -> np.ndarray:
-    """Samples ``start .. start + count``, in fixed batches (:func:`in_batches`): (count, C, H, W) uint8, or vectors
-    (count, d) float64, standardised."""
-    where, size = device(), options.sample_batch
+    """The samples that are asked for, in fixed batches (:func:`in_batches`): (count, C, H, W) uint8, or vectors
+    (count, d) float64, standardised.
+
+    labels: their classes, (count,) int64, or None for a model without any.
+    """
+    where, size, seed = device(), options.sample_batch, ask.seed
     sampler, _ = SAMPLERS[options.sampler]
     chosen = {name: getattr(options, name) for name in CHOICES[options.sampler]}
     with exact(where, options.precision != "float32") as generator:
-        network = loaded(options, shape, weights, where)
-        parameterised = parameterisation(options, where)
-        denoise = guided(denoiser(network, options, parameterised), guidance)
-        if guide is not None:
-            denoise = guide(denoise)
-        levels = noise_levels(options, parameterised.sigmas).to(where)
+        network = denoiser_of(options, weights, shape, where)
+        denoise = guided(network, 1 / ask.bias - 1)
+        if ask.guide is not None:
+            denoise = ask.guide(denoise)
+        levels = noise_levels(options, network.parameterised.sigmas).to(where)
 
         def make(batch: int) -> np.ndarray:
             noise = seeds.normals(seed, batch * size, size, math.prod(shape)).reshape(size, *shape)
-            labels = (
-                torch.arange(batch * size, (batch + 1) * size, device=where) % options.classes
-                if options.classes
-                else None
-            )
+            told = None
+            if labels is not None:
+                told = torch.from_numpy(labels_of_batch(labels, ask.start, batch, size, options.classes)).to(where)
             generator.manual_seed(seeds.seed_of(seed, None, None, "sampler", batch))
-            return sampler(denoise, torch.from_numpy(noise).to(where), levels, labels, **chosen).cpu().numpy()
+            return sampler(denoise, torch.from_numpy(noise).to(where), levels, told, **chosen).cpu().numpy()
 
-        return in_batches(make, count, start, size, shape)
+        return in_batches(make, ask.count, ask.start, size, shape)
 
 
 SAMPLERS = {"heun": (heun, power_levels), "ddim": (ddim, diffusion_time_levels)}

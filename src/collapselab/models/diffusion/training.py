@@ -1,10 +1,10 @@
 """Training of a denoiser: its loss, Adam, and a moving average of the weights, whose width may be chosen at the end.
 
-The loop is that of every family (:mod:`..loop`).
+The loop is that of every family (:mod:`engine.loop`).
 """
 
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,80 +12,65 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import seeds
+from ...core.run import Run
+from ...core.sets import TrainingSet
 from ...device import autocast, exact
+from ...engine import loop
+from ...engine.averages import LADDER, HalfLife, Power
+from ...engine.checkpoint import identity
+from ...engine.execution import Execution
+from ...engine.networks import load_weights, trained
+from ...engine.optim import Adam
+from ...engine.task import Batch, Phase
 from ...images import to_unit
-from ...optim import Adam
-from .. import loop
-from ..averages import LADDER, HalfLife, Power
-from ..base import Progress, TrainingSet
-from ..checkpoint import identity
-from ..execution import Batch, Execution, Phase
-from ..networks import load_weights
-from . import DiffusionOptions, augment
+from . import augment
 from .networks import build, loaded
+from .options import DiffusionOptions
 from .parameterisations import Parameterisation, parameterisation
 
 VALIDATION_BATCH, VALIDATION_PASSES = 256, 4  # each row is looked at with so many noises
 
 
 def train(
-    training: TrainingSet,
-    options: DiffusionOptions,
-    seed: int,
-    initial: Mapping[str, np.ndarray] | None,
-    images_seen: int,
-    *,
-    validation: TrainingSet | None = None,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-    allow_nonidentical: bool = False,
-    inspect: loop.Inspect | None = None,
+    training: TrainingSet, options: DiffusionOptions, run: Run, initial: Mapping[str, np.ndarray] | None
 ) -> loop.Trained:
-    """The averaged weights by name, and the training curve, after ``ceil(images_seen / batch)`` steps.
+    """The averaged weights by name, and the training curve, after ``ceil(run.images_seen / batch)`` steps.
 
     Step s takes the next ``batch`` rows y of epochs that are each shuffled, noise levels sigma of the parameterisation,
     n ~ N(0, sigma^2 I), and minimises
 
         mean of  w / mean(w) * loss_weight(sigma) * |D(y + n; sigma) - y|^2 / pixels
 
-    with w the rows' weights; vectors are standardised and float32. Where an option is left open, the weights have
-    beside them what was chosen by ``validation`` (:meth:`Denoising.result`). The other arguments, and what is raised,
-    are :func:`loop.train`'s.
+    with w the rows' weights; vectors are standardised and float32, those of ``run.validation``, too. Where an option is
+    left open, the weights have beside them what was chosen by ``run.validation`` (:meth:`Denoising.result`). What is
+    raised is :func:`loop.train`'s.
     """
-    shape = training.data.shape[1:]
-    steps = -(-images_seen // options.batch)
-    facts = {"options": options.model_dump(mode="json")}
-    if validation is not None:
-        arrays = {"data": validation.data, "labels": validation.labels, "weights": validation.weights}
-        facts |= {"validation": identity(arrays)}
+    facts = {}
+    if options.left_open:
+        rows = run.validation
+        facts = {"validation": identity({"data": rows.data, "labels": rows.labels, "weights": rows.weights})}
+    task_of = partial(task, options, training.data.shape[1:], run, initial)
+    return trained("diffusion", task_of, training, options, run, initial, facts)
 
-    def denoising(where: torch.device) -> Denoising:
-        # Built on the CPU: the same initial weights on every device.
-        network = build(options, shape, seeds.seed_of(seed, None, None, "network")).to(where)
-        if initial is not None:
-            load_weights(network, initial)
-        return Denoising(network.train(), options, shape, steps, validation)
 
-    return loop.train(
-        denoising,
-        training,
-        family="diffusion",
-        facts=facts,
-        batch=options.batch,
-        images_seen=images_seen,
-        seed=seed,
-        precision=options.precision,
-        initial=initial,
-        progress=progress,
-        checkpoint=checkpoint,
-        allow_nonidentical=allow_nonidentical,
-        snapshots=options.snapshots,
-        inspect=inspect,
-    )
+def task(
+    options: DiffusionOptions,
+    shape: tuple[int, ...],
+    run: Run,
+    initial: Mapping[str, np.ndarray] | None,
+    where: torch.device,
+) -> "Denoising":
+    """What is trained on rows of ``shape``: a network from the seed's initial weights, or from ``initial`` ones."""
+    # Built on the CPU: the same initial weights on every device.
+    network = build(options, shape, seeds.seed_of(run.seed, None, None, "network")).to(where)
+    if initial is not None:
+        load_weights(network, initial)
+    steps = run.steps(options.batch)
+    return Denoising(network.train(), options, shape, steps, run.validation if options.left_open else None)
 
 
 class Denoising:
-    """A :class:`execution.Task`: one network, one phase, and an average of the network's parameters.
+    """A :class:`task.Task`: one network, one phase, and an average of the network's parameters.
 
     steps: of the whole training. validation: on which the width of the average is chosen, where it is left open.
     """

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 
 from ... import seeds
+from ...core.ask import Ask
 from ...device import device, exact
-from .. import networks
-from ..base import dequantised, in_batches
-from ..rows import Scale
-from . import FlowOptions
+from ...engine import networks
+from ...engine.scale import Scale
+from ..arrays import in_batches
+from ..inputs import dequantised
+from .options import FlowOptions
 from .training import build, log_density
 
 BATCH = 256  # rows at once, fixed and padded: rounding depends on the size of a product, a likelihood must not
@@ -23,22 +25,19 @@ def sample(
     weights: Mapping[str, np.ndarray],
     scale: Scale,
     shape: Sequence[int],
-    count: int,
-    seed: int,
-    start: int,
-    variance: float,
+    ask: Ask,
 ) -> np.ndarray:
-    """Samples ``start .. start + count`` with a base of this variance, in fixed batches (:func:`in_batches`)."""
+    """The samples that are asked for, in fixed batches; the bias is the variance of the base (:func:`in_batches`)."""
     where, size, dimensions = device(), options.sample_batch, math.prod(shape)
     with exact(where):
         network = networks.evaluated(lambda: build(options, shape), weights, where)
 
         def make(batch: int) -> np.ndarray:
-            latents = seeds.normals(seed, batch * size, size, dimensions) * math.sqrt(variance)
+            latents = seeds.normals(ask.seed, batch * size, size, dimensions) * math.sqrt(ask.bias)
             rows = network.inverse(torch.from_numpy(latents).to(where)).cpu().numpy()
             return scale.restored(rows).reshape(size, *shape)
 
-        return in_batches(make, count, start, size, shape)
+        return in_batches(make, ask.count, ask.start, size, shape)
 
 
 @torch.inference_mode()

@@ -3,18 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
 
-from .. import loop, networks
-from ..base import TrainingSet
-from ..execution import Batch
-from ..rows import Scale
-from . import FlowOptions
+from ...core.run import Run
+from ...core.sets import TrainingSet
+from ...engine import loop, networks
+from ...engine.scale import Scale
+from ...engine.task import Batch
+from .options import FlowOptions
 
 LEAST_SLOPE = 1e-3  # of a map of one number, and its inverse the greatest
 
@@ -106,22 +106,24 @@ def log_density(network: Couplings, rows: torch.Tensor) -> torch.Tensor:
 
 
 def train(
-    training: TrainingSet,
-    options: FlowOptions,
-    scale: Scale,
-    seed: int,
-    initial: Mapping[str, np.ndarray] | None,
-    images_seen: int,
-    **control: Any,
+    training: TrainingSet, options: FlowOptions, scale: Scale, run: Run, initial: Mapping[str, np.ndarray] | None
 ) -> loop.Trained:
-    """The network's weights by name, trained by :func:`loop.train` on :class:`Likelihood`; ``control`` goes there."""
-    shape = training.data.shape[1:]
+    """The network's weights by name, trained by :func:`loop.train` on :class:`Likelihood`."""
+    task_of = partial(task, options, training.data.shape[1:], scale, run, initial)
+    return networks.trained("flow", task_of, training, options, run, initial)
 
-    def task_of(where: torch.device) -> Likelihood:
-        network = networks.initialised(lambda: build(options, shape), seed, initial, where)
-        return Likelihood(network, options, scale, shape, where, images_seen)
 
-    return networks.trained("flow", task_of, training, options, seed, initial, images_seen, **control)
+def task(
+    options: FlowOptions,
+    shape: Sequence[int],
+    scale: Scale,
+    run: Run,
+    initial: Mapping[str, np.ndarray] | None,
+    where: torch.device,
+) -> "Likelihood":
+    """What is trained on rows of ``shape``: a network from the seed's initial weights, or from ``initial`` ones."""
+    network = networks.initialised(lambda: build(options, shape), run.seed, initial, where)
+    return Likelihood(network, options, scale, shape, where, run.images_seen)
 
 
 class Likelihood(networks.Descent):

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from ... import seeds
+from ...core.ask import Ask
 from ...device import device, exact
-from .. import networks
-from ..base import in_batches
-from ..rows import Scale
-from . import GANOptions
+from ...engine import networks
+from ...engine.scale import Scale
+from ..arrays import in_batches
+from .options import GANOptions
 from .training import build
 
 
@@ -21,19 +22,16 @@ def sample(
     weights: Mapping[str, np.ndarray],
     scale: Scale,
     shape: Sequence[int],
-    count: int,
-    seed: int,
-    start: int,
-    variance: float,
+    ask: Ask,
 ) -> np.ndarray:
-    """Samples ``start .. start + count`` with latents of this variance, in fixed batches (:func:`in_batches`)."""
+    """The samples that are asked for, in fixed batches; the bias is the latents' variance (:func:`in_batches`)."""
     where, size = device(), options.sample_batch
     with exact(where):
         generator = networks.evaluated(lambda: build(options, shape), weights, where)["generator"]
 
         def make(batch: int) -> np.ndarray:
-            latents = seeds.normals(seed, batch * size, size, options.latent) * math.sqrt(variance)
+            latents = seeds.normals(ask.seed, batch * size, size, options.latent) * math.sqrt(ask.bias)
             rows = generator(torch.from_numpy(latents).to(where)).cpu().numpy()
             return scale.restored(rows).reshape(size, *shape)
 
-        return in_batches(make, count, start, size, shape)
+        return in_batches(make, ask.count, ask.start, size, shape)

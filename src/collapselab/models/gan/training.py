@@ -10,20 +10,22 @@ with x standardised rows. The networks are so small that the gradient is taken i
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...optim import Adam
-from .. import loop, networks
-from ..averages import HalfLife
-from ..base import TrainingSet
-from ..execution import Batch, Execution, Phase
-from ..rows import Scale
-from . import GANOptions
+from ...core.run import Run
+from ...core.sets import TrainingSet
+from ...engine import loop, networks
+from ...engine.averages import HalfLife
+from ...engine.execution import Execution
+from ...engine.optim import Adam
+from ...engine.scale import Scale
+from ...engine.task import Batch, Phase
+from .options import GANOptions
 
 RAMP = 0.05  # the average's half-life is at most this share of the rows seen so far
 
@@ -45,26 +47,28 @@ def leaky() -> nn.Module:
 
 
 def train(
-    training: TrainingSet,
-    options: GANOptions,
-    scale: Scale,
-    seed: int,
-    initial: Mapping[str, np.ndarray] | None,
-    images_seen: int,
-    **control: Any,
+    training: TrainingSet, options: GANOptions, scale: Scale, run: Run, initial: Mapping[str, np.ndarray] | None
 ) -> loop.Trained:
-    """Both networks' weights, trained by :func:`loop.train` on :class:`Adversarial`; ``control`` goes there."""
-    shape = training.data.shape[1:]
+    """Both networks' weights, trained by :func:`loop.train` on :class:`Adversarial`."""
+    task_of = partial(task, options, training.data.shape[1:], scale, run, initial)
+    return networks.trained("gan", task_of, training, options, run, initial)
 
-    def task_of(where: torch.device) -> Adversarial:
-        both = networks.initialised(lambda: build(options, shape), seed, initial, where)
-        return Adversarial(both["generator"], both["discriminator"], options, scale, where)
 
-    return networks.trained("gan", task_of, training, options, seed, initial, images_seen, **control)
+def task(
+    options: GANOptions,
+    shape: Sequence[int],
+    scale: Scale,
+    run: Run,
+    initial: Mapping[str, np.ndarray] | None,
+    where: torch.device,
+) -> "Adversarial":
+    """What is trained on rows of ``shape``: networks from the seed's initial weights, or from ``initial`` ones."""
+    both = networks.initialised(lambda: build(options, shape), run.seed, initial, where)
+    return Adversarial(both["generator"], both["discriminator"], options, scale, where)
 
 
 class Adversarial:
-    """A :class:`execution.Task`: both networks, their losses, and the generator's moving average."""
+    """A :class:`task.Task`: both networks, their losses, and the generator's moving average."""
 
     granularity = 1
 

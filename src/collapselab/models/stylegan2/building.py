@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import StyleGAN2Options
 from .networks import Discriminator, Generator
+from .options import StyleGAN2Options
 
 
 def generator(options: StyleGAN2Options, shape: Sequence[int]) -> Generator:

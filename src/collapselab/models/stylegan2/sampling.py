@@ -7,9 +7,12 @@ import torch
 from torch.nn import functional as F
 
 from ... import seeds
+from ...core.ask import Ask
 from ...device import autocast, device, exact
-from ..base import in_batches
-from . import StyleGAN2Options, building
+from ..arrays import in_batches
+from ..asking import labels_of_batch
+from . import building
+from .options import StyleGAN2Options
 
 
 @torch.inference_mode()
@@ -17,17 +20,16 @@ def sample(
     options: StyleGAN2Options,
     weights: Mapping[str, np.ndarray],
     shape: Sequence[int],
-    count: int,
-    seed: int,
-    start: int,
-    psi: float,
+    ask: Ask,
+    labels: np.ndarray | None,
 ) -> np.ndarray:
-    """Samples ``start .. start + count``, truncated by ``psi``: (count, C, H, W) uint8.
+    """The samples that are asked for, truncated by the bias: (count, C, H, W) uint8.
 
     They are made in fixed batches of ``sample_batch`` (:func:`in_batches`). z is the same on every device; the layers'
-    noise comes from the device's own generator, seeded for each batch.
+    noise comes from the device's own generator, seeded for each batch. labels: the samples' classes, (count,) int64, or
+    None for a model without any.
     """
-    where, size = device(), options.sample_batch
+    where, size, seed = device(), options.sample_batch, ask.seed
     with exact(where, options.precision != "float32") as random, autocast(where, options.precision):
         generator = building.generator(options, shape)
         building.load(generator, weights, "generator")
@@ -35,14 +37,14 @@ def sample(
 
         def make(batch: int) -> np.ndarray:
             z = torch.from_numpy(seeds.normals(seed, batch * size, size, options.z_width)).to(where, torch.float32)
-            labels = None
-            if options.classes:
-                classes = torch.arange(batch * size, (batch + 1) * size, device=where) % options.classes
-                labels = F.one_hot(classes, options.classes).to(torch.float32)
+            told = None
+            if labels is not None:
+                classes = torch.from_numpy(labels_of_batch(labels, ask.start, batch, size, options.classes)).to(where)
+                told = F.one_hot(classes, options.classes).to(torch.float32)
             noise = generator.stored_noise()
             if options.noise == "random":
                 random.manual_seed(seeds.seed_of(seed, None, None, "noise", batch))
                 noise = [torch.randn(size, *like, device=where) for like in generator.noise_shapes]
-            return generator(z, labels, noise, psi).float().cpu().numpy()
+            return generator(z, told, noise, ask.bias).float().cpu().numpy()
 
-        return in_batches(make, count, start, size, shape)
+        return in_batches(make, ask.count, ask.start, size, shape)

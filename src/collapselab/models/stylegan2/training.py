@@ -17,7 +17,7 @@ mean path length. After a step, once those of all processes are added up, they m
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,64 +26,51 @@ from torch import nn
 from torch.nn import functional as F
 
 from ... import processes, seeds
+from ...core.run import Run
+from ...core.sets import TrainingSet
 from ...device import exact
-from ...optim import Adam
-from .. import loop
-from ..averages import HalfLife
-from ..base import Progress, TrainingSet, part
-from ..execution import Batch, Execution, Phase
-from ..loop import Trained
-from . import StyleGAN2Options, augment, building
+from ...engine import loop
+from ...engine.averages import HalfLife
+from ...engine.execution import Execution
+from ...engine.networks import trained
+from ...engine.optim import Adam
+from ...engine.task import Batch, Phase
+from ..arrays import part
+from . import augment, building
+from .options import StyleGAN2Options
 
 
 def train(
-    training: TrainingSet,
-    options: StyleGAN2Options,
-    seed: int,
-    initial: Mapping[str, np.ndarray] | None,
-    images_seen: int,
-    *,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-    allow_nonidentical: bool = False,
-    inspect: Callable[[Trained, int], None] | None = None,
-) -> Trained:
+    training: TrainingSet, options: StyleGAN2Options, run: Run, initial: Mapping[str, np.ndarray] | None
+) -> loop.Trained:
     """Both networks' weights as ``generator.<name>`` and ``discriminator.<name>``, trained by :func:`loop.train`.
 
     initial: weights to start from, named so; without any of the discriminator's it starts anew.
     """
+    return trained("stylegan2", partial(task, training, options, run, initial), training, options, run, initial)
+
+
+def task(
+    training: TrainingSet,
+    options: StyleGAN2Options,
+    run: Run,
+    initial: Mapping[str, np.ndarray] | None,
+    where: torch.device,
+) -> "Adversarial":
+    """What is trained: both networks from the seed's initial weights, or from ``initial`` ones."""
     shape = training.data.shape[1:]
-
-    def task_of(where: torch.device) -> Adversarial:
-        # Built on the CPU: the same initial weights on every device.
-        with exact(torch.device("cpu")) as generator:
-            generator.manual_seed(seeds.seed_of(seed, None, None, "network"))
-            networks = {
-                "generator": building.generator(options, shape),
-                "discriminator": building.discriminator(options, shape),
-            }
-        for name, network in networks.items():
-            if weights := part(initial or {}, f"{name}."):
-                building.load(network, weights, name)
-        both = (network.to(where).train() for network in networks.values())
-        return Adversarial(*both, options, shape, class_shares(training, options.classes))
-
-    return loop.train(
-        task_of,
-        training,
-        family="stylegan2",
-        facts={"options": options.model_dump(mode="json")},
-        batch=options.batch,
-        images_seen=images_seen,
-        seed=seed,
-        precision=options.precision,
-        initial=initial,
-        progress=progress,
-        checkpoint=checkpoint,
-        allow_nonidentical=allow_nonidentical,
-        snapshots=options.snapshots,
-        inspect=inspect,
-    )
+    # Built on the CPU: the same initial weights on every device.
+    with exact(torch.device("cpu")) as generator:
+        generator.manual_seed(seeds.seed_of(run.seed, None, None, "network"))
+        networks = {
+            "generator": building.generator(options, shape),
+            "discriminator": building.discriminator(options, shape),
+        }
+    for name, network in networks.items():
+        if weights := part(initial or {}, f"{name}."):
+            building.load(network, weights, name)
+    both = (network.to(where).train() for network in networks.values())
+    return Adversarial(*both, options, shape, class_shares(training, options.classes))
 
 
 def class_shares(training: TrainingSet, classes: int) -> np.ndarray:
@@ -95,7 +82,7 @@ def class_shares(training: TrainingSet, classes: int) -> np.ndarray:
 
 
 class Adversarial:
-    """A :class:`execution.Task`: both networks, their losses, and what follows the training.
+    """A :class:`task.Task`: both networks, their losses, and what follows the training.
 
     shape: (C, H, H) of the images. shares: of the classes among the labels of generated images, (classes,).
 

@@ -7,11 +7,14 @@ import numpy as np
 import torch
 
 from ... import seeds
+from ...core.ask import Ask
 from ...device import device, exact
-from .. import networks
-from ..base import dequantised, in_batches
-from ..rows import Scale, own_seed
-from . import VAEOptions
+from ...engine import networks
+from ...engine.scale import Scale
+from ..arrays import in_batches
+from ..inputs import dequantised
+from ..rows import own_seed
+from .options import VAEOptions
 from .training import build, given_sd
 
 IMPORTANCE = 64  # samples of q(z | x) a row, for each probe
@@ -24,27 +27,24 @@ def sample(
     weights: Mapping[str, np.ndarray],
     scale: Scale,
     shape: Sequence[int],
-    count: int,
-    seed: int,
-    start: int,
-    variance: float,
+    ask: Ask,
 ) -> np.ndarray:
-    """Samples ``start .. start + count`` with latents of this variance, in fixed batches (:func:`in_batches`)."""
+    """The samples that are asked for, in fixed batches; the bias is the latents' variance (:func:`in_batches`)."""
     where, size, latent, dimensions = device(), options.sample_batch, options.latent, math.prod(shape)
     keep = options.noise == "keep" or (options.noise is None and len(shape) == 1)
-    of_noise = seeds.seed_of(seed, None, None, "noise")
+    of_noise = seeds.seed_of(ask.seed, None, None, "noise")
     with exact(where):
         network = networks.evaluated(lambda: build(options, shape), weights, where)
         sd = float(network.noise(given_sd(options, scale)))
 
         def make(batch: int) -> np.ndarray:
-            latents = seeds.normals(seed, batch * size, size, latent) * math.sqrt(variance)
+            latents = seeds.normals(ask.seed, batch * size, size, latent) * math.sqrt(ask.bias)
             rows = network.decode(torch.from_numpy(latents).to(where)).cpu().numpy()
             if keep:  # drawn apart: the latents are the same with noise and without
                 rows = rows + sd * seeds.normals(of_noise, batch * size, size, dimensions)
             return scale.restored(rows).reshape(size, *shape)
 
-        return in_batches(make, count, start, size, shape)
+        return in_batches(make, ask.count, ask.start, size, shape)
 
 
 @torch.inference_mode()

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from .. import loop, networks
-from ..base import TrainingSet
-from ..execution import Batch
-from ..rows import Scale
-from . import VAEOptions
+from ...core.run import Run
+from ...core.sets import TrainingSet
+from ...engine import loop, networks
+from ...engine.scale import Scale
+from ...engine.task import Batch
+from .options import VAEOptions
 
 # Standard deviations of the noise, of standardised rows. Below the least one it says nothing more of the data, and its
 # density grows without bound. From 1 on, data that are round to second order never leave the optimum at which latents
@@ -127,22 +128,24 @@ def given_sd(options: VAEOptions, scale: Scale) -> float | None:
 
 
 def train(
-    training: TrainingSet,
-    options: VAEOptions,
-    scale: Scale,
-    seed: int,
-    initial: Mapping[str, np.ndarray] | None,
-    images_seen: int,
-    **control: Any,
+    training: TrainingSet, options: VAEOptions, scale: Scale, run: Run, initial: Mapping[str, np.ndarray] | None
 ) -> loop.Trained:
-    """The network's weights by name, trained by :func:`loop.train` on :class:`Bound`; ``control`` goes there."""
-    shape = training.data.shape[1:]
+    """The network's weights by name, trained by :func:`loop.train` on :class:`Bound`."""
+    task_of = partial(task, options, training.data.shape[1:], scale, run, initial)
+    return networks.trained("vae", task_of, training, options, run, initial)
 
-    def task_of(where: torch.device) -> Bound:
-        network = networks.initialised(lambda: build(options, shape), seed, initial, where)
-        return Bound(network, options, scale, where, images_seen)
 
-    return networks.trained("vae", task_of, training, options, seed, initial, images_seen, **control)
+def task(
+    options: VAEOptions,
+    shape: Sequence[int],
+    scale: Scale,
+    run: Run,
+    initial: Mapping[str, np.ndarray] | None,
+    where: torch.device,
+) -> "Bound":
+    """What is trained on rows of ``shape``: a network from the seed's initial weights, or from ``initial`` ones."""
+    network = networks.initialised(lambda: build(options, shape), run.seed, initial, where)
+    return Bound(network, options, scale, where, run.images_seen)
 
 
 class Bound(networks.Descent):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .. import seeds
-from .base import TrainingSet
+from ..core.sets import TrainingSet
 
 RESIDENT_SHARE = 0.25  # of the device's free memory that images may take; the rest is for networks
 AHEAD = 2  # batches that are gathered before they are asked for

@@ -1,6 +1,6 @@
 """The training loop of every family of networks: feeding, phases, micro-batches, processes, curves and checkpoints.
 
-A family says what is trained and by which losses (:class:`execution.Task`); the loop says when, where and on which
+A family says what is trained and by which losses (:class:`task.Task`); the loop says when, where and on which
 rows. Every random number of step s comes from the device's generator seeded by a hash of (seed, s), and the rows of
 step s from the shuffled epochs that the seed names: a training resumed at step s needs no generator state, and arms
 that share a seed share their noise.
@@ -8,7 +8,7 @@ that share a seed share their noise.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,15 @@ import torch
 
 from .. import device as devices
 from .. import processes, provenance, seeds
-from . import execution as executing
+from ..core.errors import Diverged, Interrupted
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from . import feeding
-from .base import Diverged, Interrupted, Progress, TrainingSet
 from .checkpoint import Checkpoint, State, differences, identity
-from .execution import Batch, Execution, Runner, Task
+from .execution import EXECUTION_VARIABLE, Execution, parsed, wanted
+from .runner import Runner, lay_out
+from .task import Batch, Task, optimisers
+from .tuning import choose
 
 CURVE_POINTS = 100
 STEPS_UNREAD = 16  # on a GPU the losses are read every so many steps at most: reading them waits for the device
@@ -41,132 +45,163 @@ class Trained:
     how: dict[str, Any]
 
 
-Inspect = Callable[[Trained, int], None]
-"""Called with the training as it would be if it ended now, and its images seen."""
-
-
 def train(
     task_of: Callable[[torch.device], Task],
     training: TrainingSet,
+    run: Run,
     *,
     family: str,
     facts: Mapping[str, Any],
     batch: int,
-    images_seen: int,
-    seed: int,
     precision: str = "float32",
     initial: Mapping[str, np.ndarray] | None = None,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-    allow_nonidentical: bool = False,
     snapshots: int = 0,
-    inspect: Inspect | None = None,
 ) -> Trained:
-    """The task trained for ``ceil(images_seen / batch)`` steps.
+    """The task trained for ``ceil(run.images_seen / batch)`` steps.
 
     Step s takes the next ``batch`` rows of epochs that are each shuffled, and runs every phase that is due. Gradients
     are added up over micro-batches and over processes, by one sum a phase; DistributedDataParallel is not used, since
     it follows neither several passes through a network in a step nor gradients of gradients.
 
     task_of: makes the task, the same on every device. training.data: images (N, C, H, W) uint8, or vectors (N, d)
-    float32. family: the module below ``models`` whose source is part of the training's identity; facts: what else is,
-    such as the options, as JSON-like values. initial: the weights that ``task_of`` starts from, for the identity alone.
-    precision: ``float32``, ``tf32`` or ``bfloat16``. progress: called in every process. checkpoint: a folder that is
-    left to the caller, who removes it when the model is safe; a state is written every 600 seconds
-    (``COLLAPSELAB_CHECKPOINT_SECONDS``) and on a request to stop. allow_nonidentical: go on from a state of other
-    hardware or another torch, though the bits are then not those of one uninterrupted training; ``how`` lists what
-    differs. inspect: called in the first process at ``snapshots`` evenly spaced points before the end.
+    float32. run: a state is written every 600 seconds (``COLLAPSELAB_CHECKPOINT_SECONDS``) and on a request to stop;
+    ``run.inspect`` gets a :class:`Trained` at ``snapshots`` evenly spaced points before the end; ``run.validation`` is
+    the family's. family: the module below ``models`` whose source is part of the training's identity; facts: what else
+    is, such as the options, as JSON-like values. initial: the weights that ``task_of`` starts from, for the identity
+    alone. precision: ``float32``, ``tf32`` or ``bfloat16``.
 
     Raises ValueError for a batch that the processes or the granularity do not divide and for a state of other hardware,
-    Diverged at the first step whose loss is not finite or when the result is not, Interrupted when ``progress`` asked
-    to stop, and RuntimeError when the device's memory is too small.
+    Diverged at the first step whose loss is not finite or when the result is not, Interrupted when ``run.progress``
+    asked to stop, and RuntimeError when the device's memory is too small.
     """
-    steps, between_states = -(-images_seen // batch), _seconds_between_states()
+    steps, seed = run.steps(batch), run.seed
     with _computing(precision) as (where, generator):
         task = task_of(where)
-        execution = executing.wanted(where)
+        execution = wanted(where)
         _check_batch(batch, task, execution)
+        # A state of other code goes on to a model that neither the old code nor the new one makes.
         source = provenance.source_hash(*provenance.entries("models:MODELS", [family]))
-        machine = _machine(where)
-        saved, found = None, None
-        if checkpoint is not None:
-            arrays = {"data": training.data, "labels": training.labels, "weights": training.weights}
-            arrays |= {f"initial.{name}": array for name, array in (initial or {}).items()}
-            what = {"source": source, "family": family, "facts": dict(facts), "precision": precision}
-            # A state of other code goes on to a model that neither the old code nor the new one makes.
-            saved = Checkpoint(checkpoint, identity(arrays, **what, batch=batch, seed=seed, steps=steps))
-            found = _read_in_turn(saved)
+        what = {"source": source, "family": family, "facts": dict(facts), "precision": precision}
+        what |= {"batch": batch, "seed": seed, "steps": steps}
+        states = _States(run.checkpoint, lambda: identity(_arrays(training, initial), **what))
+        found = states.read()
         first = found.images_seen // batch if found else 0
         _check_beginning(first, where)
-        nonidentical: list[str] = []
-        if found is not None:
-            if execution is None and found.how["device"] == machine["device"]:
-                execution = executing.parsed(found.how["execution"])
-            nonidentical = _differing(found.how, machine, execution)
-            if nonidentical and not allow_nonidentical:
-                raise ValueError(
-                    f"{checkpoint}: the training was begun otherwise: {'; '.join(nonidentical)}; allowed is going on "
-                    "as it was begun, or --allow-nonidentical, which marks the model"
-                )
-
+        execution, how = _gone_on_with(found, _machine(where), execution, run)
         plan = feeding.Plan(seed, len(training), batch, processes.rank(), processes.count())
         with feeding.fed(training, plan, where, first, steps) as feed:
-            run = _Run(task, feed, steps, batch, seed, generator)
+            course = _Course(task, feed, steps, batch, seed, generator)
             if execution is None:
                 with feeding.Streamed(training, plan, where, first, first + 1) as once:
-                    example = run.whole(once, first)
-                execution = executing.choose(task, example, precision, where, batch, steps - first, source)
-            task.prepare(execution)
-            executing.lay_out(task, execution)
-            if found is not None:
-                run.restore(found.tensors)
-                nonidentical = [*found.how.get("nonidentical", []), *nonidentical]
-            run.runner = Runner(task, execution, precision, where, batch)
-            how = {**machine, "execution": execution.name}
-            how |= {"nonidentical": nonidentical} if nonidentical else {}
-            outwards = {name: how[name] for name in ("device", "processes", "execution", "nonidentical") if name in how}
-
-            looked_at = {round(steps * point / (snapshots + 1)) for point in range(1, snapshots + 1)} - {0, steps}
-            read_every, read_at = 1 if where.type == "cpu" else STEPS_UNREAD, (run.step, time.monotonic())
-            next_state = time.monotonic() + between_states
-            while run.step < steps:
-                run.advance()
-                last, look = run.step == steps, run.step in looked_at
-                if not (last or look or run.step % read_every == 0):
-                    continue
-                seen, loss = run.step * batch, run.read_loss()
-                if where.type != "cpu":
-                    now = run.step, time.monotonic()
-                    taken = (now[1] - read_at[1]) / (now[0] - read_at[0])
-                    read_every, read_at = unread_steps(processes.total(taken, where) / processes.count()), now
-                stop = progress is not None and progress(seen, loss) is True
-                stop = processes.any_of(stop, where) and not last
-                due = saved is not None and processes.is_first() and time.monotonic() >= next_state
-                if saved is not None and processes.is_first() and (stop or due) and not last:
-                    saved.write(run.state(), seen, how)
-                    next_state = time.monotonic() + between_states
-                if stop:
-                    processes.barrier()  # the first is writing: nobody ends before it has
-                    raise Interrupted(seen)
-                if look and inspect is not None and processes.is_first():
-                    inspect(Trained(run.result(), run.curve(), outwards), seen)
-            return Trained(run.result(), run.curve(), outwards)
+                    example = course.whole(once, first)
+                execution = choose(task, example, precision, where, batch, steps - first, source)
+            course.begin(Runner(task, execution, precision, where, batch), found)
+            states.begin(how | {"execution": execution.name})
+            points = {round(steps * point / (snapshots + 1)) for point in range(1, snapshots + 1)} - {0, steps}
+            return _completed(course, where, states, points, run)
 
 
-class _Run:
+def _completed(course: "_Course", where: torch.device, states: "_States", points: Set[int], run: Run) -> Trained:
+    """The training at its end; on the way its losses are read and told, its states kept, and it is looked at."""
+    readings = _Readings(where, course.step)
+    while course.step < course.steps:
+        course.advance()
+        last, look = course.step == course.steps, course.step in points
+        if not (last or look or readings.are_due(course.step)):
+            continue
+        seen, loss = course.step * course.batch, course.read_loss()
+        readings.were_taken(course.step)
+        stop = run.progress is not None and run.progress(seen, loss) is True
+        stop = processes.any_of(stop, where) and not last
+        if not last:
+            states.keep(course, seen, stop)
+        if stop:
+            processes.barrier()  # the first is writing: nobody ends before it has
+            raise Interrupted(seen)
+        if look and run.inspect is not None and processes.is_first():
+            run.inspect(Trained(course.result(), course.curve(), states.told), seen)
+    return Trained(course.result(), course.curve(), states.told)
+
+
+class _Readings:
+    """When losses are read: on a CPU after every step, on a GPU so seldom that the device is not kept waiting."""
+
+    def __init__(self, where: torch.device, step: int):
+        self.where, self.every = where, 1 if where.type == "cpu" else STEPS_UNREAD
+        self.last = step, time.monotonic()
+
+    def are_due(self, step: int) -> bool:
+        return step % self.every == 0
+
+    def were_taken(self, step: int) -> None:
+        if self.where.type != "cpu":
+            now = step, time.monotonic()
+            taken = (now[1] - self.last[1]) / (now[0] - self.last[0])
+            self.every, self.last = unread_steps(processes.total(taken, self.where) / processes.count()), now
+
+
+class _States:
+    """The states of a training in its checkpoint, where there is one: the newest is read, later ones are written.
+
+    told: how it is trained, as far as that is told outside.
+    """
+
+    def __init__(self, folder: Path | None, identity: Callable[[], str]):
+        self.saved = None if folder is None else Checkpoint(folder, identity())  # it reads all of the data
+        self.between = _seconds_between_states()
+        self.how: dict[str, Any] = {}
+        self.told: dict[str, Any] = {}
+
+    def read(self) -> State | None:
+        """The newest state. The first process reads before the others: it may set a damaged file aside."""
+        if self.saved is None:
+            return None
+        if not processes.is_first():
+            processes.barrier()
+        found = self.saved.read()
+        if processes.is_first():
+            processes.barrier()
+        return found
+
+    def begin(self, how: Mapping[str, Any]) -> None:
+        """Say how it is trained; the time to the first state runs from here."""
+        self.how = dict(how)
+        self.told = {name: how[name] for name in ("device", "processes", "execution", "nonidentical") if name in how}
+        self.next = time.monotonic() + self.between
+
+    def keep(self, course: "_Course", seen: int, now: bool) -> None:
+        """Write a state where one is due, or ``now``, in the first process."""
+        if self.saved is None or not processes.is_first():
+            return
+        due = time.monotonic() >= self.next
+        if now or due:
+            self.saved.write(course.state(), seen, self.how)
+            self.next = time.monotonic() + self.between
+
+
+class _Course:
     """The moving parts of one training: what a step does, what it leaves, and the losses so far.
 
     curves: (steps, phases and watched) float32 on the device; a phase that does not run in a step has its last value.
     """
 
     def __init__(self, task: Task, feed: feeding.Feed, steps: int, batch: int, seed: int, generator: torch.Generator):
-        self.task, self.feed, self.batch, self.seed, self.generator = task, feed, batch, seed, generator
+        self.task, self.feed, self.steps, self.batch, self.seed = task, feed, steps, batch, seed
+        self.generator = generator
         self.runner: Runner
         self.names = [*(phase.name for phase in task.phases), *task.watched()]
         self.curves = torch.zeros(steps, len(self.names), device=task.phases[0].optimiser.parameters[0].device)
         self.losses = list(self.curves[0, : len(task.phases)])
         self.main = self.names.index("loss") if "loss" in self.names else 0
         self.step = self.read = 0
+
+    def begin(self, runner: Runner, found: State | None) -> None:
+        """Get ready to run in the runner's way, from a state if there is one."""
+        self.task.prepare(runner.execution)
+        lay_out(self.task, runner.execution)
+        if found is not None:
+            self.restore(found.tensors)
+        self.runner = runner
 
     def whole(self, feed: feeding.Feed, step: int) -> Batch:
         """This process's part of a step's batch, with its random numbers; the generator is left where they end."""
@@ -222,7 +257,7 @@ class _Run:
     def state(self) -> dict[str, np.ndarray]:
         """All that the next step depends on, by name."""
         arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._tensors().items()}
-        for index, optimiser in enumerate(executing.optimisers(self.task)):
+        for index, optimiser in enumerate(optimisers(self.task)):
             arrays |= {f"optimiser.{index}.{name}": array for name, array in optimiser.state().items()}
         return arrays | {"curves": self.curves[: self.step].cpu().numpy().copy()}
 
@@ -231,7 +266,7 @@ class _Run:
         """Go on from a :meth:`state`."""
         for name, tensor in self._tensors().items():
             tensor.copy_(torch.from_numpy(np.array(state[name])))
-        for index, optimiser in enumerate(executing.optimisers(self.task)):
+        for index, optimiser in enumerate(optimisers(self.task)):
             prefix = f"optimiser.{index}."
             own = {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
             optimiser.restore(own)
@@ -285,7 +320,7 @@ def _computing(precision: str) -> Iterator[tuple[torch.device, torch.Generator]]
                 yield where, generator
         except torch.OutOfMemoryError as error:
             raise RuntimeError(
-                f"out of memory: {error}; {executing.EXECUTION_VARIABLE}=micro_batch=N takes N images at once, to the "
+                f"out of memory: {error}; {EXECUTION_VARIABLE}=micro_batch=N takes N images at once, to the "
                 "same result but for rounding"
             ) from error
 
@@ -298,19 +333,33 @@ def _machine(where: torch.device) -> dict[str, Any]:
     return facts
 
 
-def _differing(begun: Mapping[str, Any], machine: Mapping[str, Any], execution: Execution | None) -> list[str]:
+def _arrays(training: TrainingSet, initial: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray | None]:
+    """The arrays that a training is made from, by name."""
+    arrays = {"data": training.data, "labels": training.labels, "weights": training.weights}
+    return arrays | {f"initial.{name}": array for name, array in (initial or {}).items()}
+
+
+def _gone_on_with(
+    found: State | None, machine: Mapping[str, Any], execution: Execution | None, run: Run
+) -> tuple[Execution | None, dict[str, Any]]:
+    """The way of executing with which a training goes on from a state, and the facts of how it is trained so far.
+
+    None leaves the way to measurement. Raises ValueError where a fact is not what it was, unless that is allowed; then
+    ``nonidentical`` lists all that ever differed.
+    """
+    if found is None:
+        return execution, dict(machine)
+    if execution is None and found.how["device"] == machine["device"]:
+        execution = parsed(found.how["execution"])
     now = {**machine, "execution": execution.name if execution else "measured again"}
-    return differences({name: value for name, value in begun.items() if name != "nonidentical"}, now)
-
-
-def _read_in_turn(saved: Checkpoint) -> State | None:
-    """The newest state. The first process reads before the others: it may set a damaged file aside."""
-    if not processes.is_first():
-        processes.barrier()
-    found = saved.read()
-    if processes.is_first():
-        processes.barrier()
-    return found
+    differing = differences({name: value for name, value in found.how.items() if name != "nonidentical"}, now)
+    if differing and not run.allow_nonidentical:
+        raise ValueError(
+            f"{run.checkpoint}: the training was begun otherwise: {'; '.join(differing)}; allowed is going on as it "
+            "was begun, or --allow-nonidentical, which marks the model"
+        )
+    nonidentical = [*found.how.get("nonidentical", []), *differing]
+    return execution, dict(machine) | ({"nonidentical": nonidentical} if nonidentical else {})
 
 
 def _check_beginning(first: int, where: torch.device) -> None:

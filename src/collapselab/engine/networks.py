@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from .. import seeds
+from ..core.run import Run
+from ..core.sets import TrainingSet
 from ..device import exact
-from ..optim import Adam
 from . import loop
-from .base import TrainingSet
-from .execution import Batch, Execution, Phase, Task
-from .rows import Scale
+from .execution import Execution
+from .optim import Adam
+from .scale import Scale
+from .task import Batch, Phase, Task
 
 Build = Callable[[], nn.Module]
 
@@ -38,24 +40,24 @@ def trained(
     task_of: Callable[[torch.device], Task],
     training: TrainingSet,
     options: Any,
-    seed: int,
+    run: Run,
     initial: Mapping[str, np.ndarray] | None,
-    images_seen: int,
-    **control: Any,
+    facts: Mapping[str, Any] | None = None,
 ) -> loop.Trained:
-    """What :func:`loop.train` makes of a task, with the batch, precision and snapshots of a family's options."""
+    """What :func:`loop.train` makes of a task, with the batch, precision and snapshots of a family's options.
+
+    facts: what is part of the training's identity beside the options, as JSON-like values.
+    """
     return loop.train(
         task_of,
         training,
+        run,
         family=family,
-        facts={"options": options.model_dump(mode="json")},
+        facts={"options": options.model_dump(mode="json"), **(facts or {})},
         batch=options.batch,
-        images_seen=images_seen,
-        seed=seed,
         precision=options.precision,
         initial=initial,
         snapshots=options.snapshots,
-        **control,
     )
 
 
@@ -128,7 +130,7 @@ class Standardised:
 
 
 class Descent(ABC):
-    """A :class:`execution.Task` of one network and one loss, without ``draw`` and ``loss``.
+    """A :class:`task.Task` of one network and one loss, without ``draw`` and ``loss``.
 
     The learning rate falls from its first value to 0 along half a cosine over the training (Loshchilov and Hutter 2017,
     https://arxiv.org/abs/1608.03983, equation 5, without restarts): a short training then ends near an
@@ -145,7 +147,7 @@ class Descent(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> torch.Tensor:
-        """Of each row; see :class:`execution.Phase`."""
+        """Of each row; see :class:`task.Phase`."""
 
     def prepare(self, execution: Execution) -> None:
         return  # one network and one loss: there is nothing to lay out

@@ -1,0 +1,141 @@
+"""What some models and known truths can do beside being sampled, each as a protocol that ``isinstance`` tests.
+
+The protocols have methods alone, so that of a class, too, it is known what its instances can: ``issubclass``.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from ..core.run import Run
+from ..core.sets import TrainingSet
+
+if TYPE_CHECKING:  # what a model can is asked in planning, too, which costs no torch
+    import torch
+
+    from ..engine.task import Task
+
+ODE_STEPS, PROBES = 32, 1  # of a log-likelihood; at 32 steps a Gaussian's is within 1e-3 bits per dimension
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A model with a likelihood."""
+
+    def log_likelihood(
+        self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
+    ) -> np.ndarray:
+        """The log-likelihood of each row in nats: (n,) float64.
+
+        data: as in a sample set. Of vectors it is a density, nan where the law has none; of categories their mass, -inf
+        for one that never occurs; of uint8 images x the mass of the whole image, by uniform dequantisation: the log of
+        the density at x + u, u uniform within the byte, plus the log of the byte's volume, a lower bound in expectation
+        (Theis, van den Oord and Bethge 2016, arXiv 1511.01844). A row's value depends on the row and the seed alone.
+
+        steps: of the solver, where the likelihood is the end of an ODE. probes: random vectors of its trace estimator;
+        0 takes the trace itself, for as many times the work as a row has numbers. Closed forms ignore seed, steps and
+        probes.
+        """
+        ...
+
+
+@runtime_checkable
+class Knows(Protocol):
+    """A law whose mean and covariance are known."""
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """The exact mean (d,) and covariance (d, d), float64; of categories those of the one-hot encoding."""
+        ...
+
+
+class Judgement(NamedTuple):
+    """What a known truth says of n samples.
+
+    possible: (n,) bool, whether it can be a draw of the population at all. cell: (n,) int64, which cell of the
+    population's partition it falls into, 0 .. K - 1; -1 where it is impossible.
+    """
+
+    possible: np.ndarray
+    cell: np.ndarray
+
+
+@runtime_checkable
+class Judges(Protocol):
+    """A known truth with cells: a partition of what is possible into K parts.
+
+    It has ``masses``, the probability of each cell, (K,) float64, all above 0; together 1 but for what is called
+    impossible.
+    """
+
+    def judge(self, data: np.ndarray) -> Judgement:
+        """Which of the samples are possible, and their cells."""
+        ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A model of a network, whose weights can be taken and exchanged."""
+
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """The weights of the network with which it is sampled, by name, float32."""
+        ...
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> Self:
+        """The model with these weights in the place of its own, and all else as it is.
+
+        Raises ValueError unless their names and shapes are those of its own.
+        """
+        ...
+
+
+class Denoiser(Protocol):
+    """D(x; sigma, c): the mean of the clean rows that a noisy x = y + sigma n may come from.
+
+    levels: the lowest and the highest noise level sigma between which it is sampled.
+    """
+
+    levels: tuple[float, float]
+
+    def __call__(
+        self, x: "torch.Tensor", sigma: "torch.Tensor", condition: "torch.Tensor | None" = None
+    ) -> "torch.Tensor":
+        """The denoised rows, as x: (B, C, H, W) or (B, d) float64.
+
+        sigma: without axes. condition: (B,) int64 labels, or None for none.
+        """
+        ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """A model that is sampled by denoising, which a guide may steer."""
+
+    def denoiser(self, where: "torch.device") -> Denoiser:
+        """Its denoiser on a device, of images in [-1, 1] and of vectors as its network sees them, standardised.
+
+        Whoever calls it does so within ``device.exact``, on whose settings its bits depend.
+        """
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A model that the training loop trains."""
+
+    def task(self, training: TrainingSet, options: Any, run: Run, where: "torch.device") -> "Task":
+        """What ``fit`` hands to the training loop when it starts from this model, on a device.
+
+        training: as the loop is fed with it: images as they are, vectors standardised, as the network sees them.
+        """
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A family that counts its work."""
+
+    @classmethod
+    def flops_per_image(cls, options: Any, shape: tuple[int, ...]) -> dict[str, float]:
+        """Floating-point operations, two a multiply-add: ``training`` of each image seen, ``sampling`` of each made."""
+        ...

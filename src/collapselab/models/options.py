@@ -1,0 +1,70 @@
+"""Options of model families, and what several of them say alike."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from ..core.sets import Kind
+
+
+class Options(BaseModel):
+    """Options of one model family: every field has its default, its range and its unit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """Names of options that nobody set and that generation 0 chooses on validation data."""
+        return ()
+
+    @property
+    def budget(self) -> int | None:
+        """Images that a training sees where nobody sets a budget; None where it takes no steps."""
+        return None
+
+    @property
+    def at_once(self) -> int | None:
+        """Samples that are made at once; None where that makes no difference."""
+        return None
+
+    def settled(self) -> Self:
+        """The same with something for what is left open, for whom it makes no difference."""
+        return self
+
+    def check_kind(self, kind: Kind) -> None:
+        """Raise ValueError where the options do not suit data of this kind, among those that the family takes."""
+
+    def check_rows(self, rows: int) -> None:
+        """Raise ValueError where the options cannot be fitted to so few rows."""
+
+
+class InSteps:
+    """Options with ``images_seen`` and ``sample_batch``: of a training in steps, and of sampling in batches."""
+
+    @property
+    def budget(self) -> int:
+        return self.images_seen
+
+    @property
+    def at_once(self) -> int:
+        return self.sample_batch
+
+
+def with_preset(given: Any, presets: Mapping[str, Mapping[str, Any]], default: str) -> Any:
+    """The options ``given``, and what the preset that they name, or the ``default``, has beside them.
+
+    What is no mapping stays as it is. Raises ValueError for a preset that there is not.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    name = given.get("preset", default)
+    if not isinstance(name, str) or name not in presets:
+        raise ValueError(f"preset: found {name!r}, allowed are {', '.join(map(repr, presets))}")
+    return presets[name] | dict(given)
+
+
+def check_betas(betas: tuple[float, float]) -> None:
+    """Raise ValueError unless both decay rates of Adam are in [0, 1)."""
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas: found {list(betas)}, allowed are two numbers from 0 to below 1")
