@@ -538,6 +538,16 @@ def test_generation_0_is_compared_too(tmp_path):
     assert study(tmp_path, raw).bases.keys() == {"base_moments", "base_moments-n60"}  # one start, one training
 
 
+def test_the_images_of_generation_0_are_compared_too(tmp_path):
+    """With epochs a larger first training set shows more images once, and never again."""
+    raw = changed(**IMAGES, samples=100, control="none", train={"epochs": 2})
+    raw["arms"]["larger"] = {"model": "tiny", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}}
+    raw["waive"] = {"training_set_size": "whether the start matters is the question"}
+    only(faults(tmp_path, raw), "arms", config.FAIRNESS["images_seen"], "larger [120, 100, 100, 100]")
+    found = study(tmp_path, raw | {"waive": raw["waive"] | {"images_seen": "so are its images"}})
+    assert [found.images_seen(arm, 0) for arm in ("eater", "larger")] == [100, 120]
+
+
 # -- the control ------------------------------------------------------------------------------------------------------
 
 

@@ -238,36 +238,44 @@ def test_other_validation_rows_make_another_training(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("steps", "options"),
+    ("steps", "near", "options"),
     [
-        (800, {"network": "mlp", "channels": 128, "blocks": 2, "learning_rate": 3e-3}),
+        (800, 13, {"network": "mlp", "channels": 128, "blocks": 2, "learning_rate": 3e-3}),
         (
-            300,
-            {"network": "unet", "channels": 16, "blocks": 1, "multipliers": (1, 2), "attention": (), "batch": 16}
-            | {"learning_rate": 5e-3},
+            200,
+            20,
+            {"network": "unet", "channels": 16, "blocks": 1, "multipliers": (1, 2), "attention": (), "batch": 32}
+            | {"learning_rate": 5e-3, "steps": 10},
         ),
         (
-            600,
+            300,
+            5,
             {"network": "mlp", "channels": 128, "blocks": 2, "learning_rate": 3e-3, **DDPM, "prediction": "sample"}
             | {"sampler": "ddim", "steps": 50},
         ),
     ],
 )
-def test_eight_images_are_learned_by_heart(steps, options):
-    """Random images, of which nothing generalises: samples are copies, and every image is copied."""
+def test_eight_images_are_learned_by_heart(steps, near, options):
+    """Random images, of which nothing generalises: samples are copies, and every image is copied.
+
+    Over 24 seeds the share of copies was .984, .990 and .997 on average, .9375 at least (deviations of .017, .011 and
+    .006), and the median distance 9.2, 14.1 and 2.1 (deviations of .5, 1.2 and .2). Without a step the share is 0 and
+    the distance above 68; after a quarter of the first case's steps they are .02 and 44; with equal weight for all
+    noise levels the first two distances are 19 and 31.
+    """
     data = np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), np.uint8)
     batch = options.get("batch", 64)
     chosen = {"classes": 0, "batch": batch, "warmup_images": 10 * batch, "ema_half_life": 50 * batch}
     chosen |= {"images_seen": steps * batch, "sigma_data": 0.58} | options
     model = Diffusion.fit(TrainingSet(data, None, np.ones(8)), DiffusionOptions(**chosen), Run(1))
-    samples = model.sample(Ask(64, 1)).data.astype(float)
+    samples = model.sample(Ask(128, 1)).data.astype(float)
     distances = np.sqrt(((samples[:, None] - data[None]) ** 2).mean(axis=(2, 3, 4)))
     nearest = np.sort(distances, axis=1)
     # Two of the images differ by 255 / sqrt(6) = 104 grey levels; a copy is nearer to its original than a third of that
     # to any other.
-    assert np.mean(nearest[:, 0] < nearest[:, 1] / 3) > 0.95 and np.median(nearest[:, 0]) < 25
-    assert len(set(distances.argmin(axis=1))) == 8  # each is expected 8 times; one is missed with probability .0015
-    assert model.curve["loss"][-10:].mean() < 0.5 * model.curve["loss"][:2].mean()
+    assert np.mean(nearest[:, 0] < nearest[:, 1] / 3) > 0.8 and np.median(nearest[:, 0]) < near
+    assert len(set(distances.argmin(axis=1))) == 8  # each is expected 16 times; one is missed with probability 3e-7
+    assert model.curve["loss"][-10:].mean() < 0.6 * model.curve["loss"][:2].mean()  # at most .45; 1 without a step
 
 
 # -- operations --------------------------------------------------------------------------------------------------------

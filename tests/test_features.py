@@ -144,6 +144,15 @@ def test_a_row_of_features_belongs_to_its_sample_alone(name, digits, trained, tm
     extract = FEATURES[name].extract
     whole = extract(data, weights)
     assert whole.values.ndim == 2 and whole.values.dtype in (np.float32, np.float64) and len(whole) == len(data)
+    told = {part for part in ("classes", "probabilities") if getattr(whole, part) is not None}
+    assert told == set(FEATURES[name].gives)
+    assert whole.names is not None or not FEATURES[name].statistic  # metrics find columns that are no space by name
+    if whole.names is not None:
+        assert len(whole.names) == len(set(whole.names)) == whole.values.shape[1] and all(whole.names)
+    assert whole.classes is None or (whole.classes.dtype == np.int64 and whole.classes.shape == (len(data),))
+    if whole.probabilities is not None:
+        assert whole.probabilities.dtype == np.float32 and len(whole.probabilities) == len(data)
+        np.testing.assert_allclose(whole.probabilities.sum(axis=1), 1, rtol=0, atol=1e-5)  # float32 sums
     for rows in (1, batch - 1, batch + 1):
         part = extract(data[:rows], weights)
         assert np.array_equal(part.values, whole.values[:rows])

@@ -63,6 +63,30 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(law):
     assert abs(np.mean(errors)) < 0.5 and all(math.isfinite(error) for error in errors)
 
 
+def test_the_criterion_is_akaikes_with_its_correction_for_small_samples():
+    """Hurvich and Tsai 1989: n log(S / n) + 2K, and 2K (K + 1) / (n - K - 1); of as many parameters, no support."""
+    assert forecasts.aicc(2.0, 10, 3) == pytest.approx(10 * math.log(0.2) + 6 + 24 / 6)
+    assert forecasts.aicc(5.0, 40, 7) == pytest.approx(40 * math.log(0.125) + 14 + 112 / 32)
+    assert forecasts.aicc(1.0, 5, 4) == forecasts.aicc(1.0, 4, 4) == math.inf
+    assert math.isfinite(forecasts.aicc(0.0, 6, 4))
+
+
+@pytest.mark.parametrize(("noise", "law"), [(0.01, "exponential to a floor"), (0.03, "hyperbolic")])
+def test_a_floor_is_harder_to_find_in_a_small_study(noise, law):
+    """Three lineages of four generations, n = 12: a floor is the eighth parameter where the laws without have seven.
+
+    What it has to win of n log S is 10 and 2 for the parameter, and 2 (8 * 9 / 3 - 7 * 8 / 4) = 20 for the smallness:
+    32, where it wins 42 and 22. By the criterion for large samples the second would have a floor, too.
+    """
+    time, rates = np.arange(4), np.array([[0.9], [1.0], [1.1]])
+    lines = 0.9 * (0.5 + 0.5 * np.exp(-rates * time))
+    lines += noise * np.array([1, -1, -1, 1]) * np.array([[1], [-1], [1]])
+    plain, floored = (forecasts.LAWS[name][0](lines).squares for name in ("hyperbolic", "exponential to a floor"))
+    assert 12 * math.log(plain / floored) == pytest.approx(42 if noise < 0.02 else 22, abs=2)
+    (one,) = forecast(*study({"loop": np.hstack([lines, lines[:, -1:]])}))
+    assert (one.fitted, one.law) == (3, law)
+
+
 def test_the_law_is_the_study_s_and_not_the_arm_s():
     draws = np.random.default_rng(8)
     fast, slow = (collapsing(draws, "hyperbolic", rate, seeds=8) for rate in (1 / 6, 1 / 15))

@@ -156,6 +156,40 @@ def test_tensors_of_every_type_and_shape_come_back(tmp_path_factory, data):
         assert_same_array(found[name], array)
 
 
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ({"a": (0, 8), "b": (8, 16)}, None),
+        ({"b": (8, 16), "a": (0, 8)}, None),  # the header may name them in any order
+        ({"a": (0, 8), "b": (4, 12), "c": (12, 16)}, "'b' begins at 4, the one before it ends at 8"),
+        ({"a": (0, 8), "b": (0, 8), "c": (8, 16)}, "'b' begins at 0, the one before it ends at 8"),
+        ({"a": (0, 4), "b": (8, 16)}, "'b' begins at 8, the one before it ends at 4"),
+        ({"a": (4, 8), "b": (8, 16)}, "'a' begins at 4, the one before it ends at 0"),
+        ({"a": (0, 8), "b": (8, 12)}, "arrays of 12 bytes in 16"),
+    ],
+)
+def test_arrays_that_overlap_or_leave_holes_are_refused(tmp_path, places, message):
+    """Bytes that two arrays share, or none has, are where a file could say more than is read; all else is right."""
+    named = {
+        name: {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
+        for name, (begin, end) in places.items()
+    }
+    write_tensors(tmp_path / "whole", {"a": np.zeros(1, np.uint8)}, {})
+    raw = (tmp_path / "whole").read_bytes()
+    said = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+    header = json.dumps({"__metadata__": said, **named}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(range(16))
+    write_hashed(tmp_path / "file", lambda temporary: temporary.write_bytes(content))
+    if message is None:
+        found, _ = read_tensors(tmp_path / "file")
+        assert {name: array.tolist() for name, array in found.items()} == {
+            name: list(range(begin, end)) for name, (begin, end) in places.items()
+        }
+    else:
+        with pytest.raises(Damaged, match=f"not a file of tensors: {message}"):
+            read_tensors(tmp_path / "file")
+
+
 def test_tensors_of_another_byte_order_keep_their_values(tmp_path):
     write_tensors(tmp_path / "file", {"x": np.arange(4, dtype=">f8")}, {})
     found = read_tensors(tmp_path / "file")[0]["x"]

@@ -286,8 +286,6 @@ def test_a_published_file_makes_a_model_that_samples_its_images(write, with_disc
     average, judge = generator(), discriminator(deviation_group=12)
     networks = {"D": published_discriminator(judge)} if with_discriminator else {}
     options, tensors = published.model_of(pickled.read(write(G_ema=published_generator(average), **networks)))
-    model = StyleGAN2.load(tensors, StyleGAN2Options.model_validate(options))
-    options, tensors = published.model_of(unpickle.read(write(G_ema=published_generator(average), **networks)))
     model = StyleGAN2.load(Stored(tensors), StyleGAN2Options.model_validate(options))
     assert model.shape == (3, 16, 16)
     assert (model.options.clamp, model.options.deviation_group) == (256, 12 if with_discriminator else 4)
