@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from collapselab.core.ask import Ask
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS, Seen
@@ -42,7 +43,7 @@ def seen_by(name, samples):
     kind = POPULATIONS["two-classes"]
     truth = kind.population(kind.PopulationOptions(dimension=2))
     weights = truth if entry.of_population else None
-    train = truth.sample(20, 1).data
+    train = truth.sample(Ask(20, 1)).data
     return Seen(entry.extract(samples.data, weights), entry.extract(train, weights))
 
 
