@@ -9,6 +9,7 @@ import pytest
 import collapselab
 
 PACKAGE = Path(collapselab.__file__).parent
+ROOT = Path(__file__).parents[1]
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 500, 60
 
 # What is still too long: an entry goes when its module or function has been split, and none is added.
@@ -169,3 +170,17 @@ def test_lines_of_functions_are_counted(tmp_path):
     body = "\n".join(["        pass"] * MOST_LINES_OF_A_FUNCTION)
     (tmp_path / "m.py").write_text(f"class C:\n    def short(self):\n        pass\n\n    def long(self):\n{body}\n")
     assert long_functions({"m": tmp_path / "m.py"}) == {"m.C.long": MOST_LINES_OF_A_FUNCTION + 1}
+
+
+def test_the_page_of_the_architecture_is_what_the_code_says(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import architecture
+
+    names = architecture.rooms()
+    imported = architecture.arrows(names)
+    written = {
+        architecture.PAGE: architecture.page(names, imported),
+        architecture.PICTURE: architecture.picture(imported),
+    }
+    for path, text in written.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is not what python docs/architecture.py writes"
