@@ -451,13 +451,14 @@ def run_study(content: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
     """What a study comes to: its numbers, curves, costs and seconds. As a toy all of it is one job."""
     import yaml
 
-    from collapselab import config, store
+    from collapselab import store
+    from collapselab import study as studies
 
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "config", f"{content['name']}.yaml")
         written.parent.mkdir()
         written.write_text(yaml.safe_dump(dict(content), sort_keys=False))
-        study = config.load(written)
+        study = studies.load(written)
         planned = list(jobs(study))
         if scale.toy:
             planned = [(None, [verb for _, verbs in planned for verb in verbs])]

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from collapselab import config
+from collapselab.study import BadStudy
+from collapselab.study.loading import check
+from collapselab.study.reading import parse
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
@@ -31,11 +33,11 @@ def missing_parts(path):
 
     Any other fault fails.
     """
-    raw, lines, faults = config._parse(path)
-    found, more = config._check(raw, path.stem)
+    raw, lines, faults = parse(path)
+    found, more = check(raw, path.stem)
     absent = [fault for fault in more if re.search("no such file|there is no|is not at", fault.message)]
     if other := [fault for fault in [*faults, *more] if fault not in absent]:
-        raise config.BadStudy(path, other, lines)
+        raise BadStudy(path, other, lines)
     return found, [fault.path for fault in absent]
 
 

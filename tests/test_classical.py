@@ -12,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 from scipy import integrate, stats
 
-from collapselab import config, store
+from collapselab import store
+from collapselab import study as studies
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged
 from collapselab.core.run import Run
@@ -21,6 +22,7 @@ from collapselab.models import MODELS
 from collapselab.models.inputs import dequantised
 from collapselab.models.naive_bayes import total_correlation
 from collapselab.models.stored import Stored
+from collapselab.study import words
 
 SEED = 20_230_704
 VECTORS = {  # families of vectors, with options under which their law has a density
@@ -187,12 +189,12 @@ def study(folder, models, data, real=40):
             }
         )
     )
-    return config.load(folder / "plan.yaml")
+    return studies.load(folder / "plan.yaml")
 
 
 def test_a_study_says_before_any_work_which_options_do_not_suit_its_data(tmp_path):
     data = {"population": "multinomial", "options": {"probabilities": [0.25] * 4}}
-    with pytest.raises(config.BadStudy) as refused:
+    with pytest.raises(studies.BadStudy) as refused:
         study(tmp_path, {"counts": {"family": "multinomial"}, "features": {"family": "naive-bayes"}}, data)
     assert "models.counts: categories: found None, allowed with categories is their number" in str(refused.value)
     assert "models.features: levels: found None, allowed with categories is the number" in str(refused.value)
@@ -207,7 +209,7 @@ def test_a_plan_counts_the_rows_that_a_model_keeps(tmp_path):
     """20,000 rows of 100 numbers, 15 MiB, in generation 0; all else is less than 1 MiB."""
     data = {"population": "gaussian", "options": {"dimension": 100}}
     plan = study(tmp_path, {"kernels": {"family": "kde"}}, data, real=20_000)
-    assert plan.totals()["disk"].startswith(("15 MiB", "16 MiB"))
+    assert words.totals(plan)["disk"].startswith(("15 MiB", "16 MiB"))
 
 
 # -- naive Bayes -------------------------------------------------------------------------------------------------------

@@ -13,8 +13,13 @@ import jsonschema
 import pytest
 import yaml
 
-from collapselab import config, jobs, store
+from collapselab import store
+from collapselab import study as studies
+from collapselab.adapt import ADAPTERS
+from collapselab.guidance import GUIDES
 from collapselab.regimes import REGIMES
+from collapselab.select import SELECTORS
+from collapselab.study import jobs, words
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml"))
@@ -66,14 +71,14 @@ def changed(**changes):
 
 
 def study(folder, raw):
-    return config.load(written(folder, raw))
+    return studies.load(written(folder, raw))
 
 
 def faults(folder, raw):
     """Faults as ``{path: message}``; none if the study is right."""
     try:
         study(folder, raw)
-    except config.BadStudy as error:
+    except studies.BadStudy as error:
         return {".".join(map(str, fault.path)): fault.message for fault in error.faults}
     return {}
 
@@ -183,22 +188,22 @@ def test_files_that_are_no_studies_are_refused_in_one_line(tmp_path, text, messa
 def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_bytes(b"name: \xff\xfe")
-    with pytest.raises(config.BadStudy, match="cannot be read"):
-        config.load(path)
+    with pytest.raises(studies.BadStudy, match="cannot be read"):
+        studies.load(path)
     (tmp_path / "folder.yaml").mkdir()
-    with pytest.raises(config.BadStudy, match="cannot be read"):
-        config.load(tmp_path / "folder.yaml")
+    with pytest.raises(studies.BadStudy, match="cannot be read"):
+        studies.load(tmp_path / "folder.yaml")
 
 
 def test_a_study_that_is_not_there_is_answered_with_those_that_are(tmp_path):
     written(tmp_path, BASE, "other")
-    with pytest.raises(config.BadStudy, match=r"no such study; found in .*: other"):
-        config.load(tmp_path / "missing.yaml")
+    with pytest.raises(studies.BadStudy, match=r"no such study; found in .*: other"):
+        studies.load(tmp_path / "missing.yaml")
 
 
 def test_keys_said_twice_are_faults_with_their_line(tmp_path):
     text = BASE + "  eater: {model: moments, regime: real_only}\nseeds: 5\nsed: 1\n"
-    with pytest.raises(config.BadStudy) as caught:
+    with pytest.raises(studies.BadStudy) as caught:
         study(tmp_path, text)
     assert "line 18: arms.eater: is said twice" in str(caught.value)
     assert "line 19: seeds: is said twice" in str(caught.value)
@@ -425,8 +430,8 @@ def test_reserved_names_are_refused(tmp_path, name):
 
 
 def test_the_name_of_the_prepared_data_is_no_studys(tmp_path):
-    with pytest.raises(config.BadStudy, match="'real' is the folder of the prepared data"):
-        config.load(written(tmp_path, changed(name="real"), "real"))
+    with pytest.raises(studies.BadStudy, match="'real' is the folder of the prepared data"):
+        studies.load(written(tmp_path, changed(name="real"), "real"))
 
 
 @pytest.mark.parametrize("name", ["a-b", "a b", "../up", "ä", "1a", "", "a.b", "a/b"])
@@ -507,21 +512,21 @@ def unfair(rule, **more):
     return raw | more
 
 
-@pytest.mark.parametrize("rule", config.FAIRNESS)
+@pytest.mark.parametrize("rule", studies.FAIRNESS)
 def test_a_fairness_rule_is_kept_or_waived_with_a_reason(tmp_path, rule):
-    only(faults(tmp_path, unfair(rule)), "arms", config.FAIRNESS[rule], f"waive: {{{rule}: reason}}", "eater", "odd")
+    only(faults(tmp_path, unfair(rule)), "arms", studies.FAIRNESS[rule], f"waive: {{{rule}: reason}}", "eater", "odd")
     assert not faults(tmp_path, unfair(rule, waive={rule: "it is what this study asks"}))
     only(faults(tmp_path, unfair(rule, waive={rule: ""})), f"waive.{rule}", "at least 1 character")
 
 
-@pytest.mark.parametrize("rule", config.FAIRNESS)
+@pytest.mark.parametrize("rule", studies.FAIRNESS)
 def test_there_must_be_something_to_waive(tmp_path, rule):
     only(faults(tmp_path, changed(waive={rule: "why not"})), f"waive.{rule}", "nothing to waive")
 
 
 def test_epochs_give_larger_sets_more_images_and_so_are_waived(tmp_path):
     raw = unfair("training_set_size", train={"epochs": 2}, waive={"training_set_size": "they accumulate"})
-    only(faults(tmp_path, raw), "arms", config.FAIRNESS["images_seen"], "eater 100 at every generation", "120")
+    only(faults(tmp_path, raw), "arms", studies.FAIRNESS["images_seen"], "eater 100 at every generation", "120")
     raw["waive"]["images_seen"] = "epochs, as in the paper"
     found = study(tmp_path, raw)
     assert [found.images_seen("odd", t) for t in range(3)] == [100, 120, 120]
@@ -530,7 +535,7 @@ def test_epochs_give_larger_sets_more_images_and_so_are_waived(tmp_path):
 def test_generation_0_is_compared_too(tmp_path):
     raw = changed(control="none")
     raw["arms"]["larger"] = {"model": "moments", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}}
-    only(faults(tmp_path, raw), "arms", config.FAIRNESS["training_set_size"], "larger [60, 50, 50, 50]")
+    only(faults(tmp_path, raw), "arms", studies.FAIRNESS["training_set_size"], "larger [60, 50, 50, 50]")
     found = study(tmp_path, raw | {"waive": {"training_set_size": "whether the start matters is the question"}})
     assert found.bases.keys() == {"base_moments", "base_moments-n60"}
     raw["arms"]["as_large"] = raw["arms"]["larger"]
@@ -543,7 +548,7 @@ def test_the_images_of_generation_0_are_compared_too(tmp_path):
     raw = changed(**IMAGES, samples=100, control="none", train={"epochs": 2})
     raw["arms"]["larger"] = {"model": "tiny", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}}
     raw["waive"] = {"training_set_size": "whether the start matters is the question"}
-    only(faults(tmp_path, raw), "arms", config.FAIRNESS["images_seen"], "larger [120, 100, 100, 100]")
+    only(faults(tmp_path, raw), "arms", studies.FAIRNESS["images_seen"], "larger [120, 100, 100, 100]")
     found = study(tmp_path, raw | {"waive": raw["waive"] | {"images_seen": "so are its images"}})
     assert [found.images_seen(arm, 0) for arm in ("eater", "larger")] == [100, 120]
 
@@ -670,7 +675,7 @@ def test_weights_from_a_file_start_every_generation_and_make_a_base_of_their_own
 
 def test_studies_that_say_the_same_of_their_data_share_it(tmp_path):
     one = study(tmp_path, changed())
-    other = config.load(written(tmp_path, changed(name="other", seeds=5), "other"))
+    other = studies.load(written(tmp_path, changed(name="other", seeds=5), "other"))
     third = study(tmp_path, changed(data__split__held_out=60))
     assert one.real == other.real != third.real
 
@@ -681,11 +686,11 @@ def test_a_plan_is_the_study_again(tmp_path):
     )
     raw["arms"]["ending"] = {"model": "moments", "regime": {"preset": "fresh_data", "fresh": {1: 10, 3: 0}}}
     found = study(tmp_path, raw)
-    again = config.from_plan(found.plan())
+    again = studies.from_plan(found.plan())
     assert again.lineages == found.lineages and again.plan() == found.plan()
     assert again.metric_options()["recall"]["k"] == 3
-    with pytest.raises(config.BadStudy):
-        config.from_plan(found.plan().replace('"seeds":3', '"seeds":0'))
+    with pytest.raises(studies.BadStudy):
+        studies.from_plan(found.plan().replace('"seeds":3', '"seeds":0'))
 
 
 # -- shipped studies, mutated -----------------------------------------------------------------------------------------
@@ -730,9 +735,9 @@ def test_a_mutated_study_loads_or_is_refused(path, tmp_path):
     for number in range(150):
         mutant = written(tmp_path, mutated(raw, random.Random(number)), path.stem)
         try:
-            config.load(mutant)
+            studies.load(mutant)
             outcomes["ok"] += 1
-        except config.BadStudy as error:
+        except studies.BadStudy as error:
             outcomes["bad"] += 1
             assert error.faults and all(fault.message for fault in error.faults)
     assert outcomes["bad"] > 75  # the mutations are worth their name
@@ -816,7 +821,7 @@ def test_parts_that_cannot_work_on_the_data_are_faults(tmp_path):
 
 def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
     """A selector that looks through an extractor may not be measured by it."""
-    monkeypatch.setitem(config.SELECTORS, "seer", config.SELECTORS["random"]._replace(reads="lenet"))
+    monkeypatch.setitem(SELECTORS, "seer", SELECTORS["random"]._replace(reads="lenet"))
     raw = changed(**IMAGES) | {"metrics": ["recall"]}
     raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"selector": "seer", "share": 0.5}}}
     only(faults(tmp_path, raw), "primary.extractor", "the judge is not the prosecutor")
@@ -826,7 +831,7 @@ def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
 
 
 def test_a_selector_is_told_its_own_options_beside_the_extractor_that_it_looks_through(tmp_path, monkeypatch):
-    monkeypatch.setitem(config.SELECTORS, "seer", config.SELECTORS["random"]._replace(reads="lenet"))
+    monkeypatch.setitem(SELECTORS, "seer", SELECTORS["random"]._replace(reads="lenet"))
     raw = changed(**IMAGES) | {"extractors": ["pixels"], "metrics": ["recall"]}
     raw["primary"] = {"metric": "recall", "extractor": "pixels"}
     raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"selector": "seer", "share": 0.5}}}
@@ -966,7 +971,7 @@ def test_weights_are_a_model_of_the_arms_family_with_its_hash(tmp_path):
     only(faults(tmp_path, raw), "init.weights", "comes without its hash", "weights.safetensors.sha256")
 
 
-@pytest.mark.parametrize(("key", "registry"), [("adapt", config.ADAPTERS), ("guide", config.GUIDES)])
+@pytest.mark.parametrize(("key", "registry"), [("adapt", ADAPTERS), ("guide", GUIDES)])
 def test_what_the_workflow_does_not_carry_is_not_ignored(tmp_path, monkeypatch, key, registry):
     monkeypatch.setitem(registry, "clever", object())
     raw = changed(**{f"arms__eater__{key}": "clever"})
@@ -975,7 +980,7 @@ def test_what_the_workflow_does_not_carry_is_not_ignored(tmp_path, monkeypatch, 
 
 def test_what_is_measured_and_what_is_eaten_is_checked_at_once_in_the_files_order(tmp_path):
     raw = changed(samples=40, metrics=["recal"], primary={"metric": "frechet_distance", "extractor": "identiy"})
-    with pytest.raises(config.BadStudy) as error:
+    with pytest.raises(studies.BadStudy) as error:
         study(tmp_path, raw)
     lines = [int(number) for number in re.findall(r"line (\d+):", str(error.value))]
     assert lines == sorted(lines) and len(lines) >= 4
@@ -986,17 +991,17 @@ def test_what_is_measured_and_what_is_eaten_is_checked_at_once_in_the_files_orde
 def test_the_size_on_disk_is_told_without_drawing_a_sample(tmp_path):
     told = study(tmp_path, changed(data__options={"dimension": 100_000}, models__moments__covariance="diagonal"))
     # 2 arms, 2 seeds and 4 generations of 100 samples and 40 for the picture, in float64.
-    mib = int(told.totals()["disk"].split()[0].replace(",", ""))
+    mib = int(words.totals(told)["disk"].split()[0].replace(",", ""))
     assert mib == pytest.approx(2 * 2 * 4 * 140 * 100_000 * 8 / 2**20, rel=0.02)
-    assert study(tmp_path, categories(control="none")).totals()["disk"].startswith("0 MiB")
+    assert words.totals(study(tmp_path, categories(control="none")))["disk"].startswith("0 MiB")
 
 
 def test_rare_classes_have_real_data_of_their_own(tmp_path):
     raw = changed(**IMAGES)
     usual = study(tmp_path, raw)
     rare = study(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.003}}})
-    assert rare.real != usual.real and "class 7 thinned to a share of 0.003" in rare.describe_data()
-    assert config.from_plan(rare.plan()).file.data.rare == {7: 0.003}
+    assert rare.real != usual.real and "class 7 thinned to a share of 0.003" in words.describe_data(rare)
+    assert studies.from_plan(rare.plan()).file.data.rare == {7: 0.003}
     found = faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.6, 3: 0.4, -1: 0}}})
     assert {"data.rare.-1"} <= found.keys()
     only(faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.6, 3: 0.4}}}), "data.rare", "less than 1")

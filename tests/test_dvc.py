@@ -7,7 +7,7 @@ import pytest
 import yaml
 from project import ROOT, Project, missing_parts, said
 
-from collapselab import config
+from collapselab import study as studies
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 # Small copies are for trying a study, and their results for nobody.
@@ -75,7 +75,7 @@ def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
 
 
 def test_metrics_and_plots_show_the_curves(pushed):
-    study = config.load(ROOT / "config" / "smoke.yaml")
+    study = studies.load(ROOT / "config" / "smoke.yaml")
     shown = json.loads(pushed.run("dvc", "metrics", "show", "--json").stdout)
     last = shown[""]["data"]["results/smoke/report/summary.json"]["data"]
     assert set(last) == set(study.lineages)
@@ -133,4 +133,4 @@ def test_another_data_section_is_refused_until_its_folder_is_named(pushed, tmp_p
     project.edit("config/smoke.yaml", ("held_out: 400", "held_out: 500"))
     done = project.run("dvc", "repro", "smoke", code=None)
     assert done.returncode != 0 and "failed to reproduce 'real_gaussian'" in said(done)
-    assert not (project.folder / "results/real" / config.load(project.folder / "config/smoke.yaml").real).exists()
+    assert not (project.folder / "results/real" / studies.load(project.folder / "config/smoke.yaml").real).exists()

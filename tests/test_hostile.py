@@ -23,10 +23,11 @@ import pytest
 import torch
 from project import ENVIRONMENT, ROOT
 
-from collapselab import cli, config, store
+from collapselab import cli, store
 from collapselab.data.batches import read_batch
 from collapselab.engine.checkpoint import Checkpoint
 from collapselab.store import Reference, SampleSet, TrainingTable
+from collapselab.study.arms import weights_fault
 
 COMMAND = "touch canary"
 CODE = f"__import__('os').system('{COMMAND}')"
@@ -545,7 +546,7 @@ def test_a_study_that_starts_from_a_hostile_file_is_faulty(folder):
     """It is a fault of the study (exit code 2): whoever reads the study has not opened the file yet."""
     for hostile in HOSTILE.values():
         put(folder / "file.safetensors", hostile)
-        assert "not a model of this program" in config._weights_fault("file.safetensors", "diffusion")
+        assert "not a model of this program" in weights_fault("file.safetensors", "diffusion")
     assert not (folder / "canary").exists()
 
 

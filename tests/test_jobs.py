@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from collapselab import jobs, provenance, reasons
-from collapselab.config import load
+from collapselab import provenance
+from collapselab.study import jobs, load, reasons
 
 ROOT = Path(__file__).parents[1]
 PRINTED = """
 import json, sys
-from collapselab import jobs
-from collapselab.config import load
+from collapselab.study import jobs
+from collapselab.study import load
 from pathlib import Path
 study = load(Path("config") / f"{sys.argv[1]}.yaml")
 print(json.dumps([

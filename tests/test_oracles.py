@@ -23,7 +23,8 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import compose, config, regimes, seeds, store, theory
+from collapselab import compose, regimes, seeds, store, theory
+from collapselab import study as studies
 from collapselab.cli import app
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
@@ -881,7 +882,7 @@ def run_on_disk(study):
 def test_the_verbs_make_the_same_models_on_disk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "oracles.yaml").write_text(STUDY)
-    study = config.load(tmp_path / "oracles.yaml")
+    study = studies.load(tmp_path / "oracles.yaml")
     stored, file = run_on_disk(study), study.file
     for arm, lineage in study.lineages.items():
         settings = study.model_options(lineage.model), file.data.options, lineage.regime, file.generations, file.seeds

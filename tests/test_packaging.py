@@ -16,7 +16,7 @@ import yaml
 from project import missing_parts
 
 import collapselab
-from collapselab import config
+from collapselab import study as studies
 from collapselab.data import DATASETS
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
@@ -170,9 +170,9 @@ def test_the_import_contract_names_every_module():
         part.strip().removeprefix("collapselab.") for line in contract["layers"] for part in re.split("[|:]", line)
     }
     assert layers <= modules  # none that is gone
-    assert {"cli", "config", "metrics", "models", "compose", "regimes", "store", "seeds"} <= layers
+    assert {"cli", "study", "metrics", "models", "compose", "regimes", "store", "seeds"} <= layers
     order = [layer.removeprefix("collapselab.") for layer in contract["layers"]]
-    assert order.index("cli") < order.index("config") < order.index("metrics") < order.index("compose")
+    assert order.index("cli") < order.index("study") < order.index("metrics") < order.index("compose")
     assert order.index("compose") < order.index("regimes") < order.index("store") < order.index("seeds")
 
 
@@ -214,7 +214,7 @@ def test_every_shipped_study_validates(path):
 def test_the_study_that_init_writes_validates(tmp_path):
     command = [sys.executable, "-m", "collapselab"]
     subprocess.run([*command, "init", "mine"], cwd=tmp_path, check=True, capture_output=True)
-    assert config.load(tmp_path / "config" / "mine.yaml").name == "mine"
+    assert studies.load(tmp_path / "config" / "mine.yaml").name == "mine"
     again = subprocess.run([*command, "init", "mine"], cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 2 and "is there already" in again.stderr
 
@@ -232,10 +232,10 @@ def rows(heading, following):
 
 def test_the_table_of_keys_has_all_keys():
     named = {word for row in rows("## Keys", "| key of an arm") for word in re.findall(r"`([\w.]+)`", row)}
-    expected = set(config.StudyFile.model_fields) - {"data"} | {f"data.{key}" for key in config.Data.model_fields}
+    expected = set(studies.StudyFile.model_fields) - {"data"} | {f"data.{key}" for key in studies.Data.model_fields}
     assert named == expected
     arm = {word for row in rows("| key of an arm", "Where a number") for word in re.findall(r"`(\w+)`", row)}
-    assert arm == set(config.Arm.model_fields)
+    assert arm == set(studies.Arm.model_fields)
 
 
 def test_the_table_of_presets_has_all_presets_with_their_numbers():
@@ -249,7 +249,7 @@ def test_the_table_of_presets_has_all_presets_with_their_numbers():
 
 
 def test_the_texts_name_what_is_in_the_registries():
-    for name in (*DATASETS, *POPULATIONS, *FEATURES, *config.FAIRNESS):
+    for name in (*DATASETS, *POPULATIONS, *FEATURES, *studies.FAIRNESS):
         assert f"`{name}`" in KEYS, name
     readme = (ROOT / "README.md").read_text()
     for name in (*REGIMES, *MODELS, *METRICS, *FEATURES):

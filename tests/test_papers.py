@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from collapselab import config
+from collapselab import study as studies
 
 ROOT = Path(__file__).parents[1]
 PAPERS = {path.stem: path for path in sorted((Path(__file__).parent / "papers").glob("*.yaml"))}
@@ -97,7 +97,7 @@ def name(request):
 
 
 def load(name):
-    return config.load(PAPERS[name])
+    return studies.load(PAPERS[name])
 
 
 def test_every_protocol_has_its_numbers():
@@ -175,8 +175,8 @@ def test_gerstgrasser_accumulates_and_waives_what_that_breaks():
     assert study.file.waive.keys() == {"training_set_size", "images_seen"}
     raw = yaml.safe_load(PAPERS["gerstgrasser"].read_text())
     del raw["waive"]
-    with pytest.raises(config.BadStudy, match="training_set_size") as caught:
-        config.from_plan(json.dumps(raw))
+    with pytest.raises(studies.BadStudy, match="training_set_size") as caught:
+        studies.from_plan(json.dumps(raw))
     assert len(caught.value.faults) == 2
 
 

@@ -274,6 +274,14 @@ def test_the_training_of_one_family_is_reached_and_that_of_another_is_not():
     assert not any(module in edges for module in modules)
 
 
+def test_of_a_study_all_but_its_results_is_outside():
+    folder = provenance.FOLDERS[PACKAGE] / "study"
+    modules = {f"study.{path.stem}" for path in folder.glob("*.py")} - {"study.__init__", "study.results"}
+    assert modules == {edge for edge in provenance.EDGES if edge.startswith("study.")}
+    reached = {name.partition(":")[0] for name in sources(f"{PACKAGE}.study.results:facts")}
+    assert {module for module in reached if ".study." in module} == {f"{PACKAGE}.study.results"}
+
+
 def test_an_entry_of_a_test_is_what_it_consists_of(monkeypatch):
     monkeypatch.setitem(SELECTORS, "ours", SELECTORS["nobody"])
     reached = sources(*entries("select:SELECTORS", ["ours"]))

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 from test_oracles import ARM, STREAM, STUDY_SEED, loops, run_on_disk
 
-from collapselab import config, regimes, replicates, seeds
+from collapselab import regimes, replicates, seeds
+from collapselab import study as studies
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged
 from collapselab.core.run import Run
@@ -149,7 +150,7 @@ arms:
 def test_the_models_are_those_that_the_verbs_make_on_disk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "replicates.yaml").write_text(STUDY)
-    study = config.load(tmp_path / "replicates.yaml")
+    study = studies.load(tmp_path / "replicates.yaml")
     stored = run_on_disk(study)
     for name in study.lineages:
         wanted = Arm.model_validate_json(study.replicated(name).model_dump_json())  # as a rule hands it over

@@ -13,9 +13,9 @@ import pytest
 
 from collapselab import report
 from collapselab.compare import check_comparable
-from collapselab.config import FAIRNESS
 from collapselab.report import numbers, pictures, sections
 from collapselab.report.charts import curve_chart, share_chart, truth_chart
+from collapselab.study import FAIRNESS
 from collapselab.theory.setting import Prediction
 from collapselab.verdicts import CLASSES_GIVEN, Endpoint, Indexed
 

@@ -13,14 +13,8 @@ ROOT = Path(__file__).parents[1]
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 500, 60
 
 # What is still too long: an entry goes when its module or function has been split, and none is added.
-LONG_MODULES = {"cli", "config", "datasets", "predictions", "report", "store", "theory", "unpickle", "verdicts"}
-LONG_FUNCTIONS = {
-    "cli.measure",
-    "cli.train",
-    "report.curve_chart",
-    "report.share_chart",
-    "theory.regime_moments",
-}
+LONG_MODULES = {"cli", "store"}
+LONG_FUNCTIONS = {"cli.measure", "cli.train"}
 CIRCLES: set[frozenset[str]] = set()
 
 

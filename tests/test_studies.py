@@ -5,7 +5,7 @@ import json
 import pytest
 from project import ROOT, Project, missing_parts
 
-from collapselab import config
+from collapselab import study as studies
 
 REAL = ("cifar10-regimes", "faces64-mad", "ffhq1024-human")
 
@@ -63,7 +63,7 @@ def test_a_small_copy_runs_to_the_report(name, tmp_path, published_network):
         project.run("collapselab", "weights", "import", published_network, "--out", "data/smoke.safetensors")
     small = f"{name}-smoke"
     project.snakemake(study=small)
-    study = config.load(project.folder / "config" / f"{small}.yaml") if name != "ffhq1024-human" else None
+    study = studies.load(project.folder / "config" / f"{small}.yaml") if name != "ffhq1024-human" else None
     report = project.folder / "results" / small / "report"
     assert (report / "report.html").stat().st_size > 100_000
     records = list((project.folder / "results" / small).glob("*/seed0/gen*/metrics.json"))

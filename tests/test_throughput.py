@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from collapselab import throughput
 from collapselab.core.errors import Interrupted
 from collapselab.models import MODELS
 from collapselab.models.options import Options
 from collapselab.store import Damaged
-from collapselab.throughput import Throughput, Work, cost, find, keep, known, measure, read, write
+from collapselab.study import throughput
+from collapselab.study.throughput import Throughput, Work, cost, find, keep, known, measure, read, write
 
 
 @pytest.fixture(autouse=True)

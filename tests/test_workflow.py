@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from project import ROOT, Project, said
 
-from collapselab import config
+from collapselab import study as studies
 
-SMOKE = config.load(ROOT / "config" / "smoke.yaml")
+SMOKE = studies.load(ROOT / "config" / "smoke.yaml")
 ARMS, BASES, SEEDS, T = len(SMOKE.lineages), len(SMOKE.bases), SMOKE.file.seeds, SMOKE.file.generations
 ABOUT_THE_STUDY = {"report": 1, "track": 1, "all": 1}
 
@@ -31,7 +31,7 @@ def jobs(**counts):
 
 def test_a_bare_dry_run_plans_the_quickstart(tmp_path):
     # Snakemake without a default target says "Nothing to be done" with exit code 0: the counts must be right.
-    study = config.load(ROOT / "config" / "quickstart.yaml")
+    study = studies.load(ROOT / "config" / "quickstart.yaml")
     cells = list(study.cells())
     later = [one for one in cells if one[2]]
     trainings = len(list(study.base_cells())) + len(later)
@@ -255,7 +255,7 @@ def test_a_bad_study_ends_with_its_faults(smoke):
 
 @pytest.mark.parametrize("profile", ["default", "gpu", "slurm"])
 def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
-    study = config.load(ROOT / "config" / "quickstart.yaml")
+    study = studies.load(ROOT / "config" / "quickstart.yaml")
     arm = next(arm for arm in study.lineages if "raw" in study.measured_sets(arm))
     options = ("--config", "study=quickstart", "--workflow-profile", f"profiles/{profile}")
     done = finished.run("snakemake", "-n", *options, "--", study.cell(arm, 0, 1, "metrics.json"))
@@ -293,10 +293,10 @@ def test_a_dry_run_imports_nothing_dear():
     code = """
 import sys
 from pathlib import Path
-from collapselab import config
-from collapselab import jobs
+from collapselab import study as studies
+from collapselab.study import jobs
 for name in ("quickstart", "smoke", "cifar10-regimes-smoke", "faces64-mad-smoke"):
-    study = config.load(Path("config") / f"{name}.yaml")
+    study = studies.load(Path("config") / f"{name}.yaml")
     study.plan(), study.metric_options(), study.trained_extractors, list(study.cells())
     for arm in study.bases:
         study.recipe(arm, 0), study.sources(arm, 0, 0)

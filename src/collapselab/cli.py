@@ -28,8 +28,7 @@ from pydantic import BaseModel, ValidationError
 
 from . import compare as comparing
 from . import measure as measuring
-from . import outside, processes, replicates, results, store, verbs
-from . import throughput as speeds
+from . import outside, processes, replicates, store, verbs
 from . import weights as published
 from .clock import Clock, progress
 from .core.errors import Diverged, Interrupted
@@ -47,6 +46,8 @@ from .populations import POPULATIONS
 from .regimes import Recipe
 from .select import SELECTORS, Seen, Waiting
 from .store import Damaged, KeptTable, SampleSet, TrainingTable
+from .study import budget, results, words
+from .study import throughput as speeds
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 MANY_NUMBERS = 2**22  # among features, from which a GPU is worth its start
@@ -980,11 +981,11 @@ Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSO
 
 
 def _study(name: str, planned: str | None = None) -> Any:
-    from . import config
+    from . import study as studies
 
     if planned is not None:
-        return config.from_plan(planned)
-    return config.find(name)
+        return studies.from_plan(planned)
+    return studies.find(name)
 
 
 @app.command()
@@ -992,10 +993,10 @@ def init(
     name: Annotated[str, typer.Argument(help="name of the new study: letters, digits, hyphens and underscores")],
 ) -> None:
     """Write a commented study to start from: config/NAME.yaml."""
-    from . import config
+    from . import study as studies
 
     path = Path("config") / f"{name}.yaml"
-    if not re.fullmatch(config.STUDY_NAME_PATTERN, name) or name == "real":
+    if not re.fullmatch(studies.STUDY_NAME_PATTERN, name) or name == "real":
         raise typer.BadParameter(f"found {name!r}; allowed are letters, digits, hyphens and underscores, not 'real'")
     if path.exists():
         raise typer.BadParameter(f"{path} is there already; choose another name")
@@ -1052,7 +1053,7 @@ def _throughputs(study: Any, file: Path | None, again: bool = False) -> dict[str
 def _told_cost(study: Any, file: Path | None) -> dict[str, str]:
     """What all trainings and samples of a study cost, in words."""
     measured = _throughputs(study, file)
-    cost = speeds.cost(study.work(), measured)
+    cost = speeds.cost(budget.work(study), measured)
     told = {}
     for what, (low, expected, high) in (("hours of one device", cost.hours), ("kWh", cost.kilowatt_hours)):
         said = f"{expected:,.3g} ({low:,.3g} to {high:,.3g})" if high >= 0.001 else "less than 0.001"
@@ -1069,12 +1070,12 @@ def plan(
     cost: Annotated[bool, typer.Option(help="say hours and energy, after timing models that are not known yet")] = True,
 ) -> None:
     """Say what a study comes to, what it costs on this device, and what of it would run now."""
-    from . import reasons
+    from .study import reasons
 
     study = _study(name)
     if name.endswith((".yaml", ".yml")) and Path(name).resolve() != Path("config", f"{study.name}.yaml").resolve():
         raise typer.BadParameter(f"found {name!r}; the workflow runs studies in config/: copy it there first")
-    told = {**study.totals(), "real data": study.real_file("")} | (_told_cost(study, throughput) if cost else {})
+    told = {**words.totals(study), "real data": study.real_file("")} | (_told_cost(study, throughput) if cost else {})
     for what, said in told.items():
         print(f"{what:32} {said}")
     command = ["snakemake", "--dry-run", "--config", f"study={study.name}"]
@@ -1108,9 +1109,9 @@ def recipe(
 @app.command()
 def schema(out: Annotated[Path | None, typer.Option(help="file to write; to the terminal if left out")] = None) -> None:
     """Print the JSON schema of a study, for editors."""
-    from . import config
+    from .study import schema as schemas
 
-    text = json.dumps(config.schema(), indent=1) + "\n"
+    text = json.dumps(schemas.schema(), indent=1) + "\n"
     if out is None:
         print(text, end="")
     else:
@@ -1167,7 +1168,7 @@ def track(name: StudyName, planned: Planned = None) -> None:
         done = tracking.track(
             study.name,
             replicates.means(records) if study.file.together else records,
-            params={arm: study.describe_arm(arm) for arm in study.lineages},
+            params={arm: words.describe_arm(study, arm) for arm in study.lineages},
             curves=curves,
             pictures=pictures,
             note=study.file.question,

@@ -27,7 +27,13 @@ FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parent}
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
 # stored files counts through store.FORMAT, a regime through the recipe that it comes to, an option of the rule.
-EDGES = {"store", "cli", "config", "provenance", "regimes", "clock", "energy"}
+EDGES = {
+    *("store", "cli", "provenance", "regimes", "clock", "energy"),
+    # All of a study but its results, from which the report is drawn.
+    *("study.arms", "study.budget", "study.checks", "study.faults", "study.file", "study.jobs", "study.lineages"),
+    *("study.loading", "study.looking", "study.presets", "study.reading", "study.reasons", "study.schema"),
+    *("study.study", "study.telling", "study.throughput", "study.words"),
+}
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
     *("SELECTORS", "TRANSFORMS"),

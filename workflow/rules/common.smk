@@ -2,9 +2,9 @@
 
 import sys
 
-from collapselab import config as studies
-from collapselab import jobs, reasons
-from collapselab.jobs import Place
+from collapselab import study as studies
+from collapselab.study import jobs, looking, reasons
+from collapselab.study.jobs import Place
 
 try:
     STUDY = studies.of_workflow(config)

@@ -42,7 +42,7 @@ rule extract_real:
     conda:
         "../../environment.yml"
     resources:
-        gpu=lambda wildcards: int(jobs.needs_gpu(STUDY, [wildcards.extractor])),
+        gpu=lambda wildcards: int(looking.needs_gpu(STUDY, [wildcards.extractor])),
     params:
         source=source("extract_real"),
         arguments=told("extract_real"),

@@ -17,7 +17,7 @@ rule extract:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=int(jobs.needs_gpu(STUDY, STUDY.measured_in)),
+        gpu=int(looking.needs_gpu(STUDY, STUDY.measured_in)),
     params:
         source=source("extract"),
         arguments=told("extract"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config import FAIRNESS
 from ..features.base import Undefined
 from ..metrics.artefacts import growth_rate
+from ..study.file import FAIRNESS
 from ..theory.agreement import agreement
 from ..verdicts import Endpoint, Record, StudyFacts, at_risk, digits_apart, lineages, spell
 from .numbers import SETS, arms_with, endpoints, final, in_order, sets_of

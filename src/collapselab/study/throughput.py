@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from . import provenance, store
-from .core.ask import Ask
-from .core.errors import Interrupted
-from .core.run import Run
-from .core.sets import TrainingSet
-from .energy import Meter
-from .models import MODELS
-from .models.capabilities import Counts
+from .. import provenance, store
+from ..core.ask import Ask
+from ..core.errors import Interrupted
+from ..core.run import Run
+from ..core.sets import TrainingSet
+from ..energy import Meter
+from ..models import MODELS
+from ..models.capabilities import Counts
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,7 @@ def measure(family: str, options: BaseModel, shape: Sequence[int], *, seconds: f
         return _measure_closed_form(family, options, shape, seconds)
     import torch
 
-    from .device import device
+    from ..device import device
 
     where = device()
     counted = issubclass(kind, Counts)  # small networks do not count; they are timed as they are
@@ -290,8 +290,8 @@ def _identity(family: str, options: BaseModel, shape: tuple[int, ...]) -> dict[s
     if MODELS[family].uses_torch:
         import torch
 
-        from .device import device
-        from .device import name as device_name
+        from ..device import device
+        from ..device import name as device_name
 
         where, version = device(), torch.__version__
         name = device_name(where) if where.type != "cpu" else f"{name}, {torch.get_num_threads()} threads"

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from . import replicates, store
-from .config import Study
-from .metrics import METRICS
-from .regimes import REGIMES
+from .. import replicates, store
+from ..metrics import METRICS
+from ..regimes import REGIMES
+from .file import FAIRNESS
+from .study import Study
+from .words import describe_data, describe_model
 
 COSTLY = ("train", "sample", "sample_raw", "select", "extract", "record")  # verbs of which a cell tells the cost
 
@@ -70,7 +72,7 @@ def _chosen_by_seeds(study: Study, model: str) -> str:
 
 def _learning_curve(study: Study) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
-    from .theory.predict import predict
+    from ..theory.predict import predict
 
     primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
 
@@ -87,8 +89,8 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
 
 def facts(study: Study) -> Any:
     """What a reader of the records must know about the study."""
-    from .theory.predict import predict
-    from .verdicts import Endpoint, StudyFacts
+    from ..theory.predict import predict
+    from ..verdicts import Endpoint, StudyFacts
 
     path = Path(study.report_file("baseline.json"))
     found = store.read_json(path) if path.exists() else {"values": [], "fingerprints": {}}
@@ -108,14 +110,14 @@ def facts(study: Study) -> Any:
         control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
         controls=study.controls,
         question=study.file.question,
-        data=study.describe_data(),
-        models={name: study.describe_model(name) + _chosen_by_seeds(study, name) for name in study.file.models},
+        data=describe_data(study),
+        models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
         rows={name: study.rows(name) for name in study.lineages},
         calibration=study.calibrations,
         predictions={name: predict(study.setting(name)) for name in study.lineages},
         learning_curve=_learning_curve(study),
-        waivers=[f"{study.rule(rule)}: {reason}" for rule, reason in study.file.waive.items()],
+        waivers=[f"{FAIRNESS[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
         labels={name: metric.label for name, metric in METRICS.items()},
         better={name: metric.better for name, metric in METRICS.items()},

@@ -4,15 +4,15 @@ A job reads no study file, which may have changed since the plan: whatever it de
 hash of its source, where a change is seen. Nothing cheap is an argument of something dear.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any, NamedTuple
 
-from .config import Study
-from .features import FEATURES
-from .provenance import PACKAGE, entries, source_hash
-from .regimes import at
+from ..provenance import PACKAGE, entries, source_hash
+from ..regimes import at
+from . import looking
+from .study import Study
+from .telling import as_json, flags
 
 
 class Place(NamedTuple):
@@ -97,104 +97,12 @@ def _verbs_of(study: Study, arm: str) -> list[str]:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _json(value: Any) -> str:
-    return value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value, sort_keys=True)
-
-
-def _flags(**flags: Any) -> Iterator[str]:
-    """``--name value`` of everything that is said; a list says it several times."""
-    for name, value in flags.items():
-        for one in value if isinstance(value, list) else [value]:
-            if one is not None and one != "":
-                yield from (f"--{name.replace('_', '-')}", one if isinstance(one, str) else str(one))
-
-
 def _verb(name: str, *functions: str) -> list[str]:
     return [f"{PACKAGE}.verbs.{name}:{function}" for function in functions]
 
 
 def _seeds(study: Study, place: Place) -> dict[str, int]:
     return {"study_seed": study.file.seed, "seed": place.seed, "generation": place.generation}
-
-
-# -- what looks through what ------------------------------------------------------------------------------------------
-
-
-def _population(study: Study) -> str | None:
-    """The file of the known truth, if there is one."""
-    return study.real_file("population.safetensors") if study.file.data.population else None
-
-
-def _truth(study: Study) -> list[str]:
-    name = study.file.data.population
-    return entries("populations:POPULATIONS", [name] if name else [])
-
-
-def _family(study: Study, arm: str) -> list[str]:
-    return entries("models:MODELS", [study.family(study.model_of(arm))])
-
-
-def _looks_with(study: Study, name: str, model: str) -> str | None:
-    """The file that an extractor looks with; what describes laws looks at the known truth where there is no model."""
-    extractor = FEATURES[name]
-    if extractor.of_population or (extractor.of_law and not model):
-        return _population(study)
-    return model if extractor.of_model or extractor.of_law else study.weights(name) or None
-
-
-def _sees_truth(names: Iterable[str]) -> bool:
-    return any(FEATURES[name].of_population or FEATURES[name].of_law for name in names)
-
-
-def _eyes(study: Study, names: Iterable[str], model: str = "") -> Iterator[str]:
-    """Extractors as arguments, with their weights, or the model or the known truth that some look through."""
-    for name in names:
-        path = _looks_with(study, name, model)
-        yield from ("--extractor", f"{name}={path}" if path else name)
-
-
-def _looking(study: Study, names: list[str], model: str = "") -> Iterator[str]:
-    """The same with their options."""
-    options = {name: said for name in names if (said := study.extractor_options(name))}
-    yield from _eyes(study, names, model)
-    yield from _flags(options=_json(options))
-
-
-def _published(study: Study, names: Iterable[str]) -> dict[str, str]:
-    """The hashes of published weights."""
-    return {name: study.published_weights(name) for name in names if FEATURES[name].published}
-
-
-def _weights(study: Study, names: Iterable[str]) -> list[str]:
-    """The files that extractors look with and that the workflow makes."""
-    learnt = [study.weights(name) for name in names if name in study.trained_extractors]
-    return [*learnt, *([_population(study)] if _sees_truth(names) else [])]
-
-
-def _seers(study: Study, names: Iterable[str]) -> list[str]:
-    return [*entries("features:FEATURES", names), *(_truth(study) if _sees_truth(names) else [])]
-
-
-def _through_model(study: Study) -> list[str]:
-    """The extractors that look through the generation's own model."""
-    return [name for name in study.measured_in if FEATURES[name].of_model or FEATURES[name].of_law]
-
-
-def _real_seen(study: Study) -> dict[str, str]:
-    """The real data that some extractors see through the generation's own model."""
-    if not any(FEATURES[name].of_model for name in study.measured_in):
-        return {}
-    return {part: study.real_file(f"{part}.safetensors") for part in ("held_out", "train")}
-
-
-def references(study: Study) -> list[str]:
-    """The features of the real data that every record is compared with."""
-    return [study.extractor_file("features", name) for name in study.measured_in if not FEATURES[name].of_model]
-
-
-def needs_gpu(study: Study, names: Iterable[str]) -> bool:
-    """Whether extractors look with a network, their own or the arm's model."""
-    return any(FEATURES[name].uses_torch or (FEATURES[name].of_model and study.kind == "images") for name in names)
 
 
 def preparing(study: Study) -> str:
@@ -214,8 +122,8 @@ def parts(study: Study) -> list[str]:
 def _prepare_arguments(study: Study, place: Place) -> Iterator[str]:
     data = study.file.data
     rare = {str(label): share for label, share in data.rare.items()}
-    yield from _flags(source=data.source, options=_json(data.options), sizes=_json(data.split.parts()))
-    yield from _flags(rare=_json(rare), split_seed=data.split_seed, out=study.real_file(""))
+    yield from flags(source=data.source, options=as_json(data.options), sizes=as_json(data.split.parts()))
+    yield from flags(rare=as_json(rare), split_seed=data.split_seed, out=study.real_file(""))
 
 
 def _dataset(study: Study, place: Place) -> dict[str, str]:
@@ -228,12 +136,12 @@ def _prepare_roots(study: Study, place: Place) -> list[str]:
 
 def _populate_arguments(study: Study, place: Place) -> Iterator[str]:
     data = study.file.data
-    yield from _flags(population=data.population, options=_json(data.options))
-    yield from _flags(held_out=data.split.held_out, split_seed=data.split_seed, out=study.real_file(""))
+    yield from flags(population=data.population, options=as_json(data.options))
+    yield from flags(held_out=data.split.held_out, split_seed=data.split_seed, out=study.real_file(""))
 
 
 def _populate_roots(study: Study, place: Place) -> list[str]:
-    return [*_verb("prepare", "populate"), *_truth(study)]
+    return [*_verb("prepare", "populate"), *looking.truth_roots(study)]
 
 
 def _learn_inputs(study: Study, place: Place) -> list[str]:
@@ -242,8 +150,8 @@ def _learn_inputs(study: Study, place: Place) -> list[str]:
 
 def _learn_arguments(study: Study, place: Place) -> Iterator[str]:
     train, held_out = _learn_inputs(study, place)
-    yield from _flags(extractor=place.extractor, options=_json(study.extractor_options(place.extractor)))
-    yield from _flags(train=train, held_out=held_out, split_seed=study.file.data.split_seed)
+    yield from flags(extractor=place.extractor, options=as_json(study.extractor_options(place.extractor)))
+    yield from flags(train=train, held_out=held_out, split_seed=study.file.data.split_seed)
 
 
 def _learn_roots(study: Study, place: Place) -> list[str]:
@@ -251,29 +159,29 @@ def _learn_roots(study: Study, place: Place) -> list[str]:
 
 
 def _extract_real_inputs(study: Study, place: Place) -> list[str]:
-    return [*_learn_inputs(study, place), *_weights(study, [place.extractor])]
+    return [*_learn_inputs(study, place), *looking.weights(study, [place.extractor])]
 
 
 def _extract_real_arguments(study: Study, place: Place) -> Iterator[str]:
     sets = [f"{part}={study.real_file(f'{part}.safetensors')}" for part in ("train", "held_out")]
-    yield from _flags(samples=sets)
-    yield from _looking(study, [place.extractor])
+    yield from flags(samples=sets)
+    yield from looking.eyes_with_options(study, [place.extractor])
     yield "--as-reference"
 
 
 def _extract_real_outside(study: Study, place: Place) -> dict[str, str]:
-    return _published(study, [place.extractor])
+    return looking.published(study, [place.extractor])
 
 
 def _extract_real_roots(study: Study, place: Place) -> list[str]:
-    return [*_verb("extract", "looked_at", "extract"), *_seers(study, [place.extractor])]
+    return [*_verb("extract", "looked_at", "extract"), *looking.seer_roots(study, [place.extractor])]
 
 
 # -- compose and train ------------------------------------------------------------------------------------------------
 
 
 def _draw_inputs(study: Study, place: Place) -> list[str]:
-    population = _population(study)
+    population = looking.truth_file(study)
     return [*study.resampled(*place.cell).values(), *([population] if population else [])]
 
 
@@ -283,15 +191,15 @@ def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
         arm, _, generation = name.partition(":")
         own = study.lineages[arm]
         about[name] = {"stream": own.stream, "sampling_bias": at(own.sampling_bias, int(generation))}
-    yield from _flags(recipe=_json(study.recipe(place.arm, place.generation)), population=_population(study))
-    yield from _flags(model=[f"{name}={path}" for name, path in models.items()], about=_json(about))
-    yield from _flags(study_seed=study.file.seed, seed=place.seed)
+    yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)), population=looking.truth_file(study))
+    yield from flags(model=[f"{name}={path}" for name, path in models.items()], about=as_json(about))
+    yield from flags(study_seed=study.file.seed, seed=place.seed)
 
 
 def _draw_roots(study: Study, place: Place) -> list[str]:
     arms = sorted({name.partition(":")[0] for name in study.resampled(*place.cell)})
-    families = [root for arm in arms for root in _family(study, arm)]
-    return [*_verb("compose", "draw"), *families, *_truth(study)]
+    families = [root for arm in arms for root in looking.family_roots(study, arm)]
+    return [*_verb("compose", "draw"), *families, *looking.truth_roots(study)]
 
 
 def _eaten(study: Study, place: Place) -> Iterator[str]:
@@ -314,18 +222,18 @@ def _train_inputs(study: Study, place: Place) -> list[str]:
 
 def _compose_arguments(study: Study, place: Place) -> Iterator[str]:
     drawn = study.needs_drawing(place.arm, place.generation)
-    yield from _flags(recipe=_json(study.recipe(place.arm, place.generation)))
-    yield from _flags(sources=_json(study.sources(*place.cell)))
-    yield from _flags(drawn=study.cell(*place.cell, "drawn.safetensors") if drawn else None)
-    yield from _flags(study_seed=study.file.seed, seed=place.seed)
+    yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)))
+    yield from flags(sources=as_json(study.sources(*place.cell)))
+    yield from flags(drawn=study.cell(*place.cell, "drawn.safetensors") if drawn else None)
+    yield from flags(study_seed=study.file.seed, seed=place.seed)
 
 
 def _train_arguments(study: Study, place: Place) -> Iterator[str]:
     model, chosen = study.model_of(place.arm), study.chosen_by(*place.cell)
-    yield from _flags(family=study.family(model), options=_json(study.model_options(model)))
-    yield from _flags(images_seen=study.images_seen(place.arm, place.generation), init=study.init_file(*place.cell))
-    yield from _flags(validation=chosen.get("validation"), chosen_by=chosen.get("model"))
-    yield from _flags(**_seeds(study, place))
+    yield from flags(family=study.family(model), options=as_json(study.model_options(model)))
+    yield from flags(images_seen=study.images_seen(place.arm, place.generation), init=study.init_file(*place.cell))
+    yield from flags(validation=chosen.get("validation"), chosen_by=chosen.get("model"))
+    yield from flags(**_seeds(study, place))
 
 
 def _compose_roots(study: Study, place: Place) -> list[str]:
@@ -334,7 +242,7 @@ def _compose_roots(study: Study, place: Place) -> list[str]:
 
 def _train_roots(study: Study, place: Place) -> list[str]:
     called = ("settle", "budget", "as_it_is", "rows_of", "whole", "training_seed", "train")
-    return [*_verb("train", *called), *_family(study, place.arm)]
+    return [*_verb("train", *called), *looking.family_roots(study, place.arm)]
 
 
 # -- sample and select ------------------------------------------------------------------------------------------------
@@ -347,8 +255,8 @@ def _model_input(study: Study, place: Place) -> list[str]:
 def _sampled(study: Study, place: Place, count: int, biased: bool) -> Iterator[str]:
     arm = study.lineages[place.arm]
     bias = at(arm.sampling_bias, place.generation) if biased else None
-    yield from _flags(model=study.cell(*place.cell, "model.safetensors"), count=count)
-    yield from _flags(sampling_bias=bias, stream=arm.stream, **_seeds(study, place))
+    yield from flags(model=study.cell(*place.cell, "model.safetensors"), count=count)
+    yield from flags(sampling_bias=bias, stream=arm.stream, **_seeds(study, place))
 
 
 def _sample_arguments(study: Study, place: Place) -> Iterator[str]:
@@ -361,31 +269,31 @@ def _sample_raw_arguments(study: Study, place: Place) -> Iterator[str]:
 
 def _grid_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from _sampled(study, place, study.file.grid, True)
-    yield from _flags(stage="grid")
+    yield from flags(stage="grid")
 
 
 def _sample_roots(study: Study, place: Place) -> list[str]:
-    return [*_verb("sample", "sample_seed", "piece_size", "sample", "joined"), *_family(study, place.arm)]
+    return [*_verb("sample", "sample_seed", "piece_size", "sample", "joined"), *looking.family_roots(study, place.arm)]
 
 
 def _select_inputs(study: Study, place: Place) -> list[str]:
     reads = study.read_by(place.arm)
-    seen = [study.real_file("train.safetensors"), *_weights(study, [reads])] if reads else []
+    seen = [study.real_file("train.safetensors"), *looking.weights(study, [reads])] if reads else []
     return [study.cell(*place.cell, "samples.safetensors"), *seen]
 
 
 def _select_arguments(study: Study, place: Place) -> Iterator[str]:
     arm, reads = study.lineages[place.arm], study.read_by(place.arm)
-    yield from _flags(samples=study.cell(*place.cell, "samples.safetensors"), selector=arm.selector)
-    yield from _flags(options=_json(arm.select_options), **_seeds(study, place))
+    yield from flags(samples=study.cell(*place.cell, "samples.safetensors"), selector=arm.selector)
+    yield from flags(options=as_json(arm.select_options), **_seeds(study, place))
     if reads:
-        yield from _eyes(study, [reads])
-        yield from _flags(train=study.real_file("train.safetensors"))
+        yield from looking.eyes(study, [reads])
+        yield from flags(train=study.real_file("train.safetensors"))
 
 
 def _select_roots(study: Study, place: Place) -> list[str]:
     reads = study.read_by(place.arm)
-    seen = [*_verb("select", "look"), *_seers(study, [reads])] if reads else []
+    seen = [*_verb("select", "look"), *looking.seer_roots(study, [reads])] if reads else []
     selector = entries("select:SELECTORS", [study.lineages[place.arm].selector])
     return [*_verb("select", "select"), *selector, *seen]
 
@@ -400,57 +308,59 @@ def measured(study: Study, place: Place) -> dict[str, str]:
 
 
 def _extract_inputs(study: Study, place: Place) -> list[str]:
-    through = [*_model_input(study, place), *_real_seen(study).values()] if _through_model(study) else []
-    return [*measured(study, place).values(), *through, *_weights(study, study.measured_in)]
+    through = [*_model_input(study, place), *looking.real_seen(study).values()] if looking.through_model(study) else []
+    return [*measured(study, place).values(), *through, *looking.weights(study, study.measured_in)]
 
 
 def _extract_arguments(study: Study, place: Place) -> Iterator[str]:
-    yield from _flags(samples=[f"{which}={path}" for which, path in measured(study, place).items()])
-    yield from _looking(study, study.measured_in, study.cell(*place.cell, "model.safetensors"))
-    yield from _flags(real=[f"{part}={path}" for part, path in _real_seen(study).items()])
+    yield from flags(samples=[f"{which}={path}" for which, path in measured(study, place).items()])
+    yield from looking.eyes_with_options(study, study.measured_in, study.cell(*place.cell, "model.safetensors"))
+    yield from flags(real=[f"{part}={path}" for part, path in looking.real_seen(study).items()])
 
 
 def _extract_outside(study: Study, place: Place) -> dict[str, str]:
-    return _published(study, study.measured_in)
+    return looking.published(study, study.measured_in)
 
 
 def _extract_roots(study: Study, place: Place) -> list[str]:
-    family = _family(study, place.arm) if _through_model(study) else []
-    return [*_verb("extract", "looked_at", "extract"), *_seers(study, study.measured_in), *family]
+    family = looking.family_roots(study, place.arm) if looking.through_model(study) else []
+    return [*_verb("extract", "looked_at", "extract"), *looking.seer_roots(study, study.measured_in), *family]
 
 
 def _record_inputs(study: Study, place: Place) -> list[str]:
-    population = _population(study)
+    population = looking.truth_file(study)
     own = [study.cell(*place.cell, noun) for noun in ("features.safetensors", "training.parquet")]
     own += [study.cell(*place.cell, "kept.parquet")] if study.selects(place.arm) else []
     home = place._replace(arm=place.arm if place.generation else study.lineages[place.arm].base)
-    return [*own, *references(study), *([population] if population else []), *_eaten(study, home)]
+    return [*own, *looking.references(study), *([population] if population else []), *_eaten(study, home)]
 
 
 def _compared(study: Study) -> Iterator[str]:
-    yield from _flags(reference=references(study), population=_population(study), against=study.file.reference)
-    yield from _flags(count=study.measured, metrics=_json(study.metric_options()))
+    yield from flags(
+        reference=looking.references(study), population=looking.truth_file(study), against=study.file.reference
+    )
+    yield from flags(count=study.measured, metrics=as_json(study.metric_options()))
 
 
 def _record_arguments(study: Study, place: Place) -> Iterator[str]:
     kept = study.cell(*place.cell, "kept.parquet") if study.selects(place.arm) else None
     cell = {"study": study.name, "arm": place.arm, "seed": place.seed, "generation": place.generation}
-    yield from _flags(features=study.cell(*place.cell, "features.safetensors"))
+    yield from flags(features=study.cell(*place.cell, "features.safetensors"))
     yield from _compared(study)
-    yield from _flags(training=study.cell(*place.cell, "training.parquet"), kept=kept, cell=_json(cell))
+    yield from flags(training=study.cell(*place.cell, "training.parquet"), kept=kept, cell=as_json(cell))
 
 
 def _metrics(study: Study) -> list[str]:
-    return [*entries("metrics:METRICS", study.metric_options()), *_seers(study, study.measured_in)]
+    return [*entries("metrics:METRICS", study.metric_options()), *looking.seer_roots(study, study.measured_in)]
 
 
 def _record_roots(study: Study, place: Place) -> list[str]:
-    return [*_verb("record", "role", "composition", "record"), *_metrics(study), *_truth(study)]
+    return [*_verb("record", "role", "composition", "record"), *_metrics(study), *looking.truth_roots(study)]
 
 
 def _baseline_inputs(study: Study, place: Place) -> list[str]:
-    population = _population(study)
-    return [*references(study), *([population] if population else [])]
+    population = looking.truth_file(study)
+    return [*looking.references(study), *([population] if population else [])]
 
 
 def _baseline_arguments(study: Study, place: Place) -> Iterator[str]:
@@ -458,7 +368,7 @@ def _baseline_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _baseline_roots(study: Study, place: Place) -> list[str]:
-    return [*_verb("record", "role", "baseline"), *_metrics(study), *_truth(study)]
+    return [*_verb("record", "role", "baseline"), *_metrics(study), *looking.truth_roots(study)]
 
 
 def whole(study: Study) -> list[str]:
@@ -479,7 +389,7 @@ def _whole(study: Study, place: Place) -> list[str]:
 def real(study: Study) -> list[str]:
     """The files of the real data, and what extractors make of them."""
     learnt = [study.weights(name) for name in study.trained_extractors]
-    return [] if study.file.together else [*parts(study), *learnt, *references(study)]
+    return [] if study.file.together else [*parts(study), *learnt, *looking.references(study)]
 
 
 # -- all seeds at once, and what people read --------------------------------------------------------------------------
@@ -490,12 +400,12 @@ def _nothing(study: Study, place: Place) -> list[str]:
 
 
 def _replicate_arguments(study: Study, place: Place) -> Iterator[str]:
-    yield from _flags(arm=_json(study.replicated(place.arm)))
+    yield from flags(arm=as_json(study.replicated(place.arm)))
 
 
 def _replicate_roots(study: Study, place: Place) -> list[str]:
     metrics = entries("metrics:METRICS", study.metric_options())
-    return [f"{PACKAGE}.replicates:run", *_family(study, place.arm), *_truth(study), *metrics]
+    return [f"{PACKAGE}.replicates:run", *looking.family_roots(study, place.arm), *looking.truth_roots(study), *metrics]
 
 
 def records(study: Study) -> list[str]:
@@ -534,16 +444,16 @@ def _track_inputs(study: Study, place: Place) -> list[str]:
 
 
 def _planned(study: Study, place: Place) -> Iterator[str]:
-    yield from _flags(planned=study.plan())
+    yield from flags(planned=study.plan())
 
 
 def _report_roots(study: Study, place: Place) -> list[str]:
-    read = [f"{PACKAGE}.results:{name}" for name in ("records", "grids", "costs", "facts")]
+    read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs", "facts")]
     return [f"{PACKAGE}.report:build", *read, *entries("metrics:METRICS", study.metric_options())]
 
 
 def _track_roots(study: Study, place: Place) -> list[str]:
-    read = [f"{PACKAGE}.results:{name}" for name in ("records", "grids")]
+    read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids")]
     return [f"{PACKAGE}.report.tracking:track", f"{PACKAGE}.report:grid_png", f"{PACKAGE}.replicates:means", *read]
 
 

@@ -1,0 +1,155 @@
+"""Faults of arms: of each by itself, of what they eat of one another, and of what makes them comparable."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import store
+from ..models import MODELS
+from ..regimes import at, draws, fresh_before, size
+from .faults import Fault, mapping, unknown
+from .file import FAIRNESS
+from .study import Study
+
+HEADER_BYTES_MAX = 10_000_000  # of a file of weights
+
+
+def lineage_faults(study: Study) -> Iterator[Fault]:
+    """What is wrong with an arm by itself, or with the budget of its trainings."""
+    arms, generations = study.lineages, study.file.generations
+    for name, arm in arms.items():
+        init, said = arm.regime.init, mapping(study.file.arms[name].regime) if name in study.file.arms else {}
+        where = ("arms", name, "regime", "init") if "init" in said else ("init",)
+        if hasattr(init, "generation") and init.generation >= max(1, generations):
+            yield Fault(where, f"generation {init.generation} is not before the others")
+        if hasattr(init, "weights") and (message := weights_fault(init.weights, study.family(arm.model))):
+            yield Fault((*where, "weights"), message)
+        if any(at(arm.sampling_bias, t) < 1 for t in range(generations + 1)):
+            if not MODELS[study.family(arm.model)].bias:
+                message = f"{arm.model!r} is a {study.family(arm.model)}, which is sampled as it is; allowed is 1"
+                yield Fault(("arms", name, "sampling_bias"), message)
+            options = study.model_options(arm.model)
+            guided = "label_dropout" in options  # a family without it is biased by other means
+            lacking = [key for key in ("classes", "label_dropout") if guided and options[key] == 0]
+            if lacking:
+                found = " and ".join(f"{key}: 0" for key in lacking)
+                message = f"below 1 the sampler is guided by classes, but {arm.model!r} has {found}; allowed is 1"
+                yield Fault(("arms", name, "sampling_bias"), message)
+        if study.kept(name) < 1:
+            yield Fault(("arms", name, "select"), f"keeps none of {study.file.samples} samples")
+        for t in range(1, arm.generations + 1):
+            weights = arm.regime.weights
+            heavy = {True: at(weights.real, t) > 0, False: at(weights.synthetic, t) > 0}
+            if not any(heavy[draw.is_real] for draw in draws(arm.regime, name, t)):
+                if name in study.file.arms:  # the control's size follows from theirs
+                    yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
+                break
+    for arm in dict.fromkeys([*study.bases, *arms]):
+        spans = [0] if arm in study.bases else range(1, arms[arm].generations + 1)
+        empty = [t for t in spans if study.images_seen(arm, t) == 0]
+        if empty and (empty != [0] or study.init_file(arm, 0, 0) is None):
+            found = f"found 0 at generation {empty[0]} of {arm}"
+            yield Fault(("train", "images_seen"), f"{found}; only generation 0 can do without, from init: {{weights}}")
+            break
+    for name in study.file.models:
+        if (left_open := study.left_open(name)) and not study.file.data.split.validation:
+            where = ("data", "split", "validation")
+            said = f"{name!r} leaves {', '.join(left_open)} open, which generation 0 chooses on these images"
+            yield Fault(where, f"found 0; {said}: say how many, or the option")
+    train = study.file.train
+    if train.images_seen is not None and train.epochs is not None:
+        yield Fault(("train",), "the budget is either images_seen or epochs; found both")
+
+
+def weights_fault(name: str, family: str) -> str:
+    """What keeps a training from starting from a file; empty if nothing does. Only the file's header is read."""
+    path = Path(name)
+    try:
+        if not path.is_file():
+            return f"no such file: {name!r}"
+        if not store.hash_path(path).is_file():
+            return (
+                f"{name!r} comes without its hash; allowed: a model of this program with {store.hash_path(path).name}"
+            )
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), HEADER_BYTES_MAX)))
+        found = json.loads(header["__metadata__"][store.METADATA_KEY])["family"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return f"{name!r} is not a model of this program"
+    return "" if found == family else f"{name!r} holds a {found!r} model; the arm's is {family!r}"
+
+
+def eaten_faults(study: Study) -> Iterator[Fault]:
+    """What one arm cannot eat of another."""
+    arms = study.lineages
+    for name, arm in arms.items():
+        eaten = {name: arm}
+        for index, part in enumerate(arm.regime.synthetic):
+            where = ("arms", name, "regime", "synthetic", index)
+            if part.of not in (*arms, "self"):
+                yield Fault((*where, "of"), unknown(part.of, ("self", *arms), "arm"))
+                continue
+            other = arms[name if part.of == "self" else part.of]
+            twin = next((one.name for one in eaten.values() if one.stream == other.stream and one is not other), None)
+            if twin is not None:
+                found = f"{other.name!r} and {twin!r} both have stream {other.stream}"
+                remedy = "they would sample with the same random numbers; give one of them another stream"
+                yield Fault(where[:3], f"arms that feed one another share no stream; {found}: {remedy}")
+            eaten[other.name] = other
+            if part.draw == "resample" and other.selector != "nobody":
+                found = f"{other.name!r} has the selector {other.selector!r}"
+                yield Fault(where[:3], f"new samples of a model pass no selector, but {found}; allowed: draw: stored")
+
+
+def supply_faults(study: Study) -> Iterator[Fault]:
+    """Draws that ask for more rows than there are."""
+    split, generations = study.file.data.split, study.file.generations
+    for name, arm in study.lineages.items():
+        added = ("control",) if arm.is_control else ("calibration",)
+        where = ("arms", name, "regime") if name in study.file.arms else added
+        pools = {t: draws(arm.regime, name, t) for t in range(arm.generations + 1)}
+        if study.file.data.source is not None:
+            fresh = fresh_before(arm.regime, generations + 1)
+            if fresh > split.fresh:
+                asked = f"{generations} generations ask for {fresh} fresh images"
+                yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
+            most = max(
+                (draw.count for pool in pools.values() for draw in pool if draw.arm in ("fixed", "redrawn")), default=0
+            )
+            if most > split.train:
+                yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
+        if arm.regime.resamples:
+            continue
+        for eaten in (draw for pool in pools.values() for draw in pool if not draw.is_real):
+            there = study.kept(eaten.arm)
+            if eaten.count > there:
+                asked = f"eats {eaten.count} samples of {eaten.arm!r} at generation {eaten.generation}"
+                yield Fault(where, f"{asked}; {there} are kept (raise samples, or say draw: resample)")
+                break
+
+
+def fairness_faults(study: Study) -> Iterator[Fault]:
+    """The rules that make arms comparable; a study that breaks one says why under ``waive``."""
+    compared: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS}
+    spans = range(study.file.generations + 1)
+    for name, arm in study.lineages.items():
+        if arm.calibrates is not None:
+            continue  # other numbers of images are what they are for
+        compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
+        compared["images_seen"][name] = [study.images_seen(name, t) for t in spans]
+        compared["init"][name] = arm.regime.init if isinstance(arm.regime.init, str) else arm.regime.init.model_dump()
+    for rule, values in compared.items():
+        differ = len({json.dumps(value) for value in values.values()}) > 1
+        if differ and rule not in study.file.waive:
+            found = "; ".join(f"{name} {_brief(value)}" for name, value in values.items())
+            remedy = f"make them equal, or say why not under waive: {{{rule}: reason}}"
+            yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found {found}; {remedy}")
+        if not differ and rule in study.file.waive:
+            yield Fault(("waive", rule), f"nothing to waive: {FAIRNESS[rule]} here")
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list) and len(set(value)) == 1:
+        return f"{value[0]} at every generation"
+    return json.dumps(value)

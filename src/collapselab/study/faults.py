@@ -1,0 +1,152 @@
+"""Faults of a study, and the words for them: what was found, what is allowed, and where in the file it stands."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a study."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+class BadStudy(ValueError):
+    """A study cannot be run; the message lists every fault with its file, line and key."""
+
+    def __init__(self, path: Path, faults: list[Fault], lines: Mapping[tuple[str | int, ...], int] | None = None):
+        lines = lines or {}
+        self.faults = faults = sorted(faults, key=lambda fault: _line(fault.path, lines))
+        rows = [f"  {_place(fault.path, lines)}{fault.message}".replace("\n", "\n    ") for fault in faults]
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"{path}: {count}", *rows]))
+
+
+def _place(key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:
+    """``line 12: arms.fresh.regime: ``."""
+    line = _line(key, lines)
+    return (f"line {line}: " if line else "") + (f"{'.'.join(map(str, key))}: " if key else "")
+
+
+def _line(key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> int:
+    """The nearest line that the file has for the key; 0 if there is none."""
+    return next((lines[key[:length]] for length in range(len(key), -1, -1) if key[:length] in lines), 0)
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def mapping(value: Any) -> dict[Any, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], faults: list[Fault]) -> bool:
+    """Whether a name is one of a registry; where it is not, its fault is added."""
+    if not isinstance(name, str):
+        return False  # StudyFile has said so
+    if name not in registry:
+        faults.append(Fault(where, unknown(name, registry)))
+    return name in registry
+
+
+def unknown(name: Any, allowed: Any, what: str = "name") -> str:
+    """The message for a name that is none of the allowed ones, of which it says the nearest."""
+    names = [str(one) for one in allowed]
+    near = difflib.get_close_matches(str(name), names, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {name!r}; allowed: {', '.join(names) or 'none yet'}{hint}"
+
+
+def validated(model: type[BaseModel], raw: Any, where: tuple[str | int, ...], faults: list[Fault]) -> Any:
+    """The parsed part, or None with its faults added."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        faults += faults_of(error, model, where)
+    except TypeError as error:  # pydantic lets it through when a family's own validator trips over a type
+        faults.append(Fault(where, str(error)))
+    return None
+
+
+# -- what pydantic finds ----------------------------------------------------------------------------------------------
+
+
+def faults_of(error: ValidationError, model: type[BaseModel], where: tuple[str | int, ...]) -> list[Fault]:
+    """One fault for each key: a union complains once for each of its members, and of them the deepest came closest."""
+    told: dict[tuple[str | int, ...], list[str]] = {}
+    for entry in error.errors(include_url=False):
+        path, parent = _user_path(entry["loc"], model)
+        told.setdefault(where + path, []).append(_message(entry, parent))
+    deepest = [one for one in told if not any(len(other) > len(one) and other[: len(one)] == one for other in told)]
+    return [Fault(path, _either(list(dict.fromkeys(told[path])))) for path in deepest]
+
+
+def _either(messages: list[str]) -> str:
+    """What the members of a union say of one value, which is named once."""
+    found = messages[0].partition("; ")[0] + "; "
+    return "; or ".join([messages[0], *(message.removeprefix(found) for message in messages[1:])])
+
+
+def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None) -> str:
+    if entry["type"] == "missing":
+        return "is missing"
+    if entry["type"] == "extra_forbidden":
+        allowed = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+        return unknown(entry["loc"][-1], allowed, "key")
+    message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
+    whole = entry["type"] == "value_error" and isinstance(entry["input"], dict)  # the message says what it found
+    return message if whole else f"found {quoted(entry['input'])}; {message}"
+
+
+def quoted(value: Any) -> str:
+    """A value as a message shows it, cut short."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _user_path(
+    loc: tuple[str | int, ...], model: type[BaseModel]
+) -> tuple[tuple[str | int, ...], type[BaseModel] | None]:
+    """The keys of ``loc`` that stand in the file, without the names of union members; and the model they end in."""
+    path: list[str | int] = []
+    kinds: list[Any] = [model]
+    parent: type[BaseModel] | None = model
+    for word in loc:
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        fields = [
+            (one, field) for one in models for name, field in one.model_fields.items() if word in (name, field.alias)
+        ]
+        if fields:
+            parent, kinds = fields[0][0], _members(fields[0][1].annotation)
+            path.append(word)
+        elif any(get_origin(kind) in (dict, list) for kind in kinds):
+            inner = [get_args(kind)[-1] for kind in kinds if get_origin(kind) in (dict, list)]
+            if isinstance(word, str) and (word in MEMBERS or "[" in word or word in {one.__name__ for one in models}):
+                continue
+            path.append(word)
+            kinds = [member for one in inner for member in _members(one)]
+        elif models and word in {one.__name__ for one in models}:
+            kinds = [one for one in models if one.__name__ == word]
+            parent = kinds[0]
+        elif models and word == loc[-1] and "[" not in str(word):
+            parent = models[0]  # a key that the model does not know
+            path.append(word)
+    return tuple(path), parent
+
+
+MEMBERS = {"number", "schedule", "str", "int", "[key]"}  # how pydantic's paths call the members of a union
+
+
+def _members(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
+        return [member for one in get_args(annotation) for member in _members(one)]
+    return [annotation]

@@ -1,0 +1,167 @@
+"""The shape of a study's file: its parts with their keys, ranges and descriptions, and nothing resolved."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ..adapt import ADAPTERS
+from ..data import DATASETS
+from ..features import FEATURES
+from ..guidance import GUIDES
+from ..measure import Against
+from ..metrics import METRICS
+from ..models import MODELS
+from ..populations import POPULATIONS
+from ..regimes import Bias, Budget, Init, Initial, Positive
+
+FAIRNESS = {
+    "training_set_size": "all arms have the same training-set size at each generation",
+    "images_seen": "all arms see the same number of images in training at each generation",
+    "init": "all arms start their trainings from the same kind of model",
+}
+
+
+class Part(BaseModel):
+    """A mapping of known keys to values of just their types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+def _name_in(registry: Mapping[str, Any]) -> Any:
+    return Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(registry)})]
+
+
+STUDY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"  # of an arm or a model: a hyphen parts the names of bases
+Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
+
+
+def _whole_number(key: Any) -> Any:
+    return int(key) if isinstance(key, str) and key.isdigit() else key  # JSON has no other keys than strings
+
+
+Label = Annotated[int, Field(ge=0), BeforeValidator(_whole_number)]
+
+
+class Split(Part):
+    """How many real images go where: once, by seed, for the whole study."""
+
+    train: int = Field(0, ge=0, description="images that training sets draw fixed and redrawn rows from")
+    held_out: int = Field(ge=2, description="images that the metrics compare with, never trained on")
+    fresh: int = Field(0, ge=0, description="images that fresh rows are drawn from, without replacement")
+    validation: int = Field(0, ge=0, description="images that generation 0 chooses the length of its average on")
+
+    def parts(self) -> dict[str, int]:
+        """The images in each part; a validation split that nobody asks for is not there."""
+        return self.model_dump(exclude=set() if self.validation else {"validation"})
+
+
+class Data(Part):
+    """Real data: images from a source, or a known population to draw from."""
+
+    source: _name_in(DATASETS) | None = Field(None, description="where real images come from")
+    population: _name_in(POPULATIONS) | None = Field(
+        None, description="a model with known parameters: real data is drawn from it"
+    )
+    options: dict[str, Any] = Field({}, description="options of the source or the population")
+    split: Split
+    split_seed: int = Field(0, ge=0, description="the split belongs to the study, not to its replicates")
+    rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
+    )
+
+
+class ModelSpec(Part):
+    """A model family with its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    family: _name_in(MODELS)
+
+
+class Train(Part):
+    """The budget of one training; the models' own defaults where it says nothing."""
+
+    images_seen: Budget | None = Field(
+        None, description="images that each training sees, repeats counted; 0: published weights stay as they are"
+    )
+    epochs: Positive | None = Field(None, description="instead of images_seen: passes over the training set")
+
+
+class Endpoint(Part):
+    """The number that the verdict is about, named before the study runs."""
+
+    metric: _name_in(METRICS) = "recall"
+    extractor: _name_in(FEATURES)
+
+
+class Arm(Part):
+    """One setting compared in the study."""
+
+    model: str = Field(description="a name under models")
+    regime: str | dict[str, Any] = Field(
+        description="a preset's name; {preset: name, ...its numbers}; or the algebra itself"
+    )
+    sampling_bias: Bias = 1.0
+    select: str | dict[str, Any] = Field("nobody", description="a selector's name, or {selector: name, ...its options}")
+    adapt: _name_in(ADAPTERS) | None = Field(None, description="what is done to the model after training")
+    guide: _name_in(GUIDES) | None = Field(None, description="what steers the sampler besides the model")
+    stream: int = Field(
+        0, ge=0, description="random stream of the samples: arms that feed one another need different ones"
+    )
+    about: str = Field("", description="one line for the report")
+
+
+class StudyFile(Part):
+    """What a study's file may say."""
+
+    name: Annotated[str, Field(pattern=STUDY_NAME_PATTERN, description="the file's name without .yaml")]
+    question: str = Field("", description="the question that the study asks, for the report")
+    seed: int = Field(0, ge=0, description="the study's seed: every random number follows from it")
+    seeds: int = Field(ge=1, le=10_000, description="replicates of every arm")
+    generations: int = Field(ge=0, le=2_000, description="generations after generation 0")
+    data: Data
+    models: dict[Name, ModelSpec] = Field(min_length=1)
+    initial: Initial
+    init: Init = Field("scratch", description="what each training starts from, unless an arm says otherwise")
+    train: Train = Train()
+    samples: int = Field(ge=1, description="samples that each model gives at each generation, all of them measured")
+    grid: int = Field(40, ge=1, description="samples in the report's picture of a generation")
+    extractors: list[_name_in(FEATURES) | dict[str, dict[str, Any]]] = Field(
+        min_length=1, description="names, or {name: options}"
+    )
+    reference: Against = Field("held_out", description="the real samples that metrics compare with")
+    metrics: list[_name_in(METRICS) | dict[str, dict[str, Any]]] = Field(
+        min_length=1, description="names, or {name: options}"
+    )
+    primary: Endpoint
+    arms: dict[Name, Arm] = Field(min_length=1)
+    control: Literal["real_only", "none"] = "real_only"
+    calibration: list[Annotated[int, Field(ge=2, le=1_000_000_000)]] = Field(
+        [],
+        description="numbers of real images: for each a model of them alone, by which the report says how many real "
+        "images an arm's limit is worth",
+    )
+    together: bool = Field(
+        False,
+        description="all seeds of an arm in one job and one table, for families whose fit is a formula; metrics are of "
+        "their exact moments",
+    )
+    waive: dict[Literal[tuple(FAIRNESS)], Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="fairness rules that this study breaks, and why"
+    )
+
+
+# -- a name with options ----------------------------------------------------------------------------------------------
+
+
+def named(entry: str | dict[str, Any]) -> dict[str, Any]:
+    """An entry of a list of names and ``{name: options}`` as the latter."""
+    return {entry: {}} if isinstance(entry, str) else entry
+
+
+def selected(spec: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of an arm's selector, and the options that are said."""
+    if isinstance(spec, str):
+        return spec, {}
+    return spec.get("selector", ""), {key: value for key, value in spec.items() if key != "selector"}

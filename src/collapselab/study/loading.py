@@ -1,0 +1,96 @@
+"""A study, read and checked at the edge: all faults are reported together, before any work.
+
+Whatever passes :func:`load` is right: nothing behind it checks again. What a study says in words (the name of a
+regime, a preset, an extractor) is resolved here against the registries.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
+from .checks import data_faults, fit_faults, kind_faults, measured_faults, name_faults, open_parts, together_faults
+from .faults import BadStudy, Fault, validated
+from .file import STUDY_NAME_PATTERN, StudyFile
+from .presets import regimes
+from .reading import parse
+from .study import Study
+
+STUDIES = Path("config")  # where the workflow finds studies
+
+
+def load(path: Path) -> Study:
+    """The study in a file. Raises BadStudy with every fault that was found."""
+    path = Path(path)
+    raw, lines, faults = parse(path)
+    study, more = check(raw, path.stem)
+    told = {fault.path for fault in faults}
+    faults += [fault for fault in more if fault.path not in told]
+    if faults:
+        raise BadStudy(path, faults, lines)
+    return study
+
+
+def find(name: str) -> Study:
+    """The study of a name, which is that of a file under ``config/``, or of a YAML file.
+
+    Raises BadStudy with every fault that was found.
+    """
+    path = Path(name)
+    is_file = path.suffix in (".yaml", ".yml")
+    if not is_file and not re.fullmatch(STUDY_NAME_PATTERN, name):
+        found = f"found {name!r}; allowed is the name of a study in {STUDIES}/, or a YAML file"
+        raise BadStudy(STUDIES, [Fault((), found)])
+    return load(path if is_file else STUDIES / f"{name}.yaml")
+
+
+def of_workflow(said: Mapping[str, Any]) -> Study:
+    """The study that ``snakemake --config study=NAME`` names; quickstart where nothing is said.
+
+    Raises BadStudy, too, where anything else is said: options of a study stand in its file alone.
+    """
+    call = "say snakemake --config study=NAME, and the rest in config/NAME.yaml"
+    if unknown := [key for key in said if key != "study"]:
+        listed = ", ".join(map(repr, unknown))
+        raise BadStudy(Path("--config"), [Fault((), f"found {listed}; the one key allowed is study: {call}")])
+    name = said.get("study", "quickstart")
+    if not isinstance(name, str) or not name:
+        raise BadStudy(Path("--config"), [Fault(("study",), f"found {name!r}; allowed is a study's name: {call}")])
+    return find(name)
+
+
+def from_plan(text: str) -> Study:
+    """The study that a rule handed on as JSON (see ``Study.plan``): the file may have changed since."""
+    raw = json.loads(text)
+    study, faults = check(raw, raw["name"])
+    if faults:
+        raise BadStudy(Path(f"{raw['name']}.yaml"), faults)
+    return study
+
+
+def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
+    """The study that a file says, None where it says none, and its faults. stem: the file's name without .yaml."""
+    faults: list[Fault] = []
+    file = validated(StudyFile, raw, (), faults)
+    faults += name_faults(raw, stem)
+    absent = open_parts(raw, faults)
+    found = regimes(raw, faults)
+    if file is None or not _about_measures(faults):
+        return None, [*faults, *absent]
+    study = Study(file, found)
+    if not faults:
+        faults += [*kind_faults(study), *measured_faults(study), *together_faults(study)]
+    faults += [*data_faults(study, not absent), *lineage_faults(study), *eaten_faults(study)]
+    # The control's size follows from the arms', so their faults come first.
+    if _about_measures(faults):
+        faults += [*supply_faults(study), *fairness_faults(study)]
+    if not faults:
+        faults += fit_faults(study)
+    return study, list(dict.fromkeys([*faults, *absent]))
+
+
+def _about_measures(faults: list[Fault]) -> bool:
+    """Whether all faults concern what is measured, so that the arms can be checked all the same."""
+    return all(fault.path[:1] in (("name",), ("extractors",), ("metrics",), ("primary",)) for fault in faults)

@@ -1,0 +1,89 @@
+"""What looks through what in the jobs of a study: extractors through weights, models and known truths."""
+
+from collections.abc import Iterable, Iterator
+
+from ..features import FEATURES
+from ..provenance import entries
+from .study import Study
+from .telling import as_json, flags
+
+
+def truth_file(study: Study) -> str | None:
+    """The file of the known truth, if there is one."""
+    return study.real_file("population.safetensors") if study.file.data.population else None
+
+
+def truth_roots(study: Study) -> list[str]:
+    """The source of the known truth, if there is one."""
+    name = study.file.data.population
+    return entries("populations:POPULATIONS", [name] if name else [])
+
+
+def family_roots(study: Study, arm: str) -> list[str]:
+    """The source of an arm's model."""
+    return entries("models:MODELS", [study.family(study.model_of(arm))])
+
+
+def looks_with(study: Study, name: str, model: str) -> str | None:
+    """The file that an extractor looks with; what describes laws looks at the known truth where there is no model."""
+    extractor = FEATURES[name]
+    if extractor.of_population or (extractor.of_law and not model):
+        return truth_file(study)
+    return model if extractor.of_model or extractor.of_law else study.weights(name) or None
+
+
+def sees_truth(names: Iterable[str]) -> bool:
+    """Whether one of some extractors looks at the known truth."""
+    return any(FEATURES[name].of_population or FEATURES[name].of_law for name in names)
+
+
+def eyes(study: Study, names: Iterable[str], model: str = "") -> Iterator[str]:
+    """Extractors as arguments, with their weights, or the model or the known truth that some look through."""
+    for name in names:
+        path = looks_with(study, name, model)
+        yield from ("--extractor", f"{name}={path}" if path else name)
+
+
+def eyes_with_options(study: Study, names: list[str], model: str = "") -> Iterator[str]:
+    """The same with their options."""
+    options = {name: said for name in names if (said := study.extractor_options(name))}
+    yield from eyes(study, names, model)
+    yield from flags(options=as_json(options))
+
+
+def published(study: Study, names: Iterable[str]) -> dict[str, str]:
+    """The hashes of published weights."""
+    return {name: study.published_weights(name) for name in names if FEATURES[name].published}
+
+
+def weights(study: Study, names: Iterable[str]) -> list[str]:
+    """The files that extractors look with and that the workflow makes."""
+    learnt = [study.weights(name) for name in names if name in study.trained_extractors]
+    return [*learnt, *([truth_file(study)] if sees_truth(names) else [])]
+
+
+def seer_roots(study: Study, names: Iterable[str]) -> list[str]:
+    """The source of extractors, and of the known truth where one of them looks at it."""
+    return [*entries("features:FEATURES", names), *(truth_roots(study) if sees_truth(names) else [])]
+
+
+def through_model(study: Study) -> list[str]:
+    """The extractors that look through the generation's own model."""
+    return [name for name in study.measured_in if FEATURES[name].of_model or FEATURES[name].of_law]
+
+
+def real_seen(study: Study) -> dict[str, str]:
+    """The real data that some extractors see through the generation's own model."""
+    if not any(FEATURES[name].of_model for name in study.measured_in):
+        return {}
+    return {part: study.real_file(f"{part}.safetensors") for part in ("held_out", "train")}
+
+
+def references(study: Study) -> list[str]:
+    """The features of the real data that every record is compared with."""
+    return [study.extractor_file("features", name) for name in study.measured_in if not FEATURES[name].of_model]
+
+
+def needs_gpu(study: Study, names: Iterable[str]) -> bool:
+    """Whether extractors look with a network, their own or the arm's model."""
+    return any(FEATURES[name].uses_torch or (FEATURES[name].of_model and study.kind == "images") for name in names)

@@ -1,0 +1,61 @@
+"""What a reader is told of a study: its size, its data, its models and its arms."""
+
+import json
+from typing import Any
+
+from .budget import disk_bytes
+from .study import Study
+
+
+def totals(study: Study) -> dict[str, str]:
+    """What the whole study comes to, in words and numbers."""
+    cells, bases = list(study.cells()), list(study.base_cells())
+    trained = [*bases, *(cell for cell in cells if cell[2])]
+    budgets = [study.images_seen(arm, generation) or 0 for arm, _, generation in trained]
+    sampled = sum(len(study.measured_sets(arm)) for arm, _, _ in cells) * study.file.samples
+    pictures = 0 if study.file.together else len(cells) * study.file.grid
+    values = len(cells) * (2 + len(study.metric_options())) * 8
+    disk = values if study.file.together else disk_bytes(study, trained, sampled + pictures)
+    return {
+        "arms (with the control)": str(len(study.lineages)),
+        "lineages": str(len(study.lineages) * study.file.seeds),
+        "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms",
+        "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
+        "samples": f"{sampled:,}" + (f", and {pictures:,} for pictures" if pictures else ""),
+        "disk": f"{disk / 2**20:,.0f} MiB" + ("" if study.file.together else " and features"),
+    }
+
+
+def describe_data(study: Study) -> str:
+    """One line on the real data."""
+    data, split = study.file.data, study.file.data.split
+    if data.population is not None:
+        return f"a known {data.population} population, drawn anew for each seed; {split.held_out} held-out draws"
+    parts = f"{split.train} to train on, {split.held_out} held out, {split.fresh} fresh"
+    parts += f", {split.validation} for validation" if split.validation else ""
+    rare = ", ".join(f"class {label} thinned to a share of {share:g}" for label, share in data.rare.items())
+    seed = f"split seed {data.split_seed}{f'; {rare}' if rare else ''}"
+    return f"{data.source}: {parts} ({seed}). {study.dataset.citation}"
+
+
+def describe_model(study: Study, model: str) -> str:
+    """One line on a model."""
+    said = study.file.models[model].model_extra or {}
+    return study.family(model) + "".join(f", {key} {value}" for key, value in said.items())
+
+
+def describe_arm(study: Study, arm: str) -> dict[str, Any]:
+    """An arm's options, flat, as they differ between arms."""
+    lineage = study.lineages[arm]
+    in_file = study.file.arms.get(arm)
+    role = {"control": True} if lineage.is_control else {"calibration": lineage.calibrates}
+    said = in_file.model_dump(mode="json", exclude_unset=True) if in_file else role
+    regime = lineage.regime.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    model = study.model_options(lineage.model)
+    return said | {
+        "regime": json.dumps(said.get("regime", "real_only")),
+        "composition": json.dumps(regime, sort_keys=True),
+        "sampling_bias": json.dumps(lineage.sampling_bias),
+        "family": study.family(lineage.model),
+        **{f"model.{key}": value for key, value in model.items()},
+    }
