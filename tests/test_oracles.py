@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from collapselab import compose, config, regimes, seeds, store, theory
-from collapselab.cli import app
+from collapselab.cli.run import app
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet

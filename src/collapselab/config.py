@@ -738,13 +738,14 @@ def load(path: Path) -> Study:
     return study
 
 
-STUDIES = Path("config")  # where the workflow finds studies
+STUDIES = Path("config")  # where a study lies that is called by its name
 
 
 def find(name: str) -> Study:
-    """The study of a name, which is that of a file under ``config/``, or of a YAML file.
+    """The study of a name, which is that of a file under ``config/``, or of a YAML file, which may lie anywhere.
 
-    Raises BadStudy with every fault that was found.
+    Names, paths and results are those of the folder in which one calls, for every verb and for the workflow alike; the
+    results of a study lie under ``results/NAME``, where NAME is its file's. Raises BadStudy with every fault.
     """
     path = Path(name)
     is_file = path.suffix in (".yaml", ".yml")
@@ -755,11 +756,11 @@ def find(name: str) -> Study:
 
 
 def of_workflow(said: Mapping[str, Any]) -> Study:
-    """The study that ``snakemake --config study=NAME`` names; quickstart where nothing is said.
+    """The study that ``snakemake --config study=NAME`` names, or ``study=FILE``; quickstart where nothing is said.
 
     Raises BadStudy, too, where anything else is said: options of a study stand in its file alone.
     """
-    call = "say snakemake --config study=NAME, and the rest in config/NAME.yaml"
+    call = "say snakemake --config study=NAME, or study=FILE, and the rest in that file"
     if unknown := [key for key in said if key != "study"]:
         listed = ", ".join(map(repr, unknown))
         raise BadStudy(Path("--config"), [Fault((), f"found {listed}; the one key allowed is study: {call}")])
@@ -786,7 +787,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         found = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
-        raise BadStudy(path, [Fault((), f"no such study; found in {path.parent}: {found}")]) from None
+        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}"
+        raise BadStudy(path, [Fault((), said)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read: {error}")]) from None
     try:
