@@ -457,7 +457,7 @@ def run_study(content: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "config", f"{content['name']}.yaml")
         written.parent.mkdir()
-        written.write_text(yaml.safe_dump(dict(content), sort_keys=False))
+        written.write_text(yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
         study = studies.load(written)
         planned = list(jobs(study))
         if scale.toy:
@@ -779,7 +779,7 @@ def run_apart(name: str, part: Part, scale: Scale, environment: Mapping[str, str
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder, "result.json"), Path(folder, "log.txt")
         command = [sys.executable, __file__, "--part", name, json.dumps(given), str(result)]
-        with log.open("w") as stream:
+        with log.open("w", encoding="utf-8") as stream:
             process = subprocess.Popen(
                 command,
                 env={**os.environ, **environment},
@@ -793,10 +793,10 @@ def run_apart(name: str, part: Part, scale: Scale, environment: Mapping[str, str
                 os.killpg(process.pid, 9)  # with what it started
                 process.wait()
                 code = None
-        said = log.read_text(errors="replace")[-3000:]
+        said = log.read_text(encoding="utf-8", errors="replace")[-3000:]
         took = {"seconds_in_all": round(time.perf_counter() - start, 1)}
         if code == 0 and result.exists():
-            return {**json.loads(result.read_text()), **took}
+            return {**json.loads(result.read_text(encoding="utf-8")), **took}
         why = f"took more than {limit_s:.0f} s" if code is None else f"ended with {code}"
         return {"error": why, "said": said, **took}
 
@@ -810,7 +810,7 @@ def run_here(name: str, given: Mapping[str, Any], result: Path) -> None:
         given["minutes"],
         Path(given["keep"]) if given["keep"] else None,
     )
-    result.write_text(json.dumps(parts()[name].run(scale), default=float))
+    result.write_text(json.dumps(parts()[name].run(scale), default=float), encoding="utf-8")
 
 
 def main() -> int:

@@ -196,8 +196,10 @@ def measure(task: str, contender: str, folder: Path) -> dict:
 
 def _peak_mib(reset: bool = False) -> float:
     if reset:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew at what is resident now
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew at what is resident now
+    line = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) / 1024
 
 

@@ -17,7 +17,8 @@ import torch
 import yaml
 from project import ENVIRONMENT, ROOT
 
-from collapselab import cli, store
+from collapselab import store
+from collapselab.cli import run as frame
 from collapselab.data.digest import digest
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder
@@ -253,7 +254,7 @@ def test_no_room_is_said_and_leaves_nothing(folder, arguments, room):
 
 
 def test_a_tensor_for_which_there_is_no_memory_is_said(capsys):
-    assert cli._guarded(lambda: torch.empty(2**55, dtype=torch.uint8)) == 4
+    assert frame.guarded(lambda: torch.empty(2**55, dtype=torch.uint8)) == 4
     assert "out of memory: " in capsys.readouterr().err
 
 
@@ -519,8 +520,8 @@ def test_families_are_listed_by_what_is_known_of_their_density(tmp_path):
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_verb_that_is_ended_says_by_which_signal(monkeypatch, sent, code):
-    monkeypatch.setattr(cli, "_signals", [sent])
-    assert cli._guarded(lambda: 130) == code
+    monkeypatch.setattr(frame, "_signals", [sent])
+    assert frame.guarded(lambda: 130) == code
 
 
 def test_seeds_that_ran_together_are_compared(tmp_path):

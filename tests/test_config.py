@@ -197,7 +197,7 @@ def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path):
 
 def test_a_study_that_is_not_there_is_answered_with_those_that_are(tmp_path):
     written(tmp_path, BASE, "other")
-    with pytest.raises(studies.BadStudy, match=r"no such study; found in .*: other"):
+    with pytest.raises(studies.BadStudy, match=r"no such study: looked for .*; beside it there are: other"):
         studies.load(tmp_path / "missing.yaml")
 
 

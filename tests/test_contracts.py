@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from torch_families import FAMILIES, images, options_of  # noqa: E402
 
-from collapselab import cli, store  # noqa: E402
+from collapselab import store  # noqa: E402
 from collapselab.core.ask import Ask  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.device import exact  # noqa: E402
@@ -27,6 +27,7 @@ from collapselab.models.capabilities import (  # noqa: E402
     Weighted,
 )
 from collapselab.models.diffusion import sampling  # noqa: E402
+from collapselab.models.files import read_model, write_model  # noqa: E402
 from collapselab.models.options import Options  # noqa: E402
 from collapselab.models.stored import Base, Stored  # noqa: E402
 from collapselab.populations import POPULATIONS  # noqa: E402
@@ -200,32 +201,32 @@ def shifted(tmp_path, monkeypatch):
 
 def test_a_model_may_store_what_it_adds_to_a_file(tmp_path, shifted):
     path = tmp_path / "model.safetensors"
-    cli._write_model(path, "shifted", shifted, {})
+    write_model(path, "shifted", shifted, {})
     tensors, metadata = store.read_tensors(path)
     assert set(tensors) == {"shift", "curve.images_seen", "curve.loss"}
     assert metadata["base"] == {
         "path": str(tmp_path / "base.npy"),
         "sha256": store.content_hash(tmp_path / "base.npy"),
     }
-    found, _ = cli._read_model(path)
+    found, _ = read_model(path, MODELS, POPULATIONS)
     assert found.base == shifted.base
     np.testing.assert_array_equal(found.sample(Ask(2, 0)).data, [[0.5, 1.5, 2.5]] * 2)
 
 
 def test_another_base_is_refused(tmp_path, shifted):
     path = tmp_path / "model.safetensors"
-    cli._write_model(path, "shifted", shifted, {})
+    write_model(path, "shifted", shifted, {})
     np.save(tmp_path / "base.npy", np.arange(3.0) + 1)
     with pytest.raises(Damaged, match=r"base.npy: is another file: its SHA-256 is .{12}…, of the file that a model"):
-        cli._read_model(path)
+        read_model(path, MODELS, POPULATIONS)
     (tmp_path / "base.npy").unlink()
     with pytest.raises(Damaged, match=r"base\.npy: is not there, and a model holds only what it adds to it"):
-        cli._read_model(path)
+        read_model(path, MODELS, POPULATIONS)
 
 
 def test_a_whole_model_says_nothing_of_a_base(tmp_path):
     model = MODELS["box"].fit(dataclasses.replace(images(), data=np.eye(40)), MODELS["box"].Options(), Run(0))
-    cli._write_model(tmp_path / "model.safetensors", "box", model, {})
+    write_model(tmp_path / "model.safetensors", "box", model, {})
     tensors, metadata = store.read_tensors(tmp_path / "model.safetensors")
     assert "base" not in metadata and Stored.read(tensors, metadata).base is None
 

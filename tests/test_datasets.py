@@ -928,7 +928,7 @@ def payloads(canary: Path) -> dict[str, bytes]:
     calls = {
         "os.system": Payload(os.system, f"touch {canary}"),
         "builtins.exec": Payload(exec, touch),
-        "builtins.eval": Payload(eval, touch.removesuffix(".close()")),
+        "builtins.eval": Payload(eval, touch.removesuffix(".close()")),  # noqa: S307
         "subprocess": Payload(subprocess.check_call, ["touch", str(canary)]),
         "builtins.open": Payload(open, str(canary), "w"),
         "numpy.save": Payload(np.save, str(canary), 0),

@@ -23,7 +23,8 @@ import pytest
 import torch
 from project import ENVIRONMENT, ROOT
 
-from collapselab import cli, store
+from collapselab import store
+from collapselab.cli import run as frame
 from collapselab.data.batches import read_batch
 from collapselab.engine.checkpoint import Checkpoint
 from collapselab.store import Reference, SampleSet, TrainingTable
@@ -452,7 +453,7 @@ def put(path, hostile):
 
 def check(code, said, file, before, folder):
     """One line that names the file, exit code 3, and nothing written."""
-    assert code == cli.EXIT_DAMAGED, said
+    assert code == frame.EXIT_DAMAGED, said
     first, *more = said.strip().splitlines()
     assert first.startswith("collapselab: ") and file in first and first.isprintable(), said
     assert not more or more[0].startswith("get them with: "), said  # of published weights
@@ -468,7 +469,7 @@ def test_hostile_files_are_refused_wherever_they_are_read(folder, capsys, verb):
     for name, hostile in ({name: HOSTILE[name] for name in names} | more).items():
         put(folder / file, hostile)
         before = content(folder)
-        code = cli._run(shlex.split(line.replace("FILE", file)))
+        code = frame.run(shlex.split(line.replace("FILE", file)))
         said = capsys.readouterr().err
         try:
             check(code, said, file, before, folder)
@@ -527,9 +528,9 @@ def test_code_is_not_run_on_the_word_of_a_note(folder, capsys):
     status = file.stat()
     seen = {"bytes": status.st_size, "changed_ns": status.st_mtime_ns}
     for name, path in (("inception", file), ("inception-torchvision", file)):
-        Path(f"{path}.verified").write_text(json.dumps({**seen, "sha256": WEIGHTS[name].sha256}))
+        Path(f"{path}.verified").write_text(json.dumps({**seen, "sha256": WEIGHTS[name].sha256}), encoding="utf-8")
         before = content(folder)
-        code = cli._run(shlex.split(f"{LOOK} --extractor {name}={path.name}"))
+        code = frame.run(shlex.split(f"{LOOK} --extractor {name}={path.name}"))
         check(code, capsys.readouterr().err, "file.pt", before, folder)
 
 
@@ -554,7 +555,7 @@ def test_other_formats_are_not_opened(folder, capsys):
     """A file that no reader is for is a wrong argument (exit code 2)."""
     for file in ("file.pkl", "file.pt", "file.yaml"):
         (folder / file).write_bytes(RUNNING["GLOBAL"])
-        assert cli._run(["measure", file, "--against", "vectors.npy"]) == cli.EXIT_BAD_INPUT
+        assert frame.run(["measure", file, "--against", "vectors.npy"]) == frame.EXIT_BAD_INPUT
         assert f"{file}: found another format" in capsys.readouterr().err
     assert not (folder / "canary").exists()
 
@@ -613,7 +614,7 @@ def unet(path, configuration, weights, name="diffusion_pytorch_model.safetensors
 
 def refused(folder, capsys, line, file):
     before = content(folder)
-    code = cli._run(shlex.split(line))
+    code = frame.run(shlex.split(line))
     check(code, capsys.readouterr().err, file, before, folder)
 
 

@@ -25,7 +25,7 @@ import pytest
 
 from collapselab import compose, regimes, seeds, store, theory
 from collapselab import study as studies
-from collapselab.cli import app
+from collapselab.cli.run import app
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet

@@ -10,7 +10,9 @@ import stand_ins
 import typer
 from test_cli import run
 
-from collapselab import cli, clock, compare, outside, store
+from collapselab import clock, compare, outside, store
+from collapselab.cli.extractors import settings_of
+from collapselab.cli.measure import measure as measure_outside
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
@@ -183,7 +185,7 @@ def test_bad_input_is_named(folder, arguments):
 
 def test_an_extractor_without_options_takes_none():
     with pytest.raises(typer.BadParameter, match="identity has no options"):
-        cli._extractor_settings(FEATURES["identity"], "identity", {"k": 1})
+        settings_of(FEATURES["identity"], "identity", {"k": 1})
 
 
 def test_without_the_weights_it_says_how_to_get_them(folder, tmp_path, monkeypatch):
@@ -198,7 +200,7 @@ def test_a_published_network_says_how_far_it_is(folder, tmp_path, monkeypatch, c
     pytest.importorskip("transformers")
     monkeypatch.setattr(clock, "INTERVAL_S", 0.0)
     path = stand_ins.make("dinov2", tmp_path)
-    cli.measure(folder / "fake", folder / "real.zip", extractor=[f"dinov2={path}"], metric=["precision"], count=70)
+    measure_outside(folder / "fake", folder / "real.zip", extractor=[f"dinov2={path}"], metric=["precision"], count=70)
     told = capsys.readouterr()
     lines = [json.loads(line) for line in told.err.splitlines() if line.startswith("{")]
     assert [line["images_seen"] for line in lines] == list(range(1, 141)) and lines[-1]["seconds_left"] == 0

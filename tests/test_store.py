@@ -561,7 +561,7 @@ def test_a_killed_write_is_never_taken_for_a_whole_one(tmp_path, moment):
 
 def test_a_writer_that_raises_leaves_nothing(tmp_path):
     def write(temporary: Path) -> None:
-        temporary.write_text("half")
+        temporary.write_text("half", encoding="utf-8")
         raise KeyError("planted")
 
     for writer in (write_atomically, write_hashed):

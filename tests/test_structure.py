@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 500, 60
 
 # What is still too long: an entry goes when its module or function has been split, and none is added.
-LONG_MODULES = {"cli", "store"}
-LONG_FUNCTIONS = {"cli.measure", "cli.train"}
+LONG_MODULES = {"store"}
+LONG_FUNCTIONS: set[str] = set()
 CIRCLES: set[frozenset[str]] = set()
 
 
@@ -43,7 +43,7 @@ def imported(module: str, path: Path, modules: Mapping[str, Path], package: str)
     """
     here = module.split(".") if module else []
     here = here if path.name == "__init__.py" else here[:-1]
-    for node in that_runs(ast.parse(path.read_text())):
+    for node in that_runs(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for name in node.names:
                 if name.name == package or name.name.startswith(f"{package}."):

@@ -105,7 +105,7 @@ def table(found: Comparison, one: str, other: str) -> str:
     lines = [f"A = {one}", f"B = {other}"]
     if len({pair.cell for pair in found.pairs}) == 1:
         rows = [(_called(pair), _number(pair.one), _number(pair.other), _change(pair)) for pair in found.pairs]
-        lines += _aligned([("", "A", "B", "B - A"), *rows])
+        lines += aligned([("", "A", "B", "B - A"), *rows])
     elif found.pairs:
         rows = []
         for called in dict.fromkeys(map(_called, found.pairs)):
@@ -113,7 +113,7 @@ def table(found: Comparison, one: str, other: str) -> str:
             equal = sum(pair.one == pair.other for pair in own)
             largest = max(own, key=lambda pair: abs((pair.other or 0) - (pair.one or 0)))
             rows.append((called, f"{equal} of {len(own)}", _change(largest), largest.cell if equal < len(own) else ""))
-        lines += _aligned([("", "equal", "largest B - A", "at"), *rows])
+        lines += aligned([("", "equal", "largest B - A", "at"), *rows])
     lines += [f"made differently: {field} is {a!r} in A and {b!r} in B" for field, (a, b) in found.made.items()]
     lines += [f"{found.alone} numbers are in only one of them"] if found.alone else []
     return "\n".join(lines)
@@ -146,7 +146,8 @@ def _change(pair: Pair) -> str:
     return "equal" if pair.one == pair.other else f"{pair.other - pair.one:+.3g}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """The rows of a table as lines, with each column as wide as its longest word."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

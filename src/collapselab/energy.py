@@ -174,7 +174,7 @@ class _Rapl:
 
     @staticmethod
     def _number(path: Path) -> int:
-        return int(path.read_text())
+        return int(path.read_text(encoding="utf-8"))
 
     def close(self) -> None:
         pass

@@ -14,6 +14,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from . import store
+from .compare import aligned
 from .data.archive import DatasetZip
 from .data.digest import digest
 from .data.folder import ImageFolder
@@ -288,10 +289,7 @@ def table(record: Mapping[str, Any], fake: str, real: str) -> str:
             *(beside if sets["real"] else []),
             ("95 % interval", *(_interval(entry) for entry in own)),
         ]
-        widths = [max(map(len, column)) for column in columns]
-        for row in zip(*columns, strict=True):
-            lines.append("  " + "  ".join(map(str.ljust, row, widths)).rstrip())
-        lines.append("")
+        lines += [f"  {line}" for line in aligned(list(zip(*columns, strict=True)))] + [""]
     if sets["real"]:
         most = max(record["fingerprints"][entry["fingerprint"]]["n_fake"] for entry in sets["real"].values())
         lines.append(f"real data: up to {most} other real samples in the place of these: what a perfect model scores")

@@ -526,7 +526,7 @@ def read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def write_json(path: Path, content: Any) -> str:
     """Write a JSON record with sorted keys; its hash. NaN is written as null: JSON has no NaN, and readers differ."""
     text = json.dumps(_finite(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    return write_hashed(path, lambda temporary: temporary.write_text(text))
+    return write_hashed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _finite(content: Any) -> Any:
@@ -544,4 +544,4 @@ def _finite(content: Any) -> Any:
 def read_json(path: Path) -> Any:
     """A verified JSON record."""
     verify(path)
-    return json.loads(Path(path).read_text())
+    return json.loads(Path(path).read_text(encoding="utf-8"))

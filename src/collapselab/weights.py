@@ -128,7 +128,7 @@ def _seen(path: Path) -> dict[str, int]:
 def _noted(path: Path) -> str | None:
     """What is noted beside a file as its hash, if it is of the file as it is."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        noted = json.loads(Path(f"{path}.verified").read_text())
+        noted = json.loads(Path(f"{path}.verified").read_text(encoding="utf-8"))
         if isinstance(noted, dict) and noted == {**_seen(path), "sha256": noted.get("sha256")}:
             return str(noted["sha256"])
     return None
@@ -137,7 +137,7 @@ def _noted(path: Path) -> str | None:
 def _note(path: Path, found: str) -> None:
     text = json.dumps({**_seen(path), "sha256": found})
     with contextlib.suppress(OSError):  # it may be a folder that others keep
-        store.write_atomically(Path(f"{path}.verified"), lambda file: file.write_text(text))
+        store.write_atomically(Path(f"{path}.verified"), lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def listing() -> Iterator[tuple[str, str, str]]:

@@ -183,7 +183,7 @@ def remembered_path(facts: Mapping[str, Any]) -> Path:
 def recall(path: Path) -> tuple[Execution, dict[str, float]] | None:
     """What an earlier measurement found; None where there is none, or none that can be read."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         seconds = {str(name): float(value) for name, value in found["seconds_a_step"].items()}
         execution = parsed(found["execution"])
         if execution is None or "eager" not in seconds:
@@ -201,7 +201,7 @@ def remember(path: Path, facts: Mapping[str, Any], execution: Execution, timings
     text = json.dumps({**facts, "execution": execution.name, "seconds_a_step": dict(timings)}, indent=2)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as temporary:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
             temporary.write(text)
         os.replace(temporary.name, path)
     except OSError as error:

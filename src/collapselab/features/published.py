@@ -206,7 +206,7 @@ def _check_configuration(folder: Path) -> None:
     """Raise Foreign where config.json asks for other code than transformers' own, or for what no such network is."""
     file = folder / "config.json"
     try:
-        said = json.loads(file.read_text())
+        said = json.loads(file.read_text(encoding="utf-8"))
         pending = [("", said)]
         while pending:
             name, value = pending.pop()
@@ -226,7 +226,7 @@ def _preprocessing(folder: Path) -> tuple[int, list[float], list[float]]:
     """Side, mean and deviation of the images that a network was trained on, of values in 0..1."""
     file = folder / "preprocessor_config.json"
     try:
-        said = json.loads(file.read_text())
+        said = json.loads(file.read_text(encoding="utf-8"))
         size = said.get("crop_size") or said["size"]
         side = size if isinstance(size, int) else size["height"]
         mean, deviation = said["image_mean"], said["image_std"]

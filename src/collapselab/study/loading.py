@@ -18,7 +18,7 @@ from .presets import regimes
 from .reading import parse
 from .study import Study
 
-STUDIES = Path("config")  # where the workflow finds studies
+STUDIES = Path("config")  # where a study lies that is called by its name
 
 
 def load(path: Path) -> Study:
@@ -34,9 +34,10 @@ def load(path: Path) -> Study:
 
 
 def find(name: str) -> Study:
-    """The study of a name, which is that of a file under ``config/``, or of a YAML file.
+    """The study of a name, which is that of a file under ``config/``, or of a YAML file, which may lie anywhere.
 
-    Raises BadStudy with every fault that was found.
+    Names, paths and results are those of the folder in which one calls, for every verb and for the workflow alike; the
+    results of a study lie under ``results/NAME``, where NAME is its file's. Raises BadStudy with every fault.
     """
     path = Path(name)
     is_file = path.suffix in (".yaml", ".yml")
@@ -47,11 +48,11 @@ def find(name: str) -> Study:
 
 
 def of_workflow(said: Mapping[str, Any]) -> Study:
-    """The study that ``snakemake --config study=NAME`` names; quickstart where nothing is said.
+    """The study that ``snakemake --config study=NAME`` names, or ``study=FILE``; quickstart where nothing is said.
 
     Raises BadStudy, too, where anything else is said: options of a study stand in its file alone.
     """
-    call = "say snakemake --config study=NAME, and the rest in config/NAME.yaml"
+    call = "say snakemake --config study=NAME, or study=FILE, and the rest in that file"
     if unknown := [key for key in said if key != "study"]:
         listed = ", ".join(map(repr, unknown))
         raise BadStudy(Path("--config"), [Fault((), f"found {listed}; the one key allowed is study: {call}")])

@@ -22,7 +22,8 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         found = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
-        raise BadStudy(path, [Fault((), f"no such study; found in {path.parent}: {found}")]) from None
+        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}"
+        raise BadStudy(path, [Fault((), said)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read: {error}")]) from None
     try:

@@ -309,7 +309,7 @@ def _identity(family: str, options: BaseModel, shape: tuple[int, ...]) -> dict[s
 
 def _processor() -> str:
     with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return platform.machine()
 
@@ -354,13 +354,14 @@ def find(measured: Sequence[Throughput], family: str, options: BaseModel, shape:
 def write(path: Path, measured: Sequence[Throughput]) -> None:
     """Write throughputs as JSON, for this machine or another one."""
     content = {"throughput": [one.model_dump(mode="json") for one in measured]}
-    store.write_atomically(path, lambda file: file.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n"))
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    store.write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def read(path: Path) -> list[Throughput]:
     """The throughputs in a file. Raises Foreign, a ValueError, for any other file."""
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
         return [Throughput.model_validate(one) for one in content["throughput"]]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

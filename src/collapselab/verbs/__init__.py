@@ -3,11 +3,3 @@
 What is computed, with which random numbers and in which order, stands here; files, words and clocks stand in the
 command line, which calls it. So the source of these functions is what a job of the workflow hangs on.
 """
-
-from . import compose as compose
-from . import extract as extract
-from . import prepare as prepare
-from . import record as record
-from . import sample as sample
-from . import select as select
-from . import train as train

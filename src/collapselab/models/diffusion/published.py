@@ -132,7 +132,7 @@ def _schedule(folder: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path.parent}: there is no {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:

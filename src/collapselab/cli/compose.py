@@ -1,0 +1,91 @@
+"""Which rows make a training set, and the rows that are made for it alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+
+from .. import store
+from ..regimes import Recipe
+from ..verbs import compose as verb
+from .inputs import hashes, model_in
+from .options import Out, Replicate, StudySeed, json_of, pairs, parsed
+from .run import clock
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def draw(
+    recipe: Annotated[str, typer.Option(help="what the regime comes to at this generation, as JSON")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    out: Out,
+    population: Annotated[Path | None, typer.Option(help="the known population that real rows are drawn from")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="ARM:GENERATION=FILE of an ancestor to draw anew from")
+    ] = None,
+    about: Annotated[str, typer.Option(help="JSON: sampling bias and random stream of each ARM:GENERATION")] = "{}",
+) -> None:
+    """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
+    wanted = parsed(Recipe, recipe, "--recipe")
+    arms = json_of(about, "--about", dict)
+    paths = {name: Path(path) for name, path in pairs(model or [], "--model", files=True).items()}
+    truth = model_in(population)[0] if population else None
+    ancestors = {}
+    for name, path in paths.items():
+        arm, _, generation = name.partition(":")
+        trained, metadata = model_in(path)
+        settings, diverged = arms[name], metadata["lineage"].get("diverged")
+        ancestors[arm, int(generation)] = verb.Ancestor(
+            trained, settings.get("sampling_bias", 1.0), settings["stream"], diverged
+        )
+    with clock.compute():
+        drawn = verb.draw(wanted, study_seed, seed, truth, ancestors)
+    inputs = hashes(*paths.values(), *([population] if population else []))
+    store.write_samples(out, replace(drawn, lineage=drawn.lineage | {"inputs": inputs}))
+
+
+class Source(BaseModel):
+    """Where the rows of one arm and generation lie."""
+
+    arm: str
+    generation: int
+    samples: str
+    kept: str | None = None
+
+
+@app.command()
+def compose(
+    recipe: Annotated[str, typer.Option(help="what the regime comes to at this generation, as JSON")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    out: Out,
+    sources: Annotated[
+        str, typer.Option(help="JSON list of {arm, generation, samples, kept}; arms fixed, redrawn, fresh are real")
+    ],
+    drawn: Annotated[Path | None, typer.Option(help="what the draw verb made for this training set")] = None,
+) -> None:
+    """Write down which rows make the training set of a generation: a table of references."""
+    wanted = parsed(Recipe, recipe, "--recipe")
+    listed = [parsed(Source, json.dumps(entry), "--sources") for entry in json_of(sources, "--sources", list)]
+    stored = {(source.arm, source.generation): source for source in listed}
+    sets = {path: store.read_samples(Path(path)) for path in dict.fromkeys(s.samples for s in stored.values())}
+    files = [*map(Path, sets), *(Path(s.kept) for s in stored.values() if s.kept), *([drawn] if drawn else [])]
+    inputs = hashes(*files)
+    rows = {
+        place: verb.Rows(
+            sets[source.samples],
+            source.samples,
+            inputs[source.samples],
+            store.read_kept(Path(source.kept)) if source.kept else None,
+        )
+        for place, source in stored.items()
+    }
+    made = verb.Rows(store.read_samples(drawn), str(drawn), inputs[str(drawn)]) if drawn else None
+    with clock.compute():
+        table = verb.compose(wanted, study_seed, seed, rows, made)
+    store.write_training(out, replace(table, lineage=table.lineage | {"inputs": inputs}))

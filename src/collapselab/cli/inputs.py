@@ -1,0 +1,19 @@
+"""The files that a verb reads: what it says of them, and models among them."""
+
+from pathlib import Path
+from typing import Any
+
+from .. import store
+from ..models import MODELS
+from ..models.files import read_model
+from ..populations import POPULATIONS
+
+
+def hashes(*paths: Path) -> dict[str, str]:
+    """The hash of each file, for the lineage of what is made of them."""
+    return {str(path): store.recorded_hash(path) for path in paths}
+
+
+def model_in(path: Path) -> tuple[Any, dict[str, Any]]:
+    """A model of any family, or a known population, and its metadata; None where its training diverged."""
+    return read_model(path, MODELS, POPULATIONS)

@@ -1,0 +1,130 @@
+"""Samples that no study made, measured as a study's own are."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import outside, store
+from ..clock import progress
+from ..features import Extractor
+from ..metrics import METRICS
+from .extractors import OUTSIDE_EXTRACTORS, settings_of, weights_of
+from .options import chosen, json_of, metrics_of, pairs
+from .places import MANY_NUMBERS, place_of
+from .run import clock
+from .work import get_ready
+
+app = typer.Typer(rich_markup_mode=None)
+
+MEASURED_ROLES = ("samples", "against", "train")
+
+
+@app.command()
+def measure(
+    samples: Annotated[Path, typer.Argument(help=f"what is measured: {outside.READABLE}")],
+    against: Annotated[Path, typer.Option(help="real samples that it is compared with, in one of the same formats")],
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            help="real samples that the model was trained on: to look for copies, and for what a perfect model scores"
+        ),
+    ] = None,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"NAME or NAME=WEIGHTS, as often as wanted; else inception for images, identity for numbers; names: "
+            f"{', '.join(OUTSIDE_EXTRACTORS)}"
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME or NAME=OPTIONS as JSON, such as recall='{\"k\": 3}'; else all that mean something"),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=2, help="measure the first so many samples of each side")] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="side in pixels that images are shrunk to")] = None,
+    channels: Annotated[int, typer.Option(min=1, max=3, help="1 reads images as grey, 3 as colours")] = 3,
+    out: Annotated[Path | None, typer.Option(help="record to write, with the fingerprints, for compare")] = None,
+    scores: Annotated[Path | None, typer.Option(help="CSV to write: the scores of every sample")] = None,
+) -> None:
+    """Compare any two sets of samples, without a study."""
+    if channels not in (1, 3):
+        raise typer.BadParameter(f"found {channels}; allowed: 1, 3", param_hint="--channels")
+    extractors = {
+        name: (chosen(OUTSIDE_EXTRACTORS, name, "--extractor"), path)
+        for name, path in pairs(extractor or [outside.usual_extractor(samples)], "--extractor").items()
+    }
+    paths = {"samples": samples, "against": against} | ({"train": train} if train else {})
+    streamed = all(entry.published for entry, _ in extractors.values())
+    pools = _pools(paths, resolution=resolution, channels=channels, count=count, streamed=streamed)
+    kind = pools["samples"].kind
+    looks = {name: _look(entry, name, path, kind, samples) for name, (entry, path) in extractors.items()}
+    wanted = _wanted(metric, looks, kind, train is not None)
+    place = place_of(MANY_NUMBERS if streamed else sum(pool.data.size for pool in pools.values()))
+    with _telling(f"measure {samples}", pools, len(looks)), clock.compute():
+        content, columns = outside.measured(*(pools.get(role) for role in MEASURED_ROLES), looks, wanted, place)
+    print(outside.table(content, str(samples), str(against)))
+    if scores:
+        text = outside.csv_of(columns, outside.names(samples))
+        store.write_atomically(scores, lambda file: file.write_text(text, encoding="utf-8"))
+    if out:
+        store.write_json(out, content)
+
+
+def _pools(paths: Mapping[str, Path], **form: Any) -> dict[str, outside.Pool]:
+    """The samples in each role, all of one kind."""
+    pools = {role: outside.read(path, **form) for role, path in paths.items()}
+    kinds = {role: pool.kind for role, pool in pools.items()}
+    if len(set(kinds.values())) > 1:
+        found = "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items())
+        raise ValueError(f"{found}: allowed is one kind")
+    return pools
+
+
+def _look(entry: Extractor, name: str, path: str, kind: str, samples: Path) -> outside.Look:
+    """An extractor that looks at samples of a kind, with what it looks through."""
+    if kind not in entry.takes:
+        takes = " and ".join(entry.takes)
+        raise typer.BadParameter(f"{name!r} looks at {takes}; {samples} holds {kind}", param_hint="--extractor")
+    settings = settings_of(entry, name, {})
+    try:
+        found, facts = weights_of(entry, name, path)
+    except ValueError as error:
+        if path or not entry.published:
+            raise
+        weightless = (one for one, it in OUTSIDE_EXTRACTORS.items() if not it.needs_weights)
+        others = ", ".join(one for one in weightless if kind in OUTSIDE_EXTRACTORS[one].takes)
+        raise ValueError(f"{error}\nor choose an --extractor that needs none: {others}") from None
+    get_ready(entry.uses_torch)
+    return outside.Look(found, settings, facts | settings)
+
+
+def _wanted(
+    metric: list[str] | None, looks: Mapping[str, outside.Look], kind: str, with_train: bool
+) -> dict[str, dict[str, Any]]:
+    """The metrics that are asked for, or else all that mean something here."""
+    lacking = {name: outside.lacks(name, looks, kind, with_train) for name in METRICS}
+    possible = [name for name, reason in lacking.items() if reason is None]
+    said = pairs(metric or possible, "--metric")
+    given = {name: json_of(text or "{}", f"--metric {name}", dict) for name, text in said.items()}
+    if faults := [f"{name!r} {lacking[name]}" for name in given if lacking.get(name)]:
+        raise typer.BadParameter(f"{faults[0]}; allowed here: {', '.join(possible)}", param_hint="--metric")
+    return metrics_of(json.dumps(given), "--metric")
+
+
+@contextmanager
+def _telling(what: str, pools: Mapping[str, outside.Pool], looks: int) -> Iterator[None]:
+    """Within it the pictures that are looked at tell the progress, each once a look."""
+    pictures = [pool.data for pool in pools.values() if isinstance(pool.data, outside.Pictures)]
+    if not pictures:
+        yield
+        return
+    with progress(what, looks * sum(map(len, pictures))) as tell:
+        seen = itertools.count(1)
+        for of_role in pictures:
+            of_role.tell = lambda: tell(next(seen), None)
+        yield

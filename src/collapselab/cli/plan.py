@@ -1,0 +1,99 @@
+"""What a study comes to, what it costs, and what of it would run now."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..study import budget, words
+from ..study import throughput as speeds
+from .run import EXIT_BAD_INPUT
+from .study import StudyName, study_of
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def plan(
+    name: StudyName,
+    throughput: Annotated[
+        Path | None, typer.Option(help="how fast another machine is, as the throughput verb wrote it there")
+    ] = None,
+    cost: Annotated[bool, typer.Option(help="say hours and energy, after timing models that are not known yet")] = True,
+) -> None:
+    """Say what a study comes to, what it costs on this device, and what of it would run now."""
+    from ..study import reasons
+
+    study = study_of(name)
+    told = {**words.totals(study), "real data": study.real_file("")} | (_told_cost(study, throughput) if cost else {})
+    for what, said in told.items():
+        print(f"{what:32} {said}")
+    command = ["snakemake", "--dry-run", "--config", f"study={name}"]
+    print(f"\n{' '.join(command)}", flush=True)
+    environment = os.environ | {"PYTHONUTF8": "1"}  # its files and words are, whatever the locale says
+    try:
+        planned = subprocess.run(
+            command, check=False, capture_output=True, text=True, encoding="utf-8", errors="replace", env=environment
+        )
+    except FileNotFoundError:
+        raise typer.BadParameter("snakemake is not on the PATH; activate the environment") from None
+    if planned.returncode:
+        print(planned.stderr, file=sys.stderr)
+        raise typer.Exit(EXIT_BAD_INPUT)
+    why = reasons.causes(planned.stdout, reasons.remembered(), reasons.sources(study))
+    for rule, counted in why.items():
+        for cause, count in counted.most_common():
+            print(f"{rule:14} {count:6}  {cause}")
+    print(f"{'total':14} {sum(map(Counter.total, why.values())):6}" if why else "nothing to be done")
+
+
+def _told_cost(study: Any, file: Path | None) -> dict[str, str]:
+    """What all trainings and samples of a study cost, in words."""
+    measured = _throughputs(study, file)
+    cost = speeds.cost(budget.work(study), measured)
+    told = {}
+    for what, (low, expected, high) in (("hours of one device", cost.hours), ("kWh", cost.kilowatt_hours)):
+        said = f"{expected:,.3g} ({low:,.3g} to {high:,.3g})" if high >= 0.001 else "less than 0.001"
+        told[what] = said
+    return told | {f"  {model}": _rates(one) for model, one in measured.items()}
+
+
+@app.command()
+def throughput(
+    name: StudyName,
+    out: Annotated[Path | None, typer.Option(help="file to write, for plan --throughput elsewhere")] = None,
+) -> None:
+    """Time the training and the sampling of a study's models on this device, and remember it for plan."""
+    study = study_of(name)
+    measured = _throughputs(study, None, again=True)
+    for model, one in measured.items():
+        print(f"{model}: {_rates(one)}")
+    if out is not None:
+        speeds.write(out, list(measured.values()))
+
+
+def _throughputs(study: Any, file: Path | None, again: bool = False) -> dict[str, speeds.Throughput]:
+    """How fast each model of the study is: as a file has it, as is known, or measured now."""
+    read = speeds.read(file) if file else []
+    found = {}
+    for model in study.file.models:
+        what = study.family(model), study.parsed_options(model), study.shape
+        one = speeds.find(read, *what) if file else None if again else speeds.known(*what)
+        if one is None:
+            if file:
+                raise typer.BadParameter(f"{file} has no {model!r} of this study", param_hint="--throughput")
+            print(f"timing {model} on this device, once", file=sys.stderr)
+            one = speeds.measure(*what)
+            speeds.keep(one)
+        found[model] = one
+    return found
+
+
+def _rates(one: speeds.Throughput) -> str:
+    rates = f"{one.training_images_per_second:,.4g} images/s trained, {one.sampling_images_per_second:,.4g} made"
+    more = f", {one.watts:,.0f} W ({one.energy_source})" if one.watts else ""
+    return f"{rates}{more} on {one.device}" + (f" (extrapolated: {one.extrapolated})" if one.extrapolated else "")

@@ -1,0 +1,82 @@
+"""Real data: read or drawn once, split, and looked at by extractors that learn from it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import store
+from ..data import DATASETS
+from ..features import FEATURES
+from ..models.files import write_population
+from ..populations import POPULATIONS
+from ..verbs import prepare as verb
+from .inputs import hashes
+from .options import Options, Out, chosen, json_of, parsed
+from .run import clock
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def prepare(
+    source: Annotated[str, typer.Option(help=f"one of {', '.join(DATASETS)}")],
+    sizes: Annotated[str, typer.Option(help='images in each part as JSON, such as {"train": 800, "held_out": 597}')],
+    out: Annotated[Path, typer.Option(help="folder for train, held_out and fresh .safetensors")],
+    split_seed: Annotated[int, typer.Option(help="seed of the split")] = 0,
+    rare: Annotated[str, typer.Option(help='shares that classes are thinned to, such as {"7": 0.003}')] = "{}",
+    options: Options = "{}",
+) -> None:
+    """Read real images and split them once into train, held out and fresh."""
+    dataset = chosen(DATASETS, source, "--source")
+    text = json.dumps({"source": source, **json_of(options, "--options", dict)})
+    counts = json_of(sizes, "--sizes", dict)
+    if wrong := {part: count for part, count in counts.items() if not isinstance(count, int)}:
+        raise typer.BadParameter(f"found {wrong}; allowed are numbers of images", param_hint="--sizes")
+    shares = json_of(rare, "--rare", dict)
+    if not all(label.isdigit() and isinstance(share, float | int) for label, share in shares.items()):
+        raise typer.BadParameter(f"found {rare!r}; allowed are {{label: share}}", param_hint="--rare")
+    with clock.compute():
+        thinned = {int(label): share for label, share in shares.items()}
+        parts = verb.prepare(parsed(dataset, text, "--options"), counts, split_seed, thinned)
+    for part, samples in parts.items():
+        store.write_samples(out / f"{part}.safetensors", samples)
+
+
+@app.command()
+def populate(
+    population: Annotated[str, typer.Option(help=f"one of {', '.join(POPULATIONS)}")],
+    held_out: Annotated[int, typer.Option(min=2, help="draws that metrics compare with")],
+    out: Annotated[Path, typer.Option(help="folder for population, held_out and train .safetensors")],
+    split_seed: Annotated[int, typer.Option(help="seed of the held-out draws")] = 0,
+    options: Options = "{}",
+) -> None:
+    """Write down a known population, and draw its held-out samples and as many beside them for the reference line."""
+    family = chosen(POPULATIONS, population, "--population")
+    model = family.population(parsed(family.PopulationOptions, options, "--options"))
+    with clock.compute():
+        parts = verb.populate(population, model, held_out, split_seed)
+    write_population(out / "population.safetensors", population, model)
+    for part, samples in parts.items():
+        store.write_samples(out / f"{part}.safetensors", samples)
+
+
+@app.command()
+def learn(
+    extractor: Annotated[str, typer.Option(help="an extractor that is trained on the real data")],
+    train: Annotated[Path, typer.Option(help="labelled images to learn from")],
+    held_out: Annotated[Path, typer.Option(help="labelled images that its accuracy is measured on")],
+    out: Out,
+    split_seed: Annotated[int, typer.Option(help="seed of the training")] = 0,
+    options: Options = "{}",
+) -> None:
+    """Train an extractor on the real training split."""
+    entry = chosen({name: entry for name, entry in FEATURES.items() if entry.trained}, extractor, "--extractor")
+    real, reference = store.read_samples(train), store.read_samples(held_out)
+    settings = parsed(entry.Options, options, "--options")
+    with clock.compute():
+        weights, info = verb.learn(extractor, entry, real, reference, settings, split_seed)
+    store.write_tensors(out, weights, {"extractor": extractor, "info": info, "lineage": hashes(train, held_out)})
+    print(f"{extractor}: {info['held_out_accuracy']:.1%} of the held-out images are recognised", file=sys.stderr)

@@ -1,0 +1,120 @@
+"""Samples compared with real data: one record of numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from .. import store
+from ..features import FEATURES
+from ..features.files import read_features
+from ..measure import Against, Measurement, Role
+from ..models.capabilities import Knows
+from ..store import TrainingTable
+from ..verbs import record as verb
+from ..verbs.train import rows_of
+from .inputs import model_in
+from .options import Out, json_of, metrics_of
+from .places import place_of
+from .run import clock
+
+app = typer.Typer(rich_markup_mode=None)
+
+REAL_PARTS = ("held_out", "train")  # what the features of real data are of
+
+CountMeasured = Annotated[int, typer.Option(min=1, help="rows of every set that are measured")]
+
+ReferencePart = Annotated[Against, typer.Option(help="the real samples that metrics compare with")]
+
+
+@app.command()
+def record(
+    features: Annotated[Path, typer.Option(help="features of the samples")],
+    reference: Annotated[list[Path], typer.Option(help="features of the real data, a file an extractor")],
+    metrics: Annotated[str, typer.Option(help='metrics with their options as JSON, such as {"recall": {"k": 5}}')],
+    out: Out,
+    count: CountMeasured = 2**62,
+    against: ReferencePart = "held_out",
+    cell: Annotated[str, typer.Option(help="JSON: study, arm, seed and generation that the record is of")] = "{}",
+    training: Annotated[Path | None, typer.Option(help="the training set, for metrics that look for copies")] = None,
+    kept: Annotated[Path | None, typer.Option(help="which samples were kept; measured apart if not all were")] = None,
+    population: Annotated[Path | None, typer.Option(help="the known population: its moments are the reference")] = None,
+) -> None:
+    """Compare samples with real data and write one record of numbers, each with the fingerprint of how it was made."""
+    wanted = metrics_of(metrics)
+    _, metadata = store.read_tensors(features)
+    fakes = read_features(features, FEATURES)
+    # Real data that was looked at through the generation's own model lies beside its samples.
+    sets = {which: entry for which, entry in metadata["sets"].items() if which not in REAL_PARTS}
+    own = {key: fakes.pop(key) for key in list(fakes) if key[0] in REAL_PARTS}
+    marks = [entry["diverged"] for entry in sets.values() if "diverged" in entry]
+    table = store.read_training(training) if training else None
+    content = {
+        **json_of(cell, "--cell", dict),
+        "status": "diverged" if marks else "ok",
+        "diverged": marks[0] if marks else None,
+        "lineage": {
+            **{name: entry["hash"] for name, entry in sets.items()},
+            **({"training": store.recorded_hash(training)} if training else {}),
+            **{f"parent {path}": digest for one in sets.values() for path, digest in one.get("inputs", {}).items()},
+        },
+        "values": [],
+        "fingerprints": {},
+    }
+    if table is not None:
+        content["composition"] = verb.composition(table)
+    if not marks:
+        rows = store.read_kept(kept).rows if kept else None
+        look = (lambda: (_rows(table), store.recorded_hash(training))) if table is not None else None
+        reals = _references(reference, population) | {
+            key: Role(found, metadata["sets"][key[0]]["content"]) for key, found in own.items()
+        }
+        measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place_of(_numbers(reals)))
+        with clock.compute():
+            content["values"], content["fingerprints"] = verb.record(measurement, fakes, sets, rows, count)
+    store.write_json(out, content)
+
+
+def _rows(table: TrainingTable) -> np.ndarray:
+    return rows_of(table, store.referred(table)).data
+
+
+def _numbers(reals: Mapping[Any, Role]) -> int:
+    """How many numbers there are to compare with."""
+    return sum(role.features.values.size for role in reals.values())
+
+
+def _references(paths: list[Path], population: Path | None) -> dict[tuple[str, str], Role]:
+    """What plays the real samples, by (part, extractor)."""
+    roles = {}
+    known = model_in(population)[0] if population else None
+    moments = known.moments() if isinstance(known, Knows) else None
+    for path in paths:
+        _, metadata = store.read_tensors(path)
+        for (part, name), features in read_features(path, FEATURES).items():
+            roles[part, name] = verb.role(features, metadata["sets"][part], moments)
+    return roles
+
+
+@app.command()
+def baseline(
+    reference: Annotated[list[Path], typer.Option(help="features of the real data, a file an extractor")],
+    metrics: Annotated[str, typer.Option(help="metrics with their options as JSON")],
+    count: Annotated[int, typer.Option(min=2, help="real samples in the role of the fakes, at most those there are")],
+    out: Out,
+    against: ReferencePart = "held_out",
+    population: Annotated[Path | None, typer.Option(help="the known population")] = None,
+) -> None:
+    """Compare real data with real data: the values that a perfect model would reach."""
+    reals = _references(reference, population)
+    extractors: dict[str, Any] = {}
+    for path in reference:
+        extractors |= store.read_tensors(path)[1]["extractors"]
+    if missing := [f"{part} of {name}" for name in extractors for part in REAL_PARTS if (part, name) not in reals]:
+        raise typer.BadParameter(f"has no features of {', '.join(missing)}", param_hint="--reference")
+    measurement = Measurement(metrics_of(metrics), reals, extractors, against, place=place_of(_numbers(reals)))
+    with clock.compute():
+        values, fingerprints = verb.baseline(measurement, count)
+    store.write_json(out, {"values": values, "fingerprints": fingerprints})

@@ -1,0 +1,25 @@
+"""All seeds of an arm at once."""
+
+from typing import Annotated
+
+import typer
+
+from .. import replicates, store
+from ..clock import progress
+from .options import Out, parsed
+from .run import clock
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def replicate(
+    arm: Annotated[str, typer.Option(help="the arm with all its seeds, as JSON")],
+    out: Out,
+) -> None:
+    """Run all seeds of an arm in one go, and write one row for each seed and generation."""
+    wanted = parsed(replicates.Arm, arm, "--arm")
+    total = wanted.seeds * len(wanted.recipes)
+    with progress(f"replicate {wanted.name}", total) as tell, clock.compute():
+        columns = replicates.run(wanted, progress=lambda done: tell(done, None))
+    store.write_table(out, columns, {"arm": wanted.model_dump(mode="json")})

@@ -1,0 +1,272 @@
+"""The frame around the verbs: signals, exit codes, what a process costs, several verbs and several processes.
+
+Several verbs joined by ``+`` run in one process, since starting Python and torch costs as much as a small training. A
+verb's module is imported when the verb is called: whoever asks for help, or misspells a verb, waits for none.
+"""
+
+import errno
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from .. import __version__, processes
+from ..clock import Clock
+from ..core.errors import Interrupted
+
+EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+
+clock = Clock()
+
+# -- verbs ------------------------------------------------------------------------------------------------------------
+
+
+class Verb(NamedTuple):
+    """A verb as it is listed: the module of this package that has it, and what its help begins with."""
+
+    module: str
+    help: str
+    hidden: bool = False
+
+
+VERBS = {
+    "prepare": Verb("prepare", "Read real images and split them once into train, held out and fresh."),
+    "populate": Verb("prepare", "Write down a known population, and draw its held-out samples."),
+    "learn": Verb("prepare", "Train an extractor on the real training split."),
+    "draw": Verb("compose", "Draw what a training set needs and no file holds."),
+    "compose": Verb("compose", "Write down which rows make the training set of a generation."),
+    "train": Verb("train", "Train a model."),
+    "sample": Verb("sample", "Sample a model."),
+    "select": Verb("select", "Choose which samples are kept for the next generation."),
+    "extract": Verb("extract", "Turn sample sets into feature matrices."),
+    "record": Verb("record", "Compare samples with real data and write one record of numbers."),
+    "baseline": Verb("record", "Compare real data with real data."),
+    "replicate": Verb("replicate", "Run all seeds of an arm in one go."),
+    "measure": Verb("measure", "Compare any two sets of samples, without a study."),
+    "compare": Verb("compare", "Set numbers side by side that were measured alike."),
+    "weights": Verb("weights", "Published weights: which are here, and how to get the others."),
+    "init": Verb("study", "Write a commented study to start from: config/NAME.yaml."),
+    "validate": Verb("study", "Check a study and report every fault."),
+    "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
+    "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
+    "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
+    "schema": Verb("study", "Print the JSON schema of a study, for editors."),
+    "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
+    "track": Verb("track", "Mirror a study in MLflow."),
+    "families": Verb("doctor", "List the model families."),
+    "doctor": Verb("doctor", "Look at this machine."),
+    "explain": Verb("doctor", "Say in one place what the failed jobs of a run said.", hidden=True),
+}
+
+
+class Verbs(TyperGroup):
+    """The verbs of :data:`VERBS`, of which only the one that is called is imported."""
+
+    def __init__(self, **attributes: Any):
+        super().__init__(**attributes)
+        # Their names are all that typer asks of them by itself, for what a misspelt one may have meant.
+        self.commands = {name: None for name, verb in VERBS.items() if not verb.hidden}
+
+    def get_command(self, context: Any, name: str) -> Any:
+        """A verb by its name; None where there is none."""
+        if name not in VERBS:
+            return None
+        module = import_module(f"{__package__}.{VERBS[name].module}")
+        return typer.main.get_group(module.app).commands[name]
+
+    def format_commands(self, context: Any, formatter: Any) -> None:
+        """What the help of all verbs says of each."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, VERBS[name].help) for name in self.commands])
+
+
+app = typer.Typer(
+    name="collapselab",
+    cls=Verbs,
+    help="What happens to a generative model when its training data is its own output, and what stops it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"collapselab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before the verb."""
+
+
+# -- signals ----------------------------------------------------------------------------------------------------------
+
+_signals: list[int] = []
+_training: list[bool] = []
+
+
+def stop_requested() -> bool:
+    """Whether a signal has come."""
+    return bool(_signals)
+
+
+def _on_signal(number: int, frame: Any) -> None:
+    """A training is asked to save its state; everything else, and a second signal, ends at once."""
+    _signals.append(number)
+    if len(_signals) > 1 or not _training:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it a signal is a request that the training answers at its next step."""
+    _training.append(True)
+    try:
+        yield
+    finally:
+        _training.clear()
+
+
+def _signal_exit() -> int:
+    return 130 if _signals and _signals[0] == signal.SIGINT else 143
+
+
+# -- running verbs ----------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Run the verbs of the command line, which ``+`` joins, and end with one of the exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names have letters that a locale may not
+    arguments = sys.argv[1:]
+    cost = None
+    if arguments[:1] == ["--cost"] and len(arguments) > 1:
+        cost, arguments = Path(arguments[1]), arguments[2:]
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, _on_signal)
+    code = 0
+    for verb in _joined(arguments):
+        code = run(verb)
+        if code or _signals:
+            code = code or _signal_exit()
+            break
+    if not code and cost is not None and processes.is_first():
+        code = guarded(lambda: _write_cost(cost, arguments))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Taking torch down in order costs up to a second, and there is nothing left to save.
+    os._exit(code)
+
+
+def _joined(arguments: list[str]) -> list[list[str]]:
+    verbs: list[list[str]] = [[]]
+    for word in arguments:
+        if word == "+":
+            verbs.append([])
+        else:
+            verbs[-1].append(word)
+    return verbs
+
+
+def _write_cost(path: Path, arguments: list[str]) -> None:
+    from .. import store
+
+    store.write_json(path, {"verbs": [verb[0] for verb in _joined(arguments)], **clock.record()})
+
+
+def run(verb: list[str]) -> int:
+    """Run one verb with its arguments; its exit code."""
+    return guarded(lambda: _shared(verb) or app(verb, prog_name="collapselab", standalone_mode=False))
+
+
+def _shared(verb: list[str]) -> int:
+    """Run a verb in as many processes as the machine is said to have GPUs for; 0 where there is nothing to share.
+
+    Their costs count as this process's own.
+    """
+    many = processes.wanted()
+    if many == 1 or processes.count() > 1 or verb[:1] not in (["train"], ["sample"]):
+        return 0
+    from .. import store
+
+    with tempfile.TemporaryDirectory() as folder:
+        cost = Path(folder) / "cost.json"
+        code = processes.launch(many, ["--cost", str(cost), *verb])
+        if not code:
+            clock.add(store.read_json(cost))
+        raise typer.Exit(code)
+
+
+def guarded(work: Callable[[], Any]) -> int:
+    """The exit code of some work; every failure that a user can meet ends in one clear message."""
+    try:
+        result = work()
+        code = result if isinstance(result, int) and not isinstance(result, bool) else 0
+        return _signal_exit() if _signals and code else code  # typer returns 130 for every signal
+    except typer.Exit as error:
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _signal_exit() if _signals else 130
+    except typer.TyperException as error:
+        error.show()
+        return EXIT_BAD_INPUT
+    except Exception as error:
+        if (failure := _failure(error)) is None:
+            raise
+        message, code = failure
+        print(f"collapselab: {message}", file=sys.stderr)
+        return code
+
+
+def _failure(error: Exception) -> tuple[str, int] | None:
+    """What a user is told of a failure, and its exit code; None for a fault of ours, which keeps its trace."""
+    from ..select import Waiting  # after a failure, since what raises it is not light
+    from ..store import Damaged
+
+    match error:
+        case Interrupted():
+            return f"{error}; the same command goes on from there", _signal_exit()
+        case Damaged():
+            renamed = "; it was renamed to .damaged, and the next run of the workflow remakes it"
+            return f"{error}{renamed if error.set_aside else ''}", EXIT_DAMAGED
+        case Waiting():
+            return str(error), EXIT_WAITING
+        case FileNotFoundError():
+            return f"no such file: {error.filename}", EXIT_BAD_INPUT
+        case MemoryError():
+            return f"out of memory: {error}", EXIT_RESOURCES
+        case OSError():
+            code = EXIT_RESOURCES if error.errno in NO_ROOM else EXIT_BAD_INPUT
+            return f"cannot write or read {error.filename or ''}: {error.strerror}", code
+        case ValueError():
+            return str(error), EXIT_BAD_INPUT
+        case RuntimeError():
+            return _failure_of_torch(error)
+    return None
+
+
+def _failure_of_torch(error: RuntimeError) -> tuple[str, int] | None:
+    said = str(error).lower()
+    if processes.count() > 1 and "connection" in said:  # gloo's word; the launcher says which it was
+        return "another of these processes is gone", EXIT_RESOURCES
+    # torch raises its out-of-memory errors as RuntimeErrors.
+    if any(words in said for words in ("out of memory", "can't allocate memory")):
+        return f"out of memory: {error}; lower the model's batch or sample_batch", EXIT_RESOURCES
+    return None

@@ -1,0 +1,81 @@
+"""Samples of a model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from .. import processes, store
+from ..store import SampleSet
+from ..verbs import sample as verb
+from .inputs import hashes, model_in
+from .options import Generation, Out, Replicate, StudySeed
+from .run import clock
+from .work import count_operations, get_ready, told
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Option(help="model to sample")],
+    count: Annotated[int, typer.Option(min=1, help="number of samples")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    generation: Generation,
+    out: Out,
+    stage: Annotated[verb.Stage, typer.Option(help="grid: the same latents in every generation")] = "sample",
+    sampling_bias: Annotated[
+        float, typer.Option(min=1e-9, max=1.0, help="MAD's lambda: 1 samples the model as it is")
+    ] = 1.0,
+    stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
+) -> None:
+    """Sample a model."""
+    trained, metadata = model_in(model)
+    lineage: dict[str, Any] = {
+        "generation": generation,
+        "seed": seed,
+        "stage": stage,
+        "sampling_bias": sampling_bias,
+        "stream": stream,
+        "family": metadata["family"],
+        "model_options": metadata["options"],
+        "inputs": hashes(model),
+    }
+    if trained is None:
+        store.write_samples(
+            out, SampleSet(np.empty(0), lineage=lineage | {"diverged": metadata["lineage"]["diverged"]})
+        )
+        return
+    get_ready(trained.uses_torch)
+    lineage["device"] = clock.facts["device_name"]
+    number = verb.sample_seed(study_seed, seed, generation, stage, stream)
+    with processes.joined(), told(f"{stage} {out.parent}", count) as tell:
+        with clock.work("sampling") as seen:
+            size = verb.piece_size(trained, count, processes.count())
+            own = processes.share(range(0, count, size))
+
+            def done(start: int) -> None:
+                made = min(count, (start - own[0] + size) * processes.count())
+                seen(made)
+                tell(made, None)
+
+            parts = verb.sample(trained, count, number, sampling_bias, own, size, done)
+        _write_shared(out, parts, lineage)
+    count_operations("sampling", trained, count)
+
+
+def _write_shared(out: Path, parts: list[SampleSet], lineage: Mapping[str, Any]) -> None:
+    """Write the sample set of which each process has the next parts; the others hand theirs to the first."""
+    others = {rank: out.with_name(f".{out.stem}.{rank}.safetensors") for rank in range(1, processes.count())}
+    if not processes.is_first():
+        store.write_samples(others[processes.rank()], verb.joined(parts, {}) if parts else SampleSet(np.empty(0)))
+    processes.barrier()
+    if processes.is_first():
+        handed = [store.read_samples(path) for path in others.values()]
+        store.write_samples(out, verb.joined([*parts, *(samples for samples in handed if len(samples))], lineage))
+        for path in others.values():
+            path.unlink()
+            store.hash_path(path).unlink()

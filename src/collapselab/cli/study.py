@@ -1,0 +1,75 @@
+"""Studies: a new one, what is wrong with one, and what one says."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import store
+from .options import chosen
+
+app = typer.Typer(rich_markup_mode=None)
+
+StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file")]
+
+Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSON, as the workflow planned it")]
+
+
+def study_of(name: str, planned: str | None = None) -> Any:
+    """The study that a verb is told, by its name or its file, or as it was planned."""
+    from .. import study as studies
+
+    if planned is not None:
+        return studies.from_plan(planned)
+    return studies.find(name)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="name of the new study: letters, digits, hyphens and underscores")],
+) -> None:
+    """Write a commented study to start from: config/NAME.yaml."""
+    from .. import study as studies
+
+    path = Path("config") / f"{name}.yaml"
+    if not re.fullmatch(studies.STUDY_NAME_PATTERN, name) or name == "real":
+        raise typer.BadParameter(f"found {name!r}; allowed are letters, digits, hyphens and underscores, not 'real'")
+    if path.exists():
+        raise typer.BadParameter(f"{path} is there already; choose another name")
+    text = (Path(__file__).parents[1] / "study.yaml").read_text(encoding="utf-8").replace("NAME", name)
+    store.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    print(f"{path}\nnext: collapselab validate {name}; collapselab plan {name}; snakemake --config study={name}")
+
+
+@app.command()
+def validate(name: StudyName) -> None:
+    """Check a study and report every fault."""
+    study = study_of(name)
+    arms = ", ".join(study.lineages)
+    print(f"{study.name}: ok. Arms: {arms}; {study.file.seeds} seeds; generations 0 to {study.file.generations}")
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Option(help="file to write; to the terminal if left out")] = None) -> None:
+    """Print the JSON schema of a study, for editors."""
+    from ..study import schema as schemas
+
+    text = json.dumps(schemas.schema(), indent=1) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        store.write_atomically(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@app.command()
+def recipe(
+    name: StudyName,
+    arm: Annotated[str, typer.Argument(help="an arm of the study, or a base such as base_tiny")],
+    generation: Annotated[int, typer.Argument(min=0, help="the generation")],
+) -> None:
+    """Print what an arm's regime comes to at a generation: the recipe that compose and draw are told."""
+    study = study_of(name)
+    chosen(study.bases if generation == 0 else study.lineages, arm, "ARM")
+    print(study.recipe(arm, generation).model_dump_json())
