@@ -28,6 +28,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -401,9 +402,10 @@ def jobs(study: Any) -> Iterator[Job]:
     options = json.dumps(file.data.options)
     sizes, real = json.dumps(file.data.split.parts()), study.real_file("")
     common = ["--study-seed", str(file.seed)]
-    prepare = ["prepare", "--source", file.data.source, "--options", options, "--sizes", sizes, "--out", real]
+    prepare = ["prepare", "--source", file.data.source, "--options", options, "--sizes", sizes]
+    prepare += [word for part in file.data.split.parts() for word in ("--part", f"{part}={study.part_file(part)}")]
     extractors = [flag for name in study.measured_in for flag in ("--extractor", name)]
-    parts = [flag for part in ("train", "held_out") for flag in ("--samples", f"{part}={real}{part}.safetensors")]
+    parts = [flag for part in ("train", "held_out") for flag in ("--samples", f"{part}={study.part_file(part)}")]
     reference = f"{real}features.safetensors"
     extract = ["extract", *parts, *extractors, "--as-reference", "--out", reference]
     metrics = ["--reference", reference, "--metrics", json.dumps(study.metric_options())]
@@ -508,11 +510,10 @@ def collapselab(words: list[str], folder: str) -> None:
 
 def packed(folder: Path, target: Path) -> Path:
     """The study's file and results as a tar file, without what is large."""
-    large = {"model.safetensors", "samples.safetensors", "features.safetensors", "train.safetensors"}
-    large |= {"held_out.safetensors", "raw.safetensors"}
+    large = re.compile(r"(model|samples|features|raw|train-.*|held_out-.*)\.safetensors")
 
     def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if Path(entry.name).name in large else entry
+        return None if large.fullmatch(Path(entry.name).name) else entry
 
     with tarfile.open(target, "w:gz") as file:
         for part in ("config", "results"):

@@ -57,7 +57,9 @@ def recipe(content, **changes):
 
 CHAIN = " + ".join(
     [
-        "populate --population gaussian --held-out 100 --out real --options '{\"dimension\": 2}'",
+        "populate --population gaussian --held-out 100 --options '{\"dimension\": 2}' "
+        "--part population=real/population.safetensors --part held_out=real/held_out.safetensors "
+        "--part train=real/train.safetensors",
         f"draw --recipe {recipe(RECIPE)} {WHERE} --population real/population.safetensors --out drawn.safetensors",
         f"compose --recipe {recipe(RECIPE)} {WHERE} --sources [] --drawn drawn.safetensors --out training.parquet",
         "train --training training.parquet --family gaussian --options '{\"ddof\": 0}' "
@@ -148,7 +150,7 @@ SAMPLE = f"sample {WHERE} --generation 0 --out other.safetensors"
 COMPOSE = f"compose {WHERE} --out other.parquet"
 RECORD = "record --features features.safetensors --reference real/features.safetensors --out other.json"
 SELECT = f"select --samples samples.safetensors {WHERE} --generation 0 --out other.parquet"
-PREPARE = "prepare --out other"
+PREPARE = "prepare --part train=other/train.safetensors"
 BAD = {
     "trian": ["trian"],
     "train --trainin x": ["--trainin"],
@@ -280,7 +282,8 @@ def test_the_same_images_are_the_same_reference_wherever_they_lay(folder):
         export_folder(SampleSet(images.data[:60]), folder / place)
         options = shlex.quote(json.dumps({"path": place, "channels": 1}))
         run(
-            f"prepare --source folder --options {options} --sizes {sizes} --out {place}_p + "
+            f"prepare --source folder --options {options} --sizes {sizes} "
+            f"--part train={place}_p/train.safetensors --part held_out={place}_p/held_out.safetensors + "
             f"extract --samples held_out={place}_p/held_out.safetensors --samples train={place}_p/train.safetensors "
             f"--extractor pixels --out {place}_p/seen.safetensors + baseline --reference {place}_p/seen.safetensors "
             f"--metrics '{{\"recall\": {{}}}}' --count 30 --out {place}_p/baseline.json",
@@ -335,7 +338,8 @@ DIGITS = RECIPE | {"draws": [["fixed", 0, 96]]}
 REAL = [{"arm": "fixed", "generation": 0, "samples": "real/train.safetensors"}]
 NETWORK = {"network": "mlp", "channels": 32, "blocks": 1, "batch": 32, "warmup_images": 0}
 BEGIN = (
-    'prepare --source digits --sizes \'{"train": 96, "held_out": 10}\' --out real + '
+    'prepare --source digits --sizes \'{"train": 96, "held_out": 10}\' '
+    "--part train=real/train.safetensors --part held_out=real/held_out.safetensors + "
     f"compose --recipe {recipe(DIGITS)} {WHERE} --sources {shlex.quote(json.dumps(REAL))} --out training.parquet"
 )
 

@@ -244,7 +244,7 @@ def test_the_known_truth_judges_the_samples(folder):
 
 
 def test_the_data_set_was_read_resized_and_split(pictures, project):
-    (held_out,) = (project.folder / "results" / "real").glob("cifar100-*/held_out.safetensors")
+    (held_out,) = (project.folder / "results" / "real").glob("cifar100-*/held_out-40.safetensors")
     samples = store.read_samples(held_out)
     rows = RAW[samples.aux["row"]]
     assert samples.data.shape == (40, 3, 8, 8) and samples.lineage["options"]["labels"] == "coarse"
@@ -254,9 +254,9 @@ def test_the_data_set_was_read_resized_and_split(pictures, project):
 
 
 def test_the_extractor_has_looked_at_real_and_fake_images(pictures, project):
-    (file,) = (project.folder / "results" / "real").glob("cifar100-*/features-thumbnail.safetensors")
+    (file,) = (project.folder / "results" / "real").glob("cifar100-*/features-thumbnail.*.safetensors")
     tensors, _ = store.read_tensors(file)
-    data = store.read_samples(file.with_name("held_out.safetensors")).data
+    data = store.read_samples(file.with_name("held_out-40.safetensors")).data
     expected = data.reshape(40, 3, 4, 2, 4, 2).mean(axis=(3, 5)).reshape(40, 48)
     np.testing.assert_array_equal(tensors["held_out/thumbnail/values"], expected.astype(np.float32))
     record = store.read_json(pictures / "metrics.json")

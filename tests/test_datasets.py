@@ -27,6 +27,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 import collapselab
+from collapselab import seeds
 from collapselab.data import DATASETS, batches
 from collapselab.data.archive import DatasetZip
 from collapselab.data.base import Dataset
@@ -398,15 +399,33 @@ def test_split_depends_on_the_seed_and_not_on_the_order_of_the_sizes():
         assert first[part].aux["row"].tolist() != sorted(first[part].aux["row"])
 
 
-def test_a_larger_part_moves_no_row_before_it():
-    samples = samples_of(60)
-    few = split(samples, {"held_out": 20, "train": 10, "validation": 10, "fresh": 5}, seed=1)
-    more = split(samples, {"held_out": 20, "train": 10, "validation": 10, "fresh": 15}, seed=1)
-    for part in ("held_out", "train", "validation"):
+@pytest.mark.parametrize(
+    ("larger", "stay"),
+    [
+        ("held_out", ("train", "validation", "fresh")),
+        ("fresh", ("train", "validation", "held_out")),
+        ("validation", ("train", "held_out")),
+        ("train", ("held_out",)),
+    ],
+)
+def test_a_larger_part_moves_no_row_before_it(larger, stay):
+    samples, sizes = samples_of(60), {"held_out": 20, "train": 10, "validation": 10, "fresh": 5}
+    few, more = split(samples, sizes, seed=1), split(samples, sizes | {larger: sizes[larger] + 10}, seed=1)
+    for part in stay:
         np.testing.assert_array_equal(few[part].aux["row"], more[part].aux["row"])
         assert few[part].lineage == more[part].lineage  # so its file has the same hash, and nothing reruns
-    np.testing.assert_array_equal(few["fresh"].aux["row"], more["fresh"].aux["row"][:5])
-    assert PARTS == ("held_out", "train", "validation", "fresh")
+    np.testing.assert_array_equal(few[larger].aux["row"], more[larger].aux["row"][: sizes[larger]])
+
+
+def test_what_trainings_eat_is_cut_first_and_what_metrics_compare_with_from_the_end():
+    """By hand: the order is a permutation by the seed, of which 20 rows are read from both ends."""
+    parts = split(samples_of(20), {"held_out": 3, "train": 5, "validation": 2, "fresh": 4}, seed=1)
+    order = seeds.generator(1).permutation(20)
+    expected = {"train": order[:5], "validation": order[5:7], "fresh": order[7:11], "held_out": order[:-4:-1]}
+    assert {part: content.aux["row"].tolist() for part, content in parts.items()} == {
+        part: rows.tolist() for part, rows in expected.items()
+    }
+    assert PARTS == ("train", "validation", "fresh", "held_out")
 
 
 def test_split_leaves_the_mean_of_a_part_unbiased():
@@ -423,7 +442,7 @@ def test_split_says_how_many_were_asked_for_and_how_many_there_are():
     with pytest.raises(ValueError, match="2001 images were asked for"):
         check_sizes({"fresh": 2001}, 2000)
     check_sizes({"fresh": 2000}, 2000)
-    with pytest.raises(ValueError, match="'test', allowed are held_out, train, validation, fresh"):
+    with pytest.raises(ValueError, match="'test', allowed are train, validation, fresh, held_out"):
         split(samples_of(4), {"test": 1}, seed=0)
     with pytest.raises(ValueError, match="train: -1"):
         split(samples_of(4), {"train": -1}, seed=0)

@@ -128,9 +128,16 @@ def test_changed_parameters_are_seen_and_shown(pushed, tmp_path):
     assert {name.split(".")[1] for name in arms} == {"coverage_identity", "density_identity"}
 
 
-def test_another_data_section_is_refused_until_its_folder_is_named(pushed, tmp_path):
+def test_another_number_of_held_out_draws_is_measured_and_trains_nothing(pushed, tmp_path):
     project = pushed.copy(tmp_path / "project")
-    project.edit("config/smoke.yaml", ("held_out: 400", "held_out: 500"))
+    project.edit("config/smoke.yaml", ("held_out: 400", "held_out: 300"))
+    ran = said(project.run("dvc", "repro", "smoke"))
+    assert "rule record" in ran and "rule train" not in ran and "rule sample" not in ran and "rule draw" not in ran
+    assert project.plan() == {}
+
+
+def test_other_data_is_refused_until_its_folder_is_named(pushed, tmp_path):
+    project = pushed.copy(tmp_path / "project")
+    project.edit("config/smoke.yaml", ("dimension: 2", "dimension: 3"))
     done = project.run("dvc", "repro", "smoke", code=None)
     assert done.returncode != 0 and "failed to reproduce 'real_gaussian'" in said(done)
-    assert not (project.folder / "results/real" / studies.load(project.folder / "config/smoke.yaml").real).exists()

@@ -102,7 +102,7 @@ def outputs(study, verb, place):
     if verb in jobs.NOUNS:
         return [study.cell(*place.cell, noun) for noun in jobs.NOUNS[verb]]
     if verb in ("prepare", "populate"):
-        return jobs.parts(study)
+        return [study.part_file(place.part)]
     if verb in ("learn", "extract_real"):
         return [study.extractor_file({"learn": "weights"}.get(verb, "features"), place.extractor)]
     return jobs.baseline(study) if verb == "baseline" else []
@@ -157,6 +157,24 @@ def test_pictures_of_another_number_are_drawn_again_and_nothing_else(copy, befor
         assert replanned(before, copy.jobs()) == {"grid": CELLS, **REPORTED}
     finally:
         study.write_text(text)
+
+
+EATERS = dict.fromkeys(("train", "sample", "grid", "extract", "record"), 12)  # fresh_data from generation 1 on
+HELD_OUT = {"prepare": 1, "learn": 1, "extract_real": 2, "extract": CELLS, **MEASURED}
+
+
+def test_a_training_hangs_on_the_rows_that_it_can_eat(copy, before):
+    """With other held-out images everything is measured anew; with more fresh ones their eaters are trained again."""
+    study = copy.folder / "config" / "quickstart.yaml"
+    text = study.read_text(encoding="utf-8")
+    try:
+        study.write_text(text.replace("held_out: 597", "held_out: 577"), encoding="utf-8")
+        fewer = copy.jobs()
+        assert replanned(before, fewer) == HELD_OUT
+        study.write_text(text.replace("597, fresh: 400", "577, fresh: 420"), encoding="utf-8")
+        assert replanned(fewer, copy.jobs()) == {"prepare": 1, **EATERS, **REPORTED}
+    finally:
+        study.write_text(text, encoding="utf-8")
 
 
 def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edited):

@@ -852,9 +852,9 @@ def verb(name, **options):
 
 def run_on_disk(study):
     """Every model of a study, by (arm, seed, generation), made by the verbs that its rules call."""
-    data, models, population = study.file.data, {}, study.real_file("population.safetensors")
+    data, models, population = study.file.data, {}, study.part_file("population")
     options = json.dumps(data.options)
-    verb("populate", population=data.population, options=options, held_out=data.split.held_out, out=study.real_file(""))
+    verb("populate", population=data.population, options=options, part=f"population={population}")
     for arm, seed, generation in study.cells():
         lineage, recipe = study.lineages[arm], study.recipe(arm, generation).model_dump_json()
         nouns = "training.parquet", "drawn.safetensors", "model.safetensors", "samples.safetensors", "kept.parquet"

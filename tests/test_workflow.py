@@ -40,7 +40,7 @@ def test_a_bare_dry_run_plans_the_quickstart(tmp_path):
     done = project.run("snakemake", "-n", "--quiet", "rules")
     planned = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)}
     extractors = study.measured_in
-    real = {"prepare": 1, "learn": len(study.trained_extractors), "extract_real": len(extractors), "baseline": 1}
+    real = {"prepare": 3, "learn": len(study.trained_extractors), "extract_real": len(extractors), "baseline": 1}
     made = {"train": trainings, "sample_raw": raw} | dict.fromkeys(("sample", "grid", "extract", "record"), len(cells))
     expected = real | made | ABOUT_THE_STUDY
     assert planned == expected | {"total": sum(expected.values())}
@@ -149,7 +149,7 @@ def test_an_edit_of_the_source_plans_what_hangs_from_it(smoke):
     smoke.edit(f"{package}/models/gaussian.py", ("needs at least", "asks for at least"))
     everything = dict.fromkeys(("sample", "extract", "record"), ARMS * SEEDS * (T + 1))
     draws = SEEDS * (BASES + 2 * T)
-    real = {"prepare": 1, "extract_real": 1, "baseline": 1, "draw": draws, "train": BASES * SEEDS + later}
+    real = {"prepare": 3, "extract_real": 1, "baseline": 1, "draw": draws, "train": BASES * SEEDS + later}
     assert smoke.plan() == everything | real | ABOUT_THE_STUDY
 
 
@@ -159,7 +159,7 @@ def test_a_file_missing_in_the_middle_is_made_again(smoke):
     assert smoke.plan() == jobs(record=1)
     (smoke.folder / "results/smoke/k_memory/seed1/gen2/samples.safetensors.sha256").unlink()
     assert smoke.plan() == jobs(record=2, extract=1, sample=1)
-    (smoke.folder / f"results/real/{SMOKE.real}/held_out.safetensors").unlink()
+    (smoke.folder / SMOKE.part_file("held_out")).unlink()
     assert smoke.plan()["prepare"] == 1
 
 
@@ -224,8 +224,8 @@ def test_the_graph_of_rules_does_not_grow(smoke):
         "results/smoke/control/seed00/gen0/metrics.json",
         "results/smoke/control/seed0/gen3/metrics.json",
         "results/smoke/contol/seed0/gen0/metrics.json",
-        "results/real/gaussian-00000000/features-identity.safetensors",
-        "results/real/" + SMOKE.real + "/features-pixels.safetensors",
+        SMOKE.extractor_file("features", "identity").replace(SMOKE.real, "gaussian-00000000"),
+        SMOKE.extractor_file("features", "identity").replace("identity", "pixels"),
     ],
 )
 def test_a_target_outside_the_study_is_refused(finished, target):

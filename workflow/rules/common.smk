@@ -19,8 +19,9 @@ wildcard_constraints:
     arm="|".join([*STUDY.lineages, *STUDY.bases]),  # a base holds only the start that its arms share
     seed="|".join(str(seed) for seed in range(STUDY.file.seeds)),
     generation="|".join(str(t) for t in range(STUDY.file.generations + 1)),
+    part="|".join(Path(STUDY.part_file(part)).stem for part in jobs.parts(STUDY)),
     extractor="|".join(STUDY.extractors),
-    variant=r"(\.[0-9a-f]{8})?",
+    variant=r"\.[0-9a-f]{8}",
 
 
 def hashed(*files):

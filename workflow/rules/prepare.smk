@@ -1,11 +1,21 @@
-# Real data: read or drawn, split once, and looked at by every extractor.
+# Real data: read or drawn, split once, and looked at by every extractor. A part is a job: what hangs on it hangs on no
+# other. `snakemake --config study=NAME -- real` makes all of it.
+
+
+localrules:
+    real,
+
+
+rule real:
+    input:
+        content(*jobs.real(STUDY)),
 
 
 rule prepare:
     output:
-        hashed(*jobs.parts(STUDY)),
+        hashed("results/real/{real}/{part}.safetensors"),
     log:
-        f"logs/real/{STUDY.real}/prepare.log",
+        "logs/real/{real}/prepare-{part}.log",
     conda:
         "../../environment.yml"
     params:

@@ -9,58 +9,70 @@ import typer
 
 from .. import store
 from ..data import DATASETS
+from ..data.split import PARTS
 from ..features import FEATURES
 from ..models.files import write_population
 from ..populations import POPULATIONS
 from ..verbs import prepare as verb
 from .inputs import hashes
-from .options import Options, Out, chosen, json_of, parsed
+from .options import Options, Out, chosen, json_of, pairs, parsed
 from .run import clock
 
 app = typer.Typer(rich_markup_mode=None)
+
+KNOWN = {"population": "the truth itself", "held_out": "what is compared with", "train": "as many beside it"}
 
 
 @app.command()
 def prepare(
     source: Annotated[str, typer.Option(help=f"one of {', '.join(DATASETS)}")],
     sizes: Annotated[str, typer.Option(help='images in each part as JSON, such as {"train": 800, "held_out": 597}')],
-    out: Annotated[Path, typer.Option(help="folder for train, held_out and fresh .safetensors")],
+    part: Annotated[list[str], typer.Option(help=f"NAME=FILE of a part to write; names: {', '.join(PARTS)}")],
     split_seed: Annotated[int, typer.Option(help="seed of the split")] = 0,
     rare: Annotated[str, typer.Option(help='shares that classes are thinned to, such as {"7": 0.003}')] = "{}",
     options: Options = "{}",
 ) -> None:
-    """Read real images and split them once into train, held out and fresh."""
+    """Read real images, split them once, and write parts of them."""
+    files = pairs(part, "--part", files=True)
     dataset = chosen(DATASETS, source, "--source")
     text = json.dumps({"source": source, **json_of(options, "--options", dict)})
     counts = json_of(sizes, "--sizes", dict)
     if wrong := {part: count for part, count in counts.items() if not isinstance(count, int)}:
         raise typer.BadParameter(f"found {wrong}; allowed are numbers of images", param_hint="--sizes")
+    if lacking := [name for name in files if name not in counts]:
+        said = f"found {lacking[0]!r}, of which --sizes says no number; allowed: {', '.join(counts)}"
+        raise typer.BadParameter(said, param_hint="--part")
     shares = json_of(rare, "--rare", dict)
     if not all(label.isdigit() and isinstance(share, float | int) for label, share in shares.items()):
         raise typer.BadParameter(f"found {rare!r}; allowed are {{label: share}}", param_hint="--rare")
     with clock.compute():
         thinned = {int(label): share for label, share in shares.items()}
         parts = verb.prepare(parsed(dataset, text, "--options"), counts, split_seed, thinned)
-    for part, samples in parts.items():
-        store.write_samples(out / f"{part}.safetensors", samples)
+    for name, file in files.items():
+        store.write_samples(Path(file), parts[name])
 
 
 @app.command()
 def populate(
     population: Annotated[str, typer.Option(help=f"one of {', '.join(POPULATIONS)}")],
-    held_out: Annotated[int, typer.Option(min=2, help="draws that metrics compare with")],
-    out: Annotated[Path, typer.Option(help="folder for population, held_out and train .safetensors")],
+    part: Annotated[list[str], typer.Option(help=f"NAME=FILE of a part to write; names: {', '.join(KNOWN)}")],
+    held_out: Annotated[int, typer.Option(min=2, help="draws that metrics compare with")] = 2,
     split_seed: Annotated[int, typer.Option(help="seed of the held-out draws")] = 0,
     options: Options = "{}",
 ) -> None:
-    """Write down a known population, and draw its held-out samples and as many beside them for the reference line."""
+    """Write down a known population, or draw its held-out samples, or as many beside them for the reference line."""
+    files = pairs(part, "--part", files=True)
+    for name in files:
+        chosen(KNOWN, name, "--part")
     family = chosen(POPULATIONS, population, "--population")
     model = family.population(parsed(family.PopulationOptions, options, "--options"))
-    with clock.compute():
-        parts = verb.populate(population, model, held_out, split_seed)
-    write_population(out / "population.safetensors", population, model)
-    for part, samples in parts.items():
-        store.write_samples(out / f"{part}.safetensors", samples)
+    for name, file in files.items():
+        if name == "population":
+            write_population(Path(file), population, model)
+            continue
+        with clock.compute():
+            drawn = verb.populate(population, model, name, held_out, split_seed)
+        store.write_samples(Path(file), drawn)
 
 
 @app.command()

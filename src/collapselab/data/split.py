@@ -8,17 +8,19 @@ from .. import seeds
 from ..store import SampleSet
 from .digest import digest
 
-PARTS = ("held_out", "train", "validation", "fresh")  # cut in this order: asking for more fresh rows moves no other row
+EATEN = ("train", "validation", "fresh")  # by trainings: cut from the front of the order, one behind the other
+PARTS = (*EATEN, "held_out")  # what metrics compare with is cut from its end: another number moves no row of the others
 
 
 def split(
     samples: SampleSet, sizes: Mapping[str, int], seed: int, rare: Mapping[int, float] | None = None
 ) -> dict[str, SampleSet]:
-    """Disjoint parts of the samples, by name: the rows of one permutation, cut in the order of ``PARTS``.
+    """Disjoint parts of the samples, by name: rows of one permutation, cut from its front, held-out ones from its end.
 
-    The permutation depends on ``seed`` and the number of samples alone, so that another size of a part moves no row of
-    the parts before it. Rows may be left over. Every part has its raw rows in ``aux["row"]``, and its lineage names the
-    source, its options, the digest of all the samples, the part and the seed.
+    The permutation depends on ``seed`` and the number of samples alone, so that another size of a part moves at most
+    the rows of the parts behind it, and more held-out rows move none. Rows between the two may be left over. Every part
+    has its raw rows in ``aux["row"]``, and its lineage names the source, its options, the digest of all the samples,
+    the part and the seed.
 
     sizes: number of rows of each part; any of ``PARTS``, the others are empty and left out.
     rare: the share that a label is thinned to before all parts are cut, see :func:`thin`.
@@ -30,15 +32,24 @@ def split(
         order = order[thin(samples.labels, rare, seed)[order]]
         lineage["rare"] = {str(label): share for label, share in rare.items()}
     check_sizes(sizes, len(order))
-    parts, begin = {}, 0
+    parts, begins = {}, starts(sizes)
     for part in PARTS:
         if part in sizes:
-            rows = order[begin : begin + sizes[part]]
-            begin += sizes[part]
+            from_end = order[::-1][: sizes[part]]
+            rows = order[begins[part] : begins[part] + sizes[part]] if part in EATEN else from_end
             labels = None if samples.labels is None else samples.labels[rows]
             aux = {name: column[rows] for name, column in samples.aux.items()} | {"row": rows}
             parts[part] = SampleSet(samples.data[rows], labels, aux, {**lineage, "part": part})
     return parts
+
+
+def starts(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Where in the order the parts begin that trainings eat."""
+    begins, begin = {}, 0
+    for part in EATEN:
+        begins[part] = begin
+        begin += sizes.get(part, 0)
+    return begins
 
 
 def thin(labels: np.ndarray | None, rare: Mapping[int, float], seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any, NamedTuple
 
+from ..data.split import EATEN
 from ..provenance import PACKAGE, entries, source_hash
 from ..regimes import at
 from . import looking
@@ -16,18 +17,20 @@ from .telling import as_json, flags
 
 
 class Place(NamedTuple):
-    """Where a job stands: in an arm, a replicate and a generation, or at an extractor of the real data."""
+    """Where a job stands: in an arm, a replicate and a generation, or at a part or an extractor of the real data."""
 
     arm: str = ""
     seed: int = 0
     generation: int = 0
     extractor: str = ""
+    part: str = ""
 
     @classmethod
     def of(cls, wildcards: Any) -> "Place":
-        """The place that Snakemake's wildcards name."""
+        """The place that Snakemake's wildcards name; a part of the real data has its rows behind its name."""
         numbers = {name: int(getattr(wildcards, name, 0)) for name in ("seed", "generation")}
-        return cls(getattr(wildcards, "arm", ""), extractor=getattr(wildcards, "extractor", ""), **numbers)
+        extractor, part = getattr(wildcards, "extractor", ""), getattr(wildcards, "part", "").partition("-")[0]
+        return cls(getattr(wildcards, "arm", ""), extractor=extractor, part=part, **numbers)
 
     @property
     def cell(self) -> tuple[str, int, int]:
@@ -75,7 +78,7 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
     if study.file.together:
         yield from (("replicate", Place(arm)) for arm in study.lineages)
     else:
-        yield preparing(study), Place()
+        yield from ((preparing(study), Place(part=part)) for part in parts(study))
         yield from (("learn", Place(extractor=name)) for name in study.trained_extractors)
         yield from (("extract_real", Place(extractor=name)) for name in study.extractors)
         yield "baseline", Place()
@@ -111,19 +114,22 @@ def preparing(study: Study) -> str:
 
 
 def parts(study: Study) -> list[str]:
-    """The files that it makes."""
-    known, data = ("population", "held_out", "train"), study.file.data
-    return [study.real_file(f"{part}.safetensors") for part in (known if data.population else data.split.parts())]
+    """The parts that the real data has."""
+    known, data = ["population", "held_out", "train"], study.file.data
+    return known if data.population else list(data.split.parts())
 
 
 # -- real data --------------------------------------------------------------------------------------------------------
 
 
 def _prepare_arguments(study: Study, place: Place) -> Iterator[str]:
-    data = study.file.data
+    data, sizes = study.file.data, study.file.data.split.parts()
     rare = {str(label): share for label, share in data.rare.items()}
-    yield from flags(source=data.source, options=as_json(data.options), sizes=as_json(data.split.parts()))
-    yield from flags(rare=as_json(rare), split_seed=data.split_seed, out=study.real_file(""))
+    # A part is told the sizes that its own place hangs on, and no others.
+    before = EATEN[: EATEN.index(place.part) + 1] if place.part in EATEN else (place.part,)
+    told = {part: sizes[part] for part in before if part in sizes}
+    yield from flags(source=data.source, options=as_json(data.options), sizes=as_json(told), rare=as_json(rare))
+    yield from flags(split_seed=data.split_seed, part=f"{place.part}={study.part_file(place.part)}")
 
 
 def _dataset(study: Study, place: Place) -> dict[str, str]:
@@ -137,7 +143,8 @@ def _prepare_roots(study: Study, place: Place) -> list[str]:
 def _populate_arguments(study: Study, place: Place) -> Iterator[str]:
     data = study.file.data
     yield from flags(population=data.population, options=as_json(data.options))
-    yield from flags(held_out=data.split.held_out, split_seed=data.split_seed, out=study.real_file(""))
+    drawn = {} if place.part == "population" else {"held_out": data.split.held_out, "split_seed": data.split_seed}
+    yield from flags(**drawn, part=f"{place.part}={study.part_file(place.part)}")
 
 
 def _populate_roots(study: Study, place: Place) -> list[str]:
@@ -145,7 +152,7 @@ def _populate_roots(study: Study, place: Place) -> list[str]:
 
 
 def _learn_inputs(study: Study, place: Place) -> list[str]:
-    return [study.real_file(f"{part}.safetensors") for part in ("train", "held_out")]
+    return [study.part_file(part) for part in ("train", "held_out")]
 
 
 def _learn_arguments(study: Study, place: Place) -> Iterator[str]:
@@ -163,7 +170,7 @@ def _extract_real_inputs(study: Study, place: Place) -> list[str]:
 
 
 def _extract_real_arguments(study: Study, place: Place) -> Iterator[str]:
-    sets = [f"{part}={study.real_file(f'{part}.safetensors')}" for part in ("train", "held_out")]
+    sets = [f"{part}={study.part_file(part)}" for part in ("train", "held_out")]
     yield from flags(samples=sets)
     yield from looking.eyes_with_options(study, [place.extractor])
     yield "--as-reference"
@@ -278,7 +285,7 @@ def _sample_roots(study: Study, place: Place) -> list[str]:
 
 def _select_inputs(study: Study, place: Place) -> list[str]:
     reads = study.read_by(place.arm)
-    seen = [study.real_file("train.safetensors"), *looking.weights(study, [reads])] if reads else []
+    seen = [study.part_file("train"), *looking.weights(study, [reads])] if reads else []
     return [study.cell(*place.cell, "samples.safetensors"), *seen]
 
 
@@ -288,7 +295,7 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(options=as_json(arm.select_options), **_seeds(study, place))
     if reads:
         yield from looking.eyes(study, [reads])
-        yield from flags(train=study.real_file("train.safetensors"))
+        yield from flags(train=study.part_file("train"))
 
 
 def _select_roots(study: Study, place: Place) -> list[str]:
@@ -389,7 +396,7 @@ def _whole(study: Study, place: Place) -> list[str]:
 def real(study: Study) -> list[str]:
     """The files of the real data, and what extractors make of them."""
     learnt = [study.weights(name) for name in study.trained_extractors]
-    return [] if study.file.together else [*parts(study), *learnt, *looking.references(study)]
+    return [] if study.file.together else [*map(study.part_file, parts(study)), *learnt, *looking.references(study)]
 
 
 # -- all seeds at once, and what people read --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from .telling import as_json, flags
 
 def truth_file(study: Study) -> str | None:
     """The file of the known truth, if there is one."""
-    return study.real_file("population.safetensors") if study.file.data.population else None
+    return study.part_file("population") if study.file.data.population else None
 
 
 def truth_roots(study: Study) -> list[str]:
@@ -76,7 +76,7 @@ def real_seen(study: Study) -> dict[str, str]:
     """The real data that some extractors see through the generation's own model."""
     if not any(FEATURES[name].of_model for name in study.measured_in):
         return {}
-    return {part: study.real_file(f"{part}.safetensors") for part in ("held_out", "train")}
+    return {part: study.part_file(part) for part in ("held_out", "train")}
 
 
 def references(study: Study) -> list[str]:

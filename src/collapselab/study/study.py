@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import weights as published
 from ..data import DATASETS
+from ..data.split import EATEN, starts
 from ..features import FEATURES
 from ..metrics import METRICS
 from ..models import MODELS
@@ -38,6 +39,19 @@ class Study:
     def real_file(self, noun: str) -> str:
         """A file of the prepared real data."""
         return f"results/real/{self.real}/{noun}"
+
+    def part_file(self, part: str) -> str:
+        """A part of the real data, named by its rows: where in the order it begins, and how many it has.
+
+        So what hangs on a part hangs on no other: with another number of held-out images nothing is trained again.
+        """
+        split = self.file.data.split
+        sizes = split.parts()
+        if self.file.data.population is not None:
+            stem = part if part == "population" else f"{part}-{split.held_out}"
+        else:
+            stem = f"{part}-{starts(sizes)[part]}-{sizes[part]}" if part in EATEN else f"{part}-{sizes[part]}"
+        return self.real_file(f"{stem}.safetensors")
 
     def cell(self, arm: str, seed: int, generation: int, noun: str) -> str:
         """A file of one generation; the training set and the model of generation 0 lie in the arm's base."""
@@ -143,8 +157,7 @@ class Study:
     def real(self) -> str:
         """The folder of the prepared data under ``results/real``: studies that say the same of their data share it."""
         data = self.file.data
-        said = data.model_dump(mode="json", exclude=set() if data.rare else {"rare"}) | {"split": data.split.parts()}
-        text = json.dumps(said, sort_keys=True)
+        text = data.model_dump_json(exclude={"split"} if data.rare else {"split", "rare"})
         return f"{data.source or data.population}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @cached_property
@@ -188,11 +201,9 @@ class Study:
         return options.model_validate(said).model_dump(mode="json") if options else {}
 
     def extractor_file(self, noun: str, name: str) -> str:
-        """A file that an extractor has made of the real data; one with other options has another."""
-        options, usual = self.extractor_options(name), FEATURES[name].Options
-        if not usual or options == usual().model_dump(mode="json"):
-            return self.real_file(f"{noun}-{name}.safetensors")
-        digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+        """A file that an extractor has made of the real data; with other options or of other parts it has another."""
+        said = [self.extractor_options(name), self.part_file("train"), self.part_file("held_out")]
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
         return self.real_file(f"{noun}-{name}.{digest}.safetensors")
 
     def weights(self, name: str) -> str:
@@ -245,7 +256,7 @@ class Study:
         if not self.left_open(self.lineage(arm).model):
             return {}
         if generation == 0:
-            return {"validation": self.real_file("validation.safetensors")}
+            return {"validation": self.part_file("validation")}
         return {"model": self.cell(arm, seed, 0, "model.safetensors")}
 
     def left_open(self, model: str) -> tuple[str, ...]:
@@ -294,7 +305,7 @@ class Study:
             where = {"arm": draw.arm, "generation": draw.generation}
             if draw.is_real and self.file.data.population is None:
                 part = "fresh" if draw.arm == "fresh" else "train"
-                sources.append(where | {"samples": self.real_file(f"{part}.safetensors")})
+                sources.append(where | {"samples": self.part_file(part)})
             elif not draw.is_real and not found.resamples:
                 files = {"samples": "samples.safetensors"}
                 files |= {"kept": "kept.parquet"} if self.selects(draw.arm) else {}

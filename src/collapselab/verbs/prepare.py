@@ -13,18 +13,15 @@ from ..store import SampleSet
 
 
 def prepare(dataset: Any, sizes: Mapping[str, int], split_seed: int, rare: Mapping[int, float]) -> dict[str, SampleSet]:
-    """The parts that a data set is split into once: by name, of the sizes asked for."""
+    """The parts that a data set is split into: by name, of the sizes asked for."""
     return split(dataset.load(), sizes, split_seed, rare)
 
 
-def populate(name: str, population: Any, held_out: int, split_seed: int) -> dict[str, SampleSet]:
-    """Draws of a known truth: those held out, and as many beside them for the reference line."""
-    lineage = {"population": name, "options": population.options.model_dump(mode="json")}
-    parts = {}
-    for part in ("held_out", "train"):
-        drawn = population.sample(Ask(held_out, seed_of(split_seed, None, None, part)))
-        parts[part] = SampleSet(drawn.data, drawn.labels, lineage=lineage | {"part": part})
-    return parts
+def populate(name: str, population: Any, part: str, count: int, split_seed: int) -> SampleSet:
+    """Draws of a known truth: those ``held_out``, or as many beside them (``train``) for the reference line."""
+    drawn = population.sample(Ask(count, seed_of(split_seed, None, None, part)))
+    lineage = {"population": name, "options": population.options.model_dump(mode="json"), "part": part}
+    return SampleSet(drawn.data, drawn.labels, lineage=lineage)
 
 
 def learn(
