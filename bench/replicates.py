@@ -17,11 +17,13 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from collapselab import compose, regimes, replicates, seeds
+from collapselab import compose, regimes, replicates
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import FEATURES, Undefined
+from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS

@@ -18,11 +18,11 @@ import yaml
 from project import ENVIRONMENT, ROOT
 
 from collapselab import cli, store
+from collapselab.core.sets import SampleSet
 from collapselab.data.digest import digest
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder
 from collapselab.models import MODELS
-from collapselab.store import SampleSet
 
 WHERE = "--study-seed 1 --seed 0"
 PLAIN = {"fresh_before": {}, "budget": None, "keeps_rows": False, "resamples": False}

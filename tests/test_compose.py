@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapselab import seeds
 from collapselab.compose import choose, real_seed, resample_seed
+from collapselab.core import seeds
 from collapselab.regimes import REGIMES, Draw, Regime, recipe, size
 
 STUDY_SEED, REPLICATE = 11, 2

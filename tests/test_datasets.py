@@ -27,6 +27,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 import collapselab
+from collapselab.core.sets import SampleSet
 from collapselab.data import DATASETS, batches
 from collapselab.data.archive import DatasetZip
 from collapselab.data.base import Dataset
@@ -41,7 +42,7 @@ from collapselab.data.pictures import decode, encode
 from collapselab.data.resize import resize
 from collapselab.data.split import PARTS, check_sizes, split, thin
 from collapselab.data.torchvision import Torchvision
-from collapselab.store import SampleSet, read_samples, write_samples
+from collapselab.store import read_samples, write_samples
 
 RANDOM = np.random.default_rng(20)
 

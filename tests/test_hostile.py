@@ -24,9 +24,9 @@ import torch
 from project import ENVIRONMENT, ROOT
 
 from collapselab import cli, config, store
+from collapselab.core.sets import Reference, SampleSet, TrainingTable
 from collapselab.data.batches import read_batch
 from collapselab.engine.checkpoint import Checkpoint
-from collapselab.store import Reference, SampleSet, TrainingTable
 
 COMMAND = "touch canary"
 CODE = f"__import__('os').system('{COMMAND}')"

@@ -5,9 +5,10 @@ import pytest
 
 from collapselab import measure, metrics
 from collapselab.compare import check_comparable, differences
+from collapselab.core.errors import Undefined
 from collapselab.features import Features
 from collapselab.measure import Measurement, Role
-from collapselab.metrics import METRICS, Estimate, Undefined
+from collapselab.metrics import METRICS, Estimate
 
 
 def cloud(seed, rows, shift=0.0):

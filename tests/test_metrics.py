@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from collapselab import distances, metrics
+from collapselab import metrics
+from collapselab.core import distances
+from collapselab.core.errors import Undefined
 from collapselab.features import FEATURES, Features
-from collapselab.metrics import METRICS, SCORES, Estimate, Undefined
+from collapselab.metrics import METRICS, SCORES, Estimate
 from collapselab.metrics.frechet import frechet_distance
 from collapselab.metrics.memorisation import copies
 from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall

@@ -23,8 +23,9 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import compose, config, regimes, seeds, store, theory
+from collapselab import compose, config, regimes, store, theory
 from collapselab.cli import app
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet

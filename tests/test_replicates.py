@@ -7,12 +7,13 @@ import pytest
 from pydantic import ValidationError
 from test_oracles import ARM, STREAM, STUDY_SEED, loops, run_on_disk
 
-from collapselab import config, regimes, replicates, seeds
+from collapselab import config, regimes, replicates
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
-from collapselab.core.errors import Diverged
+from collapselab.core.errors import Diverged, Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import Features, Undefined
+from collapselab.features import Features
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS

@@ -20,12 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from collapselab import store
+from collapselab.core.errors import Damaged
+from collapselab.core.sets import KeptTable, Reference, SampleSet, TrainingTable
 from collapselab.store import (
-    Damaged,
-    KeptTable,
-    Reference,
-    SampleSet,
-    TrainingTable,
     content_hash,
     hash_path,
     read_json,

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from collapselab import throughput
-from collapselab.core.errors import Interrupted
+from collapselab.core.errors import Damaged, Interrupted
 from collapselab.models import MODELS
 from collapselab.models.options import Options
-from collapselab.store import Damaged
 from collapselab.throughput import Throughput, Work, cost, find, keep, known, measure, read, write
 
 

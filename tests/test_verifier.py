@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from collapselab.core.sets import SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS, Seen
-from collapselab.store import SampleSet
 
 SELECTOR = SELECTORS["verifier"]
 ERRORS = 4.5

@@ -32,8 +32,9 @@ from . import outside, processes, replicates, results, store, verbs
 from . import throughput as speeds
 from . import weights as published
 from .clock import Clock, progress
-from .core.errors import Diverged, Interrupted
+from .core.errors import Damaged, Diverged, Foreign, Interrupted, Waiting
 from .core.run import Run
+from .core.sets import KeptTable, SampleSet, TrainingTable
 from .data import DATASETS
 from .data.digest import digest
 from .features import FEATURES, Extractor, Features
@@ -45,8 +46,7 @@ from .models.stored import Stored
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .regimes import Recipe
-from .select import SELECTORS, Seen, Waiting
-from .store import Damaged, KeptTable, SampleSet, TrainingTable
+from .select import SELECTORS, Seen
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 MANY_NUMBERS = 2**22  # among features, from which a GPU is worth its start
@@ -955,7 +955,7 @@ def take_over(
         model = MODELS[family].load(Stored(tensors), MODELS[family].Options.model_validate(options))
     except ValueError as error:
         said = " ".join(str(error).split())[:400]
-        raise store.Foreign(source, said if str(source) in said else f"{source}: {said}") from None
+        raise Foreign(source, said if str(source) in said else f"{source}: {said}") from None
     _write_model(out, family, model, {"generation": 0, "imported": taken})
     size = sum(array.nbytes for array in model.stored().tensors.values()) / 2**20
     print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.1f} MiB")

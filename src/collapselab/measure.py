@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .compare import MADE
+from .core.errors import Undefined
 from .features import FEATURES, Features
-from .metrics import METRICS, Estimate, Metric, Undefined
+from .metrics import METRICS, Estimate, Metric
 from .provenance import entries, source_hash
 
 Values = list[dict[str, Any]]

@@ -16,8 +16,9 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from . import compose, seeds
+from . import compose
 from .compare import MADE
+from .core import seeds
 from .metrics import METRICS
 from .models import MODELS
 from .models.gaussian import Gaussians

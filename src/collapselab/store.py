@@ -17,11 +17,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+
+from .core.errors import Damaged
+from .core.sets import KeptTable, Reference, SampleSet, TrainingTable
 
 FORMAT = 1  # raised when a stored layout changes meaning; part of every rule's source hash
 HEADER_BYTES_MAX = 100_000_000  # the limit of safetensors' own reader
@@ -42,47 +44,6 @@ DTYPES = {
     "F32": np.float32,
     "F64": np.float64,
 }
-
-
-class Damaged(Exception):
-    """A stored file does not hold the bytes that its hash promises, or not the rows that a reference names.
-
-    set_aside: whether the file was renamed to ``.damaged``, so that the next run of the workflow remakes it.
-    """
-
-    def __init__(self, path: Path, reason: str, set_aside: bool = False):
-        self.path, self.set_aside = Path(path), set_aside
-        super().__init__(f"{path}: {reason}")
-
-
-class Foreign(Damaged, ValueError):
-    """A file that the user gave is not what it has to be, and is not read; it is left where it is.
-
-    message: whole, with the file's name. It is a ValueError, too, for those who ask of several files which will do.
-    """
-
-    def __init__(self, path: Path, message: str):
-        super().__init__(path, message)
-        self.args = (message,)
-
-
-@dataclass(frozen=True)
-class SampleSet:
-    """N samples with where they come from.
-
-    data: (N, C, H, W) uint8 images, (N, d) float32 or float64 vectors, or (N,) int64 categories.
-    labels: (N,) int64, or None.
-    aux: what the sampler can tell about each sample, columns of length N.
-    lineage: JSON-like; who made this from what (hashes of the inputs, options, seeds).
-    """
-
-    data: np.ndarray
-    labels: np.ndarray | None = None
-    aux: Mapping[str, np.ndarray] = field(default_factory=dict)
-    lineage: Mapping[str, Any] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.data)
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------
@@ -339,44 +300,6 @@ def read_samples(path: Path) -> SampleSet:
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
-
-
-class Reference(NamedTuple):
-    """Rows of one stored sample set that take part in a training set."""
-
-    source: str  # SHA-256 of the sample set's file
-    path: str  # where that file lies, relative to the project
-    rows: np.ndarray  # (n,) int64
-    origin: str  # real or synthetic
-    arm: str  # whose samples, or which kind of real data
-    generation: int
-    labels: np.ndarray | None  # (n,) int64
-    weight: float
-
-
-@dataclass(frozen=True)
-class TrainingTable:
-    """A training set as references: which rows of which stored sample sets, in order, with weight and origin."""
-
-    references: tuple[Reference, ...]
-    lineage: Mapping[str, Any] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return sum(len(reference.rows) for reference in self.references)
-
-
-@dataclass(frozen=True)
-class KeptTable:
-    """Which rows of a sample set were kept, why, and by whom.
-
-    rows: (n,) int64. scores: (n,) float64, NaN where the selector has none. reasons, judge: words.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-    reasons: tuple[str, ...]
-    judge: str
-    lineage: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _write_parquet(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import provenance, store
 from .core.ask import Ask
-from .core.errors import Interrupted
+from .core.errors import Foreign, Interrupted
 from .core.run import Run
 from .core.sets import TrainingSet
 from .energy import Meter
@@ -367,4 +367,4 @@ def read(path: Path) -> list[Throughput]:
         said = f"{'.'.join(map(str, first['loc']))}: found {str(first['input'])[:SHOWN_LETTERS]!r}; {first['msg']}"
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         said = f"{type(error).__name__} {str(error)[:SHOWN_LETTERS]}"
-    raise store.Foreign(path, f"{path}: holds no throughputs as collapselab writes them: {said}")
+    raise Foreign(path, f"{path}: holds no throughputs as collapselab writes them: {said}")

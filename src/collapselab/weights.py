@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import store
+from .core.errors import Foreign
 
 FOLDER_VARIABLE = "COLLAPSELAB_WEIGHTS"
 CHUNK_BYTES = 2**20
@@ -68,7 +69,7 @@ def find(name: str, given: Path | str | None = None) -> Path:
     if path is None:
         raise ValueError(f"weights: {name} is not at {' or '.join(map(str, places))}\n{how_to_get(name)}")
     if fault := _fault(published, path):
-        raise store.Foreign(path, f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
+        raise Foreign(path, f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
     return path
 
 
@@ -79,7 +80,7 @@ def content(name: str, path: Path) -> io.BytesIO:
     """
     held = Path(path).read_bytes()
     if (found := hashlib.sha256(held).hexdigest()) != (expected := _published(name).sha256):
-        raise store.Foreign(path, f"weights: {path} is not {name}: its SHA-256 is {found}, expected is {expected}")
+        raise Foreign(path, f"weights: {path} is not {name}: its SHA-256 is {found}, expected is {expected}")
     return io.BytesIO(held)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import store
-from ..store import SampleSet
+from ..core.sets import SampleSet
 from .pictures import encode
 
 

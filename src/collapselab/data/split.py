@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .. import seeds
-from ..store import SampleSet
+from ..core import seeds
+from ..core.sets import SampleSet
 from .digest import digest
 
 PARTS = ("held_out", "train", "validation", "fresh")  # cut in this order: asking for more fresh rows moves no other row

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from .. import device as devices
-from .. import processes, provenance, seeds
+from .. import processes, provenance
+from ..core import seeds
 from ..core.errors import Diverged, Interrupted
 from ..core.run import Run
 from ..core.sets import TrainingSet

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import seeds
+from ..core import seeds
 from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..device import exact

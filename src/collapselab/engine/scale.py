@@ -6,8 +6,8 @@ from typing import Self
 import numpy as np
 
 from ..core.errors import Diverged
+from ..core.images import to_unit
 from ..core.sets import TrainingSet
-from ..images import to_unit
 
 SMALLEST = 1e-300  # below it squares are no longer float64 numbers of full precision
 BYTE_VARIANCE = 1 / (12 * 127.5**2)  # of a number that is uniform within a byte, in units of [-1, 1]

@@ -4,7 +4,7 @@ An extractor turns the data of a sample set into :class:`Features`, once; metric
 """
 
 from .attributes import attributes
-from .base import Array, Extractor, Features, Undefined, Weights
+from .base import Array, Extractor, Features, Weights
 from .colours import FACTS as COLOURS
 from .colours import colours
 from .lenet import LeNetOptions, lenet, train_lenet
@@ -26,7 +26,7 @@ from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
 from .truth import RARE, truth
 
-__all__ = ["FEATURES", "Array", "Extractor", "Features", "Undefined", "Weights"]
+__all__ = ["FEATURES", "Array", "Extractor", "Features", "Weights"]
 
 
 FEATURES: dict[str, Extractor] = {

@@ -9,14 +9,11 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj
 from pydantic import BaseModel
 
-from ..distances import Array, centre, nearest_distances, row_blocks
+from ..core.distances import Array, centre, nearest_distances, row_blocks
+from ..core.errors import Undefined
 
 Weights = Mapping[str, np.ndarray]
 LARGEST = 1e25  # beyond it, what metrics compute of products of features may overflow
-
-
-class Undefined(ValueError):
-    """The features at hand determine no value: there are too few rows, or numbers that are not finite."""
 
 
 @dataclass(frozen=True, eq=False)

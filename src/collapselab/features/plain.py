@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..images import to_unit
+from ..core.images import to_unit
 from .base import Features, Weights
 
 

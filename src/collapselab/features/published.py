@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import weights as published
 from ..compat import import_torchvision
+from ..core.errors import Foreign
 from ..device import device, exact
-from ..store import Foreign
 from .base import Features
 from .resize import resize_into
 

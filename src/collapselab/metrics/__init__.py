@@ -2,7 +2,7 @@
 
 Each is a function ``f(real, fake, *, options) -> float | dict[str, float]`` of features, which may be
 :class:`~collapselab.features.Features`, numpy arrays (n, d) or torch tensors on any device. It raises
-:class:`~collapselab.features.Undefined` where the features at hand determine no value; the record then says why. A
+:class:`~collapselab.core.errors.Undefined` where the features at hand determine no value; the record then says why. A
 number whose error is known is an :class:`Estimate`; of several named numbers, one that is not determined is an
 ``Undefined`` with its reason in the number's place.
 """
@@ -14,7 +14,8 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from ..features import FEATURES, Array, Features, Undefined
+from ..core.errors import Undefined
+from ..features import FEATURES, Array, Features
 from .artefacts import Growth, cross_hatching, growth_rate, lattice_scores
 from .classes import class_entropy, class_histogram, class_total_variation, inception_score
 from .colour import colour_distance, colour_share, hue_distance, hue_share, level_share

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images import to_uint8
+from ..core.images import to_uint8
 
 
 def in_batches(

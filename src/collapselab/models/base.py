@@ -5,8 +5,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 from ..core.ask import Ask, Condition
 from ..core.run import Run
-from ..core.sets import Kind, TrainingSet
-from ..store import SampleSet
+from ..core.sets import Kind, SampleSet, TrainingSet
 from .options import Options
 from .stored import Stored
 

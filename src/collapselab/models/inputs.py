@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import seeds
+from ..core import seeds
 from ..core.errors import Diverged
+from ..core.images import to_unit
 from ..core.sets import Kind, TrainingSet
-from ..images import to_unit
 
 # -- training sets -----------------------------------------------------------------------------------------------------
 

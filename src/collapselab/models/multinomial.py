@@ -13,13 +13,12 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
-from .. import seeds
+from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.images import to_unit
 from ..core.run import Run
-from ..core.sets import Kind, TrainingSet
-from ..images import to_unit
-from ..store import SampleSet
+from ..core.sets import Kind, SampleSet, TrainingSet
 from .arrays import no_curve
 from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES, Judgement

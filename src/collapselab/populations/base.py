@@ -4,12 +4,11 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from .. import seeds
+from ..core import seeds
 from ..core.ask import Ask, Condition
-from ..core.sets import Kind
+from ..core.sets import Kind, SampleSet
 from ..models.capabilities import Judgement
 from ..models.options import Options
-from ..store import SampleSet
 
 
 def words(seed: int, start: int, count: int, *widths: int) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import FAIRNESS
-from ..features.base import Undefined
+from ..core.errors import Undefined
 from ..metrics.artefacts import growth_rate
 from ..theory.agreement import agreement
 from ..verdicts import Endpoint, Record, StudyFacts, at_risk, digits_apart, lineages, spell

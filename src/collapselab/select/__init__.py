@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import seeds
-from ..store import SampleSet
+from ..core import seeds
+from ..core.sets import SampleSet
 
 if TYPE_CHECKING:  # who selects by no features does not depend on how they are made
     from ..features import Features
@@ -37,10 +37,6 @@ class Seen(NamedTuple):
 
     samples: "Features"
     train: "Features"
-
-
-class Waiting(Exception):
-    """People have not finished judging; the message says who is waited for and where."""
 
 
 class Options(BaseModel):

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import compose as composing
 from ..core.ask import Ask
+from ..core.sets import KeptTable, Reference, SampleSet, TrainingTable
 from ..regimes import Draw, Recipe
-from ..store import KeptTable, Reference, SampleSet, TrainingTable
 from .sample import joined
 
 Place = tuple[str, int]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import measure as measuring
+from ..core.sets import TrainingTable
 from ..features import Features
 from ..measure import Fingerprints, Measurement, Role, Values
-from ..store import TrainingTable
 
 Seen = Mapping[tuple[str, str], Features]
 """(set, extractor) -> features."""

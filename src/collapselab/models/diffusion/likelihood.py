@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ... import seeds
+from ...core import seeds
 from ...device import device, exact
 from ..rows import own_seed
 from .networks import loaded

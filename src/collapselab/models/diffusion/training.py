@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ... import seeds
+from ...core import seeds
+from ...core.images import to_unit
 from ...core.run import Run
 from ...core.sets import TrainingSet
 from ...device import autocast, exact
@@ -22,7 +23,6 @@ from ...engine.execution import Execution
 from ...engine.networks import load_weights, trained
 from ...engine.optim import Adam
 from ...engine.task import Batch, Phase
-from ...images import to_unit
 from . import augment
 from .networks import build, loaded
 from .options import DiffusionOptions

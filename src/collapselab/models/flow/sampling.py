@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from ... import seeds
+from ...core import seeds
 from ...core.ask import Ask
 from ...device import device, exact
 from ...engine import networks

@@ -25,7 +25,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ... import processes, seeds
+from ... import processes
+from ...core import seeds
 from ...core.run import Run
 from ...core.sets import TrainingSet
 from ...device import exact
