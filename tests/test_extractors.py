@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import stand_ins
 
-from collapselab import weights
 from collapselab.core.images import to_unit
 from collapselab.core.sets import SampleSet
 from collapselab.data.archive import DatasetZip
@@ -16,6 +15,7 @@ from collapselab.data.folder import ImageFolder
 from collapselab.features import FEATURES
 from collapselab.features.random_conv import random_conv
 from collapselab.features.resize import bicubic
+from collapselab.store import weights
 
 torch = pytest.importorskip("torch")
 

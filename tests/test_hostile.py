@@ -519,7 +519,7 @@ def test_a_process_of_its_own_refuses_alike(folder, verb):
 
 def test_code_is_not_run_on_the_word_of_a_note(folder, capsys):
     """Whoever hands over a TorchScript can hand over the note, too, that it was verified to be the published one."""
-    from collapselab.weights import WEIGHTS
+    from collapselab.store.weights import WEIGHTS
 
     file = folder / "file.pt"
     file.write_bytes(TORCH["TorchScript"])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from collapselab import jobs, provenance, reasons
+from collapselab import jobs, reasons
 from collapselab.config import load
+from collapselab.store import provenance
 
 ROOT = Path(__file__).parents[1]
 PRINTED = """
@@ -203,9 +204,9 @@ def test_a_definition_that_is_renamed_moved_or_documented_replans_nothing(copy, 
         begin, end = renamed.index("def subsample_seed("), renamed.index("def real_seed(")
         moved, rest = renamed[begin:end], renamed[:begin] + renamed[end:]
         helper = copy.path("compose").with_name("orders.py")
-        helper.write_text(f"from . import seeds\nfrom .regimes import Recipe\n\n\n{moved}")
+        helper.write_text(f"from .core import seeds\nfrom .regimes import Recipe\n\n\n{moved}")
         compose.write_text(
-            rest.replace("from . import seeds\n", "from . import seeds\nfrom .orders import subsample_seed\n")
+            rest.replace("from .core import seeds\n", "from .core import seeds\nfrom .orders import subsample_seed\n")
         )
         assert edited() == {}
         helper.unlink()

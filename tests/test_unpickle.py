@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from collapselab.core.errors import Damaged
-from collapselab.pickles.machine import MOST_BYTES
-from collapselab.pickles.networks import Network, read
+from collapselab.store.pickles.machine import MOST_BYTES
+from collapselab.store.pickles.networks import Network, read
 
 SOURCE = "raise SystemExit('the embedded source was run')"
 

@@ -30,7 +30,6 @@ from . import compare as comparing
 from . import measure as measuring
 from . import outside, processes, replicates, results, store, verbs
 from . import throughput as speeds
-from . import weights as published
 from .clock import Clock, progress
 from .core.errors import Damaged, Diverged, Foreign, Interrupted, Waiting
 from .core.run import Run
@@ -47,6 +46,7 @@ from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .regimes import Recipe
 from .select import SELECTORS, Seen
+from .store import weights as published
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 MANY_NUMBERS = 2**22  # among features, from which a GPU is worth its start
@@ -943,7 +943,7 @@ def take_over(
         raise typer.BadParameter(f"found {classes}; a .pkl says its classes itself", param_hint="--classes")
     from .models.diffusion.published import from_diffusers
     from .models.stylegan2.published import model_of
-    from .pickles import networks as pickled
+    from .store.pickles import networks as pickled
 
     files = sorted(source.rglob("*")) if source.is_dir() else [source]
     taken = {file.name: store.content_hash(file) for file in files if file.is_file() or file == source}

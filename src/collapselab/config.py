@@ -32,7 +32,6 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
 from . import store
-from . import weights as published
 from .adapt import ADAPTERS
 from .core.ask import Ask
 from .core.errors import Diverged
@@ -68,6 +67,7 @@ from .replicates import FAMILIES as REPLICATED
 from .replicates import MEASURES
 from .replicates import Arm as Replicated
 from .select import SELECTORS
+from .store import weights as published
 from .throughput import Work
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from .config import Study
 from .features import FEATURES
-from .provenance import PACKAGE, entries, source_hash
 from .regimes import at
+from .store.provenance import PACKAGE, entries, source_hash
 
 
 class Place(NamedTuple):

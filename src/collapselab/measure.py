@@ -16,7 +16,7 @@ from .compare import MADE
 from .core.errors import Undefined
 from .features import FEATURES, Features
 from .metrics import METRICS, Estimate, Metric
-from .provenance import entries, source_hash
+from .store.provenance import entries, source_hash
 
 Values = list[dict[str, Any]]
 Fingerprints = dict[str, dict[str, Any]]

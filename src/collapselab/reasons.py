@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from . import jobs, provenance, store
+from . import jobs, store
 from .config import Study
+from .store import provenance
 
 MEMORY = Path(".snakemake") / "collapselab" / "sources.json"
 DIGEST = re.compile(r"^[0-9a-f]{12}$")

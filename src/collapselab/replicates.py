@@ -24,8 +24,8 @@ from .models import MODELS
 from .models.gaussian import Gaussians
 from .models.multinomial import Multinomials
 from .populations import POPULATIONS
-from .provenance import PACKAGE, entries, source_hash
 from .regimes import Draw, Recipe
+from .store.provenance import PACKAGE, entries, source_hash
 
 Stack = Gaussians | Multinomials
 CHUNK_NUMBERS = 2**20  # in one array over the replicates of a chunk; more of them at once save no more time

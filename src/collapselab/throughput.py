@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from . import provenance, store
+from . import store
 from .core.ask import Ask
 from .core.errors import Foreign, Interrupted
 from .core.run import Run
@@ -27,6 +27,7 @@ from .core.sets import TrainingSet
 from .energy import Meter
 from .models import MODELS
 from .models.capabilities import Counts
+from .store import provenance
 
 if TYPE_CHECKING:
     import torch

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from .. import device as devices
-from .. import processes, provenance
+from .. import processes
 from ..core import seeds
 from ..core.errors import Diverged, Interrupted
 from ..core.run import Run
 from ..core.sets import TrainingSet
+from ..store import provenance
 from . import feeding
 from .checkpoint import Checkpoint, State, differences, identity
 from .execution import EXECUTION_VARIABLE, Execution, parsed, wanted

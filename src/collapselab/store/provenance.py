@@ -19,15 +19,18 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from . import store
+from .bytes import FORMAT
 
 PACKAGE = __name__.partition(".")[0]
-FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parent}
+FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parents[1]}
 """Packages whose source counts, and where they lie; of others only the names of what is used count."""
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
-# stored files counts through store.FORMAT, a regime through the recipe that it comes to, an option of the rule.
-EDGES = {"store", "cli", "config", "provenance", "regimes", "clock", "energy"}
+# stored files counts through FORMAT, a regime through the recipe that it comes to, an option of the rule.
+EDGES = {
+    *("store.bytes", "store.tensors", "store.samples", "store.tables", "store.records", "store.provenance"),
+    *("cli", "config", "regimes", "clock", "energy"),
+}
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
     *("SELECTORS", "TRANSFORMS"),
@@ -72,7 +75,7 @@ def source_hash(*roots: str) -> str:
     reached = _reached(roots)
     text = "\n".join("".join(str(_number(part, reached)) for part in _parts(one)) for one in reached)
     first = [reached[_root(root)] for root in roots]
-    return hashlib.sha256(f"{store.FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
 
 
 def sources(*roots: str) -> dict[str, str]:
