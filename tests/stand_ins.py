@@ -5,7 +5,7 @@ import json
 from contextlib import contextmanager
 from dataclasses import replace
 
-from collapselab.compat import import_torchvision
+from collapselab.machine.compat import import_torchvision
 from collapselab.store import weights
 
 SIDES = {"dinov2": 28, "clip": 32}

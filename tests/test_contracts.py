@@ -14,8 +14,8 @@ from collapselab.core.ask import Ask  # noqa: E402
 from collapselab.core.errors import Damaged  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.core.sets import SampleSet  # noqa: E402
-from collapselab.device import exact  # noqa: E402
 from collapselab.engine import loop, networks  # noqa: E402
+from collapselab.machine.device import exact  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.arrays import no_curve  # noqa: E402
 from collapselab.models.asking import called, check_ask  # noqa: E402

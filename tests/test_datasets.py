@@ -1119,7 +1119,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def test_torchvision_downloads_what_is_missing(tmp_path, monkeypatch):
     """By torchvision itself, from a server of our own: its mirror and hashes are replaced, its code is not."""
-    from collapselab.compat import import_torchvision
+    from collapselab.machine.compat import import_torchvision
 
     served = write_mnist(tmp_path / "mirror", compressed=(True, True))
     files = sorted((tmp_path / "mirror").iterdir())
@@ -1140,7 +1140,7 @@ def test_torchvision_downloads_what_is_missing(tmp_path, monkeypatch):
 
 def test_torchvision_imports_beside_any_build_of_torch():
     code = (
-        "from collapselab.compat import import_torchvision as get; assert get() is get();"
+        "from collapselab.machine.compat import import_torchvision as get; assert get() is get();"
         "import torch, torchvision.models, torchvision.transforms as transforms;"
         "assert transforms.Resize(3)(torch.zeros(1, 6, 6)).shape == (1, 3, 3)"
     )

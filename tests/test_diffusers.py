@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from collapselab.compat import import_torchvision
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Damaged
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
+from collapselab.machine.compat import import_torchvision
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation

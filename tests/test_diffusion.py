@@ -16,8 +16,8 @@ from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged, Interrupted
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.device import DEVICE_VARIABLE, device, exact
 from collapselab.engine.task import Batch
+from collapselab.machine.device import DEVICE_VARIABLE, device, exact
 from collapselab.models.diffusion import PRESETS, Diffusion, DiffusionOptions
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build

@@ -448,7 +448,8 @@ import torch
 from torch_families import BATCH, images, options_of
 
 from collapselab.core.run import Run
-from collapselab import processes, store
+from collapselab.machine import processes
+from collapselab import store
 from collapselab.models import MODELS
 from collapselab.core.errors import Interrupted
 

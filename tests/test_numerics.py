@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collapselab.compat import import_torchvision
 from collapselab.core.errors import Undefined
 from collapselab.features import Features
+from collapselab.machine.compat import import_torchvision
 from collapselab.metrics import METRICS, polynomial_mmd2
 from collapselab.metrics.frechet import frechet_distance, frechet_distance_infinity
 from collapselab.metrics.kernel import kernel_distance

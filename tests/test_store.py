@@ -542,7 +542,7 @@ def test_a_killed_write_is_never_taken_for_a_whole_one(tmp_path, moment):
     code = {
         "while writing": f"store.write_hashed(path, lambda file: (file.write_text('half'), {die}))",
         "before the rename": f"os.replace = lambda *_: {die}; store.write_json(path, 'new')",
-        "before the hash": f"store.hash_path = lambda path: {die}; store.write_json(path, 'new')",
+        "before the hash": f"store.bytes.hash_path = lambda path: {die}; store.write_json(path, 'new')",
     }[moment]
     setup = f"import os, signal, pathlib; from collapselab import store; path = pathlib.Path({str(path)!r}); "
     env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[2])}

@@ -249,7 +249,7 @@ def test_a_failed_fetch_keeps_what_was_there(served, own_folder):
 def test_two_processes_fetch_once(served, own_folder):
     entry = weights.WEIGHTS[NAME]
     code = (
-        "from dataclasses import replace; from collapselab import weights;"
+        "from dataclasses import replace; from collapselab.store import weights;"
         f"weights.WEIGHTS[{NAME!r}] = replace(weights.WEIGHTS[{NAME!r}], source={entry.source!r}, "
         f"sha256={entry.sha256!r}, bytes={entry.bytes}); weights.fetch({NAME!r})"
     )

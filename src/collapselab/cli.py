@@ -28,15 +28,16 @@ from pydantic import BaseModel, ValidationError
 
 from . import compare as comparing
 from . import measure as measuring
-from . import outside, processes, replicates, results, store, verbs
+from . import outside, replicates, results, store, verbs
 from . import throughput as speeds
-from .clock import Clock, progress
 from .core.errors import Damaged, Diverged, Foreign, Interrupted, Waiting
 from .core.run import Run
 from .core.sets import KeptTable, SampleSet, TrainingTable
 from .data import DATASETS
 from .data.digest import digest
 from .features import FEATURES, Extractor, Features
+from .machine import processes
+from .machine.clock import Clock, progress
 from .measure import Against, Measurement, Role
 from .metrics import METRICS
 from .models import MODELS
@@ -168,7 +169,7 @@ def _get_ready(uses_torch: bool) -> None:
     for fact in ("device", "device_name"):
         clock.facts.setdefault(fact, "cpu")
     if uses_torch:
-        from .device import device, name
+        from .machine.device import device, name
 
         clock.facts |= {"device": str(device()), "device_name": name(device())}
 
@@ -736,7 +737,7 @@ def _place(numbers: int) -> Callable[[str, Features], Features]:
     """Moves features to the GPU where there is one and numbers are many; metrics compute where their features are."""
     if numbers < MANY_NUMBERS:
         return measuring.stays  # before torch is imported
-    from .device import device
+    from .machine.device import device
 
     where = device()
     on_host = where.type == "cpu"
@@ -1201,7 +1202,7 @@ def families() -> None:
 @app.command()
 def doctor() -> None:
     """Look at this machine: versions against the pins, device, disk, and what the workflow needs."""
-    from .doctor import examine
+    from .machine.doctor import examine
 
     faults = 0
     for what, found, fault in examine():

@@ -24,7 +24,7 @@ from .core.ask import Ask
 from .core.errors import Foreign, Interrupted
 from .core.run import Run
 from .core.sets import TrainingSet
-from .energy import Meter
+from .machine.energy import Meter
 from .models import MODELS
 from .models.capabilities import Counts
 from .store import provenance
@@ -119,7 +119,7 @@ def measure(family: str, options: BaseModel, shape: Sequence[int], *, seconds: f
         return _measure_closed_form(family, options, shape, seconds)
     import torch
 
-    from .device import device
+    from .machine.device import device
 
     where = device()
     counted = issubclass(kind, Counts)  # small networks do not count; they are timed as they are
@@ -291,8 +291,8 @@ def _identity(family: str, options: BaseModel, shape: tuple[int, ...]) -> dict[s
     if MODELS[family].uses_torch:
         import torch
 
-        from .device import device
-        from .device import name as device_name
+        from .machine.device import device
+        from .machine.device import name as device_name
 
         where, version = device(), torch.__version__
         name = device_name(where) if where.type != "cpu" else f"{name}, {torch.get_num_threads()} threads"

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import device as devices
-from .. import processes
 from ..core import seeds
 from ..core.errors import Diverged, Interrupted
 from ..core.run import Run
 from ..core.sets import TrainingSet
+from ..machine import device as devices
+from ..machine import processes
 from ..store import provenance
 from . import feeding
 from .checkpoint import Checkpoint, State, differences, identity

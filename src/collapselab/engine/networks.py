@@ -12,7 +12,7 @@ from torch import nn
 from ..core import seeds
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..device import exact
+from ..machine.device import exact
 from . import loop
 from .execution import Execution
 from .optim import Adam

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...core import seeds
-from ...device import device, exact
+from ...machine.device import device, exact
 from ..rows import own_seed
 from .networks import loaded
 from .options import DiffusionOptions

@@ -15,7 +15,6 @@ from ...core import seeds
 from ...core.images import to_unit
 from ...core.run import Run
 from ...core.sets import TrainingSet
-from ...device import autocast, exact
 from ...engine import loop
 from ...engine.averages import LADDER, HalfLife, Power
 from ...engine.checkpoint import identity
@@ -23,6 +22,7 @@ from ...engine.execution import Execution
 from ...engine.networks import load_weights, trained
 from ...engine.optim import Adam
 from ...engine.task import Batch, Phase
+from ...machine.device import autocast, exact
 from . import augment
 from .networks import build, loaded
 from .options import DiffusionOptions

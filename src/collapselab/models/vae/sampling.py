@@ -8,9 +8,9 @@ import torch
 
 from ...core import seeds
 from ...core.ask import Ask
-from ...device import device, exact
 from ...engine import networks
 from ...engine.scale import Scale
+from ...machine.device import device, exact
 from ..arrays import in_batches
 from ..inputs import dequantised
 from ..rows import own_seed
