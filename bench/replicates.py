@@ -17,7 +17,9 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from collapselab import compose, regimes, replicates
+from collapselab import replicates
+from collapselab.compose import regimes
+from collapselab.compose.rows import choose, real_seed
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Undefined
@@ -78,9 +80,9 @@ def alone(wanted: replicates.Arm, seed: int) -> tuple[float, dict[str, list[floa
     for recipe in wanted.recipes:
         there = {(draw.arm, draw.generation): None if draw.is_real else wanted.samples for draw in recipe.draws}
         parts, weights = [], []
-        for draw, rows in compose.choose(recipe, there, wanted.study_seed, seed):
+        for draw, rows in choose(recipe, there, wanted.study_seed, seed):
             if draw.is_real:
-                source = truth.sample(Ask(draw.count, compose.real_seed(wanted.study_seed, seed, draw))).data
+                source = truth.sample(Ask(draw.count, real_seed(wanted.study_seed, seed, draw))).data
             else:
                 source = made[draw.generation]
             parts.append(source[rows])

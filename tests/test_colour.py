@@ -9,7 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance
 from test_oracles import agrees, loops
 
-from collapselab import regimes, theory
+from collapselab import theory
+from collapselab.compose import regimes
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Undefined
 from collapselab.data.archive import DatasetZip

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from collapselab import config, jobs, store
-from collapselab.regimes import REGIMES
+from collapselab.compose.regimes import REGIMES
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml"))

@@ -10,12 +10,13 @@ import stand_ins
 import typer
 from test_cli import run
 
-from collapselab import cli, compare, outside, store
+from collapselab import cli, store
 from collapselab.core.sets import SampleSet
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
 from collapselab.machine import clock
+from collapselab.measure import compare, outside
 from collapselab.metrics import METRICS
 
 

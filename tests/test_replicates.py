@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 from test_oracles import ARM, STREAM, STUDY_SEED, loops, run_on_disk
 
-from collapselab import config, regimes, replicates
+from collapselab import config, replicates
+from collapselab.compose import regimes
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged, Undefined

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 from test_oracles import STREAM, STUDY_SEED, agrees, loops
 
-from collapselab import regimes, theory
+from collapselab import theory
+from collapselab.compose import regimes
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Undefined

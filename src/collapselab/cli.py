@@ -26,10 +26,9 @@ import numpy as np
 import typer
 from pydantic import BaseModel, ValidationError
 
-from . import compare as comparing
-from . import measure as measuring
-from . import outside, replicates, results, store, verbs
+from . import replicates, results, store, verbs
 from . import throughput as speeds
+from .compose.regimes import Recipe
 from .core.errors import Damaged, Diverged, Foreign, Interrupted, Waiting
 from .core.run import Run
 from .core.sets import KeptTable, SampleSet, TrainingTable
@@ -38,14 +37,16 @@ from .data.digest import digest
 from .features import FEATURES, Extractor, Features
 from .machine import processes
 from .machine.clock import Clock, progress
-from .measure import Against, Measurement, Role
+from .measure import compare as comparing
+from .measure import outside
+from .measure import record as measuring
+from .measure.record import Against, Measurement, Role
 from .metrics import METRICS
 from .models import MODELS
 from .models.capabilities import Counts, Knows
 from .models.stored import Stored
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
-from .regimes import Recipe
 from .select import SELECTORS, Seen
 from .store import weights as published
 

@@ -33,20 +33,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from . import store
 from .adapt import ADAPTERS
-from .core.ask import Ask
-from .core.errors import Diverged
-from .core.run import Run
-from .core.sets import TrainingSet
-from .data import DATASETS
-from .data.split import check_sizes
-from .features import FEATURES
-from .guidance import GUIDES
-from .measure import Against
-from .metrics import METRICS, Metric
-from .models import MODELS
-from .models.capabilities import Judges, Knows
-from .populations import POPULATIONS
-from .regimes import (
+from .compose.regimes import (
     REAL,
     REGIMES,
     Bias,
@@ -63,6 +50,19 @@ from .regimes import (
     recipe,
     size,
 )
+from .core.ask import Ask
+from .core.errors import Diverged
+from .core.run import Run
+from .core.sets import TrainingSet
+from .data import DATASETS
+from .data.split import check_sizes
+from .features import FEATURES
+from .guidance import GUIDES
+from .measure.record import Against
+from .metrics import METRICS, Metric
+from .models import MODELS
+from .models.capabilities import Judges, Knows
+from .populations import POPULATIONS
 from .replicates import FAMILIES as REPLICATED
 from .replicates import MEASURES
 from .replicates import Arm as Replicated

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any, NamedTuple
 
+from .compose.regimes import at
 from .config import Study
 from .features import FEATURES
-from .regimes import at
 from .store.provenance import PACKAGE, entries, source_hash
 
 

@@ -16,15 +16,15 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from . import compose
-from .compare import MADE
+from .compose import rows as compose
+from .compose.regimes import Draw, Recipe
 from .core import seeds
+from .measure.compare import MADE
 from .metrics import METRICS
 from .models import MODELS
 from .models.gaussian import Gaussians
 from .models.multinomial import Multinomials
 from .populations import POPULATIONS
-from .regimes import Draw, Recipe
 from .store.provenance import PACKAGE, entries, source_hash
 
 Stack = Gaussians | Multinomials

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from . import replicates, store
+from .compose.regimes import REGIMES
 from .config import Study
 from .metrics import METRICS
-from .regimes import REGIMES
 
 COSTLY = ("train", "sample", "sample_raw", "select", "extract", "record")  # verbs of which a cell tells the cost
 

@@ -29,7 +29,7 @@ FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parents[1]}
 # stored files counts through FORMAT, a regime through the recipe that it comes to, an option of the rule.
 EDGES = {
     *("store.bytes", "store.tensors", "store.samples", "store.tables", "store.records", "store.provenance"),
-    *("cli", "config", "regimes", "machine.clock", "machine.energy"),
+    *("cli", "config", "compose.regimes", "machine.clock", "machine.energy"),
 }
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),

@@ -13,15 +13,15 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from . import store
-from .core.errors import Foreign, Undefined
-from .core.sets import SampleSet
-from .data.archive import DatasetZip
-from .data.digest import digest
-from .data.folder import ImageFolder
-from .features import FEATURES, Features
-from .measure import Measurement, Role
-from .metrics import METRICS, SCORES
+from .. import store
+from ..core.errors import Foreign, Undefined
+from ..core.sets import SampleSet
+from ..data.archive import DatasetZip
+from ..data.digest import digest
+from ..data.folder import ImageFolder
+from ..features import FEATURES, Features
+from ..metrics import METRICS, SCORES
+from .record import Measurement, Role
 
 READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
 RATIO_MAX = 1000  # of a compressed array; images of nothing but black come near
