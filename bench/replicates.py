@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from collapselab import replicates
 from collapselab.compose import regimes
 from collapselab.compose.rows import choose, real_seed
 from collapselab.core import seeds
@@ -29,6 +28,7 @@ from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
+from collapselab.together import loop
 
 N = 100
 NUMBERS = {
@@ -42,10 +42,10 @@ NUMBERS = {
 MEASURED = ("variance_ratio", "mean_drift", "frechet_distance", "log_determinant_ratio")
 
 
-def arm(name: str, count: int, generations: int) -> replicates.Arm:
+def arm(name: str, count: int, generations: int) -> loop.Replicates:
     """One regime with ``count`` seeds."""
     regime = regimes.REGIMES[name](n=N, initial=N, **NUMBERS[name])
-    return replicates.Arm(
+    return loop.Replicates(
         name=name,
         family="gaussian",
         options={"ddof": 0},
@@ -61,14 +61,14 @@ def arm(name: str, count: int, generations: int) -> replicates.Arm:
     )
 
 
-def together(wanted: replicates.Arm) -> tuple[float, dict[str, np.ndarray]]:
+def together(wanted: loop.Replicates) -> tuple[float, dict[str, np.ndarray]]:
     """Seconds, and the columns."""
     start = time.perf_counter()
-    columns = replicates.run(wanted)
+    columns = loop.run(wanted)
     return time.perf_counter() - start, columns
 
 
-def alone(wanted: replicates.Arm, seed: int) -> tuple[float, dict[str, list[float]]]:
+def alone(wanted: loop.Replicates, seed: int) -> tuple[float, dict[str, list[float]]]:
     """Seconds of one seed, and its columns, one model after the other."""
     start = time.perf_counter()
     family, population = MODELS[wanted.family], POPULATIONS[wanted.population]

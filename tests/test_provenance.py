@@ -296,3 +296,11 @@ def test_all_hashes_of_a_plan_are_computed_once():
         source_hash(*entries("models:MODELS", ["diffusion"]))
     assert source_hash.cache_info().hits >= 10_000
     assert time.process_time() > begin
+
+
+def test_seeds_that_run_together_hang_on_no_other_family_and_on_metrics_by_name_alone():
+    modules = {name.partition(":")[0] for name in sources(f"{PACKAGE}.together.loop:run")}
+    assert f"{PACKAGE}.models.gaussian" in modules and f"{PACKAGE}.together.measures" in modules
+    others = ("diffusion", "stylegan2", "vae", "flow", "gan")
+    assert not modules & {f"{PACKAGE}.metrics", *(f"{PACKAGE}.models.{family}.family" for family in others)}
+    assert not any(module.startswith(f"{PACKAGE}.metrics.") for module in modules)

@@ -26,7 +26,7 @@ import numpy as np
 import typer
 from pydantic import BaseModel, ValidationError
 
-from . import replicates, results, store, verbs
+from . import results, store, verbs
 from . import throughput as speeds
 from .compose.regimes import Recipe
 from .core.errors import Damaged, Diverged, Foreign, Interrupted, Waiting
@@ -49,6 +49,8 @@ from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
 from .select import SELECTORS, Seen
 from .store import weights as published
+from .together import loop
+from .together import records as together
 
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 MANY_NUMBERS = 2**22  # among features, from which a GPU is worth its start
@@ -788,10 +790,10 @@ def replicate(
     out: Out,
 ) -> None:
     """Run all seeds of an arm in one go, and write one row for each seed and generation."""
-    wanted = _parsed(replicates.Arm, arm, "--arm")
+    wanted = _parsed(loop.Replicates, arm, "--arm")
     total = wanted.seeds * len(wanted.recipes)
     with progress(f"replicate {wanted.name}", total) as tell, clock.compute():
-        columns = replicates.run(wanted, progress=lambda done: tell(done, None))
+        columns = loop.run(wanted, progress=lambda done: tell(done, None))
     store.write_table(out, columns, {"arm": wanted.model_dump(mode="json")})
 
 
@@ -1168,7 +1170,7 @@ def track(name: StudyName, planned: Planned = None) -> None:
     try:
         done = tracking.track(
             study.name,
-            replicates.means(records) if study.file.together else records,
+            together.means(records) if study.file.together else records,
             params={arm: study.describe_arm(arm) for arm in study.lineages},
             curves=curves,
             pictures=pictures,

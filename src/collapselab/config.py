@@ -63,12 +63,12 @@ from .metrics import METRICS, Metric
 from .models import MODELS
 from .models.capabilities import Judges, Knows
 from .populations import POPULATIONS
-from .replicates import FAMILIES as REPLICATED
-from .replicates import MEASURES
-from .replicates import Arm as Replicated
 from .select import SELECTORS
 from .store import weights as published
 from .throughput import Work
+from .together.loop import FAMILIES as REPLICATED
+from .together.loop import Replicates as Replicated
+from .together.measures import MEASURES
 
 if TYPE_CHECKING:
     from .theory.setting import Setting

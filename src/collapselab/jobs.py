@@ -495,7 +495,7 @@ def _replicate_arguments(study: Study, place: Place) -> Iterator[str]:
 
 def _replicate_roots(study: Study, place: Place) -> list[str]:
     metrics = entries("metrics:METRICS", study.metric_options())
-    return [f"{PACKAGE}.replicates:run", *_family(study, place.arm), *_truth(study), *metrics]
+    return [f"{PACKAGE}.together.loop:run", *_family(study, place.arm), *_truth(study), *metrics]
 
 
 def records(study: Study) -> list[str]:
@@ -544,7 +544,12 @@ def _report_roots(study: Study, place: Place) -> list[str]:
 
 def _track_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.results:{name}" for name in ("records", "grids")]
-    return [f"{PACKAGE}.report.tracking:track", f"{PACKAGE}.report:grid_png", f"{PACKAGE}.replicates:means", *read]
+    return [
+        f"{PACKAGE}.report.tracking:track",
+        f"{PACKAGE}.report:grid_png",
+        f"{PACKAGE}.together.records:means",
+        *read,
+    ]
 
 
 NOUNS: Mapping[str, tuple[str, ...]] = {

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from . import replicates, store
+from . import store
 from .compose.regimes import REGIMES
 from .config import Study
 from .metrics import METRICS
+from .together import loop
+from .together import records as together
 
 COSTLY = ("train", "sample", "sample_raw", "select", "extract", "record")  # verbs of which a cell tells the cost
 
@@ -29,7 +31,7 @@ def replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
     """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
     columns, metadata = store.read_table(path)
     store.expect(path, "arm" in metadata, "table of replicates")
-    return replicates.records(study, replicates.Arm.model_validate(metadata["arm"]), columns)
+    return together.records(study, loop.Replicates.model_validate(metadata["arm"]), columns)
 
 
 def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
