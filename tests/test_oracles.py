@@ -35,7 +35,8 @@ from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
-from collapselab.select import SELECTORS, Seen
+from collapselab.select import SELECTORS
+from collapselab.select.base import Seen
 from collapselab.theory.agreement import agreement
 from collapselab.theory.predict import predict
 from collapselab.theory.setting import Setting

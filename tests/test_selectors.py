@@ -10,7 +10,8 @@ from collapselab.core.ask import Ask
 from collapselab.core.sets import KeptTable, SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
-from collapselab.select import SELECTORS, Seen
+from collapselab.select import SELECTORS
+from collapselab.select.base import Seen
 from collapselab.store import read_kept, write_kept
 
 OPTIONS = {

@@ -47,7 +47,8 @@ from .models.capabilities import Counts, Knows
 from .models.stored import Stored
 from .models.taxonomy import COLUMNS, taxonomy
 from .populations import POPULATIONS
-from .select import SELECTORS, Seen
+from .select import SELECTORS
+from .select.base import Seen
 from .store import weights as published
 from .together import loop
 from .together import records as together
