@@ -3,7 +3,7 @@
 No study of this version adapts its models; the verb is left out of an arm that names no adapter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..core.sets import TrainingSet
