@@ -38,8 +38,8 @@ def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
     """The pictures that are there, by (arm, seed, generation); vectors and diverged models have none."""
     cells = [] if study.file.together else study.cells()
     paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in cells}
-    images = {cell: store.read_samples(path).data for cell, path in paths.items() if path.exists()}
-    return {cell: data for cell, data in images.items() if data.ndim == 4}
+    found = {cell: store.read_samples(path) for cell, path in paths.items() if path.exists()}
+    return {cell: samples.data for cell, samples in found.items() if samples.kind == "images"}
 
 
 def costs(study: Study) -> list[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-Kind = Literal["images", "vectors", "categories"]
-"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, or one int64."""
+from .kinds import KINDS, KindName, kind_of
 
 
 @dataclass(frozen=True)
@@ -18,12 +17,21 @@ class SampleSet:
     labels: (N,) int64, or None.
     aux: what the sampler can tell about each sample, columns of length N.
     lineage: JSON-like; who made this from what (hashes of the inputs, options, seeds).
+    kind: what the data are, found out where it is not said; None for data of no kind, as of a model that diverged.
+    Raises ValueError for data that are not of the kind that is said.
     """
 
     data: np.ndarray
     labels: np.ndarray | None = None
     aux: Mapping[str, np.ndarray] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    kind: KindName | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is None:
+            object.__setattr__(self, "kind", kind_of(self.data))
+        elif self.kind not in KINDS or not KINDS[self.kind].holds(self.data):
+            raise ValueError(f"data: found {self.data.dtype} of shape {self.data.shape}, which are no {self.kind}")
 
     def __len__(self) -> int:
         return len(self.data)

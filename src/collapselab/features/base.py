@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from ..core.distances import Array, centre, nearest_distances, row_blocks
 from ..core.errors import Undefined
+from ..core.kinds import KindName
 
 Weights = Mapping[str, np.ndarray]
 LARGEST = 1e25  # beyond it, what metrics compute of products of features may overflow
@@ -188,7 +189,7 @@ class Extractor:
     extract: Callable[..., Features]
     train: Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]] | None = None
     Options: type[BaseModel] | None = None
-    takes: tuple[Literal["images", "vectors", "categories"], ...] = ("images",)
+    takes: tuple[KindName, ...] = ("images",)
     published: str | None = None
     of_model: bool = False
     of_population: bool = False

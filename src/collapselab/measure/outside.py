@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import store
 from ..core.errors import Foreign, Undefined
+from ..core.kinds import kind_of_shape
 from ..core.sets import SampleSet
 from ..data.archive import DatasetZip
 from ..data.digest import digest
@@ -25,7 +26,6 @@ from .record import Measurement, Role
 
 READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
 RATIO_MAX = 1000  # of a compressed array; images of nothing but black come near
-KINDS = {1: "categories", 2: "vectors", 4: "images"}  # by the number of axes
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Pool(NamedTuple):
     @property
     def kind(self) -> str:
         """What they are: images, vectors or categories."""
-        return "images" if isinstance(self.data, Pictures) else KINDS[self.data.ndim]
+        return "images" if isinstance(self.data, Pictures) else kind_of_shape(self.data.shape[1:])
 
     @property
     def digest(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from ..core.kinds import KindName
 from ..features import FEATURES, Array, Features
 
 
@@ -36,7 +37,7 @@ class Metric:
     reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
     of_moments: bool = False
-    takes: tuple[Literal["images", "vectors", "categories"], ...] = ("images", "vectors", "categories")
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     shares: bool = False
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:

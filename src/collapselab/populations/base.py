@@ -6,7 +6,8 @@ import numpy as np
 
 from ..core import seeds
 from ..core.ask import Ask, Condition
-from ..core.sets import Kind, SampleSet
+from ..core.kinds import KindName
+from ..core.sets import SampleSet
 from ..models.capabilities import Judgement
 from ..models.options import Options
 
@@ -53,7 +54,7 @@ class Population(Protocol):
     """
 
     PopulationOptions: ClassVar[type[Options]]
-    gives: ClassVar[Kind]
+    gives: ClassVar[KindName]
     bias: ClassVar[str]
     conditions: ClassVar[tuple[Condition, ...]]
     uses_torch: ClassVar[bool]

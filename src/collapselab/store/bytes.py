@@ -16,7 +16,8 @@ from typing import Any
 
 from ..core.errors import Damaged
 
-FORMAT = 1  # raised when a stored layout changes meaning; part of every rule's source hash
+FORMAT = 2  # raised when a stored layout changes meaning; part of every rule's source hash
+READ = (1, FORMAT)  # formats that are read: files of the first say nothing of the kind of their samples
 METADATA_KEY = "collapselab"  # one key: safetensors writes several in no fixed order, and bytes must be reproducible
 LOOKS, PAUSE = 3, 0.1  # a file and its hash are two renames: so often, so many seconds apart, they must disagree alike
 
@@ -157,7 +158,7 @@ def stamped(metadata: Mapping[str, Any]) -> str:
 
 def check_stamp(path: Path, found: Any) -> None:
     """Raise Damaged unless a file's format is one that is read here."""
-    if found != FORMAT:
+    if found not in READ:
         raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
 
 

@@ -13,7 +13,7 @@ def write_samples(path: Path, samples: SampleSet) -> str:
     tensors = {"data": samples.data, **{f"aux.{name}": column for name, column in samples.aux.items()}}
     if samples.labels is not None:
         tensors["labels"] = samples.labels
-    return write_tensors(path, tensors, {"lineage": dict(samples.lineage)})
+    return write_tensors(path, tensors, {"kind": samples.kind, "lineage": dict(samples.lineage)})
 
 
 def read_samples(path: Path) -> SampleSet:
@@ -23,4 +23,7 @@ def read_samples(path: Path) -> SampleSet:
     if not isinstance(metadata.get("lineage"), dict) or not all(array.ndim for array in tensors.values()):
         raise Damaged(path, "holds samples without a lineage, or numbers without an axis")
     aux = {name.removeprefix("aux."): column for name, column in tensors.items() if name.startswith("aux.")}
-    return SampleSet(tensors["data"], tensors.get("labels"), aux, metadata["lineage"])
+    try:
+        return SampleSet(tensors["data"], tensors.get("labels"), aux, metadata["lineage"], metadata.get("kind"))
+    except (ValueError, TypeError) as error:
+        raise Damaged(path, f"holds no samples: {error}") from None

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ...core import seeds
 from ...core.images import to_unit
+from ...core.kinds import KINDS
 from ...core.run import Run
 from ...core.sets import TrainingSet
 from ...engine import loop
@@ -206,7 +207,7 @@ def validation_loss(
             for start in range(0, len(validation), VALIDATION_BATCH):
                 rows = slice(start, start + VALIDATION_BATCH)
                 stored = np.array(validation.data[rows])  # a copy: files are mapped read-only
-                images = torch.from_numpy(to_unit(stored) if stored.dtype == np.uint8 else stored).to(where)
+                images = torch.from_numpy(to_unit(stored) if KINDS["images"].holds(stored) else stored).to(where)
                 labels = None
                 if options.classes:
                     numbers = torch.tensor(validation.labels[rows], device=where)
