@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from collapselab.compat import import_torchvision
 from collapselab.data.folder import ImageFolder
 from collapselab.data.pictures import encode
-from collapselab.device import device, exact
 from collapselab.features.published import INCEPTION_SIDE, Network, through
 from collapselab.features.resize import resize
+from collapselab.machine.compat import import_torchvision
+from collapselab.machine.device import device, exact
 
 import_torchvision()  # clean-fid needs it
 from cleanfid.fid import get_folder_features  # noqa: E402

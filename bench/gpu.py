@@ -338,7 +338,7 @@ def stylegan2_pytorch(scale: Scale) -> dict[str, Any]:
 
 def extractor() -> str:
     """The features that samples are compared in: the best for which there is all that it needs."""
-    from collapselab import weights
+    from collapselab.store import weights
 
     for name in ("inception", "inception-torchvision"):
         try:
@@ -571,7 +571,7 @@ def curve(scale: Scale) -> dict[str, Any]:
     training = TrainingSet(real.data[:half], real.labels[:half], np.ones(half))
     entry, loaded = FEATURES[used], None
     if entry.published:
-        from collapselab import weights
+        from collapselab.store import weights
 
         loaded = weights.find(entry.published)
 

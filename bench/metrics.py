@@ -72,7 +72,7 @@ def frechet_fidelity_known(real: np.ndarray, fake: np.ndarray) -> Callable[[], f
 
 
 def _fidelity():
-    from collapselab.compat import import_torchvision
+    from collapselab.machine.compat import import_torchvision
 
     import_torchvision()
     import torch
@@ -85,7 +85,7 @@ def _fidelity():
 
 
 def frechet_torchmetrics(real: np.ndarray, fake: np.ndarray) -> Callable[[], float]:
-    from collapselab.compat import import_torchvision
+    from collapselab.machine.compat import import_torchvision
 
     import_torchvision()
     import torch
@@ -142,7 +142,7 @@ def neighbours_prdc(real: np.ndarray, fake: np.ndarray) -> Callable[[], list[flo
 
 
 def neighbours_fidelity(real: np.ndarray, fake: np.ndarray) -> Callable[[], list[float]]:
-    from collapselab.compat import import_torchvision
+    from collapselab.machine.compat import import_torchvision
 
     import_torchvision()
     import torch

@@ -46,7 +46,7 @@ def timed(step: Callable[[], object]) -> Run:
 
 def diffusers_unet(shape: tuple[int, int, int], channels: tuple[int, ...], layers: int) -> nn.Module:
     """diffusers' ``UNet2DModel`` without attention but in the middle: ``channels`` of each resolution."""
-    from collapselab.compat import import_torchvision
+    from collapselab.machine.compat import import_torchvision
 
     import_torchvision()
     from diffusers import UNet2DModel
@@ -101,7 +101,7 @@ def lucidrains_unet(
     shape: tuple[int, int, int], width: int, multipliers: tuple[int, ...], heads: int, **more
 ) -> nn.Module:
     """denoising-diffusion-pytorch's ``Unet``: linear attention at every resolution, full attention at the lowest."""
-    from collapselab.compat import import_torchvision
+    from collapselab.machine.compat import import_torchvision
 
     import_torchvision()
     from denoising_diffusion_pytorch import Unet

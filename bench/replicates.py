@@ -17,14 +17,18 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from collapselab import compose, regimes, replicates, seeds
+from collapselab.compose import regimes
+from collapselab.compose.rows import choose, real_seed
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import FEATURES, Undefined
+from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
+from collapselab.together import loop
 
 N = 100
 NUMBERS = {
@@ -38,10 +42,10 @@ NUMBERS = {
 MEASURED = ("variance_ratio", "mean_drift", "frechet_distance", "log_determinant_ratio")
 
 
-def arm(name: str, count: int, generations: int) -> replicates.Arm:
+def arm(name: str, count: int, generations: int) -> loop.Replicates:
     """One regime with ``count`` seeds."""
     regime = regimes.REGIMES[name](n=N, initial=N, **NUMBERS[name])
-    return replicates.Arm(
+    return loop.Replicates(
         name=name,
         family="gaussian",
         options={"ddof": 0},
@@ -57,14 +61,14 @@ def arm(name: str, count: int, generations: int) -> replicates.Arm:
     )
 
 
-def together(wanted: replicates.Arm) -> tuple[float, dict[str, np.ndarray]]:
+def together(wanted: loop.Replicates) -> tuple[float, dict[str, np.ndarray]]:
     """Seconds, and the columns."""
     start = time.perf_counter()
-    columns = replicates.run(wanted)
+    columns = loop.run(wanted)
     return time.perf_counter() - start, columns
 
 
-def alone(wanted: replicates.Arm, seed: int) -> tuple[float, dict[str, list[float]]]:
+def alone(wanted: loop.Replicates, seed: int) -> tuple[float, dict[str, list[float]]]:
     """Seconds of one seed, and its columns, one model after the other."""
     start = time.perf_counter()
     family, population = MODELS[wanted.family], POPULATIONS[wanted.population]
@@ -76,9 +80,9 @@ def alone(wanted: replicates.Arm, seed: int) -> tuple[float, dict[str, list[floa
     for recipe in wanted.recipes:
         there = {(draw.arm, draw.generation): None if draw.is_real else wanted.samples for draw in recipe.draws}
         parts, weights = [], []
-        for draw, rows in compose.choose(recipe, there, wanted.study_seed, seed):
+        for draw, rows in choose(recipe, there, wanted.study_seed, seed):
             if draw.is_real:
-                source = truth.sample(Ask(draw.count, compose.real_seed(wanted.study_seed, seed, draw))).data
+                source = truth.sample(Ask(draw.count, real_seed(wanted.study_seed, seed, draw))).data
             else:
                 source = made[draw.generation]
             parts.append(source[rows])

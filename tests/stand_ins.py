@@ -5,8 +5,8 @@ import json
 from contextlib import contextmanager
 from dataclasses import replace
 
-from collapselab import weights
-from collapselab.compat import import_torchvision
+from collapselab.machine.compat import import_torchvision
+from collapselab.store import weights
 
 SIDES = {"dinov2": 28, "clip": 32}
 MEAN, DEVIATION = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from collapselab.core.errors import Undefined
 from collapselab.data.archive import DatasetZip
 from collapselab.data.digits import Digits
-from collapselab.features import FEATURES, Features, Undefined
+from collapselab.features import FEATURES, Features
 from collapselab.features.spectrum import frequency_names, luminance, power_spectrum
 from collapselab.metrics import SCORES
 from collapselab.metrics.artefacts import cross_hatching, growth_rate, lattice_scores

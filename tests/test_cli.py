@@ -19,11 +19,11 @@ from project import ENVIRONMENT, ROOT
 
 from collapselab import store
 from collapselab.cli import run as frame
+from collapselab.core.sets import SampleSet
 from collapselab.data.digest import digest
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder
 from collapselab.models import MODELS
-from collapselab.store import SampleSet
 
 WHERE = "--study-seed 1 --seed 0"
 PLAIN = {"fresh_before": {}, "budget": None, "keeps_rows": False, "resamples": False}

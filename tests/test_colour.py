@@ -9,11 +9,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance
 from test_oracles import agrees, loops
 
-from collapselab import regimes, theory
+from collapselab import theory
+from collapselab.compose import regimes
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Undefined
 from collapselab.data.archive import DatasetZip
 from collapselab.data.digits import Digits
-from collapselab.features import FEATURES, Features, Undefined
+from collapselab.features import FEATURES, Features
 from collapselab.features.colours import CHANNELS, HUE_DEGREES, NAMES, PROTOTYPES, cielab
 from collapselab.metrics.colour import colour_distance, colour_share, hue_distance, hue_share, level_share
 

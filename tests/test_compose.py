@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapselab import seeds
-from collapselab.compose import choose, real_seed, resample_seed
-from collapselab.regimes import REGIMES, Draw, Regime, recipe, size
+from collapselab.compose.regimes import REGIMES, Draw, Regime, recipe, size
+from collapselab.compose.rows import choose, real_seed, resample_seed
+from collapselab.core import seeds
 
 STUDY_SEED, REPLICATE = 11, 2
 TRAIN, FRESH, MADE = 300, 200, 150  # rows in the train split, in the fresh split, in every sample set

@@ -16,8 +16,8 @@ import yaml
 from collapselab import store
 from collapselab import study as studies
 from collapselab.adapt import ADAPTERS
+from collapselab.compose.regimes import REGIMES
 from collapselab.guidance import GUIDES
-from collapselab.regimes import REGIMES
 from collapselab.select import SELECTORS
 from collapselab.study import jobs, words
 

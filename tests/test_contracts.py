@@ -11,9 +11,11 @@ from torch_families import FAMILIES, images, options_of  # noqa: E402
 
 from collapselab import store  # noqa: E402
 from collapselab.core.ask import Ask  # noqa: E402
+from collapselab.core.errors import Damaged  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
-from collapselab.device import exact  # noqa: E402
+from collapselab.core.sets import SampleSet  # noqa: E402
 from collapselab.engine import loop, networks  # noqa: E402
+from collapselab.machine.device import exact  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.arrays import no_curve  # noqa: E402
 from collapselab.models.asking import called, check_ask  # noqa: E402
@@ -31,7 +33,6 @@ from collapselab.models.files import read_model, write_model  # noqa: E402
 from collapselab.models.options import Options  # noqa: E402
 from collapselab.models.stored import Base, Stored  # noqa: E402
 from collapselab.populations import POPULATIONS  # noqa: E402
-from collapselab.store import Damaged, SampleSet  # noqa: E402
 
 CPU = torch.device("cpu")
 CONDITIONAL = ["diffusion", "stylegan2"]

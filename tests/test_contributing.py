@@ -128,7 +128,7 @@ def test_the_page_has_an_example_of_each_kind():
     assert [file for file, _ in BLOCKS] == [
         *(f"{package}/metrics/spread.py", f"{package}/metrics/__init__.py"),
         *(f"{package}/select/central.py", f"{package}/select/__init__.py"),
-        f"{package}/regimes.py",
+        f"{package}/compose/regimes.py",
         *(f"{package}/models/laplace.py", f"{package}/models/__init__.py"),
         *(f"{package}/populations/disc.py", f"{package}/populations/__init__.py"),
         *(f"{package}/data/cifar100.py", f"{package}/data/__init__.py"),

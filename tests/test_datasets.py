@@ -27,7 +27,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 import collapselab
-from collapselab import seeds
+from collapselab.core import seeds
+from collapselab.core.sets import SampleSet
 from collapselab.data import DATASETS, batches
 from collapselab.data.archive import DatasetZip
 from collapselab.data.base import Dataset
@@ -42,7 +43,7 @@ from collapselab.data.pictures import decode, encode
 from collapselab.data.resize import resize
 from collapselab.data.split import PARTS, check_sizes, split, thin
 from collapselab.data.torchvision import Torchvision
-from collapselab.store import SampleSet, read_samples, write_samples
+from collapselab.store import read_samples, write_samples
 
 RANDOM = np.random.default_rng(20)
 
@@ -1137,7 +1138,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def test_torchvision_downloads_what_is_missing(tmp_path, monkeypatch):
     """By torchvision itself, from a server of our own: its mirror and hashes are replaced, its code is not."""
-    from collapselab.compat import import_torchvision
+    from collapselab.machine.compat import import_torchvision
 
     served = write_mnist(tmp_path / "mirror", compressed=(True, True))
     files = sorted((tmp_path / "mirror").iterdir())
@@ -1158,7 +1159,7 @@ def test_torchvision_downloads_what_is_missing(tmp_path, monkeypatch):
 
 def test_torchvision_imports_beside_any_build_of_torch():
     code = (
-        "from collapselab.compat import import_torchvision as get; assert get() is get();"
+        "from collapselab.machine.compat import import_torchvision as get; assert get() is get();"
         "import torch, torchvision.models, torchvision.transforms as transforms;"
         "assert transforms.Resize(3)(torch.zeros(1, 6, 6)).shape == (1, 3, 3)"
     )

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from collapselab.compat import import_torchvision
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Damaged
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
+from collapselab.machine.compat import import_torchvision
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation
 from collapselab.models.diffusion.published import RENAMED, WEIGHTS, from_diffusers
 from collapselab.models.stored import Stored
-from collapselab.store import Damaged
 
 CPU = torch.device("cpu")
 SCHEDULER = {"beta_start": 1e-3, "beta_end": 0.05, "num_train_timesteps": 100, "prediction_type": "epsilon"}

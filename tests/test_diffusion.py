@@ -11,19 +11,20 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collapselab import provenance, store
+from collapselab import store
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged, Interrupted
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.device import DEVICE_VARIABLE, device, exact
 from collapselab.engine.task import Batch
+from collapselab.machine.device import DEVICE_VARIABLE, device, exact
 from collapselab.models.diffusion import PRESETS, Diffusion, DiffusionOptions
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build
 from collapselab.models.diffusion.parameterisations import EDM, scalings
 from collapselab.models.diffusion.training import Denoising
 from collapselab.models.stored import Stored
+from collapselab.store import provenance
 
 SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
 

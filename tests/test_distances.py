@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from collapselab import distances
-from collapselab.distances import centre, nearest_distances, row_words, squared_distances
+from collapselab.core import distances
+from collapselab.core.distances import centre, nearest_distances, row_words, squared_distances
 
 torch = pytest.importorskip("torch")
 ROUNDING = 1e-9  # the relative error of a distance that squared_distances promises

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from collapselab import energy
-from collapselab.energy import Meter
+from collapselab.machine import energy
+from collapselab.machine.energy import Meter
 
 
 class NVMLError(Exception):

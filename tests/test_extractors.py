@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import stand_ins
 
-from collapselab import weights
+from collapselab.core.images import to_unit
+from collapselab.core.sets import SampleSet
 from collapselab.data.archive import DatasetZip
 from collapselab.data.export import export_folder, export_zip
 from collapselab.data.folder import ImageFolder
 from collapselab.features import FEATURES
 from collapselab.features.random_conv import random_conv
 from collapselab.features.resize import bicubic
-from collapselab.images import to_unit
-from collapselab.store import SampleSet
+from collapselab.store import weights
 
 torch = pytest.importorskip("torch")
 

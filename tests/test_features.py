@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import stand_ins
 
+from collapselab.core.errors import Undefined
+from collapselab.core.images import to_unit
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
 from collapselab.data.digits import Digits
 from collapselab.data.split import split
-from collapselab.features import FEATURES, Features, Undefined, base, published
+from collapselab.features import FEATURES, Features, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
-from collapselab.images import to_unit
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.populations import POPULATIONS
 

@@ -25,9 +25,9 @@ from project import ENVIRONMENT, ROOT
 
 from collapselab import store
 from collapselab.cli import run as frame
+from collapselab.core.sets import Reference, SampleSet, TrainingTable
 from collapselab.data.batches import read_batch
 from collapselab.engine.checkpoint import Checkpoint
-from collapselab.store import Reference, SampleSet, TrainingTable
 from collapselab.study.arms import weights_fault
 
 COMMAND = "touch canary"
@@ -521,7 +521,7 @@ def test_a_process_of_its_own_refuses_alike(folder, verb):
 
 def test_code_is_not_run_on_the_word_of_a_note(folder, capsys):
     """Whoever hands over a TorchScript can hand over the note, too, that it was verified to be the published one."""
-    from collapselab.weights import WEIGHTS
+    from collapselab.store.weights import WEIGHTS
 
     file = folder / "file.pt"
     file.write_bytes(TORCH["TorchScript"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from collapselab.images import to_uint8, to_unit
+from collapselab.core.images import to_uint8, to_unit
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
 

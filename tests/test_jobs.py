@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collapselab import provenance
+from collapselab.store import provenance
 from collapselab.study import jobs, load, reasons
 
 ROOT = Path(__file__).parents[1]
@@ -146,7 +146,7 @@ def test_an_entry_that_the_study_does_not_use_replans_nothing(edited, kind):
 
 def test_a_data_set_and_a_regime_that_the_study_does_not_use_replan_nothing(edited):
     assert edited(("data", '"digits": ', '"unused": 1,\n    "digits": ')) == {}
-    assert edited(("regimes", "REGIMES: ", "UNUSED = 1\n\nREGIMES: ")) == {}
+    assert edited(("compose.regimes", "REGIMES: ", "UNUSED = 1\n\nREGIMES: ")) == {}
 
 
 def test_pictures_of_another_number_are_drawn_again_and_nothing_else(copy, before):
@@ -199,7 +199,7 @@ def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edit
             ("verbs.extract", "STORED_NEIGHBOURS = 16", "STORED_NEIGHBOURS = 8"),
             {"extract_real": 2, "extract": CELLS, **MEASURED},
         ),
-        (("compose", '"compose/subsample"', '"compose/other"'), TRAINED),
+        (("compose.rows", '"compose/subsample"', '"compose/other"'), TRAINED),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -210,7 +210,7 @@ def test_other_random_numbers_or_counts_replan_what_depends_on_them(edited, edit
 
 
 def test_a_definition_that_is_renamed_moved_or_documented_replans_nothing(copy, edited):
-    compose = copy.path("compose")
+    compose = copy.path("compose.rows")
     text = compose.read_text()
     renamed = re.sub(r"\b_subsample\b", "_some_of", text)
     assert renamed != text
@@ -220,10 +220,10 @@ def test_a_definition_that_is_renamed_moved_or_documented_replans_nothing(copy, 
         # a function, and all that calls it, now finds it elsewhere
         begin, end = renamed.index("def subsample_seed("), renamed.index("def real_seed(")
         moved, rest = renamed[begin:end], renamed[:begin] + renamed[end:]
-        helper = copy.path("compose").with_name("orders.py")
-        helper.write_text(f"from . import seeds\nfrom .regimes import Recipe\n\n\n{moved}")
+        helper = copy.path("compose.rows").with_name("orders.py")
+        helper.write_text(f"from ..core import seeds\nfrom .regimes import Recipe\n\n\n{moved}")
         compose.write_text(
-            rest.replace("from . import seeds\n", "from . import seeds\nfrom .orders import subsample_seed\n")
+            rest.replace("from ..core import seeds\n", "from ..core import seeds\nfrom .orders import subsample_seed\n")
         )
         assert edited() == {}
         helper.unlink()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import FEATURES, Features, Undefined
+from collapselab.features import FEATURES, Features
 from collapselab.metrics import METRICS
 from collapselab.models.gaussian import Gaussian, GaussianPopulation
 from collapselab.models.multinomial import Multinomial, MultinomialPopulation

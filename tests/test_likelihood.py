@@ -8,11 +8,12 @@ import pytest
 import torch
 from scipy import stats
 
-from collapselab import seeds
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import FEATURES, Features, Undefined
+from collapselab.features import FEATURES, Features
 from collapselab.features.likelihood import LikelihoodOptions, likelihood
 from collapselab.metrics.likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
 from collapselab.models import MODELS

@@ -17,6 +17,7 @@ from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
 
 from collapselab import store  # noqa: E402
 from collapselab.core.errors import Diverged, Interrupted  # noqa: E402
+from collapselab.core.images import to_unit  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.core.sets import TrainingSet  # noqa: E402
 from collapselab.engine import feeding, loop  # noqa: E402
@@ -25,7 +26,6 @@ from collapselab.engine.execution import Execution  # noqa: E402
 from collapselab.engine.optim import Adam  # noqa: E402
 from collapselab.engine.runner import Runner  # noqa: E402
 from collapselab.engine.task import Phase  # noqa: E402
-from collapselab.images import to_unit  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -448,7 +448,8 @@ import torch
 from torch_families import BATCH, images, options_of
 
 from collapselab.core.run import Run
-from collapselab import processes, store
+from collapselab.machine import processes
+from collapselab import store
 from collapselab.models import MODELS
 from collapselab.core.errors import Interrupted
 

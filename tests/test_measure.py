@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from collapselab import measure, metrics
-from collapselab.compare import check_comparable, differences
+from collapselab import metrics
+from collapselab.core.errors import Undefined
 from collapselab.features import Features
-from collapselab.measure import Measurement, Role
-from collapselab.metrics import METRICS, Estimate, Undefined
+from collapselab.measure import record as measure
+from collapselab.measure.compare import check_comparable, differences
+from collapselab.measure.record import Measurement, Role
+from collapselab.metrics import METRICS, Estimate
 
 
 def cloud(seed, rows, shift=0.0):

@@ -8,8 +8,9 @@ import torch
 from scipy import stats
 from scipy.special import betainc
 
-from collapselab.compat import import_torchvision
-from collapselab.features import Features, Undefined
+from collapselab.core.errors import Undefined
+from collapselab.features import Features
+from collapselab.machine.compat import import_torchvision
 from collapselab.metrics import METRICS
 from collapselab.metrics.classes import inception_score
 from collapselab.metrics.memorisation import (

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collapselab.compat import import_torchvision
+from collapselab.core.errors import Undefined
 from collapselab.features import Features
-from collapselab.metrics import METRICS, Undefined, polynomial_mmd2
+from collapselab.machine.compat import import_torchvision
+from collapselab.metrics import METRICS, polynomial_mmd2
 from collapselab.metrics.frechet import frechet_distance, frechet_distance_infinity
 from collapselab.metrics.kernel import kernel_distance
 from collapselab.metrics.neighbours import mean_rarity, median_realism, rarity, realism
@@ -160,7 +161,7 @@ def direct_mmd2(real, fake):
 @pytest.mark.parametrize("library", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
 @pytest.mark.parametrize("entries", [2**21, 500])
 def test_the_kernel_distance_is_that_of_the_definition(library, entries, monkeypatch):
-    monkeypatch.setattr("collapselab.distances.BLOCK_ENTRIES", entries)
+    monkeypatch.setattr("collapselab.core.distances.BLOCK_ENTRIES", entries)
     real, fake = normal(0, 70, 9), normal(1, 50, 9) + 0.3
     found = kernel_distance(library(real), library(fake))
     assert found == pytest.approx(direct_mmd2(real, fake), rel=1e-12)
@@ -245,7 +246,7 @@ def direct_scores(real, fake, k):
 @pytest.mark.parametrize("library", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
 @pytest.mark.parametrize("rows", [80, 81])
 def test_realism_and_rarity_are_those_of_the_definitions(library, rows, monkeypatch):
-    monkeypatch.setattr("collapselab.distances.BLOCK_ENTRIES", 1000)
+    monkeypatch.setattr("collapselab.core.distances.BLOCK_ENTRIES", 1000)
     real, fake = normal(0, rows, 3), 1.2 * normal(1, 60, 3)
     depth, radius = direct_scores(real, fake, 4)
     np.testing.assert_allclose(realism(library(real), library(fake), k=4), depth, rtol=1e-9)

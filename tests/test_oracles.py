@@ -23,9 +23,12 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import compose, regimes, seeds, store, theory
+from collapselab import store, theory
 from collapselab import study as studies
 from collapselab.cli.run import app
+from collapselab.compose import regimes
+from collapselab.compose.rows import choose, real_seed, resample_seed
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
@@ -33,7 +36,8 @@ from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
-from collapselab.select import SELECTORS, Seen
+from collapselab.select import SELECTORS
+from collapselab.select.base import Seen
 from collapselab.theory.agreement import agreement
 from collapselab.theory.predict import predict
 from collapselab.theory.setting import Setting
@@ -65,11 +69,11 @@ def loop(family, options, truth, recipes, replicate, made, sampling_bias):
             (draw.arm, draw.generation): None if draw.is_real or recipe.resamples else made for draw in recipe.draws
         }
         data, weights = [], []
-        for draw, rows in compose.choose(recipe, ready, STUDY_SEED, replicate):
+        for draw, rows in choose(recipe, ready, STUDY_SEED, replicate):
             if draw.is_real:
-                source = truth.sample(Ask(draw.count, compose.real_seed(STUDY_SEED, replicate, draw))).data
+                source = truth.sample(Ask(draw.count, real_seed(STUDY_SEED, replicate, draw))).data
             elif recipe.resamples:
-                seed = compose.resample_seed(STUDY_SEED, replicate, generation, draw, STREAM)
+                seed = resample_seed(STUDY_SEED, replicate, generation, draw, STREAM)
                 source = models[draw.generation].sample(Ask(draw.count, seed, bias=biases[draw.generation])).data
             else:
                 source = stored[draw.generation]

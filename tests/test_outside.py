@@ -10,14 +10,16 @@ import stand_ins
 import typer
 from test_cli import run
 
-from collapselab import clock, compare, outside, store
+from collapselab import store
 from collapselab.cli.extractors import settings_of
 from collapselab.cli.measure import measure as measure_outside
+from collapselab.core.sets import SampleSet
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
+from collapselab.machine import clock
+from collapselab.measure import compare, outside
 from collapselab.metrics import METRICS
-from collapselab.store import SampleSet
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ from project import missing_parts
 
 import collapselab
 from collapselab import study as studies
+from collapselab.compose.regimes import REGIMES
 from collapselab.data import DATASETS
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
-from collapselab.regimes import REGIMES
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

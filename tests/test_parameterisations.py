@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collapselab import seeds
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.models.diffusion import Diffusion, DiffusionOptions, augment, likelihood
 from collapselab.models.diffusion import sampling as samplers

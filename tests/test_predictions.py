@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import regimes, theory
+from collapselab import theory
+from collapselab.compose import regimes
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collapselab import processes
+from collapselab.machine import processes
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLLAPSELAB_DEVICE": "cpu", "PYTHONPATH": str(ROOT / "src")}
@@ -73,7 +73,7 @@ def launch(tmp_path):
         (package / "__main__.py").write_text(STAND_IN.format(body=body))
         code = f"""
 import os, sys
-from collapselab import processes
+from collapselab.machine import processes
 processes.PATIENCE_S, processes.GRACE_S = 0.5, 5.0
 os.environ["PYTHONPATH"] = {str(package.parent)!r}
 sys.exit(processes.launch({many}, ["word"]))

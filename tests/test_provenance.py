@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from collapselab import provenance, store
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
-from collapselab.provenance import PACKAGE, entries, source_hash, sources
 from collapselab.select import SELECTORS
+from collapselab.store import provenance
+from collapselab.store.provenance import PACKAGE, entries, source_hash, sources
 
 REGISTRIES = {
     "metrics:METRICS": METRICS,
@@ -231,7 +231,7 @@ def test_a_registry_is_a_boundary_of_which_the_entries_in_use_are_named(toy):
 
 def test_another_layout_of_stored_files_changes_everything(toy, monkeypatch):
     before = toy()
-    monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
+    monkeypatch.setattr(provenance, "FORMAT", provenance.FORMAT + 1)
     assert toy() != before
 
 
@@ -289,7 +289,9 @@ def test_an_entry_of_a_test_is_what_it_consists_of(monkeypatch):
 
 
 def test_reading_the_source_imports_none_of_it():
-    code = "import sys; from collapselab.provenance import *; source_hash(*entries('models:MODELS', ['diffusion']));"
+    code = (
+        "import sys; from collapselab.store.provenance import *; source_hash(*entries('models:MODELS', ['diffusion']));"
+    )
     code += "print([name for name in ('torch', 'pandas', 'scipy', 'collapselab.models') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -302,3 +304,11 @@ def test_all_hashes_of_a_plan_are_computed_once():
         source_hash(*entries("models:MODELS", ["diffusion"]))
     assert source_hash.cache_info().hits >= 10_000
     assert time.process_time() > begin
+
+
+def test_seeds_that_run_together_hang_on_no_other_family_and_on_metrics_by_name_alone():
+    modules = {name.partition(":")[0] for name in sources(f"{PACKAGE}.together.loop:run")}
+    assert f"{PACKAGE}.models.gaussian" in modules and f"{PACKAGE}.together.measures" in modules
+    others = ("diffusion", "stylegan2", "vae", "flow", "gan")
+    assert not modules & {f"{PACKAGE}.metrics", *(f"{PACKAGE}.models.{family}.family" for family in others)}
+    assert not any(module.startswith(f"{PACKAGE}.metrics.") for module in modules)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from collapselab.regimes import (
+from collapselab.compose.regimes import (
     REAL,
     REGIMES,
     Bias,

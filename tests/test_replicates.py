@@ -7,17 +7,20 @@ import pytest
 from pydantic import ValidationError
 from test_oracles import ARM, STREAM, STUDY_SEED, loops, run_on_disk
 
-from collapselab import regimes, replicates, seeds
 from collapselab import study as studies
+from collapselab.compose import regimes
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
-from collapselab.core.errors import Diverged
+from collapselab.core.errors import Diverged, Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import Features, Undefined
+from collapselab.features import Features
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
-from collapselab.replicates import MEASURES, Arm, lines, run
+from collapselab.together import records as together
+from collapselab.together.loop import Replicates, lines, run
+from collapselab.together.measures import MEASURES
 
 N, GENERATIONS, REPLICATES, MADE = 12, 6, 4, 19  # more samples than are eaten: compose has to choose
 
@@ -82,7 +85,7 @@ def arm(family, regime, sampling_bias=1.0, generations=GENERATIONS, **more):
         "seeds": REPLICATES,
         "metrics": {"variance_ratio": {}},
     }
-    return Arm(**(given | more))
+    return Replicates(**(given | more))
 
 
 def assert_same_models(arm, expected):
@@ -153,7 +156,7 @@ def test_the_models_are_those_that_the_verbs_make_on_disk(tmp_path, monkeypatch)
     study = studies.load(tmp_path / "replicates.yaml")
     stored = run_on_disk(study)
     for name in study.lineages:
-        wanted = Arm.model_validate_json(study.replicated(name).model_dump_json())  # as a rule hands it over
+        wanted = Replicates.model_validate_json(study.replicated(name).model_dump_json())  # as a rule hands it over
         for generation, (laws, _) in enumerate(lines(wanted, range(wanted.seeds))):
             for seed in range(wanted.seeds):
                 found = stored[name, seed, generation]
@@ -263,20 +266,20 @@ def test_a_replicate_that_diverges_leaves_the_others_alone():
 )
 def test_an_arm_that_cannot_be_run_is_refused(change, said):
     with pytest.raises(ValidationError, match=said):
-        Arm(**(dict(arm("one dimension", REGIMES["fully_synthetic"])) | change))
+        Replicates(**(dict(arm("one dimension", REGIMES["fully_synthetic"])) | change))
 
 
 def test_recipes_that_do_not_follow_each_other_are_refused():
     good = dict(arm("one dimension", REGIMES["fully_synthetic"], generations=1))
     first, second = good["recipes"]
     with pytest.raises(ValidationError, match="found generation 1 at place 0"):
-        Arm(**(good | {"recipes": [second, first]}))
+        Replicates(**(good | {"recipes": [second, first]}))
     empty = first.model_copy(update={"draws": []})
     with pytest.raises(ValidationError, match="generation 0 has no rows"):
-        Arm(**(good | {"recipes": [empty, second]}))
+        Replicates(**(good | {"recipes": [empty, second]}))
     later = second.model_copy(update={"draws": [regimes.Draw(ARM, 1, 3)]})
     with pytest.raises(ValidationError, match="generation 1 eats generation 1"):
-        Arm(**(good | {"recipes": [first, later]}))
+        Replicates(**(good | {"recipes": [first, later]}))
 
 
 def test_data_that_the_family_cannot_take_are_refused():
@@ -292,7 +295,7 @@ def test_data_that_the_family_cannot_take_are_refused():
 def test_records_are_those_of_cells_with_files_of_their_own():
     wanted = arm("full", REGIMES["accumulate_subsample"], metrics=EVERY, sampling_bias=[1.0] * 3 + [0.8] * 4)
     columns = run(wanted)
-    found = list(replicates.records("study", wanted, columns))
+    found = list(together.records("study", wanted, columns))
     assert len(found) == REPLICATES * (GENERATIONS + 1)
     for row, record in enumerate(found):
         assert (record["study"], record["arm"], record["status"]) == ("study", ARM, "ok")
@@ -311,7 +314,7 @@ def test_records_are_those_of_cells_with_files_of_their_own():
 def test_means_stand_for_all_seeds():
     wanted = arm("shares", REGIMES["fully_synthetic"], metrics=EVERY)
     columns = run(wanted)
-    found = replicates.means(replicates.records("study", wanted, columns))
+    found = together.means(together.records("study", wanted, columns))
     assert [(record["arm"], record["seed"], record["generation"]) for record in found] == [
         (ARM, 0, generation) for generation in range(GENERATIONS + 1)
     ]

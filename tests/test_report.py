@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from collapselab import report
-from collapselab.compare import check_comparable
+from collapselab.measure.compare import check_comparable
 from collapselab.report import numbers, pictures, sections
 from collapselab.report.charts import curve_chart, share_chart, truth_chart
 from collapselab.study import FAIRNESS

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from collapselab import seeds
-from collapselab.seeds import SEED_BITS, generator, normals, seed_of, uniforms
+from collapselab.core import seeds
+from collapselab.core.seeds import SEED_BITS, generator, normals, seed_of, uniforms
 
 KNOWN = {
     (0, 0, 0, "train", 0): 6159145746685883674,
@@ -37,10 +37,9 @@ def test_seeds_are_those_written_down():
 
 def test_seeds_do_not_depend_on_the_process():
     """Python's own hash of words differs in every process."""
-    code = (
-        "from collapselab.seeds import *; print(seed_of(7, 2, 5, 'sample', 31), uniforms(7, 2, 1, 3).tobytes().hex())"
-    )
-    path = {"PYTHONPATH": str(Path(seeds.__file__).parents[1])}
+    code = "from collapselab.core.seeds import *; "
+    code += "print(seed_of(7, 2, 5, 'sample', 31), uniforms(7, 2, 1, 3).tobytes().hex())"
+    path = {"PYTHONPATH": str(Path(seeds.__file__).parents[2])}
     runs = [
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | more

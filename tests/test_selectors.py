@@ -7,10 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from collapselab.core.ask import Ask
+from collapselab.core.sets import KeptTable, SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
-from collapselab.select import SELECTORS, Seen
-from collapselab.store import KeptTable, SampleSet, read_kept, write_kept
+from collapselab.select import SELECTORS
+from collapselab.select.base import Seen
+from collapselab.store import read_kept, write_kept
 
 OPTIONS = {
     "nobody": {},

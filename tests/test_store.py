@@ -20,12 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from collapselab import store
+from collapselab.core.errors import Damaged
+from collapselab.core.sets import KeptTable, Reference, SampleSet, TrainingTable
 from collapselab.store import (
-    Damaged,
-    KeptTable,
-    Reference,
-    SampleSet,
-    TrainingTable,
     content_hash,
     hash_path,
     read_json,
@@ -54,7 +51,7 @@ RANDOM = np.random.default_rng(8)
 def no_pause(request, monkeypatch):
     """Nobody writes while these tests read: what a reader finds, it finds at once."""
     if "writer" not in request.node.name:
-        monkeypatch.setattr(store, "PAUSE", 0)
+        monkeypatch.setattr("collapselab.store.bytes.PAUSE", 0)
 
 
 def samples_of(count: int = 9, seed: int = 0) -> SampleSet:
@@ -298,7 +295,7 @@ def test_the_same_content_has_the_same_hash_in_another_process(tmp_path, kind):
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path;"
         f"from test_store import WRITERS; print(WRITERS[{kind!r}][0](Path({str(tmp_path / 'there')!r})))"
     )
-    env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[1]), "PYTHONHASHSEED": "5"}
+    env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[2]), "PYTHONHASHSEED": "5"}
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout
     assert there.strip() == here == content_hash(tmp_path / "there")
 
@@ -400,7 +397,7 @@ def test_two_readers_may_find_the_same_damage(tmp_path, monkeypatch):
         found.unlink()  # the other reader renames it between our reading and our renaming
         return digest
 
-    monkeypatch.setattr(store, "content_hash", slower)
+    monkeypatch.setattr("collapselab.store.bytes.content_hash", slower)
     with pytest.raises(Damaged):
         verify(path)
 
@@ -412,7 +409,7 @@ def test_a_reader_beside_a_writer_takes_nothing_away(tmp_path):
         "import sys, pathlib; from collapselab import store; path = pathlib.Path(sys.argv[1])\n"
         f"for number in range({rewrites}): store.write_json(path, list(range(number)))"
     )
-    env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[1])}
+    env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[2])}
     store.write_json(path, [])
     with subprocess.Popen([sys.executable, "-c", code, str(path)], env=env) as writer:
         reads = 0
@@ -427,7 +424,7 @@ def test_a_reader_beside_a_writer_takes_nothing_away(tmp_path):
 @pytest.mark.parametrize("kind", ["samples", "tensors", "training", "kept", "table"])
 def test_files_of_another_store_are_refused(tmp_path, kind, monkeypatch):
     write, read = WRITERS[kind]
-    monkeypatch.setattr(store, "FORMAT", 99)
+    monkeypatch.setattr("collapselab.store.bytes.FORMAT", 99)
     write(tmp_path / "file")
     monkeypatch.undo()
     with pytest.raises(Damaged, match="not written by this version of the store"):
@@ -545,10 +542,10 @@ def test_a_killed_write_is_never_taken_for_a_whole_one(tmp_path, moment):
     code = {
         "while writing": f"store.write_hashed(path, lambda file: (file.write_text('half'), {die}))",
         "before the rename": f"os.replace = lambda *_: {die}; store.write_json(path, 'new')",
-        "before the hash": f"store.hash_path = lambda path: {die}; store.write_json(path, 'new')",
+        "before the hash": f"store.bytes.hash_path = lambda path: {die}; store.write_json(path, 'new')",
     }[moment]
     setup = f"import os, signal, pathlib; from collapselab import store; path = pathlib.Path({str(path)!r}); "
-    env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[1])}
+    env = os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", setup + code], env=env).returncode == -signal.SIGKILL
     if moment == "before the hash":
         with pytest.raises(Damaged):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 500, 60
 
 # What is still too long: an entry goes when its module or function has been split, and none is added.
-LONG_MODULES = {"store"}
+LONG_MODULES: set[str] = set()
 LONG_FUNCTIONS: set[str] = set()
 CIRCLES: set[frozenset[str]] = set()
 

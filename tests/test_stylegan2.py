@@ -12,7 +12,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collapselab import seeds, store
+from collapselab import store
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged, Interrupted
 from collapselab.core.run import Run

@@ -13,7 +13,7 @@ from collapselab.core.ask import Ask
 from collapselab.models.stored import Stored
 from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options, published
 from collapselab.models.stylegan2.networks import Discriminator, Generator
-from collapselab.pickles import networks as pickled
+from collapselab.store.pickles import networks as pickled
 
 VECTORS = Path(__file__).parents[2] / "shared" / "data" / "stylegan2-vectors.safetensors"
 

@@ -7,10 +7,13 @@ import pytest
 from pydantic import ValidationError
 from test_oracles import STREAM, STUDY_SEED, agrees, loops
 
-from collapselab import regimes, seeds, theory
+from collapselab import theory
+from collapselab.compose import regimes
+from collapselab.core import seeds
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Undefined
 from collapselab.data.digits import Digits
-from collapselab.features import FEATURES, Features, Undefined
+from collapselab.features import FEATURES, Features
 from collapselab.metrics import METRICS
 from collapselab.metrics.tails import class_retention, expected_quantile_coverage, quantile_coverage, tail_coverage
 

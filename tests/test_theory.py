@@ -9,7 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from collapselab import regimes, theory
+from collapselab import theory
+from collapselab.compose import regimes
 from collapselab.theory.multinomial import binomial
 
 SEED = 20_230_704

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from collapselab.core.errors import Interrupted
+from collapselab.core.errors import Damaged, Interrupted
 from collapselab.models import MODELS
 from collapselab.models.options import Options
-from collapselab.store import Damaged
 from collapselab.study import throughput
 from collapselab.study.throughput import Throughput, Work, cost, find, keep, known, measure, read, write
 

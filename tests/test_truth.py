@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from collapselab.core.ask import Ask
-from collapselab.features import FEATURES, Features, Undefined
+from collapselab.core.errors import Undefined
+from collapselab.features import FEATURES, Features
 from collapselab.features.truth import NAMES, rare_cells
 from collapselab.metrics import METRICS, expected_true_coverage, expected_true_recall
 from collapselab.models.multinomial import Multinomial, MultinomialPopulation

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from collapselab.pickles.machine import MOST_BYTES
-from collapselab.pickles.networks import Network, read
-from collapselab.store import Damaged
+from collapselab.core.errors import Damaged
+from collapselab.store.pickles.machine import MOST_BYTES
+from collapselab.store.pickles.networks import Network, read
 
 SOURCE = "raise SystemExit('the embedded source was run')"
 

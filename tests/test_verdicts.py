@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collapselab.significance import holm
+from collapselab.core.significance import holm
 from collapselab.verdicts import (
     CLASSES_GIVEN,
     VERDICTS,

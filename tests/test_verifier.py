@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from collapselab.core.sets import SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
-from collapselab.select import SELECTORS, Seen
-from collapselab.store import SampleSet
+from collapselab.select import SELECTORS
+from collapselab.select.base import Seen
 
 SELECTOR = SELECTORS["verifier"]
 ERRORS = 4.5

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from test_cli import run
 
-from collapselab import weights
 from collapselab.features import FEATURES
+from collapselab.store import weights
 
 CONTENT = np.random.default_rng(0).bytes(3 * weights.CHUNK_BYTES + 17)
 NAME = "inception"
@@ -149,8 +149,8 @@ def test_a_wrong_file_is_named_with_both_hashes(tmp_path, monkeypatch):
 def test_a_file_is_hashed_once_and_again_when_it_changes(tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.write_bytes(b"one")
-    hashed, content_hash = [], weights.store.content_hash
-    monkeypatch.setattr(weights.store, "content_hash", lambda path: hashed.append(path) or content_hash(path))
+    hashed, content_hash = [], weights.content_hash
+    monkeypatch.setattr(weights, "content_hash", lambda path: hashed.append(path) or content_hash(path))
     first = hashlib.sha256(b"one").hexdigest()
     assert weights.digest(file) == weights.digest(file) == first and hashed == [file]
     file.write_bytes(b"other")
@@ -249,7 +249,7 @@ def test_a_failed_fetch_keeps_what_was_there(served, own_folder):
 def test_two_processes_fetch_once(served, own_folder):
     entry = weights.WEIGHTS[NAME]
     code = (
-        "from dataclasses import replace; from collapselab import weights;"
+        "from dataclasses import replace; from collapselab.store import weights;"
         f"weights.WEIGHTS[{NAME!r}] = replace(weights.WEIGHTS[{NAME!r}], source={entry.source!r}, "
         f"sha256={entry.sha256!r}, bytes={entry.bytes}); weights.fetch({NAME!r})"
     )

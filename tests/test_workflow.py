@@ -140,7 +140,7 @@ def test_an_edit_of_the_source_plans_what_hangs_from_it(smoke):
     # Comments, docstrings, and code that this study does not run: the edges, other families, other software.
     smoke.edit(f"{package}/models/gaussian.py", ('"""The normal law', '# a comment\n    """A normal law'))
     smoke.edit(f"{package}/models/multinomial.py", ("import numpy as np", "import numpy as np\n\nUNUSED = 1"))
-    smoke.edit(f"{package}/store.py", ("import numpy as np", "import numpy as np\n\nUNUSED = 1"))
+    smoke.edit(f"{package}/store/samples.py", ("from pathlib import Path", "from pathlib import Path\n\nUNUSED = 1"))
     smoke.edit(f"{package}/cli/sample.py", ("import numpy as np", "import numpy as np\n\nUNUSED = 1"))
     smoke.edit("environment.yml", ("  - pip\n", "  - pip\n  - cowpy\n"))
     assert smoke.plan() == {}

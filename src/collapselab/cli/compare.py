@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .. import compare as comparing
+from ..measure import compare as comparing
 from ..study import results
 
 app = typer.Typer(rich_markup_mode=None)

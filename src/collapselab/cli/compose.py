@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from .. import store
-from ..regimes import Recipe
+from ..compose.regimes import Recipe
 from ..verbs import compose as verb
 from .inputs import hashes, model_in
 from .options import Out, Replicate, StudySeed, json_of, pairs, parsed

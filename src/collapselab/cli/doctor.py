@@ -16,7 +16,7 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def families() -> None:
     """List the model families: what is known of their density, and what each can do."""
-    from ..compare import aligned
+    from ..measure.compare import aligned
     from ..models import MODELS
     from ..models.taxonomy import COLUMNS, taxonomy
 
@@ -29,7 +29,7 @@ def families() -> None:
 @app.command()
 def doctor() -> None:
     """Look at this machine: versions against the pins, device, disk, and what the workflow needs."""
-    from ..doctor import examine
+    from ..machine.doctor import examine
 
     faults = 0
     for what, found, fault in examine():

@@ -7,10 +7,10 @@ import numpy as np
 import typer
 
 from .. import store
+from ..core.sets import SampleSet
 from ..data.digest import digest
 from ..features import FEATURES
 from ..features.files import arrays
-from ..store import SampleSet
 from ..verbs import extract as verb
 from .extractors import settings_of, weights_of
 from .inputs import hashes

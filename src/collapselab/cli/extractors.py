@@ -8,8 +8,8 @@ from typing import Any
 import typer
 
 from .. import store
-from .. import weights as published
 from ..features import FEATURES, Extractor
+from ..store import weights as published
 from .inputs import model_in
 from .options import parsed
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import outside, store
-from ..clock import progress
+from .. import store
 from ..features import Extractor
+from ..machine.clock import progress
+from ..measure import outside
 from ..metrics import METRICS
 from .extractors import OUTSIDE_EXTRACTORS, settings_of, weights_of
 from .options import chosen, json_of, metrics_of, pairs

@@ -8,11 +8,11 @@ import numpy as np
 import typer
 
 from .. import store
+from ..core.sets import TrainingTable
 from ..features import FEATURES
 from ..features.files import read_features
-from ..measure import Against, Measurement, Role
+from ..measure.record import Against, Measurement, Role
 from ..models.capabilities import Knows
-from ..store import TrainingTable
 from ..verbs import record as verb
 from ..verbs.train import rows_of
 from .inputs import model_in

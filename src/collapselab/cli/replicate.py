@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from .. import replicates, store
-from ..clock import progress
+from .. import store
+from ..machine.clock import progress
+from ..together import loop
 from .options import Out, parsed
 from .run import clock
 
@@ -18,8 +19,8 @@ def replicate(
     out: Out,
 ) -> None:
     """Run all seeds of an arm in one go, and write one row for each seed and generation."""
-    wanted = parsed(replicates.Arm, arm, "--arm")
+    wanted = parsed(loop.Replicates, arm, "--arm")
     total = wanted.seeds * len(wanted.recipes)
     with progress(f"replicate {wanted.name}", total) as tell, clock.compute():
-        columns = replicates.run(wanted, progress=lambda done: tell(done, None))
+        columns = loop.run(wanted, progress=lambda done: tell(done, None))
     store.write_table(out, columns, {"arm": wanted.model_dump(mode="json")})

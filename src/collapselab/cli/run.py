@@ -18,9 +18,10 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from .. import __version__, processes
-from ..clock import Clock
+from .. import __version__
 from ..core.errors import Interrupted
+from ..machine import processes
+from ..machine.clock import Clock
 
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -237,8 +238,10 @@ def guarded(work: Callable[[], Any]) -> int:
 
 def _failure(error: Exception) -> tuple[str, int] | None:
     """What a user is told of a failure, and its exit code; None for a fault of ours, which keeps its trace."""
-    from ..select import Waiting  # after a failure, since what raises it is not light
-    from ..store import Damaged
+    from ..core.errors import (
+        Damaged,
+        Waiting,  # after a failure, since what raises it is not light
+    )
 
     match error:
         case Interrupted():

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from .. import processes, store
-from ..store import SampleSet
+from .. import store
+from ..core.sets import SampleSet
+from ..machine import processes
 from ..verbs import sample as verb
 from .inputs import hashes, model_in
 from .options import Generation, Out, Replicate, StudySeed

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
+from ..core.sets import KeptTable, SampleSet
 from ..features import FEATURES
-from ..select import SELECTORS, Seen
-from ..store import KeptTable, SampleSet
+from ..select import SELECTORS
+from ..select.base import Seen
 from ..verbs import select as verb
 from .extractors import weights_of
 from .inputs import hashes

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import typer
 
-from .. import replicates, store
+from .. import store
 from ..study import results, words
+from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
 from .study import Planned, StudyName, study_of
 
@@ -33,7 +34,7 @@ def track(name: StudyName, planned: Planned = None) -> None:
     try:
         done = tracking.track(
             study.name,
-            replicates.means(records) if study.file.together else records,
+            together.means(records) if study.file.together else records,
             params={arm: words.describe_arm(study, arm) for arm in study.lineages},
             curves=curves,
             pictures=pictures,

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from .. import processes, store
+from .. import store
 from ..core.errors import Diverged
 from ..core.run import Inspect, Run
+from ..core.sets import TrainingTable
+from ..machine import processes
 from ..models import MODELS
 from ..models.files import write_model
-from ..store import TrainingTable
 from ..verbs import train as verb
 from .inputs import hashes, model_in
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, parsed

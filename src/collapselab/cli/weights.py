@@ -9,7 +9,8 @@ import typer
 from pydantic import BaseModel
 
 from .. import store
-from .. import weights as published
+from ..core.errors import Foreign
+from ..store import weights as published
 from .options import Out
 from .run import EXIT_RESOURCES
 
@@ -54,7 +55,7 @@ def take_over(
     from ..models.files import write_model
     from ..models.stored import Stored
     from ..models.stylegan2.published import model_of
-    from ..pickles import networks as pickled
+    from ..store.pickles import networks as pickled
 
     files = sorted(source.rglob("*")) if source.is_dir() else [source]
     taken = {file.name: store.content_hash(file) for file in files if file.is_file() or file == source}
@@ -66,7 +67,7 @@ def take_over(
         model = MODELS[family].load(Stored(tensors), MODELS[family].Options.model_validate(options))
     except ValueError as error:
         said = " ".join(str(error).split())[:400]
-        raise store.Foreign(source, said if str(source) in said else f"{source}: {said}") from None
+        raise Foreign(source, said if str(source) in said else f"{source}: {said}") from None
     write_model(out, family, model, {"generation": 0, "imported": taken})
     size = sum(array.nbytes for array in model.stored().tensors.values()) / 2**20
     print(f"{out}: {family} of {' x '.join(map(str, model.shape))} images, {size:,.1f} MiB")

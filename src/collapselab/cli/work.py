@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from .. import processes
-from ..clock import progress
+from ..machine import processes
+from ..machine.clock import progress
 from ..models.capabilities import Counts
 from .run import clock
 
@@ -17,7 +17,7 @@ def get_ready(uses_torch: bool) -> None:
     for fact in ("device", "device_name"):
         clock.facts.setdefault(fact, "cpu")
     if uses_torch:
-        from ..device import device, name
+        from ..machine.device import device, name
 
         clock.facts |= {"device": str(device()), "device_name": name(device())}
 

@@ -1,1 +1,1 @@
-"""What all floors share: sets of rows, and the ways in which a training ends. No I/O, no torch."""
+"""What all floors share: randomness, distances, sets of rows, and the ways in which things fail. No I/O, no torch."""

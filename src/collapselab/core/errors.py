@@ -1,4 +1,6 @@
-"""How a training ends without a model."""
+"""What can go wrong, or end before it is done, beside bad input: that is a ValueError."""
+
+from pathlib import Path
 
 
 class Diverged(Exception):
@@ -15,3 +17,33 @@ class Interrupted(Exception):
     def __init__(self, images_seen: int):
         self.images_seen = images_seen
         super().__init__(f"interrupted after {images_seen} images")
+
+
+class Undefined(ValueError):
+    """The features at hand determine no value: there are too few rows, or numbers that are not finite."""
+
+
+class Waiting(Exception):
+    """People have not finished judging; the message says who is waited for and where."""
+
+
+class Damaged(Exception):
+    """A stored file does not hold the bytes that its hash promises, or not the rows that a reference names.
+
+    set_aside: whether the file was renamed to ``.damaged``, so that the next run of the workflow remakes it.
+    """
+
+    def __init__(self, path: Path, reason: str, set_aside: bool = False):
+        self.path, self.set_aside = Path(path), set_aside
+        super().__init__(f"{path}: {reason}")
+
+
+class Foreign(Damaged, ValueError):
+    """A file that the user gave is not what it has to be, and is not read; it is left where it is.
+
+    message: whole, with the file's name. It is a ValueError, too, for those who ask of several files which will do.
+    """
+
+    def __init__(self, path: Path, message: str):
+        super().__init__(path, message)
+        self.args = (message,)

@@ -1,12 +1,40 @@
-"""What a training learns from."""
+"""Samples, and what is said of their rows: which make a training set, which were kept."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
-Kind = Literal["images", "vectors", "categories"]
-"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, or one int64."""
+from .kinds import KINDS, KindName, kind_of
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """N samples with where they come from.
+
+    data: (N, C, H, W) uint8 images, (N, d) float32 or float64 vectors, or (N,) int64 categories.
+    labels: (N,) int64, or None.
+    aux: what the sampler can tell about each sample, columns of length N.
+    lineage: JSON-like; who made this from what (hashes of the inputs, options, seeds).
+    kind: what the data are, found out where it is not said; None for data of no kind, as of a model that diverged.
+    Raises ValueError for data that are not of the kind that is said.
+    """
+
+    data: np.ndarray
+    labels: np.ndarray | None = None
+    aux: Mapping[str, np.ndarray] = field(default_factory=dict)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    kind: KindName | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is None:
+            object.__setattr__(self, "kind", kind_of(self.data))
+        elif self.kind not in KINDS or not KINDS[self.kind].holds(self.data):
+            raise ValueError(f"data: found {self.data.dtype} of shape {self.data.shape}, which are no {self.kind}")
+
+    def __len__(self) -> int:
+        return len(self.data)
 
 
 @dataclass(frozen=True)
@@ -19,3 +47,41 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+class Reference(NamedTuple):
+    """Rows of one stored sample set that take part in a training set."""
+
+    source: str  # SHA-256 of the sample set's file
+    path: str  # where that file lies, relative to the project
+    rows: np.ndarray  # (n,) int64
+    origin: str  # real or synthetic
+    arm: str  # whose samples, or which kind of real data
+    generation: int
+    labels: np.ndarray | None  # (n,) int64
+    weight: float
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """A training set as references: which rows of which stored sample sets, in order, with weight and origin."""
+
+    references: tuple[Reference, ...]
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(len(reference.rows) for reference in self.references)
+
+
+@dataclass(frozen=True)
+class KeptTable:
+    """Which rows of a sample set were kept, why, and by whom.
+
+    rows: (n,) int64. scores: (n,) float64, NaN where the selector has none. reasons, judge: words.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    reasons: tuple[str, ...]
+    judge: str
+    lineage: Mapping[str, Any] = field(default_factory=dict)

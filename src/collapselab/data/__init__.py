@@ -1,14 +1,12 @@
 """Real data: read from the formats of the field, made equal in size, split once, and written back out."""
 
 from .archive import DatasetZip
-from .base import Dataset
+from .base import Dataset as Dataset
 from .cifar10 import Cifar10Batches
 from .digits import Digits
 from .folder import ImageFolder
 from .mnist import MnistIdx
 from .torchvision import Torchvision
-
-__all__ = ["DATASETS", "Dataset"]
 
 DATASETS: dict[str, type[Dataset]] = {
     "digits": Digits,

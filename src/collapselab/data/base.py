@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..store import SampleSet
+from ..core.sets import SampleSet
 from .resize import Resize, resize
 
 FEW_FILES = 20  # of so many, the beginnings are looked at

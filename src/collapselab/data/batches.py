@@ -1,9 +1,9 @@
 """The batches of CIFAR-10, as its authors publish them: in Python, which is pickled, or in binary.
 
 A pickle is a program that its reader runs. These are read without the numpy that they ask for and without calling
-anything, by :mod:`collapselab.pickles.machine`: every name that numpy's arrays are made of stands for one inert class,
-which keeps what it is given, and the array is then put together here from its bytes. A pickle that asks for any other
-name is refused before anything is made of it.
+anything, by :mod:`collapselab.store.pickles.machine`: every name that numpy's arrays are made of stands for one inert
+class, which keeps what it is given, and the array is then put together here from its bytes. A pickle that asks for any
+other name is refused before anything is made of it.
 """
 
 import math
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..pickles import machine
-from ..pickles.machine import MOST_BYTES, STEPS, Language, Machine, Named, Refused, Step, Unfinished, shown, table
+from ..store.pickles import machine
+from ..store.pickles.machine import MOST_BYTES, STEPS, Language, Machine, Named, Refused, Step, Unfinished, shown, table
 from .base import Subset, missing
 
 PIXELS = 3 * 32 * 32

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from ..store import SampleSet
+from ..core.sets import SampleSet
 
 
 def digest(samples: SampleSet) -> str:

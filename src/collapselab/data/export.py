@@ -6,10 +6,9 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from .. import store
-from ..store import SampleSet
+from ..core.kinds import KINDS
+from ..core.sets import SampleSet
 from .pictures import encode
 
 
@@ -65,6 +64,6 @@ def export_folder(samples: SampleSet, path: Path) -> None:
 
 def _export_names(samples: SampleSet) -> list[str]:
     data = samples.data
-    if data.dtype != np.uint8 or data.ndim != 4 or data.shape[1] not in (1, 3):
+    if not KINDS["images"].holds(data) or data.shape[1] not in (1, 3):
         raise ValueError(f"data: found {data.dtype} of shape {data.shape}, exported are uint8 images (N, 1 or 3, H, W)")
     return [f"{row // 1000:05d}/img{row:08d}.png" for row in range(len(data))]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .. import seeds
-from ..store import SampleSet
+from ..core import seeds
+from ..core.sets import SampleSet
 from .digest import digest
 
 EATEN = ("train", "validation", "fresh")  # by trainings: cut from the front of the order, one behind the other

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..compat import import_torchvision
+from ..machine.compat import import_torchvision
 from .base import Dataset, Subset, fingerprint
 from .batches import BatchFiles
 from .idx import IdxFiles

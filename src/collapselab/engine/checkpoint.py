@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..store import Damaged, read_tensors, write_tensors
+from ..core.errors import Damaged
+from ..store import read_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from .. import seeds
+from ..core import seeds
 from ..core.sets import TrainingSet
 
 RESIDENT_SHARE = 0.25  # of the device's free memory that images may take; the rest is for networks

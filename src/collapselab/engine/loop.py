@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import device as devices
-from .. import processes, provenance, seeds
+from ..core import seeds
 from ..core.errors import Diverged, Interrupted
 from ..core.run import Run
 from ..core.sets import TrainingSet
+from ..machine import device as devices
+from ..machine import processes
+from ..store import provenance
 from . import feeding
 from .checkpoint import Checkpoint, State, differences, identity
 from .execution import EXECUTION_VARIABLE, Execution, parsed, wanted

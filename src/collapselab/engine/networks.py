@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import seeds
+from ..core import seeds
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..device import exact
+from ..machine.device import exact
 from . import loop
 from .execution import Execution
 from .optim import Adam

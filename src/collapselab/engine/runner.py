@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..device import autocast, default_generator
+from ..machine.device import autocast, default_generator
 from .execution import Execution
 from .task import Batch, Phase, Task, cut, optimisers
 

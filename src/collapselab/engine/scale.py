@@ -6,8 +6,9 @@ from typing import Self
 import numpy as np
 
 from ..core.errors import Diverged
+from ..core.images import to_unit
+from ..core.kinds import KINDS
 from ..core.sets import TrainingSet
-from ..images import to_unit
 
 SMALLEST = 1e-300  # below it squares are no longer float64 numbers of full precision
 BYTE_VARIANCE = 1 / (12 * 127.5**2)  # of a number that is uniform within a byte, in units of [-1, 1]
@@ -45,7 +46,7 @@ class Scale:
             raise Diverged(len(training), float("nan"))
         if shared:
             variance = np.full_like(variance, variance.mean())
-        elif training.data.dtype == np.uint8:
+        elif KINDS["images"].holds(training.data):
             variance = variance + BYTE_VARIANCE
         return cls(location, np.sqrt(np.where(variance > SMALLEST, variance, 1.0)))
 
@@ -64,7 +65,7 @@ class Scale:
 
 def numbers(data: np.ndarray) -> np.ndarray:
     """Images as rows of their pixels in [-1, 1], vectors as they are: (n, d) float64."""
-    return (to_unit(data) if data.dtype == np.uint8 else data).reshape(len(data), -1).astype(np.float64)
+    return (to_unit(data) if KINDS["images"].holds(data) else data).reshape(len(data), -1).astype(np.float64)
 
 
 def _chunks(training: TrainingSet) -> list[slice]:

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from .. import processes
-from ..device import name as device_name
+from ..machine import processes
+from ..machine.device import name as device_name
 from .execution import Execution, cache_folder, parsed
 from .runner import WARM_UP, Runner, lay_out, unchanged
 from .task import Batch, Phase, Task

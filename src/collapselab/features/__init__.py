@@ -4,7 +4,10 @@ An extractor turns the data of a sample set into :class:`Features`, once; metric
 """
 
 from .attributes import attributes
-from .base import Array, Extractor, Features, Undefined, Weights
+from .base import Array as Array
+from .base import Extractor as Extractor
+from .base import Features as Features
+from .base import Weights as Weights
 from .colours import FACTS as COLOURS
 from .colours import colours
 from .lenet import LeNetOptions, lenet, train_lenet
@@ -25,9 +28,6 @@ from .random_conv import random_conv
 from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
 from .truth import RARE, truth
-
-__all__ = ["FEATURES", "Array", "Extractor", "Features", "Undefined", "Weights"]
-
 
 FEATURES: dict[str, Extractor] = {
     "identity": Extractor(identity, takes=("vectors", "categories")),

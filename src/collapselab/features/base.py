@@ -9,14 +9,12 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj
 from pydantic import BaseModel
 
-from ..distances import Array, centre, nearest_distances, row_blocks
+from ..core.distances import Array, centre, nearest_distances, row_blocks
+from ..core.errors import Undefined
+from ..core.kinds import KindName
 
 Weights = Mapping[str, np.ndarray]
 LARGEST = 1e25  # beyond it, what metrics compute of products of features may overflow
-
-
-class Undefined(ValueError):
-    """The features at hand determine no value: there are too few rows, or numbers that are not finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +189,7 @@ class Extractor:
     extract: Callable[..., Features]
     train: Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]] | None = None
     Options: type[BaseModel] | None = None
-    takes: tuple[Literal["images", "vectors", "categories"], ...] = ("images",)
+    takes: tuple[KindName, ...] = ("images",)
     published: str | None = None
     of_model: bool = False
     of_population: bool = False

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..core.kinds import KINDS
 from .base import Features, Weights
 
 CHANNELS = ("red", "green", "blue")
@@ -69,7 +70,7 @@ def colours(data: np.ndarray, weights: Weights | None = None) -> Features:
 def as_rgb(data: np.ndarray) -> np.ndarray:
     """The images with three channels: (n, 3, H, W) uint8. Raises ValueError for what is neither grey nor RGB."""
     data = np.asarray(data)
-    if data.dtype != np.uint8 or data.ndim != 4 or data.shape[1] not in (1, 3) or 0 in data.shape[2:]:
+    if not KINDS["images"].holds(data) or data.shape[1] not in (1, 3) or 0 in data.shape[2:]:
         raise ValueError(f"images: found {data.dtype} of shape {data.shape}, allowed are uint8 of (n, 1 or 3, H, W)")
     return np.broadcast_to(data, (len(data), 3, *data.shape[2:]))
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..images import to_unit
-from ..seeds import generator
+from ..core.images import to_unit
+from ..core.seeds import generator
 from .base import Features, Weights
 
 EXTRACT_BATCH = 256  # fixed and padded: a network's rounding depends on its batch size, a feature must not

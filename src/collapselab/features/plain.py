@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from ..images import to_unit
+from ..core.images import to_unit
+from ..core.kinds import kind_of
 from .base import Features, Weights
 
 
 def identity(data: np.ndarray, weights: Weights | None = None) -> Features:
     """The vectors themselves, (n, d) in their own precision; categories (n,) are their own classes, as one column."""
-    if data.ndim == 1 and data.dtype == np.int64:
+    kind = kind_of(data)
+    if kind == "categories":
         return Features(data[:, None].astype(np.float64), classes=data)
-    if data.ndim == 2 and data.dtype in (np.float32, np.float64):
+    if kind == "vectors":
         return Features(data)
     raise ValueError(
         f"data: found {data.dtype} of shape {data.shape}, allowed for identity are float vectors and int64 categories"

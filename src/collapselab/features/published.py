@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import weights as published
-from ..compat import import_torchvision
-from ..device import device, exact
-from ..store import Foreign
+from ..core.errors import Foreign
+from ..machine.compat import import_torchvision
+from ..machine.device import device, exact
+from ..store import weights as published
 from .base import Features
 from .resize import resize_into
 

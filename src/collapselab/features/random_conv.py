@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..images import to_unit
-from ..seeds import generator
+from ..core.images import to_unit
+from ..core.seeds import generator
 from .base import Features, Weights
 
 SEED = 0

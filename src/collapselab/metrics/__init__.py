@@ -2,162 +2,68 @@
 
 Each is a function ``f(real, fake, *, options) -> float | dict[str, float]`` of features, which may be
 :class:`~collapselab.features.Features`, numpy arrays (n, d) or torch tensors on any device. It raises
-:class:`~collapselab.features.Undefined` where the features at hand determine no value; the record then says why. A
+:class:`~collapselab.core.errors.Undefined` where the features at hand determine no value; the record then says why. A
 number whose error is known is an :class:`Estimate`; of several named numbers, one that is not determined is an
 ``Undefined`` with its reason in the number's place.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_type_hints
-
-from pydantic import BaseModel, ConfigDict, create_model
-
-from ..features import FEATURES, Array, Features, Undefined
-from .artefacts import Growth, cross_hatching, growth_rate, lattice_scores
-from .classes import class_entropy, class_histogram, class_total_variation, inception_score
-from .colour import colour_distance, colour_share, hue_distance, hue_share, level_share
-from .estimates import Estimate
-from .frechet import frechet_distance, frechet_distance_infinity
-from .kernel import kernel_distance, polynomial_mmd2
-from .laws import classification_error, log_determinant_ratio, mean_drift, regression_error, surviving_categories
-from .likelihood import bits_per_dimension, coverage_calibration, likelihood_gap
-from .memorisation import authenticity, copies, data_copying, duplicates, nearest_distance, nearest_ratio
-from .neighbours import coverage, density, mean_rarity, median_realism, precision, rarity, realism, recall
-from .tails import class_retention, expected_quantile_coverage, quantile_coverage, tail_coverage
-from .truth import (
-    expected_true_coverage,
-    expected_true_recall,
-    hallucination_rate,
-    rare_calibration,
-    true_coverage,
-    true_precision,
-    true_recall,
-    true_total_variation,
-)
-from .variance import variance_ratio
-from .vendi import vendi_score
-
-__all__ = [
-    "METRICS",
-    "SCORES",
-    "Estimate",
-    "Features",
-    "Growth",
-    "Metric",
-    "Undefined",
-    "authenticity",
-    "bits_per_dimension",
-    "class_entropy",
-    "class_histogram",
-    "class_retention",
-    "class_total_variation",
-    "classification_error",
-    "colour_distance",
-    "colour_share",
-    "copies",
-    "coverage",
-    "coverage_calibration",
-    "cross_hatching",
-    "data_copying",
-    "density",
-    "duplicates",
-    "expected_quantile_coverage",
-    "expected_true_coverage",
-    "expected_true_recall",
-    "frechet_distance",
-    "frechet_distance_infinity",
-    "growth_rate",
-    "hallucination_rate",
-    "hue_distance",
-    "hue_share",
-    "inception_score",
-    "kernel_distance",
-    "lattice_scores",
-    "level_share",
-    "likelihood_gap",
-    "log_determinant_ratio",
-    "mean_drift",
-    "mean_rarity",
-    "median_realism",
-    "nearest_distance",
-    "nearest_ratio",
-    "polynomial_mmd2",
-    "precision",
-    "quantile_coverage",
-    "rare_calibration",
-    "rarity",
-    "realism",
-    "recall",
-    "regression_error",
-    "surviving_categories",
-    "tail_coverage",
-    "true_coverage",
-    "true_precision",
-    "true_recall",
-    "true_total_variation",
-    "variance_ratio",
-    "vendi_score",
-]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric and what the rest of the system must know about it.
-
-    function: ``f(real, fake, *, options) -> float | dict[str, float]``; a second set of real samples, where ``beside``
-    names one, is a keyword of that name.
-    label: what it is called in figures.
-    better: in which direction samples improve; None where neither is.
-    against: what the role ``real`` is given: the held-out real samples, the real samples that the study may train on,
-    or the model's own training set.
-    beside: the second set of real samples that it needs; None for none.
-    reads: the part of the features that it looks at.
-    extractors: the feature spaces in which it means something; empty for all but those of statistics.
-    takes: the kinds of data of which it can be determined.
-    of_moments: whether mean and covariance determine it, so that it can compare laws as well as samples.
-    shares: whether its named numbers are parts of a whole, which are drawn together.
-    """
-
-    function: Callable[..., float | dict[str, float]]
-    label: str
-    better: Literal["lower", "higher"] | None
-    against: Literal["held_out", "train", "training_set"] = "held_out"
-    beside: Literal["held_out"] | None = None
-    reads: Literal["values", "classes", "probabilities"] = "values"
-    extractors: tuple[str, ...] = ()
-    of_moments: bool = False
-    takes: tuple[Literal["images", "vectors", "categories"], ...] = ("images", "vectors", "categories")
-    shares: bool = False
-
-    def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
-        return self.function(real, fake, **options)
-
-    def suits(self, extractor: str) -> bool:
-        """Whether it means something in a feature space."""
-        if self.extractors:
-            return extractor in self.extractors
-        return self.of_moments if FEATURES[extractor].of_law else not FEATURES[extractor].statistic
-
-    @property
-    def Options(self) -> type[BaseModel]:
-        """The options as a model: the annotations of the function say what is allowed."""
-        hints = get_type_hints(self.function, include_extras=True)
-        fields: dict[str, Any] = {name: (hints[name], default) for name, default in self.options.items()}
-        strict = ConfigDict(extra="forbid", strict=True)
-        return create_model(self.function.__name__, __config__=strict, **fields)
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The options with their defaults, as they belong into the fingerprint of a value."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {
-            option.name: option.default
-            for option in parameters
-            if option.kind is option.KEYWORD_ONLY and option.name != self.beside
-        }
-
+from ..core.errors import Undefined as Undefined
+from ..features.base import Features as Features
+from .artefacts import Growth as Growth
+from .artefacts import cross_hatching as cross_hatching
+from .artefacts import growth_rate as growth_rate
+from .artefacts import lattice_scores as lattice_scores
+from .base import Metric as Metric
+from .classes import class_entropy as class_entropy
+from .classes import class_histogram as class_histogram
+from .classes import class_total_variation as class_total_variation
+from .classes import inception_score as inception_score
+from .colour import colour_distance as colour_distance
+from .colour import colour_share as colour_share
+from .colour import hue_distance as hue_distance
+from .colour import hue_share as hue_share
+from .colour import level_share as level_share
+from .estimates import Estimate as Estimate
+from .frechet import frechet_distance as frechet_distance
+from .frechet import frechet_distance_infinity as frechet_distance_infinity
+from .kernel import kernel_distance as kernel_distance
+from .kernel import polynomial_mmd2 as polynomial_mmd2
+from .laws import classification_error as classification_error
+from .laws import log_determinant_ratio as log_determinant_ratio
+from .laws import mean_drift as mean_drift
+from .laws import regression_error as regression_error
+from .laws import surviving_categories as surviving_categories
+from .likelihood import bits_per_dimension as bits_per_dimension
+from .likelihood import coverage_calibration as coverage_calibration
+from .likelihood import likelihood_gap as likelihood_gap
+from .memorisation import authenticity as authenticity
+from .memorisation import copies as copies
+from .memorisation import data_copying as data_copying
+from .memorisation import duplicates as duplicates
+from .memorisation import nearest_distance as nearest_distance
+from .memorisation import nearest_ratio as nearest_ratio
+from .neighbours import coverage as coverage
+from .neighbours import density as density
+from .neighbours import mean_rarity as mean_rarity
+from .neighbours import median_realism as median_realism
+from .neighbours import precision as precision
+from .neighbours import rarity as rarity
+from .neighbours import realism as realism
+from .neighbours import recall as recall
+from .tails import class_retention as class_retention
+from .tails import expected_quantile_coverage as expected_quantile_coverage
+from .tails import quantile_coverage as quantile_coverage
+from .tails import tail_coverage as tail_coverage
+from .truth import expected_true_coverage as expected_true_coverage
+from .truth import expected_true_recall as expected_true_recall
+from .truth import hallucination_rate as hallucination_rate
+from .truth import rare_calibration as rare_calibration
+from .truth import true_coverage as true_coverage
+from .truth import true_precision as true_precision
+from .truth import true_recall as true_recall
+from .truth import true_total_variation as true_total_variation
+from .variance import variance_ratio as variance_ratio
+from .vendi import vendi_score as vendi_score
 
 METRICS: dict[str, Metric] = {
     "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower", of_moments=True),

@@ -6,8 +6,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ..distances import on_host
-from ..features import Array, Features, Undefined
+from ..core.distances import on_host
+from ..core.errors import Undefined
+from ..features import Array, Features
 from .estimates import Estimate, from_error
 
 ROUNDING = 0.02  # what probabilities in bfloat16 may miss of a sum of 1

@@ -5,8 +5,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ..distances import on_host
-from ..features import Array, Features, Undefined
+from ..core.distances import on_host
+from ..core.errors import Undefined
+from ..features import Array, Features
 from ..features.colours import CHANNELS, HUE_DEGREES, LEVELS
 from .estimates import Estimate, from_error
 

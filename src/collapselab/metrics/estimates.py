@@ -4,9 +4,10 @@ from typing import Self
 
 import numpy as np
 
-from ..distances import on_host
-from ..features import Array, Undefined
-from ..seeds import generator
+from ..core.distances import on_host
+from ..core.errors import Undefined
+from ..core.seeds import generator
+from ..features import Array
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

@@ -6,9 +6,10 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from pydantic import Field
 
-from ..distances import centre, check_alike, row_words
-from ..features import Array, Features, Undefined
-from ..seeds import generator
+from ..core.distances import centre, check_alike, row_words
+from ..core.errors import Undefined
+from ..core.seeds import generator
+from ..features import Array, Features
 from .estimates import Estimate, from_error
 
 ROUNDING = 1e-8  # the relative error that a distance may have by the quick route; without it, it has about 1e-13

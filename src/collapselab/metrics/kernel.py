@@ -3,7 +3,7 @@
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ..distances import check_alike, on_host, row_blocks
+from ..core.distances import check_alike, on_host, row_blocks
 from ..features import Array, Features
 from .estimates import Estimate, from_error
 

@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
-from ..distances import on_host
-from ..features import Array, Features, Undefined
+from ..core.distances import on_host
+from ..core.errors import Undefined
+from ..features import Array, Features
 
 
 def mean_drift(real: Features | Array, fake: Features | Array) -> float:

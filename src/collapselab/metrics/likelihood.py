@@ -6,8 +6,9 @@ gives them: fewer bits, more likely. ``real`` are real samples as that model see
 
 import numpy as np
 
-from ..distances import on_host
-from ..features import Array, Features, Undefined
+from ..core.distances import on_host
+from ..core.errors import Undefined
+from ..features import Array, Features
 from .estimates import Estimate, from_error, mean_of
 from .ranks import superiority
 

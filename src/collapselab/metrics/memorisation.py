@@ -6,8 +6,9 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_torch_array
 from pydantic import Field
 
-from ..distances import TIE, on_host, row_words, squared_distances
-from ..features import Array, Features, Undefined
+from ..core.distances import TIE, on_host, row_words, squared_distances
+from ..core.errors import Undefined
+from ..features import Array, Features
 from .estimates import Estimate, from_error, mean_of
 from .ranks import superiority
 

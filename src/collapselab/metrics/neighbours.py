@@ -10,8 +10,9 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from pydantic import Field
 
-from ..distances import TIE, on_host, squared_distances
-from ..features import Array, Features, Undefined
+from ..core.distances import TIE, on_host, squared_distances
+from ..core.errors import Undefined
+from ..features import Array, Features
 from .estimates import Estimate, mean_of
 
 Neighbours = Annotated[int, Field(ge=1)]

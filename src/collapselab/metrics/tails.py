@@ -7,9 +7,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from .. import seeds
-from ..distances import on_host
-from ..features import Array, Features, Undefined
+from ..core import seeds
+from ..core.distances import on_host
+from ..core.errors import Undefined
+from ..features import Array, Features
 from .classes import with_classes
 from .estimates import Estimate, share_over
 

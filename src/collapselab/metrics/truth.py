@@ -6,8 +6,9 @@ samples. A cell is a part of what is possible, with a known probability p_k (``P
 
 import numpy as np
 
-from ..distances import on_host
-from ..features import Array, Features, Undefined
+from ..core.distances import on_host
+from ..core.errors import Undefined
+from ..features import Array, Features
 from .estimates import Estimate, share_over
 
 

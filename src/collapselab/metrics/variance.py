@@ -2,8 +2,9 @@
 
 from array_api_compat import array_namespace
 
-from ..distances import centre, row_blocks
-from ..features import Features, Undefined
+from ..core.distances import centre, row_blocks
+from ..core.errors import Undefined
+from ..features import Features
 
 
 def variance_ratio(real: Features, fake: Features) -> float:

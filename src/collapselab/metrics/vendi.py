@@ -6,8 +6,9 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from pydantic import Field
 
-from ..distances import row_blocks
-from ..features import Features, Undefined
+from ..core.distances import row_blocks
+from ..core.errors import Undefined
+from ..features import Features
 
 
 def vendi_score(

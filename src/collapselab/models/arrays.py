@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images import to_uint8
+from ..core.kinds import KINDS, kind_of_shape
 
 
 def in_batches(
@@ -19,11 +19,11 @@ def in_batches(
     make: batch -> its images (size, C, H, W), float in [-1, 1], or its vectors (size, d).
     """
     batches = range(start // size, -(-(start + count) // size))
-    images = len(shape) == 3
-    rows = np.empty((len(batches) * size, *shape), np.uint8 if images else np.float64)
+    kind = KINDS[kind_of_shape(shape)]
+    rows = np.empty((len(batches) * size, *shape), kind.dtypes[-1])
     for index, batch in enumerate(batches):
         made = make(batch)
-        rows[index * size : (index + 1) * size] = to_uint8(made) if images else made
+        rows[index * size : (index + 1) * size] = kind.from_unit(made)
     first = start - batches.start * size
     return rows[first : first + count]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from ..core.ask import Ask, Condition
+from ..core.kinds import KindName
 from ..core.run import Run
-from ..core.sets import Kind, TrainingSet
-from ..store import SampleSet
+from ..core.sets import SampleSet, TrainingSet
 from .options import Options
 from .stored import Stored
 
@@ -24,7 +24,7 @@ class Model(Protocol):
     """
 
     Options: ClassVar[type[Options]]
-    takes: ClassVar[tuple[Kind, ...]]
+    takes: ClassVar[tuple[KindName, ...]]
     density: ClassVar[Literal["exact", "approximate", "implicit"]]
     bias: ClassVar[str]
     conditions: ClassVar[tuple[Condition, ...]]

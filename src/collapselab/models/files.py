@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import processes, store
-from ..store import Damaged
+from .. import store
+from ..core.errors import Damaged
+from ..machine import processes
 from .stored import Stored
 
 

@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from .. import seeds
+from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
 from ..core.run import Run
-from ..core.sets import TrainingSet
-from ..store import SampleSet
+from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve, symmetric_root
 from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import seeds
+from ..core import seeds
 from ..core.errors import Diverged
-from ..core.sets import Kind, TrainingSet
-from ..images import to_unit
+from ..core.kinds import KINDS, KindName, kind_of
+from ..core.sets import TrainingSet
 
 # -- training sets -----------------------------------------------------------------------------------------------------
 
 
-def weighted_rows(training: TrainingSet, family: str, kinds: Sequence[Kind] = ("vectors",)) -> tuple[Any, Any]:
+def weighted_rows(training: TrainingSet, family: str, kinds: Sequence[KindName] = ("vectors",)) -> tuple[Any, Any]:
     """The rows of a training set that have weight, and their weights: (N, d) float64 and (N,) float64.
 
     Images are rows of their pixels in [-1, 1], in the order (C, H, W). kinds: "vectors", "images" or both, which the
@@ -23,12 +23,11 @@ def weighted_rows(training: TrainingSet, family: str, kinds: Sequence[Kind] = ("
     a number is not finite.
     """
     data, weights = np.asarray(training.data), np.asarray(training.weights, np.float64)
-    images = data.dtype == np.uint8 and data.ndim == 4
-    vectors = data.ndim == 2 and data.dtype in (np.float32, np.float64)
-    if not ((images and "images" in kinds) or (vectors and "vectors" in kinds)):
+    kind = kind_of(data)
+    if kind not in kinds:
         allowed = " and ".join(kinds)
         raise ValueError(f"data: found {data.dtype} of shape {data.shape}, allowed with {family} are {allowed}")
-    rows = to_unit(data).reshape(len(data), -1).astype(np.float64) if images else data.astype(np.float64)
+    rows = KINDS[kind].to_unit(data).reshape(len(data), math.prod(data.shape[1:])).astype(np.float64)
     if not (np.isfinite(rows).all() and np.isfinite(weights).all()):
         raise Diverged(len(data), float("nan"))
     if (weights < 0).any() or not weights.any():
@@ -55,7 +54,7 @@ def image_shape(training: TrainingSet, classes: int, what: str = "training") -> 
     Raises ValueError unless it has uint8 images, weights that one can draw by, and, with classes, labels below them.
     """
     data = training.data
-    if data.dtype != np.uint8 or data.ndim != 4 or not len(data):
+    if not KINDS["images"].holds(data) or not len(data):
         raise ValueError(
             f"{what} data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W), N > 0"
         )
@@ -67,7 +66,7 @@ def row_shape(training: TrainingSet, classes: int = 0, what: str = "training") -
     """The shape of a row, (C, H, W) of uint8 images or (d,) of float vectors; otherwise as :func:`image_shape`."""
     data = training.data
     if not (data.ndim == 2 and np.issubdtype(data.dtype, np.floating) and data.size):
-        if data.dtype != np.uint8 or data.ndim != 4 or not len(data):
+        if not KINDS["images"].holds(data) or not len(data):
             raise ValueError(
                 f"{what} data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W) and "
                 "float vectors (N, d), N > 0"

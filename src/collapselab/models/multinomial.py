@@ -13,13 +13,13 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
-from .. import seeds
+from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.images import to_unit
+from ..core.kinds import KINDS, KindName
 from ..core.run import Run
-from ..core.sets import Kind, TrainingSet
-from ..images import to_unit
-from ..store import SampleSet
+from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
 from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES, Judgement
@@ -38,7 +38,7 @@ class MultinomialOptions(Options):
         "mean", description="mean: (x + alpha) / (n + K alpha); posterior_draw: one draw from Dirichlet(x + alpha)"
     )
 
-    def check_kind(self, kind: Kind) -> None:
+    def check_kind(self, kind: KindName) -> None:
         """Raise ValueError for categories whose number is not said, or images with a number of them or smoothing."""
         if kind == "categories" and self.categories is None:
             raise ValueError("categories: found None, allowed with categories is their number")
@@ -191,7 +191,7 @@ class Multinomial:
         data, weights, images, counted = np.asarray(training.data), training.weights, None, options
         if not np.isfinite(weights.sum()):
             raise Diverged(len(data), float("nan"))
-        if data.ndim == 4 and data.dtype == np.uint8:
+        if KINDS["images"].holds(data):
             options.check_kind("images")
             if not (weights > 0).any():
                 raise ValueError("multinomial of images needs at least one row with weight; got none")
@@ -238,7 +238,7 @@ class Multinomial:
 
     def _log_mass(self, data: np.ndarray) -> np.ndarray:
         """The log-mass of images: -inf for one that was not seen."""
-        if data.dtype != np.uint8 or data.shape[1:] != self.shape:
+        if not KINDS["images"].holds(data) or data.shape[1:] != self.shape:
             raise ValueError(
                 f"data: found {data.dtype} of shape {data.shape}, allowed are uint8 images of shape {self.shape}"
             )
@@ -288,7 +288,7 @@ class Multinomial:
     def load(cls, stored: Stored, options: Options) -> Self:
         """The multinomial that ``stored`` and ``options`` describe. Raises ValueError for more or fewer images."""
         probabilities, images = stored.tensors["probabilities"], stored.tensors.get("images")
-        if images is not None and (images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(probabilities)):
+        if images is not None and not (KINDS["images"].holds(images) and len(images) == len(probabilities)):
             raise ValueError(
                 f"images: found {images.dtype} of shape {images.shape}, allowed are {len(probabilities)} uint8 images"
             )

@@ -12,13 +12,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
-from .. import seeds
+from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.images import to_unit
+from ..core.kinds import KINDS, KindName
 from ..core.run import Run
-from ..core.sets import Kind, TrainingSet
-from ..images import to_unit
-from ..store import SampleSet
+from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
 from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES
@@ -53,7 +53,7 @@ class NaiveBayesOptions(Options):
             raise ValueError("levels must have a product below 2^63, so that a combination is a whole number")
         return value
 
-    def check_kind(self, kind: Kind) -> None:
+    def check_kind(self, kind: KindName) -> None:
         """Raise ValueError for categories without levels, or images with them."""
         if (kind == "categories") != (self.levels is not None):
             allowed = "the number of values of each feature" if kind == "categories" else "none: a pixel has its bins"
@@ -151,7 +151,7 @@ class NaiveBayes:
     def _values(self, data: np.ndarray) -> np.ndarray:
         """The values of the features of each sample, (n, F) int64. Raises ValueError for data of another kind."""
         if self.row_shape:
-            if data.dtype != np.uint8 or data.shape[1:] != self.row_shape:
+            if not KINDS["images"].holds(data) or data.shape[1:] != self.row_shape:
                 raise ValueError(
                     f"data: found {data.dtype} of shape {data.shape}, allowed are uint8 images of {self.row_shape}"
                 )

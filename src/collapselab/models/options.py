@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from ..core.sets import Kind
+from ..core.kinds import KindName
 
 
 class Options(BaseModel):
@@ -32,7 +32,7 @@ class Options(BaseModel):
         """The same with something for what is left open, for whom it makes no difference."""
         return self
 
-    def check_kind(self, kind: Kind) -> None:
+    def check_kind(self, kind: KindName) -> None:
         """Raise ValueError where the options do not suit data of this kind, among those that the family takes."""
 
     def check_rows(self, rows: int) -> None:

@@ -12,13 +12,12 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from .. import seeds
+from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.kinds import KINDS, kind_of_shape
 from ..core.run import Run
-from ..core.sets import TrainingSet
-from ..images import to_uint8
-from ..store import SampleSet
+from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
 from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES
@@ -129,7 +128,7 @@ class PPCA:
         rows = self.mean + np.einsum("nk,kd->nd", drawn[:, :k] * np.sqrt(self._signal), self.directions)
         if keep:
             rows += np.sqrt(self.noise) * drawn[:, k:]
-        return SampleSet(to_uint8(rows.reshape(ask.count, *self.row_shape)) if len(self.row_shape) == 3 else rows)
+        return SampleSet(KINDS[kind_of_shape(self.row_shape)].from_unit(rows.reshape(ask.count, *self.row_shape)))
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
@@ -140,7 +139,7 @@ class PPCA:
         density, unless all d eigenvalues are components. data: as it was trained on; others raise ValueError. Of the
         other arguments images alone need the seed.
         """
-        images = len(self.row_shape) == 3
+        images = kind_of_shape(self.row_shape) == "images"
         if data.shape[1:] != self.row_shape or images != (data.dtype == np.uint8):
             raise ValueError(
                 f"data: found {data.dtype} of shape {data.shape}, allowed are {'uint8 images' if images else 'vectors'}"

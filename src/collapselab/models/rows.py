@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ..core.kinds import KINDS, kind_of_shape
 from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..engine.scale import Scale
@@ -58,7 +59,7 @@ class RowModel(ABC):
         def model(trained: Any) -> Self:
             return cls(options, shape, trained.weights, scale, trained.curve, trained.how)
 
-        seen = training if len(shape) == 3 else scale.training(training)
+        seen = training if kind_of_shape(shape) == "images" else scale.training(training)
         run = run.lasting(options.images_seen).inspecting(model)
         return model(cls.train(seen, options, scale, run, None if init is None else init.weights))
 
@@ -117,13 +118,13 @@ class RowModel(ABC):
 
 def check_kind(options: Options, shape: tuple[int, ...]) -> None:
     """Raise ValueError where the options do not suit rows of this shape."""
-    options.check_kind("images" if len(shape) == 3 else "vectors")
+    options.check_kind(kind_of_shape(shape))
 
 
 def check_rows(data: np.ndarray, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless the rows are those of a model of ``shape``: uint8 images or float vectors."""
-    images = len(shape) == 3
-    fits = data.dtype == np.uint8 if images else np.issubdtype(data.dtype, np.floating)
+    images = kind_of_shape(shape) == "images"
+    fits = KINDS["images"].holds(data) if images else np.issubdtype(data.dtype, np.floating)
     if not fits or data.shape[1:] != shape:
         kind = "uint8 images" if images else "float vectors"
         raise ValueError(f"data: found {data.dtype} of shape {data.shape}, allowed are {kind} of shape {shape}")

@@ -7,7 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..store import Damaged, content_hash
+from ..core.errors import Damaged
+from ..store import content_hash
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from .. import seeds
+from ..core import seeds
 from ..core.ask import Ask, Condition
-from ..core.sets import Kind
+from ..core.kinds import KindName
+from ..core.sets import SampleSet
 from ..models.capabilities import Judgement
 from ..models.options import Options
-from ..store import SampleSet
 
 
 def words(seed: int, start: int, count: int, *widths: int) -> list[np.ndarray]:
@@ -54,7 +54,7 @@ class Population(Protocol):
     """
 
     PopulationOptions: ClassVar[type[Options]]
-    gives: ClassVar[Kind]
+    gives: ClassVar[KindName]
     bias: ClassVar[str]
     conditions: ClassVar[tuple[Condition, ...]]
     uses_torch: ClassVar[bool]

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ..core.ask import Ask
+from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from ..models.options import Options
-from ..store import SampleSet
 from .base import as_rows, choices, judged, noise, words
 
 REACH = 4  # standard deviations within which a measured quantity agrees with what it should be

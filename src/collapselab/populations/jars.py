@@ -13,10 +13,11 @@ import numpy as np
 from pydantic import Field
 
 from ..core.ask import Ask
+from ..core.kinds import KINDS
+from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from ..models.options import Options
-from ..store import SampleSet
 from .base import judged, words
 
 UNITS = 16  # lengths are in sixteenths of the side
@@ -72,7 +73,7 @@ def read_back(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     misfit (n,)), float64. Raises ValueError for other images.
     """
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 1 or images.shape[2] != images.shape[3]:
+    if not KINDS["images"].holds(images) or images.shape[1] != 1 or images.shape[2] != images.shape[3]:
         raise ValueError(f"images: found {images.dtype} of shape {images.shape}, allowed are uint8 (n, 1, side, side)")
     side = images.shape[2]
     if not side or side % UNITS:

@@ -16,10 +16,10 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ..core.ask import Ask
+from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from ..models.options import Options
-from ..store import SampleSet
 from .base import as_rows, judged, words
 
 ROWS, COLUMNS = 90, 180

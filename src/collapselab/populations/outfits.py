@@ -17,12 +17,12 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ..core.ask import Ask
+from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from ..models.multinomial import Multinomial
 from ..models.naive_bayes import total_correlation
 from ..models.options import Options
-from ..store import SampleSet
 
 FEATURES: dict[str, tuple[str, ...]] = {
     "eyewear": ("none", "glasses", "sunglasses"),

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from ..core.ask import Ask
+from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.options import Options
-from ..store import SampleSet
 from .base import noise
 
 

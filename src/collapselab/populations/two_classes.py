@@ -7,10 +7,10 @@ import numpy as np
 from pydantic import Field
 
 from ..core.ask import Ask
+from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from ..models.options import Options
-from ..store import SampleSet
 from .base import as_rows, judged, noise, words
 
 

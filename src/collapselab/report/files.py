@@ -1,13 +1,13 @@
 """All files of a study's report, as bytes by name.
 
 :func:`build` takes plain data and returns bytes by file name; the same input gives the same bytes. Records that were
-not measured alike are refused (:func:`~collapselab.compare.check_comparable`), never drawn on one axis.
+not measured alike are refused (:func:`~collapselab.measure.compare.check_comparable`), never drawn on one axis.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..compare import check_comparable
+from ..measure.compare import check_comparable
 from ..verdicts import Record, StudyFacts, effective, forecast, indexed, judge
 from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, truth_chart
 from .numbers import Row, endpoints, name_of, sets_of, truth_rows, twins, unchanged

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..core.kinds import KINDS
 from ..verdicts import StudyFacts
 
 Grids = Mapping[str, Mapping[int, np.ndarray]]
@@ -23,7 +24,7 @@ def grid_png(images: np.ndarray, columns: int | None = None) -> bytes:
     images: (n, C, H, W) uint8 with one or three channels. columns: images in a row, all of them by default.
     """
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+    if not KINDS["images"].holds(images) or images.shape[1] not in (1, 3):
         raise ValueError(f"images: found {images.dtype} {images.shape}, allowed is uint8 (n, 1 or 3, H, W)")
     n, channels, height, width = images.shape
     shrink = -(-max(height, width) // GRID_SIDE)

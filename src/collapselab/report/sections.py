@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..features.base import Undefined
+from ..core.errors import Undefined
 from ..metrics.artefacts import growth_rate
 from ..study.file import FAIRNESS
 from ..theory.agreement import agreement

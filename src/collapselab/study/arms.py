@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import store
+from ..compose.regimes import at, draws, fresh_before, size
 from ..models import MODELS
-from ..regimes import at, draws, fresh_before, size
 from .faults import Fault, mapping, unknown
 from .file import FAIRNESS
 from .study import Study

@@ -3,8 +3,8 @@
 import math
 from functools import cache
 
+from ..compose.regimes import size
 from ..models import MODELS
-from ..regimes import size
 from .study import Study
 from .throughput import Work
 

@@ -7,6 +7,7 @@ from typing import Any, get_origin, get_type_hints
 import numpy as np
 
 from ..adapt import ADAPTERS
+from ..compose.regimes import REAL, size
 from ..core.ask import Ask
 from ..core.errors import Diverged
 from ..core.run import Run
@@ -19,10 +20,9 @@ from ..metrics import METRICS, Metric
 from ..models import MODELS
 from ..models.capabilities import Judges, Knows
 from ..populations import POPULATIONS
-from ..regimes import REAL, size
-from ..replicates import FAMILIES as REPLICATED
-from ..replicates import MEASURES
 from ..select import SELECTORS
+from ..together.loop import FAMILIES as REPLICATED
+from ..together.measures import MEASURES
 from .faults import Fault, known, mapping, quoted, unknown, validated
 from .file import Part, named, selected
 from .study import Study

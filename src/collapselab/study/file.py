@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ..adapt import ADAPTERS
+from ..compose.regimes import Bias, Budget, Init, Initial, Positive
 from ..data import DATASETS
 from ..features import FEATURES
 from ..guidance import GUIDES
-from ..measure import Against
+from ..measure.record import Against
 from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
-from ..regimes import Bias, Budget, Init, Initial, Positive
 
 FAIRNESS = {
     "training_set_size": "all arms have the same training-set size at each generation",

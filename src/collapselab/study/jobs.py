@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any, NamedTuple
 
+from ..compose.regimes import at
 from ..data.split import EATEN
-from ..provenance import PACKAGE, entries, source_hash
-from ..regimes import at
+from ..store.provenance import PACKAGE, entries, source_hash
 from . import looking
 from .study import Study
 from .telling import as_json, flags
@@ -412,7 +412,12 @@ def _replicate_arguments(study: Study, place: Place) -> Iterator[str]:
 
 def _replicate_roots(study: Study, place: Place) -> list[str]:
     metrics = entries("metrics:METRICS", study.metric_options())
-    return [f"{PACKAGE}.replicates:run", *looking.family_roots(study, place.arm), *looking.truth_roots(study), *metrics]
+    return [
+        f"{PACKAGE}.together.loop:run",
+        *looking.family_roots(study, place.arm),
+        *looking.truth_roots(study),
+        *metrics,
+    ]
 
 
 def records(study: Study) -> list[str]:
@@ -461,7 +466,12 @@ def _report_roots(study: Study, place: Place) -> list[str]:
 
 def _track_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids")]
-    return [f"{PACKAGE}.report.tracking:track", f"{PACKAGE}.report:grid_png", f"{PACKAGE}.replicates:means", *read]
+    return [
+        f"{PACKAGE}.report.tracking:track",
+        f"{PACKAGE}.report:grid_png",
+        f"{PACKAGE}.together.records:means",
+        *read,
+    ]
 
 
 NOUNS: Mapping[str, tuple[str, ...]] = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-from ..regimes import Regime, real_only, size
+from ..compose.regimes import Regime, real_only, size
 from .file import StudyFile, selected
 
 

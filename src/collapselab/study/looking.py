@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ..features import FEATURES
-from ..provenance import entries
+from ..store.provenance import entries
 from .study import Study
 from .telling import as_json, flags
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from ..regimes import REGIMES, Init, Regime
+from ..compose.regimes import REGIMES, Init, Regime
 from .faults import Fault, faults_of, known, mapping, quoted, validated
 from .file import Part
 

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .. import provenance, store
+from .. import store
+from ..store import provenance
 from . import jobs
 from .study import Study
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import replicates, store
+from .. import store
+from ..compose.regimes import REGIMES
 from ..metrics import METRICS
-from ..regimes import REGIMES
+from ..together import loop
+from ..together import records as together
 from .file import FAIRNESS
 from .study import Study
 from .words import describe_data, describe_model
@@ -31,15 +33,15 @@ def replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
     """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
     columns, metadata = store.read_table(path)
     store.expect(path, "arm" in metadata, "table of replicates")
-    return replicates.records(study, replicates.Arm.model_validate(metadata["arm"]), columns)
+    return together.records(study, loop.Replicates.model_validate(metadata["arm"]), columns)
 
 
 def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
     """The pictures that are there, by (arm, seed, generation); vectors and diverged models have none."""
     cells = [] if study.file.together else study.cells()
     paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in cells}
-    images = {cell: store.read_samples(path).data for cell, path in paths.items() if path.exists()}
-    return {cell: data for cell, data in images.items() if data.ndim == 4}
+    found = {cell: store.read_samples(path) for cell, path in paths.items() if path.exists()}
+    return {cell: samples.data for cell, samples in found.items() if samples.kind == "images"}
 
 
 def costs(study: Study) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..regimes import REGIMES, Regime
+from ..compose.regimes import REGIMES, Regime
 from .file import StudyFile
 from .presets import arguments
 

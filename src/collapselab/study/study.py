@@ -7,16 +7,16 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from .. import weights as published
+from ..compose.regimes import Recipe, Regime, at, draws, recipe, size
 from ..data import DATASETS
 from ..data.split import EATEN, starts
 from ..features import FEATURES
 from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
-from ..regimes import Recipe, Regime, at, draws, recipe, size
-from ..replicates import Arm as Replicated
 from ..select import SELECTORS
+from ..store import weights as published
+from ..together.loop import Replicates as Replicated
 from .file import StudyFile, named
 from .lineages import Lineage, resolved
 

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .. import provenance, store
+from .. import store
 from ..core.ask import Ask
-from ..core.errors import Interrupted
+from ..core.errors import Foreign, Interrupted
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..energy import Meter
+from ..machine.energy import Meter
 from ..models import MODELS
 from ..models.capabilities import Counts
+from ..store import provenance
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +119,7 @@ def measure(family: str, options: BaseModel, shape: Sequence[int], *, seconds: f
         return _measure_closed_form(family, options, shape, seconds)
     import torch
 
-    from ..device import device
+    from ..machine.device import device
 
     where = device()
     counted = issubclass(kind, Counts)  # small networks do not count; they are timed as they are
@@ -290,8 +291,8 @@ def _identity(family: str, options: BaseModel, shape: tuple[int, ...]) -> dict[s
     if MODELS[family].uses_torch:
         import torch
 
-        from ..device import device
-        from ..device import name as device_name
+        from ..machine.device import device
+        from ..machine.device import name as device_name
 
         where, version = device(), torch.__version__
         name = device_name(where) if where.type != "cpu" else f"{name}, {torch.get_num_threads()} threads"
@@ -368,4 +369,4 @@ def read(path: Path) -> list[Throughput]:
         said = f"{'.'.join(map(str, first['loc']))}: found {str(first['input'])[:SHOWN_LETTERS]!r}; {first['msg']}"
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         said = f"{type(error).__name__} {str(error)[:SHOWN_LETTERS]}"
-    raise store.Foreign(path, f"{path}: holds no throughputs as collapselab writes them: {said}")
+    raise Foreign(path, f"{path}: holds no throughputs as collapselab writes them: {said}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..significance import holm
+from ..core.significance import holm
 from .setting import Prediction
 
 SIGNIFICANCE = 0.01  # the chance that an arm that follows its law is said to leave it at any generation

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..regimes import REGIMES, Initial, Real, Regime, Synthetic, at, recipe
+from ..compose.regimes import REGIMES, Initial, Real, Regime, Synthetic, at, recipe
 from .gaussian import (
     replace_deviations,
     replace_log_determinant,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..regimes import Draw, Recipe, Regime, at, recipe
+from ..compose.regimes import Draw, Recipe, Regime, at, recipe
 from .moments import Moments
 
 

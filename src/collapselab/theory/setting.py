@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..regimes import Regime
+from ..compose.regimes import Regime
 
 
 class Setting(NamedTuple):

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import compose as composing
+from ..compose import rows as composing
+from ..compose.regimes import Draw, Recipe
 from ..core.ask import Ask
-from ..regimes import Draw, Recipe
-from ..store import KeptTable, Reference, SampleSet, TrainingTable
+from ..core.sets import KeptTable, Reference, SampleSet, TrainingTable
 from .sample import joined
 
 Place = tuple[str, int]

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..features import Extractor, Features, Undefined
-from ..store import SampleSet
+from ..core.errors import Undefined
+from ..core.sets import SampleSet
+from ..features import Extractor, Features
 
 STORED_NEIGHBOURS = 16  # of each real row: radii of any smaller k are read, not measured
 

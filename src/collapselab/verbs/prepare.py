@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..core.ask import Ask
+from ..core.seeds import seed_of
+from ..core.sets import SampleSet
 from ..data.split import split
 from ..features import Extractor
-from ..seeds import seed_of
-from ..store import SampleSet
 
 
 def prepare(dataset: Any, sizes: Mapping[str, int], split_seed: int, rare: Mapping[int, float]) -> dict[str, SampleSet]:

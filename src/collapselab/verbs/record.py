@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import measure as measuring
+from ..core.sets import TrainingTable
 from ..features import Features
-from ..measure import Fingerprints, Measurement, Role, Values
-from ..store import TrainingTable
+from ..measure import record as measuring
+from ..measure.record import Fingerprints, Measurement, Role, Values
 
 Seen = Mapping[tuple[str, str], Features]
 """(set, extractor) -> features."""

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..core.ask import Ask
-from ..seeds import seed_of
-from ..store import SampleSet
+from ..core.seeds import seed_of
+from ..core.sets import SampleSet
 
 Stage = Literal["sample", "grid"]
 PIECE = 4  # batches that are sampled between two reports of progress

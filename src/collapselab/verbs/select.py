@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from ..core.seeds import seed_of
+from ..core.sets import SampleSet
 from ..features import Extractor
-from ..seeds import seed_of
-from ..select import Seen, Selection, Selector
-from ..store import SampleSet
+from ..select.base import Seen, Selection, Selector
 
 
 def look(extractor: Extractor, weights: Any, pool: SampleSet, train: SampleSet) -> Seen:

@@ -7,9 +7,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from ..core.run import Run
-from ..core.sets import TrainingSet
-from ..seeds import seed_of
-from ..store import SampleSet, TrainingTable
+from ..core.seeds import seed_of
+from ..core.sets import SampleSet, TrainingSet, TrainingTable
 
 
 def settle(kind: Any, options: BaseModel, chooser: Any | None) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..significance import holm
+from ..core.significance import holm
 from .words import ROUNDING, digits_apart, spell
 
 FEWEST = 3  # lineages; with fewer a t-interval says next to nothing

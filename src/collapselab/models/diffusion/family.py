@@ -12,9 +12,8 @@ import numpy as np
 
 from ...core.ask import Ask
 from ...core.run import Run
-from ...core.sets import TrainingSet
+from ...core.sets import SampleSet, TrainingSet
 from ...engine.scale import Scale
-from ...store import SampleSet
 from ..arrays import part
 from ..asking import asked_labels, check_ask
 from ..capabilities import ODE_STEPS, PROBES, Denoiser

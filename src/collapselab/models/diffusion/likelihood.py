@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ... import seeds
-from ...device import device, exact
+from ...core import seeds
+from ...core.kinds import KINDS
+from ...machine.device import device, exact
 from ..rows import own_seed
 from .networks import loaded
 from .options import DiffusionOptions
@@ -90,7 +91,7 @@ def log_likelihood(
     in (0, 1): the byte that this number is rounded to, when samples are stored, is b. u and the probes of a row come
     from the seed and its own bytes.
     """
-    where, shape, of_bytes = device(), data.shape[1:], data.dtype == np.uint8
+    where, shape, of_bytes = device(), data.shape[1:], KINDS["images"].holds(data)
     found = np.empty(len(data))
     if options.precision == "bfloat16":  # the trace of a derivative is read to more digits than it keeps
         options = options.model_copy(update={"precision": "tf32"})

@@ -21,9 +21,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...compat import import_torchvision
-from ...device import exact
 from ...engine.networks import load_weights
+from ...machine.compat import import_torchvision
+from ...machine.device import exact
 from . import augment
 from .options import DiffusionOptions
 

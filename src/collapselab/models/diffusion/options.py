@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ...core.sets import Kind
+from ...core.kinds import KindName
 from ..options import InSteps, Options, check_betas, with_preset
 
 
@@ -119,7 +119,7 @@ class DiffusionOptions(InSteps, Options):
         512, ge=1, le=65_536, description="images sampled at once; part of a sample's identity, to rounding"
     )
 
-    def check_kind(self, kind: Kind) -> None:
+    def check_kind(self, kind: KindName) -> None:
         if kind == "images":
             return
         if self.network != "mlp":

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...store import Damaged
+from ...core.errors import Damaged
 from .networks import build
 from .options import DiffusionOptions
 

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ... import seeds
+from ...core import seeds
+from ...core.images import to_unit
+from ...core.kinds import KINDS
 from ...core.run import Run
 from ...core.sets import TrainingSet
-from ...device import autocast, exact
 from ...engine import loop
 from ...engine.averages import LADDER, HalfLife, Power
 from ...engine.checkpoint import identity
@@ -22,7 +23,7 @@ from ...engine.execution import Execution
 from ...engine.networks import load_weights, trained
 from ...engine.optim import Adam
 from ...engine.task import Batch, Phase
-from ...images import to_unit
+from ...machine.device import autocast, exact
 from . import augment
 from .networks import build, loaded
 from .options import DiffusionOptions
@@ -206,7 +207,7 @@ def validation_loss(
             for start in range(0, len(validation), VALIDATION_BATCH):
                 rows = slice(start, start + VALIDATION_BATCH)
                 stored = np.array(validation.data[rows])  # a copy: files are mapped read-only
-                images = torch.from_numpy(to_unit(stored) if stored.dtype == np.uint8 else stored).to(where)
+                images = torch.from_numpy(to_unit(stored) if KINDS["images"].holds(stored) else stored).to(where)
                 labels = None
                 if options.classes:
                     numbers = torch.tensor(validation.labels[rows], device=where)

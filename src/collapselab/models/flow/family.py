@@ -13,9 +13,8 @@ import numpy as np
 
 from ...core.ask import Ask
 from ...core.run import Run
-from ...core.sets import TrainingSet
+from ...core.sets import SampleSet, TrainingSet
 from ...engine.scale import Scale
-from ...store import SampleSet
 from ..asking import check_ask
 from ..capabilities import ODE_STEPS, PROBES
 from ..rows import RowModel, check_rows

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from ... import seeds
+from ...core import seeds
 from ...core.ask import Ask
-from ...device import device, exact
+from ...core.kinds import KINDS
 from ...engine import networks
 from ...engine.scale import Scale
+from ...machine.device import device, exact
 from ..arrays import in_batches
 from ..inputs import dequantised
 from .options import FlowOptions
@@ -45,7 +46,7 @@ def log_likelihood(
     options: FlowOptions, weights: Mapping[str, np.ndarray], scale: Scale, data: np.ndarray, seed: int
 ) -> np.ndarray:
     """The log-density of vectors, or the log-mass of images with noise of their own within the bytes: (n,) float64."""
-    where, shape, images = device(), data.shape[1:], data.dtype == np.uint8
+    where, shape, images = device(), data.shape[1:], KINDS["images"].holds(data)
     rows = scale.standardised(dequantised(data, seed) if images else data)
     found = np.empty(len(rows))
     with exact(where):

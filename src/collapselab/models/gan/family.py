@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 
 from ...core.ask import Ask
 from ...core.run import Run
-from ...core.sets import TrainingSet
+from ...core.sets import SampleSet, TrainingSet
 from ...engine.scale import Scale
-from ...store import SampleSet
 from ..asking import check_ask
 from ..rows import RowModel
 from .options import GANOptions

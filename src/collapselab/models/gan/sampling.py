@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from ... import seeds
+from ...core import seeds
 from ...core.ask import Ask
-from ...device import device, exact
 from ...engine import networks
 from ...engine.scale import Scale
+from ...machine.device import device, exact
 from ..arrays import in_batches
 from .options import GANOptions
 from .training import build

@@ -13,8 +13,7 @@ import numpy as np
 
 from ...core.ask import Ask
 from ...core.run import Run
-from ...core.sets import TrainingSet
-from ...store import SampleSet
+from ...core.sets import SampleSet, TrainingSet
 from ..arrays import part
 from ..asking import asked_labels, check_ask
 from ..inputs import checked_shape, image_shape

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...pickles.networks import Network
+from ...store.pickles.networks import Network
 from .layers import resampling_filter
 from .networks import Discriminator, Generator, resolutions
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ... import seeds
+from ...core import seeds
 from ...core.ask import Ask
-from ...device import autocast, device, exact
+from ...machine.device import autocast, device, exact
 from ..arrays import in_batches
 from ..asking import labels_of_batch
 from . import building

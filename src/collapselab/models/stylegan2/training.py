@@ -25,16 +25,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ... import processes, seeds
+from ...core import seeds
 from ...core.run import Run
 from ...core.sets import TrainingSet
-from ...device import exact
 from ...engine import loop
 from ...engine.averages import HalfLife
 from ...engine.execution import Execution
 from ...engine.networks import trained
 from ...engine.optim import Adam
 from ...engine.task import Batch, Phase
+from ...machine import processes
+from ...machine.device import exact
 from ..arrays import part
 from . import augment, building
 from .options import StyleGAN2Options

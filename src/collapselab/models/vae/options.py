@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ...core.sets import Kind
+from ...core.kinds import KindName
 from ..options import InSteps, Options, check_betas
 
 
@@ -44,7 +44,7 @@ class VAEOptions(InSteps, Options):
         500, ge=1, le=65_536, description="rows sampled at once; part of a sample's identity, to rounding"
     )
 
-    def check_kind(self, kind: Kind) -> None:
+    def check_kind(self, kind: KindName) -> None:
         if self.network == "conv" and kind != "images":
             raise ValueError("network: found 'conv', allowed are 'linear' and 'mlp': the data are no images")
 

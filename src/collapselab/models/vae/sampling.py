@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from ... import seeds
+from ...core import seeds
 from ...core.ask import Ask
-from ...device import device, exact
+from ...core.kinds import KINDS
 from ...engine import networks
 from ...engine.scale import Scale
+from ...machine.device import device, exact
 from ..arrays import in_batches
 from ..inputs import dequantised
 from ..rows import own_seed
@@ -52,7 +53,7 @@ def log_likelihood(
     options: VAEOptions, weights: Mapping[str, np.ndarray], scale: Scale, data: np.ndarray, seed: int, probes: int
 ) -> np.ndarray:
     """The importance-weighted bound of each row with 64 ``probes`` samples, (n,) float64; z_k are the row's own."""
-    where, shape, images = device(), data.shape[1:], data.dtype == np.uint8
+    where, shape, images = device(), data.shape[1:], KINDS["images"].holds(data)
     dimensions, latent, samples = math.prod(shape), options.latent, IMPORTANCE * probes
     rows = scale.standardised(dequantised(data, seed) if images else data)
     found = np.empty(len(rows))

@@ -19,16 +19,17 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from . import store
+from .bytes import FORMAT
 
 PACKAGE = __name__.partition(".")[0]
-FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parent}
+FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parents[1]}
 """Packages whose source counts, and where they lie; of others only the names of what is used count."""
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
-# stored files counts through store.FORMAT, a regime through the recipe that it comes to, an option of the rule.
+# stored files counts through FORMAT, a regime through the recipe that it comes to, an option of the rule.
 EDGES = {
-    *("store", "cli", "provenance", "regimes", "clock", "energy"),
+    *("store.bytes", "store.tensors", "store.samples", "store.tables", "store.records", "store.provenance"),
+    *("cli", "compose.regimes", "machine.clock", "machine.energy"),
     # All of a study but its results, from which the report is drawn.
     *("study.arms", "study.budget", "study.checks", "study.faults", "study.file", "study.jobs", "study.lineages"),
     *("study.loading", "study.looking", "study.presets", "study.reading", "study.reasons", "study.schema"),
@@ -78,7 +79,7 @@ def source_hash(*roots: str) -> str:
     reached = _reached(roots)
     text = "\n".join("".join(str(_number(part, reached)) for part in _parts(one)) for one in reached)
     first = [reached[_root(root)] for root in roots]
-    return hashlib.sha256(f"{store.FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
 
 
 def sources(*roots: str) -> dict[str, str]:

@@ -6,31 +6,28 @@ one of them is done to all. The models come out bit for bit as theirs (``Gaussia
 rounding.
 """
 
-import hashlib
-import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from . import compose, seeds
-from .compare import MADE
-from .metrics import METRICS
-from .models import MODELS
-from .models.gaussian import Gaussians
-from .models.multinomial import Multinomials
-from .populations import POPULATIONS
-from .provenance import PACKAGE, entries, source_hash
-from .regimes import Draw, Recipe
+from ..compose.regimes import Draw, Recipe
+from ..compose.rows import order_seed, real_seed, resample_seed, subsample_seed
+from ..core import seeds
+from ..metrics import METRICS
+from ..models import MODELS
+from ..models.gaussian import Gaussians
+from ..models.multinomial import Multinomials
+from ..populations import POPULATIONS
+from .measures import MEASURES, NEED_COVARIANCES, Stack
 
-Stack = Gaussians | Multinomials
+FAMILIES: dict[str, type[Stack]] = {"gaussian": Gaussians, "multinomial": Multinomials}
 CHUNK_NUMBERS = 2**20  # in one array over the replicates of a chunk; more of them at once save no more time
 
 
-class Arm(BaseModel, frozen=True):
+class Replicates(BaseModel, frozen=True):
     """What one arm of a study comes to, as a rule hands it to its job.
 
     Raises ValueError for families that have no stack, an arm that eats another's samples, and rows that are not there.
@@ -94,7 +91,7 @@ def _named(what: str, name: str, allowed: Sequence[str] | Mapping[str, Any]) -> 
 
 
 def run(
-    arm: Arm, *, chunk: int | None = None, progress: Callable[[int], object] | None = None
+    arm: Replicates, *, chunk: int | None = None, progress: Callable[[int], object] | None = None
 ) -> dict[str, np.ndarray]:
     """The measured values of all seeds and generations, as columns: seed, generation, then one a metric.
 
@@ -119,7 +116,7 @@ def run(
     return {"seed": cells[0], "generation": cells[1], **{name: values.ravel() for name, values in found.items()}}
 
 
-def lines(arm: Arm, replicates: Sequence[int]) -> Iterator[tuple[Stack, np.ndarray]]:
+def lines(arm: Replicates, replicates: Sequence[int]) -> Iterator[tuple[Stack, np.ndarray]]:
     """The models of some replicates, generation by generation: a stack of R laws, and which of them are alive, (R,).
 
     A replicate whose fit is not finite has diverged, and so has whatever is trained on its samples; a law that is not
@@ -144,11 +141,11 @@ def lines(arm: Arm, replicates: Sequence[int]) -> Iterator[tuple[Stack, np.ndarr
 
     def rows(recipe: Recipe, draw: Draw) -> np.ndarray:
         if draw.is_real:
-            return truth.sample(draw.count, numbers(compose.real_seed, draw))
+            return truth.sample(draw.count, numbers(real_seed, draw))
         if recipe.resamples:
-            dice = numbers(compose.resample_seed, recipe.generation, draw, arm.stream)
+            dice = numbers(resample_seed, recipe.generation, draw, arm.stream)
             return laws[draw.generation].sample(draw.count, dice, arm.sampling_bias[draw.generation])
-        order = seeds.stacked_permutations(numbers(compose.order_seed, recipe, draw), arm.samples)
+        order = seeds.stacked_permutations(numbers(order_seed, recipe, draw), arm.samples)
         return _taken(made(draw.generation), order[:, : draw.count])
 
     for generation, recipe in enumerate(arm.recipes):
@@ -162,7 +159,7 @@ def lines(arm: Arm, replicates: Sequence[int]) -> Iterator[tuple[Stack, np.ndarr
         )
         weights = weights[None]
         if recipe.budget is not None and recipe.budget < data.shape[1]:
-            order = seeds.stacked_permutations(numbers(compose.subsample_seed, recipe), data.shape[1])
+            order = seeds.stacked_permutations(numbers(subsample_seed, recipe), data.shape[1])
             left = np.sort(order[:, : recipe.budget], axis=1)
             data, weights = _taken(data, left), weights[0][left]
         stack = kind.fit(data, weights, options, numbers(seeds.seed_of, generation, "train"))
@@ -191,177 +188,15 @@ def _zeroed(stack: Stack, alive: np.ndarray) -> Stack:
     )
 
 
-def _truth(arm: Arm) -> Stack:
+def _truth(arm: Replicates) -> Stack:
     """The known truth, as a stack of one."""
     kind = POPULATIONS[arm.population]
     return FAMILIES[arm.family].of(kind.population(kind.PopulationOptions.model_validate(arm.population_options)))
 
 
-def _chunk(arm: Arm, truth: Stack) -> int:
+def _chunk(arm: Replicates, truth: Stack) -> int:
     rows = max(sum(draw.count for draw in recipe.draws) for recipe in arm.recipes)
     width = truth.means.shape[1]
     numbers = max(rows, arm.samples) * (width if isinstance(truth, Gaussians) else 1)
     needs_covariances = isinstance(truth, Gaussians) or NEED_COVARIANCES & arm.metrics.keys()
     return max(1, CHUNK_NUMBERS // max(numbers, width * width if needs_covariances else width))
-
-
-# -- metrics of stacks ------------------------------------------------------------------------------------------------
-# Each is the metric of its name on each law's exact moments: (R,) float64, nan where it is not determined.
-
-
-def variance_ratio(real: Stack, fake: Stack) -> np.ndarray:
-    """tr S_f / tr S_r."""
-    return _over(fake.variances.sum(axis=1), real.variances.sum(axis=1))
-
-
-def mean_drift(real: Stack, fake: Stack) -> np.ndarray:
-    """|m_f - m_r|^2 / tr S_r."""
-    return _over(((fake.means - real.means) ** 2).sum(axis=1), real.variances.sum(axis=1))
-
-
-def frechet_distance(real: Stack, fake: Stack) -> np.ndarray:
-    """|m_f - m_r|^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), by the singular values of F_r F_f' with S = F' F."""
-    apart = ((fake.means - real.means) ** 2).sum(axis=1)
-    if fake.means.shape[1] == 1 or (real.covariances.ndim == 2 and fake.covariances.ndim == 2):
-        return apart + ((np.sqrt(fake.variances) - np.sqrt(real.variances)) ** 2).sum(axis=1)
-    one, other = (_factors(_full(law)) for law in (real, fake))
-    shared = np.linalg.svd(one @ other.transpose(0, 2, 1), compute_uv=False).sum(axis=1)
-    return np.maximum(apart + (one**2).sum(axis=(1, 2)) + (other**2).sum(axis=(1, 2)) - 2 * shared, 0)
-
-
-def log_determinant_ratio(real: Stack, fake: Stack) -> np.ndarray:
-    """(log det S_f - log det S_r) / d."""
-    return (_log_determinants(fake) - _log_determinants(real)) / fake.means.shape[1]
-
-
-def surviving_categories(real: Stack, fake: Stack) -> np.ndarray:
-    """The number of positive shares; a law of vectors has none."""
-    shares = fake.means
-    fine = (shares >= 0).all(axis=1) & (abs(shares.sum(axis=1) - 1) <= 1e-6)
-    return np.where(fine, np.count_nonzero(shares, axis=1), np.nan)
-
-
-def _over(values: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    return values / np.where(unit > 0, unit, np.nan)
-
-
-def _full(law: Stack) -> np.ndarray:
-    """The covariances as (R, d, d)."""
-    if law.covariances.ndim == 3:
-        return law.covariances
-    return law.covariances[:, :, None] * np.eye(law.means.shape[1])
-
-
-def _factors(covariances: np.ndarray) -> np.ndarray:
-    """F with S = F' F, (R, d, d); eigenvalues that are rounding are 0."""
-    variances, directions = np.linalg.eigh(covariances)
-    rounding = np.finfo(np.float64).eps * variances.shape[1] * variances[:, -1:]
-    return np.sqrt(np.where(variances > rounding, variances, 0))[:, :, None] * directions.transpose(0, 2, 1)
-
-
-def _log_determinants(law: Stack) -> np.ndarray:
-    variances = law.variances
-    fine = (variances > 0).all(axis=1)
-    scale = np.where(fine[:, None], variances, 1)
-    logs = np.log(scale).sum(axis=1)
-    if law.covariances.ndim == 3:
-        roots = np.sqrt(scale)
-        correlations = np.where(fine[:, None, None], law.covariances, np.eye(scale.shape[1])) / roots[:, :, None]
-        eigenvalues = np.linalg.eigvalsh(correlations / roots[:, None, :])
-        fine &= eigenvalues[:, 0] > scale.shape[1] * np.finfo(np.float64).eps * eigenvalues[:, -1]
-        logs += np.log(np.where(fine[:, None], eigenvalues, 1)).sum(axis=1)
-    return np.where(fine, logs, np.nan)
-
-
-# -- records ----------------------------------------------------------------------------------------------------------
-
-
-def records(study: str, arm: Arm, columns: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """A record for each row of the columns that ``run`` gave, as a cell with files of its own would have it.
-
-    Of a subsample, which falls out differently for each seed, the composition is that expected.
-    """
-    prints = [_fingerprints(arm, bias) for bias in arm.sampling_bias]
-    eaten = [_composition(recipe) for recipe in arm.recipes]
-    measured = {name: columns[name].tolist() for name in arm.metrics}
-    for row, (seed, generation) in enumerate(
-        zip(columns["seed"].tolist(), columns["generation"].tolist(), strict=True)
-    ):
-        keys = {fingerprint["metric"]: key for key, fingerprint in prints[generation].items()}
-        yield {
-            "study": study,
-            "arm": arm.name,
-            "seed": seed,
-            "generation": generation,
-            "status": "ok",
-            "diverged": None,
-            "lineage": {},
-            "values": [_value(name, keys[name], measured[name][row]) for name in arm.metrics],
-            "fingerprints": prints[generation],
-            "composition": eaten[generation],
-        }
-
-
-def means(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One record for each arm and generation, with the mean over its seeds of each value that all of them have.
-
-    It stands as seed 0, where the records of a hundred seeds would be more than anybody looks at.
-    """
-    cells: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for record in records:
-        cells.setdefault((record["arm"], record["generation"]), []).append(record)
-    found = []
-    for cell in cells.values():
-        values = []
-        for same in zip(*(record["values"] for record in cell), strict=True):
-            numbers = [entry["value"] for entry in same]
-            known = None not in numbers
-            mean = {"value": float(np.mean(numbers))} if known else UNDETERMINED
-            values.append({name: same[0][name] for name in ("set", "extractor", "fingerprint", "metric")} | mean)
-        found.append({**cell[0], "seed": 0, "values": values})
-    return found
-
-
-def _composition(recipe: Recipe) -> list[dict[str, Any]]:
-    total = sum(draw.count for draw in recipe.draws)
-    if recipe.budget is None or recipe.budget >= total:
-        return [draw._asdict() for draw in recipe.draws]
-    return [draw._asdict() | {"count": round(draw.count * recipe.budget / total, 1)} for draw in recipe.draws]
-
-
-def _value(name: str, fingerprint: str, value: float) -> dict[str, Any]:
-    entry = {"set": "sampled", "extractor": "moments", "fingerprint": fingerprint, "metric": name}
-    return entry | ({"value": value} if math.isfinite(value) else UNDETERMINED)
-
-
-def _fingerprints(arm: Arm, sampling_bias: float) -> dict[str, dict[str, Any]]:
-    """How the values of a generation were made, by the key that they name."""
-    truth = json.dumps([arm.population, arm.population_options], sort_keys=True)
-    facts = {
-        "set": "sampled",
-        "extractor": "moments",
-        "resize": "none",
-        "reference": "held_out",
-        "reference_hash": hashlib.sha256(truth.encode()).hexdigest(),
-        "n_real": 1,
-        "n_fake": 1,
-        "moments": "exact",
-        **dict.fromkeys(MADE),
-        "family": arm.family,
-        "sampling_bias": sampling_bias,
-        "source": source_hash(f"{PACKAGE}.replicates:run", *entries("models:MODELS", [arm.family])),
-    }
-    prints = [{"metric": name, **facts} for name in arm.metrics]
-    return {hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest()[:8]: one for one in prints}
-
-
-UNDETERMINED = {"value": None, "reason": "not determined of this law"}
-FAMILIES: dict[str, type[Stack]] = {"gaussian": Gaussians, "multinomial": Multinomials}
-MEASURES: dict[str, Callable[[Stack, Stack], np.ndarray]] = {
-    "variance_ratio": variance_ratio,
-    "mean_drift": mean_drift,
-    "frechet_distance": frechet_distance,
-    "log_determinant_ratio": log_determinant_ratio,
-    "surviving_categories": surviving_categories,
-}
-NEED_COVARIANCES = {"frechet_distance", "log_determinant_ratio"}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import store
+from .. import store
 
 # Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
 MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import seeds
+from ..core import seeds
 from .regimes import Draw, Recipe
 
 Available = Mapping[tuple[str, int], int | None]

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import store
+from ..core.errors import Foreign
+from .bytes import content_hash, write_atomically
 
 FOLDER_VARIABLE = "COLLAPSELAB_WEIGHTS"
 CHUNK_BYTES = 2**20
@@ -68,7 +69,7 @@ def find(name: str, given: Path | str | None = None) -> Path:
     if path is None:
         raise ValueError(f"weights: {name} is not at {' or '.join(map(str, places))}\n{how_to_get(name)}")
     if fault := _fault(published, path):
-        raise store.Foreign(path, f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
+        raise Foreign(path, f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
     return path
 
 
@@ -79,7 +80,7 @@ def content(name: str, path: Path) -> io.BytesIO:
     """
     held = Path(path).read_bytes()
     if (found := hashlib.sha256(held).hexdigest()) != (expected := _published(name).sha256):
-        raise store.Foreign(path, f"weights: {path} is not {name}: its SHA-256 is {found}, expected is {expected}")
+        raise Foreign(path, f"weights: {path} is not {name}: its SHA-256 is {found}, expected is {expected}")
     return io.BytesIO(held)
 
 
@@ -115,7 +116,7 @@ def digest(path: Path) -> str:
         listed = "".join(f"{digest(file)}  {file.name}\n" for file in _parts(path))
         return hashlib.sha256(listed.encode()).hexdigest()
     if (found := _noted(path)) is None:
-        found = store.content_hash(path)
+        found = content_hash(path)
         _note(path, found)
     return found
 
@@ -137,7 +138,7 @@ def _noted(path: Path) -> str | None:
 def _note(path: Path, found: str) -> None:
     text = json.dumps({**_seen(path), "sha256": found})
     with contextlib.suppress(OSError):  # it may be a folder that others keep
-        store.write_atomically(Path(f"{path}.verified"), lambda file: file.write_text(text, encoding="utf-8"))
+        write_atomically(Path(f"{path}.verified"), lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def listing() -> Iterator[tuple[str, str, str]]:
@@ -170,7 +171,7 @@ def fetch(name: str) -> Path:
     with FileLock(f"{target}.lock"):
         if not target.exists() or _fault(published, target):
             try:
-                store.write_atomically(target, lambda file: _download(published, file))
+                write_atomically(target, lambda file: _download(published, file))
             except (URLError, HTTPException, TimeoutError, ConnectionError, _Wrong) as error:
                 said = f"{published.source} could not be fetched: {getattr(error, 'reason', error)}"
                 raise Unreachable(f"weights: {said}\n{_by_hand(published)}") from None
@@ -225,7 +226,7 @@ def _fault(published: Published, path: Path) -> str | None:
         return "it is no file"
     if published.safetensors and path.suffix == ".safetensors":
         return None
-    found = _noted(path) or store.content_hash(path)
+    found = _noted(path) or content_hash(path)
     if found != published.sha256:
         return f"its SHA-256 is {found}, expected is {published.sha256}"
     _note(path, found)

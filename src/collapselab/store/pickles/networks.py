@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..store import Damaged
+from ...core.errors import Damaged
 from . import machine
 from .machine import MOST_BYTES, STEPS, Language, Named, Refused, Source, Unfinished, kind_of, shown, table
 

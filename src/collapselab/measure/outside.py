@@ -13,19 +13,20 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from . import store
+from .. import store
+from ..core.errors import Foreign, Undefined
+from ..core.kinds import kind_of_shape
+from ..core.sets import SampleSet
+from ..data.archive import DatasetZip
+from ..data.digest import digest
+from ..data.folder import ImageFolder
+from ..features import FEATURES, Features
+from ..metrics import METRICS, SCORES
 from .compare import aligned
-from .data.archive import DatasetZip
-from .data.digest import digest
-from .data.folder import ImageFolder
-from .features import FEATURES, Features
-from .measure import Measurement, Role
-from .metrics import METRICS, SCORES, Undefined
-from .store import SampleSet
+from .record import Measurement, Role
 
 READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
 RATIO_MAX = 1000  # of a compressed array; images of nothing but black come near
-KINDS = {1: "categories", 2: "vectors", 4: "images"}  # by the number of axes
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Pool(NamedTuple):
     @property
     def kind(self) -> str:
         """What they are: images, vectors or categories."""
-        return "images" if isinstance(self.data, Pictures) else KINDS[self.data.ndim]
+        return "images" if isinstance(self.data, Pictures) else kind_of_shape(self.data.shape[1:])
 
     @property
     def digest(self) -> str:
@@ -151,7 +152,7 @@ def _array(path: Path) -> np.ndarray:
     # What the readers of headers and of zips raise of content that nobody wrote with numpy.
     except (Exception, MemoryError) as error:
         said = " ".join(str(error).split())[:200]
-        raise store.Foreign(path, f"{path}: cannot be read as an array of numbers: {said}") from None
+        raise Foreign(path, f"{path}: cannot be read as an array of numbers: {said}") from None
 
 
 def _whole_array(stream: IO[bytes], size: int) -> np.ndarray:

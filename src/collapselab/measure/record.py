@@ -12,10 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..core.errors import Undefined
+from ..features import FEATURES, Features
+from ..metrics import METRICS, Estimate, Metric
+from ..store.provenance import entries, source_hash
 from .compare import MADE
-from .features import FEATURES, Features
-from .metrics import METRICS, Estimate, Metric, Undefined
-from .provenance import entries, source_hash
 
 Values = list[dict[str, Any]]
 Fingerprints = dict[str, dict[str, Any]]

@@ -1,0 +1,1 @@
+"""The machine that a job runs on: devices, processes, clocks, energy, and which software is there."""

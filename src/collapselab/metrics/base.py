@@ -1,0 +1,68 @@
+"""What a metric is, and what the rest of the system must know about it."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from ..core.kinds import KindName
+from ..features import FEATURES, Array, Features
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and what the rest of the system must know about it.
+
+    function: ``f(real, fake, *, options) -> float | dict[str, float]``; a second set of real samples, where ``beside``
+    names one, is a keyword of that name.
+    label: what it is called in figures.
+    better: in which direction samples improve; None where neither is.
+    against: what the role ``real`` is given: the held-out real samples, the real samples that the study may train on,
+    or the model's own training set.
+    beside: the second set of real samples that it needs; None for none.
+    reads: the part of the features that it looks at.
+    extractors: the feature spaces in which it means something; empty for all but those of statistics.
+    takes: the kinds of data of which it can be determined.
+    of_moments: whether mean and covariance determine it, so that it can compare laws as well as samples.
+    shares: whether its named numbers are parts of a whole, which are drawn together.
+    """
+
+    function: Callable[..., float | dict[str, float]]
+    label: str
+    better: Literal["lower", "higher"] | None
+    against: Literal["held_out", "train", "training_set"] = "held_out"
+    beside: Literal["held_out"] | None = None
+    reads: Literal["values", "classes", "probabilities"] = "values"
+    extractors: tuple[str, ...] = ()
+    of_moments: bool = False
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories")
+    shares: bool = False
+
+    def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
+        return self.function(real, fake, **options)
+
+    def suits(self, extractor: str) -> bool:
+        """Whether it means something in a feature space."""
+        if self.extractors:
+            return extractor in self.extractors
+        return self.of_moments if FEATURES[extractor].of_law else not FEATURES[extractor].statistic
+
+    @property
+    def Options(self) -> type[BaseModel]:
+        """The options as a model: the annotations of the function say what is allowed."""
+        hints = get_type_hints(self.function, include_extras=True)
+        fields: dict[str, Any] = {name: (hints[name], default) for name, default in self.options.items()}
+        strict = ConfigDict(extra="forbid", strict=True)
+        return create_model(self.function.__name__, __config__=strict, **fields)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options with their defaults, as they belong into the fingerprint of a value."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {
+            option.name: option.default
+            for option in parameters
+            if option.kind is option.KEYWORD_ONLY and option.name != self.beside
+        }

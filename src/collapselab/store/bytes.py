@@ -1,0 +1,168 @@
+"""Files as bytes: written in one step, with their hash beside them, which is verified on every read.
+
+A file is written to a temporary name, synced and renamed; then its SHA-256 is written beside it the same way, in the
+format of ``sha256sum``, so that ``sha256sum -c`` checks it too. A reader that keeps finding other bytes than the hash
+promises renames the file to ``<file>.damaged`` and raises :class:`Damaged`: the next run of the workflow remakes it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import Damaged
+
+FORMAT = 2  # raised when a stored layout changes meaning; part of every rule's source hash
+READ = (1, FORMAT)  # formats that are read: files of the first say nothing of the kind of their samples
+METADATA_KEY = "collapselab"  # one key: safetensors writes several in no fixed order, and bytes must be reproducible
+LOOKS, PAUSE = 3, 0.1  # a file and its hash are two renames: so often, so many seconds apart, they must disagree alike
+
+
+def hash_path(path: Path) -> Path:
+    """The file that holds the hash of ``path``."""
+    return Path(f"{path}.sha256")
+
+
+def content_hash(path: Path) -> str:
+    """The SHA-256 of the file's bytes as they are now, in hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def recorded_hash(path: Path) -> str:
+    """The SHA-256 that was recorded when the file was written. Raises Damaged where there is none."""
+    found = _recorded(path)
+    if not found:
+        raise _without_hash(path)
+    return found
+
+
+def _without_hash(path: Path) -> Damaged:
+    beside = hash_path(path)
+    return Damaged(
+        path, f"has no hash beside it ({beside}): either it was not written by collapselab, or it is being written"
+    )
+
+
+def _recorded(path: Path) -> str:
+    try:
+        words = hash_path(path).read_bytes().split()
+    except FileNotFoundError:
+        return ""
+    return words[0].decode("ascii", "replace") if words else ""  # it may be damaged, too
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file, and put it at ``path`` in one step: readers see the old bytes or the new.
+
+    A failed write or sync leaves ``path`` as it was and no temporary file; the sync is never tried again, since a
+    second fsync may report success for pages that the first has lost.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is a folder or a device, and no file that could be replaced")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # what a system says of a write names no file
+            error.filename = str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a writer of this file left behind when it was killed."""
+    for leftover in path.parent.iterdir():
+        owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if leftover.name == f".{path.name}.{owner}.tmp" and owner.isdigit() and not _runs(int(owner)):
+            leftover.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal, only the question
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's process
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_hashed(path: Path, write: Callable[[Path], None]) -> str:
+    """Write a file atomically and its hash after it; the hash."""
+    path = Path(path)
+    digest = ""
+
+    def write_and_digest(temporary: Path) -> None:
+        nonlocal digest
+        write(temporary)
+        digest = content_hash(temporary)
+
+    write_atomically(path, write_and_digest)
+    line = f"{digest}  ".encode() + os.fsencode(path.name) + b"\n"
+    write_atomically(hash_path(path), lambda temporary: temporary.write_bytes(line))
+    return digest
+
+
+def verify(path: Path) -> str:
+    """The file's hash, after checking it against the recorded one.
+
+    Raises Damaged when the two go on disagreeing, and renames the file to ``.damaged``; a file without a hash, which
+    may be somebody's own, is left where it is. What changes between two looks is being written, and is looked at again.
+    """
+    path = Path(path)
+    found, expected = content_hash(path), _recorded(path)
+    looks = 1
+    while found != expected and looks < LOOKS:
+        time.sleep(PAUSE)
+        before = found, expected
+        try:
+            found, expected = content_hash(path), _recorded(path)
+        except FileNotFoundError:  # another reader was faster
+            break
+        looks = looks + 1 if (found, expected) == before else 1
+    if found == expected:
+        return found
+    if not expected:
+        raise _without_hash(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, f"{path}.damaged")
+    reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made"
+    raise Damaged(path, reason, set_aside=True)
+
+
+def stamped(metadata: Mapping[str, Any]) -> str:
+    """What a file says of itself, as JSON, with the format in which it is stored."""
+    return json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
+
+
+def check_stamp(path: Path, found: Any) -> None:
+    """Raise Damaged unless a file's format is one that is read here."""
+    if found not in READ:
+        raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
+
+
+def expect(path: Path, found: bool, kind: str) -> None:
+    """Raise ValueError unless a whole file was found to be of the kind that its reader needs."""
+    if not found:
+        raise ValueError(f"{path}: found no {kind} in it; was another file meant?")

@@ -1,0 +1,153 @@
+"""Tables as Parquet: training sets as references to rows, which rows were kept, and columns of numbers."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import Damaged
+from ..core.sets import KeptTable, Reference, SampleSet, TrainingTable
+from .bytes import METADATA_KEY, check_stamp, expect, recorded_hash, stamped, verify, write_hashed
+from .samples import read_samples
+
+
+def _write_parquet(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    import pyarrow
+    import pyarrow.parquet
+
+    text = stamped(metadata)
+    table = pyarrow.table(dict(columns)).replace_schema_metadata({METADATA_KEY: text})
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as stream:
+            pyarrow.parquet.write_table(table, stream)
+
+    return write_hashed(path, write)
+
+
+def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
+    import pyarrow.parquet
+
+    verify(path)
+    with open(path, "rb") as stream:  # given a path, pyarrow would read columns from folders that are called a=b
+        try:
+            table = pyarrow.parquet.ParquetFile(stream).read()
+        except pyarrow.ArrowInvalid:
+            raise ValueError(f"{path}: found no table in it; was another file meant?") from None
+    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
+    check_stamp(path, metadata.pop("format", None))
+    return table, metadata
+
+
+def write_training(path: Path, training: TrainingTable) -> str:
+    """Write a training set: one row per reference, with its source's hash, row, origin, generation, label, weight."""
+    import pyarrow
+
+    parts = training.references
+    lengths = [len(part.rows) for part in parts]
+
+    def words(values: Iterable[str]) -> Any:
+        repeated = np.repeat(np.array(list(values), dtype=object), lengths)
+        return pyarrow.array(repeated, pyarrow.string()).dictionary_encode()
+
+    def numbers(values: Iterable[float], dtype: type) -> np.ndarray:
+        return np.repeat(np.array(list(values), dtype=dtype), lengths)
+
+    labels = [np.full(len(part.rows), -1) if part.labels is None else part.labels for part in parts]
+    columns = {
+        "source": words(part.source for part in parts),
+        "row": np.concatenate([np.asarray(part.rows, np.int64) for part in parts] or [np.empty(0, np.int64)]),
+        "origin": words(part.origin for part in parts),
+        "arm": words(part.arm for part in parts),
+        "generation": numbers((part.generation for part in parts), np.int32),
+        "label": np.concatenate([np.asarray(label, np.int64) for label in labels] or [np.empty(0, np.int64)]),
+        "weight": numbers((part.weight for part in parts), np.float64),
+    }
+    references = [
+        part._asdict() | {"rows": length, "labels": part.labels is not None}
+        for part, length in zip(parts, lengths, strict=True)
+    ]
+    return _write_parquet(path, columns, {"references": references, "lineage": dict(training.lineage)})
+
+
+def read_training(path: Path) -> TrainingTable:
+    """A verified training set."""
+    table, metadata = _read_parquet(path)
+    expect(path, "references" in metadata, "training set")
+    rows, labels = table["row"].to_numpy(), table["label"].to_numpy()
+    references, begin = [], 0
+    for entry in metadata["references"]:
+        end = begin + entry["rows"]
+        part_labels = labels[begin:end] if entry["labels"] else None
+        references.append(Reference(**(entry | {"rows": rows[begin:end], "labels": part_labels})))
+        begin = end
+    return TrainingTable(tuple(references), metadata["lineage"])
+
+
+def _place(training: TrainingTable) -> str:
+    """Which training set this is, as far as its lineage says."""
+    facts = {"generation": training.lineage.get("recipe", {}).get("generation"), "seed": training.lineage.get("seed")}
+    known = " and ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+    return f" of {known}" if known else ""
+
+
+def referred(training: TrainingTable) -> dict[str, SampleSet]:
+    """The sample sets that a training set refers to, by their paths.
+
+    Raises Damaged when a source's bytes are not those that the table names (a stale generation or a wrong seed in the
+    right place is found here) or when it has no such rows.
+    """
+    sources: dict[str, SampleSet] = {}
+    for reference in training.references:
+        path = Path(reference.path)
+        if reference.path not in sources:
+            sources[reference.path] = read_samples(path)
+        found, available = recorded_hash(path), len(sources[reference.path])
+        if found != reference.source:
+            stale = f"the training set{_place(training)} was composed from {reference.source[:12]}…; compose it again"
+            raise Damaged(path, f"holds {found[:12]}…, but {stale}")
+        if len(reference.rows) and not (reference.rows.min() >= 0 and reference.rows.max() < available):
+            found_rows = f"{reference.rows.min()} to {reference.rows.max()}"
+            raise Damaged(path, f"holds {available} rows, but the training set was composed from rows {found_rows}")
+    return sources
+
+
+def write_kept(path: Path, kept: KeptTable) -> str:
+    """Write a kept table."""
+    import pyarrow
+
+    columns = {
+        "row": np.asarray(kept.rows, np.int64),
+        "score": np.asarray(kept.scores, np.float64),
+        "reason": pyarrow.array(kept.reasons, pyarrow.string()),
+        "judge": pyarrow.array([kept.judge] * len(kept.rows), pyarrow.string()),
+    }
+    return _write_parquet(path, columns, {"judge": kept.judge, "lineage": dict(kept.lineage)})
+
+
+def read_kept(path: Path) -> KeptTable:
+    """A verified kept table."""
+    table, metadata = _read_parquet(path)
+    expect(path, "judge" in metadata, "kept table")
+    rows, scores, reasons = table["row"].to_numpy(), table["score"].to_numpy(), tuple(table["reason"].to_pylist())
+    return KeptTable(rows, scores, reasons, metadata["judge"], metadata["lineage"])
+
+
+def write_table(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
+    """Write columns (n,) by name, in their order, and JSON-like metadata as one table; its hash.
+
+    Raises ValueError for columns of different lengths.
+    """
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns: found lengths {lengths}, allowed are equal ones")
+    return _write_parquet(path, columns, {"columns": list(columns), **metadata})
+
+
+def read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The columns (n,) and the metadata of a verified table that ``write_table`` wrote."""
+    table, metadata = _read_parquet(path)
+    expect(path, "columns" in metadata, "table of numbers")
+    return {name: table[name].to_numpy() for name in metadata.pop("columns")}, metadata
