@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collapselab.store import provenance
-from collapselab.study import jobs, load, reasons
+from collapselab.study import jobs, layout, load, reasons
 
 ROOT = Path(__file__).parents[1]
 PRINTED = """
@@ -99,13 +99,13 @@ def edited(copy, before):
 
 def outputs(study, verb, place):
     """The files that a job makes."""
-    if verb in jobs.NOUNS:
-        return [study.cell(*place.cell, noun) for noun in jobs.NOUNS[verb]]
+    if verb in layout.NOUNS:
+        return [study.cell(*place.cell, noun) for noun in layout.NOUNS[verb]]
     if verb in ("prepare", "populate"):
         return [study.part_file(place.part)]
     if verb in ("learn", "extract_real"):
         return [study.extractor_file({"learn": "weights"}.get(verb, "features"), place.extractor)]
-    return jobs.baseline(study) if verb == "baseline" else []
+    return layout.baseline(study) if verb == "baseline" else []
 
 
 def replanned(before, after):

@@ -3,7 +3,7 @@
 import sys
 
 from collapselab import study as studies
-from collapselab.study import jobs, looking, reasons
+from collapselab.study import jobs, layout, looking, reasons
 from collapselab.study.jobs import Place
 
 try:
@@ -19,7 +19,7 @@ wildcard_constraints:
     arm="|".join([*STUDY.lineages, *STUDY.bases]),  # a base holds only the start that its arms share
     seed="|".join(str(seed) for seed in range(STUDY.file.seeds)),
     generation="|".join(str(t) for t in range(STUDY.file.generations + 1)),
-    part="|".join(Path(STUDY.part_file(part)).stem for part in jobs.parts(STUDY)),
+    part="|".join(Path(STUDY.part_file(part)).stem for part in layout.parts(STUDY)),
     extractor="|".join(STUDY.extractors),
     variant=r"\.[0-9a-f]{8}",
 

@@ -8,7 +8,7 @@ localrules:
 
 rule real:
     input:
-        content(*jobs.real(STUDY)),
+        content(*layout.real(STUDY)),
 
 
 rule prepare:
@@ -19,9 +19,9 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
-        verb=jobs.preparing(STUDY),
-        source=source(jobs.preparing(STUDY)),
-        arguments=told(jobs.preparing(STUDY)),
+        verb=layout.preparing(STUDY),
+        source=source(layout.preparing(STUDY)),
+        arguments=told(layout.preparing(STUDY)),
     shell:
         "collapselab {params.verb} {params.arguments} 2> {log}"
 

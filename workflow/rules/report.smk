@@ -11,7 +11,7 @@ rule report:
     input:
         read_by("report"),
     output:
-        files=hashed(*(f"results/{{study}}/report/{name}" for name in jobs.WRITTEN)),
+        files=hashed(*(f"results/{{study}}/report/{name}" for name in layout.WRITTEN)),
         # Emptied before the job: what is no longer drawn does not stay.
         figures=directory("results/{study}/report/figures"),
     log:

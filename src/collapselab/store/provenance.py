@@ -31,8 +31,16 @@ EDGES = {
     *("store.bytes", "store.tensors", "store.samples", "store.tables", "store.records", "store.provenance"),
     *("cli", "compose.regimes", "machine.clock", "machine.energy"),
     # All of a study but its results, from which the report is drawn.
-    *("study.arms", "study.budget", "study.checks", "study.faults", "study.file", "study.jobs", "study.lineages"),
-    *("study.loading", "study.looking", "study.presets", "study.reading", "study.reasons", "study.schema"),
+    *("study.arms", "study.budget", "study.checks", "study.faults", "study.file", "study.jobs", "study.layout"),
+    *(
+        "study.lineages",
+        "study.loading",
+        "study.looking",
+        "study.presets",
+        "study.reading",
+        "study.reasons",
+        "study.schema",
+    ),
     *("study.study", "study.telling", "study.throughput", "study.words"),
 }
 REGISTRIES = {

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..compose.regimes import at
 from ..data.split import EATEN
 from ..store.provenance import PACKAGE, entries, source_hash
-from . import looking
+from . import layout, looking
 from .study import Study
 from .telling import as_json, flags
 
@@ -78,7 +78,7 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
     if study.file.together:
         yield from (("replicate", Place(arm)) for arm in study.lineages)
     else:
-        yield from ((preparing(study), Place(part=part)) for part in parts(study))
+        yield from ((layout.preparing(study), Place(part=part)) for part in layout.parts(study))
         yield from (("learn", Place(extractor=name)) for name in study.trained_extractors)
         yield from (("extract_real", Place(extractor=name)) for name in study.extractors)
         yield "baseline", Place()
@@ -86,15 +86,8 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
             yield from (("draw", Place(*cell)),) if study.needs_drawing(cell[0], cell[2]) else ()
             yield from (("compose", Place(*cell)), ("train", Place(*cell)))
         for cell in study.cells():
-            yield from ((verb, Place(*cell)) for verb in _verbs_of(study, cell[0]))
+            yield from ((verb, Place(*cell)) for verb in layout.verbs_of(study, cell[0]))
     yield from (("report", Place()), ("track", Place()))
-
-
-def _verbs_of(study: Study, arm: str) -> list[str]:
-    """What is done with a trained model of an arm, in order."""
-    verbs = ["sample", *(["sample_raw"] if "raw" in study.measured_sets(arm) else [])]
-    verbs += ["grid"] if study.kind == "images" else []
-    return [*verbs, *(["select"] if study.selects(arm) else []), "extract", "record"]
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -106,17 +99,6 @@ def _verb(name: str, *functions: str) -> list[str]:
 
 def _seeds(study: Study, place: Place) -> dict[str, int]:
     return {"study_seed": study.file.seed, "seed": place.seed, "generation": place.generation}
-
-
-def preparing(study: Study) -> str:
-    """The verb that makes the study's real data."""
-    return "populate" if study.file.data.population else "prepare"
-
-
-def parts(study: Study) -> list[str]:
-    """The parts that the real data has."""
-    known, data = ["population", "held_out", "train"], study.file.data
-    return known if data.population else list(data.split.parts())
 
 
 # -- real data --------------------------------------------------------------------------------------------------------
@@ -378,27 +360,6 @@ def _baseline_roots(study: Study, place: Place) -> list[str]:
     return [*_verb("record", "role", "baseline"), *_metrics(study), *looking.truth_roots(study)]
 
 
-def whole(study: Study) -> list[str]:
-    """All files of all generations: asked for one by one, since a file that is missing in the middle is no reason to
-    Snakemake to make it again, as long as what was made from it is there.
-    """
-    if study.file.together:
-        return records(study)
-    return list(dict.fromkeys(file for cell in study.cells() for file in _whole(study, Place(*cell))))
-
-
-def _whole(study: Study, place: Place) -> list[str]:
-    drawn = ["draw"] if study.needs_drawing(place.arm, place.generation) else []
-    verbs = [*drawn, "train", *_verbs_of(study, place.arm)]
-    return [study.cell(*place.cell, noun) for verb in verbs for noun in NOUNS[verb]]
-
-
-def real(study: Study) -> list[str]:
-    """The files of the real data, and what extractors make of them."""
-    learnt = [study.weights(name) for name in study.trained_extractors]
-    return [] if study.file.together else [*map(study.part_file, parts(study)), *learnt, *looking.references(study)]
-
-
 # -- all seeds at once, and what people read --------------------------------------------------------------------------
 
 
@@ -420,39 +381,13 @@ def _replicate_roots(study: Study, place: Place) -> list[str]:
     ]
 
 
-def records(study: Study) -> list[str]:
-    """The files of numbers that the report is drawn from."""
-    if study.file.together:
-        return [study.table(arm, noun) for noun in ("parquet", "cost.json") for arm in study.lineages]
-    return [study.cell(*cell, "metrics.json") for cell in study.cells()]
-
-
-def grids(study: Study) -> list[str]:
-    """The pictures of all generations; vectors and categories have none."""
-    has_pictures = study.kind == "images" and not study.file.together
-    return [study.cell(*cell, "grid.safetensors") for cell in study.cells()] if has_pictures else []
-
-
-WRITTEN = ("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv", "summary.json", "verdicts.json")
-
-
-def reported(study: Study) -> list[str]:
-    """The files of the report, of the line that a perfect model would reach, and of the mirror."""
-    return [*baseline(study), *(study.report_file(name) for name in (*WRITTEN, "tracked.json"))]
-
-
-def baseline(study: Study) -> list[str]:
-    """What a perfect model would score."""
-    return [] if study.file.together else [study.report_file("baseline.json")]
-
-
 def _report_inputs(study: Study, place: Place) -> list[str]:
-    return [*records(study), *grids(study), *baseline(study)]
+    return [*layout.records(study), *layout.grids(study), *layout.baseline(study)]
 
 
 def _track_inputs(study: Study, place: Place) -> list[str]:
     models = [] if study.file.together else [study.cell(*cell, "model.safetensors") for cell in study.cells()]
-    return [*records(study), *models, *grids(study), *baseline(study)]
+    return [*layout.records(study), *models, *layout.grids(study), *layout.baseline(study)]
 
 
 def _planned(study: Study, place: Place) -> Iterator[str]:
@@ -473,18 +408,6 @@ def _track_roots(study: Study, place: Place) -> list[str]:
         *read,
     ]
 
-
-NOUNS: Mapping[str, tuple[str, ...]] = {
-    "draw": ("drawn.safetensors",),
-    "train": ("training.parquet", "model.safetensors", "train.cost.json"),
-    "sample": ("samples.safetensors", "sample.cost.json"),
-    "sample_raw": ("raw.safetensors", "sample_raw.cost.json"),
-    "grid": ("grid.safetensors",),
-    "select": ("kept.parquet", "select.cost.json"),
-    "extract": ("features.safetensors", "extract.cost.json"),
-    "record": ("metrics.json", "record.cost.json"),
-}
-"""What a verb leaves in a generation's folder."""
 
 JOBS: Mapping[str, Job] = {
     "prepare": Job(_nothing, _prepare_arguments, _prepare_roots, _dataset),

@@ -1,0 +1,83 @@
+"""The files of a study: what the verbs leave in a generation's folder, and what the workflow is asked for."""
+
+from collections.abc import Mapping
+
+from . import looking
+from .study import Study
+
+NOUNS: Mapping[str, tuple[str, ...]] = {
+    "draw": ("drawn.safetensors",),
+    "train": ("training.parquet", "model.safetensors", "train.cost.json"),
+    "sample": ("samples.safetensors", "sample.cost.json"),
+    "sample_raw": ("raw.safetensors", "sample_raw.cost.json"),
+    "grid": ("grid.safetensors",),
+    "select": ("kept.parquet", "select.cost.json"),
+    "extract": ("features.safetensors", "extract.cost.json"),
+    "record": ("metrics.json", "record.cost.json"),
+}
+"""What a verb leaves in a generation's folder."""
+
+
+WRITTEN = ("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv", "summary.json", "verdicts.json")
+
+
+def preparing(study: Study) -> str:
+    """The verb that makes the study's real data."""
+    return "populate" if study.file.data.population else "prepare"
+
+
+def parts(study: Study) -> list[str]:
+    """The parts that the real data has."""
+    known, data = ["population", "held_out", "train"], study.file.data
+    return known if data.population else list(data.split.parts())
+
+
+def real(study: Study) -> list[str]:
+    """The files of the real data, and what extractors make of them."""
+    learnt = [study.weights(name) for name in study.trained_extractors]
+    return [] if study.file.together else [*map(study.part_file, parts(study)), *learnt, *looking.references(study)]
+
+
+def verbs_of(study: Study, arm: str) -> list[str]:
+    """What is done with a trained model of an arm, in order."""
+    verbs = ["sample", *(["sample_raw"] if "raw" in study.measured_sets(arm) else [])]
+    verbs += ["grid"] if study.kind == "images" else []
+    return [*verbs, *(["select"] if study.selects(arm) else []), "extract", "record"]
+
+
+def whole(study: Study) -> list[str]:
+    """All files of all generations: asked for one by one, since a file that is missing in the middle is no reason to
+    Snakemake to make it again, as long as what was made from it is there.
+    """
+    if study.file.together:
+        return records(study)
+    return list(dict.fromkeys(file for cell in study.cells() for file in _whole(study, *cell)))
+
+
+def _whole(study: Study, arm: str, seed: int, generation: int) -> list[str]:
+    drawn = ["draw"] if study.needs_drawing(arm, generation) else []
+    verbs = [*drawn, "train", *verbs_of(study, arm)]
+    return [study.cell(arm, seed, generation, noun) for verb in verbs for noun in NOUNS[verb]]
+
+
+def records(study: Study) -> list[str]:
+    """The files of numbers that the report is drawn from."""
+    if study.file.together:
+        return [study.table(arm, noun) for noun in ("parquet", "cost.json") for arm in study.lineages]
+    return [study.cell(*cell, "metrics.json") for cell in study.cells()]
+
+
+def grids(study: Study) -> list[str]:
+    """The pictures of all generations; vectors and categories have none."""
+    has_pictures = study.kind == "images" and not study.file.together
+    return [study.cell(*cell, "grid.safetensors") for cell in study.cells()] if has_pictures else []
+
+
+def baseline(study: Study) -> list[str]:
+    """What a perfect model would score."""
+    return [] if study.file.together else [study.report_file("baseline.json")]
+
+
+def reported(study: Study) -> list[str]:
+    """The files of the report, of the line that a perfect model would reach, and of the mirror."""
+    return [*baseline(study), *(study.report_file(name) for name in (*WRITTEN, "tracked.json"))]
