@@ -170,10 +170,10 @@ def test_the_import_contract_names_every_module():
         part.strip().removeprefix("collapselab.") for line in contract["layers"] for part in re.split("[|:]", line)
     }
     assert layers <= modules  # none that is gone
-    assert {"cli", "study", "metrics", "models", "compose", "regimes", "store", "seeds"} <= layers
+    assert {"cli", "study", "verbs", "metrics", "models", "engine", "compose", "store", "core"} <= layers
     order = [layer.removeprefix("collapselab.") for layer in contract["layers"]]
     assert order.index("cli") < order.index("study") < order.index("metrics") < order.index("compose")
-    assert order.index("compose") < order.index("regimes") < order.index("store") < order.index("seeds")
+    assert order.index("compose") < order.index("machine") < order.index("store") < order.index("core")
 
 
 def test_the_import_contract_is_kept():

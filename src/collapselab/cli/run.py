@@ -40,8 +40,8 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "prepare": Verb("prepare", "Read real images and split them once into train, held out and fresh."),
-    "populate": Verb("prepare", "Write down a known population, and draw its held-out samples."),
+    "prepare": Verb("prepare", "Read real images, split them once, and write parts of them."),
+    "populate": Verb("prepare", "Write down a known population, or draw its held-out samples."),
     "learn": Verb("prepare", "Train an extractor on the real training split."),
     "draw": Verb("compose", "Draw what a training set needs and no file holds."),
     "compose": Verb("compose", "Write down which rows make the training set of a generation."),
