@@ -69,7 +69,7 @@ def test_a_name_and_a_path_are_the_same_study_of_the_workflow(folder, tmp_path):
         study: call(f"snakemake -n --quiet rules --config study={study}", folder).partition("Job stats")[2]
         for study in ("smoke", "config/smoke.yaml", "../elsewhere/smoke.yaml")
     }
-    assert "train" in plans["smoke"] and len(set(plans.values())) == 1
+    assert "train" in plans["smoke"] and len({tuple(sorted(plan.splitlines())) for plan in plans.values()}) == 1
 
 
 # -- the verbs' door ---------------------------------------------------------------------------------------------------
@@ -80,7 +80,8 @@ def test_a_study_may_lie_anywhere(folder, tmp_path):
     shutil.copy2(SMOKE, tmp_path / "elsewhere")
     named, filed = (call(f"collapselab plan --no-cost {name}", folder) for name in ("smoke", "../elsewhere/smoke.yaml"))
     assert "study=../elsewhere/smoke.yaml" in filed and "train" in filed
-    assert filed.replace("../elsewhere/smoke.yaml", "smoke") == named
+    same = filed.replace("../elsewhere/smoke.yaml", "smoke")
+    assert sorted(same.splitlines()) == sorted(named.splitlines())  # Snakemake lists its rules in no fixed order
 
 
 @pytest.mark.parametrize("verb", ["validate", "plan", "throughput", "report", "track", "recipe"])

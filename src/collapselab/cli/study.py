@@ -9,6 +9,7 @@ import typer
 
 from .. import store
 from .options import chosen
+from .run import importing
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -19,7 +20,8 @@ Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSO
 
 def study_of(name: str, planned: str | None = None) -> Any:
     """The study that a verb is told, by its name or its file, or as it was planned."""
-    from .. import study as studies
+    with importing():
+        from .. import study as studies
 
     if planned is not None:
         return studies.from_plan(planned)
