@@ -21,8 +21,9 @@ ARMS, BASES, SEEDS, T = len(SMOKE.lineages), len(SMOKE.bases), SMOKE.file.seeds,
 ABOUT_THE_STUDY = {"report": 1, "track": 1, "all": 1}
 
 
-def jobs(**counts):
-    """The counts that are not zero, and the jobs about the whole study."""
+def jobs(measured=0, **counts):
+    """The counts that are not zero, and the jobs about the whole study; what is measured is extracted and recorded."""
+    counts = {"record": measured, "extract": measured} | counts
     return {rule: count for rule, count in counts.items() if count} | ABOUT_THE_STUDY
 
 
@@ -66,24 +67,24 @@ later = ARMS * SEEDS * T  # cells after generation 0
 EDITS = {
     "one more generation": (
         [("generations: 2", "generations: 3")],
-        jobs(draw=2 * SEEDS, train=ARMS * SEEDS, sample=ARMS * SEEDS, measure=ARMS * SEEDS),
+        jobs(draw=2 * SEEDS, train=ARMS * SEEDS, sample=ARMS * SEEDS, measured=ARMS * SEEDS),
     ),
     "one more seed": (
         [("seeds: 2", "seeds: 3")],
-        jobs(draw=BASES + 2 * T, train=BASES + ARMS * T, sample=ARMS * (T + 1), measure=ARMS * (T + 1)),
+        jobs(draw=BASES + 2 * T, train=BASES + ARMS * T, sample=ARMS * (T + 1), measured=ARMS * (T + 1)),
     ),
     # Sampled anew with bias and without; at generation 0 too, but from the same model.
     "one arm's sampling bias": (
         [("    regime: fully_synthetic\n", "    regime: fully_synthetic\n    sampling_bias: 0.5\n")],
-        jobs(train=SEEDS * T, sample=SEEDS * (T + 1), sample_raw=SEEDS * (T + 1), measure=SEEDS * (T + 1)),
+        jobs(train=SEEDS * T, sample=SEEDS * (T + 1), sample_raw=SEEDS * (T + 1), measured=SEEDS * (T + 1)),
     ),
     "one arm's regime": (
         [("fresh: 10, k: 2", "fresh: 20, k: 2")],
-        jobs(draw=SEEDS * T, train=SEEDS * T, sample=SEEDS * T, measure=SEEDS * T),
+        jobs(draw=SEEDS * T, train=SEEDS * T, sample=SEEDS * T, measured=SEEDS * T),
     ),
     "a new arm": (
         [("arms:\n", "arms:\n  added: {model: moments, regime: {preset: fresh_data, fresh: 25}}\n")],
-        jobs(draw=SEEDS * T, train=SEEDS * T, sample=SEEDS * (T + 1), measure=SEEDS * (T + 1)),
+        jobs(draw=SEEDS * T, train=SEEDS * T, sample=SEEDS * (T + 1), measured=SEEDS * (T + 1)),
     ),
     "a new arm with a new model": (
         [
@@ -92,7 +93,7 @@ EDITS = {
             # A second model brings a second control; to let the first keep its name, the study goes without.
             ("arms:\n  added", "control: none\narms:\n  added"),
         ],
-        jobs(draw=SEEDS, train=SEEDS * (1 + T), sample=SEEDS * (T + 1), measure=SEEDS * (T + 1)),
+        jobs(draw=SEEDS, train=SEEDS * (1 + T), sample=SEEDS * (T + 1), measured=SEEDS * (T + 1)),
     ),
     "the model's options": (
         [("ddof: 0", "ddof: 1")],
@@ -191,12 +192,12 @@ def test_two_studies_share_their_real_data(smoke):
         draw=SEEDS * (BASES + 2 * T),
         train=BASES * SEEDS + later,
         sample=ARMS * SEEDS * (T + 1),
-        measure=ARMS * SEEDS * (T + 1),
+        measured=ARMS * SEEDS * (T + 1),
     )
     (smoke.folder / "config" / "other.yaml").write_text(
         text.replace("name: smoke", "name: other").replace("held_out: 400", "held_out: 401")
     )
-    assert smoke.plan(study="other")["prepare"] == 1
+    assert smoke.plan(study="other")["prepare"] == 2  # the held-out draws, and as many beside them
 
 
 def test_the_graph_of_rules_does_not_grow(smoke):
@@ -265,7 +266,7 @@ def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
     }
     assert {"train", "sample", "sample_raw", "extract", "record"} <= asked.keys()
     on_gpu = {rule for rule, resources in asked.items() if resources.get("gpu") == "1"}
-    assert on_gpu == (set() if profile == "default" else {"train", "sample", "sample_raw", "grid"})
+    assert on_gpu == (set() if profile == "default" else {"train", "sample", "sample_raw"})
     # A rule's own memory or time would silently beat a profile's default-resources, and so its retries.
     heavy = ("train", "sample", "sample_raw")
     if profile == "slurm":
@@ -322,7 +323,7 @@ def test_a_flipped_bit_is_found_named_and_mended(smoke):
     victim.write_bytes(content)
     assert smoke.plan() == {}  # nothing reads it now
     for cell in ("fully_synthetic/seed0/gen1", "k_memory/seed1/gen2"):
-        (smoke.folder / "results/smoke" / cell / "metrics.json").unlink()
+        (smoke.folder / "results/smoke" / cell / "features.safetensors").unlink()
     done = smoke.snakemake(code=1)
     # Found by its reader and named, at the end of all that Snakemake says; the other arm went on.
     message = "results/smoke/fully_synthetic/seed0/gen1/samples.safetensors: damaged: its SHA-256 is"
