@@ -69,11 +69,10 @@ def register(text, registry, line):
     """The source with one line more in a dict, which is all that a contributor writes there."""
     for node in ast.parse(text).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(isinstance(one, ast.Name) and one.id == registry for one in targets) and isinstance(
-            node.value, ast.Dict
-        ):
+        literals = [one for one in ast.walk(node) if isinstance(one, ast.Dict)]
+        if any(isinstance(one, ast.Name) and one.id == registry for one in targets) and literals:
             lines = text.splitlines(keepends=True)
-            end = sum(map(len, lines[: node.value.end_lineno - 1])) + node.value.end_col_offset - 1
+            end = sum(map(len, lines[: literals[0].end_lineno - 1])) + literals[0].end_col_offset - 1
             before = text[:end].rstrip()
             return before + ("" if before.endswith(",") else ",") + f"\n    {line},\n" + text[end:]
     raise AssertionError(f"no dict {registry}")

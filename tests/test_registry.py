@@ -1,10 +1,16 @@
 """What other packages add to a registry: found by their metadata, loaded when asked for, and never in our place."""
 
+import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from collapselab.core.registry import Registry
+import collapselab
+from collapselab.core.registry import Registry, installed
 
 
 @pytest.fixture
@@ -18,7 +24,9 @@ def package(tmp_path, monkeypatch):
         "[collapselab.test]\nmore = somebodys:MORE\none = somebodys:OURS\nbroken = somebodys:ABSENT\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    installed.cache_clear()
     yield "somebodys"
+    installed.cache_clear()
     sys.modules.pop("somebodys", None)
 
 
@@ -45,5 +53,99 @@ def test_what_is_broken_is_said_with_its_package(package):
 
 def test_our_own_names_cost_no_search(monkeypatch):
     registry = Registry("collapselab.test", {"one": 1})
-    monkeypatch.setattr("collapselab.core.registry.entry_points", lambda **_: pytest.fail("searched"))
+    monkeypatch.setattr("collapselab.core.registry.installed", lambda: pytest.fail("searched"))
     assert registry["one"] == 1 and "one" in registry and registry.get("one") == 1
+
+
+PLUGIN = """
+from collapselab.metrics import Metric
+
+
+def helper(value):
+    return 2 * value
+
+
+def doubled(real, fake):
+    \"\"\"Twice the mean of the fakes.\"\"\"
+    return helper(float(fake.values.mean()))
+
+
+DOUBLED = Metric(doubled, "Twice the mean", None)
+"""
+STUDY = """
+name: theirs
+seeds: 1
+generations: 1
+data: {population: gaussian, options: {dimension: 2}, split: {held_out: 20}}
+models: {moments: {family: gaussian, ddof: 0}}
+initial: {real: 20}
+samples: 20
+extractors: [identity]
+metrics: [doubled, frechet_distance]
+primary: {metric: doubled, extractor: identity}
+arms: {fully_synthetic: {model: moments, regime: fully_synthetic}}
+"""
+
+
+@pytest.fixture
+def laboratory(tmp_path):
+    """A folder with a study that names the metric of an installed package."""
+    place = tmp_path / "site"
+    info = place / "their_metrics-1.0.dist-info"
+    info.mkdir(parents=True)
+    (place / "their_metrics.py").write_text(PLUGIN, encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-metrics\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[collapselab.metrics]\ndoubled = their_metrics:DOUBLED\n", encoding="utf-8")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "theirs.yaml").write_text(STUDY, encoding="utf-8")
+    return tmp_path
+
+
+def told(laboratory, *words):
+    """What this Python says in the laboratory."""
+    path = os.pathsep.join([str(laboratory / "site"), str(Path(collapselab.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=laboratory,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def test_a_strangers_metric_is_used_checked_hashed_and_fingerprinted_like_ours(laboratory):
+    verb = ("-m", "collapselab")
+    assert "theirs: ok" in told(laboratory, *verb, "validate", "theirs")
+    np.save(laboratory / "a.npy", np.full((8, 2), 3.0))
+    np.save(laboratory / "b.npy", np.arange(16.0).reshape(8, 2))
+    words = (
+        "measure",
+        "a.npy",
+        "--against",
+        "b.npy",
+        "--extractor",
+        "identity",
+        "--metric",
+        "doubled",
+        "--out",
+        "r.json",
+    )
+    told(laboratory, *verb, *words)
+    record = json.loads((laboratory / "r.json").read_text(encoding="utf-8"))
+    (value,) = (one for one in record["values"] if one["metric"] == "doubled" and one["set"] == "sampled")
+    assert value["value"] == 6.0
+    code = (
+        "from collapselab import study; from collapselab.study import jobs; one = study.find('theirs');"
+        "print(jobs.identity(one, 'record', jobs.Place('fully_synthetic', 0, 1)),"
+        "jobs.identity(one, 'extract', jobs.Place('fully_synthetic', 0, 1)))"
+    )
+    before = told(laboratory, "-c", code).split()
+    plugin = laboratory / "site" / "their_metrics.py"
+    plugin.write_text(PLUGIN.replace("2 * value", "value + value"), encoding="utf-8")
+    after = told(laboratory, "-c", code).split()
+    assert after[0] != before[0] and after[1] == before[1]  # its records run again, and no extraction
+    plugin.write_text(PLUGIN.replace("helper", "twice"), encoding="utf-8")
+    assert told(laboratory, "-c", code).split() == before  # a name is no reason

@@ -9,12 +9,22 @@ Looking for such packages costs some milliseconds, which only those pay who ask 
 names.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 Entry = TypeVar("Entry")
+
+
+@cache
+def installed() -> "EntryPoints":
+    """What all installed packages offer, which is looked up once."""
+    from importlib.metadata import entry_points
+
+    return entry_points()
 
 
 class Registry(dict[str, Entry]):
@@ -28,10 +38,15 @@ class Registry(dict[str, Entry]):
         self.group = group
 
     @cached_property
-    def _offered(self) -> dict[str, EntryPoint]:
-        """Entries of other packages that are not loaded yet, by name, in alphabetical order."""
-        found = sorted(entry_points(group=self.group), key=lambda one: one.name)
+    def _offered(self) -> "dict[str, EntryPoint]":
+        """Entries of other packages, by name, in alphabetical order."""
+        found = sorted(installed().select(group=self.group), key=lambda one: one.name)
         return {one.name: one for one in found if not dict.__contains__(self, one.name)}
+
+    def origin(self, name: str) -> str | None:
+        """Where the entry of another package stands, as ``module:name``; None for one of this project."""
+        offered = self._offered.get(name)
+        return None if offered is None else offered.value.partition(" ")[0]
 
     def __missing__(self, name: str) -> Entry:
         """The entry of another package.
@@ -59,18 +74,19 @@ class Registry(dict[str, Entry]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def keys(self):
-        return list(self)
+    def keys(self) -> KeysView[str]:
+        """All names."""
+        return dict.fromkeys(self).keys()
 
-    def values(self):
+    def values(self) -> ValuesView[Entry]:
         """All entries, loaded."""
-        return [self[name] for name in self]
+        return {name: self[name] for name in self}.values()
 
-    def items(self):
+    def items(self) -> ItemsView[str, Entry]:
         """All names with their entries, loaded."""
-        return [(name, self[name]) for name in self]
+        return {name: self[name] for name in self}.items()
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         """The entry, or the default where nobody has it."""
         try:
             return self[name]

@@ -1,5 +1,6 @@
 """Real data: read from the formats of the field, made equal in size, split once, and written back out."""
 
+from ..core.registry import Registry
 from .archive import DatasetZip
 from .base import Dataset as Dataset
 from .cifar10 import Cifar10Batches
@@ -8,11 +9,14 @@ from .folder import ImageFolder
 from .mnist import MnistIdx
 from .torchvision import Torchvision
 
-DATASETS: dict[str, type[Dataset]] = {
-    "digits": Digits,
-    "folder": ImageFolder,
-    "zip": DatasetZip,
-    "mnist_idx": MnistIdx,
-    "cifar10_batches": Cifar10Batches,
-    "torchvision": Torchvision,
-}
+DATASETS: Registry[type[Dataset]] = Registry(
+    "collapselab.datasets",
+    {
+        "digits": Digits,
+        "folder": ImageFolder,
+        "zip": DatasetZip,
+        "mnist_idx": MnistIdx,
+        "cifar10_batches": Cifar10Batches,
+        "torchvision": Torchvision,
+    },
+)

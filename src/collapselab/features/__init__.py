@@ -3,6 +3,7 @@
 An extractor turns the data of a sample set into :class:`Features`, once; metrics then are arithmetic on them.
 """
 
+from ..core.registry import Registry
 from .attributes import attributes
 from .base import Array as Array
 from .base import Extractor as Extractor
@@ -29,42 +30,45 @@ from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
 from .truth import RARE, truth
 
-FEATURES: dict[str, Extractor] = {
-    "identity": Extractor(identity, takes=("vectors", "categories")),
-    "pixels": Extractor(pixels),
-    "moments": Extractor(moments, takes=("images", "vectors", "categories"), of_law=True),
-    "lenet": Extractor(lenet, train_lenet, LeNetOptions, gives=("classes", "probabilities")),
-    "random-conv": Extractor(random_conv, facts=RANDOM_CONV_FACTS),
-    "inception": Extractor(
-        inception,
-        Options=PublishedOptions,
-        published="inception",
-        gives=("probabilities",),
-        facts=INCEPTION_FACTS,
-        uses_torch=True,
-    ),
-    "inception-torchvision": Extractor(
-        inception_torchvision,
-        Options=PublishedOptions,
-        published="inception-torchvision",
-        gives=("probabilities",),
-        facts=INCEPTION_FACTS,
-        uses_torch=True,
-    ),
-    "dinov2": Extractor(dinov2, Options=PublishedOptions, published="dinov2", facts=VISION_FACTS, uses_torch=True),
-    "clip": Extractor(clip, Options=PublishedOptions, published="clip", facts=VISION_FACTS, uses_torch=True),
-    "likelihood": Extractor(
-        likelihood,
-        Options=LikelihoodOptions,
-        takes=("images", "vectors", "categories"),
-        of_model=True,
-        statistic=True,
-        facts={"seed": SEED},
-    ),
-    "colours": Extractor(colours, statistic=True, facts=COLOURS),
-    "spectrum": Extractor(spectrum, statistic=True, facts=SPECTRUM),
-    "attributes": Extractor(attributes, statistic=True),
-    "truth": Extractor(
-        truth, takes=("images", "vectors", "categories"), of_population=True, statistic=True, facts={"rare": RARE}
-    ),
-}
+FEATURES: Registry[Extractor] = Registry(
+    "collapselab.extractors",
+    {
+        "identity": Extractor(identity, takes=("vectors", "categories")),
+        "pixels": Extractor(pixels),
+        "moments": Extractor(moments, takes=("images", "vectors", "categories"), of_law=True),
+        "lenet": Extractor(lenet, train_lenet, LeNetOptions, gives=("classes", "probabilities")),
+        "random-conv": Extractor(random_conv, facts=RANDOM_CONV_FACTS),
+        "inception": Extractor(
+            inception,
+            Options=PublishedOptions,
+            published="inception",
+            gives=("probabilities",),
+            facts=INCEPTION_FACTS,
+            uses_torch=True,
+        ),
+        "inception-torchvision": Extractor(
+            inception_torchvision,
+            Options=PublishedOptions,
+            published="inception-torchvision",
+            gives=("probabilities",),
+            facts=INCEPTION_FACTS,
+            uses_torch=True,
+        ),
+        "dinov2": Extractor(dinov2, Options=PublishedOptions, published="dinov2", facts=VISION_FACTS, uses_torch=True),
+        "clip": Extractor(clip, Options=PublishedOptions, published="clip", facts=VISION_FACTS, uses_torch=True),
+        "likelihood": Extractor(
+            likelihood,
+            Options=LikelihoodOptions,
+            takes=("images", "vectors", "categories"),
+            of_model=True,
+            statistic=True,
+            facts={"seed": SEED},
+        ),
+        "colours": Extractor(colours, statistic=True, facts=COLOURS),
+        "spectrum": Extractor(spectrum, statistic=True, facts=SPECTRUM),
+        "attributes": Extractor(attributes, statistic=True),
+        "truth": Extractor(
+            truth, takes=("images", "vectors", "categories"), of_population=True, statistic=True, facts={"rare": RARE}
+        ),
+    },
+)

@@ -8,6 +8,7 @@ number whose error is known is an :class:`Estimate`; of several named numbers, o
 """
 
 from ..core.errors import Undefined as Undefined
+from ..core.registry import Registry
 from ..features.base import Features as Features
 from .artefacts import Growth as Growth
 from .artefacts import cross_hatching as cross_hatching
@@ -65,76 +66,84 @@ from .truth import true_total_variation as true_total_variation
 from .variance import variance_ratio as variance_ratio
 from .vendi import vendi_score as vendi_score
 
-METRICS: dict[str, Metric] = {
-    "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower", of_moments=True),
-    "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
-    "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
-    "precision": Metric(precision, "Precision", "higher"),
-    "recall": Metric(recall, "Recall", "higher"),
-    "density": Metric(density, "Density", None),
-    "coverage": Metric(coverage, "Coverage", "higher"),
-    "realism": Metric(median_realism, "Realism", "higher"),
-    "rarity": Metric(mean_rarity, "Rarity", None),
-    "vendi_score": Metric(vendi_score, "Vendi score", None),
-    "variance_ratio": Metric(variance_ratio, "Variance against real", None, of_moments=True),
-    "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes", shares=True),
-    "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
-    "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
-    "copies_of_real": Metric(copies, "Copies of real images", None, "train", extractors=("pixels",)),
-    "copies_of_training": Metric(copies, "Copies of training images", None, "training_set", extractors=("pixels",)),
-    "duplicates_of_real": Metric(duplicates, "Duplicates of real images", None, "train", extractors=("pixels",)),
-    "duplicates_of_training": Metric(
-        duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",)
-    ),
-    "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out"),
-    "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),
-    "inception_score": Metric(inception_score, "Inception score", "higher", reads="probabilities"),
-    "bits_per_dimension": Metric(bits_per_dimension, "Bits per dimension", "lower", extractors=("likelihood",)),
-    "likelihood_gap": Metric(
-        likelihood_gap, "Bits of held-out over known", None, "train", beside="held_out", extractors=("likelihood",)
-    ),
-    "coverage_calibration": Metric(coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)),
-    "colour_share": Metric(colour_share, "Share of colour", None, extractors=("colours",), shares=True),
-    "level_share": Metric(level_share, "Share of levels", None, extractors=("colours",), shares=True),
-    "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
-    "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
-    "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
-    "cross_hatching": Metric(cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",)),
-    "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
-    "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
-    "quantile_coverage": Metric(
-        quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
-    ),
-    "true_precision": Metric(true_precision, "True precision", "higher", extractors=("truth",)),
-    "hallucination_rate": Metric(hallucination_rate, "Hallucination rate", "lower", extractors=("truth",)),
-    "true_recall": Metric(true_recall, "True recall", "higher", extractors=("truth",)),
-    "true_coverage": Metric(true_coverage, "True coverage", "higher", extractors=("truth",)),
-    "true_total_variation": Metric(true_total_variation, "True total variation", "lower", extractors=("truth",)),
-    "rare_calibration": Metric(rare_calibration, "Rare cells against truth", None, extractors=("truth",)),
-    "mean_drift": Metric(mean_drift, "Drift of the mean (of the variance)", "lower", extractors=("moments",)),
-    "log_determinant_ratio": Metric(
-        log_determinant_ratio,
-        "Log determinant against real (nats/dimension)",
-        None,
-        extractors=("moments",),
-        takes=("images", "vectors"),
-    ),
-    "surviving_categories": Metric(
-        surviving_categories, "Categories that survive", None, extractors=("moments",), takes=("categories",)
-    ),
-    "regression_error": Metric(
-        regression_error, "Excess risk of the regression", "lower", extractors=("moments",), takes=("vectors",)
-    ),
-    "classification_error": Metric(
-        classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
-    ),
-}
+METRICS: Registry[Metric] = Registry(
+    "collapselab.metrics",
+    {
+        "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower", of_moments=True),
+        "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
+        "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
+        "precision": Metric(precision, "Precision", "higher"),
+        "recall": Metric(recall, "Recall", "higher"),
+        "density": Metric(density, "Density", None),
+        "coverage": Metric(coverage, "Coverage", "higher"),
+        "realism": Metric(median_realism, "Realism", "higher"),
+        "rarity": Metric(mean_rarity, "Rarity", None),
+        "vendi_score": Metric(vendi_score, "Vendi score", None),
+        "variance_ratio": Metric(variance_ratio, "Variance against real", None, of_moments=True),
+        "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes", shares=True),
+        "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
+        "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
+        "copies_of_real": Metric(copies, "Copies of real images", None, "train", extractors=("pixels",)),
+        "copies_of_training": Metric(copies, "Copies of training images", None, "training_set", extractors=("pixels",)),
+        "duplicates_of_real": Metric(duplicates, "Duplicates of real images", None, "train", extractors=("pixels",)),
+        "duplicates_of_training": Metric(
+            duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",)
+        ),
+        "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out"),
+        "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),
+        "inception_score": Metric(inception_score, "Inception score", "higher", reads="probabilities"),
+        "bits_per_dimension": Metric(bits_per_dimension, "Bits per dimension", "lower", extractors=("likelihood",)),
+        "likelihood_gap": Metric(
+            likelihood_gap, "Bits of held-out over known", None, "train", beside="held_out", extractors=("likelihood",)
+        ),
+        "coverage_calibration": Metric(
+            coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)
+        ),
+        "colour_share": Metric(colour_share, "Share of colour", None, extractors=("colours",), shares=True),
+        "level_share": Metric(level_share, "Share of levels", None, extractors=("colours",), shares=True),
+        "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
+        "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
+        "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
+        "cross_hatching": Metric(cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",)),
+        "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
+        "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
+        "quantile_coverage": Metric(
+            quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
+        ),
+        "true_precision": Metric(true_precision, "True precision", "higher", extractors=("truth",)),
+        "hallucination_rate": Metric(hallucination_rate, "Hallucination rate", "lower", extractors=("truth",)),
+        "true_recall": Metric(true_recall, "True recall", "higher", extractors=("truth",)),
+        "true_coverage": Metric(true_coverage, "True coverage", "higher", extractors=("truth",)),
+        "true_total_variation": Metric(true_total_variation, "True total variation", "lower", extractors=("truth",)),
+        "rare_calibration": Metric(rare_calibration, "Rare cells against truth", None, extractors=("truth",)),
+        "mean_drift": Metric(mean_drift, "Drift of the mean (of the variance)", "lower", extractors=("moments",)),
+        "log_determinant_ratio": Metric(
+            log_determinant_ratio,
+            "Log determinant against real (nats/dimension)",
+            None,
+            extractors=("moments",),
+            takes=("images", "vectors"),
+        ),
+        "surviving_categories": Metric(
+            surviving_categories, "Categories that survive", None, extractors=("moments",), takes=("categories",)
+        ),
+        "regression_error": Metric(
+            regression_error, "Excess risk of the regression", "lower", extractors=("moments",), takes=("vectors",)
+        ),
+        "classification_error": Metric(
+            classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
+        ),
+    },
+)
 
 # The same of every sample: functions give (n_fake,) float64, NaN where a sample has no score.
-SCORES: dict[str, Metric] = {
-    "nearest_distance": Metric(nearest_distance, "Distance to the nearest training sample", None, "train"),
-    "nearest_ratio": Metric(nearest_ratio, "Distance to the nearest over that to its neighbours", None, "train"),
-    "realism": Metric(realism, "Realism", "higher"),
-    "rarity": Metric(rarity, "Rarity", None),
-    "cross_hatching": Metric(lattice_scores, "Lattice against real", None, extractors=("spectrum",)),
-}
+SCORES: Registry[Metric] = Registry(
+    "collapselab.scores",
+    {
+        "nearest_distance": Metric(nearest_distance, "Distance to the nearest training sample", None, "train"),
+        "nearest_ratio": Metric(nearest_ratio, "Distance to the nearest over that to its neighbours", None, "train"),
+        "realism": Metric(realism, "Realism", "higher"),
+        "rarity": Metric(rarity, "Rarity", None),
+        "cross_hatching": Metric(lattice_scores, "Lattice against real", None, extractors=("spectrum",)),
+    },
+)

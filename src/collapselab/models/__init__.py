@@ -1,5 +1,6 @@
 """The model families, by the names that a study uses; importing them costs no torch."""
 
+from ..core.registry import Registry
 from .box import Box
 from .diffusion import Diffusion
 from .flow import Flow
@@ -15,19 +16,22 @@ from .ppca import PPCA
 from .stylegan2 import StyleGAN2
 from .vae import VAE
 
-MODELS = {
-    "box": Box,
-    "multinomial": Multinomial,
-    "naive-bayes": NaiveBayes,
-    "gaussian": Gaussian,
-    "gmm": GMM,
-    "kde": KDE,
-    "ppca": PPCA,
-    "linear-regression": LinearRegression,
-    "linear-classifier": LinearClassifier,
-    "vae": VAE,
-    "flow": Flow,
-    "diffusion": Diffusion,
-    "gan": GAN,
-    "stylegan2": StyleGAN2,
-}
+MODELS = Registry(
+    "collapselab.families",
+    {
+        "box": Box,
+        "multinomial": Multinomial,
+        "naive-bayes": NaiveBayes,
+        "gaussian": Gaussian,
+        "gmm": GMM,
+        "kde": KDE,
+        "ppca": PPCA,
+        "linear-regression": LinearRegression,
+        "linear-classifier": LinearClassifier,
+        "vae": VAE,
+        "flow": Flow,
+        "diffusion": Diffusion,
+        "gan": GAN,
+        "stylegan2": StyleGAN2,
+    },
+)

@@ -1,5 +1,6 @@
 """Known truths that real data is drawn from, by the names that a study uses; importing them costs no torch."""
 
+from ..core.registry import Registry
 from ..models.gaussian import Gaussian
 from ..models.multinomial import Multinomial
 from .decay import Decay
@@ -11,15 +12,18 @@ from .regression import Regression
 from .two_classes import TwoClasses
 from .two_moons import TwoMoons
 
-POPULATIONS = {
-    "gaussian": Gaussian,
-    "multinomial": Multinomial,
-    "outfits": Outfits,
-    "jars": Jars,
-    "land": Land,
-    "gaussians": Gaussians,
-    "two-moons": TwoMoons,
-    "decay": Decay,
-    "regression": Regression,
-    "two-classes": TwoClasses,
-}
+POPULATIONS = Registry(
+    "collapselab.populations",
+    {
+        "gaussian": Gaussian,
+        "multinomial": Multinomial,
+        "outfits": Outfits,
+        "jars": Jars,
+        "land": Land,
+        "gaussians": Gaussians,
+        "two-moons": TwoMoons,
+        "decay": Decay,
+        "regression": Regression,
+        "two-classes": TwoClasses,
+    },
+)

@@ -14,7 +14,7 @@ import hashlib
 import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -114,8 +114,12 @@ def _entry_roots(registry: str, name: str) -> list[str]:
     home = _home(module, variable)
     if isinstance(home, Definition) and _literal(home, name) is not None:
         return [f"{registry}[{name}]"]
-    found = getattr(importlib.import_module(module), variable)[name]
-    return [named(part) for part in (found if isinstance(found, tuple) else [found]) if hasattr(part, "__qualname__")]
+    known = getattr(importlib.import_module(module), variable)
+    if origin := known.origin(name):
+        return [origin]
+    parts = [known[name], *(vars(known[name]).values() if is_dataclass(known[name]) else ())]
+    parts += known[name] if isinstance(known[name], tuple) else []
+    return [named(part) for part in parts if hasattr(part, "__qualname__")]
 
 
 def _reached(roots: Iterable[str]) -> dict[Definition, int]:
