@@ -177,13 +177,15 @@ class Source:
     """A module, read.
 
     statements: those that bind a name, by name. imports: what the names are that it imports. effects: statements that
-    bind no name and run when the module is imported, and the files beside it that have its name.
+    bind no name and run when the module is imported, and the files beside it that have its name. walrus: whether an
+    expression in it may bind a name.
     """
 
     name: str
     statements: Mapping[str, list[ast.stmt]]
     imports: Mapping[str, Bound]
     effects: list[ast.stmt | bytes]
+    walrus: bool = True
 
 
 @cache
@@ -191,7 +193,8 @@ def _source(module: str) -> Source:
     path, _ = _path(module)
     if path is None:
         raise LookupError(f"there is no module {module}")
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text, str(path))
     package = _package(module)
     statements: dict[str, list[ast.stmt]] = {}
     imports: dict[str, Bound] = {}
@@ -207,7 +210,7 @@ def _source(module: str) -> Source:
             effects.append(statement)
     beside = (file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file.suffix != ".py")
     effects += [file.read_bytes() for file in beside]  # a page's template, a map
-    return Source(module, statements, imports, effects)
+    return Source(module, statements, imports, effects, ":=" in text)
 
 
 @cache
@@ -240,8 +243,8 @@ def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def _bound_names(body: Iterable[ast.AST]) -> set[str]:
-    """The names that statements bind in their own scope, imports left out."""
+def _bound_names(body: Iterable[ast.AST], walrus: bool = True) -> set[str]:
+    """The names that statements bind in their own scope, imports left out. walrus: whether expressions may bind any."""
     names: set[str] = set()
     queue = list(body)
     while queue:
@@ -253,12 +256,14 @@ def _bound_names(body: Iterable[ast.AST]) -> set[str]:
         if isinstance(node, ast.Lambda):
             continue
         if isinstance(node, COMPREHENSIONS):
-            walrus = (one for one in ast.walk(node) if isinstance(one, ast.NamedExpr))
-            names |= {one.target.id for one in walrus}
+            names |= {one.target.id for one in ast.walk(node) if walrus and isinstance(one, ast.NamedExpr)}
             continue
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names.add(node.id)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        if isinstance(node, ast.Name):
+            names |= set() if isinstance(node.ctx, ast.Load) else {node.id}
+            continue
+        if isinstance(node, ast.expr) and not walrus and not isinstance(getattr(node, "ctx", None), ast.Store):
+            continue  # an expression binds nothing
+        if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             names.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
             names.add(node.rest)
@@ -400,7 +405,9 @@ class _Writer:
         """The names of a function's own scope: None for variables, else what it imports."""
         body = node.body if isinstance(node.body, list) else [node.body]
         told = [one for one in ast.walk(node.args) if isinstance(one, ast.arg)]
-        names: dict[str, Bound | None] = dict.fromkeys([*(one.arg for one in told), *_bound_names(body)])
+        names: dict[str, Bound | None] = dict.fromkeys(
+            [*(one.arg for one in told), *_bound_names(body, self.source.walrus)]
+        )
         for inner in _own(body):
             if isinstance(inner, ast.Import | ast.ImportFrom):
                 names |= _imported(inner, _package(self.source.name))
@@ -429,9 +436,8 @@ class _Writer:
     def _field(self, node: ast.AST, name: str, value: object) -> None:
         if name == "body" and isinstance(value, list):
             value = [one for one in _that_run(value) if not _is_text(one)]
-        if (self._locals or isinstance(node, SCOPES)) and isinstance(
-            value, list
-        ):  # what a function imports counts where its names are used
+        if isinstance(value, list) and (self._locals or isinstance(node, SCOPES)):
+            # What a function imports counts where its names are used.
             value = [one for one in value if not isinstance(one, ast.Import | ast.ImportFrom)]
         if name == "body" and isinstance(node, SCOPES):
             self._locals.append(self._of_function(node))
@@ -473,8 +479,9 @@ def _package(module: str) -> list[str]:
 
 
 def _own(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """The nodes of a function's own scope."""
+    """The statements of a function's own scope."""
     for node in _that_run(body):
         yield node
-        if not isinstance(node, (*SCOPES, ast.ClassDef)):
-            yield from _own(ast.iter_child_nodes(node))
+        if not isinstance(node, (*SCOPES, ast.ClassDef, ast.expr)):
+            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from _own(getattr(node, block, ()))
