@@ -15,6 +15,8 @@ from collapselab.models import MODELS, execution, loop  # noqa: E402
 from collapselab.models.execution import Execution, Runner, fastest, parsed, wanted  # noqa: E402
 from collapselab.optim import Adam  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 

@@ -17,6 +17,8 @@ from collapselab.models.base import TrainingSet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.populations import POPULATIONS
 
+pytestmark = pytest.mark.trained
+
 
 def normal(seed, *shape, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)

@@ -8,6 +8,8 @@ from collapselab import store
 from collapselab.models.base import Diverged, TrainingSet
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation, Gaussians
 
+pytestmark = pytest.mark.trained
+
 SEED = 20_230_704
 KINDS = [("full", 0), ("full", 1), ("diagonal", 0), ("diagonal", 1)]
 

@@ -22,6 +22,8 @@ from collapselab.models.base import Diverged, Interrupted, TrainingSet  # noqa: 
 from collapselab.models.checkpoint import Checkpoint, differences  # noqa: E402
 from collapselab.optim import Adam  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 
 

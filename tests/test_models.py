@@ -6,6 +6,8 @@ import pytest
 from collapselab.models import MODELS
 from collapselab.models.base import TrainingSet
 
+pytestmark = pytest.mark.trained
+
 OPTIONS = {
     "gaussian": {"ddof": 1},
     "multinomial": {"categories": 5},

@@ -8,6 +8,8 @@ from collapselab import store
 from collapselab.models.base import Diverged, TrainingSet
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation, Multinomials
 
+pytestmark = pytest.mark.trained
+
 SEED = 20_230_704
 
 

@@ -14,6 +14,8 @@ from collapselab.models.diffusion.networks import build
 from collapselab.models.diffusion.parameterisations import DDPM, SCHEDULES, parameterisation, scalings
 from collapselab.models.rows import own_seed
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 
 

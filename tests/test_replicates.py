@@ -15,6 +15,8 @@ from collapselab.models.base import Diverged, TrainingSet
 from collapselab.populations import POPULATIONS
 from collapselab.replicates import MEASURES, Arm, lines, run
 
+pytestmark = pytest.mark.trained
+
 N, GENERATIONS, REPLICATES, MADE = 12, 6, 4, 19  # more samples than are eaten: compose has to choose
 
 NUMBERS = {  # of a preset, beside n and initial
