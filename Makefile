@@ -1,6 +1,7 @@
 # make demo    sets up the environment if needed and runs the quickstart study to its report
 # make test    sets up the environment if needed and passes the whole suite
 # make check   the quick checks alone: style, types of files, the import contract
+# make test-processors   what trainings reach, and their bits, as on other processors: half an hour on two cores
 # PYTHON=python3.12 chooses another interpreter; TORCH_FLAGS="--index-url <PyTorch's CPU index>" a smaller torch.
 
 SHELL := /bin/bash
@@ -13,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check setup clean
+.PHONY: demo test test-processors check setup clean
 
 setup: $(READY)
 
@@ -38,6 +39,10 @@ check: $(READY)
 # One thread a worker: more would wait for one another's cores.
 test: check
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+
+# A line for each kind of processor; those that this one cannot be are skipped and named.
+test-processors: $(READY)
+	@$(ACTIVATE) python tests/processors.py
 
 clean:
 	rm -rf results logs .snakemake mlflow.db mlflow.db.lock mlartifacts

@@ -21,6 +21,8 @@ from collapselab.engine.averages import (
     std_of,
 )
 
+pytestmark = pytest.mark.trained
+
 STEPS = 400
 
 

@@ -378,6 +378,7 @@ def modes(rows=600, seed=SEED):
     return np.array([[0.0, 0.0], [12.0, 0.0], [0.0, 12.0]])[which] + random.normal(size=(rows, 2)) * [1.0, 0.5]
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
 def test_a_mixture_has_the_density_of_its_parts(covariance):
     data = modes()
@@ -393,6 +394,7 @@ def test_a_mixture_has_the_density_of_its_parts(covariance):
     has_moments(model.sample(Ask(20_000, SEED)).data, *model.moments())
 
 
+@pytest.mark.trained
 def test_separated_modes_are_fitted_each_by_itself():
     """The parts of the data are then known: weights are shares, components their moments."""
     data = modes()
@@ -404,6 +406,7 @@ def test_separated_modes_are_fitted_each_by_itself():
         np.testing.assert_allclose(model.covariances[component], np.cov(part.T, ddof=0) + 1e-6 * np.eye(2), atol=1e-5)
 
 
+@pytest.mark.trained
 def test_a_biased_mixture_keeps_its_modes_and_narrows_them():
     model = fitted("gmm", modes(), components=3)
     wide, narrow = model.sample(Ask(2000, SEED)).data, model.sample(Ask(2000, SEED, bias=0.25)).data
@@ -411,6 +414,7 @@ def test_a_biased_mixture_keeps_its_modes_and_narrows_them():
     np.testing.assert_allclose(narrow - model.means[nearest], (wide - model.means[nearest]) / 2, atol=1e-9)
 
 
+@pytest.mark.trained
 def test_a_mixture_starts_from_the_model_before_it():
     """From the converged model EM stays, in the order of its components; an earlier one of another form is refused."""
     data = modes()
@@ -427,6 +431,7 @@ def test_a_mixture_starts_from_the_model_before_it():
             fitted("gmm", rows, init=model, **options)
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
 def test_a_mixture_of_rows_that_are_all_equal_has_the_regularised_variance(covariance):
     model = fitted("gmm", np.full((20, 2), 5.0), components=3, covariance=covariance, regularisation=1e-4)
@@ -449,6 +454,7 @@ def test_what_a_mixture_cannot_be_fitted_to():
     assert np.isfinite(fitted("gmm", modes(), np.full(600, 0.3), components=3).means).all()
 
 
+@pytest.mark.trained
 def test_a_loop_of_a_mixture_loses_modes_and_spread():
     """EM is biased, so the drift of the weights is held from one side: 24 rows in three modes cannot keep all three."""
     n, generations = 24, 12

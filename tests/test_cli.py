@@ -351,6 +351,7 @@ def diffusion(out, **options):
     )
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_the_training_which_goes_on_to_the_same_bits(tmp_path, number, code, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_CHECKPOINT_SECONDS", "0.05")
@@ -410,6 +411,7 @@ def test_several_processes_sample_the_same_file(trained, tmp_path, monkeypatch):
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]  # what they handed over is gone
 
 
+@pytest.mark.trained
 def test_several_processes_train_one_model_and_go_on_after_a_signal(trained, tmp_path, monkeypatch):
     folder = copied(trained, tmp_path)
     monkeypatch.setenv("COLLAPSELAB_PROCESSES", "2")
@@ -468,6 +470,7 @@ def test_a_budget_of_nothing_takes_a_model_as_it_is(trained, tmp_path):
     assert store.read_tensors(folder / "same.safetensors")[1]["options"]["steps"] == 5  # sampled by its own options
 
 
+@pytest.mark.trained
 def test_what_generation_0_chooses_holds_for_later_ones(trained, tmp_path):
     folder = copied(trained, tmp_path)
     options = {"images_seen": 320, "ema": "power"}
@@ -496,6 +499,7 @@ def test_an_import_says_what_a_study_s_model_is(published_network, tmp_path):
     assert MODELS["stylegan2"].Options(**said).model_dump(mode="json") == metadata["options"]
 
 
+@pytest.mark.trained
 def test_snapshots_are_kept_for_inspection_and_the_last_weights_count(trained, tmp_path):
     folder = copied(trained, tmp_path)
     run(diffusion("whole.safetensors", images_seen=320), folder)

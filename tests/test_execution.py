@@ -20,6 +20,8 @@ from collapselab.engine.task import Batch, Phase, cut  # noqa: E402
 from collapselab.engine.tuning import fastest  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 

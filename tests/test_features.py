@@ -20,6 +20,8 @@ from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.populations import POPULATIONS
 
+pytestmark = pytest.mark.trained
+
 
 def normal(seed, *shape, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)

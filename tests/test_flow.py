@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from scipy import stats  # noqa: E402
 from test_vectors import inside, points, two_moons, weighted  # noqa: E402
 
 from collapselab.core.ask import Ask  # noqa: E402
@@ -12,6 +13,8 @@ from collapselab.core.run import Run  # noqa: E402
 from collapselab.engine.scale import Scale  # noqa: E402
 from collapselab.models.flow import Flow, FlowOptions  # noqa: E402
 from collapselab.models.flow.training import build, log_density  # noqa: E402
+
+pytestmark = pytest.mark.trained
 
 KINDS = ["realnvp", "spline"]
 
@@ -105,17 +108,26 @@ def test_a_bias_multiplies_the_variance_of_an_affine_flow(bias):
     np.testing.assert_allclose(narrow - mean, np.sqrt(bias) * (plain - mean), atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_points_of_two_moons_are_made_and_reached(kind):
+@pytest.mark.parametrize(
+    ("precision", "options"),
+    [
+        (0.6, {"transform": "realnvp", "transforms": 8, "images_seen": 50_000, "batch": 100}),
+        (0.8, {"transform": "spline", "transforms": 4, "images_seen": 60_000, "bins": 8}),
+    ],
+    ids=KINDS,
+)
+def test_points_of_two_moons_are_made_and_reached(precision, options):
     """Held-out points have shares of .96 and .97, a Gaussian of the same moments a precision of .4; with 3 of 1000
-    neighbours each share scatters by .01."""
-    options = FlowOptions(transform=kind, transforms=4 if kind == "spline" else 8, images_seen=60_000, bins=8)
-    model = Flow.fit(weighted(two_moons(1000, 0)), options, Run(3))
+    neighbours each share scatters by .01. Over 24 seeds the precision is .86 of affine couplings, .73 at least, and .93
+    of splines (deviations of .06 and .01), the recall .97 and .96; without a training the precision is below .38.
+    """
+    model = Flow.fit(weighted(two_moons(1000, 0)), FlowOptions(**options), Run(3))
     held_out, samples = two_moons(1000, 1), model.sample(Ask(1000, 5)).data
-    assert inside(samples, held_out) > 0.8 and inside(held_out, samples) > 0.85
-    # Better than the Gaussian of the same moments by the entropy that the moons have less.
-    gaussian = -np.log(2 * np.pi * np.e) - np.linalg.slogdet(np.cov(held_out.T))[1] / 2
-    assert model.log_likelihood(held_out, 0).mean() > gaussian + 0.5
+    assert inside(samples, held_out) > precision and inside(held_out, samples) > 0.85
+    # Better than the Gaussian of the same moments, by 1.6 and 1.7 (deviations of .14 and .01) at the median point: far
+    # from all others affine couplings can be very wrong, and so is a mean. Without a training: by -.05 at best.
+    normal = stats.multivariate_normal(held_out.mean(axis=0), np.cov(held_out.T))
+    assert np.median(model.log_likelihood(held_out, 0) - normal.logpdf(held_out)) > 0.9
 
 
 def test_the_mass_of_images_that_do_not_vary_is_all_on_one():

@@ -17,6 +17,8 @@ from collapselab.models.capabilities import Scores  # noqa: E402
 from collapselab.models.gan import GAN, GANOptions  # noqa: E402
 from collapselab.models.gan.training import Adversarial, build  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 
 
@@ -70,7 +72,8 @@ def test_the_bias_is_the_variance_of_the_latents():
 
 
 def test_points_of_two_moons_are_made_and_reached():
-    """Held-out points have shares of .96 and .97, a Gaussian of the same moments a precision of .4."""
+    """Held-out points have shares of .96 and .97, a Gaussian of the same moments a precision of .4; over 20 seeds the
+    network's are .82 and .90 (deviations of .02 and .01)."""
     model = GAN.fit(weighted(two_moons(1000, 0)), GANOptions(images_seen=80_000), Run(3))
     held_out, samples = two_moons(1000, 1), model.sample(Ask(1000, 5)).data
     assert inside(samples, held_out) > 0.7 and inside(held_out, samples) > 0.6

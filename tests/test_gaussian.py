@@ -12,6 +12,8 @@ from collapselab.core.sets import TrainingSet
 from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopulation, Gaussians
 from collapselab.models.stored import Stored
 
+pytestmark = pytest.mark.trained
+
 SEED = 20_230_704
 KINDS = [("full", 0), ("full", 1), ("diagonal", 0), ("diagonal", 1)]
 

@@ -24,6 +24,8 @@ from collapselab.models.gaussian import Gaussian, GaussianOptions, GaussianPopul
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation
 from collapselab.models.rows import own_seed
 
+pytestmark = pytest.mark.trained
+
 LOW, HIGH = 0.002, 80.0  # the noise levels of the full-size presets
 
 

@@ -28,6 +28,8 @@ from collapselab.engine.runner import Runner  # noqa: E402
 from collapselab.engine.task import Phase  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 
 

@@ -9,6 +9,8 @@ from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
 from collapselab.models.capabilities import Scores
 
+pytestmark = pytest.mark.trained
+
 OPTIONS = {
     "gaussian": {"ddof": 1},
     "multinomial": {"categories": 5},

@@ -12,6 +12,8 @@ from collapselab.core.sets import TrainingSet
 from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation, Multinomials
 from collapselab.models.stored import Stored
 
+pytestmark = pytest.mark.trained
+
 SEED = 20_230_704
 
 

@@ -7,6 +7,8 @@ torch = pytest.importorskip("torch")
 
 from collapselab.engine.optim import Adam  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 
 def parameters(seed=0):
     source = torch.Generator().manual_seed(seed)

@@ -883,6 +883,7 @@ def run_on_disk(study):
     return models
 
 
+@pytest.mark.trained
 def test_the_verbs_make_the_same_models_on_disk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "oracles.yaml").write_text(STUDY)

@@ -16,6 +16,8 @@ from collapselab.models.diffusion.parameterisations import DDPM, SCHEDULES, para
 from collapselab.models.rows import own_seed
 from collapselab.models.stored import Stored
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 
 

@@ -22,6 +22,8 @@ from collapselab.together import records as together
 from collapselab.together.loop import Replicates, lines, run
 from collapselab.together.measures import MEASURES
 
+pytestmark = pytest.mark.trained
+
 N, GENERATIONS, REPLICATES, MADE = 12, 6, 4, 19  # more samples than are eaten: compose has to choose
 
 NUMBERS = {  # of a preset, beside n and initial

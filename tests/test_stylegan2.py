@@ -27,6 +27,8 @@ from collapselab.models.stylegan2 import PRESETS, StyleGAN2, StyleGAN2Options, b
 from collapselab.models.stylegan2.augment import augment
 from collapselab.models.stylegan2.training import Adversarial, class_shares
 
+pytestmark = pytest.mark.trained
+
 SMALL = {"channel_max": 8, "z_width": 8, "w_width": 8, "batch": 8, "sample_batch": 8, "ema_half_life": 100}
 REGULARISED = {"path_weight": 2.0, "style_mixing": 0.9}
 CPU = torch.device("cpu")
@@ -390,11 +392,15 @@ def test_the_average_forgets_by_its_half_life(ramp):
 
 
 def test_eight_images_are_learnt_by_heart():
-    """Each of its own class, so that a sample has one image to be: patterns of four squares, black or white."""
+    """Each of its own class, so that a sample has one image to be: patterns of four squares, black or white.
+
+    Over 24 seeds a share of .983 were nearest to their own, .938 at least (deviation .018), at a distance of .176, .201
+    at most (deviation .011). Without a training they are .1 and .65; with labels that steer nothing the share is 1 / 8.
+    """
     squares = np.array([[number >> bit & 1 for bit in range(4)] for number in (1, 2, 4, 8, 3, 5, 14, 7)])
     data = np.where(squares.reshape(8, 1, 2, 2).repeat(4, 2).repeat(4, 3), 225, 30).astype(np.uint8)
     training = TrainingSet(data, np.arange(8), np.ones(8))
-    options = StyleGAN2Options(classes=8, augment="none", batch=8, ema_half_life=200, sample_batch=64)
+    options = StyleGAN2Options(classes=8, augment="none", batch=16, ema_half_life=200, sample_batch=64)
 
     def distances(images_seen: int) -> np.ndarray:
         """Of 64 samples to the 8 images, root of the mean square, as shares of the contrast: (64, 8)."""
@@ -403,11 +409,11 @@ def test_eight_images_are_learnt_by_heart():
         return np.sqrt((apart**2).mean((2, 3, 4)))
 
     own = np.arange(64) % 8
-    before, after = (distances(8 * steps) for steps in (1, 200))
+    before, after = (distances(16 * steps) for steps in (1, 150))
     assert before[range(64), own].mean() > 0.4  # of a grey image: 0.5
     # Two patterns are at least one square apart, 0.5.
-    assert (after.argmin(1) == own).mean() > 0.95
-    assert after[range(64), own].mean() < before[range(64), own].mean() / 2.5
+    assert (after.argmin(1) == own).mean() > 0.8
+    assert after[range(64), own].mean() < 0.25
 
 
 def test_a_training_is_told_in_curves(trained):
@@ -511,8 +517,9 @@ def loud(model: StyleGAN2, **options) -> StyleGAN2:
 
 def test_truncation_draws_samples_to_the_mean():
     model = StyleGAN2.fit(stripes(), small(noise="const", w_decay=0.5), Run(1, images_seen=160))
-    spreads = [model.sample(Ask(64, 1, bias=psi)).data.std(0).mean() for psi in (1.0, 0.7, 0.4, 0.1)]
-    assert all(later < 0.9 * earlier for earlier, later in pairwise(spreads))
+    spreads = [model.sample(Ask(64, 1, bias=psi)).data.std(0).mean() for psi in (1.0, 0.4, 0.1)]
+    # Over 23 seeds the first ratio was .68 at most (.50, deviation .08), the other .31; 1 where nothing is drawn.
+    assert all(later < 0.85 * earlier for earlier, later in pairwise(spreads))
     nearly = model.sample(Ask(8, 1, bias=1e-6)).data.astype(int)
     generator = building.generator(model.options, model.shape)
     building.load(generator, model.generator, "generator")
@@ -551,7 +558,8 @@ def test_labels_steer_samples():
     options = StyleGAN2Options(classes=2, augment="none", batch=16, r1_gamma=0.3, sample_batch=32)
     samples = StyleGAN2.fit(stripes(64), options, Run(1, images_seen=16 * 150)).sample(Ask(32, 1))
     left = samples.data[:, 0, :, :4].mean((1, 2)) - samples.data[:, 0, :, 4:].mean((1, 2))
-    assert (left[samples.labels == 0] > 50).all() and (left[samples.labels == 1] < -50).all()
+    # Over 23 seeds all 32 were on their side, at a median of 197 grey levels; half are where labels steer nothing.
+    assert ((left > 0) == (samples.labels == 0)).mean() > 0.85 and np.median(np.abs(left)) > 100
 
 
 def test_a_guide_is_refused(trained):

