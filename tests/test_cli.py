@@ -203,7 +203,7 @@ BAD = {
     f'{PREPARE} --source digits --sizes \'{{"trane": 9, "held_out": 9}}\'': ["trane"],
     f'{PREPARE} --source digits --sizes \'{{"train": "many", "held_out": 9}}\'': ["many"],
     f'{PREPARE} --source digits --sizes \'{{"train": 1797, "held_out": 9}}\'': ["1797"],
-    f'{PREPARE} --source folder --sizes \'{{"held_out": 9}}\' --options \'{{"path": "nosuch"}}\'': ["nosuch"],
+    f'{PREPARE} --source folder --sizes \'{{"train": 9}}\' --options \'{{"path": "nosuch"}}\'': ["nosuch"],
     "validate nosuch": ["no such study"],
     "report nosuch": ["no such study"],
 }

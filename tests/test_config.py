@@ -677,7 +677,10 @@ def test_studies_that_say_the_same_of_their_data_share_it(tmp_path):
     one = study(tmp_path, changed())
     other = studies.load(written(tmp_path, changed(name="other", seeds=5), "other"))
     third = study(tmp_path, changed(data__split__held_out=60))
-    assert one.real == other.real != third.real
+    assert one.real == other.real == third.real != study(tmp_path, changed(data__split_seed=1)).real
+    # A part is a file named by its rows: others are held out, and the truth is the same.
+    assert one.part_file("held_out") == other.part_file("held_out") != third.part_file("held_out")
+    assert one.part_file("population") == third.part_file("population")
 
 
 def test_a_plan_is_the_study_again(tmp_path):
@@ -950,9 +953,9 @@ def test_what_a_model_leaves_open_needs_a_validation_split(tmp_path):
     usual = study(tmp_path, changed(**IMAGES))
     raw["data"]["split"]["validation"] = 40
     found = study(tmp_path, raw)
-    assert found.chosen_by("base_tiny", 1, 0) == {"validation": found.real_file("validation.safetensors")}
+    assert found.chosen_by("base_tiny", 1, 0) == {"validation": found.part_file("validation")}
     assert found.chosen_by("eater", 1, 2) == {"model": found.cell("eater", 1, 0, "model.safetensors")}
-    assert found.real != usual.real and usual.chosen_by("eater", 0, 1) == {}
+    assert usual.chosen_by("eater", 0, 1) == {}
     raw["models"]["tiny"]["ema_std"] = 0.05
     assert study(tmp_path, raw).chosen_by("eater", 1, 2) == {}
 
