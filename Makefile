@@ -36,9 +36,9 @@ check: $(READY)
 	$(ACTIVATE) snakefmt --check Snakefile workflow
 	$(ACTIVATE) snakemake --lint
 
-# One thread a worker: more would wait for one another's cores.
+# One thread a worker: more would wait for one another's cores. Files in the order of tests/conftest.py: the longest first.
 test: check
-	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 
 # A line for each kind of processor; those that this one cannot be are skipped and named.
 test-processors: $(READY)

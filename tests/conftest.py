@@ -6,6 +6,16 @@ import pytest
 from filelock import FileLock
 from project import Project
 
+# The files that take longest, which begin first: else one process would end with them while the other has nothing left.
+# The second needs no finished project, which the first one makes; the third goes on from it.
+LONGEST = ("test_workflow", "test_studies", "test_dvc", "test_contributing", "test_report", "test_cli", "test_oracles")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, the others as they were."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):

@@ -19,13 +19,13 @@ PARTS = (
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "COLLAPSELAB_DEVICE": "cpu",
-    "PYTHONDONTWRITEBYTECODE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     **{f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
 }
-FOREIGN = ("SNAKEMAKE_PROFILE", "MLFLOW_TRACKING_URI")  # what a developer's shell may say
+# What a developer's shell may say; without compiled modules every one of a study's processes would compile them all.
+FOREIGN = ("SNAKEMAKE_PROFILE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")
 
 
 def missing_parts(path):

@@ -444,7 +444,7 @@ def test_rows_without_weight_teach_nothing():
     # Bright is 230 and dark 25; with equal weights half of the samples are dark, as below. Over 23 seeds none was here.
     assert (samples.mean(axis=(1, 2)) > 128).mean() > 0.9
     both = (
-        Diffusion.fit(TrainingSet(data.data, None, data.averaged), options, Run(1)).sample(Ask(64, 2)).data[:, 0, :, :2]
+        Diffusion.fit(TrainingSet(data.data, None, data.weights), options, Run(1)).sample(Ask(64, 2)).data[:, 0, :, :2]
     )
     assert 16 <= (both.mean(axis=(1, 2)) > 128).sum() <= 48  # 32 +- 4 sd of a fair coin
 

@@ -165,6 +165,8 @@ def trained():
 
 
 def test_the_trained_family_finds_its_data_likely_and_noise_impossible(trained):
+    """Over 21 seeds 4.15 bits a pixel of new images, 10.6 of noise and .37 between own and new ones (deviations of .09,
+    .62 and .11); 8.3 of either, and .1 between them, without a training."""
     new, noise = halves(48).data, np.random.default_rng(0).integers(0, 256, (48, 1, 4, 4), dtype=np.uint8)
     of_new, of_noise, of_own = (
         likelihood(data, trained).values for data in (new, noise, trained.sample(Ask(48, 3)).data)

@@ -110,7 +110,7 @@ def test_the_verdicts_stand_at_the_top(page):
 
 
 def test_energy_and_changed_hardware_stand_below_the_costs(records):
-    costs = made_up.costs(records)
+    costs, records = made_up.costs(records), made_up.only(records, "recall")
     spent = [cost | {"joules": 3.6e6, "energy_source": "estimate"} for cost in costs if cost["verb"] == "train"]
     spent[0] |= {"nonidentical": ["device: begun on A, now on B"], "device_name": "A fast GPU"}
     text = report.build(made_up.facts(), records, {}, spent, figures=False)["report.html"].decode()
@@ -131,6 +131,7 @@ def test_a_finished_study_is_not_called_unfinished(page):
 
 def test_an_unfinished_study_says_how_much_is_there():
     records = [record for record in made_up.records() if record["generation"] < 2 or record["arm"] == "control"][:40]
+    records = made_up.only(records, "recall")
     page = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
     assert "Unfinished" in page and f"{len(records)} of 75 cells" in page
 
@@ -152,14 +153,14 @@ def test_what_users_write_is_escaped():
         labels={"recall": evil},
         arms=dict.fromkeys(made_up.ARMS, evil),
     )
-    page = report.build(facts, made_up.records(generations=1), figures=False)["report.html"].decode()
+    records = made_up.only(made_up.records(generations=1), "recall")
+    page = report.build(facts, records, figures=False)["report.html"].decode()
     assert evil not in page and "&lt;script&gt;alert" in page
 
 
 def test_waivers_are_stated(records):
-    page = report.build(made_up.facts(waivers=["budgets: the arms differ in size"]), records, figures=False)[
-        "report.html"
-    ]
+    facts = made_up.facts(waivers=["budgets: the arms differ in size"])
+    page = report.build(facts, made_up.only(records, "recall"), figures=False)["report.html"]
     assert b"Waived in this study" in page and b"budgets: the arms differ in size" in page
 
 
@@ -414,8 +415,9 @@ def test_classes_are_drawn_as_differences_from_the_real_shares(records):
 
 
 def test_given_classes_are_said_beside_the_classes(records):
+    records = made_up.only(made_up.records(generations=1), "class_entropy", "class_histogram")
     for told in (False, True):
-        page = report.build(made_up.facts(classes_given=told), made_up.records(generations=1), figures=False)
+        page = report.build(made_up.facts(classes_given=told), records, figures=False)
         section = page["report.html"].decode().split('id="classes"')[1].split("</section>")[0]
         assert (CLASSES_GIVEN in section) == told
 
@@ -495,7 +497,7 @@ def test_experiment_is_held_against_theory_and_departures_stand_first():
     flat, fall = np.full(5, 0.85), 0.85 - 0.08 * np.arange(5)
     sd = np.full(5, 0.03)
     given = {"control": [law(flat, sd)], "fully_synthetic": [law(flat, sd), law(fall, sd), law(fall, metric="none")]}
-    facts, records = made_up.facts(predictions=given), made_up.records()
+    facts, records = made_up.facts(predictions=given), made_up.only(made_up.records(), "recall")
     table = sections.theory_table(facts, records)
     assert [(row["arm"], row["status"]) for row in table] == [
         ("fully_synthetic", "departs"),
@@ -563,13 +565,14 @@ def test_the_loops_are_counted_in_real_rows(calibrated):
 
 
 def test_halvings_are_foretold(records):
-    built = report.build(made_up.facts(), records, figures=False)
+    built = report.build(made_up.facts(), made_up.only(records, "recall"), figures=False)
     text = section(built["report.html"].decode(), "forecast")
     assert "foretold from generations 0 to 3 alone, by the law that fits this study best: " in text
     found = json.loads(built["verdicts.json"])["halving"]
     assert found["fully_synthetic"]["status"] == "forecast" and found["control"]["status"] == "no halving in sight"
     assert "generation" in found["fully_synthetic"]["numbers"] and "generation" not in found["control"]["numbers"]
-    short = report.build(made_up.facts(generations=2), made_up.records(generations=2), figures=False)
+    early = made_up.only(made_up.records(generations=2), "recall")
+    short = report.build(made_up.facts(generations=2), early, figures=False)
     assert not section(short["report.html"].decode(), "forecast")
 
 

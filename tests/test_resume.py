@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from torch_families import FAMILIES
 
-KILLS = {"diffusion": 20, "stylegan2": 20}
-FEWER_KILLS = 4  # of the small families, whose state is the loop's own and one average of weights at most
+pytestmark = pytest.mark.trained
+
+# Of the small families, whose state is the loop's own and one average of weights at most, fewer; all of them at length.
+KILLS = [(family, 5 if family in ("diffusion", "stylegan2") else 2) for family in FAMILIES]
+KILLS += [pytest.param(family, 4 * kills, marks=pytest.mark.slow) for family, kills in KILLS]
 
 # The process is forked after torch is imported (one thread, so that forking is safe): a kill costs no start-up.
 DRIVER = """
@@ -26,6 +29,7 @@ from collapselab.engine import loop
 from collapselab.models import MODELS
 
 importlib.import_module(f"collapselab.models.{sys.argv[3]}.training")
+importlib.import_module("sympy")  # which torch imports in a flow's first step: here once, and not in each child
 torch.set_num_threads(1)
 folder, kills, family = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 STEPS = 24
@@ -92,9 +96,8 @@ print(json.dumps(outcomes))
 """
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_kills_change_no_byte(family, tmp_path):
-    kills = KILLS.get(family, FEWER_KILLS)
+@pytest.mark.parametrize(("family", "kills"), KILLS)
+def test_kills_change_no_byte(family, kills, tmp_path):
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "COLLAPSELAB_DEVICE": "cpu", "PYTHONPATH": path}
     environment |= {"COLLAPSELAB_CHECKPOINT_SECONDS": "1"}

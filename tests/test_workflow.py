@@ -283,6 +283,7 @@ def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
 # -- the house ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # make test has done so before the suite begins
 def test_lint_and_format_are_clean():
     project = Project(ROOT)
     assert "good condition" in said(project.run("snakemake", "--lint", "--config", "study=smoke"))
