@@ -1,5 +1,6 @@
 # make demo    sets up the environment if needed and runs the quickstart study to its report
 # make test    sets up the environment if needed and passes the whole suite
+# make test-all   the suite, and after it what is slow by nature
 # make check   the quick checks alone: style, types of files, the import contract
 # make test-processors   what trainings reach, and their bits, as on other processors: half an hour on two cores
 # PYTHON=python3.12 chooses another interpreter; TORCH_FLAGS="--index-url <PyTorch's CPU index>" a smaller torch.
@@ -14,7 +15,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-processors check setup clean
+.PHONY: demo test test-slow test-all test-processors check setup clean
 
 setup: $(READY)
 
@@ -39,6 +40,12 @@ check: $(READY)
 # One thread a worker: more would wait for one another's cores. Files in the order of tests/conftest.py: the longest first.
 test: check
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
+
+# What is slow by nature: kills by the hundred, whole studies, compiled steps. What needs a GPU or a cluster stays out.
+test-slow: $(READY)
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m 'slow and not gpu and not cluster' --durations 20
+
+test-all: test test-slow
 
 # A line for each kind of processor; those that this one cannot be are skipped and named.
 test-processors: $(READY)
