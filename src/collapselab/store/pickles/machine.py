@@ -7,6 +7,7 @@ names: a name is looked up in a table, where it stands for a function of this pa
 
 import os
 import pickletools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,12 @@ class Language:
     most_letters: int = MOST_LETTERS
 
 
-class Unfinished:
+class Unfinished(ABC):
     """Is made by a call, and waits for its state, which BUILD sets."""
 
+    @abstractmethod
     def set_state(self, state: Any) -> None:
-        raise NotImplementedError
+        """Take the state that the pickle says."""
 
 
 def table(*entries: Named) -> dict[str, Named]:
