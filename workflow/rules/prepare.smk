@@ -1,5 +1,5 @@
 # Real data: read or drawn, split once, and looked at by every extractor. A part is a job: what hangs on it hangs on no
-# other. `snakemake --config study=NAME -- real` makes all of it.
+# other. All of it is made for results/real/{real}/{study}.made, by which DVC knows that the folder is the study's.
 
 
 localrules:
@@ -9,6 +9,8 @@ localrules:
 rule real:
     input:
         content(*layout.real(STUDY)),
+    output:
+        touch("results/real/{real}/{study}.made"),
 
 
 rule prepare:
