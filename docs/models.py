@@ -31,8 +31,8 @@ any option may follow:
 
 ```yaml
 models:
-  edm: {family: diffusion, preset: cifar10, steps: 25}
-  faces: {family: stylegan2, preset: ffhq256, r1_gamma: 2}
+  edm: {diffusion: {preset: cifar10, steps: 25}}
+  faces: {stylegan2: {preset: ffhq256, r1_gamma: 2}}
 ```
 
 ## How a training runs

@@ -170,7 +170,7 @@ def test_a_model_comes_back_from_disk_with_the_same_samples(family, tmp_path):
 
 def study(folder, models, data, real=40):
     """A study of one arm for each model, checked."""
-    arms = {name: {"model": name, "regime": {"preset": "fully_synthetic", "n": 40}} for name in models}
+    arms = {name: {"model": name, "regime": {"fully_synthetic": {"n": 40}}} for name in models}
     (folder / "plan.yaml").write_text(
         yaml.safe_dump(
             {
@@ -195,12 +195,12 @@ def study(folder, models, data, real=40):
 def test_a_study_says_before_any_work_which_options_do_not_suit_its_data(tmp_path):
     data = {"population": "multinomial", "options": {"probabilities": [0.25] * 4}}
     with pytest.raises(studies.BadStudy) as refused:
-        study(tmp_path, {"counts": {"family": "multinomial"}, "features": {"family": "naive-bayes"}}, data)
+        study(tmp_path, {"counts": "multinomial", "features": "naive-bayes"}, data)
     assert "models.counts: categories: found None, allowed with categories is their number" in str(refused.value)
     assert "models.features: levels: found None, allowed with categories is the number" in str(refused.value)
     models = {
-        "counts": {"family": "multinomial", "categories": 4},
-        "features": {"family": "naive-bayes", "levels": [4]},
+        "counts": {"multinomial": {"categories": 4}},
+        "features": {"naive-bayes": {"levels": [4]}},
     }
     assert study(tmp_path, models, data).kind == "categories"
 
@@ -208,7 +208,7 @@ def test_a_study_says_before_any_work_which_options_do_not_suit_its_data(tmp_pat
 def test_a_plan_counts_the_rows_that_a_model_keeps(tmp_path):
     """20,000 rows of 100 numbers, 15 MiB, in generation 0; all else is less than 1 MiB."""
     data = {"population": "gaussian", "options": {"dimension": 100}}
-    plan = study(tmp_path, {"kernels": {"family": "kde"}}, data, real=20_000)
+    plan = study(tmp_path, {"kernels": "kde"}, data, real=20_000)
     assert words.totals(plan)["disk"].startswith(("15 MiB", "16 MiB"))
 
 

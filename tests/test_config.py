@@ -12,12 +12,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from collapselab.guidance import GUIDES
 
 from collapselab import store
 from collapselab import study as studies
 from collapselab.adapt import ADAPTERS
 from collapselab.compose.regimes import REGIMES
-from collapselab.guidance import GUIDES
 from collapselab.select import SELECTORS
 from collapselab.study import jobs, words
 
@@ -30,11 +30,10 @@ name: study
 seeds: 2
 generations: 3
 data:
-  population: gaussian
-  options: {dimension: 2}
+  population: {gaussian: {dimension: 2}}
   split: {held_out: 50}
 models:
-  moments: {family: gaussian, ddof: 0}
+  moments: {gaussian: {ddof: 0}}
 initial: {real: 50}
 samples: 100
 extractors: [identity]
@@ -45,7 +44,7 @@ arms:
 """
 IMAGES = {
     "data": {"source": "digits", "split": {"train": 100, "held_out": 50, "fresh": 60}},
-    "models": {"tiny": {"family": "diffusion", "preset": "tiny"}},
+    "models": {"tiny": {"diffusion": {"preset": "tiny"}}},
     "extractors": ["pixels", "lenet"],
     "primary": {"metric": "recall", "extractor": "lenet"},
     "arms": {"eater": {"model": "tiny", "regime": "fully_synthetic"}},
@@ -97,11 +96,10 @@ name: bad
 seeds: 2
 generations: -1
 data:
-  source: folder
-  options: {path: data/nowhere}
+  source: {folder: {path: data/nowhere}}
   split: {train: 50, held_out: 50}
 models:
-  tiny: {family: diffusion, preset: tiny}
+  tiny: {diffusion: {preset: tiny}}
 initial: {real: 50}
 samples: 50
 extractors: [pixels]
@@ -114,10 +112,10 @@ arms:
 FOUR_MESSAGES = [
     "4 faults",
     "line 3: generations: found -1; should be greater than or equal to 0",
-    "line 6: data.options.path: there is no folder 'data/nowhere'",
-    "line 16: arms.misspelt.regime: unknown name 'fully_synthetc'; allowed: real_only, fully_synthetic",
+    "line 5: data.source.folder.path: there is no folder 'data/nowhere'",
+    "line 15: arms.misspelt.regime: unknown name 'fully_synthetc'; allowed: real_only, fully_synthetic",
     "did you mean 'fully_synthetic'?",
-    "line 17: arms.homeless.model: is missing",
+    "line 16: arms.homeless.model: is missing",
 ]
 
 
@@ -235,8 +233,8 @@ def test_merged_mappings_are_allowed(tmp_path):
         ({"data__options": {"dimension": 0}}, "data.options.dimension", ["found 0"]),
         ({"data__options": {"sd": -1}}, "data.options", ["sd must be greater than 0"]),
         ({"data__split__train": 5}, "data.split.train", ["a population has no splits"]),
-        ({"models__moments": {"family": "gausian"}}, "models.moments.family", ["did you mean 'gaussian'?"]),
-        ({"models__moments": {"family": "gaussian"}}, "models.moments.ddof", ["is missing"]),
+        ({"models__moments": "gausian"}, "models.moments.family", ["did you mean 'gaussian'?"]),
+        ({"models__moments": "gaussian"}, "models.moments.ddof", ["is missing"]),
         ({"models__moments__ddof": 2}, "models.moments.ddof", ["found 2", "0 or 1"]),
         ({"models__moments__ddoff": 1}, "models.moments.ddoff", ["unknown key 'ddoff'", "did you mean 'ddof'?"]),
         ({"initial": {"real": 0}}, "initial.real", ["found 0"]),
@@ -277,16 +275,16 @@ def test_faults_name_the_key_what_was_found_and_what_is_allowed(tmp_path, change
 @pytest.mark.parametrize(
     ("regime", "path", "words"),
     [
-        ({"preset": "synthetic_augmentation"}, ".fixed", ["is missing"]),
-        ({"preset": "fully_synthetic", "n": "50"}, ".n", ["found '50'"]),
-        ({"preset": "fully_synthetic", "n": {1: -5}}, ".n.1", ["found -5"]),
-        ({"preset": "fully_synthetic", "n": {"one": 5}}, ".n.one", ["found 'one'"]),
-        ({"preset": "fully_synthetic", "m": 5}, ".m", ["unknown key 'm'; allowed: n, initial"]),
-        ({"preset": "fully_synthetic", "init": "prev"}, ".init", ["found 'prev'"]),
-        ({"preset": "fully_synthetic", "init": {"weights": "gone"}}, ".init.weights", ["no such file: 'gone'"]),
-        ({"preset": "synthetic_augmentation", "fixed": 80}, "", ["n = 50, fixed = 80"]),
-        ({"preset": "k_memory", "fresh": 5, "k": {1: 2}}, ".k", ["found {1: 2}"]),
-        ({"preset": "k_memory", "fresh": 5, "k": 0}, ".k", ["found 0"]),
+        ("synthetic_augmentation", ".fixed", ["is missing"]),
+        ({"fully_synthetic": {"n": "50"}}, ".n", ["found '50'"]),
+        ({"fully_synthetic": {"n": {1: -5}}}, ".n.1", ["found -5"]),
+        ({"fully_synthetic": {"n": {"one": 5}}}, ".n.one", ["found 'one'"]),
+        ({"fully_synthetic": {"m": 5}}, ".m", ["unknown key 'm'; allowed: n, initial"]),
+        ({"fully_synthetic": {"init": "prev"}}, ".init", ["found 'prev'"]),
+        ({"fully_synthetic": {"init": {"weights": "gone"}}}, ".init.weights", ["no such file: 'gone'"]),
+        ({"synthetic_augmentation": {"fixed": 80}}, "", ["n = 50, fixed = 80"]),
+        ({"k_memory": {"fresh": 5, "k": {1: 2}}}, ".k", ["found {1: 2}"]),
+        ({"k_memory": {"fresh": 5, "k": 0}}, ".k", ["found 0"]),
         ({"reel": {"fixed": 50}}, ".reel", ["unknown key 'reel'", "did you mean 'real'?"]),
         ({"real": {"fixd": 50}}, ".real.fixd", ["did you mean 'fixed'?"]),
         ({"real": {"fresh": {1: 2.5}}}, ".real.fresh.1", ["found 2.5"]),
@@ -356,9 +354,9 @@ def test_seeds_run_together_where_fits_are_formulas(tmp_path):
     assert found.table("eater", "parquet") == "results/study/eater/replicates.parquet"
     raw = changed(**TOGETHER | {"extractors": ["moments", "identity"]})
     only(faults(tmp_path, raw), "extractors", "together", "moments, identity")
-    raw = changed(**TOGETHER, arms__eater__select={"selector": "random", "share": 0.5})
+    raw = changed(**TOGETHER, arms__eater__select={"random": {"share": 0.5}})
     only(faults(tmp_path, raw), "arms.eater.select", "together", "'random'")
-    raw = changed(**TOGETHER, models__moments={"family": "kde"})
+    raw = changed(**TOGETHER, models__moments="kde")
     assert "'kde'" in faults(tmp_path, raw)["models.moments.family"]
     raw = changed(**TOGETHER)
     raw["arms"]["thief"] = {
@@ -381,12 +379,12 @@ def of_truth(population, model, **more):
 @pytest.mark.parametrize(
     ("population", "model", "said"),
     [
-        ("outfits", {"family": "naive-bayes", "levels": [3, 8, 4]}, "allowed with levels [3, 8, 4] are 0 to 95"),
-        ("outfits", {"family": "multinomial", "categories": 400}, "takes 0 .. 399"),
-        ("gaussians", {"family": "ppca", "components": 3, "ddof": 0}, "allowed for rows of 2 numbers are 1 to 2"),
-        ("gaussians", {"family": "gmm", "components": 51}, "needs as many rows; got 50"),
-        ("gaussian", {"family": "linear-regression"}, "allowed are 2 or more"),
-        ("land", {"family": "linear-classifier"}, "a label, which is -1 or 1"),
+        ("outfits", {"naive-bayes": {"levels": [3, 8, 4]}}, "allowed with levels [3, 8, 4] are 0 to 95"),
+        ("outfits", {"multinomial": {"categories": 400}}, "takes 0 .. 399"),
+        ("gaussians", {"ppca": {"components": 3, "ddof": 0}}, "allowed for rows of 2 numbers are 1 to 2"),
+        ("gaussians", {"gmm": {"components": 51}}, "needs as many rows; got 50"),
+        ("gaussian", "linear-regression", "allowed are 2 or more"),
+        ("land", "linear-classifier", "a label, which is -1 or 1"),
     ],
 )
 def test_formulas_that_cannot_be_fitted_to_a_truth_are_refused_before_any_work(tmp_path, population, model, said):
@@ -394,28 +392,26 @@ def test_formulas_that_cannot_be_fitted_to_a_truth_are_refused_before_any_work(t
 
 
 def test_formulas_are_tried_on_the_fewest_rows_of_any_arm(tmp_path):
-    mixture = {"family": "gmm", "components": 20}
+    mixture = {"gmm": {"components": 20}}
     assert not faults(tmp_path, of_truth("gaussians", mixture, calibration=[20]))
     only(faults(tmp_path, of_truth("gaussians", mixture, calibration=[19])), "models.moments", "got 19")
-    only(
-        faults(tmp_path, of_truth("gaussian", {"family": "gaussian", "ddof": 1}, initial={"real": 1})), "models.moments"
-    )
+    only(faults(tmp_path, of_truth("gaussian", {"gaussian": {"ddof": 1}}, initial={"real": 1})), "models.moments")
 
 
 def test_what_looks_at_a_known_truth_needs_one(tmp_path):
     raw = changed(extractors=["identity", "truth"])
     only(faults(tmp_path, raw), "extractors.1", "needs a population with judge", "'gaussian'", "land")
-    images = IMAGES | {"models": {"counts": {"family": "multinomial"}}, "arms__eater__model": "counts"}
+    images = IMAGES | {"models": {"counts": "multinomial"}, "arms__eater__model": "counts"}
     raw = changed(**{k: v for k, v in images.items() if k != "arms__eater__model"}, train={})
     raw["arms"]["eater"]["model"] = "counts"
     raw["extractors"] = ["pixels", "lenet", "moments"]
     only(faults(tmp_path, raw), "extractors.2", "known truth", "'digits'")
-    raw = changed(extractors=["identity", "moments"], models__moments={"family": "diffusion", "preset": "points"})
+    raw = changed(extractors=["identity", "moments"], models__moments={"diffusion": {"preset": "points"}})
     only(faults(tmp_path, raw), "extractors.1", "needs models with moments", "'moments'")
 
 
 def test_families_that_are_sampled_as_they_are_take_no_bias(tmp_path):
-    raw = changed(models__moments={"family": "box"}, arms__eater__sampling_bias=0.8)
+    raw = changed(models__moments="box", arms__eater__sampling_bias=0.8)
     only(faults(tmp_path, raw), "arms.eater.sampling_bias", "is a box", "allowed is 1")
 
 
@@ -437,7 +433,7 @@ def test_the_name_of_the_prepared_data_is_no_studys(tmp_path):
 @pytest.mark.parametrize("name", ["a-b", "a b", "../up", "ä", "1a", "", "a.b", "a/b"])
 def test_names_become_paths_and_so_are_plain(tmp_path, name):
     assert len(faults(tmp_path, changed(arms={name: {"model": "moments", "regime": "fully_synthetic"}}))) == 1
-    models = {name: {"family": "gaussian", "ddof": 0}}
+    models = {name: {"gaussian": {"ddof": 0}}}
     assert faults(tmp_path, changed(models=models, arms__eater__model=name))
 
 
@@ -459,7 +455,7 @@ def test_an_endpoint_that_no_record_would_hold_is_refused(tmp_path):
 
 
 def test_fresh_data_that_runs_out_says_how_many_were_asked_for_and_how_many_there_are(tmp_path):
-    raw = changed(**IMAGES, arms__eater__regime={"preset": "fresh_data", "fresh": 20})
+    raw = changed(**IMAGES, arms__eater__regime={"fresh_data": {"fresh": 20}})
     assert not faults(tmp_path, raw)  # three generations of 20 use up the 60
     raw["generations"] = 4
     only(faults(tmp_path, raw), "arms.eater.regime.real.fresh", "4 generations ask for 80 fresh images", "holds 60")
@@ -480,33 +476,33 @@ def test_fixed_rows_cannot_be_more_than_the_train_split_holds(tmp_path):
 
 def test_a_generation_cannot_eat_more_than_its_ancestors_gave(tmp_path):
     only(faults(tmp_path, changed(samples=49)), "arms.eater.regime", "eats 50 samples", "49 are kept", "raise samples")
-    half = changed(arms__eater__select={"selector": "random", "share": 0.49})
+    half = changed(arms__eater__select={"random": {"share": 0.49}})
     only(faults(tmp_path, half), "arms.eater.regime", "49 are kept")
     # From all generations only the first asks for all of them from one.
     early = changed(samples=40, arms__eater__regime={"synthetic": [{"n": 50, "from": "all"}]})
     only(faults(tmp_path, early), "arms.eater.regime", "eats 50 samples of 'eater' at generation 0", "40 are kept")
-    anew = changed(samples=6, arms__eater__regime={"preset": "k_memory", "fresh": 10, "k": 2})
+    anew = changed(samples=6, arms__eater__regime={"k_memory": {"fresh": 10, "k": 2}})
     assert not faults(tmp_path, anew)
 
 
 def test_samples_drawn_anew_cannot_pass_by_a_selector(tmp_path):
-    raw = changed(arms__eater__regime={"preset": "k_memory", "fresh": 10, "k": 2})
-    raw["arms"]["eater"]["select"] = {"selector": "random", "share": 0.5}
+    raw = changed(arms__eater__regime={"k_memory": {"fresh": 10, "k": 2}})
+    raw["arms"]["eater"]["select"] = {"random": {"share": 0.5}}
     only(faults(tmp_path, raw), "arms.eater.regime", "pass no selector", "allowed: draw: stored")
 
 
 # -- fairness ---------------------------------------------------------------------------------------------------------
 
 UNFAIR = {
-    "training_set_size": {"regime": {"preset": "fully_synthetic", "n": 60}},
-    "init": {"regime": {"preset": "fully_synthetic", "init": "previous"}},
+    "training_set_size": {"regime": {"fully_synthetic": {"n": 60}}},
+    "init": {"regime": {"fully_synthetic": {"init": "previous"}}},
     "images_seen": {"model": "longer"},
 }
 
 
 def unfair(rule, **more):
     raw = changed(**IMAGES, samples=100)
-    raw["models"]["longer"] = {"family": "diffusion", "preset": "tiny", "images_seen": 5000}
+    raw["models"]["longer"] = {"diffusion": {"preset": "tiny", "images_seen": 5000}}
     raw["control"] = "none"
     raw["arms"]["odd"] = raw["arms"]["eater"] | UNFAIR[rule]
     return raw | more
@@ -534,7 +530,7 @@ def test_epochs_give_larger_sets_more_images_and_so_are_waived(tmp_path):
 
 def test_generation_0_is_compared_too(tmp_path):
     raw = changed(control="none")
-    raw["arms"]["larger"] = {"model": "moments", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}}
+    raw["arms"]["larger"] = {"model": "moments", "regime": {"fully_synthetic": {"initial": 60, "n": 50}}}
     only(faults(tmp_path, raw), "arms", studies.FAIRNESS["training_set_size"], "larger [60, 50, 50, 50]")
     found = study(tmp_path, raw | {"waive": {"training_set_size": "whether the start matters is the question"}})
     assert found.bases.keys() == {"base_moments", "base_moments-n60"}
@@ -546,7 +542,7 @@ def test_generation_0_is_compared_too(tmp_path):
 def test_the_images_of_generation_0_are_compared_too(tmp_path):
     """With epochs a larger first training set shows more images once, and never again."""
     raw = changed(**IMAGES, samples=100, control="none", train={"epochs": 2})
-    raw["arms"]["larger"] = {"model": "tiny", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}}
+    raw["arms"]["larger"] = {"model": "tiny", "regime": {"fully_synthetic": {"initial": 60, "n": 50}}}
     raw["waive"] = {"training_set_size": "whether the start matters is the question"}
     only(faults(tmp_path, raw), "arms", studies.FAIRNESS["images_seen"], "larger [120, 100, 100, 100]")
     found = study(tmp_path, raw | {"waive": raw["waive"] | {"images_seen": "so are its images"}})
@@ -561,7 +557,7 @@ def composition(found, arm, generation):
 
 
 def test_every_study_gets_the_real_only_control_at_the_arms_total_size(tmp_path):
-    found = study(tmp_path, changed(arms__eater__regime={"preset": "fresh_data", "n": 80, "fresh": 20}))
+    found = study(tmp_path, changed(arms__eater__regime={"fresh_data": {"n": 80, "fresh": 20}}))
     assert list(found.lineages) == ["control", "eater"] and found.controls == {"eater": "control"}
     assert found.lineages["control"].is_control
     assert [composition(found, "control", t) for t in (0, 1, 3)] == [[("fixed", 0, n)] for n in (50, 80, 80)]
@@ -569,7 +565,7 @@ def test_every_study_gets_the_real_only_control_at_the_arms_total_size(tmp_path)
 
 
 def test_the_controls_size_follows_a_schedule(tmp_path):
-    found = study(tmp_path, changed(arms__eater__regime={"preset": "fully_synthetic", "n": {1: 60, 3: 90}}))
+    found = study(tmp_path, changed(arms__eater__regime={"fully_synthetic": {"n": {1: 60, 3: 90}}}))
     assert [composition(found, "control", t)[0][2] for t in range(4)] == [50, 60, 60, 90]
     growing = study(tmp_path, changed(arms__eater__regime="accumulate"))
     assert [composition(growing, "control", t)[0][2] for t in range(4)] == [50, 100, 150, 200]
@@ -588,7 +584,7 @@ def test_a_study_can_go_without_a_control(tmp_path):
 
 def test_every_model_has_its_own_control(tmp_path):
     raw = changed()
-    raw["models"]["unbiased"] = {"family": "gaussian", "ddof": 1}
+    raw["models"]["unbiased"] = {"gaussian": {"ddof": 1}}
     raw["arms"]["other"] = {"model": "unbiased", "regime": "fully_synthetic"}
     found = study(tmp_path, raw)
     assert list(found.lineages) == ["control_moments", "control_unbiased", "eater", "other"]
@@ -634,9 +630,9 @@ def test_two_arms_that_a_third_eats_share_no_noise_either(tmp_path):
 
 def test_a_model_whose_name_looks_like_another_start_keeps_its_own_generation_0(tmp_path):
     raw = changed(control="none", waive={"training_set_size": "other starts"})
-    raw["models"] = {"m": {"family": "gaussian", "ddof": 0}, "m_n60": {"family": "gaussian", "ddof": 1}}
+    raw["models"] = {"m": {"gaussian": {"ddof": 0}}, "m_n60": {"gaussian": {"ddof": 1}}}
     raw["arms"] = {
-        "a": {"model": "m", "regime": {"preset": "fully_synthetic", "initial": 60, "n": 50}},
+        "a": {"model": "m", "regime": {"fully_synthetic": {"initial": 60, "n": 50}}},
         "b": {"model": "m_n60", "regime": "fully_synthetic"},
     }
     assert study(tmp_path, raw).bases.keys() == {"base_m-n60", "base_m_n60"}
@@ -666,7 +662,7 @@ def test_weights_from_a_file_start_every_generation_and_make_a_base_of_their_own
     raw = changed(waive={"init": "what it starts from is the question"})
     raw["arms"]["pretrained"] = {
         "model": "moments",
-        "regime": {"preset": "fully_synthetic", "init": {"weights": str(weights)}},
+        "regime": {"fully_synthetic": {"init": {"weights": str(weights)}}},
     }
     found = study(tmp_path, raw)
     assert {found.init_file("pretrained", 0, generation) for generation in range(4)} == {str(weights)}
@@ -687,7 +683,7 @@ def test_a_plan_is_the_study_again(tmp_path):
     raw = changed(
         seeds=3, arms__eater__sampling_bias={1: 0.5, 3: 1}, metrics=["frechet_distance", {"recall": {"k": 3}}]
     )
-    raw["arms"]["ending"] = {"model": "moments", "regime": {"preset": "fresh_data", "fresh": {1: 10, 3: 0}}}
+    raw["arms"]["ending"] = {"model": "moments", "regime": {"fresh_data": {"fresh": {1: 10, 3: 0}}}}
     found = study(tmp_path, raw)
     again = studies.from_plan(found.plan())
     assert again.lineages == found.lineages and again.plan() == found.plan()
@@ -701,8 +697,8 @@ def test_a_plan_is_the_study_again(tmp_path):
 VALUES = [
     *(None, -1, 0, 1, 3, 10**9, 1.5, float("nan"), True, "no", "", "x", [], {}, [1], [[1]], [None], {"a": 1}, {1: 2}),
     *({-1: 3}, {"preset": 5}, {"selector": 7}, {"generation": 0}, {"weights": "nowhere"}, {"last": 2}, "previous"),
-    *("control", "fully_synthetic", {"preset": "k_memory", "k": {1: 2}, "fresh": 5}, "\0", "x" * 5000, 10**400),
-    *({"preset": "fresh_data", "fresh": {1: 10, 3: 0}}, {"preset": "fresh_data", "fresh": 10**6}),
+    *("control", "fully_synthetic", {"k_memory": {"k": {1: 2}, "fresh": 5}}, "\0", "x" * 5000, 10**400),
+    *({"fresh_data": {"fresh": {1: 10, 3: 0}}}, {"fresh_data": {"fresh": 10**6}}),
 ]
 KEYS = ["x", 1, None, "self", "base_a", "report", "control", True]
 
@@ -775,10 +771,10 @@ def test_shipped_studies_fit_the_schema(schema, path):
 
 
 REGIMES_IN_WORDS = [
-    *({"preset": "real_only"}, {"preset": "real_only", "n": {1: 40, 2: 50}}, {"preset": "fully_synthetic", "n": 40}),
-    *({"preset": "synthetic_augmentation", "fixed": 10}, {"preset": "fresh_data", "fresh": {1: 10, 3: 0}}),
-    *({"preset": "ten_percent_real", "init": "previous"}, {"preset": "accumulate", "initial": 40}),
-    *({"preset": "accumulate_subsample", "init": {"generation": 0}}, {"preset": "k_memory", "fresh": 10, "k": 2}),
+    *("real_only", {"real_only": {"n": {1: 40, 2: 50}}}, {"fully_synthetic": {"n": 40}}),
+    *({"synthetic_augmentation": {"fixed": 10}}, {"fresh_data": {"fresh": {1: 10, 3: 0}}}),
+    *({"ten_percent_real": {"init": "previous"}}, {"accumulate": {"initial": 40}}),
+    *({"accumulate_subsample": {"init": {"generation": 0}}}, {"k_memory": {"fresh": 10, "k": 2}}),
     {"real": {"fixed": {1: 20, 2: 25}}, "synthetic": [{"n": 25, "of": "self", "from": {"last": 2}, "draw": "stored"}]},
     {"synthetic": [{"n": 50}], "pool": {"mode": "subsample", "budget": 50, "includes": ["synthetic"]}},
     {"initial": {"real": 50}, "synthetic": [{"n": 50}], "weights": {"real": 1, "synthetic": {1: 0.5}}},
@@ -815,7 +811,7 @@ def test_the_schema_refuses_what_an_editor_should_underline(schema):
 
 def test_parts_that_cannot_work_on_the_data_are_faults(tmp_path):
     raw = changed(**IMAGES) | {
-        "models": {"tiny": {"family": "gaussian", "ddof": 0}},
+        "models": {"tiny": {"gaussian": {"ddof": 0}}},
         "extractors": ["lenet", "identity"],
         "metrics": ["recall"],
     }
@@ -829,7 +825,7 @@ def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
     """A selector that looks through an extractor may not be measured by it."""
     monkeypatch.setitem(SELECTORS, "seer", SELECTORS["random"]._replace(reads="lenet"))
     raw = changed(**IMAGES) | {"metrics": ["recall"]}
-    raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"selector": "seer", "share": 0.5}}}
+    raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"seer": {"share": 0.5}}}}
     only(faults(tmp_path, raw), "primary.extractor", "the judge is not the prosecutor")
     raw["primary"] = {"metric": "recall", "extractor": "pixels"}
     found = study(tmp_path, raw | {"extractors": ["pixels"]})
@@ -840,7 +836,7 @@ def test_a_selector_is_told_its_own_options_beside_the_extractor_that_it_looks_t
     monkeypatch.setitem(SELECTORS, "seer", SELECTORS["random"]._replace(reads="lenet"))
     raw = changed(**IMAGES) | {"extractors": ["pixels"], "metrics": ["recall"]}
     raw["primary"] = {"metric": "recall", "extractor": "pixels"}
-    raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"selector": "seer", "share": 0.5}}}
+    raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"seer": {"share": 0.5}}}}
     found = study(tmp_path, raw)
     flags = shlex.split(jobs.arguments(found, "select", jobs.Place("eater")))
     assert flags.count("--options") == 1 and json.loads(flags[flags.index("--options") + 1]) == {"share": 0.5}
@@ -860,8 +856,8 @@ def test_as_many_samples_are_measured_as_the_strictest_selector_keeps(tmp_path):
     picky = {"model": "moments", "regime": "fully_synthetic"}
     raw = changed(
         samples=190,
-        arms__half=picky | {"select": {"selector": "random", "share": 0.5}},
-        arms__third=picky | {"select": {"selector": "random", "share": 0.3}},
+        arms__half=picky | {"select": {"random": {"share": 0.5}}},
+        arms__third=picky | {"select": {"random": {"share": 0.3}}},
     )
     assert study(tmp_path, raw).measured == 57
 
@@ -869,7 +865,7 @@ def test_as_many_samples_are_measured_as_the_strictest_selector_keeps(tmp_path):
 def test_a_conditional_model_is_told_classes(tmp_path):
     assert not study(tmp_path, changed()).classes_given
     for classes in (0, 10):
-        models = {"tiny": {"family": "diffusion", "preset": "tiny", "classes": classes}}
+        models = {"tiny": {"diffusion": {"preset": "tiny", "classes": classes}}}
         assert study(tmp_path, changed(**IMAGES) | {"models": models}).classes_given == bool(classes)
 
 
@@ -884,7 +880,7 @@ def test_a_sampling_bias_needs_classes_to_guide_by(tmp_path, lacking):
     for bias in (0.5, {1: 1.0, 3: 0.9}):
         raw["arms"]["eater"]["sampling_bias"] = bias
         only(faults(tmp_path, raw), "arms.eater.sampling_bias", f"{next(iter(lacking))}: 0", "allowed is 1")
-    raw["models"]["tiny"] = {"family": "diffusion", "preset": "tiny"}
+    raw["models"]["tiny"] = {"diffusion": {"preset": "tiny"}}
     assert not faults(tmp_path, raw)
     assert not faults(tmp_path, changed(arms__eater__sampling_bias=0.5))  # a Gaussian's is of another kind
 
@@ -900,7 +896,7 @@ def test_the_endpoint_reads_classes_where_there_are_some(tmp_path):
 def categories(**changes):
     law = {"probabilities": {"categories": 10, "law": "zipf"}}
     raw = changed(data__population="multinomial", data__options=law, metrics=["class_total_variation"])
-    raw["models"] = {"moments": {"family": "multinomial", "categories": 10}}
+    raw["models"] = {"moments": {"multinomial": {"categories": 10}}}
     return raw | {"primary": {"metric": "class_total_variation", "extractor": "identity"}} | changes
 
 
@@ -927,8 +923,8 @@ def test_there_are_as_many_neighbours_as_are_asked_for(tmp_path):
 
 
 def test_a_selector_keeps_something(tmp_path):
-    anew = {"preset": "real_only"}
-    raw = changed(arms__eater__select={"selector": "random", "share": 0.004}, arms__eater__regime=anew)
+    anew = "real_only"
+    raw = changed(arms__eater__select={"random": {"share": 0.004}}, arms__eater__regime=anew)
     assert faults(tmp_path, raw)["arms.eater.select"] == "keeps none of 100 samples"
 
 
@@ -1063,7 +1059,7 @@ def test_metrics_that_no_data_of_a_kind_determine_are_refused(tmp_path):
 def test_rows_are_those_that_a_training_set_is_drawn_from(tmp_path):
     raw = changed(waive={"training_set_size": "pools grow"})
     raw["arms"] |= {name: {"model": "moments", "regime": name} for name in ("accumulate", "accumulate_subsample")}
-    raw["arms"]["new_rows"] = {"model": "moments", "regime": {"preset": "fresh_data", "fresh": 10}}
+    raw["arms"]["new_rows"] = {"model": "moments", "regime": {"fresh_data": {"fresh": 10}}}
     found = study(tmp_path, raw)
     rows = {name: found.rows(name) for name in raw["arms"]}
     assert rows == {

@@ -27,7 +27,7 @@ STUDY = {
     "seeds": 1,
     "generations": 2,
     "data": {"population": "disc", "options": {"radius": 2.0}, "split": {"held_out": 200}},
-    "models": {"peaked": {"family": "laplace", "floor": 0.1}},
+    "models": {"peaked": {"laplace": {"floor": 0.1}}},
     "initial": {"real": 40},
     "samples": 80,
     "extractors": ["identity", "truth"],
@@ -37,8 +37,8 @@ STUDY = {
     "arms": {
         "picky": {
             "model": "peaked",
-            "regime": {"preset": "half_real", "n": 30},
-            "select": {"selector": "central", "share": 0.5},
+            "regime": {"half_real": {"n": 30}},
+            "select": {"central": {"share": 0.5}},
         }
     },
 }
@@ -51,7 +51,7 @@ PICTURES = {
         "options": {"path": "raw", "labels": "coarse", "resolution": 8},
         "split": {"train": 60, "held_out": 40},
     },
-    "models": {"linear": {"family": "ppca", "components": 3, "ddof": 1}},
+    "models": {"linear": {"ppca": {"components": 3, "ddof": 1}}},
     "initial": {"real": 60},
     "samples": 60,
     "extractors": ["thumbnail"],

@@ -830,8 +830,8 @@ name: oracles
 seed: {STUDY_SEED}
 seeds: 2
 generations: 3
-data: {{population: gaussian, options: {{dimension: 2}}, split: {{held_out: 10}}}}
-models: {{normal: {{family: gaussian, ddof: 0}}}}
+data: {{population: {{gaussian: {{dimension: 2}}}}, split: {{held_out: 10}}}}
+models: {{normal: {{gaussian: {{ddof: 0}}}}}}
 initial: {{real: 12}}
 samples: 17
 extractors: [identity]
@@ -839,9 +839,9 @@ metrics: [frechet_distance]
 primary: {{metric: frechet_distance, extractor: identity}}
 arms:
   biased: {{model: normal, regime: fully_synthetic, sampling_bias: 0.8}}
-  fresh_data: {{model: normal, regime: {{preset: fresh_data, fresh: 3}}}}
+  fresh_data: {{model: normal, regime: {{fresh_data: {{fresh: 3}}}}}}
   subsample: {{model: normal, regime: accumulate_subsample}}
-  memory: {{model: normal, regime: {{preset: k_memory, fresh: 3, k: 2}}}}
+  memory: {{model: normal, regime: {{k_memory: {{fresh: 3, k: 2}}}}}}
 """
 
 

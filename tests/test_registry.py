@@ -76,8 +76,8 @@ STUDY = """
 name: theirs
 seeds: 1
 generations: 1
-data: {population: gaussian, options: {dimension: 2}, split: {held_out: 20}}
-models: {moments: {family: gaussian, ddof: 0}}
+data: {population: {gaussian: {dimension: 2}}, split: {held_out: 20}}
+models: {moments: {gaussian: {ddof: 0}}}
 initial: {real: 20}
 samples: 20
 extractors: [identity]

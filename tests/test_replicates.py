@@ -137,8 +137,8 @@ name: replicates
 seed: {STUDY_SEED}
 seeds: 2
 generations: 3
-data: {{population: gaussian, options: {{dimension: 2}}, split: {{held_out: 10}}}}
-models: {{normal: {{family: gaussian, ddof: 1}}}}
+data: {{population: {{gaussian: {{dimension: 2}}}}, split: {{held_out: 10}}}}
+models: {{normal: {{gaussian: {{ddof: 1}}}}}}
 initial: {{real: 12}}
 samples: 17
 extractors: [moments]
@@ -146,9 +146,9 @@ metrics: [frechet_distance, mean_drift]
 primary: {{metric: frechet_distance, extractor: moments}}
 arms:
   biased: {{model: normal, regime: fully_synthetic, sampling_bias: 0.8}}
-  fresh_data: {{model: normal, regime: {{preset: fresh_data, fresh: 3}}}}
+  fresh_data: {{model: normal, regime: {{fresh_data: {{fresh: 3}}}}}}
   subsample: {{model: normal, regime: accumulate_subsample}}
-  memory: {{model: normal, regime: {{preset: k_memory, fresh: 3, k: 2}}}}
+  memory: {{model: normal, regime: {{k_memory: {{fresh: 3, k: 2}}}}}}
 """
 
 

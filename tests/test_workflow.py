@@ -83,12 +83,12 @@ EDITS = {
         jobs(draw=SEEDS * T, train=SEEDS * T, sample=SEEDS * T, measured=SEEDS * T),
     ),
     "a new arm": (
-        [("arms:\n", "arms:\n  added: {model: moments, regime: {preset: fresh_data, fresh: 25}}\n")],
+        [("arms:\n", "arms:\n  added: {model: moments, regime: {fresh_data: {fresh: 25}}}\n")],
         jobs(draw=SEEDS * T, train=SEEDS * T, sample=SEEDS * (T + 1), measured=SEEDS * (T + 1)),
     ),
     "a new arm with a new model": (
         [
-            ("models:\n", "models:\n  unbiased: {family: gaussian, ddof: 1}\n"),
+            ("models:\n", "models:\n  unbiased: {gaussian: {ddof: 1}}\n"),
             ("arms:\n", "arms:\n  added: {model: unbiased, regime: fully_synthetic}\n"),
             # A second model brings a second control; to let the first keep its name, the study goes without.
             ("arms:\n  added", "control: none\narms:\n  added"),
@@ -369,8 +369,8 @@ DIVERGING = """
 name: diverging
 seeds: 1
 generations: 3
-data: {population: gaussian, options: {dimension: 2}, split: {held_out: 400}}
-models: {moments: {family: gaussian, ddof: 0}}
+data: {population: {gaussian: {dimension: 2}}, split: {held_out: 400}}
+models: {moments: {gaussian: {ddof: 0}}}
 initial: {real: 50}
 samples: 200
 extractors: [identity]
@@ -382,7 +382,7 @@ arms:
   # Each weight is a number, and their sum is not: the fit meets an infinity at generation 1.
   wild:
     model: moments
-    regime: {synthetic: [{n: 50}], weights: {synthetic: 1.0e+308}}
+    regime: {algebra: {synthetic: [{n: 50}], weights: {synthetic: 1.0e+308}}}
 """
 
 
@@ -427,9 +427,7 @@ def test_selected_samples_are_measured_at_the_n_of_all_and_reported(smoke):
     """Half of one arm's samples are kept: raw, sampled and kept sets of all arms are measured at that number."""
     text = (smoke.folder / "config" / "smoke.yaml").read_text().replace("name: smoke", "name: picky")
     text = text.replace("seeds: 2", "seeds: 1").replace("generations: 2", "generations: 1")
-    text = text.replace(
-        "regime: fully_synthetic", "regime: fully_synthetic\n    select: {selector: random, share: 0.5}"
-    )
+    text = text.replace("regime: fully_synthetic", "regime: fully_synthetic\n    select: {random: {share: 0.5}}")
     (smoke.folder / "config" / "picky.yaml").write_text(text)
     smoke.snakemake(study="picky")
     records = [json.loads(path.read_text()) for path in (smoke.folder / "results/picky").rglob("metrics.json")]

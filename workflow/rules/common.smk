@@ -4,6 +4,7 @@ import sys
 
 from collapselab import study as studies
 from collapselab.study import jobs, layout, looking, reasons
+from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
 try:
@@ -19,9 +20,26 @@ wildcard_constraints:
     arm="|".join([*STUDY.lineages, *STUDY.bases]),  # a base holds only the start that its arms share
     seed="|".join(str(seed) for seed in range(STUDY.file.seeds)),
     generation="|".join(str(t) for t in range(STUDY.file.generations + 1)),
+    role="[a-z0-9_]+",
     part="|".join(Path(STUDY.part_file(part)).stem for part in layout.parts(STUDY)),
     extractor="|".join(STUDY.extractors),
     variant=r"\.[0-9a-f]{8}",
+
+
+def cell(noun):
+    """A file of one generation, and its hash."""
+    return hashed(f"{CELL}/{noun}")
+
+
+def told_in(verb):
+    """Where a verb of one generation says what it does."""
+    return CELL.replace("results", "logs", 1) + f"/{verb}.log"
+
+
+def after_judging(wildcards):
+    """The group of what follows people's judgement: the jobs of a generation are one of a cluster, but nobody waits."""
+    judged = "_judged" if STUDY.awaits_ballots(wildcards.arm) else ""
+    return f"generation_{wildcards.generation}{judged}"
 
 
 def hashed(*files):

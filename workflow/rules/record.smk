@@ -5,10 +5,10 @@ rule extract:
     input:
         read_by("extract"),
     output:
-        features=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/features.safetensors"),
-        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/extract.cost.json"),
+        features=cell("features.safetensors"),
+        cost=cell("extract.cost.json"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/extract.log",
+        told_in("extract"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
@@ -29,14 +29,14 @@ rule record:
     input:
         read_by("record"),
     output:
-        metrics=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/metrics.json"),
-        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/record.cost.json"),
+        metrics=cell("metrics.json"),
+        cost=cell("record.cost.json"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/record.log",
+        told_in("record"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        after_judging
     conda:
         "../../environment.yml"
     threads: 1

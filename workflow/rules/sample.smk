@@ -2,14 +2,18 @@
 # with what is dear.
 
 
+localrules:
+    ballots,
+
+
 rule sample:
     input:
         read_by("sample"),
     output:
-        samples=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/samples.safetensors"),
-        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/sample.cost.json"),
+        samples=cell("samples.safetensors"),
+        cost=cell("sample.cost.json"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/sample.log",
+        told_in("sample"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
@@ -28,10 +32,10 @@ rule sample_raw:
     input:
         read_by("sample_raw"),
     output:
-        samples=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/raw.safetensors"),
-        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/sample_raw.cost.json"),
+        samples=cell("raw.safetensors"),
+        cost=cell("sample_raw.cost.json"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/sample_raw.log",
+        told_in("sample_raw"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
@@ -50,9 +54,9 @@ rule grid:
     input:
         read_by("grid"),
     output:
-        grid=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/grid.safetensors"),
+        grid=cell("grid.safetensors"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/grid.log",
+        told_in("grid"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
@@ -67,18 +71,58 @@ rule grid:
         "collapselab sample {params.arguments} --out {output.grid[0]} 2> {log}"
 
 
-rule select:
+rule transform:
     input:
-        read_by("select"),
+        read_by("transform"),
     output:
-        kept=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/kept.parquet"),
-        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/select.cost.json"),
+        samples=cell("released.safetensors"),
+        cost=cell("transform.cost.json"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/select.log",
+        told_in("transform"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
         "generation_{generation}"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        source=source("transform"),
+        arguments=told("transform"),
+    shell:
+        "collapselab --cost {output.cost[0]} transform {params.arguments} --out {output.samples[0]} 2> {log}"
+
+
+# Waits for nobody: while a round of judging is open it ends at once, and says where the judgements are to be put.
+rule ballots:
+    input:
+        read_by("ballots"),
+    output:
+        ballots=cell("ballots.parquet"),
+    log:
+        told_in("ballots"),
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    retries: 0
+    params:
+        source=source("ballots"),
+        arguments=told("ballots"),
+    shell:
+        "collapselab ballots {params.arguments} --out {output.ballots[0]} 2> {log}"
+
+
+rule select:
+    input:
+        read_by("select"),
+    output:
+        kept=cell("kept.parquet"),
+        cost=cell("select.cost.json"),
+    log:
+        told_in("select"),
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        after_judging
     conda:
         "../../environment.yml"
     threads: 1

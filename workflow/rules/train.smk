@@ -1,13 +1,14 @@
-# Compose and train, in one process: nobody wants the table between them remade alone.
+# Models: of a training set, which is composed in the same process (nobody wants the table remade alone), adapted where
+# an arm says so, and the further ones that a guide steers by.
 
 
 rule draw:
     input:
         read_by("draw"),
     output:
-        drawn=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/drawn.safetensors"),
+        drawn=cell("drawn.safetensors"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/draw.log",
+        told_in("draw"),
     group:
         "generation_{generation}"
     conda:
@@ -23,11 +24,11 @@ rule train:
     input:
         read_by("train"),
     output:
-        training=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/training.parquet"),
-        model=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/model.safetensors"),
-        cost=hashed("results/{study}/{arm}/seed{seed}/gen{generation}/train.cost.json"),
+        training=cell("training.parquet"),
+        model=cell("model.safetensors"),
+        cost=cell("train.cost.json"),
     log:
-        "logs/{study}/{arm}/seed{seed}/gen{generation}/train.log",
+        told_in("train"),
     group:
         "generation_{generation}"
     conda:
@@ -40,3 +41,48 @@ rule train:
     shell:
         "collapselab --cost {output.cost[0]} compose {params.compose} --out {output.training[0]} +"
         " train --training {output.training[0]} {params.train} --mark-diverged --out {output.model[0]} 2> {log}"
+
+
+rule adapt:
+    input:
+        read_by("adapt"),
+    output:
+        model=cell("adapted.safetensors"),
+        cost=cell("adapt.cost.json"),
+    log:
+        told_in("adapt"),
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        "generation_{generation}"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        source=source("adapt"),
+        arguments=told("adapt"),
+    shell:
+        "collapselab --cost {output.cost[0]} adapt {params.arguments} --mark-diverged --out {output.model[0]} 2> {log}"
+
+
+rule auxiliary:
+    input:
+        read_by("auxiliary"),
+    output:
+        model=cell("auxiliary-{role}.safetensors"),
+        cost=cell("auxiliary-{role}.cost.json"),
+    log:
+        told_in("auxiliary-{role}"),
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        "generation_{generation}"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        source=source("auxiliary"),
+        arguments=told("auxiliary"),
+    shell:
+        "collapselab --cost {output.cost[0]} auxiliary {params.arguments} --mark-diverged"
+        " --out {output.model[0]} 2> {log}"

@@ -1,8 +1,6 @@
-"""Adapters, by the names that a study uses: none in this version."""
+"""What is done to a model between training and sampling, by the names that a study uses: none in this version."""
 
-from collections.abc import Mapping
-
+from ..core.registry import Registry
 from .base import Adapter
 
-ADAPTERS: Mapping[str, Adapter] = {}
-"""name -> adapter."""
+ADAPTERS: Registry[Adapter] = Registry("collapselab.adapters", {})

@@ -14,6 +14,7 @@ from ..verbs import compose as verb
 from .inputs import hashes, model_in
 from .options import Out, Replicate, StudySeed, json_of, pairs, parsed
 from .run import clock
+from .steering import steering
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -28,24 +29,30 @@ def draw(
     model: Annotated[
         list[str] | None, typer.Option(help="ARM:GENERATION=FILE of an ancestor to draw anew from")
     ] = None,
-    about: Annotated[str, typer.Option(help="JSON: sampling bias and random stream of each ARM:GENERATION")] = "{}",
+    about: Annotated[
+        str, typer.Option(help="JSON: sampling bias, random stream and guide of each ARM:GENERATION")
+    ] = "{}",
 ) -> None:
     """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
     wanted = parsed(Recipe, recipe, "--recipe")
     arms = json_of(about, "--about", dict)
     paths = {name: Path(path) for name, path in pairs(model or [], "--model", files=True).items()}
     truth = model_in(population)[0] if population else None
-    ancestors = {}
+    ancestors, beside = {}, []
     for name, path in paths.items():
         arm, _, generation = name.partition(":")
         trained, metadata = model_in(path)
-        settings, diverged = arms[name], metadata["lineage"].get("diverged")
-        ancestors[arm, int(generation)] = verb.Ancestor(
-            trained, settings.get("sampling_bias", 1.0), settings["stream"], diverged
-        )
+        settings = arms[name]
+        others = settings.get("auxiliary", {})
+        guide, lost = steering(settings.get("guide", {}), others)
+        beside += map(Path, others.values())
+        diverged = metadata["lineage"].get("diverged", lost)
+        model_or_none = None if diverged else trained
+        bias = settings.get("sampling_bias", 1.0)
+        ancestors[arm, int(generation)] = verb.Ancestor(model_or_none, bias, settings["stream"], diverged, guide)
     with clock.compute():
         drawn = verb.draw(wanted, study_seed, seed, truth, ancestors)
-    inputs = hashes(*paths.values(), *([population] if population else []))
+    inputs = hashes(*paths.values(), *beside, *([population] if population else []))
     store.write_samples(out, replace(drawn, lineage=drawn.lineage | {"inputs": inputs}))
 
 

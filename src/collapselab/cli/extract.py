@@ -51,7 +51,7 @@ def extract(
         settings = settings_of(entry, name, said.get(name, {}))
         weights, extractors[name] = weights_of(entry, name, weights_path)
         extractors[name] |= settings
-        through = entry.of_model or entry.of_law or entry.of_population
+        through = entry.needs.through_model or entry.needs.through_truth
         get_ready(entry.uses_torch or (through and weights is not None and weights.uses_torch))
         look = verb.Look(entry, weights, settings)
         for which in verb.looked_at(look, list(sets), list(reals), as_reference):

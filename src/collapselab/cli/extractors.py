@@ -8,21 +8,22 @@ from typing import Any
 import typer
 
 from .. import store
+from ..core.choice import NoOptions
 from ..features import FEATURES, Extractor
 from ..store import weights as published
 from .inputs import model_in
 from .options import parsed
 
 OUTSIDE_EXTRACTORS = {
-    name: entry for name, entry in FEATURES.items() if not (entry.of_model or entry.of_law or entry.of_population)
+    name: entry for name, entry in FEATURES.items() if not (entry.needs.through_model or entry.needs.through_truth)
 }
 
 
 def settings_of(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """What an extractor is told beside its weights; what a trained one is told, its training was told."""
-    if entry.trained:
+    """What an extractor is told beside its weights; what a learnt one is told, its training was told."""
+    if entry.needs.through == "learnt":
         return {}
-    if entry.Options is None:
+    if entry.Options is NoOptions:
         if said:
             raise typer.BadParameter(f"found {said}; {name} has no options", param_hint=f"--options {name}")
         return {}
@@ -31,27 +32,33 @@ def settings_of(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[st
 
 
 def weights_of(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, Any]]:
-    """What an extractor looks with, and what of it belongs into the fingerprint."""
-    facts = dict(entry.facts)
-    if entry.published:
-        found = published.find(entry.published, Path(path) if path else None)
+    """What an extractor looks through, and what of it belongs into the fingerprint."""
+    through, facts = entry.needs.through, dict(entry.facts)
+    if through == "published":
+        found = published.find(entry.needs.published, Path(path) if path else None)
         return found, facts | {"weights": published.digest(found)}
-    through = entry.of_model or entry.of_law or entry.of_population
-    if not path and (entry.trained or through):
-        what = "the known population" if entry.of_population else "a model"
-        remedy = f"its weights: {name}=FILE, as learn writes it" if entry.trained else f"{what}: {name}=FILE"
+    if not path and through in LOOKED_THROUGH:
+        remedy = LOOKED_THROUGH[through].format(name=name)
         raise typer.BadParameter(f"found {name!r}; it needs {remedy}", param_hint="--extractor")
-    if through:
-        model, metadata = model_in(Path(path))
-        if entry.of_population:
-            store.expect(Path(path), bool(metadata.get("population")), "known population")
-            return model, facts | {"population": store.recorded_hash(Path(path))}
-        return model, facts  # whose model it is, the record says
-    if entry.trained:
+    if through == "nothing":
+        if path:
+            raise typer.BadParameter(f"found {name}={path}; {name} has no weights", param_hint="--extractor")
+        return None, facts
+    if through == "learnt":
         weights, metadata = store.read_tensors(Path(path))
         store.expect(Path(path), metadata.get("extractor") == name, f"weights of {name}")
         accuracy = metadata.get("info", {}).get("held_out_accuracy")
         return weights, facts | {"weights": store.recorded_hash(Path(path)), "held_out_accuracy": accuracy}
-    if path:
-        raise typer.BadParameter(f"found {name}={path}; {name} has no weights", param_hint="--extractor")
-    return None, facts
+    model, metadata = model_in(Path(path))
+    if through == "truth":
+        store.expect(Path(path), bool(metadata.get("population")), "known population")
+        return model, facts | {"population": store.recorded_hash(Path(path))}
+    return model, facts  # whose model it is, the record says
+
+
+LOOKED_THROUGH = {
+    "learnt": "its weights: {name}=FILE, as learn writes it",
+    "model": "a model: {name}=FILE",
+    "truth": "the known population: {name}=FILE",
+    "law": "a model: {name}=FILE",
+}

@@ -60,7 +60,7 @@ def measure(
         for name, path in pairs(extractor or [outside.usual_extractor(samples)], "--extractor").items()
     }
     paths = {"samples": samples, "against": against} | ({"train": train} if train else {})
-    streamed = all(entry.published for entry, _ in extractors.values())
+    streamed = all(entry.needs.published for entry, _ in extractors.values())
     pools = _pools(paths, resolution=resolution, channels=channels, count=count, streamed=streamed)
     kind = pools["samples"].kind
     looks = {name: _look(entry, name, path, kind, samples) for name, (entry, path) in extractors.items()}
@@ -95,9 +95,9 @@ def _look(entry: Extractor, name: str, path: str, kind: str, samples: Path) -> o
     try:
         found, facts = weights_of(entry, name, path)
     except ValueError as error:
-        if path or not entry.published:
+        if path or not entry.needs.published:
             raise
-        weightless = (one for one, it in OUTSIDE_EXTRACTORS.items() if not it.needs_weights)
+        weightless = (one for one, it in OUTSIDE_EXTRACTORS.items() if it.needs.through == "nothing")
         others = ", ".join(one for one in weightless if kind in OUTSIDE_EXTRACTORS[one].takes)
         raise ValueError(f"{error}\nor choose an --extractor that needs none: {others}") from None
     get_ready(entry.uses_torch)

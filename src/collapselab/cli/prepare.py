@@ -1,6 +1,5 @@
 """Real data: read or drawn once, split, and looked at by extractors that learn from it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +34,6 @@ def prepare(
     """Read real images, split them once, and write parts of them."""
     files = pairs(part, "--part", files=True)
     dataset = chosen(DATASETS, source, "--source")
-    text = json.dumps({"source": source, **json_of(options, "--options", dict)})
     counts = json_of(sizes, "--sizes", dict)
     if wrong := {part: count for part, count in counts.items() if not isinstance(count, int)}:
         raise typer.BadParameter(f"found {wrong}; allowed are numbers of images", param_hint="--sizes")
@@ -47,7 +45,7 @@ def prepare(
         raise typer.BadParameter(f"found {rare!r}; allowed are {{label: share}}", param_hint="--rare")
     with clock.compute():
         thinned = {int(label): share for label, share in shares.items()}
-        parts = verb.prepare(parsed(dataset, text, "--options"), counts, split_seed, thinned)
+        parts = verb.prepare(parsed(dataset, options, "--options"), counts, split_seed, thinned)
     for name, file in files.items():
         store.write_samples(Path(file), parts[name])
 
@@ -85,7 +83,9 @@ def learn(
     options: Options = "{}",
 ) -> None:
     """Train an extractor on the real training split."""
-    entry = chosen({name: entry for name, entry in FEATURES.items() if entry.trained}, extractor, "--extractor")
+    entry = chosen(
+        {name: entry for name, entry in FEATURES.items() if entry.needs.through == "learnt"}, extractor, "--extractor"
+    )
     real, reference = store.read_samples(train), store.read_samples(held_out)
     settings = parsed(entry.Options, options, "--options")
     with clock.compute():

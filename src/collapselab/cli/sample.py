@@ -12,8 +12,9 @@ from ..core.sets import SampleSet
 from ..machine import processes
 from ..verbs import sample as verb
 from .inputs import hashes, model_in
-from .options import Generation, Out, Replicate, StudySeed
+from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
+from .steering import Guided, Others, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -32,9 +33,13 @@ def sample(
         float, typer.Option(min=1e-9, max=1.0, help="MAD's lambda: 1 samples the model as it is")
     ] = 1.0,
     stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
+    guide: Guided = "{}",
+    auxiliary: Others = None,
 ) -> None:
     """Sample a model."""
     trained, metadata = model_in(model)
+    said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
+    steers, lost = steering(said, others)
     lineage: dict[str, Any] = {
         "generation": generation,
         "seed": seed,
@@ -43,12 +48,11 @@ def sample(
         "stream": stream,
         "family": metadata["family"],
         "model_options": metadata["options"],
-        "inputs": hashes(model),
+        "inputs": hashes(model, *map(Path, others.values())),
+        **({"guide": said} if said else {}),
     }
-    if trained is None:
-        store.write_samples(
-            out, SampleSet(np.empty(0), lineage=lineage | {"diverged": metadata["lineage"]["diverged"]})
-        )
+    if diverged := metadata["lineage"].get("diverged", lost):
+        store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
         return
     get_ready(trained.uses_torch)
     lineage["device"] = clock.facts["device_name"]
@@ -63,7 +67,7 @@ def sample(
                 seen(made)
                 tell(made, None)
 
-            parts = verb.sample(trained, count, number, sampling_bias, own, size, done)
+            parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers)
         _write_shared(out, parts, lineage)
     count_operations("sampling", trained, count)
 

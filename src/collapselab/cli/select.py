@@ -9,11 +9,12 @@ from .. import store
 from ..core.sets import KeptTable, SampleSet
 from ..features import FEATURES
 from ..select import SELECTORS
-from ..select.base import Seen
+from ..select.base import Pool, Seen
+from ..store.cells import Cell
 from ..verbs import select as verb
 from .extractors import weights_of
-from .inputs import hashes
-from .options import Generation, Options, Out, Replicate, StudySeed, chosen, parsed
+from .inputs import hashes, model_in
+from .options import Generation, Options, Out, Replicate, StudySeed, chosen, pairs, parsed
 from .run import clock
 
 app = typer.Typer(rich_markup_mode=None)
@@ -28,29 +29,52 @@ def select(
     out: Out,
     selector: Annotated[str, typer.Option(help=f"one of {', '.join(SELECTORS)}")] = "nobody",
     options: Options = "{}",
-    extractor: Annotated[str, typer.Option(help="NAME or NAME=WEIGHTS, for a selector that reads features")] = "",
-    train: Annotated[Path | None, typer.Option(help="the training split, for a selector that reads features")] = None,
+    study: Annotated[str, typer.Option(help="the study that the samples are of")] = "",
+    arm: Annotated[str, typer.Option(help="the arm that the samples are of")] = "",
+    extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
+    train: Annotated[Path | None, typer.Option(help="the training split, for a selector that looks at it")] = None,
+    model: Annotated[Path | None, typer.Option(help="the model of the samples, for a selector that asks it")] = None,
+    ballots: Annotated[Path | None, typer.Option(help="people's judgements, for a selector that follows them")] = None,
 ) -> None:
     """Choose which samples are kept for the next generation."""
     entry = chosen(SELECTORS, selector, "--selector")
+    _expect_needed(entry, extractor or [], {"--train": train, "--model": model, "--ballots": ballots})
     pool = store.read_samples(samples)
-    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "selector": selector, "inputs": hashes(samples)}
+    read = [path for path in (samples, train, model, ballots) if path]
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "selector": selector, "inputs": hashes(*read)}
     if "diverged" in pool.lineage:
         lineage["diverged"] = pool.lineage["diverged"]
-    seen = _seen(pool, entry.reads, extractor, train) if entry.reads and len(pool) else None
     settings = parsed(entry.Options, options, "--options")
+    look = pairs(extractor or [], "--extractor") if len(pool) else {}
+    shown = Pool(
+        pool,
+        Cell(study, arm, seed, generation),
+        {name: _seen(pool, name, path, train) for name, path in look.items()},
+        model_in(model)[0] if model else None,
+        store.read_ballots(ballots) if ballots else None,
+    )
     with clock.compute():
-        selection = verb.select(selector, entry, settings, pool, seen, study_seed, seed, generation)
+        selection = verb.select(selector, entry, settings, shown, study_seed)
     store.write_kept(out, KeptTable(selection.rows, selection.scores, selection.reasons, selection.judge, lineage))
 
 
-def _seen(pool: SampleSet, reads: str, extractor: str, train: Path | None) -> Seen:
-    """The samples and the training split through the eyes of a selector."""
-    name, _, path = extractor.partition("=")
-    if name != reads or train is None:
+def _expect_needed(entry: Any, extractors: list[str], files: dict[str, Path | None]) -> None:
+    """Raise BadParameter unless a selector is handed just what it needs."""
+    needs, names = entry.needs, list(pairs(extractors, "--extractor"))
+    if sorted(names) != sorted(needs.features):
+        allowed = ", ".join(needs.features) or "none"
         raise typer.BadParameter(
-            f"found {extractor!r} and {train}; the selector reads {reads!r} and the training split"
+            f"found {', '.join(names) or 'none'}; the selector looks through {allowed}", param_hint="--extractor"
         )
+    needed = {"--train": bool(needs.features), "--model": needs.model, "--ballots": needs.ballots}
+    for option, path in files.items():
+        if needed[option] != (path is not None):
+            said = "the selector needs it" if needed[option] else "the selector has no use for it"
+            raise typer.BadParameter(f"found {path or 'nothing'}; {said}", param_hint=option)
+
+
+def _seen(pool: SampleSet, name: str, path: str, train: Path) -> Seen:
+    """The samples and the training split through the eyes of a selector."""
     weights, _ = weights_of(FEATURES[name], name, path)
     with clock.compute():
         return verb.look(FEATURES[name], weights, pool, store.read_samples(train))

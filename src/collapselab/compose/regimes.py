@@ -152,6 +152,12 @@ class FromGeneration(_Part):
     generation: int = Field(ge=0)
 
 
+class FromPrevious(_Part):
+    """Each generation starts from the last model: as it was sampled, or as it was before the arm adapted it."""
+
+    from_: Literal["adapted", "trained"] = Field(alias="from", description="which; previous is the adapted one")
+
+
 class FromWeights(_Part):
     """Generation 0 starts from a model file, and later generations from it again or from the last model."""
 
@@ -159,7 +165,7 @@ class FromWeights(_Part):
     then: Literal["weights", "previous"] = Field("weights", description="what later generations start from")
 
 
-Init = Literal["scratch", "previous"] | FromGeneration | FromWeights
+Init = Literal["scratch", "previous"] | FromPrevious | FromGeneration | FromWeights
 
 
 class Regime(_Part):

@@ -74,6 +74,25 @@ class TrainingTable:
 
 
 @dataclass(frozen=True)
+class Ballots:
+    """What people said of samples: one judgement a row, of a round that is closed.
+
+    rows: (n,) int64, the sample that was judged. judges: n names, by which nobody is known. answers: n words.
+    seconds: (n,) float64, how long it was looked at, NaN where nobody knows. lineage: ``pool``, the SHA-256 of the
+    sample set's file, and how the round was held.
+    """
+
+    rows: np.ndarray
+    judges: tuple[str, ...]
+    answers: tuple[str, ...]
+    seconds: np.ndarray
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
 class KeptTable:
     """Which rows of a sample set were kept, why, and by whom.
 

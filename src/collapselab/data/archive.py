@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from .pictures import SUFFIXES, Pictures, labels_of
 
@@ -21,7 +21,7 @@ class DatasetZip(Pictures):
 
     citation: ClassVar[str] = "The study's own images."
 
-    source: Literal["zip"] = "zip"
+    source: ClassVar[str] = "zip"
 
     def listing(self) -> tuple[Sequence[str], Sequence[int] | None]:
         if not self.path.is_file():

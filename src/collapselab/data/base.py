@@ -27,14 +27,14 @@ Subset = Literal["train", "test", "all"]
 class Dataset(BaseModel):
     """Real images: the fields say where they are and what is made of them.
 
-    ``check`` lists what is missing and ``count`` says how many images there are, both without decoding pixels; ``load``
-    reads. ``citation`` says whose data it is.
+    ``source`` is the name by which a study calls it. ``check`` lists what is missing and ``count`` says how many images
+    there are, both without decoding pixels; ``load`` reads. ``citation`` says whose data it is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    source: ClassVar[str]
     citation: ClassVar[str]
 
-    source: str
     resolution: int | None = Field(None, ge=1, le=4096, description="side of the images in pixels; None: as stored")
     resize: Resize = Field("area", description="how images come to that resolution")
 
@@ -68,7 +68,7 @@ class Dataset(BaseModel):
         images, labels = self.read()
         if self.resolution is not None:
             images = resize(images, self.resolution, self.resize)
-        options = self.model_dump(mode="json", exclude={"source"})
+        options = self.model_dump(mode="json")
         labels = None if labels is None else np.asarray(labels, np.int64)
         return SampleSet(images, labels, lineage={"source": self.source, "options": options})
 

@@ -1,7 +1,7 @@
 """CIFAR-10."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +19,7 @@ class Cifar10Batches(Dataset):
 
     citation: ClassVar[str] = "Krizhevsky (2009), Learning multiple layers of features from tiny images. No licence."
 
-    source: Literal["cifar10_batches"] = "cifar10_batches"
+    source: ClassVar[str] = "cifar10_batches"
     path: Path = Field(description="folder with data_batch_1 to data_batch_5 and test_batch, .bin or not")
     subset: Subset = Field("train", description="the published part: 50,000 to train, 10,000 to test")
 

@@ -3,7 +3,7 @@
 import gzip
 import importlib.util
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class Digits(Dataset):
 
     citation: ClassVar[str] = "Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI. CC BY 4.0."
 
-    source: Literal["digits"] = "digits"
+    source: ClassVar[str] = "digits"
 
     def check(self) -> list[str]:
         file = self._file()

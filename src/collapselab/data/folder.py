@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from .base import missing
 from .pictures import SUFFIXES, Pictures, labels_of
@@ -19,7 +19,7 @@ class ImageFolder(Pictures):
 
     citation: ClassVar[str] = "The study's own images."
 
-    source: Literal["folder"] = "folder"
+    source: ClassVar[str] = "folder"
 
     def listing(self) -> tuple[Sequence[str], Sequence[int] | None]:
         if faults := missing("path", self.path, []):

@@ -1,7 +1,7 @@
 """MNIST, and the data sets that took over its format."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +15,7 @@ class MnistIdx(Dataset):
 
     citation: ClassVar[str] = "LeCun, Bottou, Bengio and Haffner (1998), Gradient-based learning. CC BY-SA 3.0."
 
-    source: Literal["mnist_idx"] = "mnist_idx"
+    source: ClassVar[str] = "mnist_idx"
     path: Path = Field(description="folder with train-images-idx3-ubyte and its three companions, .gz or not")
     subset: Subset = Field("train", description="the published part: 60,000 to train, 10,000 to test")
 

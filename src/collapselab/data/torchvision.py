@@ -21,7 +21,7 @@ class Torchvision(Dataset):
 
     citation: ClassVar[str] = "As mnist_idx and cifar10_batches; FashionMNIST: Xiao, Rasul and Vollgraf (2017), MIT."
 
-    source: Literal["torchvision"] = "torchvision"
+    source: ClassVar[str] = "torchvision"
     name: Literal["MNIST", "FashionMNIST", "CIFAR10"]
     root: Path = Field(Path("data"), description="torchvision's root folder")
     subset: Subset = Field("train", description="the published part: to train, to test, or both")

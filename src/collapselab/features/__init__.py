@@ -3,6 +3,7 @@
 An extractor turns the data of a sample set into :class:`Features`, once; metrics then are arithmetic on them.
 """
 
+from ..core.needs import Needs
 from ..core.registry import Registry
 from .attributes import attributes
 from .base import Array as Array
@@ -35,13 +36,13 @@ FEATURES: Registry[Extractor] = Registry(
     {
         "identity": Extractor(identity, takes=("vectors", "categories")),
         "pixels": Extractor(pixels),
-        "moments": Extractor(moments, takes=("images", "vectors", "categories"), of_law=True),
-        "lenet": Extractor(lenet, train_lenet, LeNetOptions, gives=("classes", "probabilities")),
+        "moments": Extractor(moments, takes=("images", "vectors", "categories"), needs=Needs("law")),
+        "lenet": Extractor(lenet, train_lenet, LeNetOptions, needs=Needs("learnt"), gives=("classes", "probabilities")),
         "random-conv": Extractor(random_conv, facts=RANDOM_CONV_FACTS),
         "inception": Extractor(
             inception,
             Options=PublishedOptions,
-            published="inception",
+            needs=Needs("published", "inception"),
             gives=("probabilities",),
             facts=INCEPTION_FACTS,
             uses_torch=True,
@@ -49,18 +50,22 @@ FEATURES: Registry[Extractor] = Registry(
         "inception-torchvision": Extractor(
             inception_torchvision,
             Options=PublishedOptions,
-            published="inception-torchvision",
+            needs=Needs("published", "inception-torchvision"),
             gives=("probabilities",),
             facts=INCEPTION_FACTS,
             uses_torch=True,
         ),
-        "dinov2": Extractor(dinov2, Options=PublishedOptions, published="dinov2", facts=VISION_FACTS, uses_torch=True),
-        "clip": Extractor(clip, Options=PublishedOptions, published="clip", facts=VISION_FACTS, uses_torch=True),
+        "dinov2": Extractor(
+            dinov2, Options=PublishedOptions, needs=Needs("published", "dinov2"), facts=VISION_FACTS, uses_torch=True
+        ),
+        "clip": Extractor(
+            clip, Options=PublishedOptions, needs=Needs("published", "clip"), facts=VISION_FACTS, uses_torch=True
+        ),
         "likelihood": Extractor(
             likelihood,
             Options=LikelihoodOptions,
             takes=("images", "vectors", "categories"),
-            of_model=True,
+            needs=Needs("model"),
             statistic=True,
             facts={"seed": SEED},
         ),
@@ -68,7 +73,11 @@ FEATURES: Registry[Extractor] = Registry(
         "spectrum": Extractor(spectrum, statistic=True, facts=SPECTRUM),
         "attributes": Extractor(attributes, statistic=True),
         "truth": Extractor(
-            truth, takes=("images", "vectors", "categories"), of_population=True, statistic=True, facts={"rare": RARE}
+            truth,
+            takes=("images", "vectors", "categories"),
+            needs=Needs("truth"),
+            statistic=True,
+            facts={"rare": RARE},
         ),
     },
 )

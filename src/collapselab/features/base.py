@@ -9,9 +9,11 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj
 from pydantic import BaseModel
 
+from ..core.choice import NoOptions
 from ..core.distances import Array, centre, nearest_distances, row_blocks
 from ..core.errors import Undefined
 from ..core.kinds import KindName
+from ..core.needs import NOTHING, Needs
 
 Weights = Mapping[str, np.ndarray]
 LARGEST = 1e25  # beyond it, what metrics compute of products of features may overflow
@@ -168,17 +170,13 @@ def _as_numbers(values: Any) -> Array:
 class Extractor:
     """How features are made.
 
-    extract: ``f(data, weights=None) -> Features`` with the data of a sample set. What weights are is the extractor's
-    own: None, the arrays that ``train`` returned, the path of a file or folder of a published network (``published``),
-    or a trained generative model (``of_model``).
-    train: ``f(data, labels, seed, options, *, held_out) -> (weights, info)``; None for what is not trained here.
-    Options: what a study can say of it, a model; None for nothing.
+    extract: ``f(data, weights=None) -> Features`` with the data of a sample set. What weights are follows from what it
+    looks through (``needs.through``): None; the arrays that ``train`` returned; the path of a file or folder of a
+    published network; a trained generative model; or the known truth.
+    train: ``f(data, labels, seed, options, *, held_out) -> (weights, info)``, for what is learnt; else None.
+    Options: what a study can say of it.
     takes: the kinds of data that it can look at.
-    published: the weights that ``collapselab weights`` knows it by; it needs a path, and never fetches by itself.
-    of_model: it looks at data through the model of each generation.
-    of_population: it looks at data through the known truth that real data is drawn from.
-    of_law: it describes a law, not samples: the model of each generation, and the known truth for the real ones. Its
-    features are the exact moments, whatever rows there are.
+    needs: what it looks through.
     statistic: its columns are numbers of their own and no space in which distances mean something: only metrics that
     name it read it.
     gives: what its features have beside their values, where data have it: classes, probabilities.
@@ -188,26 +186,13 @@ class Extractor:
 
     extract: Callable[..., Features]
     train: Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]] | None = None
-    Options: type[BaseModel] | None = None
+    Options: type[BaseModel] = NoOptions
     takes: tuple[KindName, ...] = ("images",)
-    published: str | None = None
-    of_model: bool = False
-    of_population: bool = False
-    of_law: bool = False
+    needs: Needs = NOTHING
     statistic: bool = False
     gives: tuple[Literal["classes", "probabilities"], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     uses_torch: bool = False
-
-    @property
-    def trained(self) -> bool:
-        """Whether the workflow trains it, and so needs images with labels to learn from."""
-        return self.train is not None
-
-    @property
-    def needs_weights(self) -> bool:
-        """Whether it looks with anything but its own code."""
-        return self.trained or self.of_model or self.of_population or self.of_law or self.published is not None
 
     def tells(self, part: str, kind: str) -> bool:
         """Whether features of data of a kind have a part: values, classes or probabilities; categories are classes."""

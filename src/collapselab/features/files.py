@@ -32,7 +32,7 @@ def read_features(path: Path, extractors: Mapping[str, Extractor]) -> dict[tuple
     for (which, name), own in parts.items():
         called = metadata["names"][name]
         moments = (own["mean"], own["covariance"]) if "mean" in own else None
-        known = "moments" if name in extractors and extractors[name].of_law else "sample_moments"
+        known = "moments" if name in extractors and extractors[name].needs.through == "law" else "sample_moments"
         rows = {part: own.get(part) for part in PARTS}
         found[which, name] = Features(**rows, names=tuple(called) if called else None, **{known: moments})
     return found

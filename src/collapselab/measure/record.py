@@ -93,7 +93,7 @@ class Measurement:
                     continue
                 reals = dict(placed)
                 other = reals["train" if part == "held_out" else "held_out", extractor].features
-                other = other if FEATURES[extractor].of_law else first(other, count)
+                other = other if FEATURES[extractor].needs.through == "law" else first(other, count)
                 if metric.beside == "held_out" and part == "train":  # one half stands beside the other
                     other, beside = halves(reals["held_out", extractor].features)
                     reals["held_out", extractor] = reals["held_out", extractor]._replace(features=beside)
@@ -116,7 +116,7 @@ class Measurement:
             held_out, train = self.reals["held_out", extractor], self.reals["train", extractor]
             digest = hashlib.sha256(f"{held_out.digest} {train.digest}".encode()).hexdigest()
             return Role(joined(held_out.features, train.features), digest, held_out.resize)
-        if part == "training_set" and self.training is not None and not FEATURES[extractor].needs_weights:
+        if part == "training_set" and self.training is not None and FEATURES[extractor].needs.through == "nothing":
             data, digest = self.training()
             return Role(FEATURES[extractor].extract(data), digest)
         return None

@@ -47,7 +47,7 @@ class Metric:
         """Whether it means something in a feature space."""
         if self.extractors:
             return extractor in self.extractors
-        return self.of_moments if FEATURES[extractor].of_law else not FEATURES[extractor].statistic
+        return self.of_moments if FEATURES[extractor].needs.through == "law" else not FEATURES[extractor].statistic
 
     @property
     def Options(self) -> type[BaseModel]:

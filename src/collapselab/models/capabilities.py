@@ -14,6 +14,7 @@ from ..core.sets import TrainingSet
 if TYPE_CHECKING:  # what a model can is asked in planning, too, which costs no torch
     import torch
 
+    from ..engine.loop import Trained
     from ..engine.task import Task
 
 ODE_STEPS, PROBES = 32, 1  # of a log-likelihood; at 32 steps a Gaussian's is within 1e-3 bits per dimension
@@ -126,8 +127,16 @@ class Trainable(Protocol):
     def task(self, training: TrainingSet, options: Any, run: Run, where: "torch.device") -> "Task":
         """What ``fit`` hands to the training loop when it starts from this model, on a device.
 
-        training: as the loop is fed with it: images as they are, vectors standardised, as the network sees them.
+        training: as the loop is fed with it (:meth:`seen`).
         """
+        ...
+
+    def seen(self, training: TrainingSet) -> TrainingSet:
+        """A training set as the loop is fed with it: images as they are, vectors standardised by the model's scale."""
+        ...
+
+    def went_on(self, trained: "Trained") -> Self:
+        """The model that the training loop has made of its task."""
         ...
 
 

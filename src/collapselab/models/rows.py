@@ -6,7 +6,7 @@ Planning a study imports this module, so torch is imported only where a model is
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -62,6 +62,14 @@ class RowModel(ABC):
         seen = training if kind_of_shape(shape) == "images" else scale.training(training)
         run = run.lasting(options.images_seen).inspecting(model)
         return model(cls.train(seen, options, scale, run, None if init is None else init.weights))
+
+    def seen(self, training: TrainingSet) -> TrainingSet:
+        """A training set as the loop is fed with it: images as they are, vectors standardised by the model's scale."""
+        return training if kind_of_shape(self.shape) == "images" else self.scale.training(training)
+
+    def went_on(self, trained: Any) -> Self:
+        """The model that the training loop has made of its ``task``."""
+        return replace(self, weights=trained.weights, curve=trained.curve, how=trained.how)
 
     @classmethod
     @abstractmethod

@@ -1,15 +1,16 @@
 """Which samples are kept, why, and by whom: the selectors, by the names that a study uses."""
 
+from ..core.needs import Needs
 from ..core.registry import Registry
-from .base import Selector
-from .basic import NoOptions, RandomOptions, nobody, random
+from .base import Selector, SelectorOptions
+from .basic import ShareOptions, nobody, random
 from .verifier import VerifierOptions, verifier
 
 SELECTORS: Registry[Selector] = Registry(
     "collapselab.selectors",
     {
-        "nobody": Selector(NoOptions, nobody),
-        "random": Selector(RandomOptions, random),
-        "verifier": Selector(VerifierOptions, verifier, reads="truth"),
+        "nobody": Selector(SelectorOptions, nobody),
+        "random": Selector(ShareOptions, random),
+        "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
     },
 )

@@ -1,16 +1,20 @@
 """What a selector is, what it may look at, and what it gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
-from ..core.sets import SampleSet
+from ..core.choice import Options
+from ..core.kinds import KindName
+from ..core.needs import NOTHING, Needs
+from ..core.sets import Ballots, SampleSet
+from ..store.cells import Cell
 
 if TYPE_CHECKING:  # who selects by no features does not depend on how they are made
     from ..features import Features
+    from ..models.base import Model
 
 
 @dataclass(frozen=True)
@@ -18,18 +22,17 @@ class Selection:
     """The rows that are kept.
 
     rows: (n,) int64, ascending. scores: (n,) float64, NaN where the selector has none. reasons: n words. judge: who
-    decided. altered: (n, ...) samples that take the place of the kept rows where a correction changed them, or None.
+    decided.
     """
 
     rows: np.ndarray
     scores: np.ndarray
     reasons: tuple[str, ...]
     judge: str
-    altered: np.ndarray | None = None
 
 
 class Seen(NamedTuple):
-    """What a selector may look at: the samples and the training split, in the feature space that it ``reads``.
+    """What a selector sees through one extractor: the samples, and the training split.
 
     Never the held-out images, which the metrics compare with: the judge is not the prosecutor.
     """
@@ -38,19 +41,40 @@ class Seen(NamedTuple):
     train: "Features"
 
 
-class Options(BaseModel):
-    """Options of one selector."""
+class Pool(NamedTuple):
+    """What is chosen from, and what a selector is handed beside it: whatever its ``needs`` name, and nothing else.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Selector(NamedTuple):
-    """A way to select.
-
-    select: ``f(samples, seen, options, seed) -> Selection``. reads: the extractor whose features it is ``seen``; None
-    for a selector that looks at no features, which gets None.
+    samples: as they are released, after all transforms. cell: where they stand in the study. seen: by extractor.
+    model: the one that made them. ballots: people's judgements of them, whose round is closed.
     """
 
-    Options: type[Options]
-    select: Callable[[SampleSet, Seen | None, Any, int], Selection]
-    reads: str | None = None
+    samples: SampleSet
+    cell: Cell
+    seen: Mapping[str, Seen] = {}
+    model: "Model | None" = None
+    ballots: Ballots | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class SelectorOptions(Options):
+    """Options of a selector."""
+
+    def keeps(self, count: int) -> int:
+        """How many of ``count`` samples are kept, which is known before anybody has looked at them."""
+        return count
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A way to select.
+
+    select: ``f(pool, options, seed) -> Selection``, a pure function, of people's ballots, too. needs: what the pool
+    holds beside the samples. takes: the kinds of data that it can judge.
+    """
+
+    Options: type[SelectorOptions]
+    select: Callable[[Pool, Any, int], Selection]
+    needs: Needs = NOTHING
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories")

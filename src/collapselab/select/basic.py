@@ -4,28 +4,27 @@ import numpy as np
 from pydantic import Field
 
 from ..core import seeds
-from ..core.sets import SampleSet
-from .base import Options, Seen, Selection
+from .base import Pool, Selection, SelectorOptions
 
 
-class NoOptions(Options):
-    """Nothing to choose."""
-
-
-def nobody(samples: SampleSet, seen: Seen | None, options: NoOptions, seed: int) -> Selection:
+def nobody(pool: Pool, options: SelectorOptions, seed: int) -> Selection:
     """Every sample is kept."""
-    count = len(samples)
+    count = len(pool.samples)
     return Selection(np.arange(count), np.full(count, np.nan), ("all",) * count, "nobody")
 
 
-class RandomOptions(Options):
-    """How much chance keeps."""
+class ShareOptions(SelectorOptions):
+    """How much is kept."""
 
     share: float = Field(gt=0, le=1, description="share of the samples that is kept")
 
+    def keeps(self, count: int) -> int:
+        """The share of ``count``, rounded."""
+        return round(self.share * count)
 
-def random(samples: SampleSet, seen: Seen | None, options: RandomOptions, seed: int) -> Selection:
+
+def random(pool: Pool, options: ShareOptions, seed: int) -> Selection:
     """A share of the samples, drawn without replacement: the control of every other selector."""
-    count = round(options.share * len(samples))
-    rows = np.sort(seeds.generator(seed).permutation(len(samples))[:count])
+    total, count = len(pool.samples), options.keeps(len(pool.samples))
+    rows = np.sort(seeds.generator(seed).permutation(total)[:count])
     return Selection(rows, np.full(count, np.nan), ("drawn",) * count, "chance")

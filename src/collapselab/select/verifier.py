@@ -4,11 +4,11 @@ import numpy as np
 from pydantic import Field
 
 from ..core import seeds
-from ..core.sets import SampleSet
-from .base import Options, Seen, Selection
+from .base import Pool, Selection
+from .basic import ShareOptions
 
 
-class VerifierOptions(Options):
+class VerifierOptions(ShareOptions):
     """How well a verifier knows right from wrong, and how much it hands over."""
 
     phi: float = Field(ge=0, le=1, description="chance that a right sample is accepted")
@@ -16,7 +16,7 @@ class VerifierOptions(Options):
     share: float = Field(gt=0, le=1, description="share of the samples that is kept: the first accepted ones")
 
 
-def verifier(samples: SampleSet, seen: Seen | None, options: VerifierOptions, seed: int) -> Selection:
+def verifier(pool: Pool, options: VerifierOptions, seed: int) -> Selection:
     """The first ``share`` of the samples that an imperfect verifier accepts, each by chance of its own.
 
     A right sample, one that the known truth calls possible, is accepted with chance phi, a wrong one with psi. Of
@@ -26,15 +26,16 @@ def verifier(samples: SampleSet, seen: Seen | None, options: VerifierOptions, se
 
     Raises ValueError when fewer are accepted than are to be kept.
     """
-    wanted = round(options.share * len(samples))
-    if not len(samples):
+    count = len(pool.samples)
+    wanted = options.keeps(count)
+    if not count:
         return Selection(np.arange(0), np.empty(0), (), "verifier")
-    features = seen.samples
+    features = pool.seen["truth"].samples
     right = np.asarray(features.values)[:, features.names.index("possible")] > 0
-    uniform = seeds.uniforms(seed, 0, len(samples), 1)[:, 0]
+    uniform = seeds.uniforms(seed, 0, count, 1)[:, 0]
     accepted = np.flatnonzero(uniform < np.where(right, options.phi, options.psi))
     if len(accepted) < wanted:
-        found = f"{options.share:g} of {len(samples)} samples, {wanted}"
+        found = f"{options.share:g} of {count} samples, {wanted}"
         raise ValueError(f"share: found {found}, allowed are the {len(accepted)} that the verifier accepts, or fewer")
     rows = accepted[:wanted]
     reasons = tuple("right, accepted" if good else "wrong, accepted" for good in right[rows])

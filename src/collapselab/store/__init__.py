@@ -13,10 +13,12 @@ from .records import read_json as read_json
 from .records import write_json as write_json
 from .samples import read_samples as read_samples
 from .samples import write_samples as write_samples
+from .tables import read_ballots as read_ballots
 from .tables import read_kept as read_kept
 from .tables import read_table as read_table
 from .tables import read_training as read_training
 from .tables import referred as referred
+from .tables import write_ballots as write_ballots
 from .tables import write_kept as write_kept
 from .tables import write_table as write_table
 from .tables import write_training as write_training

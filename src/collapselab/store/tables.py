@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Damaged
-from ..core.sets import KeptTable, Reference, SampleSet, TrainingTable
+from ..core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
 from .bytes import METADATA_KEY, check_stamp, expect, recorded_hash, stamped, verify, write_hashed
 from .samples import read_samples
 
@@ -133,6 +133,27 @@ def read_kept(path: Path) -> KeptTable:
     expect(path, "judge" in metadata, "kept table")
     rows, scores, reasons = table["row"].to_numpy(), table["score"].to_numpy(), tuple(table["reason"].to_pylist())
     return KeptTable(rows, scores, reasons, metadata["judge"], metadata["lineage"])
+
+
+def write_ballots(path: Path, ballots: Ballots) -> str:
+    """Write people's judgements."""
+    import pyarrow
+
+    columns = {
+        "row": np.asarray(ballots.rows, np.int64),
+        "judge": pyarrow.array(ballots.judges, pyarrow.string()).dictionary_encode(),
+        "answer": pyarrow.array(ballots.answers, pyarrow.string()).dictionary_encode(),
+        "seconds": np.asarray(ballots.seconds, np.float64),
+    }
+    return _write_parquet(path, columns, {"ballots": len(ballots), "lineage": dict(ballots.lineage)})
+
+
+def read_ballots(path: Path) -> Ballots:
+    """Verified judgements."""
+    table, metadata = _read_parquet(path)
+    expect(path, "ballots" in metadata, "table of ballots")
+    words = (tuple(table[name].to_pylist()) for name in ("judge", "answer"))
+    return Ballots(table["row"].to_numpy(), *words, table["seconds"].to_numpy(), metadata["lineage"])
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:

@@ -8,19 +8,24 @@ from typing import Any
 from .. import store
 from ..compose.regimes import at, draws, fresh_before, size
 from ..models import MODELS
-from .faults import Fault, mapping, unknown
+from .faults import Fault, unknown
 from .file import FAIRNESS
 from .study import Study
 
 HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 
 
+def regime_place(study: Study, arm: str) -> tuple[str | int, ...]:
+    """Where the numbers of an arm's regime stand in the file."""
+    return ("arms", arm, "regime", *((study.file.arms[arm].regime.name,) if arm in study.file.arms else ()))
+
+
 def lineage_faults(study: Study) -> Iterator[Fault]:
     """What is wrong with an arm by itself, or with the budget of its trainings."""
     arms, generations = study.lineages, study.file.generations
     for name, arm in arms.items():
-        init, said = arm.regime.init, mapping(study.file.arms[name].regime) if name in study.file.arms else {}
-        where = ("arms", name, "regime", "init") if "init" in said else ("init",)
+        init, own = arm.regime.init, study.file.arms.get(name)
+        where = (*regime_place(study, name), "init") if own and "init" in own.regime.options else ("init",)
         if hasattr(init, "generation") and init.generation >= max(1, generations):
             yield Fault(where, f"generation {init.generation} is not before the others")
         if hasattr(init, "weights") and (message := weights_fault(init.weights, study.family(arm.model))):
@@ -86,7 +91,7 @@ def eaten_faults(study: Study) -> Iterator[Fault]:
     for name, arm in arms.items():
         eaten = {name: arm}
         for index, part in enumerate(arm.regime.synthetic):
-            where = ("arms", name, "regime", "synthetic", index)
+            where = (*regime_place(study, name), "synthetic", index)
             if part.of not in (*arms, "self"):
                 yield Fault((*where, "of"), unknown(part.of, ("self", *arms), "arm"))
                 continue
@@ -97,9 +102,11 @@ def eaten_faults(study: Study) -> Iterator[Fault]:
                 remedy = "they would sample with the same random numbers; give one of them another stream"
                 yield Fault(where[:3], f"arms that feed one another share no stream; {found}: {remedy}")
             eaten[other.name] = other
-            if part.draw == "resample" and other.selector != "nobody":
-                found = f"{other.name!r} has the selector {other.selector!r}"
-                yield Fault(where[:3], f"new samples of a model pass no selector, but {found}; allowed: draw: stored")
+            passed = [("selector", other.select.name)] if other.select.name != "nobody" else []
+            passed += [("transform", one.name) for one in other.transform]
+            for what, which in passed if part.draw == "resample" else []:
+                found = f"{other.name!r} has the {what} {which!r}"
+                yield Fault(where[:3], f"new samples of a model pass no {what}, but {found}; allowed: draw: stored")
 
 
 def supply_faults(study: Study) -> Iterator[Fault]:
@@ -107,7 +114,7 @@ def supply_faults(study: Study) -> Iterator[Fault]:
     split, generations = study.file.data.split, study.file.generations
     for name, arm in study.lineages.items():
         added = ("control",) if arm.is_control else ("calibration",)
-        where = ("arms", name, "regime") if name in study.file.arms else added
+        where = regime_place(study, name) if name in study.file.arms else added
         pools = {t: draws(arm.regime, name, t) for t in range(arm.generations + 1)}
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)
@@ -137,7 +144,7 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
         if arm.calibrates is not None:
             continue  # other numbers of images are what they are for
         compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
-        compared["images_seen"][name] = [study.images_seen(name, t) for t in spans]
+        compared["images_seen"][name] = [_all_seen(study, name, t) for t in spans]
         compared["init"][name] = arm.regime.init if isinstance(arm.regime.init, str) else arm.regime.init.model_dump()
     for rule, values in compared.items():
         differ = len({json.dumps(value) for value in values.values()}) > 1
@@ -147,6 +154,12 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
             yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found {found}; {remedy}")
         if not differ and rule in study.file.waive:
             yield Fault(("waive", rule), f"nothing to waive: {FAIRNESS[rule]} here")
+
+
+def _all_seen(study: Study, arm: str, generation: int) -> int | None:
+    """The images that an arm's generation sees: its training, its adaptation, and its guide's further models."""
+    seen, beside = study.images_seen(arm, generation), study.images_beside(arm, generation)
+    return (seen or 0) + beside if beside else seen
 
 
 def _brief(value: Any) -> str:

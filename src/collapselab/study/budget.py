@@ -19,7 +19,8 @@ def work(study: Study) -> dict[str, Work]:
         lineage, budget = study.lineage(arm), study.images_seen(arm, generation)
         rows = size(lineage.regime, lineage.name, generation)
         trained[lineage.model] += rows if budget is None else budget
-    for arm, _, _ in study.cells():
+    for arm, _, generation in study.cells():
+        trained[study.lineages[arm].model] += study.images_beside(arm, generation)
         number = len(study.measured_sets(arm)) * study.file.samples + (0 if study.file.together else study.file.grid)
         sampled[study.lineages[arm].model] += number
     return {name: Work(trained[name], sampled[name]) for name in study.file.models}

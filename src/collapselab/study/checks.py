@@ -1,7 +1,7 @@
 """Faults of single parts of a study: names, options, data, models, what is measured."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
@@ -9,22 +9,24 @@ import numpy as np
 from ..adapt import ADAPTERS
 from ..compose.regimes import REAL, size
 from ..core.ask import Ask
+from ..core.choice import Choice
 from ..core.errors import Diverged
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..data import DATASETS
 from ..data.split import check_sizes
 from ..features import FEATURES
-from ..guidance import GUIDES
+from ..guides import GUIDES
 from ..metrics import METRICS, Metric
 from ..models import MODELS
-from ..models.capabilities import Judges, Knows
+from ..models.capabilities import Denoises, Judges, Knows
 from ..populations import POPULATIONS
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
 from ..together.measures import MEASURES
-from .faults import Fault, known, mapping, quoted, unknown, validated
-from .file import Part, named, selected
+from ..transforms import TRANSFORMS
+from .choices import checked, found
+from .faults import Fault, known, mapping, quoted, unknown
+from .lineages import Lineage
 from .study import Study
 
 MOST_TRIED = 500  # rows that a formula is fitted to as a trial
@@ -61,8 +63,8 @@ def name_faults(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
             yield Fault(("arms", name, "model"), unknown(model, models))
 
 
-def open_parts(raw: dict[str, Any], faults: list[Fault]) -> list[Fault]:
-    """The parts whose keys depend on a name: options of sources, populations, families, selectors and metrics.
+def choice_faults(raw: dict[str, Any], faults: list[Fault]) -> list[Fault]:
+    """Adds what is wrong with names and their options; what is said twice, and what is not said at all.
 
     Returns what keeps the data from being read, without which all but their number can be checked.
     """
@@ -70,67 +72,44 @@ def open_parts(raw: dict[str, Any], faults: list[Fault]) -> list[Fault]:
     data = mapping(raw.get("data"))
     origins = [key for key in ("source", "population") if data.get(key) is not None]
     if "data" in raw and len(origins) != 1:
-        faults.append(
-            Fault(("data",), f"names either a source or a population; found {' and '.join(origins) or 'neither'}")
-        )
-    options = mapping(data.get("options"))
-    if "source" in origins and known(data["source"], DATASETS, ("data", "source"), faults):
-        parsed = validated(DATASETS[data["source"]], {"source": data["source"], **options}, ("data", "options"), faults)
-        try:
-            pairs = [] if parsed is None else [fault.partition(": ") for fault in parsed.check()]
-        except OSError as error:
-            absent.append(Fault(("data", "options"), f"cannot be read: {error}"))
-        else:
-            absent += [Fault(("data", "options", field), message) for field, _, message in pairs]
-    if "population" in origins and known(data["population"], POPULATIONS, ("data", "population"), faults):
-        validated(POPULATIONS[data["population"]].PopulationOptions, options, ("data", "options"), faults)
-    for name, spec in mapping(raw.get("models")).items():
-        spec = mapping(spec)
-        if "family" in spec and known(spec["family"], MODELS, ("models", name, "family"), faults):
-            rest = {key: value for key, value in spec.items() if key != "family"}
-            validated(MODELS[spec["family"]].Options, rest, ("models", name), faults)
-    for name, arm in mapping(raw.get("arms")).items():
-        arm = mapping(arm)
-        where = ("arms", name, "select")
-        if isinstance(arm.get("select"), str | dict):
-            selector, rest = selected(arm["select"])
-            if not isinstance(selector, str):
-                faults.append(Fault((*where, "selector"), f"found {quoted(selector)}; should be a name"))
-            elif known(selector, SELECTORS, where, faults):
-                validated(SELECTORS[selector].Options, rest, where, faults)
-        for key, registry in (("adapt", ADAPTERS), ("guide", GUIDES)):
-            if isinstance(arm.get(key), str) and known(arm[key], registry, ("arms", name, key), faults):
-                message = f"{arm[key]!r} is not carried by this version of the workflow; leave it out"
-                faults.append(Fault(("arms", name, key), message))
+        said = " and ".join(origins) or "neither"
+        faults.append(Fault(("data",), f"names either a source or a population; found {said}"))
+    if "options" in data and len(origins) == 1:
+        new = f"{origins[0]}: {{{data[origins[0]]}: {{...}}}}"
+        faults.append(Fault(("data", "options"), f"options now stand with the name: {new}"))
+    for one in found(raw):
+        if one.registry == "regimes":
+            continue  # their numbers depend on the study's: presets.regimes
+        options = checked(one, faults)
+        if one.registry == "sources" and options is not None:
+            absent += _unreadable(options, one.inside)
     _measures(raw, faults)
     return absent
 
 
+def _unreadable(dataset: Any, where: tuple[str | int, ...]) -> list[Fault]:
+    """What keeps the images of a source from being read."""
+    try:
+        pairs = [fault.partition(": ") for fault in dataset.check()]
+    except OSError as error:
+        return [Fault(where, f"cannot be read: {error}")]
+    return [Fault((*where, field), message) for field, _, message in pairs]
+
+
 def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
-    extractors = _listed(raw, "extractors", FEATURES, faults)
-    metrics = _listed(raw, "metrics", METRICS, faults)
+    said: dict[str, list[str]] = {"extractors": [], "metrics": []}
+    for one in found(raw):
+        if one.registry not in said or one.choice is None:
+            continue
+        if one.choice.name in said[one.registry]:
+            faults.append(Fault(one.path, f"{one.choice.name!r} is said twice"))
+        said[one.registry].append(one.choice.name)
     primary = mapping(raw.get("primary"))
-    for key, registry, said in (("metric", METRICS, metrics), ("extractor", FEATURES, extractors)):
-        value = primary.get(key, "recall" if key == "metric" else None)
-        if value is not None and known(value, registry, ("primary", key), faults) and value not in said:
-            faults.append(
-                Fault(("primary", key), f"{value!r} is not among the study's {key}s: {', '.join(map(str, said))}")
-            )
-
-
-def _listed(raw: dict[str, Any], key: str, registry: Mapping[str, Any], faults: list[Fault]) -> list[str]:
-    """The names that stand in a list of names and ``{name: options}``."""
-    names: list[str] = []
-    for index, entry in enumerate(raw.get(key) if isinstance(raw.get(key), list) else []):
-        entry = {entry: {}} if isinstance(entry, str) else mapping(entry)  # StudyFile has said what else it is
-        for name, options in entry.items():
-            if not known(name, registry, (key, index), faults):
-                continue
-            if name in names:
-                faults.append(Fault((key, index), f"{name!r} is said twice"))
-            names.append(name)
-            validated(registry[name].Options or Part, mapping(options), (key, index, name), faults)
-    return names
+    for key, registry in (("metric", METRICS), ("extractor", FEATURES)):
+        value, names = primary.get(key, "recall" if key == "metric" else None), said[f"{key}s"]
+        if value is not None and known(value, registry, ("primary", key), faults) and value not in names:
+            found_names = ", ".join(name for name in names if name in registry)
+            faults.append(Fault(("primary", key), f"{value!r} is not among the study's {key}s: {found_names}"))
 
 
 # -- of the study -----------------------------------------------------------------------------------------------------
@@ -141,7 +120,7 @@ def data_faults(study: Study, there: bool) -> Iterator[Fault]:
     data, split = study.file.data, study.file.data.split
     if sum(data.rare.values()) >= 1:
         yield Fault(("data", "rare"), f"found {quoted(data.rare)}; allowed are shares that sum to less than 1")
-    if data.population is not None:
+    if study.population_name is not None:
         if data.rare:
             yield Fault(("data", "rare"), "thins the classes of images; a population's options say how rare they are")
         for part in ("train", "fresh", "validation"):
@@ -169,7 +148,7 @@ def measured_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
     held_out = study.file.data.split.held_out
     most = max(min(study.measured, held_out) - 1, 0)
-    places = {name: index for index, entry in enumerate(study.file.metrics) for name in named(entry)}
+    places = {choice.name: index for index, choice in enumerate(study.file.metrics)}
     for name, options in study.metric_options().items():
         metric, where = METRICS[name], ("metrics", places[name])
         if study.kind not in metric.takes:
@@ -189,9 +168,9 @@ def kind_faults(study: Study) -> Iterator[Fault]:
     """Parts that cannot work on each other's data."""
     kind = study.kind
     for name, spec in study.file.models.items():
-        if kind not in (allowed := MODELS[spec.family].takes):
+        if kind not in (allowed := MODELS[spec.name].takes):
             takes = " and ".join(allowed)
-            yield Fault(("models", name, "family"), f"{spec.family!r} models {takes}; the study's data are {kind}")
+            yield Fault(("models", name), f"{spec.name!r} models {takes}; the study's data are {kind}")
         else:
             try:
                 study.parsed_options(name).check_kind(kind)
@@ -201,7 +180,7 @@ def kind_faults(study: Study) -> Iterator[Fault]:
         if kind not in FEATURES[name].takes:
             takes = " and ".join(FEATURES[name].takes)
             yield Fault(("extractors", index), f"{name!r} looks at {takes}; the study's data are {kind}")
-        elif FEATURES[name].published:
+        elif FEATURES[name].needs.published:
             try:
                 study.published_weights(name)
             except ValueError as error:
@@ -209,23 +188,71 @@ def kind_faults(study: Study) -> Iterator[Fault]:
         elif message := _truth_fault(study, name):
             yield Fault(("extractors", index), message)
     for name in study.file.arms:
-        if (reads := study.read_by(name)) and (message := _truth_fault(study, reads)):
-            yield Fault(("arms", name, "select"), message)
-        if study.read_by(name) == study.file.primary.extractor:
-            selector = study.lineages[name].selector
+        yield from _steering_faults(study, name)
+
+
+def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
+    """What keeps an arm's adapter, guide, transforms and selector from working on its models and its data."""
+    arm, kind, where = study.lineages[name], study.kind, ("arms", name)
+    entries = [("adapt", ADAPTERS, arm.adapt), ("guide", GUIDES, arm.guide), ("select", SELECTORS, arm.select)]
+    placed = [((*where, key), registry[choice.name], choice) for key, registry, choice in entries if choice]
+    transforms = enumerate(arm.transform)
+    placed += [((*where, "transform", index), TRANSFORMS[one.name], one) for index, one in transforms]
+    for place, entry, choice in placed:
+        if kind not in entry.takes:
+            yield Fault(place, f"{choice.name!r} takes {' and '.join(entry.takes)}; the study's data are {kind}")
+    for asked in ADAPTERS[arm.adapt.name].asks if arm.adapt else ():
+        yield from _lacking(study, arm, "adapt", asked)
+    if arm.guide:
+        yield from _lacking(study, arm, "guide", Denoises)
+        yield from _unguided(study, arm)
+    looks = {"adapt": study.adapted_by(name), "select": study.read_by(name)}
+    for key, extractors in looks.items():
+        yield from _looking_faults(study, key, getattr(arm, key), extractors, name)
+
+
+def _lacking(study: Study, arm: Lineage, key: str, asked: type) -> Iterator[Fault]:
+    """The fault of an arm whose model has not the capability that its adapter or guide asks for."""
+    family = study.family(arm.model)
+    if not issubclass(MODELS[family], asked):
+        able = ", ".join(name for name, other in MODELS.items() if issubclass(other, asked)) or "none"
+        message = f"{getattr(arm, key).name!r} asks for a model that {asked.__name__.lower()}, as {family!r} does not"
+        yield Fault(("arms", arm.name, key), f"{message}; families that do: {able}")
+
+
+def _unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
+    """The fault of a guide that reads what the model would make without its class, of one that has none."""
+    options = study.model_options(arm.model)
+    reads = GUIDES[arm.guide.name].reads
+    if lacking := [key for key in ("classes", "label_dropout") if not options.get(key, 0)]:
+        found = " and ".join(f"{key}: 0" for key in lacking)
+        if "unconditional" in reads:
+            message = f"{arm.guide.name!r} reads what the model makes without a class, but {arm.model!r} has {found}"
+            yield Fault(("arms", arm.name, "guide"), message)
+
+
+def _looking_faults(
+    study: Study, key: str, choice: Choice | None, extractors: tuple[str, ...], name: str
+) -> Iterator[Fault]:
+    """The faults of what an arm's selector or adapter looks through."""
+    for extractor in extractors:
+        if message := _truth_fault(study, extractor):
+            yield Fault(("arms", name, key), message)
+        if extractor == study.file.primary.extractor:
+            what = {"select": "selector", "adapt": "adapter"}[key]
             yield Fault(
                 ("primary", "extractor"),
-                f"{study.file.primary.extractor!r} is what the selector {selector!r} of {name!r} looks through: the "
-                "judge is not the prosecutor; measure the endpoint in another feature space",
+                f"{extractor!r} is what the {what} {choice.name!r} of {name!r} looks through: the judge is not the "
+                "prosecutor; measure the endpoint in another feature space",
             )
 
 
 def fit_faults(study: Study) -> Iterator[Fault]:
     """Formulas that cannot be fitted to what a known truth draws, or not to as few rows: found by fitting them."""
-    if study.file.data.population is None:
+    if study.population_name is None:
         return
     for name, spec in study.file.models.items():
-        family = MODELS[spec.family]
+        family = MODELS[spec.name]
         arms = [(arm, lineage) for arm, lineage in study.lineages.items() if lineage.model == name]
         if family.uses_torch or not arms:
             continue
@@ -248,21 +275,23 @@ def together_faults(study: Study) -> Iterator[Fault]:
     if not study.file.together:
         return
     for name, spec in study.file.models.items():
-        if spec.family not in REPLICATED:
-            message = f"together: {spec.family!r} has no fit by formula; allowed: {', '.join(REPLICATED)}"
-            yield Fault(("models", name, "family"), message)
-    if study.file.data.population not in REPLICATED:
-        found = study.file.data.population or study.file.data.source
-        yield Fault(("data",), f"together: found {found!r}; allowed populations: {', '.join(REPLICATED)}")
+        if spec.name not in REPLICATED:
+            message = f"together: {spec.name!r} has no fit by formula; allowed: {', '.join(REPLICATED)}"
+            yield Fault(("models", name), message)
+    if study.population_name not in REPLICATED:
+        said = f"together: found {study.origin.name!r}; allowed populations: {', '.join(REPLICATED)}"
+        yield Fault(("data",), said)
     if study.measured_in != ["moments"]:
         yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
-    for index, entry in enumerate(study.file.metrics):
-        for name in named(entry):
-            if name not in MEASURES:
-                yield Fault(("metrics", index), f"together: found {name!r}; allowed: {', '.join(MEASURES)}")
+    for index, choice in enumerate(study.file.metrics):
+        if choice.name not in MEASURES:
+            yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {', '.join(MEASURES)}")
     for name, arm in study.lineages.items():
-        if arm.selector != "nobody":
-            yield Fault(("arms", name, "select"), f"together: found {arm.selector!r}; allowed is nobody")
+        if arm.select.name != "nobody":
+            yield Fault(("arms", name, "select"), f"together: found {arm.select.name!r}; allowed is nobody")
+        for key in ("adapt", "guide", "transform"):
+            if getattr(arm, key):
+                yield Fault(("arms", name, key), "together: laws are fitted and sampled by formula; leave it out")
         for index, part in enumerate(arm.regime.synthetic):
             if part.of not in ("self", name):
                 where = ("arms", name, "regime", "synthetic", index, "of")
@@ -272,22 +301,22 @@ def together_faults(study: Study) -> Iterator[Fault]:
 def _compares_rows(study: Study, metric: Metric) -> bool:
     """Whether a metric would look at distances of samples, and not at moments or columns of a statistic alone."""
     suited = [FEATURES[name] for name in study.measured_in if metric.suits(name)]
-    return any(not (extractor.of_law or extractor.statistic) for extractor in suited)
+    return any(not (extractor.needs.through == "law" or extractor.statistic) for extractor in suited)
 
 
 def _truth_fault(study: Study, name: str) -> str:
     """What an extractor lacks that looks through the known truth or describes laws; empty if nothing."""
-    extractor, population = FEATURES[name], study.file.data.population
-    if not (extractor.of_population or extractor.of_law):
+    through, population = FEATURES[name].needs.through, study.population_name
+    if through not in ("truth", "law"):
         return ""
     if population is None:
-        return f"{name!r} looks at a known truth; the study's data come from {study.file.data.source!r}"
-    needed, able = ("judge", Judges) if extractor.of_population else ("moments", Knows)
+        return f"{name!r} looks at a known truth; the study's data come from {study.origin.name!r}"
+    needed, able = ("judge", Judges) if through == "truth" else ("moments", Knows)
     if not isinstance(study.population, able):
         allowed = ", ".join(name for name, kind in POPULATIONS.items() if issubclass(kind, able))
         return f"{name!r} needs a population with {needed}, which {population!r} has not; allowed: {allowed}"
     lacking = [name for name in study.file.models if not issubclass(MODELS[study.family(name)], Knows)]
-    if extractor.of_law and lacking:
+    if through == "law" and lacking:
         allowed = ", ".join(name for name, family in MODELS.items() if issubclass(family, Knows))
         return f"{name!r} needs models with moments, which {lacking[0]!r} has not; families that do: {allowed}"
     return ""

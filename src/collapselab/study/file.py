@@ -5,15 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from ..adapt import ADAPTERS
 from ..compose.regimes import Bias, Budget, Init, Initial, Positive
-from ..data import DATASETS
+from ..core.choice import Choice, From
 from ..features import FEATURES
-from ..guidance import GUIDES
 from ..measure.record import Against
 from ..metrics import METRICS
-from ..models import MODELS
-from ..populations import POPULATIONS
 
 FAIRNESS = {
     "training_set_size": "all arms have the same training-set size at each generation",
@@ -60,23 +56,15 @@ class Split(Part):
 class Data(Part):
     """Real data: images from a source, or a known population to draw from."""
 
-    source: _name_in(DATASETS) | None = Field(None, description="where real images come from")
-    population: _name_in(POPULATIONS) | None = Field(
+    source: Annotated[Choice, From("sources")] | None = Field(None, description="where real images come from")
+    population: Annotated[Choice, From("populations")] | None = Field(
         None, description="a model with known parameters: real data is drawn from it"
     )
-    options: dict[str, Any] = Field({}, description="options of the source or the population")
     split: Split
     split_seed: int = Field(0, ge=0, description="the split belongs to the study, not to its replicates")
     rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
     )
-
-
-class ModelSpec(Part):
-    """A model family with its options."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-    family: _name_in(MODELS)
 
 
 class Train(Part):
@@ -99,13 +87,16 @@ class Arm(Part):
     """One setting compared in the study."""
 
     model: str = Field(description="a name under models")
-    regime: str | dict[str, Any] = Field(
-        description="a preset's name; {preset: name, ...its numbers}; or the algebra itself"
+    regime: Annotated[Choice, From("regimes")] = Field(
+        description="how training sets are composed; algebra: by the counts themselves"
     )
     sampling_bias: Bias = 1.0
-    select: str | dict[str, Any] = Field("nobody", description="a selector's name, or {selector: name, ...its options}")
-    adapt: _name_in(ADAPTERS) | None = Field(None, description="what is done to the model after training")
-    guide: _name_in(GUIDES) | None = Field(None, description="what steers the sampler besides the model")
+    adapt: Annotated[Choice, From("adapters")] | None = Field(None, description="what changes the trained model")
+    guide: Annotated[Choice, From("guides")] | None = Field(None, description="what steers the sampler")
+    transform: list[Annotated[Choice, From("transforms")]] = Field(
+        [], description="what is done to the samples before anybody sees them, in order"
+    )
+    select: Annotated[Choice, From("selectors")] = Field(Choice("nobody"), description="who keeps which samples")
     stream: int = Field(
         0, ge=0, description="random stream of the samples: arms that feed one another need different ones"
     )
@@ -121,19 +112,17 @@ class StudyFile(Part):
     seeds: int = Field(ge=1, le=10_000, description="replicates of every arm")
     generations: int = Field(ge=0, le=2_000, description="generations after generation 0")
     data: Data
-    models: dict[Name, ModelSpec] = Field(min_length=1)
+    models: dict[Name, Annotated[Choice, From("models")]] = Field(min_length=1)
     initial: Initial
     init: Init = Field("scratch", description="what each training starts from, unless an arm says otherwise")
     train: Train = Train()
     samples: int = Field(ge=1, description="samples that each model gives at each generation, all of them measured")
     grid: int = Field(40, ge=1, description="samples in the report's picture of a generation")
-    extractors: list[_name_in(FEATURES) | dict[str, dict[str, Any]]] = Field(
-        min_length=1, description="names, or {name: options}"
+    extractors: list[Annotated[Choice, From("extractors")]] = Field(
+        min_length=1, description="the feature spaces in which metrics measure"
     )
     reference: Against = Field("held_out", description="the real samples that metrics compare with")
-    metrics: list[_name_in(METRICS) | dict[str, dict[str, Any]]] = Field(
-        min_length=1, description="names, or {name: options}"
-    )
+    metrics: list[Annotated[Choice, From("metrics")]] = Field(min_length=1, description="what is measured")
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
     control: Literal["real_only", "none"] = "real_only"
@@ -150,18 +139,3 @@ class StudyFile(Part):
     waive: dict[Literal[tuple(FAIRNESS)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"
     )
-
-
-# -- a name with options ----------------------------------------------------------------------------------------------
-
-
-def named(entry: str | dict[str, Any]) -> dict[str, Any]:
-    """An entry of a list of names and ``{name: options}`` as the latter."""
-    return {entry: {}} if isinstance(entry, str) else entry
-
-
-def selected(spec: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The name of an arm's selector, and the options that are said."""
-    if isinstance(spec, str):
-        return spec, {}
-    return spec.get("selector", ""), {key: value for key, value in spec.items() if key != "selector"}

@@ -1,35 +1,21 @@
 """The files of a study: what the verbs leave in a generation's folder, and what the workflow is asked for."""
 
-from collections.abc import Mapping
-
+from ..store.cells import left_by
 from . import looking
 from .study import Study
-
-NOUNS: Mapping[str, tuple[str, ...]] = {
-    "draw": ("drawn.safetensors",),
-    "train": ("training.parquet", "model.safetensors", "train.cost.json"),
-    "sample": ("samples.safetensors", "sample.cost.json"),
-    "sample_raw": ("raw.safetensors", "sample_raw.cost.json"),
-    "grid": ("grid.safetensors",),
-    "select": ("kept.parquet", "select.cost.json"),
-    "extract": ("features.safetensors", "extract.cost.json"),
-    "record": ("metrics.json", "record.cost.json"),
-}
-"""What a verb leaves in a generation's folder."""
-
 
 WRITTEN = ("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv", "summary.json", "verdicts.json")
 
 
 def preparing(study: Study) -> str:
     """The verb that makes the study's real data."""
-    return "populate" if study.file.data.population else "prepare"
+    return "populate" if study.population_name else "prepare"
 
 
 def parts(study: Study) -> list[str]:
     """The parts that the real data has."""
-    known, data = ["population", "held_out", "train"], study.file.data
-    return known if data.population else list(data.split.parts())
+    of_population = ["population", "held_out", "train"]
+    return of_population if study.population_name else list(study.file.data.split.parts())
 
 
 def real(study: Study) -> list[str]:
@@ -40,9 +26,19 @@ def real(study: Study) -> list[str]:
 
 def verbs_of(study: Study, arm: str) -> list[str]:
     """What is done with a trained model of an arm, in order."""
-    verbs = ["sample", *(["sample_raw"] if "raw" in study.measured_sets(arm) else [])]
-    verbs += ["grid"] if study.kind == "images" else []
-    return [*verbs, *(["select"] if study.selects(arm) else []), "extract", "record"]
+    lineage, sets = study.lineages[arm], study.measured_sets(arm)
+    there = {
+        "adapt": lineage.adapt,
+        "sample": True,
+        "sample_raw": "raw" in sets,
+        "grid": study.kind == "images",
+        "transform": lineage.transform,
+        "ballots": study.awaits_ballots(arm),
+        "select": study.selects(arm),
+        "extract": True,
+        "record": True,
+    }
+    return [verb for verb, is_there in there.items() if is_there]
 
 
 def whole(study: Study) -> list[str]:
@@ -56,8 +52,9 @@ def whole(study: Study) -> list[str]:
 
 def _whole(study: Study, arm: str, seed: int, generation: int) -> list[str]:
     drawn = ["draw"] if study.needs_drawing(arm, generation) else []
-    verbs = [*drawn, "train", *verbs_of(study, arm)]
-    return [study.cell(arm, seed, generation, noun) for verb in verbs for noun in NOUNS[verb]]
+    nouns = [noun for verb in (*drawn, "train", *verbs_of(study, arm)) for noun in left_by(verb)]
+    nouns += [noun for role in study.auxiliaries(arm, generation) for noun in left_by("auxiliary", role)]
+    return [study.cell(arm, seed, generation, noun) for noun in nouns]
 
 
 def records(study: Study) -> list[str]:

@@ -6,7 +6,8 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ..compose.regimes import Regime, real_only, size
-from .file import StudyFile, selected
+from ..core.choice import Choice
+from .file import StudyFile
 
 
 class Lineage(NamedTuple):
@@ -17,25 +18,26 @@ class Lineage(NamedTuple):
     model: str
     regime: Regime
     sampling_bias: float | dict[int, float]
-    selector: str
-    select_options: dict[str, Any]
     stream: int
     about: str
     is_control: bool
     generations: int  # the last one
     calibrates: int | None = None  # real images, where it is one of the study's calibrations
+    adapt: Choice | None = None
+    guide: Choice | None = None
+    transform: tuple[Choice, ...] = ()
+    select: Choice = Choice("nobody")
 
 
 def resolved(file: StudyFile, regimes: Mapping[str, Regime]) -> dict[str, Lineage]:
     """The arms in the file's order, the control first, the calibrations last."""
     arms = {}
     for name, arm in file.arms.items():
-        selector, options = selected(arm.select)
         regime = regimes[name]
         base = _base(file, arm.model, regime)
-        bias = arm.sampling_bias
-        shown, last = (arm.stream, arm.about, False), file.generations
-        arms[name] = Lineage(name, base, arm.model, regime, bias, selector, options, *shown, last)
+        shown = (arm.sampling_bias, arm.stream, arm.about, False)
+        chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.select)
+        arms[name] = Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen)
     beside = [*_controls(file, list(arms.values())), *_calibrations(file, list(arms.values()))]
     controls = {one.name: one for one in beside if one.is_control}
     return controls | arms | {one.name: one for one in beside if not one.is_control}
@@ -62,7 +64,7 @@ def _controls(file: StudyFile, arms: list[Lineage]) -> Iterator[Lineage]:
         n = _shortest(sizes) if sizes else file.initial.real
         regime = real_only(n=n, initial=file.initial.real).model_copy(update={"init": file.init})
         about = "real data only, at the arms' total size"
-        yield Lineage(name, f"base_{model}", model, regime, 1.0, "nobody", {}, 0, about, True, file.generations)
+        yield Lineage(name, f"base_{model}", model, regime, 1.0, 0, about, True, file.generations)
 
 
 def _calibrations(file: StudyFile, arms: list[Lineage]) -> Iterator[Lineage]:
@@ -73,7 +75,7 @@ def _calibrations(file: StudyFile, arms: list[Lineage]) -> Iterator[Lineage]:
         regime = real_only(n=n, initial=n).model_copy(update={"init": file.init})
         about = f"{n} real images alone, to compare limits with"
         base = _base(file, model, regime)
-        yield Lineage(name, base, model, regime, 1.0, "nobody", {}, 0, about, False, 0, n)
+        yield Lineage(name, base, model, regime, 1.0, 0, about, False, 0, n)
 
 
 def _base_init(init: Any) -> str:

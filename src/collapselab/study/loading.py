@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
-from .checks import data_faults, fit_faults, kind_faults, measured_faults, name_faults, open_parts, together_faults
+from .checks import choice_faults, data_faults, fit_faults, kind_faults, measured_faults, name_faults, together_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .presets import regimes
@@ -73,11 +73,13 @@ def from_plan(text: str) -> Study:
 
 def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     """The study that a file says, None where it says none, and its faults. stem: the file's name without .yaml."""
-    faults: list[Fault] = []
-    file = validated(StudyFile, raw, (), faults)
-    faults += name_faults(raw, stem)
-    absent = open_parts(raw, faults)
+    shape: list[Fault] = []
+    file = validated(StudyFile, raw, (), shape)
+    faults = [*name_faults(raw, stem)]
+    absent = choice_faults(raw, faults)
     found = regimes(raw, faults)
+    told = {fault.path for fault in faults}  # who knows the registry has the better words
+    faults = [*(fault for fault in shape if fault.path not in told), *faults]
     if file is None or not _about_measures(faults):
         return None, [*faults, *absent]
     study = Study(file, found)

@@ -10,12 +10,12 @@ from .telling import as_json, flags
 
 def truth_file(study: Study) -> str | None:
     """The file of the known truth, if there is one."""
-    return study.part_file("population") if study.file.data.population else None
+    return study.part_file("population") if study.population_name else None
 
 
 def truth_roots(study: Study) -> list[str]:
     """The source of the known truth, if there is one."""
-    name = study.file.data.population
+    name = study.population_name
     return entries("populations:POPULATIONS", [name] if name else [])
 
 
@@ -26,15 +26,15 @@ def family_roots(study: Study, arm: str) -> list[str]:
 
 def looks_with(study: Study, name: str, model: str) -> str | None:
     """The file that an extractor looks with; what describes laws looks at the known truth where there is no model."""
-    extractor = FEATURES[name]
-    if extractor.of_population or (extractor.of_law and not model):
+    through = FEATURES[name].needs.through
+    if through == "truth" or (through == "law" and not model):
         return truth_file(study)
-    return model if extractor.of_model or extractor.of_law else study.weights(name) or None
+    return model if through in ("model", "law") else study.weights(name) or None
 
 
 def sees_truth(names: Iterable[str]) -> bool:
     """Whether one of some extractors looks at the known truth."""
-    return any(FEATURES[name].of_population or FEATURES[name].of_law for name in names)
+    return any(FEATURES[name].needs.through_truth for name in names)
 
 
 def eyes(study: Study, names: Iterable[str], model: str = "") -> Iterator[str]:
@@ -53,7 +53,7 @@ def eyes_with_options(study: Study, names: list[str], model: str = "") -> Iterat
 
 def published(study: Study, names: Iterable[str]) -> dict[str, str]:
     """The hashes of published weights."""
-    return {name: study.published_weights(name) for name in names if FEATURES[name].published}
+    return {name: study.published_weights(name) for name in names if FEATURES[name].needs.published}
 
 
 def weights(study: Study, names: Iterable[str]) -> list[str]:
@@ -69,21 +69,23 @@ def seer_roots(study: Study, names: Iterable[str]) -> list[str]:
 
 def through_model(study: Study) -> list[str]:
     """The extractors that look through the generation's own model."""
-    return [name for name in study.measured_in if FEATURES[name].of_model or FEATURES[name].of_law]
+    return [name for name in study.measured_in if FEATURES[name].needs.through_model]
 
 
 def real_seen(study: Study) -> dict[str, str]:
     """The real data that some extractors see through the generation's own model."""
-    if not any(FEATURES[name].of_model for name in study.measured_in):
+    if not any(FEATURES[name].needs.through == "model" for name in study.measured_in):
         return {}
     return {part: study.part_file(part) for part in ("held_out", "train")}
 
 
 def references(study: Study) -> list[str]:
     """The features of the real data that every record is compared with."""
-    return [study.extractor_file("features", name) for name in study.measured_in if not FEATURES[name].of_model]
+    seen = [name for name in study.measured_in if FEATURES[name].needs.through != "model"]
+    return [study.extractor_file("features", name) for name in seen]
 
 
 def needs_gpu(study: Study, names: Iterable[str]) -> bool:
     """Whether extractors look with a network, their own or the arm's model."""
-    return any(FEATURES[name].uses_torch or (FEATURES[name].of_model and study.kind == "images") for name in names)
+    through_network = [name for name in names if FEATURES[name].needs.through == "model" and study.kind == "images"]
+    return bool(through_network) or any(FEATURES[name].uses_torch for name in names)

@@ -1,13 +1,14 @@
-"""The regime of an arm: a preset's name, a preset with numbers, or the algebra itself."""
+"""The regime of an arm: a preset with its numbers, or the algebra itself."""
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import ValidationError
 
 from ..compose.regimes import REGIMES, Init, Regime
-from .faults import Fault, faults_of, known, mapping, quoted, validated
+from ..core.choice import Choice
+from .choices import arguments, found, is_known
+from .faults import Fault, faults_of, mapping, validated
 from .file import Part
 
 
@@ -15,43 +16,32 @@ def regimes(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Regime]:
     """The regime of every arm whose regime can be read."""
     initial = mapping(raw.get("initial")).get("real")
     n = initial if isinstance(initial, int) and initial > 0 else 1
-    found = {}
-    for name, arm in mapping(raw.get("arms")).items():
-        spec = mapping(arm).get("regime")
-        regime = _regime(spec, n, ("arms", name, "regime"), faults)
+    usual = validated(_Init, {"init": raw.get("init", "scratch")}, (), [])
+    read = {}
+    for one in found(raw):
+        if one.registry != "regimes" or not is_known(one, faults):
+            continue
+        regime = _regime(one.choice, n, one.inside, faults)
         if regime is not None:
-            said_init = isinstance(spec, dict) and "init" in spec
-            study_init = validated(_Init, {"init": raw.get("init", "scratch")}, (), [])
-            found[name] = (
-                regime if said_init or study_init is None else regime.model_copy(update={"init": study_init.init})
-            )
-    return found
+            own = "init" in one.choice.options or usual is None
+            read[one.path[1]] = regime if own else regime.model_copy(update={"init": usual.init})
+    return read
 
 
 class _Init(Part):
     init: Init
 
 
-def _regime(spec: Any, n: int, where: tuple[str | int, ...], faults: list[Fault]) -> Regime | None:
-    if isinstance(spec, str):
-        spec = {"preset": spec}
-    if not isinstance(spec, dict):
-        return None  # StudyFile has said so
-    if "preset" not in spec:
-        return validated(Regime, {"initial": {"real": n}} | spec, where, faults)
-    if not isinstance(spec["preset"], str):
-        faults.append(Fault((*where, "preset"), f"found {quoted(spec['preset'])}; should be a name"))
-        return None
-    if not known(spec["preset"], REGIMES, (*where, "preset") if len(spec) > 1 else where, faults):
-        return None
-    preset = REGIMES[spec["preset"]]
-    given = {"n": n, "initial": n} | {key: value for key, value in spec.items() if key not in ("preset", "init")}
-    init = validated(_Init, {"init": spec["init"]}, where, faults) if "init" in spec else None
-    said = validated(arguments(preset), given, where, faults)
+def _regime(choice: Choice, n: int, where: tuple[str | int, ...], faults: list[Fault]) -> Regime | None:
+    options = choice.options
+    if choice.name == "algebra":
+        return validated(Regime, {"initial": {"real": n}} | options, where, faults)
+    init = validated(_Init, {"init": options["init"]}, where, faults) if "init" in options else None
+    said = validated(arguments(REGIMES[choice.name]), _given(options, n), where, faults)
     if said is None:
         return None
     try:
-        regime = preset(**dict(said))
+        regime = REGIMES[choice.name](**dict(said))
     except ValidationError as error:
         faults += faults_of(error, Regime, where)
     except ValueError as error:
@@ -61,10 +51,6 @@ def _regime(spec: Any, n: int, where: tuple[str | int, ...], faults: list[Fault]
     return None
 
 
-def arguments(function: Callable[..., Any]) -> type[BaseModel]:
-    """What a study may give to a function, as a model: its annotations say what is allowed."""
-    fields: dict[str, Any] = {
-        name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in inspect.signature(function).parameters.items()
-    }
-    return create_model(function.__name__, __base__=Part, __doc__=inspect.getdoc(function), **fields)
+def _given(options: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """The numbers of a preset: those that are not said are those of generation 0."""
+    return {"n": n, "initial": n} | {key: value for key, value in options.items() if key != "init"}

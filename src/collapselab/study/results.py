@@ -1,6 +1,6 @@
 """What a study has found so far, read from its files: records, pictures, costs, and the facts that a report needs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,14 @@ import numpy as np
 from .. import store
 from ..compose.regimes import REGIMES
 from ..metrics import METRICS
+from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
 from .file import FAIRNESS
 from .study import Study
 from .words import describe_data, describe_model
 
-COSTLY = ("train", "sample", "sample_raw", "select", "extract", "record")  # verbs of which a cell tells the cost
+COSTLY = [noun.removesuffix(".cost.json") for noun in NOUNS if noun.endswith(".cost.json")]  # told of a cell
 
 
 def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
@@ -45,18 +46,23 @@ def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
 
 
 def costs(study: Study) -> list[dict[str, Any]]:
+    """What every job has cost whose cost is told, with its verb and place."""
     found = []
     if study.file.together:
         paths = {arm: Path(study.table(arm, "cost.json")) for arm in study.lineages}
         where = {"verb": "replicate", "seed": 0, "generation": 0}
         return [store.read_json(path) | where | {"arm": arm} for arm, path in paths.items() if path.exists()]
     for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
-        for stage in COSTLY:
-            path = Path(f"results/{study.name}/{arm}/seed{seed}/gen{generation}/{stage}.cost.json")
-            if path.exists():
-                where = {"arm": arm, "seed": seed, "generation": generation}
-                found.append(store.read_json(path) | {"verb": stage} | where)
+        where = {"arm": arm, "seed": seed, "generation": generation}
+        stages = [one for stage in COSTLY for one in _of_roles(stage, study.auxiliaries(arm, generation))]
+        paths = {stage: Path(Cell(study.name, **where).path(f"{stage}.cost.json")) for stage in stages}
+        found += [store.read_json(path) | {"verb": stage} | where for stage, path in paths.items() if path.exists()]
     return found
+
+
+def _of_roles(stage: str, roles: Iterable[str]) -> list[str]:
+    """The stages that a name with a role in it stands for."""
+    return [stage.format(role=role) for role in roles] if "{role}" in stage else [stage]
 
 
 def _chosen_by_seeds(study: Study, model: str) -> str:
@@ -79,6 +85,8 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
     primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
 
     def expected(n: float) -> float | None:
+        if setting is None:
+            return None
         n = round(n)
         regime = REGIMES["real_only"](n=n, initial=n)
         alone = setting._replace(regime=regime, generations=0, samples=n, sampling_bias=1.0, selector="nobody")
@@ -103,6 +111,7 @@ def facts(study: Study) -> Any:
         if value["value"] is not None and (made["reference"] != "held_out" or made["n_fake"] == study.measured):
             reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
     primary = study.file.primary
+    settings = {name: study.setting(name) for name in study.lineages}
     return StudyFacts(
         name=study.name,
         arms={name: lineage.about for name, lineage in study.lineages.items()},
@@ -117,7 +126,7 @@ def facts(study: Study) -> Any:
         classes_given=study.classes_given,
         rows={name: study.rows(name) for name in study.lineages},
         calibration=study.calibrations,
-        predictions={name: predict(study.setting(name)) for name in study.lineages},
+        predictions={name: predict(setting) if setting else [] for name, setting in settings.items()},
         learning_curve=_learning_curve(study),
         waivers=[f"{FAIRNESS[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,

@@ -2,28 +2,36 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..compose.regimes import Recipe, Regime, at, draws, recipe, size
+from pydantic_core import to_json
+
+from ..adapt import ADAPTERS
+from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, draws, recipe, size
+from ..core.choice import Choice
+from ..core.needs import ALL
 from ..data import DATASETS
 from ..data.split import EATEN, starts
 from ..features import FEATURES
+from ..guides import GUIDES
+from ..guides.base import Auxiliary
 from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
 from ..select import SELECTORS
 from ..store import weights as published
+from ..store.cells import Cell, left_by
 from ..together.loop import Replicates as Replicated
-from .file import StudyFile, named
+from .file import StudyFile
 from .lineages import Lineage, resolved
 
 if TYPE_CHECKING:
     from ..theory.setting import Setting
 
-SHARED_NOUNS = ("training.parquet", "model.safetensors", "drawn.safetensors", "train.cost.json")
+SHARED_NOUNS = {*left_by("draw"), *left_by("train")}
 
 
 class Study:
@@ -47,7 +55,7 @@ class Study:
         """
         split = self.file.data.split
         sizes = split.parts()
-        if self.file.data.population is not None:
+        if self.population_name is not None:
             stem = part if part == "population" else f"{part}-{split.held_out}"
         else:
             stem = f"{part}-{starts(sizes)[part]}-{sizes[part]}" if part in EATEN else f"{part}-{sizes[part]}"
@@ -57,7 +65,17 @@ class Study:
         """A file of one generation; the training set and the model of generation 0 lie in the arm's base."""
         if generation == 0 and noun in SHARED_NOUNS and arm in self.lineages:
             arm = self.lineages[arm].base
-        return f"results/{self.name}/{arm}/seed{seed}/gen{generation}/{noun}"
+        return Cell(self.name, arm, seed, generation).path(noun)
+
+    def model_file(self, arm: str, seed: int, generation: int, role: Literal["trained", "adapted"] = "adapted") -> str:
+        """The model of a generation: as it was trained, or, where the arm adapts its models, as it was adapted then."""
+        adapts = role == "adapted" and arm in self.lineages and self.lineages[arm].adapt is not None
+        return self.cell(arm, seed, generation, "adapted.safetensors" if adapts else "model.safetensors")
+
+    def released_file(self, arm: str, seed: int, generation: int) -> str:
+        """The samples of a generation as others see them: after the arm's transforms, where it has any."""
+        noun = "released" if self.lineages[arm].transform else "samples"
+        return self.cell(arm, seed, generation, f"{noun}.safetensors")
 
     def report_file(self, noun: str) -> str:
         """A file of the study's report."""
@@ -69,13 +87,13 @@ class Study:
 
     def replicated(self, arm: str) -> Replicated:
         """An arm with all its seeds, as one job runs them together."""
-        lineage, data = self.lineages[arm], self.file.data
+        lineage = self.lineages[arm]
         generations = range(lineage.generations + 1)
         return Replicated(
             name=arm,
             family=self.family(lineage.model),
             options=self.model_options(lineage.model),
-            population=data.population,
+            population=self.population_name,
             population_options=self.population.options.model_dump(mode="json"),
             recipes=[self.recipe(arm, t) for t in generations],
             sampling_bias=[at(lineage.sampling_bias, t) for t in generations],
@@ -86,15 +104,18 @@ class Study:
             metrics=self.metric_options(),
         )
 
-    def setting(self, arm: str) -> "Setting":
-        """An arm as far as a law of theory depends on it."""
+    def setting(self, arm: str) -> "Setting | None":
+        """An arm as far as a law of theory depends on it; None for one whose models or samples are changed by more."""
         from ..theory.setting import Setting  # brings scipy, which a plan does without
 
-        lineage, data = self.lineages[arm], self.file.data
-        truth = None if data.population is None else self.population
+        lineage = self.lineages[arm]
+        if lineage.adapt or lineage.guide or lineage.transform:
+            return None
+        truth = None if self.population_name is None else self.population
         family, options = self.family(lineage.model), self.model_options(lineage.model)
-        how = (lineage.regime, lineage.generations, lineage.sampling_bias, lineage.selector, lineage.select_options)
-        return Setting(family, options, data.population, truth, *how, self.file.samples)
+        select = (lineage.select.name, dict(lineage.select.options))
+        how = (lineage.regime, lineage.generations, lineage.sampling_bias, *select)
+        return Setting(family, options, self.population_name, truth, *how, self.file.samples)
 
     def rows(self, arm: str) -> tuple[int, int]:
         """How many real and how many synthetic rows the last training set of an arm is drawn from.
@@ -141,7 +162,12 @@ class Study:
 
     def kept(self, arm: str) -> int:
         """Samples of an arm's generation that its selector keeps."""
-        return round(self.file.samples * self.lineages[arm].select_options.get("share", 1))
+        return self.parsed(SELECTORS, self.lineages[arm].select).keeps(self.file.samples)
+
+    @staticmethod
+    def parsed(registry: Mapping[str, Any], choice: Choice) -> Any:
+        """The options of a choice, checked."""
+        return registry[choice.name].Options.model_validate(dict(choice.options))
 
     @cached_property
     def classes_given(self) -> bool:
@@ -156,49 +182,58 @@ class Study:
     @cached_property
     def real(self) -> str:
         """The folder of the prepared data under ``results/real``: studies that say the same of their data share it."""
-        data = self.file.data
-        text = data.model_dump_json(exclude={"split"} if data.rare else {"split", "rare"})
-        return f"{data.source or data.population}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        data, name = self.file.data, self.origin.name
+        said = {"source": name if data.source else None, "population": self.population_name}
+        said |= {"options": dict(self.origin.options), "split_seed": data.split_seed}
+        text = to_json(said | ({"rare": data.rare} if data.rare else {}))
+        return f"{name}-{hashlib.sha256(text).hexdigest()[:8]}"
+
+    @property
+    def origin(self) -> Choice:
+        """Where real data comes from: the source, or the population."""
+        return self.file.data.source or self.file.data.population
+
+    @property
+    def population_name(self) -> str | None:
+        """The population that real data is drawn from; None where it comes from a source."""
+        return None if self.file.data.population is None else self.file.data.population.name
 
     @cached_property
     def kind(self) -> str:
         """What the data are: images, vectors or categories."""
-        return "images" if self.file.data.source is not None else self.population.gives
+        return "images" if self.population_name is None else self.population.gives
 
     @cached_property
     def dataset(self) -> Any:
         """The data set that real images come from."""
-        data = self.file.data
-        return DATASETS[data.source].model_validate({"source": data.source, **data.options})
+        return DATASETS[self.origin.name].model_validate(dict(self.origin.options))
 
     @cached_property
     def population(self) -> Any:
         """The known truth that real data is drawn from."""
-        data = self.file.data
-        kind = POPULATIONS[data.population]
-        return kind.population(kind.PopulationOptions.model_validate(data.options))
+        kind = POPULATIONS[self.origin.name]
+        return kind.population(kind.PopulationOptions.model_validate(dict(self.origin.options)))
 
     @cached_property
     def measured_in(self) -> list[str]:
         """The extractors whose features are measured."""
-        return [name for entry in self.file.extractors for name in named(entry)]
+        return [choice.name for choice in self.file.extractors]
 
     @cached_property
     def extractors(self) -> list[str]:
-        """Every extractor that the study uses: to measure, and for selectors to look through."""
-        read = [self.read_by(arm) for arm in self.lineages]
-        return list(dict.fromkeys([*self.measured_in, *(name for name in read if name)]))
+        """Every extractor that the study uses: to measure, and for selectors and adapters to look through."""
+        read = [name for arm in self.lineages for name in (*self.read_by(arm), *self.adapted_by(arm))]
+        return list(dict.fromkeys([*self.measured_in, *read]))
 
     @cached_property
     def trained_extractors(self) -> list[str]:
         """Extractors that the pipeline trains on the real data."""
-        return [name for name in self.extractors if FEATURES[name].trained]
+        return [name for name in self.extractors if FEATURES[name].needs.through == "learnt"]
 
     def extractor_options(self, name: str) -> dict[str, Any]:
         """The resolved options of an extractor, JSON-like."""
-        said = next((named(entry)[name] for entry in self.file.extractors if name in named(entry)), {})
-        options = FEATURES[name].Options
-        return options.model_validate(said).model_dump(mode="json") if options else {}
+        said = next((choice.options for choice in self.file.extractors if choice.name == name), {})
+        return self.parsed(FEATURES, Choice(name, said)).model_dump(mode="json")
 
     def extractor_file(self, noun: str, name: str) -> str:
         """A file that an extractor has made of the real data; with other options or of other parts it has another."""
@@ -208,7 +243,7 @@ class Study:
 
     def weights(self, name: str) -> str:
         """The file of an extractor's weights; empty if it has none, or finds its published ones by itself."""
-        if FEATURES[name].trained:
+        if FEATURES[name].needs.through == "learnt":
             return self.extractor_file("weights", name)
         return self.extractor_options(name).get("weights") or ""
 
@@ -217,7 +252,7 @@ class Study:
 
         Raises ValueError where they are not there, or are others.
         """
-        return published.digest(published.find(FEATURES[name].published, self.weights(name) or None))
+        return published.digest(published.find(FEATURES[name].needs.published, self.weights(name) or None))
 
     def model_of(self, arm: str) -> str:
         """The model of an arm, or of the arms that start from a base."""
@@ -225,11 +260,20 @@ class Study:
 
     def selects(self, arm: str) -> bool:
         """Whether somebody selects among the arm's samples; where nobody does, there is no table of kept rows."""
-        return self.lineages[arm].selector != "nobody"
+        return self.lineages[arm].select.name != "nobody"
 
-    def read_by(self, arm: str) -> str | None:
-        """The extractor that the arm's selector looks through."""
-        return SELECTORS[self.lineages[arm].selector].reads
+    def read_by(self, arm: str) -> tuple[str, ...]:
+        """The extractors that the arm's selector looks through."""
+        return SELECTORS[self.lineages[arm].select.name].needs.features
+
+    def adapted_by(self, arm: str) -> tuple[str, ...]:
+        """The extractors that the arm's adapter looks through."""
+        adapt = self.lineages[arm].adapt
+        return ADAPTERS[adapt.name].needs.features if adapt else ()
+
+    def awaits_ballots(self, arm: str) -> bool:
+        """Whether the arm's selector waits for people."""
+        return SELECTORS[self.lineages[arm].select.name].needs.ballots
 
     def model_options(self, model: str) -> dict[str, Any]:
         """The resolved options of a model, JSON-like."""
@@ -237,7 +281,7 @@ class Study:
 
     def family(self, model: str) -> str:
         """The family of a model."""
-        return self.file.models[model].family
+        return self.file.models[model].name
 
     def images_seen(self, arm: str, generation: int) -> int | None:
         """The budget of one training in images; None for families that have none."""
@@ -265,8 +309,7 @@ class Study:
 
     def metric_options(self) -> dict[str, dict[str, Any]]:
         """The metrics in the file's order, with all their options."""
-        wanted = [pair for entry in self.file.metrics for pair in named(entry).items()]
-        return {name: {**METRICS[name].options, **options} for name, options in wanted}
+        return {one.name: {**METRICS[one.name].options, **one.options} for one in self.file.metrics}
 
     def base_cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (base, seed, 0) that is trained."""
@@ -274,13 +317,12 @@ class Study:
 
     def parsed_options(self, model: str) -> Any:
         """The options of a model, checked."""
-        spec = self.file.models[model]
-        return MODELS[spec.family].Options.model_validate(spec.model_extra or {})
+        return self.parsed(MODELS, self.file.models[model])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
-        return self.dataset.shape() if self.file.data.source is not None else self.population.shape
+        return self.dataset.shape() if self.population_name is None else self.population.shape
 
     # What the rules hand to their jobs.
 
@@ -295,7 +337,7 @@ class Study:
     def needs_drawing(self, arm: str, generation: int) -> bool:
         """Whether a training set has rows that are made for it: draws from a population, new samples of ancestors."""
         found = self.recipe(arm, generation)
-        population = self.file.data.population is not None
+        population = self.population_name is not None
         return any(population if draw.is_real else found.resamples for draw in found.draws)
 
     def sources(self, arm: str, seed: int, generation: int) -> list[dict[str, Any]]:
@@ -303,21 +345,20 @@ class Study:
         found, sources = self.recipe(arm, generation), []
         for draw in found.draws:
             where = {"arm": draw.arm, "generation": draw.generation}
-            if draw.is_real and self.file.data.population is None:
+            if draw.is_real and self.population_name is None:
                 part = "fresh" if draw.arm == "fresh" else "train"
                 sources.append(where | {"samples": self.part_file(part)})
             elif not draw.is_real and not found.resamples:
-                files = {"samples": "samples.safetensors"}
-                files |= {"kept": "kept.parquet"} if self.selects(draw.arm) else {}
-                paths = {key: self.cell(draw.arm, seed, draw.generation, noun) for key, noun in files.items()}
-                sources.append(where | paths)
+                cell = (draw.arm, seed, draw.generation)
+                kept = {"kept": self.cell(*cell, "kept.parquet")} if self.selects(draw.arm) else {}
+                sources.append(where | {"samples": self.released_file(*cell)} | kept)
         return sources
 
     def resampled(self, arm: str, seed: int, generation: int) -> dict[str, str]:
         """The ancestors' models that a training set draws anew from: ``arm:generation`` -> file."""
         found = self.recipe(arm, generation)
         eaten = [draw for draw in found.draws if not draw.is_real] if found.resamples else []
-        return {f"{d.arm}:{d.generation}": self.cell(d.arm, seed, d.generation, "model.safetensors") for d in eaten}
+        return {f"{d.arm}:{d.generation}": self.model_file(d.arm, seed, d.generation) for d in eaten}
 
     def init_file(self, arm: str, seed: int, generation: int) -> str | None:
         """The model that a training starts from; None for scratch."""
@@ -328,12 +369,36 @@ class Study:
             init = init.then
         if generation == 0 or init == "scratch":
             return None
-        start = generation - 1 if init == "previous" else min(init.generation, generation - 1)
-        return self.cell(arm, seed, start, "model.safetensors")
+        start, role = generation - 1, "adapted"
+        if isinstance(init, FromGeneration):
+            start = min(init.generation, generation - 1)
+        elif isinstance(init, FromPrevious):
+            role = init.from_
+        return self.model_file(arm, seed, start, role)
+
+    def ancestors(self, arm: str, seed: int, generation: int) -> list[str]:
+        """The earlier models that the arm's adapter looks at, as they were sampled, the oldest first."""
+        most = ADAPTERS[self.lineages[arm].adapt.name].needs.ancestors
+        begin = 0 if most == ALL else max(0, generation - most)
+        return [self.model_file(arm, seed, earlier) for earlier in range(begin, generation)]
+
+    def auxiliaries(self, arm: str, generation: int) -> Mapping[str, Auxiliary]:
+        """The further models that the arm's guide steers by at a generation, by role."""
+        if arm not in self.lineages or (guide := self.lineages[arm].guide) is None:
+            return {}
+        return GUIDES[guide.name].auxiliary(self.parsed(GUIDES, guide), self.images_seen(arm, generation) or 0)
+
+    def images_beside(self, arm: str, generation: int) -> int:
+        """The images that are seen beside the training's: by the arm's adapter, and by its guide's further models."""
+        adapt = self.lineages[arm].adapt if arm in self.lineages else None
+        adapted = ADAPTERS[adapt.name].images(self.parsed(ADAPTERS, adapt)) if adapt else 0
+        return adapted + sum(one.images_seen for one in self.auxiliaries(arm, generation).values())
 
     def measured_sets(self, arm: str) -> tuple[str, ...]:
-        """Which samples of an arm are measured apart from the kept ones."""
-        return ("sampled", "raw") if self.lineages[arm].sampling_bias != 1.0 else ("sampled",)
+        """Which samples of an arm are measured apart from the kept ones: raw where anything steers the sampler."""
+        arm = self.lineages[arm]
+        raw = ("raw",) if arm.sampling_bias != 1.0 or arm.guide else ()
+        return ("sampled", *raw, *(("released",) if arm.transform else ()))
 
     def lineage(self, arm: str) -> Lineage:
         """An arm, or the first of those that start from a base."""

@@ -12,6 +12,7 @@ def totals(study: Study) -> dict[str, str]:
     cells, bases = list(study.cells()), list(study.base_cells())
     trained = [*bases, *(cell for cell in cells if cell[2])]
     budgets = [study.images_seen(arm, generation) or 0 for arm, _, generation in trained]
+    budgets += [study.images_beside(arm, generation) for arm, _, generation in cells]
     sampled = sum(len(study.measured_sets(arm)) for arm, _, _ in cells) * study.file.samples
     pictures = 0 if study.file.together else len(cells) * study.file.grid
     values = len(cells) * (2 + len(study.metric_options())) * 8
@@ -29,18 +30,18 @@ def totals(study: Study) -> dict[str, str]:
 def describe_data(study: Study) -> str:
     """One line on the real data."""
     data, split = study.file.data, study.file.data.split
-    if data.population is not None:
-        return f"a known {data.population} population, drawn anew for each seed; {split.held_out} held-out draws"
+    if study.population_name is not None:
+        return f"a known {study.population_name} population, drawn anew for each seed; {split.held_out} held-out draws"
     parts = f"{split.train} to train on, {split.held_out} held out, {split.fresh} fresh"
     parts += f", {split.validation} for validation" if split.validation else ""
     rare = ", ".join(f"class {label} thinned to a share of {share:g}" for label, share in data.rare.items())
     seed = f"split seed {data.split_seed}{f'; {rare}' if rare else ''}"
-    return f"{data.source}: {parts} ({seed}). {study.dataset.citation}"
+    return f"{study.origin.name}: {parts} ({seed}). {study.dataset.citation}"
 
 
 def describe_model(study: Study, model: str) -> str:
     """One line on a model."""
-    said = study.file.models[model].model_extra or {}
+    said = study.file.models[model].options
     return study.family(model) + "".join(f", {key} {value}" for key, value in said.items())
 
 

@@ -17,12 +17,13 @@ Place = tuple[str, int]
 
 
 class Ancestor(NamedTuple):
-    """A model that is asked again, with the bias and the random stream of its arm; None where it diverged."""
+    """A model that is asked again, with its arm's bias, random stream and guide; None where it diverged."""
 
     model: Any | None
     sampling_bias: float
     stream: int
     diverged: Mapping[str, Any] | None = None
+    guide: Any | None = None
 
 
 def draw(
@@ -43,7 +44,8 @@ def draw(
                 lineage["diverged"] = ancestor.diverged
                 continue
             seed = composing.resample_seed(study_seed, replicate, recipe.generation, entry, ancestor.stream)
-            parts.append(ancestor.model.sample(Ask(entry.count, seed, bias=ancestor.sampling_bias)))
+            asked = Ask(entry.count, seed, bias=ancestor.sampling_bias, guide=ancestor.guide)
+            parts.append(ancestor.model.sample(asked))
         else:
             continue
         lineage["parts"].append([entry.arm, entry.generation, entry.count])

@@ -20,8 +20,8 @@ class Look(NamedTuple):
 
 def looked_at(look: Look, samples: list[str], real: list[str], as_reference: bool) -> list[str]:
     """Which of the sets an extractor looks at: real ones only through the generation's own model, which has one law."""
-    sets = [*samples, *real] if look.extractor.of_model else samples
-    return sets[:1] if look.extractor.of_law and not as_reference else sets
+    sets = [*samples, *real] if look.extractor.needs.through == "model" else samples
+    return sets[:1] if look.extractor.needs.through == "law" and not as_reference else sets
 
 
 def extract(look: Look, pool: SampleSet, as_reference: bool) -> Features | None:
@@ -30,10 +30,14 @@ def extract(look: Look, pool: SampleSet, as_reference: bool) -> Features | None:
     as_reference: with what every comparison would compute again, as far as it is determined.
     """
     extractor = look.extractor
-    if "diverged" in pool.lineage or (look.weights is None and (extractor.of_model or extractor.of_law)):
+    if "diverged" in pool.lineage or (look.weights is None and extractor.needs.through_model):
         return None
     features = extractor.extract(pool.data, look.weights, **look.settings)
-    return _with_statistics(features) if as_reference and not (extractor.statistic or extractor.of_law) else features
+    return (
+        _with_statistics(features)
+        if as_reference and not (extractor.statistic or extractor.needs.through == "law")
+        else features
+    )
 
 
 def _with_statistics(features: Features) -> Features:

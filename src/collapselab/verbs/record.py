@@ -37,13 +37,14 @@ def record(
 ) -> tuple[Values, Fingerprints]:
     """The values of all sample sets, of which the first ``count`` rows are measured, and their fingerprints.
 
-    sets: set -> how its samples were made. kept: the rows of the sampled set that a selector kept, which are a set of
-    their own where they are not all.
+    sets: set -> how its samples were made. kept: the rows of the released set, where nothing was done to them of the
+    sampled one, that a selector kept: a set of their own where they are not all.
     """
     makers = {which: entry.get("model_options", {}) | entry for which, entry in sets.items()}
-    chosen = _kept(fakes, kept)
+    pool = "released" if "released" in sets else "sampled"
+    chosen = _kept(fakes, pool, kept)
     if chosen:
-        makers["kept"] = makers["sampled"]
+        makers["kept"] = makers[pool]
     same = {key: one if one.moments else measuring.first(one, count) for key, one in (dict(fakes) | chosen).items()}
     return measurement.of_samples(same, makers)
 
@@ -53,8 +54,8 @@ def baseline(measurement: Measurement, count: int) -> tuple[Values, Fingerprints
     return measurement.of_reality(count)
 
 
-def _kept(fakes: Seen, rows: np.ndarray | None) -> dict[tuple[str, str], Features]:
-    sampled = {name: found for (which, name), found in fakes.items() if which == "sampled"}
+def _kept(fakes: Seen, pool: str, rows: np.ndarray | None) -> dict[tuple[str, str], Features]:
+    sampled = {name: found for (which, name), found in fakes.items() if which == pool}
     if rows is None or not any(len(rows) < len(found) for found in sampled.values()):
         return {}
     # A likelihood looks at the first samples only, and has nothing to say of kept ones behind them.

@@ -32,14 +32,15 @@ def sample(
     starts: Iterable[int],
     size: int,
     done: Callable[[int], None],
+    guide: Any | None = None,
 ) -> list[SampleSet]:
     """The samples of ``count`` that begin at ``starts``, in pieces of ``size``: none depends on the others.
 
-    done: called with the start of each piece that is made.
+    done: called with the start of each piece that is made. guide: what steers the sampler (``Ask.guide``).
     """
     parts = []
     for start in starts:
-        parts.append(model.sample(Ask(min(size, count - start), seed, start, sampling_bias)))
+        parts.append(model.sample(Ask(min(size, count - start), seed, start, sampling_bias, guide=guide)))
         done(start)
     return parts
 

@@ -89,6 +89,16 @@ class Diffusion:
 
         return trainer.task(options, self.shape, run.lasting(options.images_seen), self.averaged, where)
 
+    def seen(self, training: TrainingSet) -> TrainingSet:
+        """A training set as the loop is fed with it: images as they are, vectors standardised by the model's scale."""
+        return training if self.scale is None else self.scale.training(training)
+
+    def went_on(self, trained: Any) -> Self:
+        """The model that the training loop has made of its :meth:`task`."""
+        names = set(self.averaged)
+        averaged = {name: array for name, array in trained.weights.items() if name in names}
+        return replace(self, averaged=averaged, curve=trained.curve, how=trained.how)
+
     def weights(self) -> Mapping[str, np.ndarray]:
         """The averaged weights by name, float32."""
         return self.averaged
@@ -113,9 +123,10 @@ class Diffusion:
         They are the same bits however ``start`` and ``count`` cut the sequence, on one kind of device.
 
         ask.bias: classifier-free guidance (Ho and Salimans 2022, https://arxiv.org/abs/2207.12598) of weight
-        w = 1 / bias - 1: D = (1 + w) D(x, sigma, label) - w D(x, sigma). ask.condition: labels. ask.guide: denoiser ->
-        denoiser (:data:`sampling.Denoise`), applied after the bias; of vectors it sees standardised ones.
-        Raises ValueError for a bias outside (0, 1], and below 1 for a model without labels or label dropout.
+        w = 1 / bias - 1: D = (1 + w) D(x, sigma, label) - w D(x, sigma). ask.condition: labels. ask.guide: a
+        :class:`engine.steering.Steering`, applied after the bias; of vectors it sees standardised ones.
+        Raises ValueError for a bias outside (0, 1], below 1 for a model without labels or label dropout, and for a
+        guide by a model whose vectors are standardised by another scale.
         """
         from . import sampling
 
@@ -126,9 +137,18 @@ class Diffusion:
                 f"sampling_bias: found {ask.bias!r}, allowed is 1: guidance needs training with classes > 0 and "
                 f"label_dropout > 0, found {options.classes} and {options.label_dropout}"
             )
+        for role, other in dict(ask.guide.others if ask.guide else {}).items():
+            self._check_scale(role, other)
         labels = asked_labels(ask, options.classes)
         data = sampling.sample(options, self.averaged, self.shape, ask, labels)
         return SampleSet(data if self.scale is None else self.scale.restored(data), labels)
+
+    def _check_scale(self, role: str, other: Any) -> None:
+        """Raise ValueError for a further model that sees rows of another shape, or vectors in other units."""
+        scales = [() if one.scale is None else (*one.scale.location, *one.scale.scale) for one in (self, other)]
+        if other.shape != self.shape or scales[0] != scales[1]:
+            found = "of other rows" if other.shape != self.shape else "trained on vectors of other units"
+            raise ValueError(f"guide: found a model {role!r} {found}; allowed is one that sees rows as this model does")
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES

@@ -2,9 +2,8 @@
 s(t) = 1, sigma(t) = t), and the denoisers that they follow."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,18 +12,13 @@ from torch.nn import functional as F
 
 from ...core import seeds
 from ...core.ask import Ask
+from ...engine.steering import Denoise, Denoiser, levels_of, steered, unsteered
 from ...machine.device import autocast, device, exact
 from ..arrays import in_batches
 from ..asking import labels_of_batch
 from .networks import loaded
 from .options import DiffusionOptions
 from .parameterisations import Parameterisation, parameterisation
-
-Denoise = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-"""D(x, sigma, labels), the denoised images, as x.
-
-x: (B, C, H, W) or (B, d) float64. sigma: a tensor without axes. labels: (B,) int64, or None for no label.
-"""
 
 # -- samplers ----------------------------------------------------------------------------------------------------------
 
@@ -45,22 +39,25 @@ def heun(
     Before a step from a level s within churn_min .. churn_max, noise of the standard deviation churn_noise takes x up
     to s (1 + min(churn / steps, sqrt(2) - 1)); with churn 0 it is their deterministic Algorithm 1.
 
-    noise: (B, ...) standard normal. levels: (steps + 1,) falling noise levels; a last step to 0 is Euler's. Further
-    noise comes from the device's default generator, which the caller seeds.
+    denoise: D(x; at, labels), the denoised rows, as x: (B, C, H, W) or (B, d) float64; ``at.sigma`` is the noise level,
+    labels (B,) int64, or None for no label. noise: (B, ...) standard normal. levels: (steps + 1,) falling noise levels;
+    a last step to 0 is Euler's. Further noise comes from the device's default generator, which the caller seeds.
     """
     x = levels[0] * noise
     growth = min(churn / (len(levels) - 1), math.sqrt(2) - 1)
-    for now, following in pairwise(levels):
+    for at in levels_of(levels):
+        now, following = at.sigma, at.next_sigma
         if growth and churn_min <= now <= churn_max:
             above = now * (1 + growth)
             x = x + (above**2 - now**2).sqrt() * churn_noise * torch.randn_like(x)
             now = above
-        slope = (x - denoise(x, now, labels)) / now
+        slope = (x - denoise(x, at._replace(sigma=now), labels)) / now
         euler = x + (following - now) * slope
         if following == 0:
             x = euler
         else:
-            slope_after = (euler - denoise(euler, following, labels)) / following
+            after = at._replace(sigma=following, corrects=True)
+            slope_after = (euler - denoise(euler, after, labels)) / following
             x = x + (following - now) * (slope + slope_after) / 2
     return x
 
@@ -84,8 +81,9 @@ def ddim(
     given D (Ho et al. 2020, equation 7). Arguments as for :func:`heun`.
     """
     x = levels[0] * noise
-    for now, following in pairwise(levels):
-        denoised = denoise(x, now, labels)
+    for at in levels_of(levels):
+        now, following = at.sigma, at.next_sigma
+        denoised = denoise(x, at, labels)
         if eta and following:
             added = eta * following * (1 - (following / now) ** 2).sqrt()
             kept = (following**2 - added**2).clamp(min=0).sqrt()
@@ -181,7 +179,7 @@ def denoiser_of(
     return NetworkDenoiser(loaded(options, shape, weights, where), options, parameterisation(options, where))
 
 
-def guided(denoise: Denoise, weight: float) -> Denoise:
+def guided(denoise: Denoiser, weight: float) -> Denoiser:
     """Classifier-free guidance (Ho and Salimans 2022, equation 6): ``(1 + w) D(x, sigma, label) - w D(x, sigma)``."""
 
     def denoised(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
@@ -211,18 +209,28 @@ def sample(
     chosen = {name: getattr(options, name) for name in CHOICES[options.sampler]}
     with exact(where, options.precision != "float32") as generator:
         network = denoiser_of(options, weights, shape, where)
-        denoise = guided(network, 1 / ask.bias - 1)
-        if ask.guide is not None:
-            denoise = ask.guide(denoise)
+        biased = guided(network, 1 / ask.bias - 1)
+        others = {} if ask.guide is None else ask.guide.denoisers(where)
         levels = noise_levels(options, network.parameterised.sigmas).to(where)
 
+        def normals(seed: int, batch: int) -> torch.Tensor:
+            return torch.from_numpy(seeds.normals(seed, batch * size, size, math.prod(shape)).reshape(size, *shape))
+
+        def asked(batch: int) -> Denoise:
+            if ask.guide is None:
+                return unsteered(biased)
+
+            def draws(number: int) -> torch.Tensor:
+                return normals(seeds.seed_of(seed, None, None, "guide", number), batch).to(where)
+
+            return steered(ask.guide, biased, network, others, draws)
+
         def make(batch: int) -> np.ndarray:
-            noise = seeds.normals(seed, batch * size, size, math.prod(shape)).reshape(size, *shape)
             told = None
             if labels is not None:
                 told = torch.from_numpy(labels_of_batch(labels, ask.start, batch, size, options.classes)).to(where)
             generator.manual_seed(seeds.seed_of(seed, None, None, "sampler", batch))
-            return sampler(denoise, torch.from_numpy(noise).to(where), levels, told, **chosen).cpu().numpy()
+            return sampler(asked(batch), normals(seed, batch).to(where), levels, told, **chosen).cpu().numpy()
 
         return in_batches(make, ask.count, ask.start, size, shape)
 

@@ -71,6 +71,15 @@ class StyleGAN2:
 
         return trainer.task(training, options, run.lasting(options.images_seen), _joined(self), where)
 
+    def seen(self, training: TrainingSet) -> TrainingSet:
+        """A training set as the loop is fed with it: images as they are."""
+        return training
+
+    def went_on(self, trained: Any) -> Self:
+        """The model that the training loop has made of its :meth:`task`."""
+        parts = {name: part(trained.weights, f"{name}.") for name in ("generator", "discriminator")}
+        return replace(self, **parts, curve=trained.curve, how=trained.how)
+
     def weights(self) -> Mapping[str, np.ndarray]:
         """The averaged generator by name, with its stored noise and the mean of w, float32."""
         return self.generator

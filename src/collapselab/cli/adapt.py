@@ -1,0 +1,122 @@
+"""A model that is changed after its training, and further models that a guide steers by."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import store
+from ..adapt import ADAPTERS
+from ..adapt.base import Given
+from ..features import FEATURES
+from ..guides.base import Auxiliary
+from ..models import MODELS
+from ..verbs import adapt as verb
+from ..verbs.train import rows_of
+from .extractors import weights_of
+from .inputs import hashes, model_in
+from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
+from .options import Generation, Options, Out, Replicate, StudySeed, chosen, pairs, parsed
+
+app = typer.Typer(rich_markup_mode=None)
+
+ModelFile = Annotated[Path, typer.Option(help="model as it was trained")]
+
+TrainingFile = Annotated[Path, typer.Option(help="training set of the model: a table that compose wrote")]
+
+
+@app.command()
+def adapt(
+    model: ModelFile,
+    adapter: Annotated[str, typer.Option(help=f"one of {', '.join(ADAPTERS) or 'none in this version'}")],
+    training: TrainingFile,
+    study_seed: StudySeed,
+    seed: Replicate,
+    generation: Generation,
+    out: Out,
+    options: Options = "{}",
+    ancestor: Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")] = None,
+    extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
+    train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
+    allow_nonidentical: AllowNonidentical = False,
+    mark_diverged: MarkDiverged = False,
+) -> None:
+    """Change a trained model; what is interrupted goes on where its checkpoint is, to the same bits."""
+    entry = chosen(ADAPTERS, adapter, "--adapter")
+    settings = parsed(entry.Options, options, "--options")
+    trained, metadata = model_in(model)
+    earlier = {path: model_in(path) for path in ancestor or []}
+    inputs = hashes(model, training, *earlier, *([train] if train else []))
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": adapter}
+    marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
+    family, table = metadata["family"], store.read_training(training)
+    if marks:
+        own = MODELS[family].Options.model_validate(metadata["options"])
+        diverged(out, family, own, lineage, marks[0], mark_diverged)
+        return
+    run = run_of(
+        out, verb.adaptation_seed(study_seed, seed, generation, adapter), None, allow_nonidentical, family, lineage
+    )
+    budget = entry.images(settings)
+
+    def fit() -> Any:
+        with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
+            look, features = _looks(entry.needs.features, extractor or [], train)
+            rows, models = rows_of(table, store.referred(table)), [found for found, _ in earlier.values()]
+            given = Given(rows, verb.own_samples(trained, run.seed), look, features, models)
+            return verb.adapt(entry, settings, trained, given, replace(run, progress=tell))
+
+    leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged)
+
+
+def _looks(needed: tuple[str, ...], said: list[str], train: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What an adapter looks through, by extractor, and the training split as it sees it."""
+    weights = pairs(said, "--extractor")
+    if sorted(weights) != sorted(needed) or (needed and train is None):
+        names = ", ".join(needed) or "no extractor"
+        found = f"found {', '.join(weights) or 'none'} and {train}"
+        raise typer.BadParameter(f"{found}; the adapter reads {names} and the training split", param_hint="--extractor")
+    split = store.read_samples(train) if needed else None
+    look, features = {}, {}
+    for name, path in weights.items():
+        through, _ = weights_of(FEATURES[name], name, path)
+        look[name] = partial(FEATURES[name].extract, weights=through)
+        features[name] = look[name](split.data)
+    return look, features
+
+
+@app.command()
+def auxiliary(
+    model: ModelFile,
+    training: TrainingFile,
+    asked: Annotated[str, typer.Option(help='how it is trained as JSON, such as {"on": "own", "images_seen": 1000}')],
+    role: Annotated[str, typer.Option(help="what the guide calls it")],
+    study_seed: StudySeed,
+    seed: Replicate,
+    generation: Generation,
+    out: Out,
+    allow_nonidentical: AllowNonidentical = False,
+    mark_diverged: MarkDiverged = False,
+) -> None:
+    """Train a further model that a guide steers by."""
+    one = Auxiliary(**json.loads(asked))
+    trained, metadata = model_in(model)
+    inputs, family = hashes(model, training), metadata["family"]
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "role": role}
+    kind, table = MODELS[family], store.read_training(training)
+    if trained is None:
+        own = kind.Options.model_validate(metadata["options"])
+        diverged(out, family, own, lineage, metadata["lineage"]["diverged"], mark_diverged)
+        return
+    number = verb.auxiliary_seed(study_seed, seed, generation, role)
+    run = run_of(out, number, one.images_seen, allow_nonidentical, family, lineage)
+
+    def fit() -> Any:
+        with at_work(f"auxiliary {role} {out.parent}", one.images_seen, kind.uses_torch) as tell:
+            rows = rows_of(table, store.referred(table)) if one.on == "training" else None
+            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell))
+
+    leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged)

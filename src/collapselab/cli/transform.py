@@ -1,0 +1,48 @@
+"""Samples as they are released."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import store
+from ..core.choice import Choice
+from ..transforms import TRANSFORMS
+from ..verbs import transform as verb
+from .inputs import hashes
+from .options import Generation, Out, Replicate, StudySeed, chosen, json_of, parsed
+from .run import clock
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def transform(
+    samples: Annotated[Path, typer.Option(help="samples to change")],
+    transforms: Annotated[str, typer.Option(help='what is done to them, in order, as JSON: ["NAME", {"NAME": {...}}]')],
+    study_seed: StudySeed,
+    seed: Replicate,
+    generation: Generation,
+    out: Out,
+) -> None:
+    """Change samples on their way into the world: mark, correct or compress them."""
+    steps = []
+    for said in json_of(transforms, "--transforms", list):
+        choice = Choice.of(said)
+        entry = chosen(TRANSFORMS, choice.name, "--transforms")
+        options = parsed(entry.Options, json.dumps(dict(choice.options)), f"--transforms {choice.name}")
+        steps.append(verb.Step(choice.name, entry, options))
+    pool = store.read_samples(samples)
+    released = pool
+    if "diverged" not in pool.lineage:
+        with clock.compute():
+            released = verb.transform(steps, pool, study_seed, seed, generation)
+    inputs = hashes(samples)
+    lineage = {
+        **pool.lineage,
+        "inputs": {**pool.lineage.get("inputs", {}), **inputs},
+        "transforms": json.loads(transforms),
+    }
+    store.write_samples(out, replace(released, lineage=lineage))

@@ -1,0 +1,67 @@
+"""A name with options: the one way in which a study, and options inside options, name an entry of a registry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+
+class Options(BaseModel):
+    """Options of one entry of a registry."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoOptions(Options):
+    """Nothing to choose."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry by its name, with the options that are said of it: ``name``, or ``{name: {option: value}}``."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, said: Any) -> Self:
+        """What stands in a file. Raises ValueError for anything but the two forms."""
+        if isinstance(said, cls):
+            return said
+        if isinstance(said, str):
+            return cls(said)
+        if isinstance(said, Mapping) and len(said) == 1:
+            name, options = next(iter(said.items()))
+            if isinstance(name, str) and isinstance(options, Mapping):
+                return cls(name, dict(options))
+        raise ValueError("should be a name, or {name: {option: value}}")
+
+    @property
+    def said(self) -> str | dict[str, dict[str, Any]]:
+        """The shorter of the two forms."""
+        return {self.name: dict(self.options)} if self.options else self.name
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        back = core_schema.plain_serializer_function_ser_schema(lambda choice: choice.said)
+        return core_schema.no_info_plain_validator_function(cls.of, serialization=back)
+
+
+class From(NamedTuple):
+    """Says from which registry a :class:`Choice` comes: ``Annotated[Choice, From("metrics")]``."""
+
+    registry: str
+
+    def __get_pydantic_json_schema__(self, schema: "CoreSchema", handler: "GetJsonSchemaHandler") -> dict[str, Any]:
+        """A mark, in whose place :func:`study.schema.schema` puts the names of the registry and their options."""
+        return {CHOICE: self.registry}
+
+
+CHOICE = "x-choice"

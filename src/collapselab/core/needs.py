@@ -1,0 +1,43 @@
+"""What an entry of a registry must be handed: from it follow the inputs, flags, faults and hashes of its jobs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Through = Literal["nothing", "learnt", "published", "model", "truth", "law"]
+"""What one looks through: nothing; weights that the workflow learns from the real data; weights that somebody has
+published; the model of each generation; the known truth that real data is drawn from; or laws, which are the exact
+moments of the model of each generation, and of the known truth for the real ones, whatever rows there are."""
+
+ALL = -1  # ancestors: as many as there are
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an entry must be handed; it names what it needs, and nobody else decides it again.
+
+    through: what it looks through. published: the weights that ``collapselab weights`` knows by this name, where it
+    looks through published ones; it needs a path, and never fetches by itself. features: extractors through which it is
+    shown samples and the training split. model: the generation's own model. ancestors: how many earlier models of the
+    arm, the last ones; ``ALL`` for all. ballots: a closed export of people's judgements of the samples. key: a secret.
+    """
+
+    through: Through = "nothing"
+    published: str = ""
+    features: tuple[str, ...] = ()
+    model: bool = False
+    ancestors: int = 0
+    ballots: bool = False
+    key: bool = False
+
+    @property
+    def through_model(self) -> bool:
+        """Whether it looks through the generation's own model, or through its law."""
+        return self.through in ("model", "law")
+
+    @property
+    def through_truth(self) -> bool:
+        """Whether it looks at the known truth, itself or its law."""
+        return self.through in ("truth", "law")
+
+
+NOTHING = Needs()

@@ -1,0 +1,32 @@
+"""A trained model that is trained on: what adapters and the further models of guides are made by."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.run import Run
+from ..core.sets import TrainingSet
+
+
+def settled(model: Any) -> Any:
+    """The options of a model; those that were left open are as its validation rows have chosen them."""
+    options = model.options
+    if not options.left_open:
+        return options
+    return type(options).model_validate(options.model_dump(exclude_unset=True) | dict(model.chosen))
+
+
+def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], Any] = lambda task: task) -> Any:
+    """The model (``capabilities.Trainable``) after ``run.images_seen`` more images of a training set.
+
+    Vectors are standardised by the model's own scale, and not by the training set's, so that the two models see rows in
+    the same units. changed: what is made of the model's task before the loop runs it, such as another loss; it is
+    called on the device. Checkpoints, progress, interruption and divergence are those of :func:`engine.loop.train`.
+    """
+    from ..engine.networks import trained
+
+    seen, options = model.seen(training), settled(model)
+    run = run.inspecting(model.went_on)
+    initial = {name: array for name, array in model.stored().tensors.items() if not name.startswith("curve.")}
+    family = f"tuned {type(model).__name__}"
+    made = trained(family, lambda where: changed(model.task(seen, options, run, where)), seen, options, run, initial)
+    return model.went_on(made)

@@ -1,0 +1,59 @@
+"""What the jobs of the workflow ask of a study: which files each reads, what it is told, and which source it hangs on.
+
+A job reads no study file, which may have changed since the plan: whatever it depends on is an input, an argument or the
+hash of its source, where a change is seen. Nothing cheap is an argument of something dear.
+"""
+
+from collections.abc import Iterator, Mapping
+from shlex import quote
+
+from ...store.provenance import source_hash
+from .. import layout
+from ..study import Study
+from . import models, numbers, real, samples
+from .base import Job as Job
+from .base import Place as Place
+
+JOBS: Mapping[str, Job] = {**real.JOBS, **models.JOBS, **samples.JOBS, **numbers.JOBS}
+"""verb -> its job, in the order in which they run."""
+
+
+def inputs(study: Study, verb: str, place: Place) -> list[str]:
+    """The files that a job reads, each once."""
+    return list(dict.fromkeys(JOBS[verb].inputs(study, place)))
+
+
+def arguments(study: Study, verb: str, place: Place) -> str:
+    """What a job is told, as words of a shell."""
+    return " ".join(quote(word) for word in JOBS[verb].arguments(study, place))
+
+
+def roots(study: Study, verb: str, place: Place) -> tuple[str, ...]:
+    """The definitions that a job calls, as :func:`provenance.source_hash` takes them."""
+    return tuple(dict.fromkeys(JOBS[verb].roots(study, place)))
+
+
+def identity(study: Study, verb: str, place: Place) -> str:
+    """What a job depends on beside inputs and arguments: the hash of its source, and of what lies outside the study."""
+    words = [source_hash(*roots(study, verb, place))]
+    words += [f"{name}={digest}" for name, digest in JOBS[verb].outside(study, place).items()]
+    return " ".join(words)
+
+
+def every(study: Study) -> Iterator[tuple[str, Place]]:
+    """All jobs of a study: verbs with their places."""
+    if study.file.together:
+        yield from (("replicate", Place(arm)) for arm in study.lineages)
+    else:
+        yield from ((layout.preparing(study), Place(part=part)) for part in layout.parts(study))
+        yield from (("learn", Place(extractor=name)) for name in study.trained_extractors)
+        yield from (("extract_real", Place(extractor=name)) for name in study.extractors)
+        yield "baseline", Place()
+        for cell in [*study.base_cells(), *(cell for cell in study.cells() if cell[2])]:
+            yield from (("draw", Place(*cell)),) if study.needs_drawing(cell[0], cell[2]) else ()
+            yield from (("compose", Place(*cell)), ("train", Place(*cell)))
+        for cell in study.cells():
+            yield from ((verb, Place(*cell)) for verb in layout.verbs_of(study, cell[0]))
+            roles = study.auxiliaries(cell[0], cell[2])
+            yield from (("auxiliary", Place(*cell, role=role)) for role in roles)
+    yield from (("report", Place()), ("track", Place()))

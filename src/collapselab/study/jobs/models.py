@@ -1,0 +1,164 @@
+"""The jobs that make models: of training sets, adapted ones, and the further ones of guides."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...compose.regimes import at
+from ...store.provenance import entries
+from .. import looking
+from ..study import Study
+from ..telling import as_json, flags
+from .base import Job, Place, seeds, verb_roots
+
+# -- guides ------------------------------------------------------------------------------------------------------------
+
+
+def others(study: Study, place: Place) -> dict[str, str]:
+    """The further models that a generation's guide steers by, by role."""
+    roles = study.auxiliaries(place.arm, place.generation)
+    return {role: study.cell(*place.cell, f"auxiliary-{role}.safetensors") for role in roles}
+
+
+def guide_said(study: Study, place: Place) -> dict[str, Any]:
+    """The guide of an arm, as a sampling is told of it."""
+    guide = study.lineages[place.arm].guide
+    return {guide.name: dict(guide.options)} if guide else {}
+
+
+def guide_roots(study: Study, arm: str) -> list[str]:
+    guide = study.lineages[arm].guide
+    return entries("guides:GUIDES", [guide.name] if guide else [])
+
+
+# -- compose and train -------------------------------------------------------------------------------------------------
+
+
+def _draw_inputs(study: Study, place: Place) -> list[str]:
+    population, models = looking.truth_file(study), []
+    for name, path in study.resampled(*place.cell).items():
+        models += [path, *others(study, _ancestor(place, name)).values()]
+    return [*models, *([population] if population else [])]
+
+
+def _ancestor(place: Place, name: str) -> Place:
+    """Where an ancestor stands that is called ``arm:generation``."""
+    arm, _, generation = name.partition(":")
+    return Place(arm, place.seed, int(generation))
+
+
+def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
+    models, about = study.resampled(*place.cell), {}
+    for name in models:
+        ancestor = _ancestor(place, name)
+        own, further = study.lineages[ancestor.arm], others(study, ancestor)
+        about[name] = {"stream": own.stream, "sampling_bias": at(own.sampling_bias, ancestor.generation)}
+        about[name] |= {"guide": guide_said(study, ancestor), "auxiliary": further} if own.guide else {}
+    yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)), population=looking.truth_file(study))
+    yield from flags(model=[f"{name}={path}" for name, path in models.items()], about=as_json(about))
+    yield from flags(study_seed=study.file.seed, seed=place.seed)
+
+
+def _draw_roots(study: Study, place: Place) -> list[str]:
+    arms = sorted({name.partition(":")[0] for name in study.resampled(*place.cell)})
+    families = [root for arm in arms for root in [*looking.family_roots(study, arm), *guide_roots(study, arm)]]
+    return [*verb_roots("compose", "draw"), *families, *looking.truth_roots(study)]
+
+
+def eaten(study: Study, place: Place) -> Iterator[str]:
+    """What a training set is made of: stored sample sets, and rows that are drawn for it."""
+    for one in study.sources(*place.cell):
+        yield from (one[key] for key in ("samples", "kept") if key in one)
+    if study.needs_drawing(place.arm, place.generation):
+        yield study.cell(*place.cell, "drawn.safetensors")
+
+
+def _train_inputs(study: Study, place: Place) -> list[str]:
+    """All that a training needs; nothing can make a generation 0 outside its base."""
+    if (place.generation == 0) != (place.arm in study.bases):
+        home = study.lineages[place.arm].base if place.arm in study.lineages else "its arms"
+        return [f"(generation {place.generation} of {place.arm} is trained in {home})"]
+    start = study.init_file(*place.cell)
+    beside = [*([start] if start else []), *study.chosen_by(*place.cell).values()]
+    return [*eaten(study, place), *beside]
+
+
+def _compose_arguments(study: Study, place: Place) -> Iterator[str]:
+    drawn = study.needs_drawing(place.arm, place.generation)
+    yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)))
+    yield from flags(sources=as_json(study.sources(*place.cell)))
+    yield from flags(drawn=study.cell(*place.cell, "drawn.safetensors") if drawn else None)
+    yield from flags(study_seed=study.file.seed, seed=place.seed)
+
+
+def _train_arguments(study: Study, place: Place) -> Iterator[str]:
+    model, chosen = study.model_of(place.arm), study.chosen_by(*place.cell)
+    yield from flags(family=study.family(model), options=as_json(study.model_options(model)))
+    yield from flags(images_seen=study.images_seen(place.arm, place.generation), init=study.init_file(*place.cell))
+    yield from flags(validation=chosen.get("validation"), chosen_by=chosen.get("model"))
+    yield from flags(**seeds(study, place))
+
+
+def _compose_roots(study: Study, place: Place) -> list[str]:
+    return verb_roots("compose", "compose")
+
+
+def _train_roots(study: Study, place: Place) -> list[str]:
+    called = ("settle", "budget", "as_it_is", "rows_of", "whole", "training_seed", "train")
+    return [*verb_roots("train", *called), *looking.family_roots(study, place.arm)]
+
+
+# -- adapt -------------------------------------------------------------------------------------------------------------
+
+
+def home(study: Study, place: Place) -> Place:
+    """Where the training set of an arm's generation is composed: that of generation 0 in its base."""
+    return place._replace(arm=place.arm if place.generation else study.lineages[place.arm].base)
+
+
+def _adapt_inputs(study: Study, place: Place) -> list[str]:
+    reads = study.adapted_by(place.arm)
+    seen = [study.part_file("train"), *looking.weights(study, reads)] if reads else []
+    own = [study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet")]
+    return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *seen]
+
+
+def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
+    adapt, reads = study.lineages[place.arm].adapt, study.adapted_by(place.arm)
+    model, training = (study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet"))
+    yield from flags(model=model, training=training, adapter=adapt.name, options=as_json(dict(adapt.options)))
+    yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place))
+    if reads:
+        yield from looking.eyes(study, reads)
+        yield from flags(train=study.part_file("train"))
+
+
+def _adapt_roots(study: Study, place: Place) -> list[str]:
+    adapter = entries("adapt:ADAPTERS", [study.lineages[place.arm].adapt.name])
+    called = [*verb_roots("adapt", "adapt", "adaptation_seed", "own_samples"), *verb_roots("train", "rows_of")]
+    seen = looking.seer_roots(study, study.adapted_by(place.arm))
+    return [*called, *adapter, *looking.family_roots(study, place.arm), *seen]
+
+
+def _auxiliary_inputs(study: Study, place: Place) -> list[str]:
+    training = study.cell(*place.cell, "training.parquet")
+    return [study.model_file(*place.cell), training, *eaten(study, home(study, place))]
+
+
+def _auxiliary_arguments(study: Study, place: Place) -> Iterator[str]:
+    asked = study.auxiliaries(place.arm, place.generation)[place.role]._asdict()
+    yield from flags(model=study.model_file(*place.cell), training=study.cell(*place.cell, "training.parquet"))
+    yield from flags(asked=as_json(asked), role=place.role, **seeds(study, place))
+
+
+def _auxiliary_roots(study: Study, place: Place) -> list[str]:
+    called = [*verb_roots("adapt", "auxiliary", "auxiliary_seed", "own_samples"), *verb_roots("train", "rows_of")]
+    return [*called, *looking.family_roots(study, place.arm)]
+
+
+JOBS: Mapping[str, Job] = {
+    "draw": Job(_draw_inputs, _draw_arguments, _draw_roots),
+    "compose": Job(_train_inputs, _compose_arguments, _compose_roots),
+    "train": Job(_train_inputs, _train_arguments, _train_roots),
+    "adapt": Job(_adapt_inputs, _adapt_arguments, _adapt_roots),
+    "auxiliary": Job(_auxiliary_inputs, _auxiliary_arguments, _auxiliary_roots),
+}

@@ -1,0 +1,138 @@
+"""The jobs that measure, and those that make what people read."""
+
+from collections.abc import Iterator, Mapping
+
+from ...store.provenance import PACKAGE, entries
+from .. import layout, looking
+from ..study import Study
+from ..telling import as_json, flags
+from .base import Job, Place, nothing, verb_roots
+from .models import eaten, home
+from .samples import raw_input
+
+# -- extract and record ------------------------------------------------------------------------------------------------
+
+
+def measured(study: Study, place: Place) -> dict[str, str]:
+    """The sets of samples that are measured apart, and their files."""
+    nouns = {"sampled": "samples.safetensors", "raw": "raw.safetensors", "released": "released.safetensors"}
+    return {which: study.cell(*place.cell, nouns[which]) for which in study.measured_sets(place.arm)}
+
+
+def _extract_inputs(study: Study, place: Place) -> list[str]:
+    through = [*raw_input(study, place), *looking.real_seen(study).values()] if looking.through_model(study) else []
+    return [*measured(study, place).values(), *through, *looking.weights(study, study.measured_in)]
+
+
+def _extract_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from flags(samples=[f"{which}={path}" for which, path in measured(study, place).items()])
+    yield from looking.eyes_with_options(study, study.measured_in, study.model_file(*place.cell))
+    yield from flags(real=[f"{part}={path}" for part, path in looking.real_seen(study).items()])
+
+
+def _extract_outside(study: Study, place: Place) -> dict[str, str]:
+    return looking.published(study, study.measured_in)
+
+
+def _extract_roots(study: Study, place: Place) -> list[str]:
+    family = looking.family_roots(study, place.arm) if looking.through_model(study) else []
+    return [*verb_roots("extract", "looked_at", "extract"), *looking.seer_roots(study, study.measured_in), *family]
+
+
+def _record_inputs(study: Study, place: Place) -> list[str]:
+    population = looking.truth_file(study)
+    own = [study.cell(*place.cell, noun) for noun in ("features.safetensors", "training.parquet")]
+    own += [study.cell(*place.cell, "kept.parquet")] if study.selects(place.arm) else []
+    rows = eaten(study, home(study, place))
+    return [*own, *looking.references(study), *([population] if population else []), *rows]
+
+
+def _compared(study: Study) -> Iterator[str]:
+    yield from flags(
+        reference=looking.references(study), population=looking.truth_file(study), against=study.file.reference
+    )
+    yield from flags(count=study.measured, metrics=as_json(study.metric_options()))
+
+
+def _record_arguments(study: Study, place: Place) -> Iterator[str]:
+    kept = study.cell(*place.cell, "kept.parquet") if study.selects(place.arm) else None
+    cell = {"study": study.name, "arm": place.arm, "seed": place.seed, "generation": place.generation}
+    yield from flags(features=study.cell(*place.cell, "features.safetensors"))
+    yield from _compared(study)
+    yield from flags(training=study.cell(*place.cell, "training.parquet"), kept=kept, cell=as_json(cell))
+
+
+def _metrics(study: Study) -> list[str]:
+    return [*entries("metrics:METRICS", study.metric_options()), *looking.seer_roots(study, study.measured_in)]
+
+
+def _record_roots(study: Study, place: Place) -> list[str]:
+    return [*verb_roots("record", "role", "composition", "record"), *_metrics(study), *looking.truth_roots(study)]
+
+
+def _baseline_inputs(study: Study, place: Place) -> list[str]:
+    population = looking.truth_file(study)
+    return [*looking.references(study), *([population] if population else [])]
+
+
+def _baseline_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from _compared(study)
+
+
+def _baseline_roots(study: Study, place: Place) -> list[str]:
+    return [*verb_roots("record", "role", "baseline"), *_metrics(study), *looking.truth_roots(study)]
+
+
+# -- all seeds at once, and what people read ---------------------------------------------------------------------------
+
+
+def _replicate_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from flags(arm=as_json(study.replicated(place.arm)))
+
+
+def _replicate_roots(study: Study, place: Place) -> list[str]:
+    metrics = entries("metrics:METRICS", study.metric_options())
+    return [
+        f"{PACKAGE}.together.loop:run",
+        *looking.family_roots(study, place.arm),
+        *looking.truth_roots(study),
+        *metrics,
+    ]
+
+
+def _report_inputs(study: Study, place: Place) -> list[str]:
+    return [*layout.records(study), *layout.grids(study), *layout.baseline(study)]
+
+
+def _track_inputs(study: Study, place: Place) -> list[str]:
+    models = [] if study.file.together else [study.cell(*cell, "model.safetensors") for cell in study.cells()]
+    return [*layout.records(study), *models, *layout.grids(study), *layout.baseline(study)]
+
+
+def _planned(study: Study, place: Place) -> Iterator[str]:
+    yield from flags(planned=study.plan())
+
+
+def _report_roots(study: Study, place: Place) -> list[str]:
+    read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs", "facts")]
+    return [f"{PACKAGE}.report:build", *read, *entries("metrics:METRICS", study.metric_options())]
+
+
+def _track_roots(study: Study, place: Place) -> list[str]:
+    read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids")]
+    return [
+        f"{PACKAGE}.report.tracking:track",
+        f"{PACKAGE}.report:grid_png",
+        f"{PACKAGE}.together.records:means",
+        *read,
+    ]
+
+
+JOBS: Mapping[str, Job] = {
+    "extract": Job(_extract_inputs, _extract_arguments, _extract_roots, _extract_outside),
+    "record": Job(_record_inputs, _record_arguments, _record_roots),
+    "baseline": Job(_baseline_inputs, _baseline_arguments, _baseline_roots),
+    "replicate": Job(nothing, _replicate_arguments, _replicate_roots),
+    "report": Job(_report_inputs, _planned, _report_roots),
+    "track": Job(_track_inputs, _planned, _track_roots),
+}

@@ -1,0 +1,43 @@
+"""A model that is changed after its training, and further models that a guide steers by."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..adapt.base import Adapter, Given
+from ..core.ask import Ask
+from ..core.run import Run
+from ..core.seeds import seed_of
+from ..core.sets import SampleSet, TrainingSet
+from ..guides.base import Auxiliary
+from ..models.tuning import settled, tuned
+from .train import whole
+
+
+def adaptation_seed(study_seed: int, replicate: int, generation: int, name: str) -> int:
+    """The seed of an adaptation: arms that adapt alike share it, so that they are compared in pairs."""
+    return seed_of(study_seed, replicate, generation, f"adapt/{name}")
+
+
+def auxiliary_seed(study_seed: int, replicate: int, generation: int, role: str) -> int:
+    """The seed of a further model, and of the own samples that it is trained on."""
+    return seed_of(study_seed, replicate, generation, f"auxiliary/{role}")
+
+
+def own_samples(model: Any, seed: int) -> Callable[[int, int], SampleSet]:
+    """Own samples of a model, ``f(count, start)``, of a random stream that no released sample has."""
+    number = seed_of(seed, None, None, "own samples")
+    return lambda count, start=0: model.sample(Ask(count, number, start))
+
+
+def adapt(adapter: Adapter, options: Any, model: Any, given: Given, run: Run) -> Any:
+    """The adapted model. Raises Diverged and Interrupted as a training does."""
+    return adapter.adapt(model, given, options, replace(run, images_seen=adapter.images(options)))
+
+
+def auxiliary(one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run) -> Any:
+    """A further model of the family ``kind`` that a guide steers by: trained for it as it asks."""
+    run = replace(run, images_seen=one.images_seen)
+    if one.on == "own":
+        return tuned(model, whole(own_samples(model, run.seed)(one.samples, 0)), run)
+    return kind.fit(training, settled(model), run)
