@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import vl_convert
 
+from ..measure.roles import reads_classes
 from ..verdicts import CLASSES_GIVEN, Record, StudyFacts, Verdict, effective, spell
 from . import sections
 from .charts import VEGA_LITE, colours
@@ -47,7 +48,7 @@ def page(
         cells=len(records),
         expected=facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration)),
         calibrations=len(every.calibration),
-        closeness=every.label(effective.endpoint_of(every).metric),
+        closeness=every.label(best.metric) if (best := effective.endpoint_of(every, records)) else "",
         drawn=DRAWN if facts.seeds > DRAWN else 0,
         verdicts=verdicts,
         definitions=DEFINITIONS,
@@ -64,7 +65,8 @@ def page(
         headline=sections.headline(facts, records),
         contract=holds,
         waived=waived,
-        classes_given=CLASSES_GIVEN,
+        classes_given=CLASSES_GIVEN if facts.classes_given else "",
+        reads_classes=reads_classes,
         in_all=in_all,
         fingerprints=fingerprints,
         nouns=nouns,

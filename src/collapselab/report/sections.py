@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Undefined
+from ..measure.roles import roles_of
 from ..metrics.artefacts import growth_rate
 from ..study.file import FAIRNESS
 from ..theory.agreement import agreement
@@ -151,7 +152,7 @@ def growth_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str
     """For each index of an artefact the growth of its amplitude a generation, arm by arm; empty without any."""
     table = []
     for endpoint in endpoints(facts, records):
-        if endpoint.metric.partition(".")[0] != "cross_hatching":
+        if not roles_of(endpoint.metric).artefact:
             continue
         cells = []
         for arm in facts.arms:

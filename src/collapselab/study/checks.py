@@ -22,7 +22,6 @@ from ..models.capabilities import Judges, Knows
 from ..populations import POPULATIONS
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
-from ..together.measures import MEASURES
 from .faults import Fault, known, mapping, quoted, unknown, validated
 from .file import Part, named, selected
 from .study import Study
@@ -258,8 +257,9 @@ def together_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
     for index, entry in enumerate(study.file.metrics):
         for name in named(entry):
-            if name not in MEASURES:
-                yield Fault(("metrics", index), f"together: found {name!r}; allowed: {', '.join(MEASURES)}")
+            if METRICS[name].stacked is None:
+                allowed = ", ".join(other for other, metric in METRICS.items() if metric.stacked)
+                yield Fault(("metrics", index), f"together: found {name!r}; allowed: {allowed}")
     for name, arm in study.lineages.items():
         if arm.selector != "nobody":
             yield Fault(("arms", name, "select"), f"together: found {arm.selector!r}; allowed is nobody")

@@ -2,13 +2,15 @@
 
 They are those that Schaeffer, Kazdan, Arulandu and Koyejo (2025, https://arxiv.org/abs/2503.03150) found in the
 literature. They speak of population risk, which a study of images does not observe: the Fréchet distance stands for it
-here, recall for the tails, precision for what is not hallucinated, the classes for the modes.
+here, recall for the tails, precision for what is not hallucinated, the classes for the modes, as the registry of
+metrics says of them and of any other.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from ..measure.roles import reads_classes, standing_for
 from .facts import Endpoint, StudyFacts, Verdict, not_testable
 from .records import Record, indexed, lineages
 from .statistics import FEWEST, estimate, first_and_last, slope
@@ -16,25 +18,22 @@ from .words import and_diverged, natural, spell
 
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
 LOST = 0.1  # a class is lost when its share falls below this part of the real one
-STANDS_FOR = {  # what the definitions speak of: the metrics that can stand for it here, best first
-    "risk": ("frechet_distance",),
-    "variance": ("variance_ratio", "class_entropy"),
-    "modes": ("class_histogram",),
-    "tails": ("true_recall", "recall"),
-    "reality": ("true_precision", "precision"),
-}
 CLASSES_GIVEN = "the model is told the class of every sample, so the shares of the classes are fixed"
 
 
 def _stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoint | None:
-    """What stands for risk, variance, modes, tails or reality: in the primary's feature space if measured there."""
-    measured = {(metric.split(".")[0], extractor) for metric, extractor, _ in indexed(records).measured}
-    for metric in STANDS_FOR[what]:
-        extractors = sorted(extractor for name, extractor in measured if name == metric)
-        if extractors:
-            chosen = facts.primary.extractor if facts.primary.extractor in extractors else extractors[0]
-            return Endpoint(metric, chosen, facts.primary.set)
-    return None
+    """What stands for risk, variance, modes, tails or reality: in the primary's feature space if measured there.
+
+    Where classes are given, what sees nothing but classes says little, and comes last.
+    """
+    spaces: dict[str, set[str]] = {}
+    for metric, extractor, _ in indexed(records).measured:
+        spaces.setdefault(metric.partition(".")[0], set()).add(extractor)
+    best = sorted(standing_for(what, spaces), key=lambda metric: facts.classes_given and reads_classes(metric))
+    if not best:
+        return None
+    home = facts.primary.extractor
+    return Endpoint(best[0], home if home in spaces[best[0]] else min(spaces[best[0]]), facts.primary.set)
 
 
 def _growth(
@@ -113,7 +112,7 @@ def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> dict[st
     name, endpoint = "collapsing_variance", _stand_in(facts, records, "variance")
     if endpoint is None:
         return not_testable(name, facts.arms, "no variance and no class entropy was measured")
-    if facts.classes_given and endpoint.metric == "class_entropy":
+    if facts.classes_given and reads_classes(endpoint.metric):
         return not_testable(name, facts.arms, CLASSES_GIVEN)
     rates = {}
     for arm in facts.arms:
@@ -142,7 +141,7 @@ def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdic
     gone, so lineages are counted, not averaged: collapse when each of them has lost one.
     """
     name, endpoint = "lost_modes", _stand_in(facts, records, "modes")
-    if facts.classes_given:
+    if facts.classes_given and (endpoint is None or reads_classes(endpoint.metric)):
         return not_testable(name, facts.arms, CLASSES_GIVEN)
     if endpoint is None:
         return not_testable(name, facts.arms, "no class histogram was measured")
@@ -171,10 +170,10 @@ def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdic
     return verdicts
 
 
-def _loss(name: str, what: str, facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+def _loss(name: str, what: str, lacks: str, facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
     endpoint = _stand_in(facts, records, what)
     if endpoint is None:
-        return not_testable(name, facts.arms, f"no {STANDS_FOR[what][0]} was measured")
+        return not_testable(name, facts.arms, lacks)
     changes, spans = {}, {}
     for arm in facts.arms:
         first, last, start, end = first_and_last(lineages(records, arm, endpoint))
@@ -190,9 +189,9 @@ def _loss(name: str, what: str, facts: StudyFacts, records: Sequence[Record]) ->
 
 def lost_tails(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
     """Definition 7, the tails of the real data disappear: recall at the last generation is below that at the first."""
-    return _loss("lost_tails", "tails", facts, records)
+    return _loss("lost_tails", "tails", "no true_recall was measured", facts, records)
 
 
 def hallucination(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
     """Definition 8, data appear that are not in the real distribution: precision falls from first to last."""
-    return _loss("hallucination", "reality", facts, records)
+    return _loss("hallucination", "reality", "no true_precision was measured", facts, records)

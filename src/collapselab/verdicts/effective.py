@@ -6,7 +6,7 @@ metric of models fitted to n real rows, r(n_e) = the loop's limit. A loop that a
 does no harm when n_e >= n_r; the *admissible share* is the largest synthetic share of which that is known.
 
 Everything is read from records. r(n) comes from calibration arms, which have generation 0 alone, or from theory. The
-metric is the primary endpoint where it has a better side, else the Fréchet distance.
+metric is the primary endpoint where it has a better side, else what stands for the risk: the Fréchet distance.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..measure.roles import standing_for
 from .facts import Endpoint, StudyFacts
 from .records import Record, indexed, lineages
 from .statistics import CONFIDENCE, estimate, slope
@@ -127,11 +128,16 @@ def inverse(curve: Curve, level: float) -> float:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def endpoint_of(facts: StudyFacts) -> Endpoint:
-    """The metric in which closeness to the truth is taken: the primary if it has a better side, else the distance."""
+def endpoint_of(facts: StudyFacts, records: Iterable[Record]) -> Endpoint | None:
+    """The metric in which closeness to the truth is taken: the primary if it has a better side, else the risk there.
+
+    None where nothing that stands for the risk was measured.
+    """
     if facts.direction(facts.primary.metric):
         return facts.primary
-    return Endpoint("frechet_distance", facts.primary.extractor, facts.primary.set)
+    there = [metric for metric, extractor, _ in indexed(records).measured if extractor == facts.primary.extractor]
+    best = standing_for("risk", there)
+    return Endpoint(best[0], facts.primary.extractor, facts.primary.set) if best else None
 
 
 def window(generations: int) -> range:
@@ -161,7 +167,10 @@ def worth(facts: StudyFacts, records: Iterable[Record]) -> list[Worth]:
     """
     if not facts.rows or not (facts.calibration or facts.learning_curve):
         return []
-    records, endpoint = indexed(records), endpoint_of(facts)
+    records = indexed(records)
+    endpoint = endpoint_of(facts, records)
+    if endpoint is None:
+        return []
     # Turned so that the curve falls with n whichever side is better.
     sign = -1.0 if facts.direction(endpoint.metric) == "higher" else 1.0
     measured = _calibration(facts, records, endpoint) if facts.calibration else {}

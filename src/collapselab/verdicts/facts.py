@@ -48,7 +48,7 @@ class StudyFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     better: Mapping[str, str | None] = field(default_factory=dict)
     classes_given: bool = False
-    shares: Sequence[str] = ("class_histogram",)
+    shares: Sequence[str] = ()
     rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     calibration: Mapping[str, int] = field(default_factory=dict)
     learning_curve: Callable[[float], float] | None = None

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..measure.roles import losable
 from .facts import Endpoint, StudyFacts
 from .records import Record, indexed, lineages
 from .statistics import FEWEST, estimate, slope, t_interval
@@ -30,8 +31,6 @@ FEWEST_POINTS = 4  # generations that a law is fitted to
 SIGHT = 10  # times the fitted generations: what halves later than that is out of sight
 FASTEST = 1e3  # rate a generation: all is lost in the first
 FLOORS = tuple(i / 20 for i in range(20))  # shares of generation 0 at which an arm may level off
-# What is lost in a collapse and can halve, the best known first.
-LOSABLE = ("recall", "true_recall", "coverage", "true_coverage", "variance_ratio", "surviving_categories")
 
 
 @dataclass(frozen=True)
@@ -147,15 +146,18 @@ def aicc(squares: float, points: int, parameters: int) -> float:
 
 
 def endpoint_of(facts: StudyFacts, records: Iterable[Record]) -> Endpoint | None:
-    """What halves: recall in the primary's feature space, else in another, else the next of what can be lost."""
-    found = {(metric, extractor) for metric, extractor, _ in indexed(records).determined}
-    metrics = [facts.primary.metric] if facts.primary.metric in LOSABLE else []
-    for metric in [*metrics, *LOSABLE]:
-        spaces = sorted(extractor for name, extractor in found if name == metric)
-        if spaces:
-            space = facts.primary.extractor if facts.primary.extractor in spaces else spaces[0]
-            return Endpoint(metric, space, facts.primary.set)
-    return None
+    """What halves: recall in the primary's feature space, else in another, else the next of what can be lost.
+
+    The primary itself goes before them, where it can be lost.
+    """
+    spaces: dict[str, set[str]] = {}
+    for metric, extractor, _ in indexed(records).determined:
+        spaces.setdefault(metric, set()).add(extractor)
+    best = sorted(losable(spaces), key=lambda metric: metric != facts.primary.metric)
+    if not best:
+        return None
+    home = facts.primary.extractor
+    return Endpoint(best[0], home if home in spaces[best[0]] else min(spaces[best[0]]), facts.primary.set)
 
 
 def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = None) -> list[Forecast]:
