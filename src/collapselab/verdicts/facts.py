@@ -1,6 +1,6 @@
-"""What a test must know of a study, and the form of its answers."""
+"""What a test must know of a study."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
@@ -81,24 +81,3 @@ class StudyFacts:
         words = self.labels.get(metric) or self.labels.get(name, name).replace("_", " ")
         words += f": {part.replace('_', ' ').replace('.', ', ')}" if part and metric not in self.labels else ""
         return words[:1].upper() + words[1:]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer of one test for one arm.
-
-    status: inconclusive, not testable, or what was found: ``falls`` or ``no fall seen`` (``rises`` or ``no rise seen``
-    where lower is better) for the slopes of the primary endpoint, ``collapse`` or ``no collapse`` for the definitions
-    of the literature. sentence: the same in plain words. numbers: what it rests on.
-    """
-
-    name: str
-    arm: str
-    status: str
-    sentence: str
-    numbers: Mapping[str, float | int | None] = field(default_factory=dict)
-
-
-def not_testable(name: str, arms: Iterable[str], reason: str) -> dict[str, Verdict]:
-    """The same verdict on all arms: that the study does not allow the test, and why."""
-    return {arm: Verdict(name, arm, "not testable", f"Not testable: {reason}.") for arm in arms}
