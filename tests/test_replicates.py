@@ -311,6 +311,8 @@ def test_records_are_those_of_cells_with_files_of_their_own():
             value = columns[entry["metric"]][row]
             assert entry["value"] == (None if np.isnan(value) else value)
             assert ("reason" in entry) == np.isnan(value)
+    prints = found[0]["fingerprints"].values()
+    assert len({one["source"] for one in prints}) == len(prints)  # each hangs on its own sums, and on no other's
 
 
 def test_means_stand_for_all_seeds():

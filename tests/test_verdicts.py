@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collapselab.core.significance import holm
+from collapselab.metrics import METRICS, Metric, Roles
 from collapselab.theory.setting import Prediction
 from collapselab.verdicts import (
     ANALYSES,
@@ -123,6 +124,27 @@ def test_classes_that_the_model_is_told_cannot_be_lost(records):
     for name in ("lost_modes", "collapsing_variance"):
         verdict = found_by(name, facts, records)["control"]
         assert verdict.status == "not testable" and CLASSES_GIVEN in verdict.sentence
+
+
+def test_modes_that_are_no_classes_can_be_lost_where_classes_are_given(records, monkeypatch):
+    """Whatever states the role is asked, and first of all what the given classes do not fix."""
+    components = Metric(lambda real, fake: {}, "Share of component", None, shares=True, roles=Roles(("modes",)))
+    monkeypatch.setitem(METRICS, "components", components)
+    own = {"set": "sampled", "extractor": "lenet", "fingerprint": "x"}
+    more = [
+        record
+        | {
+            "values": [
+                *record["values"],
+                *(own | {"metric": f"components.{part}", "value": 0.5 / (1 + part * 9 * t)} for part in (0, 1)),
+            ]
+        }
+        for record in records
+        for t in (record["generation"],)
+    ]
+    told = found_by("lost_modes", made_up.facts(classes_given=True), more)["control"]
+    assert told.status == "collapse" and "(1)" in told.sentence
+    assert found_by("lost_modes", made_up.facts(), more)["control"].status == "no collapse"  # by the classes
 
 
 def test_the_variance_itself_is_asked_before_the_entropy_of_classes(records):
