@@ -22,7 +22,6 @@ from ..models.capabilities import Denoises, Judges, Knows
 from ..populations import POPULATIONS
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
-from ..together.measures import MEASURES
 from ..transforms import TRANSFORMS
 from .choices import checked, flow, found
 from .faults import Fault, known, mapping, quoted, unknown
@@ -284,8 +283,9 @@ def together_faults(study: Study) -> Iterator[Fault]:
     if study.measured_in != ["moments"]:
         yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
     for index, choice in enumerate(study.file.metrics):
-        if choice.name not in MEASURES:
-            yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {', '.join(MEASURES)}")
+        if METRICS[choice.name].stacked is None:
+            allowed = ", ".join(other for other, metric in METRICS.items() if metric.stacked)
+            yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {allowed}")
     for name, arm in study.lineages.items():
         if arm.select.name != "nobody":
             yield Fault(("arms", name, "select"), f"together: found {arm.select.name!r}; allowed is nobody")
