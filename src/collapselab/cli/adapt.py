@@ -67,7 +67,7 @@ def adapt(
             look, features = _looks(entry.needs.features, extractor or [], train)
             rows, models = rows_of(table, store.referred(table)), [found for found, _ in earlier.values()]
             given = Given(rows, verb.own_samples(trained, run.seed), look, features, models)
-            return verb.adapt(entry, settings, trained, given, replace(run, progress=tell))
+            return verb.adapt(adapter, entry, settings, trained, given, replace(run, progress=tell))
 
     leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged)
 

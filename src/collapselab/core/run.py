@@ -22,7 +22,8 @@ class Run:
     which an interrupted training leaves its state and from which the same training goes on, to the same bits; the
     caller removes it when the trained model is safely stored. allow_nonidentical: go on from a state of other hardware
     or another torch, too, though the bits are then not those of one uninterrupted training; the model's ``how`` lists
-    what differs. validation: the rows on which options that are left open are chosen.
+    what differs. validation: the rows on which options that are left open are chosen. roots: definitions, as
+    ``store.provenance`` takes them, whose source is part of what is trained beside the family's, such as an adapter's.
     """
 
     seed: int
@@ -32,6 +33,7 @@ class Run:
     allow_nonidentical: bool = False
     validation: TrainingSet | None = None
     inspect: Inspect | None = None
+    roots: tuple[str, ...] = ()
 
     def lasting(self, images_seen: int) -> Self:
         """The run with this budget, where it has none."""

@@ -23,10 +23,14 @@ def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], 
     called on the device. Checkpoints, progress, interruption and divergence are those of :func:`engine.loop.train`.
     """
     from ..engine.networks import trained
+    from . import MODELS
 
+    family = next(name for name in MODELS if MODELS[name] is type(model))
     seen, options = model.seen(training), settled(model)
     run = run.inspecting(model.went_on)
     initial = {name: array for name, array in model.stored().tensors.items() if not name.startswith("curve.")}
-    family = f"tuned {type(model).__name__}"
-    made = trained(family, lambda where: changed(model.task(seen, options, run, where)), seen, options, run, initial)
-    return model.went_on(made)
+
+    def task_of(where: Any) -> Any:
+        return changed(model.task(seen, options, run, where))
+
+    return model.went_on(trained(family, task_of, seen, options, run, initial))
