@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from collapselab.store import provenance
+from collapselab.store.cells import left_by
 from collapselab.study import jobs, layout, load, reasons
 
 ROOT = Path(__file__).parents[1]
@@ -99,8 +100,8 @@ def edited(copy, before):
 
 def outputs(study, verb, place):
     """The files that a job makes."""
-    if verb in layout.NOUNS:
-        return [study.cell(*place.cell, noun) for noun in layout.NOUNS[verb]]
+    if nouns := left_by(verb, place.role):
+        return [study.cell(*place.cell, noun) for noun in nouns]
     if verb in ("prepare", "populate"):
         return [study.part_file(place.part)]
     if verb in ("learn", "extract_real"):
@@ -132,16 +133,40 @@ LATER = {"train": 48, "sample": 63, "sample_raw": 12, "grid": 63, "extract": 75,
 
 UNUSED = {
     "metric": ("metrics", '"recall": Metric(', '"unused": Metric(recall, "Unused", None),\n    "recall": Metric('),
-    "selector": ("select", '"nobody": Selector(', '"unused": Selector(NoOptions, nobody),\n    "nobody": Selector('),
+    "selector": (
+        "select",
+        '"nobody": Selector(',
+        '"unused": Selector(SelectorOptions, nobody),\n    "nobody": Selector(',
+    ),
     "extractor": ("features", '"pixels": Extractor(', '"unused": Extractor(pixels),\n    "pixels": Extractor('),
     "family": ("models", '"box": Box,', '"unused": Box,\n    "box": Box,'),
+    "guide": (
+        "guides",
+        '"collapselab.guides", {}',
+        '"collapselab.guides", {"unused": Guide(Options, lambda seen, *at: (seen.conditional, None))}',
+    ),
+    "adapter": (
+        "adapt",
+        '"collapselab.adapters", {}',
+        '"collapselab.adapters", {"unused": Adapter(Options, lambda model, *given: model, len)}',
+    ),
+    "transform": (
+        "transforms",
+        '"collapselab.transforms", {}',
+        '"collapselab.transforms", {"unused": Transform(Options, lambda samples, *told: samples)}',
+    ),
     "population": ("populations", '"decay": Decay,', '"unused": Decay,\n    "decay": Decay,'),
 }
 
 
+IMPORTED = ("from .base import", "from ..core.choice import Options\nfrom .base import")
+
+
 @pytest.mark.parametrize("kind", UNUSED)
 def test_an_entry_that_the_study_does_not_use_replans_nothing(edited, kind):
-    assert edited(UNUSED[kind]) == {}
+    module = UNUSED[kind][0]
+    beside = [(module, *IMPORTED)] if kind in ("guide", "adapter", "transform") else []
+    assert edited(*beside, UNUSED[kind]) == {}
 
 
 def test_a_data_set_and_a_regime_that_the_study_does_not_use_replan_nothing(edited):
