@@ -1,0 +1,5 @@
+"""Laws that every entry of a registry keeps, for the tests of whoever adds one: a line each."""
+
+from .families import check_family as check_family
+from .metrics import check_metric as check_metric
+from .metrics import check_score as check_score
