@@ -78,8 +78,8 @@ def check_refusals(name: str, sampled: Any) -> None:
         refuses("labels, which are not among its conditions", "condition", condition=np.zeros(3, np.int64))
 
 
-def check_moments(name: str, sampled: Knows, draws: int = DRAWS) -> None:
-    """Hold that the exact moments have the form of some, and are those of the samples within six standard errors."""
+def check_moments(name: str, sampled: Knows, draws: int = DRAWS, errors: float = ERRORS) -> None:
+    """Hold that the exact moments have the form of some, and are those of draws within so many standard errors."""
     mean, covariance = sampled.moments()
     width = len(mean)
     formed = mean.shape == (width,) and covariance.shape == (width, width)
@@ -107,6 +107,6 @@ def check_moments(name: str, sampled: Knows, draws: int = DRAWS) -> None:
     ):
         error = rows.std(axis=0) / np.sqrt(draws)
         law(
-            (np.abs(rows.mean(axis=0) - expected) <= ERRORS * error + 1e-9 * (1 + size)).all(),
-            f"{name}: the {what} of {draws} samples is over {ERRORS:g} standard errors away from what moments() says",
+            (np.abs(rows.mean(axis=0) - expected) <= errors * error + 1e-9 * (1 + size)).all(),
+            f"{name}: the {what} of {draws} samples is over {errors:g} standard errors away from what moments() says",
         )
