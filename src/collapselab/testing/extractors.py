@@ -1,6 +1,5 @@
 """The laws of extractors."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from ..models import MODELS
 from ..models.capabilities import Knows, Scores
 from ..populations import POPULATIONS
 from .families import training_set
-from .said import entry_of, law, named, refused, same
+from .said import entry_of, law, named, refused, same, survives
 
 ROWS = 300  # more than a batch of most
 UNIT_SUM = 1e-5  # of probabilities in float32
@@ -68,7 +67,7 @@ def _check_entry(name: str, entry: Extractor) -> None:
     law(len(through) <= 1, f"{name}: it looks through {named(through)}, allowed is one of them at most")
     facts = dict(entry.facts)
     law(
-        json.loads(json.dumps(facts)) == facts,
+        survives(facts),
         f"{name}: its facts {facts!r} do not survive JSON, as a fingerprint does",
     )
     if entry.Options is not None:
@@ -112,7 +111,7 @@ def _trained(name: str, entry: Extractor, options: Any) -> Any:
     )
     alike = weights.keys() == again.keys() and all(same(weights[part], again[part]) for part in weights)
     law(alike, f"{name}: trained twice from one seed it has other weights; the same seed gives the same bits")
-    law(json.loads(json.dumps(info)) is not None, f"{name}: what train says of the training does not survive JSON")
+    law(survives(info), f"{name}: what train says of the training does not survive JSON")
     return weights
 
 
@@ -123,6 +122,7 @@ def _check_rows(name: str, entry: Extractor, data: np.ndarray, weights: Any) -> 
     law(same(data, before), f"{name}: it has changed the samples, which are not its own")
     law(isinstance(whole, Features), f"{name}: it gave a {type(whole).__name__}, asked are Features")
     law(len(whole) == count, f"{name}: of {count} samples it gave {len(whole)} rows, asked is one each")
+    law(np.isfinite(whole.values).all(), f"{name}: its values are not all finite")
     for rows in (1, count // 2 + 1, count - 1):
         part = entry.extract(data[:rows], weights)
         for what in ("values", "classes", "probabilities"):
@@ -147,7 +147,6 @@ def _check_parts(name: str, entry: Extractor, whole: Features, count: int) -> No
     law(
         values.dtype in (np.float32, np.float64), f"{name}: its values are {values.dtype}, asked are float32 or float64"
     )
-    law(np.isfinite(values).all(), f"{name}: its values are not all finite")
     told = {part for part in ("classes", "probabilities") if getattr(whole, part) is not None}
     said = set(entry.gives) | (told & {"classes"} if "categories" in entry.takes else set())
     law(told == said, f"{name}: it gave {named(sorted(told))} beside values, the entry says {named(entry.gives)}")

@@ -94,7 +94,7 @@ def _fitted(name: str, family: Any, options: Mapping[str, Any] | None, data: Tra
             chosen.check_kind(kind)
         except ValueError as fault:
             law(
-                options is not None and data is None,
+                options is not None,
                 f"{name}: Options.smallest({kind!r}) does not suit {kind}: {fault}",
             )
             faults.append(str(fault))

@@ -1,5 +1,6 @@
 """How a law is held, and what is said where it is broken: an AssertionError with what was found and what is asked."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -42,6 +43,14 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
     return next(
         (name for name in names if name not in one or name not in other or not same(one[name], other[name])), None
     )
+
+
+def survives(value: Any) -> bool:
+    """Whether a value is the same after it has been JSON."""
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def named(things: Iterable[Any]) -> str:
