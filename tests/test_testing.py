@@ -5,7 +5,7 @@ Each stranger below is an entry of ours with one fault.
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -16,17 +16,20 @@ from collapselab import testing
 from collapselab.compose.regimes import REGIMES
 from collapselab.core import seeds
 from collapselab.core.errors import Undefined
+from collapselab.core.run import Run
 from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.data.archive import DatasetZip
 from collapselab.data.export import export_zip
 from collapselab.features import Extractor, Features
 from collapselab.features.plain import pixels
 from collapselab.metrics import Metric, variance_ratio
+from collapselab.models import MODELS
 from collapselab.models.arrays import no_curve
 from collapselab.models.box import Box, BoxOptions
 from collapselab.models.stored import Stored
 from collapselab.populations.gaussians import Gaussians
 from collapselab.testing import (
+    capabilities,
     check_dataset,
     check_extractor,
     check_family,
@@ -35,6 +38,7 @@ from collapselab.testing import (
     check_preset,
     check_score,
 )
+from collapselab.testing.families import training_set
 
 
 def caught(words, check, *given, **options):
@@ -206,6 +210,98 @@ def test_options_that_suit_nothing_are_said():
         check_family(Box, options={"share": 5})
     vectors = TrainingSet(np.random.default_rng(0).normal(size=(20, 2)), None, np.ones(20))
     caught("the options suit none of the kinds", check_family, "vae", options={"network": "conv"}, data=vectors)
+
+
+# -- what some can do beside -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def denoising():
+    """A model that can most of it, fitted for a moment, and what it was fitted to."""
+    training, kind = training_set("images"), MODELS["diffusion"]
+    options = kind.Options.model_validate(kind.Options.smallest("images"))
+    return kind.fit(training, options, Run(0, images_seen=64)), training
+
+
+class Instead:
+    """A model of which some methods are others."""
+
+    def __init__(self, model, **methods):
+        self.model, self.methods = model, methods
+
+    def __getattr__(self, name):
+        methods = self.__dict__["methods"]
+        return methods[name] if name in methods else getattr(self.model, name)
+
+
+def test_labels_that_are_not_heard_or_move_others_are_caught(denoising):
+    model, training = denoising
+    capabilities.check_conditions("right", model, training)
+
+    def deaf(ask):
+        return model.sample(replace(ask, condition=None))
+
+    def moved(ask):
+        found = model.sample(ask)
+        return found if ask.condition is None else replace(found, data=found.data + np.uint8(ask.condition.sum() % 3))
+
+    def trusting(ask):
+        inside = None if ask.condition is None else np.resize(np.abs(ask.condition), ask.count).astype(np.int64) % 2
+        return model.sample(replace(ask, condition=inside))
+
+    for sample, words in (
+        (deaf, "asked for labels [1, 1, 0"),
+        (moved, "told the labels that it would take it gives other samples"),
+        (trusting, "two samples of the labels [0, 2], where it knows 0 and 1: it was taken"),
+    ):
+        caught(words, capabilities.check_conditions, "wrong", Instead(model, sample=sample), training)
+
+
+def test_weights_that_are_not_exchanged_or_not_checked_are_caught(denoising):
+    model, training = denoising
+    capabilities.check_weighted("right", model, training)
+
+    class Kept(type(model)):
+        def with_weights(self, weights):
+            return self
+
+    class Rounded(type(model)):
+        def with_weights(self, weights):
+            return super().with_weights({name: np.round(array, 3) for name, array in weights.items()})
+
+    parts = {one.name: getattr(model, one.name) for one in fields(model)}
+    check = capabilities.check_weighted
+    caught("with other weights it gives the same samples", check, "kept", Kept(**parts), training)
+    caught("with its own weights it samples otherwise", check, "some", Rounded(**parts), training)
+
+
+def test_denoisers_tasks_and_counts_that_are_none_are_caught(denoising):
+    model, training = denoising
+
+    def denoiser(levels, denoise):
+        def made(where):
+            right = model.denoiser(where)
+            given = {"levels": levels or right.levels, "__call__": lambda self, x, *rest: denoise(right(x, *rest))}
+            return type("Denoiser", (), given)()
+
+        return Instead(model, denoiser=made)
+
+    check = capabilities.check_denoises
+    caught("asked are 0 < lowest < highest", check, "turned", denoiser((80.0, 0.1), lambda rows: rows), training)
+    caught("asked are finite float64", check, "narrow", denoiser(None, lambda rows: rows.float()), training)
+    caught("hangs from the rows beside it", check, "mixed", denoiser(None, lambda rows: rows - rows.mean(0)), training)
+
+    def idle(*given):
+        return Instead(model.task(*given), phases=())
+
+    caught("its task has no phase", capabilities.check_trainable, "idle", Instead(model, task=idle), training)
+
+    class Free(Instead):
+        @staticmethod
+        def flops_per_image(options, shape):
+            return {"training": 0.0, "sampling": 1.0}
+
+    caught("both above 0", capabilities.check_counts, "free", Free(model), training)
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def _weights(name: str, entry: Extractor, kind: KindName, options: Any) -> Any:
     if entry.of_model or entry.of_law:
         able = Knows if entry.of_law else Scores
         family = next(
-            one for one in MODELS.values() if kind in one.takes and issubclass(one, able) and not one.uses_torch
+            one for one in dict.values(MODELS) if kind in one.takes and issubclass(one, able) and not one.uses_torch
         )
         return family.fit(_training(kind), family.Options.model_validate(family.Options.smallest(kind)), Run(0))
     law(entry.published is None, f"{name}: it looks through published weights, which nobody here has: give weights")

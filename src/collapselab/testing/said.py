@@ -58,11 +58,11 @@ def named(things: Iterable[Any]) -> str:
     return ", ".join(map(str, things)) or "none"
 
 
-def entry_of(thing: Any, registry: Mapping[str, Any]) -> tuple[str, Any]:
+def entry_of(thing: Any, registry: dict[str, Any]) -> tuple[str, Any]:
     """The name and the entry of what is given: a name in a registry, an entry of it, or what stands in none yet."""
     if isinstance(thing, str):
         return thing, registry[thing]
-    for name in registry:
-        if registry[name] is thing:
+    for name, entry in dict.items(registry):  # without those of other packages, which need not load
+        if entry is thing:
             return name, thing
     return getattr(thing, "__name__", type(thing).__name__).lower(), thing
