@@ -132,6 +132,16 @@ class Obedient(Box):
         )
 
 
+class Bent(Box):
+    """A bias that makes no numbers."""
+
+    bias: ClassVar = "narrower"
+
+    def sample(self, ask):
+        found = super().sample(ask)
+        return found if ask.bias == 1 else SampleSet(found.data / 0)
+
+
 class Crowded(Box):
     """A likelihood of a row among others."""
 
@@ -175,6 +185,18 @@ class Undescribed(Box):
     Options: ClassVar = Scrawl
 
 
+class Open(BoxOptions):
+    """An option without a default."""
+
+    depth: int = Field(description="how deep")
+
+
+class Unsettled(Box):
+    """A family that does not say what may be tried."""
+
+    Options: ClassVar = Open
+
+
 class Headless(Box):
     """A model that has lost its sampler's shape."""
 
@@ -183,6 +205,7 @@ class Headless(Box):
         return (*self.low.shape, 1)
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize(
     ("family", "words"),
     [
@@ -193,11 +216,13 @@ class Headless(Box):
         (Forgets, "read from its file it samples otherwise"),
         (Heavy, "stored_bytes says 2560, the arrays have 64"),
         (Obedient, "a sampling bias of 0.0: it was taken; asked is a ValueError that names 'sampling_bias'"),
+        (Bent, "with a sampling bias of 0.5 its samples are no more float64 of shape (3, 4), all finite"),
         (Crowded, "the log_likelihood of a row hangs from the rows beside it"),
         (Wide, "the covariance of 4000 samples is over 6 standard errors away"),
         (Askew, "the covariance is not symmetric"),
         (Swallows, "a training row of numbers that are not finite: it was taken; asked is a Diverged"),
         (Undescribed, "the options depth have no description"),
+        (Unsettled, "Options.smallest('vectors') is {}, which are no options of it"),
         (Headless, "the model's shape is (4, 1), that of the samples it was fitted to is (4,)"),
     ],
 )

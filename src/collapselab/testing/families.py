@@ -89,7 +89,7 @@ def _fitted(name: str, family: Any, options: Mapping[str, Any] | None, data: Tra
     kinds = family.takes if data is None else (kind_of(data.data),)
     faults = []
     for kind in kinds:
-        chosen = family.Options.model_validate(family.Options.smallest(kind) if options is None else options).settled()
+        chosen = _chosen(name, family, kind, options)
         try:
             chosen.check_kind(kind)
         except ValueError as fault:
@@ -110,6 +110,19 @@ def _fitted(name: str, family: Any, options: Mapping[str, Any] | None, data: Tra
         )
         yield Fitted(f"{name} of {kind}", family, kind, chosen, training, run, model)
     law(len(faults) < len(kinds), f"{name}: the options suit none of the kinds that it takes: {'; '.join(faults)}")
+
+
+def _chosen(name: str, family: Any, kind: KindName, options: Mapping[str, Any] | None) -> Any:
+    """The options that are given, or the family's smallest. Raises ValueError for given ones that are none."""
+    if options is not None:
+        return family.Options.model_validate(dict(options)).settled()
+    smallest = family.Options.smallest(kind)
+    try:
+        return family.Options.model_validate(smallest).settled()
+    except ValidationError as error:
+        raise AssertionError(
+            f"{name}: Options.smallest({kind!r}) is {smallest!r}, which are no options of it: {error}"
+        ) from error
 
 
 def _check_statement(name: str, family: Any) -> None:
