@@ -57,26 +57,6 @@ def test_a_class_is_called_as_its_registry_calls_it(registry):
 
 
 @pytest.mark.parametrize("kind", [*MODELS.values(), *POPULATIONS.values()], ids=lambda kind: kind.__name__)
-def test_what_cannot_be_asked_for_is_refused_in_one_place(kind):
-    asked = kind.__new__(kind)
-    check_ask(Ask(3, 0), asked)
-    for bias in (0.0, -0.5, 1.5, float("nan")):
-        with pytest.raises(ValueError, match=r"sampling_bias: found .*, allowed are numbers above 0 and up to 1"):
-            check_ask(Ask(3, 0, bias=bias), asked)
-    if not kind.bias:
-        with pytest.raises(ValueError, match=rf"sampling_bias: found 0.5, allowed with {called(asked)} is 1"):
-            check_ask(Ask(3, 0, bias=0.5), asked)
-    if not issubclass(kind, Denoises):
-        with pytest.raises(ValueError, match=rf"guide: found 'cads', allowed is none: samples of {called(asked)} can"):
-            check_ask(Ask(3, 0, guide="cads"), asked)
-    with pytest.raises(ValueError, match=rf"condition: found prompts, allowed with {called(asked)}: "):
-        check_ask(Ask(3, 0, condition=["a cat", "a dog", "a cat"]), asked)
-    if "labels" not in kind.conditions:
-        with pytest.raises(ValueError, match=rf"condition: found labels, allowed with {called(asked)}: none"):
-            check_ask(Ask(3, 0, condition=np.zeros(3, np.int64)), asked)
-
-
-@pytest.mark.parametrize("kind", [*MODELS.values(), *POPULATIONS.values()], ids=lambda kind: kind.__name__)
 def test_a_sampler_refuses_before_it_looks_at_itself(kind):
     with pytest.raises(ValueError, match="sampling_bias: found 2"):
         kind.__new__(kind).sample(Ask(3, 0, bias=2))
@@ -104,21 +84,6 @@ def test_labels_that_are_asked_for_are_those_of_the_samples(labelled):
     assert 0 < as_the_rule.sum() < 11
     np.testing.assert_array_equal(samples.data[as_the_rule], plain.data[as_the_rule])  # whatever lies beside them
     assert all((samples.data[row] != plain.data[row]).any() for row in np.flatnonzero(~as_the_rule))
-
-
-def test_labels_of_the_rule_give_the_bits_of_the_rule(labelled):
-    plain = labelled.sample(Ask(13, 3, start=5))
-    told = labelled.sample(Ask(13, 3, start=5, condition=np.arange(5, 18) % 2))
-    np.testing.assert_array_equal(told.data, plain.data)
-    np.testing.assert_array_equal(told.labels, plain.labels)
-
-
-def test_labelled_samples_do_not_depend_on_the_cut(labelled):
-    wanted = np.random.default_rng(0).integers(0, 2, 21)
-    whole = labelled.sample(Ask(21, 3, condition=wanted)).data
-    cuts = [(0, 3), (3, 8), (11, 10)]
-    parts = [labelled.sample(Ask(n, 3, start, condition=wanted[start : start + n])).data for start, n in cuts]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 @pytest.mark.parametrize(
@@ -250,38 +215,12 @@ def test_who_can_what():
     assert {able: {name for name, kind in MODELS.items() if issubclass(kind, able)} for able in expected} == expected
 
 
-@pytest.mark.parametrize("family", MODELS)
-def test_a_plan_asks_every_family_alike(family):
-    kind = MODELS[family]
-    assert issubclass(kind.Options, Options) and set(kind.takes) <= {"images", "vectors", "categories"}
-    assert kind.density in ("exact", "approximate", "implicit") and isinstance(kind.bias, str)
-    assert kind.uses_torch == (family in FAMILIES) and set(kind.conditions) <= {"labels", "prompts"}
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_options_of_networks_say_their_budget_and_how_many_they_make_at_once(family):
     options = options_of(family, images_seen=77)
     assert (options.budget, options.at_once) == (77, 8)
     closed = MODELS["box"].Options()
     assert (closed.budget, closed.at_once) == (None, None)
-
-
-def test_weights_are_taken_and_exchanged(labelled):
-    weights = labelled.weights()
-    assert isinstance(labelled, Weighted) and all(array.dtype == np.float32 for array in weights.values())
-    same = labelled.with_weights(dict(weights))
-    assert type(same) is type(labelled) and same.options == labelled.options
-    np.testing.assert_array_equal(same.sample(Ask(5, 1)).data, labelled.sample(Ask(5, 1)).data)
-    doubled = labelled.with_weights({name: 2.0 * array.astype(np.float64) for name, array in weights.items()})
-    assert not np.array_equal(doubled.sample(Ask(5, 1)).data, labelled.sample(Ask(5, 1)).data)
-    back = doubled.with_weights({name: array / 2 for name, array in doubled.weights().items()})
-    assert all(array.dtype == np.float32 for array in back.weights().values())
-    for name, array in labelled.stored().tensors.items():
-        np.testing.assert_array_equal(back.stored().tensors[name], array, err_msg=name)
-    first = next(iter(weights))
-    for wrong in ({}, weights | {"more": np.zeros(1)}, weights | {first: np.zeros(1)}):
-        with pytest.raises(ValueError, match=r"weights.*: found"):
-            labelled.with_weights(wrong)
 
 
 @pytest.mark.parametrize("data", ["images", "vectors"])

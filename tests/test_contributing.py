@@ -167,8 +167,20 @@ def test_the_new_names_are_validated_and_in_the_schema(project):
 
 MUTANTS = {  # file of tests -> what is run there, in which module which text becomes another one that is wrong
     "test_metrics.py": ("spread_of_a_shrunken", "metrics/spread.py", "(after / before) ** power", "(after / before)"),
-    "test_datasets.py": ("every_source_is_read", "data/cifar100.py", 'self.labels == "fine"', 'self.labels != "fine"'),
-    "test_features.py": ("thumbnail", "features/thumbnail.py", "cells.mean(axis=(3, 5))", "cells.max(axis=(3, 5))"),
+    "test_models.py": ("laplace_law", "models/laplace.py", "check_ask(ask, self)", "check_ask(Ask(1, 0), self)"),
+    "test_populations.py": ("a_disc_ends", "populations/disc.py", "2 * np.pi * uniform[", "1 * np.pi * uniform["),
+    "test_datasets.py": (
+        "every_source_is_read and cifar100",
+        "data/cifar100.py",
+        'self.labels == "fine"',
+        'self.labels != "fine"',
+    ),
+    "test_features.py": (
+        "a_thumbnail_holds",
+        "features/thumbnail.py",
+        "cells.mean(axis=(3, 5))",
+        "cells.max(axis=(3, 5))",
+    ),
     "test_verdicts.py": ("scatter", "verdicts/scatter.py", "np.std(ends, ddof=1)", "np.std(ends)"),
 }
 
@@ -183,11 +195,14 @@ def test_the_examples_of_tests_pass_and_fail_where_the_code_is_wrong(project):
         else:
             path = project.folder / file
             path.write_text(f"{path.read_text()}\n\n{code}")
-        chosen, module, right, wrong = MUTANTS[Path(file).name]
-        command = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, file]
-        assert " passed" in project.run(*command).stdout
+    chosen = " or ".join(f"({words})" for words, *_ in MUTANTS.values())
+    command = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *(file for file, _ in examples)]
+    assert f"{len(MUTANTS)} passed" in project.run(*command).stdout
+    for _, module, right, wrong in MUTANTS.values():
         project.edit(f"src/collapselab/{module}", (right, wrong))
-        assert " failed" in project.run(*command, code=1).stdout
+    said = project.run(*command, code=1).stdout
+    assert f"{len(MUTANTS)} failed" in said, said
+    for _, module, right, wrong in MUTANTS.values():
         project.edit(f"src/collapselab/{module}", (wrong, right))
 
 

@@ -18,7 +18,7 @@ from collapselab.data.split import split
 from collapselab.features import FEATURES, Features, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
-from collapselab.populations import POPULATIONS
+from collapselab.testing import check_extractor
 
 pytestmark = pytest.mark.trained
 
@@ -121,49 +121,24 @@ def test_what_is_not_finite_is_named():
 
 
 def inputs(name, digits, trained, tmp_path, monkeypatch):
-    """Data that an extractor takes, its weights, and its batch."""
+    """Data that an extractor takes and its weights, where what the laws would make up is too large or too simple."""
     if FEATURES[name].published:  # networks of the published kind, with fewer images, since they are larger
         pytest.importorskip("torch")
         path = stand_ins.make(name, tmp_path)
         if name == "inception":
             stand_ins.admit(monkeypatch, path)
         monkeypatch.setattr(published, "BATCH", 4)
-        return digits["held_out"].data[:10], path, 4
+        return digits["held_out"].data[:6], path
     if FEATURES[name].of_model:
         options = DiffusionOptions(channels=16, blocks=1)
         train = TrainingSet(digits["train"].data, digits["train"].labels, np.ones(len(digits["train"].data)))
-        return digits["held_out"].data[:70], Diffusion.fit(train, options, Run(0, images_seen=512)), 64
-    if FEATURES[name].of_population:
-        land = POPULATIONS["land"].population(POPULATIONS["land"].PopulationOptions())
-        return 2 * normal(1, 300, 2), land, 256
-    data = normal(1, 300, 5) if name == "identity" else digits["held_out"].data
-    return data, trained[0] if FEATURES[name].trained else None, 256
+        return digits["held_out"].data[:70], Diffusion.fit(train, options, Run(0, images_seen=512))
+    return (digits["held_out"].data, trained[0]) if FEATURES[name].trained else ()
 
 
-@pytest.mark.parametrize("name", [name for name, entry in FEATURES.items() if not entry.of_law])
-def test_a_row_of_features_belongs_to_its_sample_alone(name, digits, trained, tmp_path, monkeypatch):
-    """The same bits however many rows follow, and the same numbers to float32 rounding wherever the sample stands."""
-    data, weights, batch = inputs(name, digits, trained, tmp_path, monkeypatch)
-    extract = FEATURES[name].extract
-    whole = extract(data, weights)
-    assert whole.values.ndim == 2 and whole.values.dtype in (np.float32, np.float64) and len(whole) == len(data)
-    told = {part for part in ("classes", "probabilities") if getattr(whole, part) is not None}
-    assert told == set(FEATURES[name].gives)
-    assert whole.names is not None or not FEATURES[name].statistic  # metrics find columns that are no space by name
-    if whole.names is not None:
-        assert len(whole.names) == len(set(whole.names)) == whole.values.shape[1] and all(whole.names)
-    assert whole.classes is None or (whole.classes.dtype == np.int64 and whole.classes.shape == (len(data),))
-    if whole.probabilities is not None:
-        assert whole.probabilities.dtype == np.float32 and len(whole.probabilities) == len(data)
-        np.testing.assert_allclose(whole.probabilities.sum(axis=1), 1, rtol=0, atol=1e-5)  # float32 sums
-    for rows in (1, batch - 1, batch + 1):
-        part = extract(data[:rows], weights)
-        assert np.array_equal(part.values, whole.values[:rows])
-        assert part.classes is None or np.array_equal(part.classes, whole.classes[:rows])
-        assert part.probabilities is None or np.array_equal(part.probabilities, whole.probabilities[:rows])
-    order = np.random.default_rng(0).permutation(len(data))
-    scale = np.abs(whole.values).max()
-    np.testing.assert_allclose(extract(data[order], weights).values, whole.values[order], rtol=0, atol=1e-5 * scale)
+@pytest.mark.parametrize("name", FEATURES)
+def test_an_extractor_keeps_its_contract(name, digits, trained, tmp_path, monkeypatch):
+    check_extractor(name, *inputs(name, digits, trained, tmp_path, monkeypatch))
 
 
 def test_identity_keeps_vectors_as_they_are():

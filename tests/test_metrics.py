@@ -13,22 +13,17 @@ from pydantic import ValidationError
 from collapselab import metrics
 from collapselab.core import distances
 from collapselab.core.errors import Undefined
-from collapselab.features import FEATURES, Features
+from collapselab.features import Features
 from collapselab.measure.roles import losable, roles_of, standing_for, truths
-from collapselab.metrics import METRICS, SCORES, Estimate, Metric, Roles
+from collapselab.metrics import METRICS, SCORES, Metric, Roles
 from collapselab.metrics.frechet import frechet_distance
 from collapselab.metrics.memorisation import copies
 from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall
-from collapselab.populations.gaussians import Gaussians, GaussiansOptions
 from collapselab.store.provenance import ASIDE, named
+from collapselab.testing import check_metric, check_score
+from collapselab.testing.clouds import as_read, cloud
 
 NEIGHBOURS = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
-
-
-def cloud(seed, rows, width=16, scale=1.0, shift=0.0, classes=4):
-    source = np.random.default_rng(seed)
-    values = shift + scale * source.normal(size=(rows, width))
-    return Features(values, source.integers(0, classes, rows), source.dirichlet(np.full(classes, 0.3), rows))
 
 
 def gaussian(mean, covariance):
@@ -54,103 +49,16 @@ LOOKS_AT_ONE_SIDE = {
     "surviving_categories": "fake",
     **{name: "fake" for name, metric in METRICS.items() if metric.extractors == ("truth",)},
 }
-TRUTH = Gaussians(GaussiansOptions(modes=9, sd=0.12, weights="zipf"))  # discs that hold some four in ten of a cloud
 
 
-def statistics_of(extractor, side):
-    """A cloud as the extractor of an image statistic sees it: each row drawn as a coloured image of 16 x 16 pixels.
-
-    Rows that are not finite have no image; their statistics are not finite either.
-    """
-    values = np.nan_to_num(side.values)
-    down, across = 30 * values[:, :, None], 30 * values[:, None, :]
-    planes = np.stack([128 + down + across, 128 + down - across, 128 - down + across / 2], axis=1)
-    seen = FEATURES[extractor].extract(np.clip(planes, 0, 255).astype(np.uint8))
-    finite = np.isfinite(side.values).all(axis=1, keepdims=True)
-    return replace(seen, values=np.where(finite, seen.values, np.nan))
-
-
-def law_of(name, side):
-    """A cloud as the extractor of laws tells it: its own moments, or those of its classes one-hot, as exact ones."""
-    if not len(side):
-        return side
-    one_hot = name == "surviving_categories" and side.classes is not None
-    values = np.eye(4)[side.classes] if one_hot else side.values
-    mean = values.mean(axis=0)
-    return Features(mean[None], moments=(mean, np.cov(values, rowvar=False)))
-
-
-def truth_of(side):
-    """A cloud as a known truth judges its first two columns; what is not finite stays so."""
-    seen = FEATURES["truth"].extract(side.values[:, :2], TRUTH)
-    return replace(seen, values=np.where(np.isfinite(side.values).all(axis=1, keepdims=True), seen.values, np.nan))
-
-
-def as_read(entry, side):
-    """A cloud as a metric or a score reads it."""
-    if entry.extractors == ("truth",):
-        return truth_of(side)
-    if entry.extractors == ("moments",):
-        return law_of(entry.function.__name__, side)
-    statistics = [name for name in entry.extractors if name in ("colours", "spectrum")]
-    return statistics_of(statistics[0], side) if statistics else side
-
-
-def value_of(name, real, fake, as_array=lambda values: values, **options):
-    """The metric, given what its entry asks for: one column of bits, a second real set beside the first."""
+def value_of(name, real, fake):
+    """The metric, given what its entry asks for, a second real set beside the first."""
     metric = METRICS[name]
-    if name == "class_retention":
-        options["below"] = 1.0  # a cloud has no rare classes
-    if metric.beside:
-        options[metric.beside] = cloud(9, 120)
-    if metric.extractors == ("likelihood",):
-        real, fake = (Features(side.values[:, :1]) for side in (real, fake))
-        options |= {role: Features(side.values[:, :1]) for role, side in options.items() if isinstance(side, Features)}
-    sides = {"real": as_read(metric, real), "fake": as_read(metric, fake), **options}
-    return metric(
-        **{
-            role: replace(side, values=as_array(side.values)) if isinstance(side, Features) else side
-            for role, side in sides.items()
-        }
-    )
+    beside = {metric.beside: as_read(metric, cloud(9, 120))} if metric.beside else {}
+    return metric(as_read(metric, real), as_read(metric, fake), **beside)
 
 
 # -- laws over the registry -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_the_order_of_rows_does_not_matter(name):
-    real, fake = cloud(0, 150), cloud(1, 130, shift=0.3)
-    orders = [np.random.default_rng(2).permutation(len(side)) for side in (real, fake)]
-    shuffled = [
-        Features(side.values[o], side.classes[o], side.probabilities[o])
-        for side, o in zip((real, fake), orders, strict=True)
-    ]
-    options = {"splits": 1} if name == "inception_score" else {}  # its parts are cut in the rows' order
-    value, again = value_of(name, real, fake, **options), value_of(name, *shuffled, **options)
-    np.testing.assert_allclose(
-        numbers(again), numbers(value), rtol=1e-12
-    )  # sums of some hundred terms in another order
-    assert not isinstance(value, dict) or value.keys() == again.keys()
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_tensors_have_the_values_of_arrays(name):
-    torch = pytest.importorskip("torch")
-    real, fake = cloud(0, 150), cloud(1, 130, shift=0.3)
-    value, of_tensors = value_of(name, real, fake), value_of(name, real, fake, as_array=torch.from_numpy)
-    # sums of some hundred terms in another order
-    np.testing.assert_allclose(numbers(of_tensors), numbers(value), rtol=1e-12)
-    assert not isinstance(value, dict) or value.keys() == of_tensors.keys()
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_values_are_plain_finite_floats(name):
-    value = value_of(name, cloud(0, 100), cloud(1, 80))
-    values = list(value.values()) if isinstance(value, dict) else [value]
-    assert all(type(number) in (float, Estimate) and math.isfinite(number) for number in values)
-    assert all(number.low <= number <= number.high for number in values if isinstance(number, Estimate))
-    assert not isinstance(value, dict) or all(type(key) is str for key in value)
 
 
 ON_ITSELF = {
@@ -166,15 +74,17 @@ ON_ITSELF = {
     "duplicates_of_real": 1.0,
     "duplicates_of_training": 1.0,
 }
+IN_ORDER = {"inception_score": {"splits": 1}}  # its parts are cut in the rows' order
 
 
-@pytest.mark.parametrize("name", ON_ITSELF)
-@pytest.mark.parametrize("rows", [300, 12 * 5])
-def test_a_copy_of_the_real_samples_has_the_value_that_it_must(name, rows):
-    sample = cloud(0, rows)
-    assert METRICS[name](sample, Features(sample.values.copy(), sample.classes)) == pytest.approx(
-        ON_ITSELF[name], abs=1e-12
-    )
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_keeps_its_contract(name):
+    check_metric(name, options=IN_ORDER.get(name), on_itself=ON_ITSELF.get(name))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_score_keeps_its_contract(name):
+    check_score(name)
 
 
 @pytest.mark.parametrize(
@@ -188,17 +98,6 @@ def test_better_points_in_the_right_direction(name):
     bad = elsewhere if metric.against == "held_out" else real
     gain = numbers(value_of(name, real, good)).mean() - numbers(value_of(name, real, bad)).mean()
     assert gain > 0 if metric.better == "higher" else gain < 0
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_what_is_undetermined_is_said_to_be(name):
-    sample = cloud(0, 100)
-    nothing = Features(sample.values[:0], sample.classes[:0], sample.probabilities[:0])
-    broken = Features(np.where(np.arange(100)[:, None] == 7, np.nan, sample.values), None)
-    for other in (nothing, broken):
-        for role in [LOOKS_AT_ONE_SIDE[name]] if name in LOOKS_AT_ONE_SIDE else ["real", "fake"]:
-            with pytest.raises(Undefined, match=role):
-                value_of(name, **{"real": sample, "fake": sample, role: other})
 
 
 def second(name):
@@ -268,25 +167,6 @@ def test_options_out_of_range_are_refused(name, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))}: found") as error:
         METRICS[name](cloud(0, 100), cloud(1, 100), **options)
     assert not isinstance(error.value, Undefined)
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_entries_are_complete(name):
-    metric = METRICS[name]
-    assert metric.label[0].isupper() and metric.function.__doc__
-    assert set(metric.extractors) <= set(FEATURES)
-    assert all(isinstance(default, int | float | str) for default in metric.options.values())
-
-
-@pytest.mark.parametrize("name", SCORES)
-def test_a_score_is_each_samples_own(name):
-    """One number a row, whatever stands beside it: to rounding, since the order of sums is the batch's."""
-    score = SCORES[name]
-    real, fake = (as_read(score, side) for side in (cloud(0, 150), cloud(1, 60, shift=0.3)))
-    scores = score(real, fake)
-    assert scores.shape == (60,) and scores.dtype == np.float64
-    np.testing.assert_allclose(score(real, Features(fake.values[10:30], names=fake.names)), scores[10:30], rtol=1e-9)
-    assert score.label[0].isupper() and score.function.__doc__ and set(score.extractors) <= set(FEATURES)
 
 
 def test_every_function_is_public():

@@ -7,12 +7,14 @@ from scipy import stats
 
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
-from collapselab.models.capabilities import Judges, Knows
+from collapselab.models.capabilities import Judges
 from collapselab.populations import POPULATIONS
 from collapselab.populations.decay import CHANNELS, Channel
 from collapselab.populations.jars import GLASS_GREY, PRECISION, draw, read_back
 from collapselab.populations.land import mask, three_points
 from collapselab.populations.outfits import FEATURES, SIZES
+from collapselab.testing import check_population
+from collapselab.testing.populations import DRAWS, ERRORS, agree
 
 OPTIONS = {
     "gaussian": [{"dimension": 3, "mean": (0.0, 1.0, -2.0), "sd": (1.0, 2.0, 0.5)}],
@@ -29,8 +31,6 @@ OPTIONS = {
     "two-classes": [{}, {"dimension": 1, "separation": 0.3}],
 }
 CASES = [(name, options) for name in POPULATIONS for options in OPTIONS.get(name, [{}])]
-DRAWS = 50_000
-ERRORS = 4.5  # standard errors: of some hundred comparisons with fixed seeds none should be this far off by chance
 
 
 def population(name, **options):
@@ -45,85 +45,18 @@ JUDGES = [(name, options) for name, options in CASES if issubclass(POPULATIONS[n
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_a_sample_depends_on_its_place_alone(name, options):
-    truth = population(name, **options)
-    whole = truth.sample(Ask(40, 5))
-    parts = [truth.sample(Ask(count, 5, start=start)) for start, count in ((0, 1), (1, 22), (23, 17))]
-    assert np.array_equal(np.concatenate([part.data for part in parts]), whole.data)
-    assert whole.data.shape == (40, *truth.shape)
-    if whole.labels is not None:
-        assert np.array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
-    assert not np.array_equal(truth.sample(Ask(40, 6)).data, whole.data)
-    kinds = {"images": np.uint8, "vectors": np.float64, "categories": np.int64}
-    assert whole.data.dtype == kinds[truth.gives]
-    assert whole.labels is None or whole.labels.dtype == np.int64
-
-
-@pytest.mark.parametrize(("name", "options"), [case for case in CASES if issubclass(POPULATIONS[case[0]], Knows)])
-def test_samples_have_the_moments_that_the_truth_says(name, options):
-    truth = population(name, **options)
-    data = truth.sample(Ask(DRAWS, 11)).data
-    data = np.eye(len(truth.moments()[0]))[data] if truth.gives == "categories" else data
-    mean, covariance = truth.moments()
-    assert mean.shape == data.shape[1:] and covariance.shape == 2 * data.shape[1:]
-    centred = data - mean
-    products = centred[:, :, None] * centred[:, None, :]
-    for found, expected in ((centred, 0.0), (products, covariance)):
-        error = found.std(axis=0) / np.sqrt(DRAWS)
-        assert (np.abs(found.mean(axis=0) - expected) <= ERRORS * error + 1e-12).all()
-
-
-def agree(counts, masses):
-    """Whether counts of DRAWS draws go with masses: each within 4.5 errors, and all together by Pearson's chi squared.
-
-    What falls into no cell is one more part. Parts that expect fewer than 5 draws are one part together, since the
-    statistic is chi squared of large counts only; where nothing is expected nothing may be.
-    """
-    counts = np.append(counts, DRAWS - counts.sum())
-    expected = DRAWS * np.append(masses, max(1 - masses.sum(), 0.0))
-    small = expected < 5
-    counts = np.append(counts[~small], counts[small].sum())
-    expected = np.append(expected[~small], expected[small].sum())
-    if not (np.abs(counts - expected) <= ERRORS * np.sqrt(expected) + (ERRORS if expected[-1] > 1e-6 else 0)).all():
-        return False  # a Poisson number of a small expectation has a longer tail than its error says
-    large = expected >= 5
-    statistic = (np.square(counts - expected)[large] / expected[large]).sum()
-    return bool(1e-4 < stats.chi2.sf(statistic, max(large.sum() - 1, 1)) < 1 - 1e-4)
+def test_a_known_truth_keeps_its_contract(name, options):
+    check_population(name, options)
 
 
 @pytest.mark.parametrize(("name", "options"), JUDGES)
-def test_cells_are_hit_as_often_as_their_masses_say(name, options):
-    truth = population(name, **options)
-    masses = truth.masses
-    assert masses.dtype == np.float64 and (masses > 0).all() and masses.sum() <= 1 + 1e-12
-    found = truth.judge(truth.sample(Ask(DRAWS, 3)).data)
-    assert found.possible.dtype == bool and found.cell.dtype == np.int64
-    assert np.array_equal(found.cell >= 0, found.possible) and found.cell.max() < len(masses)
-    counts = np.bincount(found.cell[found.possible], minlength=len(masses))
+def test_masses_that_are_wrong_by_a_tenth_would_be_seen(name, options):
+    masses = population(name, **options).masses
+    rest = max(1 - masses.sum(), 0.0)
+    counts = np.random.default_rng(1).multinomial(DRAWS, [*masses, rest])[:-1]
     assert agree(counts, masses)
-    # Masses that are wrong by a tenth, up and down in turn, would be seen.
     tilted = masses * np.where(np.arange(len(masses)) % 2, 1.1, 0.9)
     assert len(masses) == 1 or not agree(counts, tilted * masses.sum() / tilted.sum())
-
-
-@pytest.mark.parametrize("name", [name for name in POPULATIONS if name not in ("gaussian", "multinomial")])
-def test_a_truth_is_drawn_as_it_is(name):
-    with pytest.raises(ValueError, match=r"sampling_bias: found 0\.8, allowed"):
-        population(name).sample(Ask(3, 0, bias=0.8))
-
-
-@pytest.mark.parametrize(("name", "options"), JUDGES)
-def test_what_is_not_finite_or_far_away_is_impossible(name, options):
-    truth = population(name, **options)
-    if truth.gives == "images":
-        odd = np.stack([np.full(truth.shape, grey, np.uint8) for grey in (0, 255)])
-    elif truth.gives == "categories":
-        odd = np.array([-1, 10**6])
-    else:
-        odd = np.repeat(truth.sample(Ask(1, 0)).data, 4, axis=0)
-        odd[:, 0] = np.nan, np.inf, -np.inf, 1e30
-        odd[1:, -1] = 3.0  # no label, no place, no momentum
-    assert not truth.judge(odd).possible.any() and (truth.judge(odd).cell == -1).all()
 
 
 @pytest.mark.parametrize("name", ["gaussians", "two-moons", "decay", "land", "two-classes"])

@@ -211,6 +211,14 @@ def test_a_description_of_an_option_is_documentation_and_its_range_is_not(toy):
     assert toy(main=text.replace("ge=0", "ge=1")) != before
 
 
+def test_what_is_quick_to_try_makes_nobody_train_again(toy):
+    text = "class root:\n    def smallest(cls, kind):\n        return {}\n\n    def other(self):\n        return {}\n"
+    before = toy(main=text)
+    assert toy(main=text.replace("return {}", "return {1: 2}", 1)) == before
+    assert toy(main=text.replace("    def smallest(cls, kind):\n        return {}\n\n", "")) == before
+    assert toy(main=text.replace("other(self):\n        return {}", "other(self):\n        return {1: 2}")) != before
+
+
 REGISTRY = "from .helper import thrice, twice\n\nMETRICS = {'two': (twice, 1), 'three': (thrice, 1)}\n"
 ASKS = "from .registry import METRICS\n\n\ndef root(name):\n    return METRICS[name]\n"
 

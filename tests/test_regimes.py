@@ -31,6 +31,7 @@ from collapselab.compose.regimes import (
     recipe,
     size,
 )
+from collapselab.testing import check_preset
 
 N, INITIAL = 100, 80
 NUMBERS = {  # what each preset needs besides n and initial
@@ -162,9 +163,8 @@ def test_every_preset_names_its_paper_or_its_role(name):
 
 
 @every_preset
-def test_presets_survive_json(name):
-    regime = preset(name, n={1: 60, 3: 90})
-    assert Regime.model_validate_json(regime.model_dump_json(by_alias=True)) == regime
+def test_a_preset_keeps_what_all_of_them_keep(name):
+    check_preset(name, **NUMBERS.get(name, {}))
 
 
 BY_HAND = {  # preset: its draws at generations 1 and 4, with n = 100 and 80 initial rows

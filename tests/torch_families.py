@@ -7,42 +7,14 @@ import numpy as np
 from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
 
-BATCH = 16
-
-SMALL: dict[str, dict[str, Any]] = {
-    "diffusion": {
-        "preset": "tiny",
-        "channels": 16,
-        "blocks": 1,
-        "classes": 2,
-        "batch": BATCH,
-        "flip": True,
-        "sample_batch": 8,
-    },
-    # Every phase, and every controller, within four steps.
-    "stylegan2": {
-        "preset": "tiny",
-        "channel_max": 8,
-        "classes": 2,
-        "batch": BATCH,
-        "r1_every": 2,
-        "path_weight": 1.0,
-        "path_every": 2,
-        "style_mixing": 0.5,
-        "ada_every": 3,
-        "ada_images": 100,
-        "sample_batch": 8,
-    },
-    "vae": {"network": "conv", "channels": 4, "batch": BATCH, "sample_batch": 8},
-    "flow": {"transforms": 2, "hidden": 8, "bins": 4, "batch": BATCH, "sample_batch": 8},
-    "gan": {"hidden": 8, "layers": 2, "batch": BATCH, "sample_batch": 8},
-}
-FAMILIES = [name for name in SMALL if name in MODELS]
+BATCH = 16  # of the smallest options of each
+FAMILIES = [name for name, kind in MODELS.items() if kind.uses_torch]
 
 
 def options_of(family: str, **changes: Any) -> Any:
-    """The smallest options of a family, some of them changed."""
-    return MODELS[family].Options.model_validate(SMALL[family] | changes)
+    """The smallest options of a family for images, some of them changed."""
+    kind = MODELS[family].Options
+    return kind.model_validate(kind.smallest("images") | changes)
 
 
 def images(count: int = 40) -> TrainingSet:

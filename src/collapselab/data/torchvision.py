@@ -22,7 +22,7 @@ class Torchvision(Dataset):
     citation: ClassVar[str] = "As mnist_idx and cifar10_batches; FashionMNIST: Xiao, Rasul and Vollgraf (2017), MIT."
 
     source: ClassVar[str] = "torchvision"
-    name: Literal["MNIST", "FashionMNIST", "CIFAR10"]
+    name: Literal["MNIST", "FashionMNIST", "CIFAR10"] = Field(description="which of torchvision's data sets")
     root: Path = Field(Path("data"), description="torchvision's root folder")
     subset: Subset = Field("train", description="the published part: to train, to test, or both")
     download: bool = Field(False, description="whether files that are missing may be downloaded")

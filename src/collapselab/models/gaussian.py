@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.kinds import KindName
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
 from .asking import check_ask
@@ -32,6 +33,10 @@ class GaussianOptions(Options):
     covariance: Literal["full", "diagonal"] = Field(
         "full", description="diagonal: every dimension is a one-dimensional Gaussian of its own"
     )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"ddof": 1}
 
 
 class GaussianPopulation(Options):

@@ -13,6 +13,7 @@ from pydantic import Field
 from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.kinds import KindName
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve, symmetric_root
@@ -35,6 +36,10 @@ class GMMOptions(Options):
     )
     restarts: int = Field(1, ge=1, description="fits from different starts, of which the likeliest is taken")
     iterations: int = Field(100, ge=1, description="most iterations of a fit; one that has not converged is taken")
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"components": 2}
 
     def check_rows(self, rows: int) -> None:
         if rows < self.components:

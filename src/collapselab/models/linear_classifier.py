@@ -16,6 +16,7 @@ from pydantic import Field
 from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.kinds import KindName
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
@@ -30,6 +31,10 @@ class LinearClassifierOptions(Options):
     """How well the generator labels; a row is [x, y], its label y = -1 or 1 last."""
 
     label_error: float = Field(0.0, ge=0, lt=1, description="share of the samples whose label is wrong")
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"label_error": 0.2}
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from pydantic import Field
 from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
+from ..core.kinds import KindName
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
@@ -34,6 +35,10 @@ class LinearRegressionOptions(Options):
     inputs: Literal["same", "fresh"] = Field(
         "same", description="same: the inputs x of the training rows, in turn; fresh: new ones from N(0, I)"
     )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"inputs": "fresh"}
 
 
 @dataclass(frozen=True, eq=False)

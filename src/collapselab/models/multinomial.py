@@ -38,6 +38,10 @@ class MultinomialOptions(Options):
         "mean", description="mean: (x + alpha) / (n + K alpha); posterior_draw: one draw from Dirichlet(x + alpha)"
     )
 
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"categories": 5} if kind == "categories" else {}
+
     def check_kind(self, kind: KindName) -> None:
         """Raise ValueError for categories whose number is not said, or images with a number of them or smoothing."""
         if kind == "categories" and self.categories is None:

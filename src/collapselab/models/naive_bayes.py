@@ -53,6 +53,10 @@ class NaiveBayesOptions(Options):
             raise ValueError("levels must have a product below 2^63, so that a combination is a whole number")
         return value
 
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"levels": [2, 3], "alpha": 0.5} if kind == "categories" else {"bins": 4, "alpha": 0.5}
+
     def check_kind(self, kind: KindName) -> None:
         """Raise ValueError for categories without levels, or images with them."""
         if (kind == "categories") != (self.levels is not None):

@@ -13,6 +13,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        """What is fitted in a moment to a few small samples of a kind, that of ``collapselab.testing``; no job asks it.
+
+        What it leaves out has its default. Images have 8 x 8 pixels and two classes, categories are 0 .. 4.
+        """
+        return {}
+
     @property
     def left_open(self) -> tuple[str, ...]:
         """Names of options that nobody set and that generation 0 chooses on validation data."""

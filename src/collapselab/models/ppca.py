@@ -15,7 +15,7 @@ from pydantic import Field
 from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import Diverged
-from ..core.kinds import KINDS, kind_of_shape
+from ..core.kinds import KINDS, KindName, kind_of_shape
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
@@ -37,6 +37,10 @@ class PPCAOptions(Options):
     noise: Literal["keep", "drop"] = Field(
         "keep", description="keep: samples have the model's noise; drop: they are decoded latents alone"
     )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"components": 2, "ddof": 1}
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,7 @@ ASIDE = {f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked"}}  # fields of en
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
+UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
 
 
 class Definition(NamedTuple):
@@ -231,6 +232,11 @@ def _that_run(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 def _is_text(statement: ast.stmt) -> bool:
     """Whether a statement is a docstring, of whatever."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _is_unasked(scope: ast.AST, statement: ast.stmt) -> bool:
+    """Whether a statement is a method that no job calls."""
+    return isinstance(scope, ast.ClassDef) and isinstance(statement, ast.FunctionDef) and statement.name in UNASKED
 
 
 def _bound_names(body: Iterable[ast.AST], walrus: bool = True) -> set[str]:
@@ -438,7 +444,7 @@ class _Writer:
 
     def _field(self, node: ast.AST, name: str, value: object) -> None:
         if name == "body" and isinstance(value, list):
-            value = [one for one in _that_run(value) if not _is_text(one)]
+            value = [one for one in _that_run(value) if not _is_text(one) and not _is_unasked(node, one)]
         if isinstance(value, list) and (self._locals or isinstance(node, SCOPES)):
             # What a function imports counts where its names are used.
             value = [one for one in value if not isinstance(one, ast.Import | ast.ImportFrom)]

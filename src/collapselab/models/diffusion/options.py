@@ -119,6 +119,13 @@ class DiffusionOptions(InSteps, Options):
         512, ge=1, le=65_536, description="images sampled at once; part of a sample's identity, to rounding"
     )
 
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        tiny = {"channels": 16, "blocks": 1, "batch": 16, "sample_batch": 8}
+        if kind == "vectors":
+            return {"preset": "points", **tiny}
+        return {"preset": "tiny", **tiny, "classes": 2, "flip": True}
+
     def check_kind(self, kind: KindName) -> None:
         if kind == "images":
             return

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ...core.kinds import KindName
 from ..options import InSteps, Options, check_betas, with_preset
 
 
@@ -35,6 +36,10 @@ class FlowOptions(InSteps, Options):
     sample_batch: int = Field(
         500, ge=1, le=65_536, description="rows sampled at once; part of a sample's identity, to rounding"
     )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"transforms": 2, "hidden": 8, "bins": 4, "batch": 16, "sample_batch": 8}
 
     @model_validator(mode="before")
     @classmethod

@@ -1,9 +1,10 @@
 """How a generative adversarial network is built, trained and sampled."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ...core.kinds import KindName
 from ..options import InSteps, Options, check_betas
 
 
@@ -26,6 +27,10 @@ class GANOptions(InSteps, Options):
     sample_batch: int = Field(
         500, ge=1, le=65_536, description="rows sampled at once; part of a sample's identity, to rounding"
     )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"hidden": 8, "layers": 2, "batch": 16, "sample_batch": 8}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

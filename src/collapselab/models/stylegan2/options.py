@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ...core.kinds import KindName
 from ..options import InSteps, Options, check_betas, with_preset
 
 
@@ -74,6 +75,22 @@ class StyleGAN2Options(InSteps, Options):
     sample_batch: int = Field(
         256, ge=1, le=65_536, description="images sampled at once; part of a sample's identity, to rounding"
     )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {  # every phase, and every controller, within four steps
+            "preset": "tiny",
+            "channel_max": 8,
+            "classes": 2,
+            "batch": 16,
+            "r1_every": 2,
+            "path_weight": 1.0,
+            "path_every": 2,
+            "style_mixing": 0.5,
+            "ada_every": 3,
+            "ada_images": 100,
+            "sample_batch": 8,
+        }
 
     @model_validator(mode="before")
     @classmethod

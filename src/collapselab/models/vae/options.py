@@ -1,6 +1,6 @@
 """How a variational autoencoder is built, trained and sampled."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,6 +43,11 @@ class VAEOptions(InSteps, Options):
     sample_batch: int = Field(
         500, ge=1, le=65_536, description="rows sampled at once; part of a sample's identity, to rounding"
     )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        network = {"network": "conv", "channels": 4} if kind == "images" else {"hidden": 8}
+        return {**network, "batch": 16, "sample_batch": 8}
 
     def check_kind(self, kind: KindName) -> None:
         if self.network == "conv" and kind != "images":

@@ -1,0 +1,9 @@
+"""Laws that every entry of a registry keeps, for the tests of whoever adds one: a line each."""
+
+from .datasets import check_dataset as check_dataset
+from .extractors import check_extractor as check_extractor
+from .families import check_family as check_family
+from .metrics import check_metric as check_metric
+from .metrics import check_score as check_score
+from .populations import check_population as check_population
+from .presets import check_preset as check_preset

@@ -1,0 +1,103 @@
+"""Samples that metrics are tried on: clouds of numbers, and what an extractor would make of them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..features import FEATURES, Features
+from ..populations.gaussians import Gaussians, GaussiansOptions
+
+WIDTH = 16
+CLASSES = (0.36, 0.33, 0.28, 0.03)  # shares of classes, of which the last is rare
+TRUTH = Gaussians(GaussiansOptions(modes=9, sd=0.12, weights="zipf"))  # discs that hold some four in ten of a cloud
+
+
+def cloud(seed: int, rows: int, width: int = WIDTH, scale: float = 1.0, shift: float = 0.0) -> Features:
+    """Normal rows with classes and probabilities of classes, the same for each seed."""
+    source = np.random.default_rng(seed)
+    values = shift + scale * source.normal(size=(rows, width))
+    classes = source.choice(len(CLASSES), rows, p=CLASSES)
+    return Features(values, classes, source.dirichlet(np.full(len(CLASSES), 0.3), rows))
+
+
+def as_read(entry: Any, side: Features) -> Features:
+    """A cloud as a metric or a score reads it: through the extractor that it names, where it names one.
+
+    Raises ValueError for an extractor of which it cannot be told how it would see a cloud.
+    """
+    found = [FEATURES[name] for name in entry.extractors if name in FEATURES]
+    if len(found) < len(entry.extractors):
+        missing = ", ".join(name for name in entry.extractors if name not in FEATURES)
+        raise ValueError(f"features: found none, needed are some: nobody here knows what {missing} makes of samples")
+    if not found or any(not extractor.statistic and not extractor.of_law for extractor in found):
+        return side
+    if found[0].of_population:
+        return truth_of(side)
+    if found[0].of_law:
+        return law_of(side, "categories" in entry.takes and len(entry.takes) == 1)
+    if found[0].of_model:
+        return Features(side.values[:, :1])
+    return statistics_of(entry.extractors[0], side)
+
+
+def statistics_of(extractor: str, side: Features) -> Features:
+    """A cloud as the extractor of an image statistic sees it: each row drawn as a coloured image of 16 x 16 pixels.
+
+    Rows that are not finite have no image; their statistics are not finite either.
+    """
+    values = np.nan_to_num(side.values)
+    down, across = 30 * values[:, :, None], 30 * values[:, None, :]
+    planes = np.stack([128 + down + across, 128 + down - across, 128 - down + across / 2], axis=1)
+    seen = FEATURES[extractor].extract(np.clip(planes, 0, 255).astype(np.uint8))
+    finite = np.isfinite(side.values).all(axis=1, keepdims=True)
+    return replace(seen, values=np.where(finite, seen.values, np.nan))
+
+
+def law_of(side: Features, of_classes: bool = False) -> Features:
+    """A cloud as the extractor of laws tells it: its own moments, or those of its classes one-hot, as exact ones."""
+    if not len(side):
+        return side
+    values = np.eye(len(CLASSES))[side.classes] if of_classes and side.classes is not None else side.values
+    mean = values.mean(axis=0)
+    return Features(mean[None], moments=(mean, np.cov(values, rowvar=False)))
+
+
+def truth_of(side: Features) -> Features:
+    """A cloud as a known truth judges its first two columns; what is not finite stays so."""
+    seen = FEATURES["truth"].extract(side.values[:, :2], TRUTH)
+    return replace(seen, values=np.where(np.isfinite(side.values).all(axis=1, keepdims=True), seen.values, np.nan))
+
+
+def taken(side: Features, rows: np.ndarray | slice) -> Features:
+    """Some rows of features, in an order; a law, which has no samples, stays as it is."""
+    if side.moments is not None:
+        return side
+    classes, probabilities = (None if part is None else part[rows] for part in (side.classes, side.probabilities))
+    return Features(side.values[rows], classes, probabilities, side.names)
+
+
+def emptied(side: Features) -> Features:
+    """The same without a row, and without a law."""
+    return replace(taken(replace(side, moments=None), slice(0)), sample_moments=None)
+
+
+def broken(side: Features) -> Features:
+    """The same with a row, or a law, that is not finite, and of which nobody says the class."""
+    values = side.values.copy()
+    values[len(values) // 2] = np.nan
+    moments = None if side.moments is None else tuple(np.full_like(part, np.nan) for part in side.moments)
+    return Features(values, names=side.names, moments=moments)
+
+
+def copied(side: Features) -> Features:
+    """The same rows in arrays of their own, of which nothing has been computed yet."""
+    parts = {name: None if part is None else part.copy() for name, part in arrays_of(side).items()}
+    moments = None if side.moments is None else tuple(part.copy() for part in side.moments)
+    return Features(**parts, names=side.names, moments=moments)
+
+
+def arrays_of(side: Features) -> Mapping[str, np.ndarray | None]:
+    """The arrays that features of samples consist of."""
+    return {"values": side.values, "classes": side.classes, "probabilities": side.probabilities}
