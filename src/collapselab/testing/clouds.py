@@ -31,13 +31,13 @@ def as_read(entry: Any, side: Features) -> Features:
     if len(found) < len(entry.extractors):
         missing = ", ".join(name for name in entry.extractors if name not in FEATURES)
         raise ValueError(f"features: found none, needed are some: nobody here knows what {missing} makes of samples")
-    if not found or any(not extractor.statistic and not extractor.of_law for extractor in found):
+    if not found or any(not extractor.statistic and extractor.needs.through != "law" for extractor in found):
         return side
-    if found[0].of_population:
+    if found[0].needs.through == "truth":
         return truth_of(side)
-    if found[0].of_law:
+    if found[0].needs.through == "law":
         return law_of(side, "categories" in entry.takes and len(entry.takes) == 1)
-    if found[0].of_model:
+    if found[0].needs.through == "model":
         return Features(side.values[:, :1])
     return statistics_of(entry.extractors[0], side)
 

@@ -7,13 +7,11 @@ import numpy as np
 
 from ..core.ask import Ask
 from ..core.kinds import KINDS, KindName
-from ..core.run import Run
 from ..features import FEATURES, Extractor, Features
-from ..models import MODELS
 from ..models.capabilities import Knows, Scores
 from ..populations import POPULATIONS
-from .families import training_set
-from .said import entry_of, law, named, refused, same, survives
+from .families import small_model, training_set
+from .said import described, entry_of, law, named, refused, same, survives
 
 ROWS = 300  # more than a batch of most
 UNIT_SUM = 1e-5  # of probabilities in float32
@@ -39,9 +37,9 @@ def check_extractor(
     _check_entry(name, entry)
     kinds = entry.takes if data is None else (None,)
     for kind in kinds:
-        through = _weights(name, entry, kind, options) if weights is None else weights
+        through = small_weights(name, entry, kind, options) if weights is None else weights
         looked = _looked_at(entry, kind, through) if data is None else data
-        if entry.of_law:
+        if entry.needs.through == "law":
             _check_law(name, entry.extract(looked, through), through)
             continue
         whole = _check_rows(name, entry, looked, through)
@@ -62,39 +60,42 @@ def _check_entry(name: str, entry: Extractor) -> None:
     law(entry.extract.__doc__, f"{name}: its function has no docstring")
     wrong = [kind for kind in entry.takes if kind not in KINDS]
     law(entry.takes and not wrong, f"{name}: takes is {named(entry.takes)}; asked are some of {named(KINDS)}")
-    ways = ("train", "published", "of_model", "of_population", "of_law")
-    through = [way for way in ways if getattr(entry, way)]
-    law(len(through) <= 1, f"{name}: it looks through {named(through)}, allowed is one of them at most")
+    law(
+        (entry.train is not None) == (entry.needs.through == "learnt"),
+        f"{name}: it looks through {entry.needs.through}, and {'has' if entry.train else 'has no'} train; what is "
+        "learnt has one, and nothing else",
+    )
+    law(
+        bool(entry.needs.published) == (entry.needs.through == "published"),
+        f"{name}: it looks through {entry.needs.through}, and published is {entry.needs.published!r}; what looks "
+        "through published weights names them, and nothing else does",
+    )
     facts = dict(entry.facts)
     law(
         survives(facts),
         f"{name}: its facts {facts!r} do not survive JSON, as a fingerprint does",
     )
-    if entry.Options is not None:
-        unsaid = [option for option, field in entry.Options.model_fields.items() if not field.description]
-        law(not unsaid, f"{name}: the options {named(unsaid)} have no description")
+    described(name, entry.Options)
 
 
-def _weights(name: str, entry: Extractor, kind: KindName, options: Any) -> Any:
-    """Something small to look through."""
-    if entry.trained:
+def small_weights(name: str, entry: Extractor, kind: KindName, options: Any) -> Any:
+    """Something small to look through, for an extractor of a kind."""
+    through = entry.needs.through
+    if through == "learnt":
         return _trained(name, entry, options)
-    if entry.of_population:
+    if through == "truth":
         judge = {"images": "jars", "vectors": "gaussians", "categories": "outfits"}[kind]
         return POPULATIONS[judge].population(POPULATIONS[judge].PopulationOptions())
-    if entry.of_model or entry.of_law:
-        able = Knows if entry.of_law else Scores
-        family = next(
-            one for one in dict.values(MODELS) if kind in one.takes and issubclass(one, able) and not one.uses_torch
-        )
-        return family.fit(_training(kind), family.Options.model_validate(family.Options.smallest(kind)), Run(0))
-    law(entry.published is None, f"{name}: it looks through published weights, which nobody here has: give weights")
+    if through in ("model", "law"):
+        able = Knows if through == "law" else Scores
+        return small_model(kind, _training(kind), (able,))
+    law(through == "nothing", f"{name}: it looks through published weights, which nobody here has: give weights")
     return None
 
 
 def _looked_at(entry: Extractor, kind: KindName, through: Any) -> np.ndarray:
     """Samples of a kind; through a model or a known truth its own, which it does not hold for impossible."""
-    own = entry.of_model or entry.of_population or entry.of_law
+    own = entry.needs.through in ("model", "truth", "law")
     return through.sample(Ask(ROWS, 3)).data if own else samples(kind)
 
 
@@ -104,11 +105,9 @@ def _training(kind: KindName) -> Any:
 
 
 def _trained(name: str, entry: Extractor, options: Any) -> Any:
-    data, chosen = samples("images", 60), entry.Options() if options is None and entry.Options else options
+    data, chosen = samples("images", 60), entry.Options() if options is None else options
     labels = np.arange(60) % 3
-    (weights, info), (again, _) = (
-        entry.train(data, labels, 1, *([] if chosen is None else [chosen]), held_out=(data, labels)) for _ in range(2)
-    )
+    (weights, info), (again, _) = (entry.train(data, labels, 1, chosen, held_out=(data, labels)) for _ in range(2))
     alike = weights.keys() == again.keys() and all(same(weights[part], again[part]) for part in weights)
     law(alike, f"{name}: trained twice from one seed it has other weights; the same seed gives the same bits")
     law(survives(info), f"{name}: what train says of the training does not survive JSON")

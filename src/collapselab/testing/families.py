@@ -71,6 +71,20 @@ def training_set(kind: KindName) -> TrainingSet:
     return TrainingSet(source.integers(0, 5, 40), None, weights)
 
 
+def small_model(kind: KindName, training: TrainingSet, able: tuple[type, ...] = (), trained: bool = False) -> Any:
+    """A model of one of our families that takes a kind and can what is asked, fitted in a moment.
+
+    trained: whether it may be one that is trained in steps. Raises LookupError where no family can all of it.
+    """
+    for family in dict.values(MODELS):
+        fits = kind in family.takes and all(issubclass(family, one) for one in able)
+        if fits and (trained or not family.uses_torch):
+            options = family.Options.model_validate(family.Options.smallest(kind))
+            batch = getattr(options, "batch", 1)
+            return family.fit(training, options, Run(0, None if options.budget is None else STEPS * batch))
+    raise LookupError(f"no family of {kind} can {named(one.__name__ for one in able)}")
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A model, and what it was fitted to and how."""

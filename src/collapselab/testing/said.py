@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 
 def law(holds: Any, said: str) -> None:
@@ -51,6 +52,12 @@ def survives(value: Any) -> bool:
         return json.loads(json.dumps(value)) == value
     except (TypeError, ValueError):
         return False
+
+
+def described(name: str, options: type[BaseModel]) -> None:
+    """Hold that every option has a description, which editors show."""
+    unsaid = [option for option, field in options.model_fields.items() if not field.description]
+    law(not unsaid, f"{name}: the options {named(unsaid)} have no description")
 
 
 def named(things: Iterable[Any]) -> str:

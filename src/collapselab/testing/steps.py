@@ -1,0 +1,243 @@
+"""The laws of what stands between two trainings: adapters, guides, transforms and selectors."""
+
+import copy
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from ..adapt import ADAPTERS
+from ..adapt.base import Adapter, Given
+from ..core.ask import Ask
+from ..core.kinds import KINDS, KindName
+from ..core.run import Run
+from ..core.sets import Ballots, SampleSet
+from ..engine.steering import Level, Predictions
+from ..features import FEATURES
+from ..guides import GUIDES
+from ..guides.base import Guide
+from ..models.capabilities import Weighted
+from ..select import SELECTORS
+from ..select.base import Pool, Seen, Selection, Selector, SelectorOptions
+from ..store.cells import Cell
+from ..transforms import TRANSFORMS
+from ..transforms.base import Transform
+from ..verbs.adapt import own_samples
+from .extractors import samples, small_weights
+from .families import small_model, training_set
+from .said import described, differing, entry_of, law, named, same
+
+ROWS = 24  # that are selected from, changed and steered
+ROUNDING = 1e-9  # by which a row may be other among others, where a rule computes in another order
+
+
+def check_selector(
+    selector: Any, options: Mapping[str, Any] | None = None, answers: tuple[str, ...] = ("yes", "no")
+) -> None:
+    """Hold a selector to its contract (:class:`~collapselab.select.base.Selector`) on a few samples of each kind.
+
+    It is a pure function of the pool, its options and the seed; it keeps rows that are there, in their order, each
+    once, and as many as its options say beforehand; it says of each why; it is satisfied with what its ``needs`` name,
+    and keeps nothing of nothing.
+
+    selector: the entry, or its name. options: those that have to be said. answers: what people may answer, for one that
+    needs ballots. Raises AssertionError for the first law that is broken.
+    """
+    name, entry = entry_of(selector, SELECTORS)
+    chosen = _checked(name, entry, Selector, options)
+    law(isinstance(chosen, SelectorOptions), f"{name}: its options are no SelectorOptions, which say how many it keeps")
+    for kind in entry.takes:
+        pool = _pool(entry, kind, answers)
+        if pool is None:
+            continue  # an extractor that it looks through does not take this kind
+        before = copy.deepcopy((pool.samples.data, pool.ballots))
+        selection, again = (entry.select(pool, chosen, 5) for _ in range(2))
+        law(same(pool.samples.data, before[0]), f"{name}: it has changed the samples of {kind}, which are not its own")
+        _check_selection(name, selection, len(pool), chosen.keeps(len(pool)))
+        alike = same(selection.rows, again.rows) and same(selection.scores, again.scores)
+        law(
+            alike,
+            f"{name}: asked twice with one seed it keeps other {kind}; it is a function of pool, options and seed",
+        )
+        nothing = Pool(SampleSet(pool.samples.data[:0]), pool.cell, {}, pool.model, _ballots(0, answers, entry))
+        law(len(entry.select(nothing, chosen, 5).rows) == 0, f"{name}: of no {kind} it keeps some")
+
+
+def check_transform(transform: Any, options: Mapping[str, Any] | None = None) -> None:
+    """Hold a transform to its contract (:class:`~collapselab.transforms.base.Transform`) on samples of each kind.
+
+    The same rows come out in the same order, of the same kind and shape, with their labels; it is a pure function; and
+    one that needs a key does something else with another one. Arguments and errors as for :func:`check_selector`.
+    """
+    name, entry = entry_of(transform, TRANSFORMS)
+    chosen = _checked(name, entry, Transform, options)
+    for kind in entry.takes:
+        pool = SampleSet(samples(kind, ROWS), np.arange(ROWS) % 3)
+        before, key = pool.data.copy(), bytes(range(32)) if entry.needs.key else None
+        changed, again = (entry.transform(pool, chosen, 5, key) for _ in range(2))
+        law(same(pool.data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
+        found, asked = (changed.kind, changed.data.shape), (pool.kind, pool.data.shape)
+        law(found == asked, f"{name}: it gave {found[0]} of shape {found[1]}, asked are {asked[0]} of shape {asked[1]}")
+        law(same(changed.labels, pool.labels), f"{name}: the labels of its {kind} are others than those it was given")
+        law(same(changed.data, again.data), f"{name}: asked twice with one seed it gives other {kind}")
+        if key is not None:
+            other = entry.transform(pool, chosen, 5, bytes(32))
+            law(not same(changed.data, other.data), f"{name}: it needs a key, and does the same with another one")
+
+
+def check_guide(guide: Any, options: Mapping[str, Any] | None = None) -> None:
+    """Hold a guide to its contract (:class:`~collapselab.guides.base.Guide`), at three levels one after the other.
+
+    What it gives has the form of what it was shown, which it leaves as it is; a row hangs from its own predictions, its
+    own state and its own draws, whatever rows stand beside it; and the further models that it asks for have a role that
+    a file can be called by, and a budget. Arguments and errors as for :func:`check_selector`.
+    """
+    name, entry = entry_of(guide, GUIDES)
+    chosen = _checked(name, entry, Guide, options)
+    further = entry.auxiliary(chosen, 1000)
+    for role, one in further.items():
+        law(re.fullmatch(r"[a-z0-9_]+", role), f"{name}: the role {role!r} is no lower-case word")
+        law(one.images_seen > 0, f"{name}: the model {role!r} sees {one.images_seen} images; asked is a budget")
+        law((one.on == "own") == (one.samples > 0), f"{name}: own samples of {role!r}: {one.samples}, on {one.on!r}")
+    for kind in entry.takes:
+        whole, half = (_steered(name, entry, chosen, kind, list(further), slice(0, rows)) for rows in (ROWS, ROWS // 2))
+        for step, (all_rows, few) in enumerate(zip(whole, half, strict=True)):
+            off = np.abs(all_rows[: ROWS // 2] - few).max()
+            law(off <= ROUNDING, f"{name}: at step {step} {kind} are steered by the rows beside them, by {off:.2g}")
+
+
+def check_adapter(adapter: Any, options: Mapping[str, Any] | None = None) -> None:
+    """Hold an adapter to its contract (:class:`~collapselab.adapt.base.Adapter`) on a small model of each kind.
+
+    It gives a model of the same family and shape, which can be stored; the same seed gives the same bits; the model
+    that it was given stays what it was; and it says how many images it sees. Arguments and errors as for
+    :func:`check_selector`.
+    """
+    name, entry = entry_of(adapter, ADAPTERS)
+    chosen = _checked(name, entry, Adapter, options)
+    images = entry.images(chosen)
+    law(isinstance(images, int) and images >= 0, f"{name}: it sees {images!r} images; asked is a whole number")
+    for kind in entry.takes:
+        training = training_set(kind)
+        try:
+            model = small_model(kind, training, entry.asks, trained=True)
+        except LookupError:
+            continue  # no family of ours can what it asks for with this kind
+        before = {part: array.copy() for part, array in model.stored().tensors.items()}
+        given = _given(entry, kind, model, training)
+        adapted, again = (entry.adapt(model, given, chosen, Run(5, images)) for _ in range(2))
+        changed = differing(before, model.stored().tensors)
+        law(changed is None, f"{name}: it has changed {changed} of the model that it was given, which is not its own")
+        law(
+            type(adapted) is type(model), f"{name}: it gave a {type(adapted).__name__}, asked is the model's own family"
+        )
+        law(adapted.shape == model.shape, f"{name}: it gave a model of {adapted.shape}, asked is {model.shape}")
+        other = differing(adapted.stored().tensors, again.stored().tensors)
+        law(other is None, f"{name}: with one seed it gives other bits of {other}")
+        loaded = type(model).load(adapted.stored(), adapted.options)
+        if isinstance(loaded, Weighted):
+            lost = differing(loaded.weights(), adapted.weights())
+            law(lost is None, f"{name}: stored and loaded, {lost} of its model is another")
+
+
+# -- what they are handed -----------------------------------------------------------------------------------------------
+
+
+def _checked(name: str, entry: Any, kind: type, options: Mapping[str, Any] | None) -> Any:
+    """The options of an entry, which has the form of its registry and says what its options are."""
+    law(isinstance(entry, kind), f"{name}: found a {type(entry).__name__}, asked is a {kind.__name__}, its entry")
+    law(isinstance(entry.Options, type) and issubclass(entry.Options, BaseModel), f"{name}: its Options are no model")
+    described(name, entry.Options)
+    wrong = [one for one in entry.takes if one not in KINDS]
+    law(entry.takes and not wrong, f"{name}: takes is {named(entry.takes)}; asked are some of {named(KINDS)}")
+    unknown = [one for one in getattr(entry, "needs", Adapter.needs).features if one not in FEATURES]
+    law(not unknown, f"{name}: it looks through {named(unknown)}, which nobody here knows")
+    function = next(getattr(entry, part) for part in ("select", "transform", "rule", "adapt") if hasattr(entry, part))
+    law(inspect.getdoc(function), f"{name}: its function has no docstring")
+    chosen = entry.Options.model_validate(dict(options or {}))
+    again = entry.Options.model_validate(json.loads(chosen.model_dump_json()))
+    law(again == chosen, f"{name}: its options do not survive JSON")
+    return chosen
+
+
+def _pool(entry: Selector, kind: KindName, answers: tuple[str, ...]) -> Pool | None:
+    """A pool with just what a selector needs; None where what it looks through does not take the kind."""
+    if any(kind not in FEATURES[one].takes for one in entry.needs.features):
+        return None
+    through = {one: small_weights(one, FEATURES[one], kind, None) for one in entry.needs.features}
+    truth = next((through[one] for one in through if FEATURES[one].needs.through_truth), None)
+    # A known truth sees no other samples than such as it draws.
+    rows = samples(kind, 2 * ROWS) if truth is None else truth.sample(Ask(2 * ROWS, 3)).data
+    data, train = rows[:ROWS], rows[ROWS:]
+    looks = {one: partial(FEATURES[one].extract, weights=weights) for one, weights in through.items()}
+    seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
+    model = small_model(kind, training_set(kind)) if entry.needs.model else None
+    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, model, _ballots(ROWS, answers, entry))
+
+
+def _ballots(count: int, answers: tuple[str, ...], entry: Selector) -> Ballots | None:
+    if not entry.needs.ballots:
+        return None
+    dice = np.random.default_rng(2)
+    rows, judges = np.tile(np.arange(count), 2), ("first",) * count + ("second",) * count
+    said = tuple(answers[one] for one in dice.integers(0, len(answers), 2 * count))
+    return Ballots(rows, judges, said, np.full(2 * count, np.nan))
+
+
+def _check_selection(name: str, selection: Selection, count: int, keeps: int) -> None:
+    rows = selection.rows
+    law(isinstance(selection, Selection), f"{name}: it gave a {type(selection).__name__}, asked is a Selection")
+    law(rows.dtype == np.int64 and rows.ndim == 1, f"{name}: rows are {rows.dtype} {rows.shape}, asked are (n,) int64")
+    law((np.diff(rows) > 0).all(), f"{name}: rows {rows} do not rise; each is kept once, in the order of the samples")
+    law(not len(rows) or 0 <= rows[0] <= rows[-1] < count, f"{name}: it keeps rows {rows} of {count} samples")
+    law(len(rows) == keeps, f"{name}: its options say that it keeps {keeps} of {count} samples, it keeps {len(rows)}")
+    scores = np.asarray(selection.scores)
+    law(scores.dtype == np.float64 and len(scores) == len(rows), f"{name}: scores are not one float64 a kept row")
+    law(len(selection.reasons) == len(rows), f"{name}: {len(selection.reasons)} reasons for {len(rows)} kept rows")
+    law(selection.judge, f"{name}: it does not say who decided")
+
+
+def _steered(name: str, entry: Guide, options: Any, kind: KindName, roles: list[str], rows: slice) -> list[np.ndarray]:
+    """What a rule makes of some rows of the same predictions at three levels."""
+    import torch
+
+    shape, state, found = {"images": (3, 4, 4), "vectors": (2,), "categories": ()}[kind], None, []
+    levels = torch.tensor([4.0, 1.0, 0.2, 0.0], dtype=torch.float64)
+    for step in range(3):
+        whole = iter(np.random.default_rng(step).standard_normal((3 + len(roles), ROWS, *shape)))
+        noisy, conditional, bare, *others = (torch.from_numpy(one[rows]) for one in whole)
+        beside = dict(zip(roles, others, strict=True))
+        shown = Predictions(noisy, conditional, bare if "unconditional" in entry.reads else None, beside)
+        before, draws = shown.conditional.clone(), partial(_drawn, shape, step, rows)
+        denoised, state = entry.rule(shown, Level(levels[step], levels[step + 1], step, 3), state, draws, options)
+        law(torch.equal(shown.conditional, before), f"{name}: it has changed what it was shown, which is not its own")
+        right = denoised.shape == before.shape and denoised.dtype == before.dtype
+        law(
+            right,
+            f"{name}: it gave {denoised.dtype} {tuple(denoised.shape)}, asked is {before.dtype} {tuple(before.shape)}",
+        )
+        law(torch.isfinite(denoised).all(), f"{name}: at step {step} what it gave is not finite")
+        found.append(denoised.numpy())
+    return found
+
+
+def _drawn(shape: tuple[int, ...], step: int, rows: slice) -> Any:
+    import torch
+
+    return torch.from_numpy(np.random.default_rng(100 + step).standard_normal((ROWS, *shape)))[rows]
+
+
+def _given(entry: Adapter, kind: KindName, model: Any, training: Any) -> Given:
+    """What an adapter needs, and nothing else."""
+    look = {}
+    for one in entry.needs.features:
+        through = small_weights(one, FEATURES[one], kind, None)
+        look[one] = partial(FEATURES[one].extract, weights=through)
+    features = {one: extract(training.data) for one, extract in look.items()}
+    ancestors = [model] * (2 if entry.needs.ancestors else 0)
+    return Given(training, own_samples(model, 5), look, features, ancestors)
