@@ -122,25 +122,26 @@ def test_what_is_not_finite_is_named():
 
 def inputs(name, digits, trained, tmp_path, monkeypatch):
     """Data that an extractor takes, its weights, and its batch."""
-    if FEATURES[name].published:  # networks of the published kind, with fewer images, since they are larger
+    through = FEATURES[name].needs.through
+    if through == "published":  # networks of the published kind, with fewer images, since they are larger
         pytest.importorskip("torch")
         path = stand_ins.make(name, tmp_path)
         if name == "inception":
             stand_ins.admit(monkeypatch, path)
         monkeypatch.setattr(published, "BATCH", 4)
         return digits["held_out"].data[:10], path, 4
-    if FEATURES[name].of_model:
+    if through == "model":
         options = DiffusionOptions(channels=16, blocks=1)
         train = TrainingSet(digits["train"].data, digits["train"].labels, np.ones(len(digits["train"].data)))
         return digits["held_out"].data[:70], Diffusion.fit(train, options, Run(0, images_seen=512)), 64
-    if FEATURES[name].of_population:
+    if through == "truth":
         land = POPULATIONS["land"].population(POPULATIONS["land"].PopulationOptions())
         return 2 * normal(1, 300, 2), land, 256
     data = normal(1, 300, 5) if name == "identity" else digits["held_out"].data
-    return data, trained[0] if FEATURES[name].trained else None, 256
+    return data, trained[0] if through == "learnt" else None, 256
 
 
-@pytest.mark.parametrize("name", [name for name, entry in FEATURES.items() if not entry.of_law])
+@pytest.mark.parametrize("name", [name for name, entry in FEATURES.items() if entry.needs.through != "law"])
 def test_a_row_of_features_belongs_to_its_sample_alone(name, digits, trained, tmp_path, monkeypatch):
     """The same bits however many rows follow, and the same numbers to float32 rounding wherever the sample stands."""
     data, weights, batch = inputs(name, digits, trained, tmp_path, monkeypatch)

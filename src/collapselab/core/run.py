@@ -1,7 +1,7 @@
 """How a training is run, whatever it learns."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +23,8 @@ class Run:
     caller removes it when the trained model is safely stored. allow_nonidentical: go on from a state of other hardware
     or another torch, too, though the bits are then not those of one uninterrupted training; the model's ``how`` lists
     what differs. validation: the rows on which options that are left open are chosen.
+    beside: what its identity has beside what the family says of it, such as the options of an adapter, as JSON-like
+    values: a state of a training with another is not gone on from.
     """
 
     seed: int
@@ -32,6 +34,7 @@ class Run:
     allow_nonidentical: bool = False
     validation: TrainingSet | None = None
     inspect: Inspect | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def lasting(self, images_seen: int) -> Self:
         """The run with this budget, where it has none."""

@@ -20,13 +20,14 @@ def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], 
 
     Vectors are standardised by the model's own scale, and not by the training set's, so that the two models see rows in
     the same units. changed: what is made of the model's task before the loop runs it, such as another loss; it is
-    called on the device. Checkpoints, progress, interruption and divergence are those of :func:`engine.loop.train`.
+    called on the device; what it depends on is said in ``run.beside``. Checkpoints, progress, interruption and divergence are those of :func:`engine.loop.train`.
     """
     from ..engine.networks import trained
+    from . import MODELS
 
     seen, options = model.seen(training), settled(model)
     run = run.inspecting(model.went_on)
     initial = {name: array for name, array in model.stored().tensors.items() if not name.startswith("curve.")}
-    family = f"tuned {type(model).__name__}"
+    family = next(name for name, kind in MODELS.items() if kind is type(model))
     made = trained(family, lambda where: changed(model.task(seen, options, run, where)), seen, options, run, initial)
     return model.went_on(made)
