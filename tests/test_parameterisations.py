@@ -224,7 +224,9 @@ def test_added_noise_keeps_the_law_of_a_gaussian(name, steps, chosen, allowed):
 def test_too_much_noise_in_the_churn_widens_the_law():
     torch.manual_seed(3)
     levels = samplers.power_levels(100, 0.002, 80.0, 7.0)
-    found = samplers.heun(unsteered(gaussian), torch.randn(20_000, dtype=torch.float64), levels, None, churn=30, churn_noise=1.05)
+    found = samplers.heun(
+        unsteered(gaussian), torch.randn(20_000, dtype=torch.float64), levels, None, churn=30, churn_noise=1.05
+    )
     assert found.var().item() > 0.27
 
 
