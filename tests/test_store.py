@@ -546,6 +546,9 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, kind):
         "kept": lambda: write_kept(
             path, KeptTable(RANDOM.permutation(200_000), np.ones(200_000), ("x",) * 200_000, "all")
         ),
+        "ballots": lambda: write_ballots(
+            path, Ballots(RANDOM.permutation(200_000), ("p",) * 200_000, ("x",) * 200_000, np.ones(200_000))
+        ),
         "table": lambda: write_table(path, {"value": RANDOM.normal(size=100_000)}, {}),
         "record": lambda: write_json(path, list(range(100_000))),
     }

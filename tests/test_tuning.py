@@ -9,11 +9,16 @@ torch = pytest.importorskip("torch")
 
 from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
 
+from collapselab import store  # noqa: E402
+from collapselab.adapt import ADAPTERS  # noqa: E402
+from collapselab.adapt.base import Adapter  # noqa: E402
+from collapselab.cli.adapt import adapt  # noqa: E402
 from collapselab.core.ask import Ask  # noqa: E402
+from collapselab.core.choice import Options  # noqa: E402
 from collapselab.core.errors import Interrupted  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
-from collapselab.core.sets import TrainingSet  # noqa: E402
-from collapselab.engine import networks  # noqa: E402
+from collapselab.core.sets import Reference, SampleSet, TrainingSet, TrainingTable  # noqa: E402
+from collapselab.engine import loop, networks  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.capabilities import Trainable  # noqa: E402
 from collapselab.models.files import read_model, write_model  # noqa: E402
@@ -179,6 +184,52 @@ def test_it_is_looked_at_on_its_way(model):
     ((look, seen),) = looks
     assert type(look) is type(model) and seen == SEEN // 2 and look.curve["images_seen"][-1] == seen
     assert look.sample(Ask(2, 1)).data.shape == (2, *model.shape)
+
+
+class Strength(Options):
+    """Of an adapter that trains a model on."""
+
+    strength: float = 1.0
+
+
+def more(model, given, options, run):
+    """An adapter: as many images more of the generation's own training set."""
+    return tuned(model, given.training, run)
+
+
+def budget(options):
+    """The images that it sees."""
+    return BATCH
+
+
+def test_an_adaptation_goes_on_from_a_state_of_the_same_adapter_alone(tmp_path, monkeypatch):
+    """The adapter's source, its options and all that it reads are part of what its checkpoint is of."""
+    monkeypatch.setitem(ADAPTERS, "more", Adapter(Strength, more, budget))
+    model = MODELS["gan"].fit(images(), options_of("gan"), Run(1, images_seen=BATCH))
+    write_model(tmp_path / "model.safetensors", "gan", model, {})
+    digest = store.write_samples(tmp_path / "real.safetensors", SampleSet(images().data))
+    rows = Reference(digest, str(tmp_path / "real.safetensors"), np.arange(40), "real", "fixed", 0, None, 1.0)
+    store.write_training(tmp_path / "training.parquet", TrainingTable((rows,), {}))
+    told, identity = [], loop.identity
+    monkeypatch.setattr(
+        loop, "identity", lambda arrays, **facts: told.append(facts["beside"]) or identity(arrays, **facts)
+    )
+
+    def adapted(out, strength):
+        files = tmp_path / "model.safetensors", "more", tmp_path / "training.parquet"
+        adapt(*files, 1, 0, 2, tmp_path / out, f'{{"strength": {strength}}}', None, None, None, False, False)
+        return read_model(tmp_path / out, MODELS, POPULATIONS)
+
+    found, metadata = adapted("one.safetensors", 1.0)
+    assert metadata["lineage"]["adapter"] == "more" and metadata["lineage"]["images_seen"] == BATCH
+    again, _ = adapted("two.safetensors", 1.0)
+    other, _ = adapted("three.safetensors", 2.0)
+    assert_same(again, found)
+    assert_same(other, found)  # this adapter makes nothing of its option
+    assert told[0] == told[1] != told[2]
+    assert told[0]["options"] == {"strength": 1.0} and set(told[0]) == {"adapter", "options", "inputs"}
+    read = [store.recorded_hash(tmp_path / name) for name in ("model.safetensors", "training.parquet")]
+    assert told[0]["inputs"] == sorted(read)
 
 
 # -- another task ------------------------------------------------------------------------------------------------------
