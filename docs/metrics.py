@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from collapselab.features import FEATURES, Extractor
-from collapselab.metrics import METRICS, SCORES, Metric
+from collapselab.metrics import METRICS, SCORES, Metric, Roles
 
 PAGE = Path(__file__).with_suffix(".md")
 AGAINST = {
@@ -79,8 +79,16 @@ def _metric(name: str, metric: Metric) -> str:
     facts = [f"{metric.better} is better" if metric.better else "", f"`real` is {AGAINST[metric.against]}"]
     facts += [f"in {_names(metric.extractors)} only" if metric.extractors else ""]
     facts += [f"reads the {metric.reads}" if metric.reads != "values" else ""]
-    facts += [f"options {_options(metric.options)}" if metric.options else ""]
+    facts += [f"options {_options(metric.options)}" if metric.options else "", *_roles(metric.roles)]
     return f"### `{name}`: {metric.label}\n\n{_sentence(facts)}\n\n{_block(metric.function)}\n"
+
+
+def _roles(roles: Roles) -> Iterator[str]:
+    """What is concluded of its numbers, as facts."""
+    yield f"in verdicts it can stand for {' and '.join(roles.stands_for)}" if roles.stands_for else ""
+    yield "its halving is foretold" if roles.losable else ""
+    yield f"{'its rest to one is' if roles.rest else 'it is'} the truth of `{roles.truth_of}`" if roles.truth_of else ""
+    yield "its growth a generation is told" if roles.artefact else ""
 
 
 def _extractor(name: str, entry: Extractor) -> str:

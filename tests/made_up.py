@@ -48,6 +48,7 @@ def facts(**changes):
         },
         "labels": LABELS,
         "better": BETTER,
+        "shares": ["class_histogram"],
     }
     return StudyFacts(**(given | changes))
 

@@ -1,6 +1,7 @@
 """A study's file at the edge: what is wrong with it is said all at once, in the user's words, before any work."""
 
 import copy
+import dataclasses
 import json
 import random
 import re
@@ -12,12 +13,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from collapselab.guidance import GUIDES
 
 from collapselab import store
 from collapselab import study as studies
-from collapselab.adapt import ADAPTERS
 from collapselab.compose.regimes import REGIMES
+from collapselab.core.needs import Needs
 from collapselab.select import SELECTORS
 from collapselab.study import jobs, words
 
@@ -203,9 +203,9 @@ def test_keys_said_twice_are_faults_with_their_line(tmp_path):
     text = BASE + "  eater: {model: moments, regime: real_only}\nseeds: 5\nsed: 1\n"
     with pytest.raises(studies.BadStudy) as caught:
         study(tmp_path, text)
-    assert "line 18: arms.eater: is said twice" in str(caught.value)
-    assert "line 19: seeds: is said twice" in str(caught.value)
-    assert "line 20: sed: unknown key 'sed'" in str(caught.value)
+    assert "line 17: arms.eater: is said twice" in str(caught.value)
+    assert "line 18: seeds: is said twice" in str(caught.value)
+    assert "line 19: sed: unknown key 'sed'" in str(caught.value)
 
 
 def test_merged_mappings_are_allowed(tmp_path):
@@ -230,18 +230,26 @@ def test_merged_mappings_are_allowed(tmp_path):
         ({"data__split__held_out": 1}, "data.split.held_out", ["found 1", "greater than or equal to 2"]),
         ({"data__split__test": 1}, "data.split.test", ["unknown key 'test'", "train, held_out, fresh"]),
         ({"data__population": "gausian"}, "data.population", ["unknown name 'gausian'", "did you mean 'gaussian'?"]),
-        ({"data__options": {"dimension": 0}}, "data.options.dimension", ["found 0"]),
-        ({"data__options": {"sd": -1}}, "data.options", ["sd must be greater than 0"]),
+        ({"data__population": {"gaussian": {"dimension": 0}}}, "data.population.gaussian.dimension", ["found 0"]),
+        ({"data__population": {"gaussian": {"sd": -1}}}, "data.population.gaussian", ["sd must be greater than 0"]),
         ({"data__split__train": 5}, "data.split.train", ["a population has no splits"]),
-        ({"models__moments": "gausian"}, "models.moments.family", ["did you mean 'gaussian'?"]),
+        ({"models__moments": "gausian"}, "models.moments", ["did you mean 'gaussian'?"]),
         ({"models__moments": "gaussian"}, "models.moments.ddof", ["is missing"]),
-        ({"models__moments__ddof": 2}, "models.moments.ddof", ["found 2", "0 or 1"]),
-        ({"models__moments__ddoff": 1}, "models.moments.ddoff", ["unknown key 'ddoff'", "did you mean 'ddof'?"]),
+        ({"models__moments__gaussian__ddof": 2}, "models.moments.gaussian.ddof", ["found 2", "0 or 1"]),
+        (
+            {"models__moments__gaussian__ddoff": 1},
+            "models.moments.gaussian.ddoff",
+            ["unknown key 'ddoff'", "did you mean 'ddof'?"],
+        ),
         ({"initial": {"real": 0}}, "initial.real", ["found 0"]),
         ({"init": "scrach"}, "init", ["found 'scrach'", "'scratch' or 'previous'"]),
         ({"init": {"generation": 7}}, "init", ["generation 7 is not before the others"]),
         ({"init": {"weights": "nowhere"}}, "init.weights", ["no such file: 'nowhere'"]),
-        ({"metrics": ["frechet_distance", {"recall": None}]}, "metrics.1.recall", ["found None"]),
+        (
+            {"metrics": ["frechet_distance", {"recall": None}]},
+            "metrics.1",
+            ["found {'recall': None}; should be a name, or {name: {option: value}}"],
+        ),
         ({"extractors": ["identity", "lenett"]}, "extractors.1", ["did you mean 'lenet'?"]),
         ({"extractors": ["identity", "identity"]}, "extractors.1", ["said twice"]),
         ({"extractors": ["identity", "lenet"]}, "extractors.1", ["'lenet' looks at images", "data are vectors"]),
@@ -256,13 +264,21 @@ def test_merged_mappings_are_allowed(tmp_path):
         ({"control": "fake"}, "control", ["found 'fake'", "'real_only' or 'none'"]),
         ({"arms": {}}, "arms", ["at least 1 item"]),
         ({"arms__eater__model": "momets"}, "arms.eater.model", ["unknown name 'momets'; allowed: moments"]),
-        ({"arms__eater__regime": {"preset": 5}}, "arms.eater.regime.preset", ["found 5"]),
+        (
+            {"arms__eater__regime": {"preset": 5}},
+            "arms.eater.regime",
+            ["found {'preset': 5}", "should be a name, or {name"],
+        ),
         ({"arms__eater__regime": 5}, "arms.eater.regime", ["found 5"]),
         ({"arms__eater__sampling_bias": 2}, "arms.eater.sampling_bias", ["found 2", "less than or equal to 1"]),
         ({"arms__eater__sampling_bias": {1: 0}}, "arms.eater.sampling_bias.1", ["found 0", "greater than 0"]),
         ({"arms__eater__select": "randm"}, "arms.eater.select", ["did you mean 'random'?"]),
         ({"arms__eater__select": "random"}, "arms.eater.select.share", ["is missing"]),
-        ({"arms__eater__select": {"selector": 7}}, "arms.eater.select.selector", ["found 7"]),
+        (
+            {"arms__eater__select": {"selector": 7}},
+            "arms.eater.select",
+            ["found {'selector': 7}", "should be a name, or {name"],
+        ),
         ({"arms__eater__adapt": "lora"}, "arms.eater.adapt", ["unknown name 'lora'; allowed: none yet"]),
         ({"arms__eater__stream": -1}, "arms.eater.stream", ["found -1"]),
         ({"waive": {"sizes": "why"}}, "waive.sizes", ["'training_set_size', 'images_seen' or 'init'"]),
@@ -276,25 +292,41 @@ def test_faults_name_the_key_what_was_found_and_what_is_allowed(tmp_path, change
     ("regime", "path", "words"),
     [
         ("synthetic_augmentation", ".fixed", ["is missing"]),
-        ({"fully_synthetic": {"n": "50"}}, ".n", ["found '50'"]),
-        ({"fully_synthetic": {"n": {1: -5}}}, ".n.1", ["found -5"]),
-        ({"fully_synthetic": {"n": {"one": 5}}}, ".n.one", ["found 'one'"]),
-        ({"fully_synthetic": {"m": 5}}, ".m", ["unknown key 'm'; allowed: n, initial"]),
-        ({"fully_synthetic": {"init": "prev"}}, ".init", ["found 'prev'"]),
-        ({"fully_synthetic": {"init": {"weights": "gone"}}}, ".init.weights", ["no such file: 'gone'"]),
-        ({"synthetic_augmentation": {"fixed": 80}}, "", ["n = 50, fixed = 80"]),
-        ({"k_memory": {"fresh": 5, "k": {1: 2}}}, ".k", ["found {1: 2}"]),
-        ({"k_memory": {"fresh": 5, "k": 0}}, ".k", ["found 0"]),
-        ({"reel": {"fixed": 50}}, ".reel", ["unknown key 'reel'", "did you mean 'real'?"]),
-        ({"real": {"fixd": 50}}, ".real.fixd", ["did you mean 'fixed'?"]),
-        ({"real": {"fresh": {1: 2.5}}}, ".real.fresh.1", ["found 2.5"]),
-        ({"synthetic": [{"n": 50, "from": "lst"}]}, ".synthetic.0.from", ["found 'lst'", "'last' or 'all'"]),
-        ({"synthetic": [{"n": 50, "from": {"last": 0}}]}, ".synthetic.0.from.last", ["found 0"]),
-        ({"synthetic": [{"n": 50, "of": "eatr"}]}, ".synthetic.0.of", ["allowed: self, control, eater"]),
-        ({"synthetic": [{"n": 50}], "pool": {"mode": "subsample"}}, ".pool", ["a budget goes with mode: subsample"]),
-        ({"pool": {"mode": "replace"}}, "", ["the training set of generation 1 is empty"]),
-        ({"real": {"fixed": {1: 50, 3: 0}}}, "", ["the training set of generation 3 is empty"]),
-        ({"synthetic": [{"n": 50}], "weights": {"synthetic": 0}}, "", ["the training set of generation 1 is empty"]),
+        ({"fully_synthetic": {"n": "50"}}, ".fully_synthetic.n", ["found '50'"]),
+        ({"fully_synthetic": {"n": {1: -5}}}, ".fully_synthetic.n.1", ["found -5"]),
+        ({"fully_synthetic": {"n": {"one": 5}}}, ".fully_synthetic.n.one", ["found 'one'"]),
+        ({"fully_synthetic": {"m": 5}}, ".fully_synthetic.m", ["unknown key 'm'; allowed: n, initial"]),
+        ({"fully_synthetic": {"init": "prev"}}, ".fully_synthetic.init", ["found 'prev'"]),
+        ({"fully_synthetic": {"init": {"weights": "gone"}}}, ".fully_synthetic.init.weights", ["no such file: 'gone'"]),
+        ({"synthetic_augmentation": {"fixed": 80}}, ".synthetic_augmentation", ["n = 50, fixed = 80"]),
+        ({"k_memory": {"fresh": 5, "k": {1: 2}}}, ".k_memory.k", ["found {1: 2}"]),
+        ({"k_memory": {"fresh": 5, "k": 0}}, ".k_memory.k", ["found 0"]),
+        ({"algebra": {"reel": {"fixed": 50}}}, ".algebra.reel", ["unknown key 'reel'", "did you mean 'real'?"]),
+        ({"algebra": {"real": {"fixd": 50}}}, ".algebra.real.fixd", ["did you mean 'fixed'?"]),
+        ({"algebra": {"real": {"fresh": {1: 2.5}}}}, ".algebra.real.fresh.1", ["found 2.5"]),
+        (
+            {"algebra": {"synthetic": [{"n": 50, "from": "lst"}]}},
+            ".algebra.synthetic.0.from",
+            ["found 'lst'", "'last' or 'all'"],
+        ),
+        ({"algebra": {"synthetic": [{"n": 50, "from": {"last": 0}}]}}, ".algebra.synthetic.0.from.last", ["found 0"]),
+        (
+            {"algebra": {"synthetic": [{"n": 50, "of": "eatr"}]}},
+            ".algebra.synthetic.0.of",
+            ["allowed: self, control, eater"],
+        ),
+        (
+            {"algebra": {"synthetic": [{"n": 50}], "pool": {"mode": "subsample"}}},
+            ".algebra.pool",
+            ["a budget goes with mode: subsample"],
+        ),
+        ({"algebra": {"pool": {"mode": "replace"}}}, "", ["the training set of generation 1 is empty"]),
+        ({"algebra": {"real": {"fixed": {1: 50, 3: 0}}}}, "", ["the training set of generation 3 is empty"]),
+        (
+            {"algebra": {"synthetic": [{"n": 50}], "weights": {"synthetic": 0}}},
+            "",
+            ["the training set of generation 1 is empty"],
+        ),
     ],
 )
 def test_faults_of_regimes_stand_at_the_users_keys(tmp_path, regime, path, words):
@@ -357,12 +389,12 @@ def test_seeds_run_together_where_fits_are_formulas(tmp_path):
     raw = changed(**TOGETHER, arms__eater__select={"random": {"share": 0.5}})
     only(faults(tmp_path, raw), "arms.eater.select", "together", "'random'")
     raw = changed(**TOGETHER, models__moments="kde")
-    assert "'kde'" in faults(tmp_path, raw)["models.moments.family"]
+    assert "'kde'" in faults(tmp_path, raw)["models.moments"]
     raw = changed(**TOGETHER)
     raw["arms"]["thief"] = {
         "model": "moments",
         "stream": 1,
-        "regime": {"synthetic": [{"n": 50, "of": "eater", "from": "last"}]},
+        "regime": {"algebra": {"synthetic": [{"n": 50, "of": "eater", "from": "last"}]}},
     }
     only(faults(tmp_path, raw), "arms.thief.regime.synthetic.0.of", "together", "'eater'")
 
@@ -459,7 +491,7 @@ def test_fresh_data_that_runs_out_says_how_many_were_asked_for_and_how_many_ther
     assert not faults(tmp_path, raw)  # three generations of 20 use up the 60
     raw["generations"] = 4
     only(faults(tmp_path, raw), "arms.eater.regime.real.fresh", "4 generations ask for 80 fresh images", "holds 60")
-    raw["arms"]["eater"]["regime"]["fresh"] = {1: 20, 4: 0}
+    raw["arms"]["eater"]["regime"]["fresh_data"]["fresh"] = {1: 20, 4: 0}
     assert not faults(tmp_path, raw)
 
 
@@ -479,7 +511,7 @@ def test_a_generation_cannot_eat_more_than_its_ancestors_gave(tmp_path):
     half = changed(arms__eater__select={"random": {"share": 0.49}})
     only(faults(tmp_path, half), "arms.eater.regime", "49 are kept")
     # From all generations only the first asks for all of them from one.
-    early = changed(samples=40, arms__eater__regime={"synthetic": [{"n": 50, "from": "all"}]})
+    early = changed(samples=40, arms__eater__regime={"algebra": {"synthetic": [{"n": 50, "from": "all"}]}})
     only(faults(tmp_path, early), "arms.eater.regime", "eats 50 samples of 'eater' at generation 0", "40 are kept")
     anew = changed(samples=6, arms__eater__regime={"k_memory": {"fresh": 10, "k": 2}})
     assert not faults(tmp_path, anew)
@@ -595,7 +627,7 @@ def test_every_model_has_its_own_control(tmp_path):
 
 
 def pair(first_stream=0, second_stream=1, of=("b", "a")):
-    halves = [{"synthetic": [{"n": 25}, {"n": 25, "of": other}]} for other in of]
+    halves = [{"algebra": {"synthetic": [{"n": 25}, {"n": 25, "of": other}]}} for other in of]
     arms = {
         name: {"model": "moments", "regime": regime, "stream": stream}
         for name, regime, stream in zip("ab", halves, (first_stream, second_stream), strict=True)
@@ -621,7 +653,7 @@ def test_arms_that_feed_each_other_share_no_noise(tmp_path):
 
 def test_two_arms_that_a_third_eats_share_no_noise_either(tmp_path):
     raw = pair(of=("self", "self"))
-    third = {"synthetic": [{"n": 25, "of": "a"}, {"n": 25, "of": "b"}]}
+    third = {"algebra": {"synthetic": [{"n": 25, "of": "a"}, {"n": 25, "of": "b"}]}}
     raw["arms"]["c"] = {"model": "moments", "regime": third, "stream": 2}
     assert not faults(tmp_path, raw)
     raw["arms"]["b"]["stream"] = 0
@@ -775,9 +807,20 @@ REGIMES_IN_WORDS = [
     *({"synthetic_augmentation": {"fixed": 10}}, {"fresh_data": {"fresh": {1: 10, 3: 0}}}),
     *({"ten_percent_real": {"init": "previous"}}, {"accumulate": {"initial": 40}}),
     *({"accumulate_subsample": {"init": {"generation": 0}}}, {"k_memory": {"fresh": 10, "k": 2}}),
-    {"real": {"fixed": {1: 20, 2: 25}}, "synthetic": [{"n": 25, "of": "self", "from": {"last": 2}, "draw": "stored"}]},
-    {"synthetic": [{"n": 50}], "pool": {"mode": "subsample", "budget": 50, "includes": ["synthetic"]}},
-    {"initial": {"real": 50}, "synthetic": [{"n": 50}], "weights": {"real": 1, "synthetic": {1: 0.5}}},
+    {
+        "algebra": {
+            "real": {"fixed": {1: 20, 2: 25}},
+            "synthetic": [{"n": 25, "of": "self", "from": {"last": 2}, "draw": "stored"}],
+        }
+    },
+    {"algebra": {"synthetic": [{"n": 50}], "pool": {"mode": "subsample", "budget": 50, "includes": ["synthetic"]}}},
+    {
+        "algebra": {
+            "initial": {"real": 50},
+            "synthetic": [{"n": 50}],
+            "weights": {"real": 1, "synthetic": {1: 0.5}},
+        }
+    },
 ]
 
 
@@ -816,14 +859,14 @@ def test_parts_that_cannot_work_on_the_data_are_faults(tmp_path):
         "metrics": ["recall"],
     }
     found = faults(tmp_path, raw)
-    assert found.keys() == {"models.tiny.family", "extractors.1"}
-    assert found["models.tiny.family"] == "'gaussian' models vectors; the study's data are images"
+    assert found.keys() == {"models.tiny", "extractors.1"}
+    assert found["models.tiny"] == "'gaussian' models vectors; the study's data are images"
     assert found["extractors.1"] == "'identity' looks at vectors and categories; the study's data are images"
 
 
 def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
     """A selector that looks through an extractor may not be measured by it."""
-    monkeypatch.setitem(SELECTORS, "seer", SELECTORS["random"]._replace(reads="lenet"))
+    monkeypatch.setitem(SELECTORS, "seer", dataclasses.replace(SELECTORS["random"], needs=Needs(features=("lenet",))))
     raw = changed(**IMAGES) | {"metrics": ["recall"]}
     raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"seer": {"share": 0.5}}}}
     only(faults(tmp_path, raw), "primary.extractor", "the judge is not the prosecutor")
@@ -833,7 +876,7 @@ def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
 
 
 def test_a_selector_is_told_its_own_options_beside_the_extractor_that_it_looks_through(tmp_path, monkeypatch):
-    monkeypatch.setitem(SELECTORS, "seer", SELECTORS["random"]._replace(reads="lenet"))
+    monkeypatch.setitem(SELECTORS, "seer", dataclasses.replace(SELECTORS["random"], needs=Needs(features=("lenet",))))
     raw = changed(**IMAGES) | {"extractors": ["pixels"], "metrics": ["recall"]}
     raw["primary"] = {"metric": "recall", "extractor": "pixels"}
     raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"seer": {"share": 0.5}}}}
@@ -875,7 +918,7 @@ def test_a_conditional_model_is_told_classes(tmp_path):
 @pytest.mark.parametrize("lacking", [{"classes": 0}, {"label_dropout": 0.0}])
 def test_a_sampling_bias_needs_classes_to_guide_by(tmp_path, lacking):
     raw = changed(**IMAGES)
-    raw["models"]["tiny"] |= lacking
+    raw["models"]["tiny"]["diffusion"] |= lacking
     assert not faults(tmp_path, raw)
     for bias in (0.5, {1: 1.0, 3: 0.9}):
         raw["arms"]["eater"]["sampling_bias"] = bias
@@ -895,7 +938,7 @@ def test_the_endpoint_reads_classes_where_there_are_some(tmp_path):
 
 def categories(**changes):
     law = {"probabilities": {"categories": 10, "law": "zipf"}}
-    raw = changed(data__population="multinomial", data__options=law, metrics=["class_total_variation"])
+    raw = changed(data__population={"multinomial": law}, metrics=["class_total_variation"])
     raw["models"] = {"moments": {"multinomial": {"categories": 10}}}
     return raw | {"primary": {"metric": "class_total_variation", "extractor": "identity"}} | changes
 
@@ -947,7 +990,7 @@ def test_published_weights_can_be_generation_0_and_later_ones_go_on_from_the_las
 
 def test_what_a_model_leaves_open_needs_a_validation_split(tmp_path):
     raw = changed(**IMAGES)
-    raw["models"]["tiny"]["ema"] = "power"
+    raw["models"]["tiny"]["diffusion"]["ema"] = "power"
     only(faults(tmp_path, raw), "data.split.validation", "'tiny' leaves ema_std open", "found 0")
     usual = study(tmp_path, changed(**IMAGES))
     raw["data"]["split"]["validation"] = 40
@@ -955,7 +998,7 @@ def test_what_a_model_leaves_open_needs_a_validation_split(tmp_path):
     assert found.chosen_by("base_tiny", 1, 0) == {"validation": found.part_file("validation")}
     assert found.chosen_by("eater", 1, 2) == {"model": found.cell("eater", 1, 0, "model.safetensors")}
     assert usual.chosen_by("eater", 0, 1) == {}
-    raw["models"]["tiny"]["ema_std"] = 0.05
+    raw["models"]["tiny"]["diffusion"]["ema_std"] = 0.05
     assert study(tmp_path, raw).chosen_by("eater", 1, 2) == {}
 
 
@@ -973,11 +1016,33 @@ def test_weights_are_a_model_of_the_arms_family_with_its_hash(tmp_path):
     only(faults(tmp_path, raw), "init.weights", "comes without its hash", "weights.safetensors.sha256")
 
 
-@pytest.mark.parametrize(("key", "registry"), [("adapt", ADAPTERS), ("guide", GUIDES)])
-def test_what_the_workflow_does_not_carry_is_not_ignored(tmp_path, monkeypatch, key, registry):
-    monkeypatch.setitem(registry, "clever", object())
-    raw = changed(**{f"arms__eater__{key}": "clever"})
-    only(faults(tmp_path, raw), f"arms.eater.{key}", "'clever' is not carried by this version of the workflow")
+@pytest.mark.parametrize(
+    ("changes", "path", "new"),
+    [
+        ({"models__moments": {"family": "gaussian", "ddof": 0}}, "models.moments", "{gaussian: {ddof: 0}}"),
+        ({"models__moments": {"family": "box"}}, "models.moments", "is now box"),
+        ({"arms__eater__select": {"selector": "random", "share": 0.5}}, "arms.eater.select", "{random: {share: 0.5}}"),
+        (
+            {"arms__eater__regime": {"preset": "fresh_data", "fresh": 5}},
+            "arms.eater.regime",
+            "{fresh_data: {fresh: 5}}",
+        ),
+        ({"arms__eater__regime": {"preset": "accumulate"}}, "arms.eater.regime", "is now accumulate"),
+        (
+            {"arms__eater__regime": {"real": {"fixed": 50}}},
+            "arms.eater.regime",
+            "is now {algebra: {real: {fixed: 50}}}",
+        ),
+        (
+            {"data": {"population": "gaussian", "options": {"dimension": 2}, "split": {"held_out": 50}}},
+            "data.options",
+            "population: {gaussian: {dimension: 2}}",
+        ),
+    ],
+)
+def test_a_form_of_earlier_files_is_answered_with_its_new_one(tmp_path, changes, path, new):
+    """There is one fault, where the old form stands, and what it shows can be written there."""
+    only(faults(tmp_path, changed(**changes)), path, new)
 
 
 def test_what_is_measured_and_what_is_eaten_is_checked_at_once_in_the_files_order(tmp_path):
@@ -991,7 +1056,12 @@ def test_what_is_measured_and_what_is_eaten_is_checked_at_once_in_the_files_orde
 
 
 def test_the_size_on_disk_is_told_without_drawing_a_sample(tmp_path):
-    told = study(tmp_path, changed(data__options={"dimension": 100_000}, models__moments__covariance="diagonal"))
+    told = study(
+        tmp_path,
+        changed(
+            data__population={"gaussian": {"dimension": 100_000}}, models__moments__gaussian__covariance="diagonal"
+        ),
+    )
     # 2 arms, 2 seeds and 4 generations of 100 samples and 40 for the picture, in float64.
     mib = int(words.totals(told)["disk"].split()[0].replace(",", ""))
     assert mib == pytest.approx(2 * 2 * 4 * 140 * 100_000 * 8 / 2**20, rel=0.02)

@@ -132,6 +132,7 @@ def test_the_page_has_an_example_of_each_kind():
         *(f"{package}/populations/disc.py", f"{package}/populations/__init__.py"),
         *(f"{package}/data/cifar100.py", f"{package}/data/__init__.py"),
         *(f"{package}/features/thumbnail.py", f"{package}/features/__init__.py"),
+        *(f"{package}/verdicts/scatter.py", f"{package}/verdicts/registry.py"),
     ]
 
 
@@ -168,6 +169,7 @@ MUTANTS = {  # file of tests -> what is run there, in which module which text be
     "test_metrics.py": ("spread_of_a_shrunken", "metrics/spread.py", "(after / before) ** power", "(after / before)"),
     "test_datasets.py": ("every_source_is_read", "data/cifar100.py", 'self.labels == "fine"', 'self.labels != "fine"'),
     "test_features.py": ("thumbnail", "features/thumbnail.py", "cells.mean(axis=(3, 5))", "cells.max(axis=(3, 5))"),
+    "test_verdicts.py": ("scatter", "verdicts/scatter.py", "np.std(ends, ddof=1)", "np.std(ends)"),
 }
 
 
@@ -261,6 +263,16 @@ def test_the_extractor_has_looked_at_real_and_fake_images(pictures, project):
     record = store.read_json(pictures / "metrics.json")
     (found,) = (one for one in record["values"] if one["set"] == "sampled")
     assert found["value"] > 0 and record["fingerprints"][found["fingerprint"]]["extractor_side"] == 4
+
+
+def test_the_analysis_answers_in_the_report(folder, project):
+    project.run("collapselab", "report", "dummies", "--so-far")
+    report = project.folder / "results" / "dummies" / "report"
+    answer = store.read_json(report / "verdicts.json")["scatter"]["picky"]
+    said = "A scatter needs at least 2 lineages; there are 1."
+    assert answer == {"status": "cannot tell", "sentence": said, "numbers": {"lineages": 1}}
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert '<h2 id="scatter">How far apart do lineages end?</h2>' in page and said in page
 
 
 def test_no_rule_of_the_workflow_was_touched(project):

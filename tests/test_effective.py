@@ -79,8 +79,8 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say():
     for _ in range(studies):
         curve = {n: noisy(draws, n, 8, 5) for n in SIZES}
         (row,) = worth(*study({"loop": noisy(draws, truth, 8, 20)}, curve, {"loop": (100, 100)}))
-        hits += row.low <= truth <= row.high
-        wrong += row.low <= 2 * truth <= row.high
+        hits += row.numbers["low"] <= truth <= row.numbers["high"]
+        wrong += row.numbers["low"] <= 2 * truth <= row.numbers["high"]
     sd = math.sqrt(0.95 * 0.05 / studies)
     assert hits / studies > 0.95 - 3 * sd
     assert wrong / studies < 0.5  # so that the first line can fail
@@ -95,10 +95,10 @@ def test_loops_are_judged_by_their_own_real_rows():
     found = {row.arm: row for row in worth(facts, records)}
     assert list(found) == list(loops)
     decisions = {"good": "harmless", "bad": "harmful", "even": "undecided", "worst": "harmful", "best": "harmless"}
-    assert {arm: row.decision for arm, row in found.items()} == decisions | {"eats": "no real data"}
-    assert found["good"].size == pytest.approx(180, rel=0.1)
-    assert found["worst"].size == 0 and "fewer than 50" in found["worst"].sentence
-    assert found["best"].size == math.inf and "more than 800" in found["best"].sentence
+    assert {arm: row.status for arm, row in found.items()} == decisions | {"eats": "no real data"}
+    assert found["good"].numbers["size"] == pytest.approx(180, rel=0.1)
+    assert found["worst"].numbers["size"] == 0 and "fewer than 50" in found["worst"].sentence
+    assert found["best"].numbers["size"] == math.inf and "more than 800" in found["best"].sentence
     (share,) = admissible(found.values())
     assert (share.real, share.harmless, share.harmful) == (100, 0.5, 0.9)
     assert "50% (good)" in share.sentence and "90% (bad)" in share.sentence
@@ -114,7 +114,7 @@ def test_what_lies_beyond_the_calibration_on_the_same_side_as_the_real_rows_is_u
     rows = {"below": (20, 80), "few": (60, 80), "above": (1000, 80), "many": (700, 80)}
     loops = {arm: noisy(draws, size, 40, 200) for arm, size in sizes.items()}
     found = worth(*study(loops, {n: noisy(draws, n, 40, 50) for n in SIZES}, rows))
-    assert [row.decision for row in found] == ["undecided", "harmful", "undecided", "harmless"]
+    assert [row.status for row in found] == ["undecided", "harmful", "undecided", "harmless"]
     assert "fewer than 50" in found[0].sentence and found[0].sentence.endswith("20 in its training sets: undecided.")
 
 
@@ -124,7 +124,7 @@ def test_arms_of_one_share_keep_their_own_decisions():
     rows = {"augmented": (100, 400), "fresh": (100, 400), "less": (100, 100), "more": (100, 900)}
     loops = {arm: noisy(draws, size, 40, 200) for arm, size in sizes.items()}
     found = worth(*study(loops, {n: noisy(draws, n, 40, 50) for n in (20, *SIZES)}, rows))
-    assert [row.decision for row in found] == ["harmful", "harmless", "harmful", "harmful"]
+    assert [row.status for row in found] == ["harmful", "harmless", "harmful", "harmful"]
     (share,) = admissible(found)
     assert share.sentence == (
         "With 100 real rows a generation the largest synthetic share known to do no harm is 80% (fresh), but with no "
@@ -150,8 +150,9 @@ def test_a_metric_that_is_better_when_high_gives_the_same_sizes():
     (low,) = worth(*study({"loop": loop}, curve, {"loop": (100, 100)}))
     turned = {n: 1 - values for n, values in curve.items()}
     (high,) = worth(*study({"loop": 1 - loop}, turned, {"loop": (100, 100)}, better="higher"))
-    assert high.limit == pytest.approx(1 - low.limit) and high.decision == low.decision
-    assert high.size == pytest.approx(low.size, rel=0.25)  # linear in the metric instead of its logarithm
+    assert high.numbers["limit"] == pytest.approx(1 - low.numbers["limit"]) and high.status == low.status
+    # Linear in the metric instead of its logarithm.
+    assert high.numbers["size"] == pytest.approx(low.numbers["size"], rel=0.25)
 
 
 def test_what_a_seed_shares_with_its_calibration_narrows_the_interval():
@@ -160,8 +161,8 @@ def test_what_a_seed_shares_with_its_calibration_narrows_the_interval():
     curve, loop = {n: luck * noisy(draws, n, 20, 500) for n in SIZES}, luck * noisy(draws, 180, 20, 500)
     (paired,) = worth(*study({"loop": loop}, curve, {"loop": (100, 100)}))
     (mixed,) = worth(*study({"loop": draws.permutation(loop)}, curve, {"loop": (100, 100)}))
-    assert paired.size == pytest.approx(mixed.size)
-    assert paired.high - paired.low < 0.3 * (mixed.high - mixed.low)
+    assert paired.numbers["size"] == pytest.approx(mixed.numbers["size"])
+    assert paired.numbers["high"] - paired.numbers["low"] < 0.3 * (mixed.numbers["high"] - mixed.numbers["low"])
 
 
 def test_few_seeds_have_no_interval_and_no_decision():
@@ -169,7 +170,7 @@ def test_few_seeds_have_no_interval_and_no_decision():
     (row,) = worth(
         *study({"loop": noisy(draws, 180, 4, 99)}, {n: noisy(draws, n, 4, 99) for n in SIZES}, {"loop": (100, 100)})
     )
-    assert row.size > 0 and math.isnan(row.low) and row.decision == "undecided"
+    assert row.numbers["size"] > 0 and math.isnan(row.numbers["low"]) and row.status == "undecided"
     assert "4 seeds; an interval needs at least 5" in row.sentence
 
 
@@ -178,11 +179,11 @@ def test_theory_can_stand_in_for_calibration():
     limit = theory.fresh_limit(100, 300, ddof=0).drift
     facts, records = study({"loop": np.full(6, limit)}, {}, {"loop": (100, 300)}, learning_curve=lambda n: 1 / n)
     (row,) = worth(facts, records)
-    assert row.size == pytest.approx(theory.effective_size(100, 300), rel=1e-9)
-    assert row.decision == "harmless" and row.low == row.high == pytest.approx(row.size)
+    assert row.numbers["size"] == pytest.approx(theory.effective_size(100, 300), rel=1e-9)
+    assert row.status == "harmless" and row.numbers["low"] == row.numbers["high"] == pytest.approx(row.numbers["size"])
     bent = study({"loop": np.full(6, limit)}, {}, {"loop": (100, 300)}, learning_curve=lambda n: 1 / n + 5 / n**2)
     truth = (1 + math.sqrt(1 + 20 * limit)) / (2 * limit)
-    assert worth(*bent)[0].size == pytest.approx(truth, rel=1e-4)
+    assert worth(*bent)[0].numbers["size"] == pytest.approx(truth, rel=1e-4)
 
 
 def test_a_loop_that_still_moves_has_no_limit_yet():
@@ -208,8 +209,8 @@ def test_without_calibration_rows_or_limits_nothing_is_said():
         {"loop": noisy(draws, 180, 6, 99)}, {n: noisy(draws, n, 6, 99) for n in SIZES}, {"loop": (100, 100)}
     )
     (row,) = worth(facts, [r for r in records if r["arm"] != "loop" or r["generation"] < 7])
-    assert row.lineages == 0 and row.decision == "undecided" and "No lineage" in row.sentence
+    assert row.numbers["lineages"] == 0 and row.status == "undecided" and "No lineage" in row.sentence
     real = worth(
         *study({"loop": noisy(draws, 99, 6, 99)}, {n: noisy(draws, n, 6, 99) for n in SIZES}, {"loop": (100, 0)})
     )
-    assert real[0].decision == "all real" and admissible(real) == []
+    assert real[0].status == "all real" and admissible(real) == []

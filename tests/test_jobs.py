@@ -185,6 +185,25 @@ def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edit
     assert found == MEASURED
 
 
+def test_what_is_concluded_of_a_metric_replans_the_report_alone(copy, edited):
+    assert edited(("metrics", 'roles=Roles(stands_for=("tails",), losable=True)),\n', "roles=Roles()),\n")) == {
+        "report": 1
+    }
+    copy.restore("metrics")
+    assert edited(("metrics.roles", "    losable: bool = False\n", "    losable: bool = True\n")) == {"report": 1}
+
+
+def test_sums_over_stacks_replan_the_arms_whose_seeds_run_together_and_no_cell(copy, edited):
+    study, stack = "theory-gaussian", ("metrics.stacks", '"""|m_f - m_r|^2 / tr S_r."""', "fake = real")
+    before = copy.jobs(study)
+    assert edited(stack) == {}
+    after = copy.jobs(study)
+    assert {verb for verb, _ in after if before[verb, _] != after[verb, _]} == {"replicate"}
+    copy.restore("metrics.stacks")
+    copy.edit("metrics.stacks", '"""The number of positive shares; a law of vectors has none."""', "fake = real")
+    assert copy.jobs(study) == before  # which this study does not measure
+
+
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [

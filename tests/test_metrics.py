@@ -1,8 +1,10 @@
 """Metrics: closed forms, laws over the whole registry, exact expectations under the null, and collapse."""
 
+import ast
 import math
 import tracemalloc
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +14,13 @@ from collapselab import metrics
 from collapselab.core import distances
 from collapselab.core.errors import Undefined
 from collapselab.features import FEATURES, Features
-from collapselab.metrics import METRICS, SCORES, Estimate
+from collapselab.measure.roles import losable, roles_of, standing_for, truths
+from collapselab.metrics import METRICS, SCORES, Estimate, Metric, Roles
 from collapselab.metrics.frechet import frechet_distance
 from collapselab.metrics.memorisation import copies
 from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall
 from collapselab.populations.gaussians import Gaussians, GaussiansOptions
+from collapselab.store.provenance import ASIDE, named
 
 NEIGHBOURS = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
@@ -608,3 +612,64 @@ def test_a_study_is_told_before_any_work_what_copies_would_refuse(wrong):
     with pytest.raises(ValidationError):
         METRICS["copies_of_real"].Options(**wrong)
     METRICS["copies_of_real"].Options(alpha=1.0, neighbours=2)
+
+
+# -- roles -------------------------------------------------------------------------------------------------------------
+
+OTHER_WORDS = {"precision", "density"}  # of arithmetic, and of models
+NAMED = {  # where a metric is named for itself: the law of it, the default of a study, the column that it is read from
+    ("theory/laws.py", "mean_drift"),
+    ("theory/laws.py", "variance_ratio"),
+    ("theory/laws.py", "frechet_distance"),
+    ("theory/laws.py", "log_determinant_ratio"),
+    ("theory/laws.py", "surviving_categories"),
+    ("theory/laws.py", "regression_error"),
+    ("study/checks.py", "recall"),
+    ("study/file.py", "recall"),
+    ("features/likelihood.py", "bits_per_dimension"),
+}
+
+
+def test_nothing_but_the_registry_knows_metrics_by_name():
+    package, found = Path(metrics.__file__).parents[1], set()
+    for path in package.rglob("*.py"):
+        if path.parent.name != "metrics":
+            words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            found |= {(path.relative_to(package).as_posix(), name) for name in words & METRICS.keys() - OTHER_WORDS}
+    assert found == NAMED
+    page = (package / "report" / "page.html.jinja").read_text()
+    assert not [name for name in METRICS.keys() - OTHER_WORDS if f"'{name}'" in page]
+
+
+def test_what_stands_for_something_does_so_in_order_and_the_truth_is_asked_first():
+    expected = {
+        "risk": ["frechet_distance"],
+        "variance": ["variance_ratio", "class_entropy"],
+        "modes": ["class_histogram"],
+        "tails": ["true_recall", "recall"],
+        "reality": ["true_precision", "precision"],
+    }
+    for what, ours in expected.items():  # others may have a role too, and stand behind
+        assert standing_for(what, METRICS)[: len(ours)] == standing_for(what, reversed(ours)) == ours
+    lost = ["recall", "true_recall", "coverage", "true_coverage", "variance_ratio", "surviving_categories"]
+    assert losable(METRICS)[: len(lost)] == lost and losable(reversed(lost[1:])) == lost[1:]
+    assert truths(METRICS) == {
+        "precision": ["true_precision", "hallucination_rate"],
+        "recall": ["true_recall"],
+        "coverage": ["true_coverage"],
+    }
+    assert roles_of("cross_hatching.all").artefact and roles_of("nobodys") == Roles()
+
+
+def test_roles_fit_the_metrics_that_play_them():
+    for name, metric in METRICS.items():
+        roles = metric.roles
+        assert roles.truth_of is None or (roles.truth_of in METRICS and metric.extractors == ("truth",)), name
+        assert "modes" not in roles.stands_for or metric.shares, name
+        assert metric.stacked is None or metric.of_moments or metric.extractors == ("moments",), name
+        assert not metric.roles.rest or roles.truth_of, name
+
+
+def test_the_fields_that_a_record_does_not_hang_on_are_there():
+    aside = ASIDE[named(Metric)]
+    assert aside == {one.name for one in fields(Metric) if one.kw_only}

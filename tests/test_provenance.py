@@ -276,8 +276,9 @@ def test_the_training_of_one_family_is_reached_and_that_of_another_is_not():
 
 def test_of_a_study_all_but_its_results_is_outside():
     folder = provenance.FOLDERS[PACKAGE] / "study"
-    modules = {f"study.{path.stem}" for path in folder.glob("*.py")} - {"study.__init__", "study.results"}
-    assert modules == {edge for edge in provenance.EDGES if edge.startswith("study.")}
+    modules = {".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in folder.rglob("*.py")}
+    outside = {module for module in modules if provenance._is_edge(f"{PACKAGE}.{module}")}
+    assert modules - outside == {"study.results"} and len(outside) > 15
     reached = {name.partition(":")[0] for name in sources(f"{PACKAGE}.study.results:facts")}
     assert {module for module in reached if ".study." in module} == {f"{PACKAGE}.study.results"}
 
@@ -307,8 +308,32 @@ def test_all_hashes_of_a_plan_are_computed_once():
 
 
 def test_seeds_that_run_together_hang_on_no_other_family_and_on_metrics_by_name_alone():
-    modules = {name.partition(":")[0] for name in sources(f"{PACKAGE}.together.loop:run")}
-    assert f"{PACKAGE}.models.gaussian" in modules and f"{PACKAGE}.together.measures" in modules
+    reached = sources(f"{PACKAGE}.together.loop:run")
+    modules = {name.partition(":")[0] for name in reached}
+    assert f"{PACKAGE}.models.gaussian" in modules
     others = ("diffusion", "stylegan2", "vae", "flow", "gan")
     assert not modules & {f"{PACKAGE}.metrics", *(f"{PACKAGE}.models.{family}.family" for family in others)}
-    assert not any(module.startswith(f"{PACKAGE}.metrics.") for module in modules)
+    forms = {f"{PACKAGE}.metrics.roles:Stacked", f"{PACKAGE}.metrics.stacks:Laws"}
+    assert {name for name in reached if name.startswith(f"{PACKAGE}.metrics.")} == forms
+    stacked = sources(*entries("metrics:METRICS", ["variance_ratio"], "stacked"))
+    assert f"{PACKAGE}.metrics.stacks:variance_ratio" in stacked and f"{PACKAGE}.metrics.stacks:_over" in stacked
+    others = (f"{PACKAGE}.metrics.stacks:mean_drift", f"{PACKAGE}.metrics.variance:variance_ratio")
+    assert not stacked.keys() & set(others)
+
+
+ENTRY = "from collapselab.metrics import Metric, Roles\n\nroot = Metric(len, 'length', None)\n"
+
+
+def test_a_field_that_few_ask_for_counts_for_those_alone(toy):
+    """What a report makes of a metric: its numbers do not hang on that."""
+    texts = [ENTRY, ENTRY.replace("None)", "None, roles=Roles(losable=True))")]
+    texts += [texts[1].replace("losable=True", "rest=True"), texts[0] + "\nTAILS = Roles(stands_for=('tails',))\n"]
+    texts[3] = texts[3].replace("None)", "None, roles=TAILS)")
+    assert len({toy(main=text) for text in texts}) == 1
+    assert len({toy(main=text, root="toy.main:root/roles") for text in texts}) == len(texts)
+    assert len({toy(main=text, root="toy.main:root/stacked") for text in texts}) == 1
+    assert toy(main=ENTRY.replace("None)", "'lower')")) != toy(main=ENTRY)
+    toy(main=ENTRY, root="toy.main:root/roles")
+    assert f"{PACKAGE}.metrics.roles:Roles" in sources("toy.main:root/roles")  # what is not told has a default there
+    assert f"{PACKAGE}.metrics.roles:Roles" not in sources("toy.main:root")
+    assert entries("metrics:METRICS", ["recall"], "roles") == [f"{PACKAGE}.metrics:METRICS[recall]/roles"]

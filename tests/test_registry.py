@@ -58,7 +58,7 @@ def test_our_own_names_cost_no_search(monkeypatch):
 
 
 PLUGIN = """
-from collapselab.metrics import Metric
+from collapselab.metrics import Metric, Roles
 
 
 def helper(value):
@@ -70,7 +70,7 @@ def doubled(real, fake):
     return helper(float(fake.values.mean()))
 
 
-DOUBLED = Metric(doubled, "Twice the mean", None)
+DOUBLED = Metric(doubled, "Twice the mean", None, roles=Roles(stands_for=("tails",), losable=True))
 """
 STUDY = """
 name: theirs
@@ -149,3 +149,41 @@ def test_a_strangers_metric_is_used_checked_hashed_and_fingerprinted_like_ours(l
     assert after[0] != before[0] and after[1] == before[1]  # its records run again, and no extraction
     plugin.write_text(PLUGIN.replace("helper", "twice"), encoding="utf-8")
     assert told(laboratory, "-c", code).split() == before  # a name is no reason
+
+
+JUDGED = """
+from collapselab.report import build
+from collapselab.verdicts import Endpoint, StudyFacts
+
+entry = {"metric": "doubled", "extractor": "identity", "set": "sampled", "fingerprint": "x"}
+records = [
+    {"study": "theirs", "arm": "loop", "seed": seed, "generation": t, "status": "ok", "composition": []}
+    | {"fingerprints": {"x": {}}, "values": [entry | {"value": 0.8 ** t + 0.001 * seed}]}
+    for seed in range(4) for t in range(6)
+]
+facts = StudyFacts("theirs", {"loop": "a loop"}, Endpoint("doubled", "identity"), seeds=4, generations=5)
+print(build(facts, records, figures=False)["verdicts.json"].decode())
+"""
+IDENTITIES = """
+from collapselab import study
+from collapselab.study import jobs
+
+one = study.find("theirs")
+for verb in ("record", "baseline", "report"):
+    print(jobs.identity(one, verb, jobs.Place("fully_synthetic", 0, 1)))
+"""
+
+
+def test_a_strangers_metric_is_judged_by_the_roles_that_it_states(laboratory):
+    found = json.loads(told(laboratory, "-c", JUDGED))
+    lost = found["lost_tails"]["loop"]
+    assert lost["status"] == "collapse" and lost["sentence"].startswith("Doubled falls by 0.67")
+    assert found["halving"]["loop"]["status"] == "forecast"
+    before = told(laboratory, "-c", IDENTITIES).split()
+    plugin = laboratory / "site" / "their_metrics.py"
+    plugin.write_text(PLUGIN.replace(', roles=Roles(stands_for=("tails",), losable=True)', ""), encoding="utf-8")
+    found = json.loads(told(laboratory, "-c", JUDGED))
+    assert found["lost_tails"]["loop"]["sentence"] == "Not testable: no true_recall was measured."
+    assert "halving" not in found
+    after = told(laboratory, "-c", IDENTITIES).split()
+    assert after[:2] == before[:2] and after[2] != before[2]  # the report is drawn again, and nothing measured

@@ -20,7 +20,6 @@ from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
 from collapselab.together import records as together
 from collapselab.together.loop import Replicates, lines, run
-from collapselab.together.measures import MEASURES
 
 pytestmark = pytest.mark.trained
 
@@ -168,6 +167,7 @@ def test_the_models_are_those_that_the_verbs_make_on_disk(tmp_path, monkeypatch)
 
 # -- what is measured -------------------------------------------------------------------------------------------------
 
+MEASURES = [name for name, metric in METRICS.items() if metric.stacked]
 EVERY = {name: {} for name in MEASURES}
 
 
@@ -256,7 +256,7 @@ def test_a_replicate_that_diverges_leaves_the_others_alone():
     [
         ({"family": "diffusion"}, "family: found 'diffusion', allowed are gaussian, multinomial"),
         ({"population": "multinomial"}, "population: found 'multinomial', allowed are gaussian"),
-        ({"metrics": {"recall": {}}}, "metrics: found 'recall', allowed are variance_ratio"),
+        ({"metrics": {"recall": {}}}, "metrics: found 'recall', allowed are frechet_distance, variance_ratio"),
         ({"metrics": {"mean_drift": {"k": 3}}}, "Extra inputs are not permitted"),
         ({"options": {"ddof": 2}}, "Input should be 0 or 1"),
         ({"population_options": {"sd": 0}}, "sd must be greater than 0"),
@@ -311,6 +311,8 @@ def test_records_are_those_of_cells_with_files_of_their_own():
             value = columns[entry["metric"]][row]
             assert entry["value"] == (None if np.isnan(value) else value)
             assert ("reason" in entry) == np.isnan(value)
+    prints = found[0]["fingerprints"].values()
+    assert len({one["source"] for one in prints}) == len(prints)  # each hangs on its own sums, and on no other's
 
 
 def test_means_stand_for_all_seeds():

@@ -17,7 +17,9 @@ from collapselab.report import numbers, pictures, sections
 from collapselab.report.charts import curve_chart, share_chart, truth_chart
 from collapselab.study import FAIRNESS
 from collapselab.theory.setting import Prediction
-from collapselab.verdicts import CLASSES_GIVEN, Endpoint, Indexed
+from collapselab.verdicts import ANALYSES, CLASSES_GIVEN, Analysis, Endpoint, Finding, Indexed, Table
+from collapselab.verdicts.findings import Column
+from collapselab.verdicts.laws import against_theory
 
 
 @pytest.fixture(scope="module")
@@ -498,8 +500,8 @@ def test_experiment_is_held_against_theory_and_departures_stand_first():
     sd = np.full(5, 0.03)
     given = {"control": [law(flat, sd)], "fully_synthetic": [law(flat, sd), law(fall, sd), law(fall, metric="none")]}
     facts, records = made_up.facts(predictions=given), made_up.only(made_up.records(), "recall")
-    table = sections.theory_table(facts, records)
-    assert [(row["arm"], row["status"]) for row in table] == [
+    table = against_theory(facts, records)
+    assert [(row.arm, row.status) for row in table] == [
         ("fully_synthetic", "departs"),
         ("control", "follows"),
         ("fully_synthetic", "follows"),
@@ -511,7 +513,7 @@ def test_experiment_is_held_against_theory_and_departures_stand_first():
     plain = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
     assert not section(plain, "theory") and 'href="#theory"' not in plain
     lone = made_up.facts(seeds=1, predictions={"control": [law(flat)]})
-    assert [row["status"] for row in sections.theory_table(lone, made_up.records(seeds=1))] == ["cannot tell"]
+    assert [row.status for row in against_theory(lone, made_up.records(seeds=1))] == ["cannot tell"]
 
 
 @pytest.fixture(scope="module")
@@ -574,6 +576,41 @@ def test_halvings_are_foretold(records):
     early = made_up.only(made_up.records(generations=2), "recall")
     short = report.build(made_up.facts(generations=2), early, figures=False)
     assert not section(short["report.html"].decode(), "forecast")
+
+
+def test_a_new_analysis_is_one_entry_of_the_registry(records, monkeypatch):
+    """A table of its own, an entry of the contents and of verdicts.json, or a row among the definitions."""
+
+    def answers(facts, records):
+        return [
+            Finding("ours", arm, "harmless", f"Nothing is <wrong> with {arm}.", {"cells": 5}, {"why": "so & so"})
+            for arm in facts.arms
+        ]
+
+    def about(facts, found):
+        return f"Asked of {len(found)} arms."
+
+    columns = {"before": (Column("Cells", "cells", "number"),), "after": (Column("Why", "why"), Column("Who", "who"))}
+    table = Table("ours", "Our own", "Found", about, **columns, beneath=lambda found: ["That is all."])
+    monkeypatch.setitem(ANALYSES, "table", Analysis("What we ask", table, answers))
+    monkeypatch.setitem(ANALYSES, "ours", Analysis("Our definition", "definitions", answers))
+    built = report.build(made_up.facts(), made_up.only(records, "recall"), figures=False)
+    page = built["report.html"].decode()
+    text = section(page, "ours")
+    assert '<li><a href="#ours">Our own</a></li>' in page and text.startswith("What we ask</h2>")
+    assert (
+        "Asked of 5 arms." in text
+        and "<p>That is all.</p>" in text
+        and "Nothing is &lt;wrong&gt; with control." in text
+    )
+    assert '<td class="number">5</td>' in text and "<td>so &amp; so</td><td>–</td>" in text
+    assert page.index('id="numbers"') < page.index('id="ours"') < page.index('id="definitions"')
+    assert "Our definition" in section(page, "definitions")
+    found = json.loads(built["verdicts.json"])["ours"]["control"]
+    assert found == {"status": "harmless", "sentence": "Nothing is <wrong> with control.", "numbers": {"cells": 5}}
+    monkeypatch.setitem(ANALYSES, "table", Analysis("What we ask", replace(table, early=True), answers))
+    page = report.build(made_up.facts(), made_up.only(records, "recall"), figures=False)["report.html"].decode()
+    assert page.index('id="verdict"') < page.index('id="ours"') < page.index('id="samples"')
 
 
 def test_estimates_stand_beside_the_truth():

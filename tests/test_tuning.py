@@ -226,8 +226,9 @@ def test_an_adaptation_goes_on_from_a_state_of_the_same_adapter_alone(tmp_path, 
     other, _ = adapted("three.safetensors", 2.0)
     assert_same(again, found)
     assert_same(other, found)  # this adapter makes nothing of its option
-    assert told[0] == told[1] != told[2]
-    assert told[0]["options"] == {"strength": 1.0} and set(told[0]) == {"adapter", "options", "inputs"}
+    assert told[0] == told[1]
+    assert (told[0]["options"], told[2]["options"]) == ({"strength": 1.0}, {"strength": 2.0})
+    assert told[0]["adapter"] == "more" and set(told[0]) == {"adapter", "options", "inputs"}
     read = [store.recorded_hash(tmp_path / name) for name in ("model.safetensors", "training.parquet")]
     assert told[0]["inputs"] == sorted(read)
 

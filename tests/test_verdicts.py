@@ -7,14 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collapselab.core.significance import holm
+from collapselab.metrics import METRICS, Metric, Roles
+from collapselab.theory.setting import Prediction
 from collapselab.verdicts import (
+    ANALYSES,
     CLASSES_GIVEN,
-    VERDICTS,
     Endpoint,
+    Table,
+    analyse,
     at_risk,
     digits_apart,
     indexed,
-    judge,
     lineages,
     slope,
     spell,
@@ -22,6 +25,17 @@ from collapselab.verdicts import (
 )
 
 SLOPES = ("primary_slope", "slope_against_control")
+JUDGED = [name for name, analysis in ANALYSES.items() if not isinstance(analysis.section, Table)]
+
+
+def found_by(name, facts, records):
+    """The findings of one analysis: arm -> finding."""
+    return {one.arm: one for one in ANALYSES[name].run(facts, records)}
+
+
+def judge(facts, records):
+    """The findings of the analyses that answer for every arm: name -> arm -> finding."""
+    return {name: found_by(name, facts, records) for name in JUDGED}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +47,7 @@ def test_every_verdict_answers_for_every_arm_in_words(records):
     for name, of_arms in judge(made_up.facts(), records).items():
         assert list(of_arms) == list(made_up.ARMS)
         for arm, verdict in of_arms.items():
-            assert (verdict.name, verdict.arm) == (name, arm)
+            assert (verdict.question, verdict.arm) == (name, arm)
             found = {"falls", "no fall seen"} if name in SLOPES else {"collapse", "no collapse"}
             assert verdict.status in found | {"inconclusive", "not testable"}
             assert verdict.sentence.endswith(".") and "nan" not in verdict.sentence and "inf " not in verdict.sentence
@@ -58,7 +72,7 @@ def test_known_slopes_are_found(records):
     """Noise of sd s per point gives a slope sd of s / sqrt(sum t^2) = s / sqrt(10): 6 of them over sqrt(3) lineages."""
     noise = 0.01 * np.sqrt(1 + 1 / 25)
     tolerance = 6 * noise / np.sqrt(10) / np.sqrt(3)
-    verdicts = VERDICTS["primary_slope"](made_up.facts(), records)
+    verdicts = found_by("primary_slope", made_up.facts(), records)
     for arm, (_, fall, _, _) in made_up.ARMS.items():
         assert verdicts[arm].numbers["mean"] == pytest.approx(fall, abs=tolerance)
     assert verdicts["fully_synthetic"].status == "falls"
@@ -87,7 +101,7 @@ def bent(records, curve):
     ids=["levels off", "straight", "rises first", "recovers"],
 )
 def test_the_shape_of_a_fall_is_told(records, curve, words):
-    verdict = VERDICTS["primary_slope"](made_up.facts(), bent(records, curve.__getitem__))["control"]
+    verdict = found_by("primary_slope", made_up.facts(), bent(records, curve.__getitem__))["control"]
     assert verdict.status == "falls" and words in verdict.sentence
     assert verdict.sentence.startswith(f"Recall falls from 0.801 to {curve[-1] + 0.001:.3f} over 4 generations, ")
     assert verdict.numbers["first_step"] == pytest.approx(curve[1] - curve[0])
@@ -95,21 +109,42 @@ def test_the_shape_of_a_fall_is_told(records, curve, words):
 
 
 def test_the_shape_of_two_generations_is_not_told():
-    verdict = VERDICTS["primary_slope"](made_up.facts(generations=2), made_up.records(generations=2))["fully_synthetic"]
+    verdict = found_by("primary_slope", made_up.facts(generations=2), made_up.records(generations=2))["fully_synthetic"]
     assert "over 2 generations" in verdict.sentence and "first generation" not in verdict.sentence
 
 
 def test_a_slope_that_the_ends_contradict_is_no_fall_from_one_to_the_other(records):
     curve = (0.5, 0.9, 0.5, 0.1, 0.51).__getitem__
-    verdict = VERDICTS["primary_slope"](made_up.facts(), bent(records, curve))["control"]
+    verdict = found_by("primary_slope", made_up.facts(), bent(records, curve))["control"]
     assert verdict.status == "falls" and verdict.sentence.startswith("Recall goes from 0.501 to 0.511 over")
 
 
 def test_classes_that_the_model_is_told_cannot_be_lost(records):
     facts = made_up.facts(classes_given=True)
     for name in ("lost_modes", "collapsing_variance"):
-        verdict = VERDICTS[name](facts, records)["control"]
+        verdict = found_by(name, facts, records)["control"]
         assert verdict.status == "not testable" and CLASSES_GIVEN in verdict.sentence
+
+
+def test_modes_that_are_no_classes_can_be_lost_where_classes_are_given(records, monkeypatch):
+    """Whatever states the role is asked, and first of all what the given classes do not fix."""
+    components = Metric(lambda real, fake: {}, "Share of component", None, shares=True, roles=Roles(("modes",)))
+    monkeypatch.setitem(METRICS, "components", components)
+    own = {"set": "sampled", "extractor": "lenet", "fingerprint": "x"}
+    more = [
+        record
+        | {
+            "values": [
+                *record["values"],
+                *(own | {"metric": f"components.{part}", "value": 0.5 / (1 + part * 9 * t)} for part in (0, 1)),
+            ]
+        }
+        for record in records
+        for t in (record["generation"],)
+    ]
+    told = found_by("lost_modes", made_up.facts(classes_given=True), more)["control"]
+    assert told.status == "collapse" and "(1)" in told.sentence
+    assert found_by("lost_modes", made_up.facts(), more)["control"].status == "no collapse"  # by the classes
 
 
 def test_the_variance_itself_is_asked_before_the_entropy_of_classes(records):
@@ -121,7 +156,7 @@ def test_the_variance_itself_is_asked_before_the_entropy_of_classes(records):
         for r in records
     ]
     for told in (False, True):
-        verdict = VERDICTS["collapsing_variance"](made_up.facts(classes_given=told), more)["control"]
+        verdict = found_by("collapsing_variance", made_up.facts(classes_given=told), more)["control"]
         assert verdict.status == "collapse" and verdict.sentence.startswith("Variance ratio falls by 4")
 
 
@@ -130,22 +165,22 @@ def test_a_rise_in_recall_is_no_collapse_and_a_rise_in_distance_is():
     mirrored = [
         record | {"values": [entry | {"value": -entry["value"]} for entry in record["values"]]} for record in records
     ]
-    assert VERDICTS["primary_slope"](facts, mirrored)["fully_synthetic"].status == "no fall seen"
+    assert found_by("primary_slope", facts, mirrored)["fully_synthetic"].status == "no fall seen"
     lower = made_up.facts(primary=Endpoint("frechet_distance", "lenet"))
-    verdict = VERDICTS["primary_slope"](lower, records)["fully_synthetic"]
+    verdict = found_by("primary_slope", lower, records)["fully_synthetic"]
     assert verdict.status == "rises" and "rises" in verdict.sentence
 
 
 def test_pairing_removes_the_noise_that_arms_share(records):
     """Shared noise has 5 times the sd of an arm's own, so the paired interval is much the narrower one."""
     facts = made_up.facts()
-    alone = VERDICTS["primary_slope"](facts, records)["fresh_data"].numbers
-    paired = VERDICTS["slope_against_control"](facts, records)["fresh_data"].numbers
+    alone = found_by("primary_slope", facts, records)["fresh_data"].numbers
+    paired = found_by("slope_against_control", facts, records)["fresh_data"].numbers
     assert paired["high"] - paired["low"] < alone["high"] - alone["low"]
 
 
 def test_without_a_control_nothing_is_compared_with_it(records):
-    verdicts = VERDICTS["slope_against_control"](made_up.facts(control=None), records)
+    verdicts = found_by("slope_against_control", made_up.facts(control=None), records)
     assert {verdict.status for verdict in verdicts.values()} == {"not testable"}
 
 
@@ -162,7 +197,7 @@ def test_no_effect_is_called_collapse_in_at_most_five_of_a_hundred_studies():
     alarms = 0
     for study in draws:
         records = [record(arms[a], s, t, float(study[a, s, t])) for a in range(5) for s in range(3) for t in range(5)]
-        alarms += any(v.status != "inconclusive" for v in VERDICTS["primary_slope"](facts, records).values())
+        alarms += any(v.status != "inconclusive" for v in found_by("primary_slope", facts, records).values())
     assert 0 < alarms / 400 < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 400)
 
 
@@ -184,7 +219,7 @@ def test_the_definitions_of_the_literature_see_what_was_planted(records):
 
 def test_a_rise_that_slows_is_not_called_unbounded():
     slowing = bent(made_up.records(), lambda generation: 3 - 0.5 ** (generation / 2))
-    verdict = VERDICTS["diverging_risk"](made_up.facts(), slowing)["fully_synthetic"]
+    verdict = found_by("diverging_risk", made_up.facts(), slowing)["fully_synthetic"]
     assert verdict.status == "inconclusive" and "slows" in verdict.sentence
 
 
@@ -202,18 +237,18 @@ def test_lost_classes_are_named():
         }
         for record in records
     ]
-    verdict = VERDICTS["lost_modes"](facts, gone)["fully_synthetic"]
+    verdict = found_by("lost_modes", facts, gone)["fully_synthetic"]
     assert verdict.status == "collapse" and "(7)" in verdict.sentence and "3 of 3" in verdict.sentence
 
 
 def test_diverged_lineages_count_up_to_where_they_end(records):
     arm = "fully_synthetic_biased"
     facts, cut = made_up.facts(), made_up.diverge(records, arm, 1, 3)
-    verdict = VERDICTS["primary_slope"](facts, cut)[arm]
+    verdict = found_by("primary_slope", facts, cut)[arm]
     assert "diverged in 1 of 3 lineages (seed 1 at generation 3)" in verdict.sentence
     assert verdict.numbers["lineages"] == 3
     assert at_risk(cut, arm) == {0: 3, 1: 3, 2: 3, 3: 2, 4: 2}
-    early = VERDICTS["primary_slope"](facts, made_up.diverge(records, arm, 1, 1))[arm]
+    early = found_by("primary_slope", facts, made_up.diverge(records, arm, 1, 1))[arm]
     assert early.numbers["lineages"] == 2 and early.status == "inconclusive"
 
 
@@ -248,7 +283,7 @@ def test_of_many_diverged_lineages_the_first_are_named():
     for seed in range(15):
         study = made_up.diverge(study, "fresh_data", seed, 3)
     facts = made_up.facts(arms={"fresh_data": "loops"}, control=None, seeds=20)
-    said = VERDICTS["primary_slope"](facts, study)["fresh_data"].sentence
+    said = found_by("primary_slope", facts, study)["fresh_data"].sentence
     assert "diverged in 15 of 20 lineages" in said and "seed 11 at generation 3 and 3 more)" in said
     assert "seed 12" not in said
 
@@ -323,7 +358,7 @@ def test_rounding_is_no_fall(constant):
     records = made_up.records()
     for entry in (entry for cell in records for entry in cell["values"]):
         entry["value"] = constant
-    found = VERDICTS["primary_slope"](made_up.facts(), records)
+    found = found_by("primary_slope", made_up.facts(), records)
     assert {verdict.numbers["mean"] for verdict in found.values()} == {0.0}
     assert {verdict.status for verdict in found.values()} == {found["control"].status}
     assert not any("falls" in verdict.status for verdict in found.values())
@@ -332,7 +367,26 @@ def test_rounding_is_no_fall(constant):
 def test_each_arm_stands_beside_the_control_of_its_model():
     records = made_up.records()
     facts = made_up.facts(controls={"fully_synthetic": "fresh_data"})
-    found = VERDICTS["slope_against_control"](facts, records)
+    found = found_by("slope_against_control", facts, records)
     assert "relative to fresh_data" in found["fully_synthetic"].sentence
     assert "relative to control" in found["synthetic_augmentation"].sentence
     assert {found[arm].status for arm in ("control", "fresh_data")} == {"not testable"}
+
+
+def test_all_findings_have_one_form_and_calibrations_are_asked_nothing(records):
+    """A new analysis is an entry of the registry: its table, if it has one, says of a finding what that has."""
+    law = Prediction("a_law", "recall", "lenet", np.full(5, 0.85), None, "equal", "what the law says")
+    given = {"rows": {"fresh_data": (400, 400)}, "predictions": {"fresh_data": [law]}}
+    facts = made_up.facts(calibration={"control": 800}, learning_curve=lambda n: 1 - 1 / n, **given)
+    found = analyse(facts, records)
+    assert list(found) == list(ANALYSES) and all(found[name] for name in (*JUDGED, "theory", "worth", "forecast"))
+    for name, findings in found.items():
+        section = ANALYSES[name].section
+        assert ANALYSES[name].title and (isinstance(section, Table) or section in ("primary", "definitions"))
+        for one in findings:
+            assert one.arm in facts.loops.arms and one.status and one.sentence.endswith(".")
+            assert isinstance(section, Table) or one.question == name
+            for column in (*section.before, *section.after) if isinstance(section, Table) else ():
+                assert column.holds in {*one.numbers, *one.words}
+    anchors = [one.section.anchor for one in ANALYSES.values() if isinstance(one.section, Table)]
+    assert len(set(anchors)) == len(anchors)

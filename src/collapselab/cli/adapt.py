@@ -14,7 +14,6 @@ from ..adapt.base import Given
 from ..features import FEATURES
 from ..guides.base import Auxiliary
 from ..models import MODELS
-from ..store import provenance
 from ..verbs import adapt as verb
 from ..verbs.train import rows_of
 from .extractors import weights_of
@@ -59,8 +58,7 @@ def adapt(
         diverged(out, family, own, lineage, marks[0], mark_diverged)
         return
     number, budget = verb.adaptation_seed(study_seed, seed, generation, adapter), entry.images(settings)
-    source = provenance.source_hash(*provenance.entries("adapt:ADAPTERS", [adapter]))
-    beside = {"adapter": source, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}
+    beside = {"adapter": adapter, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}
     run = replace(run_of(out, number, None, allow_nonidentical, family, lineage), beside=beside)
 
     def fit() -> Any:
@@ -68,7 +66,7 @@ def adapt(
             look, features = _looks(entry.needs.features, extractor or [], train)
             rows, models = rows_of(table, store.referred(table)), [found for found, _ in earlier.values()]
             given = Given(rows, verb.own_samples(trained, run.seed), look, features, models)
-            return verb.adapt(entry, settings, trained, given, replace(run, progress=tell))
+            return verb.adapt(adapter, entry, settings, trained, given, replace(run, progress=tell))
 
     leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged)
 

@@ -39,7 +39,7 @@ class Choice:
             name, options = next(iter(said.items()))
             if isinstance(name, str) and isinstance(options, Mapping):
                 return cls(name, dict(options))
-        raise ValueError("should be a name, or {name: {option: value}}")
+        raise ValueError(f"found {repr(said)[:80]}; should be a name, or {{name: {{option: value}}}}")
 
     @property
     def said(self) -> str | dict[str, dict[str, Any]]:

@@ -22,9 +22,10 @@ class Run:
     which an interrupted training leaves its state and from which the same training goes on, to the same bits; the
     caller removes it when the trained model is safely stored. allow_nonidentical: go on from a state of other hardware
     or another torch, too, though the bits are then not those of one uninterrupted training; the model's ``how`` lists
-    what differs. validation: the rows on which options that are left open are chosen.
-    beside: what its identity has beside what the family says of it, such as the options of an adapter, as JSON-like
-    values: a state of a training with another is not gone on from.
+    what differs. validation: the rows on which options that are left open are chosen. roots: definitions, as
+    ``store.provenance`` takes them, whose source is part of what is trained beside the family's, such as an adapter's.
+    beside: what else is, as JSON-like values, such as an adapter's options: a state of another training is not gone on
+    from.
     """
 
     seed: int
@@ -34,6 +35,7 @@ class Run:
     allow_nonidentical: bool = False
     validation: TrainingSet | None = None
     inspect: Inspect | None = None
+    roots: tuple[str, ...] = ()
     beside: Mapping[str, Any] = field(default_factory=dict)
 
     def lasting(self, images_seen: int) -> Self:

@@ -10,6 +10,7 @@ number whose error is known is an :class:`Estimate`; of several named numbers, o
 from ..core.errors import Undefined as Undefined
 from ..core.registry import Registry
 from ..features.base import Features as Features
+from . import stacks
 from .artefacts import Growth as Growth
 from .artefacts import cross_hatching as cross_hatching
 from .artefacts import growth_rate as growth_rate
@@ -51,6 +52,8 @@ from .neighbours import precision as precision
 from .neighbours import rarity as rarity
 from .neighbours import realism as realism
 from .neighbours import recall as recall
+from .roles import Roles as Roles
+from .roles import Stacked as Stacked
 from .tails import class_retention as class_retention
 from .tails import expected_quantile_coverage as expected_quantile_coverage
 from .tails import quantile_coverage as quantile_coverage
@@ -69,19 +72,37 @@ from .vendi import vendi_score as vendi_score
 METRICS: Registry[Metric] = Registry(
     "collapselab.metrics",
     {
-        "frechet_distance": Metric(frechet_distance, "Fréchet distance", "lower", of_moments=True),
+        "frechet_distance": Metric(
+            frechet_distance,
+            "Fréchet distance",
+            "lower",
+            of_moments=True,
+            roles=Roles(stands_for=("risk",), squares=True),
+            stacked=Stacked(stacks.frechet_distance, covariances=True),
+        ),
         "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
         "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
-        "precision": Metric(precision, "Precision", "higher"),
-        "recall": Metric(recall, "Recall", "higher"),
+        "precision": Metric(precision, "Precision", "higher", roles=Roles(stands_for=("reality",))),
+        "recall": Metric(recall, "Recall", "higher", roles=Roles(stands_for=("tails",), losable=True)),
         "density": Metric(density, "Density", None),
-        "coverage": Metric(coverage, "Coverage", "higher"),
+        "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True)),
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
-        "variance_ratio": Metric(variance_ratio, "Variance against real", None, of_moments=True),
-        "class_histogram": Metric(class_histogram, "Share of class", None, reads="classes", shares=True),
-        "class_entropy": Metric(class_entropy, "Entropy of classes (nats)", None, reads="classes"),
+        "variance_ratio": Metric(
+            variance_ratio,
+            "Variance against real",
+            None,
+            of_moments=True,
+            roles=Roles(stands_for=("variance",), losable=True, squares=True),
+            stacked=Stacked(stacks.variance_ratio),
+        ),
+        "class_histogram": Metric(
+            class_histogram, "Share of class", None, reads="classes", shares=True, roles=Roles(stands_for=("modes",))
+        ),
+        "class_entropy": Metric(
+            class_entropy, "Entropy of classes (nats)", None, reads="classes", roles=Roles(stands_for=("variance",))
+        ),
         "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
         "copies_of_real": Metric(copies, "Copies of real images", None, "train", extractors=("pixels",)),
         "copies_of_training": Metric(copies, "Copies of training images", None, "training_set", extractors=("pixels",)),
@@ -104,31 +125,77 @@ METRICS: Registry[Metric] = Registry(
         "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
         "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
         "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
-        "cross_hatching": Metric(cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",)),
+        "cross_hatching": Metric(
+            cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",), roles=Roles(artefact=True)
+        ),
         "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
         "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
         "quantile_coverage": Metric(
             quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
         ),
-        "true_precision": Metric(true_precision, "True precision", "higher", extractors=("truth",)),
-        "hallucination_rate": Metric(hallucination_rate, "Hallucination rate", "lower", extractors=("truth",)),
-        "true_recall": Metric(true_recall, "True recall", "higher", extractors=("truth",)),
-        "true_coverage": Metric(true_coverage, "True coverage", "higher", extractors=("truth",)),
+        "true_precision": Metric(
+            true_precision,
+            "True precision",
+            "higher",
+            extractors=("truth",),
+            roles=Roles(stands_for=("reality",), truth_of="precision"),
+        ),
+        "hallucination_rate": Metric(
+            hallucination_rate,
+            "Hallucination rate",
+            "lower",
+            extractors=("truth",),
+            roles=Roles(truth_of="precision", rest=True),
+        ),
+        "true_recall": Metric(
+            true_recall,
+            "True recall",
+            "higher",
+            extractors=("truth",),
+            roles=Roles(stands_for=("tails",), losable=True, truth_of="recall"),
+        ),
+        "true_coverage": Metric(
+            true_coverage,
+            "True coverage",
+            "higher",
+            extractors=("truth",),
+            roles=Roles(losable=True, truth_of="coverage"),
+        ),
         "true_total_variation": Metric(true_total_variation, "True total variation", "lower", extractors=("truth",)),
         "rare_calibration": Metric(rare_calibration, "Rare cells against truth", None, extractors=("truth",)),
-        "mean_drift": Metric(mean_drift, "Drift of the mean (of the variance)", "lower", extractors=("moments",)),
+        "mean_drift": Metric(
+            mean_drift,
+            "Drift of the mean (of the variance)",
+            "lower",
+            extractors=("moments",),
+            roles=Roles(squares=True),
+            stacked=Stacked(stacks.mean_drift),
+        ),
         "log_determinant_ratio": Metric(
             log_determinant_ratio,
             "Log determinant against real (nats/dimension)",
             None,
             extractors=("moments",),
             takes=("images", "vectors"),
+            roles=Roles(censored=True),
+            stacked=Stacked(stacks.log_determinant_ratio, covariances=True),
         ),
         "surviving_categories": Metric(
-            surviving_categories, "Categories that survive", None, extractors=("moments",), takes=("categories",)
+            surviving_categories,
+            "Categories that survive",
+            None,
+            extractors=("moments",),
+            takes=("categories",),
+            roles=Roles(losable=True),
+            stacked=Stacked(stacks.surviving_categories),
         ),
         "regression_error": Metric(
-            regression_error, "Excess risk of the regression", "lower", extractors=("moments",), takes=("vectors",)
+            regression_error,
+            "Excess risk of the regression",
+            "lower",
+            extractors=("moments",),
+            takes=("vectors",),
+            roles=Roles(squares=True),
         ),
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)

@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from ..core.kinds import KindName
 from ..features import FEATURES, Array, Features
+from .roles import Roles, Stacked
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Metric:
     takes: the kinds of data of which it can be determined.
     of_moments: whether mean and covariance determine it, so that it can compare laws as well as samples.
     shares: whether its named numbers are parts of a whole, which are drawn together.
+    roles: what is concluded from its numbers. stacked: the same of many laws at once, for arms whose seeds run
+    together; None where it has none. A record hangs on neither of the two.
     """
 
     function: Callable[..., float | dict[str, float]]
@@ -39,6 +42,8 @@ class Metric:
     of_moments: bool = False
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     shares: bool = False
+    roles: Roles = field(default=Roles(), kw_only=True)
+    stacked: Stacked | None = field(default=None, kw_only=True)
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
         return self.function(real, fake, **options)

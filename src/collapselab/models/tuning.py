@@ -20,15 +20,18 @@ def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], 
 
     Vectors are standardised by the model's own scale, and not by the training set's, so that the two models see rows in
     the same units. changed: what is made of the model's task before the loop runs it, such as another loss; it is
-    called on the device, and ``run.beside`` says what it depends on. Checkpoints, progress, interruption and divergence
-    are those of :func:`engine.loop.train`.
+    called on the device; ``run.roots`` and ``run.beside`` say what it depends on. Checkpoints, progress, interruption
+    and divergence are those of :func:`engine.loop.train`.
     """
     from ..engine.networks import trained
     from . import MODELS
 
+    family = next(name for name in MODELS if MODELS[name] is type(model))
     seen, options = model.seen(training), settled(model)
     run = run.inspecting(model.went_on)
     initial = {name: array for name, array in model.stored().tensors.items() if not name.startswith("curve.")}
-    family = next(name for name, kind in MODELS.items() if kind is type(model))
-    made = trained(family, lambda where: changed(model.task(seen, options, run, where)), seen, options, run, initial)
-    return model.went_on(made)
+
+    def task_of(where: Any) -> Any:
+        return changed(model.task(seen, options, run, where))
+
+    return model.went_on(trained(family, task_of, seen, options, run, initial))

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..measure.compare import check_comparable
-from ..verdicts import Record, StudyFacts, effective, forecast, indexed, judge
+from ..verdicts import Record, StudyFacts, analyse, indexed
 from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, truth_chart
 from .numbers import Row, endpoints, name_of, sets_of, truth_rows, twins, unchanged
 from .page import page
 from .pictures import Grids
-from .sections import theory_table, truth_words
+from .sections import truth_words
 from .tables import curves_csv, metrics_csv, primary_csv, summary_csv, summary_json, verdicts_json
 
 
@@ -35,24 +35,17 @@ def build(
     records = indexed(records)
     check_comparable(records)
     loops = facts.loops  # calibration arms have no curves
-    verdicts = judge(loops, records)
+    found = analyse(facts, records)
     pairs = truth_rows(loops, records)
     charts = _charts(loops, records, pairs)
-    analyses = {
-        "theory": theory_table(loops, records),
-        "worth": (worth := effective.worth(facts, records)),
-        "admissible": effective.admissible(worth),
-        "forecasts": forecast.forecast(loops, records),
-        "truths": truth_words(pairs),
-    }
     content = {
-        "report.html": page(facts, records, grids or {}, costs, verdicts, charts, analyses).encode(),
+        "report.html": page(facts, records, grids or {}, costs, found, charts, truth_words(pairs)).encode(),
         "metrics.csv": metrics_csv(facts, records),
         "summary.csv": summary_csv(loops, records),
         "curves.csv": curves_csv(loops, records),
         "primary.csv": primary_csv(loops, records),
         "summary.json": summary_json(loops, records),
-        "verdicts.json": verdicts_json(verdicts, analyses),
+        "verdicts.json": verdicts_json(found),
     }
     if figures:
         content |= {f"figures/{name}.pdf": pdf(chart) for name, chart in charts.items()}

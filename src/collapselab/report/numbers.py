@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..measure.roles import roles_of, truths
 from ..theory.setting import Prediction
 from ..verdicts import Endpoint, Record, StudyFacts, at_risk, diverged, indexed, lineages, natural, t_interval
 
 DRAWN = 12  # lineages of an arm that are drawn one by one where there are many
 BAND_FROM = 8  # lineages: below, a band would feign a precision that so few do not have
 SETS = {"raw": "the model itself", "sampled": "as sampled", "kept": "as kept"}
+KNOWING = "truth"  # the feature space in which the truth is known
 KINDS = ("real, fixed", "real, fresh", "real, redrawn", "own samples", "another arm's samples")  # of training images
-TRUTHS = {"true_precision": "precision", "true_recall": "recall", "true_coverage": "coverage"}  # truth: its estimate
 
 Row = dict[str, Any]
 """One row of the data of a chart."""
@@ -311,22 +312,32 @@ def _kind(source: str, arm: str) -> str:
 def truth_rows(facts: StudyFacts, records: Sequence[Record]) -> list[Row]:
     """Each estimate beside what it estimates, where the truth is known: of every arm, seed and generation a row.
 
-    panel: metric and feature space of the estimate. Where the share of impossible samples was measured and not that of
-    the possible ones, it tells the true precision.
+    panel: metric and feature space of the estimate.
     """
     records, rows = indexed(records), []
-    spaces = sorted({(metric, extractor) for metric, extractor, _ in records.determined if extractor != "truth"})
-    for true, metric in TRUTHS.items():
+    spaces = sorted({(metric, extractor) for metric, extractor, _ in records.determined if extractor != KNOWING})
+    known = truths({metric for metric, extractor, _ in records.determined if extractor == KNOWING})
+    for metric, knowing in known.items():
         for extractor in (space for name, space in spaces if name == metric):
             panel = {"panel": f"{facts.label(metric)}, {extractor} features"}
             for arm in facts.arms:
-                known = lineages(records, arm, Endpoint(true, "truth", facts.primary.set))
-                if true == "true_precision" and not any(known.values()):
-                    wrong = lineages(records, arm, Endpoint("hallucination_rate", "truth", facts.primary.set))
-                    known = {seed: {t: 1 - rate for t, rate in lineage.items()} for seed, lineage in wrong.items()}
+                true = _true(facts, records, arm, knowing)
                 for seed, lineage in lineages(records, arm, Endpoint(metric, extractor, facts.primary.set)).items():
-                    for generation in (t for t in lineage if t in known[seed]):
+                    for generation in (t for t in lineage if t in true.get(seed, ())):
                         point = {"arm": arm, "seed": seed, "generation": generation}
-                        point |= {"truth": known[seed][generation], "estimate": lineage[generation]}
+                        point |= {"truth": true[seed][generation], "estimate": lineage[generation]}
                         rows.append(panel | point)
     return rows
+
+
+def _true(
+    facts: StudyFacts, records: Sequence[Record], arm: str, metrics: Iterable[str]
+) -> dict[int, dict[int, float]]:
+    """The truth by the first metric that an arm has: where that knows the rest of it to one, the difference tells."""
+    for metric in metrics:
+        found = lineages(records, arm, Endpoint(metric, KNOWING, facts.primary.set))
+        if any(found.values()):
+            if not roles_of(metric).rest:
+                return found
+            return {seed: {t: 1 - rest for t, rest in lineage.items()} for seed, lineage in found.items()}
+    return {}

@@ -8,24 +8,12 @@ from typing import Any
 import jinja2
 import vl_convert
 
-from ..verdicts import CLASSES_GIVEN, Record, StudyFacts, Verdict, effective, spell
+from ..measure.roles import reads_classes
+from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spell
 from . import sections
 from .charts import VEGA_LITE, colours
 from .numbers import DRAWN, SETS, endpoints, name_of, twins, unchanged
 from .pictures import Grids, sheets_and_rows
-
-DEFINITIONS = {
-    "primary_slope": "Slope of the primary endpoint",
-    "slope_against_control": "Slope against the control, paired by seed",
-    "catastrophic_risk": "Catastrophic rise of risk (more than tenfold: this report's threshold)",
-    "any_rise_of_risk": "Any rise of risk",
-    "diverging_risk": "Risk that grows without bound",
-    "collapsing_variance": "Variance that goes to zero",
-    "scaling_law": "Change in the scaling law",
-    "lost_modes": "Modes of the real data disappear",
-    "lost_tails": "Tails of the real data disappear",
-    "hallucination": "Data appear that are not real",
-}
 
 
 def page(
@@ -33,11 +21,11 @@ def page(
     records: Sequence[Record],
     grids: Grids,
     costs: Sequence[Mapping[str, Any]],
-    verdicts: Mapping[str, Mapping[str, Verdict]],
+    found: Mapping[str, Sequence[Finding]],
     charts: Mapping[str, Mapping[str, Any]],
-    analyses: Mapping[str, Any],
+    truths: Sequence[str],
 ) -> str:
-    """The whole page. facts: of all arms, also of those that calibrate; analyses: what the template calls by name."""
+    """The whole page. facts: of all arms, also of those that calibrate; truths: what is said of estimates and truth."""
     every, facts = facts, facts.loops  # calibration arms have no curves
     in_all, fingerprints = sections.fingerprint_table(records)
     nouns, lineage = sections.lineage_table(every, records)
@@ -47,10 +35,11 @@ def page(
         cells=len(records),
         expected=facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration)),
         calibrations=len(every.calibration),
-        closeness=every.label(effective.endpoint_of(every).metric),
         drawn=DRAWN if facts.seeds > DRAWN else 0,
-        verdicts=verdicts,
-        definitions=DEFINITIONS,
+        analyses=ANALYSES,
+        of_primary=sections.answers(found, "primary"),
+        definitions=sections.answers(found, "definitions"),
+        tables=sections.tables(facts, found),
         primary=name_of(facts.primary),
         primary_set=SETS[facts.primary.set],
         **_curves(facts, records),
@@ -64,14 +53,15 @@ def page(
         headline=sections.headline(facts, records),
         contract=holds,
         waived=waived,
-        classes_given=CLASSES_GIVEN,
+        classes_given=CLASSES_GIVEN if facts.classes_given else "",
+        reads_classes=reads_classes,
         in_all=in_all,
         fingerprints=fingerprints,
         nouns=nouns,
         lineage=lineage,
         costs=sections.cost_table(every, costs),
         library=_library(),
-        **analyses,
+        truths=truths,
     )
 
 

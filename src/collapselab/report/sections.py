@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Undefined
+from ..measure.roles import roles_of
 from ..metrics.artefacts import growth_rate
 from ..study.file import FAIRNESS
-from ..theory.agreement import agreement
-from ..verdicts import Endpoint, Record, StudyFacts, at_risk, digits_apart, lineages, spell
+from ..verdicts import ANALYSES, Endpoint, Finding, Record, StudyFacts, Table, at_risk, digits_apart, lineages, spell
 from .numbers import SETS, arms_with, endpoints, final, in_order, sets_of
 
 LISTED = 2000  # cells in the table of lineages
@@ -71,24 +71,20 @@ def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
     return {"Equal budgets": "; ".join(held) + "."} | CONTRACT, waived
 
 
-def theory_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """For each arm and law whether experiment follows theory; the departures first.
+def answers(found: Mapping[str, Sequence[Finding]], section: str) -> dict[str, dict[str, Finding]]:
+    """The findings of the analyses of a section, one an arm: name -> arm -> finding."""
+    chosen = (name for name, analysis in ANALYSES.items() if analysis.section == section)
+    return {name: {one.arm: one for one in found[name]} for name in chosen}
 
-    status: departs, follows or cannot tell. Laws of what was not measured are left out.
-    """
-    rows = []
-    for arm in facts.arms:
-        for one in facts.predictions.get(arm, ()):
-            found = lineages(records, arm, Endpoint(one.metric, one.extractor, facts.primary.set))
-            times = range(len(one.mean))
-            if not any(found.values()):
-                continue
-            values = np.array([[lineage.get(t, np.nan) for t in times] for lineage in found.values()])
-            told = agreement(one, values)
-            status = "departs" if told.departs else "follows" if np.isfinite(told.z).any() else "cannot tell"
-            words = {"metric": one.metric, "extractor": one.extractor, "label": facts.label(one.metric)}
-            rows.append({"arm": arm, **words, "note": one.note, "status": status, "sentence": f"{told.sentence}."})
-    return sorted(rows, key=lambda row: row["status"] != "departs")
+
+def tables(facts: StudyFacts, found: Mapping[str, Sequence[Finding]]) -> list[dict[str, Any]]:
+    """The analyses that have a table of their own and found something: their titles, rows and words around these."""
+    return [
+        {"title": analysis.title, "table": analysis.section, "rows": found[name]}
+        | {"about": analysis.section.about(facts, found[name]), "beneath": analysis.section.beneath(found[name])}
+        for name, analysis in ANALYSES.items()
+        if isinstance(analysis.section, Table) and found[name]
+    ]
 
 
 def truth_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -151,7 +147,7 @@ def growth_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str
     """For each index of an artefact the growth of its amplitude a generation, arm by arm; empty without any."""
     table = []
     for endpoint in endpoints(facts, records):
-        if endpoint.metric.partition(".")[0] != "cross_hatching":
+        if not roles_of(endpoint.metric).artefact:
             continue
         cells = []
         for arm in facts.arms:

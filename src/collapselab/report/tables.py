@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..verdicts import Endpoint, Record, StudyFacts
+from ..verdicts import Endpoint, Finding, Record, StudyFacts
 from .numbers import by_generation, endpoints, final, in_order, name_of, sets_of
 
 
@@ -72,29 +72,14 @@ def summary_json(facts: StudyFacts, records: Sequence[Record]) -> bytes:
     return _json(summary)
 
 
-def verdicts_json(verdicts: Mapping[str, Mapping[str, Any]], analyses: Mapping[str, Any]) -> bytes:
-    """Every answer as plain data: name -> arm -> status, sentence and the numbers that are finite."""
-    found: dict[str, dict[str, Any]] = {
-        name: {arm: _answer(v.status, v.sentence, v.numbers) for arm, v in of_arms.items()}
-        for name, of_arms in verdicts.items()
-    }
-    for row in analyses["theory"]:
-        name = f"theory.{row['metric']}.{row['extractor']}"
-        found.setdefault(name, {})[row["arm"]] = _answer(row["status"], row["sentence"], {})
-    for row in analyses["worth"]:
-        numbers = {"real": row.real, "synthetic": row.synthetic, "limit": row.limit, "size": row.size}
-        numbers |= {"low": row.low, "high": row.high, "lineages": row.lineages}
-        found.setdefault("effective_size", {})[row.arm] = _answer(row.decision, row.sentence, numbers)
-    for row in analyses["forecasts"]:
-        numbers = {"generation": row.generation, "low": row.low, "high": row.high, "floor": row.floor}
-        numbers |= {"fitted": row.fitted, "measured": row.measured, "error": row.error, "lineages": row.lineages}
-        found.setdefault("halving", {})[row.arm] = _answer(row.status, row.sentence, numbers)
-    return _json(found)
-
-
-def _answer(status: str, sentence: str, numbers: Mapping[str, float]) -> dict[str, Any]:
-    finite = {name: number for name, number in numbers.items() if number is None or np.isfinite(number)}
-    return {"status": status, "sentence": sentence, "numbers": finite}
+def verdicts_json(found: Mapping[str, Sequence[Finding]]) -> bytes:
+    """Every finding as plain data: question -> arm -> status, sentence and the numbers that are finite."""
+    answers: dict[str, dict[str, Any]] = {}
+    for one in (one for findings in found.values() for one in findings):
+        finite = {name: number for name, number in one.numbers.items() if number is None or np.isfinite(number)}
+        answer = {"status": one.status, "sentence": one.sentence, "numbers": finite}
+        answers.setdefault(one.question, {})[one.arm] = answer
+    return _json(answers)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:

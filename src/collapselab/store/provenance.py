@@ -6,7 +6,8 @@ reading the files and never by running them. What is not reached does not count,
 descriptions of options, the names of definitions, and the modules in which they stand: a definition may be renamed or
 moved, and no job runs again.
 
-A registry is a boundary: who uses one names the entries that it uses, as ``collapselab.metrics:METRICS[recall]``.
+A registry is a boundary: who uses one names the entries that it uses, as ``collapselab.metrics:METRICS[recall]``. So is
+what an entry says to few of its users (``ASIDE``), who name it: ``collapselab.metrics:METRICS[recall]/roles``.
 """
 
 import ast
@@ -36,14 +37,14 @@ REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
     *("SELECTORS", "TRANSFORMS"),
 }
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+ASIDE = {f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked"}}  # fields of entries that count only by themselves
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 
 
 class Definition(NamedTuple):
-    """What a module binds to a name; ``*`` is all of the module, ``NAME[entry]`` one entry of a registry."""
+    """What a module binds to a name; ``*`` is all of it, ``NAME[entry]`` one of a registry, ``NAME/field`` a part."""
 
     module: str
     name: str
@@ -70,8 +71,8 @@ Bound = Definition | Module | External
 def source_hash(*roots: str) -> str:
     """A short hash of all definitions that are reached from ``roots``.
 
-    A root is ``module:name``, ``module:REGISTRY[entry]``, or ``module:*`` for all of a module. Each definition gets a
-    number when it is first reached, by which the others know it. Raises LookupError for a root that is not there.
+    A root is ``module:name``, ``module:REGISTRY[entry]``, a field of either (``/field``), or ``module:*`` for all of a
+    module. Each gets a number when it is first reached, by which others know it. Raises LookupError for one not there.
     """
     reached = _reached(roots)
     text = "\n".join("".join(str(_number(part, reached)) for part in _parts(one)) for one in reached)
@@ -89,26 +90,26 @@ def named(thing: type | object) -> str:
     return f"{thing.__module__}:{thing.__qualname__.partition('.')[0]}"
 
 
-def entries(registry: str, names: Iterable[str]) -> list[str]:
-    """The roots that entries of a registry of this package are, such as ``metrics:METRICS``.
+def entries(registry: str, names: Iterable[str], field: str = "") -> list[str]:
+    """The roots that entries of a registry of this package are, such as ``metrics:METRICS``; or one field of each.
 
     An entry that another package brings is the functions and classes that it consists of. Raises LookupError for one
     that is not there.
     """
-    return [root for name in dict.fromkeys(names) for root in _entry_roots(f"{PACKAGE}.{registry}", name)]
+    return [root for name in dict.fromkeys(names) for root in _entry_roots(f"{PACKAGE}.{registry}", name, field)]
 
 
-def _entry_roots(registry: str, name: str) -> list[str]:
+def _entry_roots(registry: str, name: str, field: str) -> list[str]:
     module, _, variable = registry.partition(":")
-    home = _home(module, variable)
+    home, behind = _home(module, variable), f"/{field}" if field else ""
     if isinstance(home, Definition) and _literal(home, name) is not None:
-        return [f"{registry}[{name}]"]
+        return [f"{registry}[{name}]{behind}"]
     known = getattr(importlib.import_module(module), variable)
     if origin := known.origin(name):
-        return [origin]
+        return [f"{origin}{behind}"]
     parts = [known[name], *(vars(known[name]).values() if is_dataclass(known[name]) else ())]
     parts += known[name] if isinstance(known[name], tuple) else []
-    return [named(part) for part in parts if hasattr(part, "__qualname__")]
+    return [named(part) for part in parts if hasattr(part, "__qualname__") and not field]
 
 
 def _reached(roots: Iterable[str]) -> dict[Definition, int]:
@@ -140,11 +141,11 @@ def _root(root: str) -> Definition:
     _know(module.partition(".")[0])
     if name == "*":
         return Definition(_source(module).name, name)
-    registry, bracket, entry = name.partition("[")
-    found = _home(module, registry)
+    variable = name.partition("/")[0].partition("[")[0]
+    found = _home(module, variable)
     if not isinstance(found, Definition):
-        raise LookupError(f"{root}: {module} defines no {registry}")
-    one = Definition(found.module, f"{found.name}[{entry}" if bracket else found.name)
+        raise LookupError(f"{root}: {module} defines no {variable}")
+    one = Definition(found.module, found.name + name.removeprefix(variable))
     _parts(one)  # an entry has to be there
     return one
 
@@ -327,18 +328,30 @@ def _parts(one: Definition) -> tuple[str | Definition, ...]:
         for effect in source.effects:
             writer.write(effect)
         return tuple(writer.parts)
-    for statement in [_entry(one)] if one.name.endswith("]") else source.statements[one.name]:
-        writer.write(statement)
+    name, _, field = one.name.partition("/")
+    for statement in [_entry(one.module, name)] if name.endswith("]") else source.statements[name]:
+        writer.write(statement if not field else list(_said_of(field, statement, writer)))
     return (*writer.parts, Definition(one.module, "")) if source.effects else tuple(writer.parts)
 
 
-def _entry(one: Definition) -> ast.expr:
+def _entry(module: str, name: str) -> ast.expr:
     """The value of an entry in the literal dict that a registry is."""
-    registry, _, entry = one.name.removesuffix("]").partition("[")
-    found = _literal(Definition(one.module, registry), entry)
+    registry, _, entry = name.removesuffix("]").partition("[")
+    found = _literal(Definition(module, registry), entry)
     if found is None:
-        raise LookupError(f"{one.module}: {registry} has no entry {entry!r}")
+        raise LookupError(f"{module}: {registry} has no entry {entry!r}")
     return found
+
+
+def _said_of(field: str, node: ast.AST, writer: "_Writer") -> Iterator[ast.AST | Definition]:
+    """What is said of a field that counts by itself: by a class its default, by an entry that and what it is told."""
+    if isinstance(node, ast.ClassDef):
+        yield from (one for one in node.body if isinstance(one, ast.AnnAssign) and one.target.id == field)
+    for call in (one for one in ast.walk(node) if isinstance(one, ast.Call)):
+        called = writer.bound(call.func)
+        if isinstance(called, Definition) and field in ASIDE.get(str(called), ()):
+            yield Definition(called.module, f"{called.name}/{field}")
+            yield from (told.value for told in call.keywords if told.arg == field)
 
 
 def _literal(registry: Definition, entry: str) -> ast.expr | None:
@@ -409,15 +422,15 @@ class _Writer:
         if isinstance(node, ast.Import | ast.ImportFrom):  # one that is not the module's own, such as under try
             self._bracketed(list(_imported(node, _package(self.source.name)).values()))
             return
-        bound = self._bound(node)
+        bound = self.bound(node)
         if isinstance(bound, Module):
-            bound = Definition(bound, "*")  # a module that is handed on whole
-            bound = External("edge") if _is_edge(bound.module) else bound
+            bound = External("edge") if _is_edge(bound) else Definition(bound, "*")  # a module that is handed on whole
         if bound is not None:
             self.parts.append(bound if isinstance(bound, Definition) else f"<{bound}>")
             return
         self.parts.append(f"{type(node).__name__}(")
         for name, value in ast.iter_fields(node):
+            value = self._without_asides(node, value) if name in ("keywords", "body") else value
             if name in UNSAID or value is None or value == []:
                 continue
             self._field(node, name, value)
@@ -435,7 +448,7 @@ class _Writer:
             self.write(value)
             self._locals.pop()
             return
-        if name == "keywords" and isinstance(node, ast.Call) and self._bound(node.func) == "pydantic.Field":
+        if name == "keywords" and isinstance(node, ast.Call) and self.bound(node.func) == "pydantic.Field":
             value = [one for one in value if one.arg != "description"]
         elif name == "name" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             own = node in self.source.statements.get(node.name, ())
@@ -444,7 +457,15 @@ class _Writer:
         self.write(value)
         self.parts.append(" ")
 
-    def _bound(self, node: ast.AST) -> Bound | None:
+    def _without_asides(self, node: ast.AST, value: object) -> object:
+        """What a call is told, and a class consists of, but for the fields that count by themselves."""
+        if isinstance(node, ast.Call):
+            return [one for one in value if one.arg not in ASIDE.get(str(self.bound(node.func)), ())]
+        if isinstance(node, ast.ClassDef) and (fields := ASIDE.get(f"{self.source.name}:{node.name}")):
+            return [one for one in value if not (isinstance(one, ast.AnnAssign) and one.target.id in fields)]
+        return value
+
+    def bound(self, node: ast.AST) -> Bound | None:
         """What a name, or a name behind dots, stands for; None for variables and for what nobody defines."""
         if isinstance(node, ast.Name):
             if not isinstance(node.ctx, ast.Load) and self._locals and isinstance(self._locals[-1], _ClassScope):
@@ -456,7 +477,7 @@ class _Writer:
             if node.id in self.source.statements or node.id in self.source.imports:
                 return _resolve(self.source.name, node.id)
         elif isinstance(node, ast.Attribute):
-            found = self._bound(node.value)
+            found = self.bound(node.value)
             if isinstance(found, Module):
                 return _resolve(found, node.attr)
             if isinstance(found, External):

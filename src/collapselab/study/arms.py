@@ -114,7 +114,7 @@ def supply_faults(study: Study) -> Iterator[Fault]:
     split, generations = study.file.data.split, study.file.generations
     for name, arm in study.lineages.items():
         added = ("control",) if arm.is_control else ("calibration",)
-        where = regime_place(study, name) if name in study.file.arms else added
+        where = ("arms", name, "regime") if name in study.file.arms else added
         pools = {t: draws(arm.regime, name, t) for t in range(arm.generations + 1)}
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)

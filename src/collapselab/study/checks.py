@@ -22,9 +22,8 @@ from ..models.capabilities import Denoises, Judges, Knows
 from ..populations import POPULATIONS
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
-from ..together.measures import MEASURES
 from ..transforms import TRANSFORMS
-from .choices import checked, found
+from .choices import checked, flow, found
 from .faults import Fault, known, mapping, quoted, unknown
 from .lineages import Lineage
 from .study import Study
@@ -75,11 +74,11 @@ def choice_faults(raw: dict[str, Any], faults: list[Fault]) -> list[Fault]:
         said = " and ".join(origins) or "neither"
         faults.append(Fault(("data",), f"names either a source or a population; found {said}"))
     if "options" in data and len(origins) == 1:
-        new = f"{origins[0]}: {{{data[origins[0]]}: {{...}}}}"
+        new = f"{origins[0]}: {flow({str(data[origins[0]]): data['options']})}"
         faults.append(Fault(("data", "options"), f"options now stand with the name: {new}"))
     for one in found(raw):
-        if one.registry == "regimes":
-            continue  # their numbers depend on the study's: presets.regimes
+        if one.registry == "regimes" or (one.path[0] == "data" and "options" in data):
+            continue  # the numbers of a regime depend on the study's: presets.regimes
         options = checked(one, faults)
         if one.registry == "sources" and options is not None:
             absent += _unreadable(options, one.inside)
@@ -284,8 +283,9 @@ def together_faults(study: Study) -> Iterator[Fault]:
     if study.measured_in != ["moments"]:
         yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
     for index, choice in enumerate(study.file.metrics):
-        if choice.name not in MEASURES:
-            yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {', '.join(MEASURES)}")
+        if METRICS[choice.name].stacked is None:
+            allowed = ", ".join(other for other, metric in METRICS.items() if metric.stacked)
+            yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {allowed}")
     for name, arm in study.lineages.items():
         if arm.select.name != "nobody":
             yield Fault(("arms", name, "select"), f"together: found {arm.select.name!r}; allowed is nobody")

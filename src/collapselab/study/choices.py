@@ -129,20 +129,20 @@ def _new_form(one: Found, kind: Kind) -> str:
     """How a choice is written that is written as it once was; empty where it is not."""
     said = one.said
     if one.registry == "regimes" and isinstance(said, Mapping) and said and set(said) <= ALGEBRA:
-        return _flow({"algebra": said})
+        return flow({"algebra": said})
     if not kind.former or not isinstance(said, Mapping) or not isinstance(said.get(kind.former), str):
         return ""
     options = {key: value for key, value in said.items() if key != kind.former}
-    return _flow(Choice(said[kind.former], options).said)
+    return flow(Choice(said[kind.former], options).said)
 
 
 ALGEBRA = {field.alias or name for name, field in Regime.model_fields.items()}
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value as YAML in one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow, value)) + "]"
     return value if isinstance(value, str) else json.dumps(value, default=str)

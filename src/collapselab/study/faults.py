@@ -101,7 +101,8 @@ def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None) -> str:
         return unknown(entry["loc"][-1], allowed, "key")
     message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
-    whole = entry["type"] == "value_error" and isinstance(entry["input"], dict)  # the message says what it found
+    says_what = isinstance(entry["input"], dict) or message.startswith("found ")  # the message has what it found
+    whole = entry["type"] == "value_error" and says_what
     return message if whole else f"found {quoted(entry['input'])}; {message}"
 
 

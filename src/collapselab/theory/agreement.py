@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.significance import holm
+from ..measure.roles import roles_of
 from .setting import Prediction
 
 SIGNIFICANCE = 0.01  # the chance that an arm that follows its law is said to leave it at any generation
 FEWEST = 3  # replicates from which their own spread can be told
 SET_APART = 5  # replicates that must differ from the commonest value before their spread says something
-CENSORED = ("log_determinant_ratio",)  # endpoints that are undetermined where they are extreme
-POSITIVE = ("mean_drift", "variance_ratio", "frechet_distance", "regression_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,7 @@ def agreement(prediction: Prediction, values: np.ndarray) -> Agreement:
     else:
         spread = np.array([column.std(ddof=1) if _varied(column) else np.nan for column in columns])
         freedom = replicates - 1.0
-    if prediction.metric in CENSORED:
+    if roles_of(prediction.metric).censored:
         spread = np.where(replicates == np.isfinite(values).any(axis=1).sum(), spread, np.nan)
     error = np.where(spread > 0, spread, np.nan) / np.sqrt(np.maximum(replicates, 1))
     z = (measured - expected) / error
@@ -93,7 +92,7 @@ def _chances(prediction: Prediction, measured: np.ndarray, error: np.ndarray, fr
 
     expected = prediction.mean
     tails = [of_t((measured - expected) / error)]
-    if prediction.metric in POSITIVE and (expected > 0).all():
+    if roles_of(prediction.metric).squares and (expected > 0).all():
         ratio = np.maximum(measured / expected, np.finfo(float).tiny)
         # Replicates' own spread grows and falls with their mean, so it is taken in proportion.
         variation = error / (expected if prediction.sd is not None else np.maximum(measured, np.finfo(float).tiny))

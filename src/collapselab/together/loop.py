@@ -16,13 +16,13 @@ from pydantic import BaseModel, Field, model_validator
 from ..compose.regimes import Draw, Recipe
 from ..compose.rows import order_seed, real_seed, resample_seed, subsample_seed
 from ..core import seeds
-from ..metrics import METRICS
+from ..metrics import METRICS, Stacked
 from ..models import MODELS
 from ..models.gaussian import Gaussians
 from ..models.multinomial import Multinomials
 from ..populations import POPULATIONS
-from .measures import MEASURES, NEED_COVARIANCES, Stack
 
+Stack = Gaussians | Multinomials
 FAMILIES: dict[str, type[Stack]] = {"gaussian": Gaussians, "multinomial": Multinomials}
 CHUNK_NUMBERS = 2**20  # in one array over the replicates of a chunk; more of them at once save no more time
 
@@ -56,7 +56,7 @@ class Replicates(BaseModel, frozen=True):
         truth.PopulationOptions.model_validate(self.population_options)
         MODELS[self.family].Options.model_validate(self.options).check_kind(truth.gives)
         for name, options in self.metrics.items():
-            _named("metrics", name, MEASURES)
+            stacked(name)
             METRICS[name].Options.model_validate(options)
         if len(self.sampling_bias) != len(self.recipes):
             found = f"{len(self.sampling_bias)} numbers for {len(self.recipes)} generations"
@@ -87,6 +87,14 @@ def _named(what: str, name: str, allowed: Sequence[str] | Mapping[str, Any]) -> 
         raise ValueError(f"{what}: found {name!r}, allowed are {', '.join(allowed)}")
 
 
+def stacked(name: str) -> Stacked:
+    """A metric of stacks. Raises ValueError for one that has none."""
+    entry = METRICS.get(name)
+    if entry is None or entry.stacked is None:
+        _named("metrics", name, [other for other, one in METRICS.items() if one.stacked])
+    return entry.stacked
+
+
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
@@ -108,7 +116,7 @@ def run(
         replicates = range(start, min(start + size, arm.seeds))
         for generation, (laws, alive) in enumerate(lines(arm, replicates)):
             for name, values in found.items():
-                measured = MEASURES[name](truth, laws)
+                measured = stacked(name).function(truth, laws)
                 values[replicates.start : replicates.stop, generation] = np.where(alive, measured, np.nan)
             if progress is not None:
                 progress(start * generations + (generation + 1) * len(replicates))
@@ -198,5 +206,5 @@ def _chunk(arm: Replicates, truth: Stack) -> int:
     rows = max(sum(draw.count for draw in recipe.draws) for recipe in arm.recipes)
     width = truth.means.shape[1]
     numbers = max(rows, arm.samples) * (width if isinstance(truth, Gaussians) else 1)
-    needs_covariances = isinstance(truth, Gaussians) or NEED_COVARIANCES & arm.metrics.keys()
+    needs_covariances = isinstance(truth, Gaussians) or any(stacked(name).covariances for name in arm.metrics)
     return max(1, CHUNK_NUMBERS // max(numbers, width * width if needs_covariances else width))

@@ -89,7 +89,10 @@ def _fingerprints(arm: Replicates, sampling_bias: float) -> dict[str, dict[str, 
         **dict.fromkeys(MADE),
         "family": arm.family,
         "sampling_bias": sampling_bias,
-        "source": source_hash(f"{PACKAGE}.together.loop:run", *entries("models:MODELS", [arm.family])),
     }
-    prints = [{"metric": name, **facts} for name in arm.metrics]
+    roots = f"{PACKAGE}.together.loop:run", *entries("models:MODELS", [arm.family])
+    prints = [
+        {"metric": name, **facts, "source": source_hash(*roots, *entries("metrics:METRICS", [name], "stacked"))}
+        for name in arm.metrics
+    ]
     return {hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest()[:8]: one for one in prints}

@@ -11,6 +11,7 @@ from ..core.seeds import seed_of
 from ..core.sets import SampleSet, TrainingSet
 from ..guides.base import Auxiliary
 from ..models.tuning import settled, tuned
+from ..store.provenance import entries
 from .train import whole
 
 
@@ -30,9 +31,10 @@ def own_samples(model: Any, seed: int) -> Callable[[int, int], SampleSet]:
     return lambda count, start=0: model.sample(Ask(count, number, start))
 
 
-def adapt(adapter: Adapter, options: Any, model: Any, given: Given, run: Run) -> Any:
+def adapt(name: str, adapter: Adapter, options: Any, model: Any, given: Given, run: Run) -> Any:
     """The adapted model. Raises Diverged and Interrupted as a training does."""
-    return adapter.adapt(model, given, options, replace(run, images_seen=adapter.images(options)))
+    roots = tuple(entries("adapt:ADAPTERS", [name]))
+    return adapter.adapt(model, given, options, replace(run, images_seen=adapter.images(options), roots=roots))
 
 
 def auxiliary(one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run) -> Any:

@@ -4,22 +4,25 @@ The unit of every test is the lineage (one arm, one seed): a lineage gives one n
 over the generations, and an arm is judged by a t-interval over its lineages. Holm's correction (1979) runs over the
 arms within each question. Which question comes first is the study's primary endpoint, named before it runs.
 
-Two verdicts are about that endpoint (``primary``), eight are the definitions of the literature (``definitions``).
-Beside them stand what a loop is worth in real rows (``effective``) and when it will have lost half (``forecast``).
+Two analyses are about that endpoint (``primary``), eight are the definitions of the literature (``definitions``).
+Beside them stand whether a loop follows its law (``laws``), what it is worth in real rows (``effective``) and when it
+will have lost half (``forecast``). All give findings of one form, and are entries of one registry.
 """
 
 from .definitions import CLASSES_GIVEN as CLASSES_GIVEN
 from .facts import Endpoint as Endpoint
 from .facts import StudyFacts as StudyFacts
-from .facts import Verdict as Verdict
+from .findings import Analysis as Analysis
+from .findings import Finding as Finding
+from .findings import Table as Table
 from .records import Indexed as Indexed
 from .records import Record as Record
 from .records import at_risk as at_risk
 from .records import diverged as diverged
 from .records import indexed as indexed
 from .records import lineages as lineages
-from .registry import VERDICTS as VERDICTS
-from .registry import judge as judge
+from .registry import ANALYSES as ANALYSES
+from .registry import analyse as analyse
 from .statistics import Estimate as Estimate
 from .statistics import estimate as estimate
 from .statistics import slope as slope

@@ -6,17 +6,19 @@ metric of models fitted to n real rows, r(n_e) = the loop's limit. A loop that a
 does no harm when n_e >= n_r; the *admissible share* is the largest synthetic share of which that is known.
 
 Everything is read from records. r(n) comes from calibration arms, which have generation 0 alone, or from theory. The
-metric is the primary endpoint where it has a better side, else the Fréchet distance.
+metric is the primary endpoint where it has a better side, else what stands for the risk: the Fréchet distance.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from ..measure.roles import standing_for
 from .facts import Endpoint, StudyFacts
+from .findings import Column, Finding, Table
 from .records import Record, indexed, lineages
 from .statistics import CONFIDENCE, estimate, slope
 from .words import digits_apart, spell
@@ -34,35 +36,6 @@ class Curve(NamedTuple):
 
     sizes: np.ndarray
     values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Worth:
-    """What the loop of one arm is worth in real rows.
-
-    real, synthetic: rows of a late generation's training set. limit: the metric's mean over the generations ``first``
-    to ``last`` and over lineages. size, low, high: n_e and its 95 % interval, 0 below the smallest and infinite above
-    the largest size that was calibrated; NaN where there is none. decision: harmless (n_e is surely at least the real
-    rows), harmful (surely less), undecided, or all real or no real data where there is nothing to decide.
-    """
-
-    arm: str
-    real: int
-    synthetic: int
-    first: int
-    last: int
-    limit: float
-    size: float
-    low: float
-    high: float
-    lineages: int
-    decision: str
-    sentence: str
-
-    @property
-    def share(self) -> float:
-        """The synthetic share of the training set."""
-        return self.synthetic / (self.real + self.synthetic)
 
 
 @dataclass(frozen=True)
@@ -127,11 +100,16 @@ def inverse(curve: Curve, level: float) -> float:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def endpoint_of(facts: StudyFacts) -> Endpoint:
-    """The metric in which closeness to the truth is taken: the primary if it has a better side, else the distance."""
+def endpoint_of(facts: StudyFacts, records: Iterable[Record]) -> Endpoint | None:
+    """The metric in which closeness to the truth is taken: the primary if it has a better side, else the risk there.
+
+    None where nothing that stands for the risk was measured.
+    """
     if facts.direction(facts.primary.metric):
         return facts.primary
-    return Endpoint("frechet_distance", facts.primary.extractor, facts.primary.set)
+    there = [metric for metric, extractor, _ in indexed(records).measured if extractor == facts.primary.extractor]
+    best = standing_for("risk", there)
+    return Endpoint(best[0], facts.primary.extractor, facts.primary.set) if best else None
 
 
 def window(generations: int) -> range:
@@ -151,8 +129,13 @@ def limits(records: Iterable[Record], arm: str, endpoint: Endpoint, generations:
     }
 
 
-def worth(facts: StudyFacts, records: Iterable[Record]) -> list[Worth]:
+def worth(facts: StudyFacts, records: Iterable[Record]) -> list[Finding]:
     """What each arm's loop is worth in real rows, in the order of the study; empty where nothing is calibrated.
+
+    real, synthetic: rows of a late generation's training set. limit: the metric's mean over the last generations and
+    over lineages. size, low, high: n_e and its 95 % interval, 0 below the smallest and infinite above the largest size
+    that was calibrated; NaN where there is none. status: harmless (n_e is surely at least the real rows), harmful
+    (surely less), undecided, or all real or no real data where there is nothing to decide.
 
     The interval is a bootstrap over seeds, at 95 %, in which the loop and the calibration arms of a seed stay together
     as they share their random numbers. Its ends are those of Hesterberg's (2015, doi 10.1080/00031305.2015.1089789)
@@ -161,7 +144,10 @@ def worth(facts: StudyFacts, records: Iterable[Record]) -> list[Worth]:
     """
     if not facts.rows or not (facts.calibration or facts.learning_curve):
         return []
-    records, endpoint = indexed(records), endpoint_of(facts)
+    records = indexed(records)
+    endpoint = endpoint_of(facts, records)
+    if endpoint is None:
+        return []
     # Turned so that the curve falls with n whichever side is better.
     sign = -1.0 if facts.direction(endpoint.metric) == "higher" else 1.0
     measured = _calibration(facts, records, endpoint) if facts.calibration else {}
@@ -195,7 +181,7 @@ def _worth(
     found: Mapping[int, float],
     measured: Mapping[int, Mapping[int, float]],
     theory: Callable[[float], float] | None,
-) -> Worth:
+) -> Finding:
     real, synthetic = facts.rows[arm]
     late = window(facts.generations)
     if len(measured) >= 2:
@@ -216,20 +202,9 @@ def _worth(
     if seeds:
         sentence = f"{_words(size, low, high, sizes, len(seeds))}{_against(real, decision)}"
         sentence += _moving(records, arm, endpoint, late, abs(limit))
-    return Worth(
-        arm=arm,
-        real=real,
-        synthetic=synthetic,
-        first=late[0],
-        last=late[-1],
-        limit=limit,
-        size=size,
-        low=low,
-        high=high,
-        lineages=len(seeds),
-        decision=decision,
-        sentence=sentence,
-    )
+    numbers = {"real": real, "synthetic": synthetic, "limit": limit, "size": size, "low": low, "high": high}
+    words = {"share": f"{100 * synthetic / (real + synthetic):.0f} %", "closeness": facts.label(endpoint.metric)}
+    return Finding("effective_size", arm, decision, sentence, numbers | {"lineages": len(seeds)}, words)
 
 
 def _bootstrap(sizes: np.ndarray, values: np.ndarray, own: np.ndarray) -> tuple[float, float]:
@@ -294,18 +269,23 @@ def _moving(records: Iterable[Record], arm: str, endpoint: Endpoint, late: range
     return f" It still moves, by {spell(change)} from generation {late[0]} to {late[-1]}, so that this is no limit yet."
 
 
-def admissible(rows: Iterable[Worth]) -> list[Admissible]:
+def share(finding: Finding) -> float:
+    """The synthetic share of an arm's training sets."""
+    return finding.numbers["synthetic"] / (finding.numbers["real"] + finding.numbers["synthetic"])
+
+
+def admissible(findings: Iterable[Finding]) -> list[Admissible]:
     """For each number of real rows beside synthetic ones: the shares that did (no) harm, and in which arms."""
-    groups: dict[int, list[Worth]] = {}
-    for row in rows:
-        if row.real and row.synthetic:
-            groups.setdefault(row.real, []).append(row)
+    groups: dict[int, list[Finding]] = {}
+    for one in findings:
+        if one.numbers["real"] and one.numbers["synthetic"]:
+            groups.setdefault(one.numbers["real"], []).append(one)
     found = []
     for real, group in sorted(groups.items()):
-        good = max((row.share for row in group if row.decision == "harmless"), default=None)
-        bad = min((row.share for row in group if row.decision == "harmful" and row.share > (good or 0)), default=None)
+        good = max((share(one) for one in group if one.status == "harmless"), default=None)
+        bad = min((share(one) for one in group if one.status == "harmful" and share(one) > (good or 0)), default=None)
         # Arms differ in more than their share: what is known of one says nothing of another.
-        also = [row.arm for row in group if row.decision == "harmful" and row.share <= (good or 0)]
+        also = [one.arm for one in group if one.status == "harmful" and share(one) <= (good or 0)]
         said = f"With {real} real rows a generation "
         if good is None:
             said += "no arm is known to do no harm"
@@ -319,7 +299,36 @@ def admissible(rows: Iterable[Worth]) -> list[Admissible]:
     return found
 
 
-def _named(group: Iterable[Worth], decision: str, share: float) -> str:
+def _named(group: Iterable[Finding], decision: str, part: float) -> str:
     """``80% (fresh_data)``: a share, and the arms of which the decision was taken at it."""
-    arms = [row.arm for row in group if row.decision == decision and row.share == share]
-    return f"{share:.0%} ({', '.join(arms)})"
+    arms = [one.arm for one in group if one.status == decision and share(one) == part]
+    return f"{part:.0%} ({', '.join(arms)})"
+
+
+# -- how it is told ----------------------------------------------------------------------------------------------------
+
+
+def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
+    late, closeness = window(facts.generations), found[0].words["closeness"]
+    calibrated = "is measured by the arms that calibrate it" if facts.calibration else "is what theory says"
+    return (
+        "The effective sample size (Alemohammad et al. 2023): from so many real rows alone a model gets as close to "
+        f"the truth as the loop ends up, by its mean over generations {late[0]} to {late[-1]}. Its measure of "
+        f"closeness is: {closeness}. Closeness by number of rows {calibrated}; the intervals are bootstraps over "
+        "seeds. Synthetic rows do no harm where the loop is worth at least its real rows."
+    )
+
+
+def _beneath(found: Sequence[Finding]) -> list[str]:
+    return [one.sentence for one in admissible(found)]
+
+
+ROWS = (Column("Real rows", "real", "number"), Column("Synthetic", "synthetic", "number"))
+TABLE = Table(
+    "worth",
+    "Worth in real data",
+    "Verdict",
+    _about,
+    before=(*ROWS, Column("Share", "share", "number")),
+    beneath=_beneath,
+)

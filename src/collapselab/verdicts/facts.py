@@ -1,6 +1,6 @@
-"""What a test must know of a study, and the form of its answers."""
+"""What a test must know of a study."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
@@ -48,7 +48,7 @@ class StudyFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     better: Mapping[str, str | None] = field(default_factory=dict)
     classes_given: bool = False
-    shares: Sequence[str] = ("class_histogram",)
+    shares: Sequence[str] = ()
     rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     calibration: Mapping[str, int] = field(default_factory=dict)
     learning_curve: Callable[[float], float] | None = None
@@ -81,24 +81,3 @@ class StudyFacts:
         words = self.labels.get(metric) or self.labels.get(name, name).replace("_", " ")
         words += f": {part.replace('_', ' ').replace('.', ', ')}" if part and metric not in self.labels else ""
         return words[:1].upper() + words[1:]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer of one test for one arm.
-
-    status: inconclusive, not testable, or what was found: ``falls`` or ``no fall seen`` (``rises`` or ``no rise seen``
-    where lower is better) for the slopes of the primary endpoint, ``collapse`` or ``no collapse`` for the definitions
-    of the literature. sentence: the same in plain words. numbers: what it rests on.
-    """
-
-    name: str
-    arm: str
-    status: str
-    sentence: str
-    numbers: Mapping[str, float | int | None] = field(default_factory=dict)
-
-
-def not_testable(name: str, arms: Iterable[str], reason: str) -> dict[str, Verdict]:
-    """The same verdict on all arms: that the study does not allow the test, and why."""
-    return {arm: Verdict(name, arm, "not testable", f"Not testable: {reason}.") for arm in arms}

@@ -15,13 +15,14 @@ sight" with the earliest generation that it leaves possible. With a floor it is 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from ..measure.roles import losable
 from .facts import Endpoint, StudyFacts
+from .findings import Finding, Table
 from .records import Record, indexed, lineages
 from .statistics import FEWEST, estimate, slope, t_interval
 from .words import digits_apart, spell
@@ -30,34 +31,6 @@ FEWEST_POINTS = 4  # generations that a law is fitted to
 SIGHT = 10  # times the fitted generations: what halves later than that is out of sight
 FASTEST = 1e3  # rate a generation: all is lost in the first
 FLOORS = tuple(i / 20 for i in range(20))  # shares of generation 0 at which an arm may level off
-# What is lost in a collapse and can halve, the best known first.
-LOSABLE = ("recall", "true_recall", "coverage", "true_coverage", "variance_ratio", "surviving_categories")
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """When the endpoint of one arm halves, foretold from the generations 0 to ``fitted``.
-
-    status: forecast, no halving in sight (it does not surely fall, levels off above the half, or falls so slowly that
-    the whole interval is later than ten times the fitted generations), or cannot tell.
-    law: the study's. floor: the share of generation 0 at which the arm levels off by it. generation, low, high: the
-    halving and its 95 % interval, infinite where none is in sight, NaN where it cannot be told. measured: the
-    generation at which half of the lineages have lost half of their first values, infinite when that is later than the
-    last generation, NaN when no later generation is known. error: measured less foretold.
-    """
-
-    arm: str
-    status: str
-    law: str
-    fitted: int
-    floor: float
-    generation: float
-    low: float
-    high: float
-    lineages: int
-    measured: float
-    error: float
-    sentence: str
 
 
 class Fit(NamedTuple):
@@ -147,19 +120,29 @@ def aicc(squares: float, points: int, parameters: int) -> float:
 
 
 def endpoint_of(facts: StudyFacts, records: Iterable[Record]) -> Endpoint | None:
-    """What halves: recall in the primary's feature space, else in another, else the next of what can be lost."""
-    found = {(metric, extractor) for metric, extractor, _ in indexed(records).determined}
-    metrics = [facts.primary.metric] if facts.primary.metric in LOSABLE else []
-    for metric in [*metrics, *LOSABLE]:
-        spaces = sorted(extractor for name, extractor in found if name == metric)
-        if spaces:
-            space = facts.primary.extractor if facts.primary.extractor in spaces else spaces[0]
-            return Endpoint(metric, space, facts.primary.set)
-    return None
+    """What halves: recall in the primary's feature space, else in another, else the next of what can be lost.
+
+    The primary itself goes before them, where it can be lost.
+    """
+    spaces: dict[str, set[str]] = {}
+    for metric, extractor, _ in indexed(records).determined:
+        spaces.setdefault(metric, set()).add(extractor)
+    best = sorted(losable(spaces), key=lambda metric: metric != facts.primary.metric)
+    if not best:
+        return None
+    home = facts.primary.extractor
+    return Endpoint(best[0], home if home in spaces[best[0]] else min(spaces[best[0]]), facts.primary.set)
 
 
-def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = None) -> list[Forecast]:
+def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = None) -> list[Finding]:
     """What the first generations foretell of each arm, in the order of the study; empty where nothing can halve.
+
+    status: forecast, no halving in sight (it does not surely fall, levels off above the half, or falls so slowly that
+    the whole interval is later than ten times the fitted generations), or cannot tell. generation, low, high: the
+    halving and its 95 % interval, infinite where none is in sight, NaN where it cannot be told. floor: the share of
+    generation 0 at which the arm levels off by the study's law. measured: the generation at which half of the lineages
+    have lost half of their first values, infinite when that is later than the last generation, NaN when no later
+    generation is known. error: measured less foretold.
 
     fitted: the last generation that is looked at, by default that of the first half and at least of the fourth; with
     fewer generations than four nothing is foretold.
@@ -240,7 +223,7 @@ def _forecast(
     falls: bool,
     count: int,
     known: Mapping[int, Mapping[int, float]],
-) -> Forecast:
+) -> Finding:
     what = facts.label(endpoint.metric)
     measured = _measured(known, fitted)
     last = max((max(lineage) for lineage in known.values() if lineage), default=0)
@@ -278,9 +261,26 @@ def _forecast(
         sentence += f" Measured: not halved by generation {last}"
         late = status == "forecast" and generation < last
         sentence += f", at least {spell(last - generation)} later than foretold." if late else "."
-    return Forecast(arm, status, law, fitted, floor, generation, low, high, count, measured, error, sentence)
+    numbers = {"generation": generation, "low": low, "high": high, "floor": floor, "fitted": fitted}
+    numbers |= {"measured": measured, "error": error, "lineages": count}
+    return Finding("halving", arm, status, sentence, numbers, {"law": law})
 
 
+# -- how it is told ----------------------------------------------------------------------------------------------------
+
+
+def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
+    law = found[0].words["law"]
+    by_law = f", by the law that fits this study best: {law}" if law else ""
+    return (
+        f"When it is down to half of generation 0, foretold from generations 0 to {found[0].numbers['fitted']} "
+        f"alone{by_law}; the intervals are t-intervals over lineages. The law is chosen as if every generation erred "
+        "by itself: where lineages wander, another may hold. Where later generations are known, they say how good it "
+        "was."
+    )
+
+
+TABLE = Table("forecast", "Forecast", "Forecast", _about)
 LAWS: dict[str, tuple[Callable[[np.ndarray], Fit], int]] = {  # law: how an arm is fitted, parameters that it adds
     "exponential": (fit_exponential, 0),
     "hyperbolic": (fit_hyperbolic, 0),

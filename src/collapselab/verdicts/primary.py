@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .facts import StudyFacts, Verdict, not_testable
+from .facts import StudyFacts
+from .findings import Finding, not_testable
 from .records import Record, lineages
 from .statistics import FEWEST, Estimate, estimate, slope
 from .words import and_diverged, spell
@@ -70,7 +71,7 @@ def _told(found: Estimate, metric: str, course: Mapping[int, float]) -> str:
     return told
 
 
-def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     """Whether the primary metric gets worse, and by how much a generation: the least-squares slope of each lineage.
 
     The sentence gives the shape too: a straight fall and one that levels off can have the same slope.
@@ -78,7 +79,7 @@ def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Ver
     worse, metric = _worse(facts), facts.label(facts.primary.metric)
     found_lineages = {arm: lineages(records, arm, facts.primary) for arm in facts.arms}
     slopes = {arm: [slope(lineage) for lineage in found.values()] for arm, found in found_lineages.items()}
-    verdicts = {}
+    findings = []
     for arm, found in estimate(slopes).items():
         course = _course(found_lineages[arm])
         sentence = _told(found, metric, course)
@@ -95,11 +96,11 @@ def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Ver
         numbers = found.numbers()
         if len(course) >= 2:
             numbers |= {"first": course[min(course)], "last": course[max(course)]} | _shape(course)
-        verdicts[arm] = Verdict("primary_slope", arm, _slope_status(found, worse), sentence, numbers)
-    return verdicts
+        findings.append(Finding("primary_slope", arm, _slope_status(found, worse), sentence, numbers))
+    return findings
 
 
-def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Verdict]:
+def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     """Whether the primary metric gets worse faster than in the control: slope differences, paired by seed.
 
     Arm and control of one seed share their random numbers, so that what both suffer drops out of the difference; each
@@ -114,11 +115,11 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> dict[
             control = lineages(records, facts.control_of(arm), facts.primary)
             pairs = [(own, control.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
             differences[arm] = [slope({t: own[t] - other[t] for t in own if t in other}) for own, other in pairs]
-    verdicts = not_testable(name, [arm for arm in facts.arms if facts.is_control(arm)], "this is a control")
+    findings = not_testable(name, [arm for arm in facts.arms if facts.is_control(arm)], "this is a control")
     for arm, found in estimate(differences).items():
         control_name = facts.control_of(arm)
         unit = f" a generation relative to {control_name}"
         change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {control_name}"
         conclusion = "" if found.side else f": {found.conclusion('', '', noun='pairs')}"
-        verdicts[arm] = Verdict(name, arm, _slope_status(found, worse), f"{change}{conclusion}.", found.numbers())
-    return {arm: verdicts[arm] for arm in facts.arms}
+        findings.append(Finding(name, arm, _slope_status(found, worse), f"{change}{conclusion}.", found.numbers()))
+    return sorted(findings, key=lambda finding: list(facts.arms).index(finding.arm))

@@ -1,7 +1,8 @@
-"""Every verdict, by its name."""
+"""Every analysis of a study's records, by its name: a new one is a module, and a line here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from . import effective, forecast, laws
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -12,26 +13,31 @@ from .definitions import (
     lost_tails,
     scaling_law,
 )
-from .facts import StudyFacts, Verdict
+from .facts import StudyFacts
+from .findings import Analysis, Finding
 from .primary import primary_slope, slope_against_control
 from .records import Record, indexed
 
-
-def judge(facts: StudyFacts, records: Sequence[Record]) -> dict[str, dict[str, Verdict]]:
-    """Every verdict on every arm: name -> arm -> verdict."""
-    records = indexed(records)
-    return {name: verdict(facts, records) for name, verdict in VERDICTS.items()}
-
-
-VERDICTS: dict[str, Callable[[StudyFacts, Sequence[Record]], dict[str, Verdict]]] = {
-    "primary_slope": primary_slope,
-    "slope_against_control": slope_against_control,
-    "catastrophic_risk": catastrophic_risk,
-    "any_rise_of_risk": any_rise_of_risk,
-    "diverging_risk": diverging_risk,
-    "collapsing_variance": collapsing_variance,
-    "scaling_law": scaling_law,
-    "lost_modes": lost_modes,
-    "lost_tails": lost_tails,
-    "hallucination": hallucination,
+ANALYSES: dict[str, Analysis] = {
+    "primary_slope": Analysis("Slope of the primary endpoint", "primary", primary_slope),
+    "slope_against_control": Analysis("Slope against the control, paired by seed", "primary", slope_against_control),
+    "catastrophic_risk": Analysis(
+        "Catastrophic rise of risk (more than tenfold: this report's threshold)", "definitions", catastrophic_risk
+    ),
+    "any_rise_of_risk": Analysis("Any rise of risk", "definitions", any_rise_of_risk),
+    "diverging_risk": Analysis("Risk that grows without bound", "definitions", diverging_risk),
+    "collapsing_variance": Analysis("Variance that goes to zero", "definitions", collapsing_variance),
+    "scaling_law": Analysis("Change in the scaling law", "definitions", scaling_law),
+    "lost_modes": Analysis("Modes of the real data disappear", "definitions", lost_modes),
+    "lost_tails": Analysis("Tails of the real data disappear", "definitions", lost_tails),
+    "hallucination": Analysis("Data appear that are not real", "definitions", hallucination),
+    "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
+    "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
+    "forecast": Analysis("Forecast", forecast.TABLE, forecast.forecast),
 }
+
+
+def analyse(facts: StudyFacts, records: Sequence[Record]) -> dict[str, list[Finding]]:
+    """The findings of every analysis, by its name. Arms that calibrate are no loops, and nothing is asked of them."""
+    records, loops = indexed(records), facts.loops
+    return {name: analysis.run(loops, records) for name, analysis in ANALYSES.items()}

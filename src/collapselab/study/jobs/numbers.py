@@ -91,7 +91,7 @@ def _replicate_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _replicate_roots(study: Study, place: Place) -> list[str]:
-    metrics = entries("metrics:METRICS", study.metric_options())
+    metrics = entries("metrics:METRICS", study.metric_options(), "stacked")
     return [
         f"{PACKAGE}.together.loop:run",
         *looking.family_roots(study, place.arm),
@@ -115,7 +115,9 @@ def _planned(study: Study, place: Place) -> Iterator[str]:
 
 def _report_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs", "facts")]
-    return [f"{PACKAGE}.report:build", *read, *entries("metrics:METRICS", study.metric_options())]
+    metrics = entries("metrics:METRICS", study.metric_options())
+    roles = entries("metrics:METRICS", study.metric_options(), "roles")
+    return [f"{PACKAGE}.report:build", *read, *metrics, *roles]
 
 
 def _track_roots(study: Study, place: Place) -> list[str]:

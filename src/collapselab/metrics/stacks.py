@@ -3,27 +3,38 @@
 They give (R,) float64, nan where a value is not determined.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from ..models.gaussian import Gaussians
-from ..models.multinomial import Multinomials
 
-Stack = Gaussians | Multinomials
+class Laws(Protocol):
+    """R laws side by side, by their exact moments."""
+
+    @property
+    def means(self) -> np.ndarray:
+        """(R, d) float64."""
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Those of each dimension: (R, d) float64."""
+
+    @property
+    def covariances(self) -> np.ndarray:
+        """(R, d, d) float64; the variances alone where dimensions do not mix."""
 
 
-def variance_ratio(real: Stack, fake: Stack) -> np.ndarray:
+def variance_ratio(real: Laws, fake: Laws) -> np.ndarray:
     """tr S_f / tr S_r."""
     return _over(fake.variances.sum(axis=1), real.variances.sum(axis=1))
 
 
-def mean_drift(real: Stack, fake: Stack) -> np.ndarray:
+def mean_drift(real: Laws, fake: Laws) -> np.ndarray:
     """|m_f - m_r|^2 / tr S_r."""
     return _over(((fake.means - real.means) ** 2).sum(axis=1), real.variances.sum(axis=1))
 
 
-def frechet_distance(real: Stack, fake: Stack) -> np.ndarray:
+def frechet_distance(real: Laws, fake: Laws) -> np.ndarray:
     """|m_f - m_r|^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), by the singular values of F_r F_f' with S = F' F."""
     apart = ((fake.means - real.means) ** 2).sum(axis=1)
     if fake.means.shape[1] == 1 or (real.covariances.ndim == 2 and fake.covariances.ndim == 2):
@@ -33,12 +44,12 @@ def frechet_distance(real: Stack, fake: Stack) -> np.ndarray:
     return np.maximum(apart + (one**2).sum(axis=(1, 2)) + (other**2).sum(axis=(1, 2)) - 2 * shared, 0)
 
 
-def log_determinant_ratio(real: Stack, fake: Stack) -> np.ndarray:
+def log_determinant_ratio(real: Laws, fake: Laws) -> np.ndarray:
     """(log det S_f - log det S_r) / d."""
     return (_log_determinants(fake) - _log_determinants(real)) / fake.means.shape[1]
 
 
-def surviving_categories(real: Stack, fake: Stack) -> np.ndarray:
+def surviving_categories(real: Laws, fake: Laws) -> np.ndarray:
     """The number of positive shares; a law of vectors has none."""
     shares = fake.means
     fine = (shares >= 0).all(axis=1) & (abs(shares.sum(axis=1) - 1) <= 1e-6)
@@ -49,7 +60,7 @@ def _over(values: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return values / np.where(unit > 0, unit, np.nan)
 
 
-def _full(law: Stack) -> np.ndarray:
+def _full(law: Laws) -> np.ndarray:
     """The covariances as (R, d, d)."""
     if law.covariances.ndim == 3:
         return law.covariances
@@ -63,7 +74,7 @@ def _factors(covariances: np.ndarray) -> np.ndarray:
     return np.sqrt(np.where(variances > rounding, variances, 0))[:, :, None] * directions.transpose(0, 2, 1)
 
 
-def _log_determinants(law: Stack) -> np.ndarray:
+def _log_determinants(law: Laws) -> np.ndarray:
     variances = law.variances
     fine = (variances > 0).all(axis=1)
     scale = np.where(fine[:, None], variances, 1)
@@ -75,13 +86,3 @@ def _log_determinants(law: Stack) -> np.ndarray:
         fine &= eigenvalues[:, 0] > scale.shape[1] * np.finfo(np.float64).eps * eigenvalues[:, -1]
         logs += np.log(np.where(fine[:, None], eigenvalues, 1)).sum(axis=1)
     return np.where(fine, logs, np.nan)
-
-
-MEASURES: dict[str, Callable[[Stack, Stack], np.ndarray]] = {
-    "variance_ratio": variance_ratio,
-    "mean_drift": mean_drift,
-    "frechet_distance": frechet_distance,
-    "log_determinant_ratio": log_determinant_ratio,
-    "surviving_categories": surviving_categories,
-}
-NEED_COVARIANCES = {"frechet_distance", "log_determinant_ratio"}
