@@ -351,12 +351,15 @@ def extractor() -> str:
 
 
 def affordable(model: Mapping[str, Any], trainings: int, scale: Scale) -> dict[str, Any]:
-    """A model with a budget of images with which so many trainings take a good half of the part's time."""
+    """A model with a budget of images with which so many trainings take a good half of the part's time.
+
+    model: as in a study, a family with its options.
+    """
+    ((family, options),) = model.items()
     if scale.toy:
-        return {**model, **TOYS[model["family"]]}
-    options = {key: value for key, value in model.items() if key != "family"}
-    rate = training(model["family"], options, 32, scale, "eager")["images_a_second"]
-    return {**model, "images_seen": int(TRAINED_SHARE * 60 * scale.minutes * rate / trainings)}
+        return {family: {**options, **TOYS[family]}}
+    rate = training(family, options, 32, scale, "eager")["images_a_second"]
+    return {family: {**options, "images_seen": int(TRAINED_SHARE * 60 * scale.minutes * rate / trainings)}}
 
 
 def study_of(
@@ -371,7 +374,7 @@ def study_of(
         with zipfile.ZipFile(scale.data) as file:
             half = sum(not name.endswith((".json", "/")) for name in file.namelist()) // 2
         many = min(half, LARGEST_PART)
-        data = {"source": "zip", "options": {"path": str(scale.data)}, "split": {"train": many, "held_out": many}}
+        data = {"source": {"zip": {"path": str(scale.data)}}, "split": {"train": many, "held_out": many}}
     count = data["split"]["train"]
     used = extractor() if not scale.toy else "pixels"
     return {
@@ -399,10 +402,11 @@ Job = tuple[str | None, list[list[str]]]  # the file of its costs, and its verbs
 def jobs(study: Any) -> Iterator[Job]:
     """The jobs of a study of stored images, as the workflow runs them; what follows a training is one job here."""
     file = study.file
-    options = json.dumps(file.data.options)
+    origin = study.origin
+    options = json.dumps(dict(origin.options))
     sizes, real = json.dumps(file.data.split.parts()), study.real_file("")
     common = ["--study-seed", str(file.seed)]
-    prepare = ["prepare", "--source", file.data.source, "--options", options, "--sizes", sizes]
+    prepare = ["prepare", "--source", origin.name, "--options", options, "--sizes", sizes]
     prepare += [word for part in file.data.split.parts() for word in ("--part", f"{part}={study.part_file(part)}")]
     extractors = [flag for name in study.measured_in for flag in ("--extractor", name)]
     parts = [flag for part in ("train", "held_out") for flag in ("--samples", f"{part}={study.part_file(part)}")]
@@ -564,16 +568,15 @@ def curve(scale: Scale) -> dict[str, Any]:
     if scale.toy:
         budget = 4 * settings.batch
     else:
-        budget = affordable({"family": "diffusion", **options}, 1, scale)["images_seen"]
-    source = {"source": "digits"} if scale.toy else {"source": "zip", "path": str(scale.data)}
-    real = DATASETS[source["source"]].model_validate(source).load()
+        budget = affordable({"diffusion": options}, 1, scale)["diffusion"]["images_seen"]
+    real = (DATASETS["digits"]() if scale.toy else DATASETS["zip"](path=scale.data)).load()
     half, count = len(real.data) // 2, 256 if scale.toy else 5000
     training = TrainingSet(real.data[:half], real.labels[:half], np.ones(half))
     entry, loaded = FEATURES[used], None
-    if entry.published:
+    if entry.needs.published:
         from collapselab.store import weights
 
-        loaded = weights.find(entry.published)
+        loaded = weights.find(entry.needs.published)
 
     def distance(images: np.ndarray) -> float:
         features = [entry.extract(one, loaded) for one in (real.data[half : half + count], images)]
@@ -603,17 +606,11 @@ FEWEST_AT_ONCE = 16  # images, below which a micro-batch is not halved
 LONGEST = 20_000  # steps of a training that is cut off when its rate is known
 LARGEST_PART = 10_000  # real images in the training set, and held out, of a loop
 TRAINED_SHARE = 0.5  # of a part's time; the rest is sampling, measuring, starting, and finding out the rate
-EATING = {"preset": "fully_synthetic", "init": "previous"}
+EATING = {"fully_synthetic": {"init": "previous"}}
 EDM = {"preset": "cifar10", "batch": 512}
 SMALL = {
-    "edm": {
-        "family": "diffusion",
-        "preset": "small32",
-        "warmup_images": 50_000,
-        "ema_half_life": 20_000,
-        "sample_batch": 2000,
-    },
-    "stylegan2": {"family": "stylegan2", "preset": "cifar10", "ema_half_life": 10_000, "sample_batch": 1000},
+    "edm": {"diffusion": {"preset": "small32", "warmup_images": 50_000, "ema_half_life": 20_000, "sample_batch": 2000}},
+    "stylegan2": {"stylegan2": {"preset": "cifar10", "ema_half_life": 10_000, "sample_batch": 1000}},
 }
 TOYS = {
     "diffusion": {

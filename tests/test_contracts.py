@@ -15,6 +15,7 @@ from collapselab.core.errors import Damaged  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.core.sets import SampleSet  # noqa: E402
 from collapselab.engine import loop, networks  # noqa: E402
+from collapselab.engine.steering import unsteered  # noqa: E402
 from collapselab.machine.device import exact  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.arrays import no_curve  # noqa: E402
@@ -238,7 +239,7 @@ def test_a_sample_is_what_the_sampler_makes_of_the_denoiser(data):
         noise = sampling.seeds.normals(3, 0, 8, int(np.prod(model.shape))).reshape(8, *model.shape)
         labels = torch.arange(8) % 2 if options.classes else None
         levels = sampling.noise_levels(options, None)
-        made = sampling.heun(denoise, torch.from_numpy(noise), levels, labels).numpy()
+        made = sampling.heun(unsteered(denoise), torch.from_numpy(noise), levels, labels).numpy()
         no_label = denoise(torch.from_numpy(noise), levels[0])
     found = model.sample(asked).data
     if model.scale is None:

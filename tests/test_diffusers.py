@@ -10,6 +10,7 @@ from collapselab.core.ask import Ask
 from collapselab.core.errors import Damaged
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
+from collapselab.engine.steering import unsteered
 from collapselab.machine.compat import import_torchvision
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
@@ -110,7 +111,7 @@ def test_ddim_is_diffusers_ddim(diffusers, tmp_path, scheduler, steps):
     with torch.no_grad():
         # Both begin with the same x_t; ours is x = x_t / sqrt(alpha), and its first level's noise is x / sigma.
         begin = start.double() * (1 + levels[0] ** 2).sqrt() / levels[0]
-        found = sampling.ddim(sampling.NetworkDenoiser(own, model.options, process), begin, levels, None)
+        found = sampling.ddim(unsteered(sampling.NetworkDenoiser(own, model.options, process)), begin, levels, None)
         x = start
         for time in theirs.timesteps:
             x = theirs.step(network(x, time).sample, time, x).prev_sample

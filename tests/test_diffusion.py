@@ -16,6 +16,7 @@ from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged, Interrupted
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
+from collapselab.engine.steering import Denoiser, Steering, unsteered
 from collapselab.engine.task import Batch
 from collapselab.machine.device import DEVICE_VARIABLE, device, exact
 from collapselab.models.diffusion import PRESETS, Diffusion, DiffusionOptions
@@ -85,7 +86,7 @@ def test_a_silent_network_denoises_like_the_best_linear_denoiser():
 ORDERS = {"heun": 2, "ddim": 1}
 
 
-def gaussian_denoiser(mean: float, variance: float) -> samplers.Denoise:
+def gaussian_denoiser(mean: float, variance: float) -> Denoiser:
     """The exact denoiser of data that is N(mean, variance) in every pixel."""
     return lambda x, sigma, labels: (variance * x + sigma**2 * mean) / (variance + sigma**2)
 
@@ -97,7 +98,7 @@ def test_samplers_solve_the_ode_of_a_gaussian_at_their_order(name):
     noise = torch.tensor([-1.5, 0.2, 1.0], dtype=torch.float64)
 
     def error(steps: int) -> float:
-        found = sampler(gaussian_denoiser(mean, sd**2), noise, spaced(steps, low, high, 7.0), None)
+        found = sampler(unsteered(gaussian_denoiser(mean, sd**2)), noise, spaced(steps, low, high, 7.0), None)
         # Exact from high to low; the last step, to 0, is one application of the denoiser for either sampler.
         flow = math.sqrt((sd**2 + low**2) / (sd**2 + high**2)) * sd**2 / (sd**2 + low**2)
         exact_end = mean + (high * noise - mean) * flow
@@ -108,7 +109,7 @@ def test_samplers_solve_the_ode_of_a_gaussian_at_their_order(name):
     assert ratio == pytest.approx(2 ** ORDERS[name], rel=0.1)
     # And to the data itself: N(mean, sd^2) from N(0, high^2), where high is short of infinity by mean (1 - sd / high).
     limit = mean + (high * noise - mean) * sd / math.hypot(sd, high)
-    found = sampler(gaussian_denoiser(mean, sd**2), noise, spaced(400, low, high, 7.0), None)
+    found = sampler(unsteered(gaussian_denoiser(mean, sd**2)), noise, spaced(400, low, high, 7.0), None)
     assert (found - limit).abs().max() < {"heun": 1e-3, "ddim": 2e-2}[name]
 
 
@@ -142,7 +143,7 @@ def test_guidance_of_gaussians_gives_the_variance_of_the_closed_form(weight):
 
     levels = samplers.power_levels(500, 1e-3, high, 7.0)
     label = torch.zeros(1, dtype=torch.int64)
-    end = samplers.heun(samplers.guided(both, weight), torch.ones(1, dtype=torch.float64), levels, label)
+    end = samplers.heun(unsteered(samplers.guided(both, weight)), torch.ones(1, dtype=torch.float64), levels, label)
     # The ODE is linear, so the end of noise 1 is the standard deviation. sigma_max = 1000 leaves out 3e-6 w.
     assert end.item() ** 2 == pytest.approx(conditional * (conditional / unconditional) ** weight, rel=2e-3)
 
@@ -153,7 +154,7 @@ def test_guidance_of_shifted_gaussians_extrapolates_the_mean():
 
     levels = samplers.power_levels(500, 1e-3, 1000.0, 7.0)
     label = torch.zeros(1, dtype=torch.int64)
-    end = samplers.heun(samplers.guided(both, 2.0), torch.zeros(1, dtype=torch.float64), levels, label)
+    end = samplers.heun(unsteered(samplers.guided(both, 2.0)), torch.zeros(1, dtype=torch.float64), levels, label)
     assert end.item() == pytest.approx(0.5 + 3 * 0.5, rel=2e-3)  # m_u + (1 + w)(m_c - m_u), less 1 / sigma_max
 
 
@@ -418,9 +419,7 @@ def test_the_learning_rate_ramps_up_over_images():
 
 
 def test_a_hidden_label_leaves_both_classes(trained):
-    def hide(denoise: samplers.Denoise) -> samplers.Denoise:
-        return lambda x, sigma, labels: denoise(x, sigma, None)
-
+    hide = Steering(lambda seen, at, state, draws, options: (seen.unconditional, state), None, ("unconditional",))
     samples = trained.sample(Ask(80, 7, guide=hide))
     bright = samples.data[:, 0, :, :2].mean(axis=(1, 2)) > 128
     # A coin in either class, fair but for what the training lacks: over 20 seeds 9 to 21 of 40; 40 and 0 if it is told.
@@ -547,11 +546,11 @@ def test_a_sampling_bias_needs_labels_that_were_dropped(trained):
     assert not np.array_equal(trained.sample(Ask(16, 1, bias=0.3)).data, trained.sample(Ask(16, 1)).data)
 
 
-def test_a_guide_rebuilds_the_denoiser(trained):
-    def towards_white(denoise: samplers.Denoise) -> samplers.Denoise:
-        return lambda x, sigma, labels: torch.ones_like(denoise(x, sigma, labels))
-
-    assert (trained.sample(Ask(5, 1, guide=towards_white)).data == 255).all()
+def test_what_a_guide_makes_of_the_predictions_is_what_the_sampler_goes_on_with(trained):
+    white = Steering(lambda seen, at, state, draws, options: (torch.ones_like(seen.conditional), state), None)
+    assert (trained.sample(Ask(5, 1, guide=white)).data == 255).all()
+    plain = Steering(lambda seen, at, state, draws, options: (seen.conditional, state), None)
+    np.testing.assert_array_equal(trained.sample(Ask(5, 1, guide=plain)).data, trained.sample(Ask(5, 1)).data)
 
 
 def test_a_stored_model_samples_the_same(trained, tmp_path):

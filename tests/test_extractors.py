@@ -24,7 +24,7 @@ from collapselab.features.resize import resize  # noqa: E402
 
 SIDE = 299
 UNIT = 2.0**-24  # half a unit in the last place of float32, relative
-NAMES = [name for name, entry in FEATURES.items() if entry.published]
+NAMES = [name for name, entry in FEATURES.items() if entry.needs.published]
 
 
 def images(seed, *shape):
@@ -139,7 +139,8 @@ def test_what_is_registered_holds(name, given):
     assert ("probabilities" in entry.gives) == (found.probabilities is not None)
     if found.probabilities is not None:
         np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=0, atol=1e-5)
-    assert entry.uses_torch and entry.published in weights.WEIGHTS and entry.facts["precision"] == "float32"
+    assert entry.needs.through == "published" and entry.needs.published in weights.WEIGHTS
+    assert entry.uses_torch and entry.facts["precision"] == "float32"
     assert entry.Options().weights is None and "path" in entry.Options.model_fields["weights"].description
 
 

@@ -122,7 +122,7 @@ def test_what_is_not_finite_is_named():
 
 def inputs(name, digits, trained, tmp_path, monkeypatch):
     """Data that an extractor takes and its weights, where what the laws would make up is too large or too simple."""
-    if FEATURES[name].published:  # networks of the published kind, with fewer images, since they are larger
+    if FEATURES[name].needs.published:  # networks of the published kind, with fewer images, since they are larger
         pytest.importorskip("torch")
         path = stand_ins.make(name, tmp_path)
         if name == "inception":
@@ -133,7 +133,7 @@ def inputs(name, digits, trained, tmp_path, monkeypatch):
         options = DiffusionOptions(channels=16, blocks=1)
         train = TrainingSet(digits["train"].data, digits["train"].labels, np.ones(len(digits["train"].data)))
         return digits["held_out"].data[:70], Diffusion.fit(train, options, Run(0, images_seen=512))
-    return (digits["held_out"].data, trained[0]) if FEATURES[name].trained else ()
+    return (digits["held_out"].data, trained[0]) if FEATURES[name].needs.through == "learnt" else ()
 
 
 @pytest.mark.parametrize("name", FEATURES)

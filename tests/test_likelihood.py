@@ -11,6 +11,7 @@ from scipy import stats
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Undefined
+from collapselab.core.needs import Needs
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES, Features
@@ -294,7 +295,7 @@ def test_every_family_but_gans_has_a_likelihood_and_the_study_says_how_it_is_com
     assert {name for name, family in MODELS.items() if not issubclass(family, Scores)} == {"gan", "stylegan2"}
     assert LikelihoodOptions().model_dump() == {"steps": ODE_STEPS, "probes": PROBES, "rows": 1000}
     extractor = FEATURES["likelihood"]
-    assert extractor.of_model and extractor.statistic
+    assert extractor.needs == Needs("model") and extractor.statistic
     assert {kind for family in MODELS.values() for kind in family.takes} <= set(extractor.takes)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
+from collapselab.engine.steering import Steering, unsteered
 from collapselab.models.diffusion import Diffusion, DiffusionOptions, augment, likelihood
 from collapselab.models.diffusion import sampling as samplers
 from collapselab.models.diffusion.networks import build
@@ -129,7 +130,7 @@ def test_a_step_with_eta_1_is_ddpms():
     for t in (1, 2, 50, 99):
         torch.manual_seed(t)
         found = samplers.ddim(
-            lambda x, sigma, labels: torch.full_like(x, clean), images(4), sigmas[[t, t - 1]], None, eta=1
+            lambda x, at, labels: torch.full_like(x, clean), images(4), sigmas[[t, t - 1]], None, eta=1
         )
         torch.manual_seed(t)
         drawn = torch.randn(4, 1, 4, 4, dtype=torch.float64)
@@ -157,7 +158,7 @@ def test_the_steps_are_those_of_the_discrete_equations(eta):
         return process.denoise(network, x, sigma.expand(len(x)), labels)
 
     torch.manual_seed(1)
-    found = samplers.ddim(denoise, images(3), levels, None, eta=eta)
+    found = samplers.ddim(unsteered(denoise), images(3), levels, None, eta=eta)
     product = [*alphas(100)[steps], 1.0]
     torch.manual_seed(1)
     x = math.sqrt(1 - product[0]) * images(3)
@@ -213,7 +214,7 @@ def test_added_noise_keeps_the_law_of_a_gaussian(name, steps, chosen, allowed):
     torch.manual_seed(3)
     noise = torch.randn(count, dtype=torch.float64)
     levels = spaced(steps, 0.002, 80.0, 7.0)
-    found = sampler(gaussian, noise, levels, None, **chosen)
+    found = sampler(unsteered(gaussian), noise, levels, None, **chosen)
     # Standard errors: .5 / sqrt(n) of the mean, and sqrt(2 / n) of it of the variance; four of them, and the steps'.
     assert found.mean().item() == pytest.approx(0.3, abs=4 * 0.5 / math.sqrt(count) + allowed)
     assert found.var().item() == pytest.approx(0.25, rel=4 * math.sqrt(2 / count) + allowed)
@@ -223,7 +224,9 @@ def test_added_noise_keeps_the_law_of_a_gaussian(name, steps, chosen, allowed):
 def test_too_much_noise_in_the_churn_widens_the_law():
     torch.manual_seed(3)
     levels = samplers.power_levels(100, 0.002, 80.0, 7.0)
-    found = samplers.heun(gaussian, torch.randn(20_000, dtype=torch.float64), levels, None, churn=30, churn_noise=1.05)
+    found = samplers.heun(
+        unsteered(gaussian), torch.randn(20_000, dtype=torch.float64), levels, None, churn=30, churn_noise=1.05
+    )
     assert found.var().item() > 0.27
 
 
@@ -235,16 +238,16 @@ def test_churn_is_added_where_it_is_asked_for():
         seen.append(sigma.item())
         return gaussian(x, sigma, labels)
 
-    samplers.heun(record, images(2), levels, None, churn=3.0, churn_min=0.5, churn_max=20.0)
+    samplers.heun(unsteered(record), images(2), levels, None, churn=3.0, churn_min=0.5, churn_max=20.0)
     evaluated = set(np.round(seen, 12))
     for level in levels[:-1].tolist():
         grown = level * 1.3 if 0.5 <= level <= 20 else level
         assert round(grown, 12) in evaluated
     seen.clear()
-    samplers.heun(record, images(2), levels, None, churn=1e9)
+    samplers.heun(unsteered(record), images(2), levels, None, churn=1e9)
     assert seen[0] == pytest.approx(50 * math.sqrt(2))  # at most: Karras et al. 2022, Algorithm 2
-    calm = samplers.heun(gaussian, images(2), levels, None)
-    none = samplers.heun(gaussian, images(2), levels, None, churn=3.0, churn_min=100.0)
+    calm = samplers.heun(unsteered(gaussian), images(2), levels, None)
+    none = samplers.heun(unsteered(gaussian), images(2), levels, None, churn=3.0, churn_min=100.0)
     torch.testing.assert_close(calm, none, rtol=0, atol=0)
 
 
@@ -299,7 +302,11 @@ def test_a_sampling_bias_is_guidance_of_mads_weight(bias, weight):
     """Alemohammad et al. 2023: lambda = 1 / (1 + w)."""
     model = random_model(label_dropout=0.1)
     biased = model.sample(Ask(8, 3, bias=bias)).data
-    guided = model.sample(Ask(8, 3, guide=lambda denoise: samplers.guided(denoise, weight))).data
+
+    def rule(seen, at, state, draws, options):
+        return (1 + weight) * seen.conditional - weight * seen.unconditional, state
+
+    guided = model.sample(Ask(8, 3, guide=Steering(rule, None, ("conditional", "unconditional")))).data
     np.testing.assert_array_equal(biased, guided)
 
 

@@ -21,10 +21,11 @@ from hypothesis.extra import numpy as arrays
 
 from collapselab import store
 from collapselab.core.errors import Damaged
-from collapselab.core.sets import KeptTable, Reference, SampleSet, TrainingTable
+from collapselab.core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
 from collapselab.store import (
     content_hash,
     hash_path,
+    read_ballots,
     read_json,
     read_kept,
     read_samples,
@@ -34,6 +35,7 @@ from collapselab.store import (
     recorded_hash,
     verify,
     write_atomically,
+    write_ballots,
     write_hashed,
     write_json,
     write_kept,
@@ -45,6 +47,7 @@ from collapselab.store import (
 from collapselab.verbs.train import rows_of
 
 RANDOM = np.random.default_rng(8)
+POLL = {"pool": "ab" * 32, "round": {"question": "Which is real?", "closed": True}}
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +79,11 @@ def kept_of() -> KeptTable:
     )
 
 
+def ballots_of() -> Ballots:
+    seconds = np.array([1.5, np.nan, 0.25, 12])
+    return Ballots(np.array([4, 0, 4, 2]), ("p1", "é", "p2", "p1"), ("real", "fake", "real", "Größe"), seconds, POLL)
+
+
 def columns_of() -> dict[str, np.ndarray]:
     return {"seed": np.arange(3), "variance": np.array([0.1, np.nan, -np.inf]), "arm": np.array([2, 1, 0], np.int32)}
 
@@ -88,6 +96,7 @@ WRITERS: dict[str, tuple[Callable[[Path], str], Callable[[Path], object]]] = {
     ),
     "training": (lambda path: write_training(path, training_of()), read_training),
     "kept": (lambda path: write_kept(path, kept_of()), read_kept),
+    "ballots": (lambda path: write_ballots(path, ballots_of()), read_ballots),
     "table": (lambda path: write_table(path, columns_of(), {"arm": {"name": "é"}}), read_table),
     "record": (lambda path: write_json(path, {"values": [1, 2.5, None], "name": "é"}), read_json),
 }
@@ -248,6 +257,31 @@ def test_kept_tables_come_back(tmp_path):
         assert_same_array(found.rows, kept.rows)
         assert_same_array(found.scores, kept.scores)
         assert (found.reasons, found.judge, found.lineage) == (kept.reasons, kept.judge, kept.lineage)
+
+
+def test_ballots_come_back(tmp_path):
+    for ballots in (ballots_of(), Ballots(np.empty(0, np.int64), (), (), np.empty(0))):
+        write_ballots(tmp_path / "ballots", ballots)
+        found = read_ballots(tmp_path / "ballots")
+        assert_same_array(found.rows, ballots.rows)
+        assert_same_array(found.seconds, ballots.seconds)
+        assert (found.judges, found.answers, found.lineage) == (ballots.judges, ballots.answers, ballots.lineage)
+        assert len(found) == len(ballots) == len(found.judges)
+
+
+TABLES = {"training": "training set", "kept": "kept table", "ballots": "table of ballots", "table": "table of numbers"}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("found", TABLES)
+def test_one_table_is_not_taken_for_another(tmp_path, kind, found):
+    WRITERS[found][0](tmp_path / "file")
+    if kind == found:
+        WRITERS[kind][1](tmp_path / "file")
+        return
+    with pytest.raises(ValueError, match=f"found no {TABLES[kind]} in it"):
+        WRITERS[kind][1](tmp_path / "file")
+    assert (tmp_path / "file").exists()  # it is whole, and stays
 
 
 def test_tables_come_back_in_the_order_of_their_columns(tmp_path):
@@ -421,7 +455,7 @@ def test_a_reader_beside_a_writer_takes_nothing_away(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file.json", "file.json.sha256"]
 
 
-@pytest.mark.parametrize("kind", ["samples", "tensors", "training", "kept", "table"])
+@pytest.mark.parametrize("kind", ["samples", "tensors", "training", "kept", "ballots", "table"])
 def test_files_of_another_store_are_refused(tmp_path, kind, monkeypatch):
     write, read = WRITERS[kind]
     monkeypatch.setattr("collapselab.store.bytes.FORMAT", 99)
@@ -511,6 +545,9 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, kind):
         "training": lambda: write_training(path, one_large_reference()),
         "kept": lambda: write_kept(
             path, KeptTable(RANDOM.permutation(200_000), np.ones(200_000), ("x",) * 200_000, "all")
+        ),
+        "ballots": lambda: write_ballots(
+            path, Ballots(RANDOM.permutation(200_000), ("p",) * 200_000, ("x",) * 200_000, np.ones(200_000))
         ),
         "table": lambda: write_table(path, {"value": RANDOM.normal(size=100_000)}, {}),
         "record": lambda: write_json(path, list(range(100_000))),

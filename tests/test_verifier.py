@@ -8,9 +8,12 @@ from collapselab.core.sets import SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS
-from collapselab.select.base import Seen
+from collapselab.select.base import Pool, Seen
+from collapselab.store.cells import Cell
 
 SELECTOR = SELECTORS["verifier"]
+(READS,) = SELECTOR.needs.features
+CELL = Cell("study", "arm", 0, 1)
 ERRORS = 4.5
 
 
@@ -20,8 +23,9 @@ def chosen(right, seed=0, **options):
     rows = np.stack([np.ones(len(right)), np.where(right, 1.0, -1.0)], axis=1)
     kind = POPULATIONS["two-classes"]
     truth = kind.population(kind.PopulationOptions(dimension=1))
-    features = FEATURES[SELECTOR.reads].extract(rows, truth)
-    return SELECTOR.select(SampleSet(rows), Seen(features, None), SELECTOR.Options(**options), seed)
+    features = FEATURES[READS].extract(rows, truth)
+    pool = Pool(SampleSet(rows), CELL, {READS: Seen(features, None)})
+    return SELECTOR.select(pool, SELECTOR.Options(**options), seed)
 
 
 def of_chance(p, count=20_000):
@@ -71,7 +75,7 @@ def test_too_few_accepted_samples_are_said():
 
 
 def test_no_samples_are_no_fault():
-    found = SELECTOR.select(SampleSet(np.empty((0, 2))), None, SELECTOR.Options(phi=1, psi=0, share=0.5), 0)
+    found = SELECTOR.select(Pool(SampleSet(np.empty((0, 2))), CELL), SELECTOR.Options(phi=1, psi=0, share=0.5), 0)
     assert len(found.rows) == 0 and found.reasons == ()
 
 

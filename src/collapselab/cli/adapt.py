@@ -57,10 +57,9 @@ def adapt(
         own = MODELS[family].Options.model_validate(metadata["options"])
         diverged(out, family, own, lineage, marks[0], mark_diverged)
         return
-    run = run_of(
-        out, verb.adaptation_seed(study_seed, seed, generation, adapter), None, allow_nonidentical, family, lineage
-    )
-    budget = entry.images(settings)
+    number, budget = verb.adaptation_seed(study_seed, seed, generation, adapter), entry.images(settings)
+    beside = {"adapter": adapter, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}
+    run = replace(run_of(out, number, None, allow_nonidentical, family, lineage), beside=beside)
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:

@@ -1,7 +1,7 @@
 """How a training is run, whatever it learns."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,8 @@ class Run:
     or another torch, too, though the bits are then not those of one uninterrupted training; the model's ``how`` lists
     what differs. validation: the rows on which options that are left open are chosen. roots: definitions, as
     ``store.provenance`` takes them, whose source is part of what is trained beside the family's, such as an adapter's.
+    beside: what else is, as JSON-like values, such as an adapter's options: a state of another training is not gone on
+    from.
     """
 
     seed: int
@@ -34,6 +36,7 @@ class Run:
     validation: TrainingSet | None = None
     inspect: Inspect | None = None
     roots: tuple[str, ...] = ()
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def lasting(self, images_seen: int) -> Self:
         """The run with this budget, where it has none."""

@@ -84,7 +84,7 @@ def train(
         # A state of other code goes on to a model that neither the old code nor the new one makes.
         source = provenance.source_hash(*provenance.entries("models:MODELS", [family]), *run.roots)
         what = {"source": source, "family": family, "facts": dict(facts), "precision": precision}
-        what |= {"batch": batch, "seed": seed, "steps": steps}
+        what |= {"batch": batch, "seed": seed, "steps": steps, "beside": dict(run.beside)}
         states = _States(run.checkpoint, lambda: identity(_arrays(training, initial), **what))
         found = states.read()
         first = found.images_seen // batch if found else 0

@@ -30,8 +30,8 @@ def alone(options: Any, images_seen: int) -> Mapping[str, Auxiliary]:
 class Guide:
     """A way to steer a model that is sampled by denoising (``models.capabilities.Denoises``).
 
-    rule: ``f(seen, at, state, options) -> (denoised, state)``, a pure function at one noise level
-    (:class:`engine.steering.Steering`); torch stays inside it. reads: which predictions of the model it is shown: the
+    rule: ``f(seen, at, state, draws, options) -> (denoised, state)``, a pure function at one noise level
+    (:data:`engine.steering.Rule`); torch stays inside it. reads: which predictions of the model it is shown: the
     one with the sample's condition, and the one without. auxiliary: ``f(options, images_seen) -> {role: Auxiliary}``,
     the further models, given the budget of the arm's training; roles are lower-case words. takes: the kinds of data.
     """

@@ -20,7 +20,8 @@ def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], 
 
     Vectors are standardised by the model's own scale, and not by the training set's, so that the two models see rows in
     the same units. changed: what is made of the model's task before the loop runs it, such as another loss; it is
-    called on the device. Checkpoints, progress, interruption and divergence are those of :func:`engine.loop.train`.
+    called on the device; ``run.roots`` and ``run.beside`` say what it depends on. Checkpoints, progress, interruption
+    and divergence are those of :func:`engine.loop.train`.
     """
     from ..engine.networks import trained
     from . import MODELS

@@ -79,10 +79,13 @@ class Cell(NamedTuple):
 
 
 _PATH = re.compile(
-    r"(?:^|/)results/(?P<study>[^/]+)/(?P<arm>[^/]+)/seed(?P<seed>\d+)/gen(?P<generation>\d+)/(?P<noun>[^/]+)$"
+    r"(?:^|/)results/(?P<study>[^/]+)/(?P<arm>[^/]+)/seed(?P<seed>0|[1-9][0-9]*)/gen(?P<generation>0|[1-9][0-9]*)"
+    r"/(?P<noun>[^/]+)$"
 )
 
 
 def _noun(name: str) -> Noun | None:
+    if "{" in name:  # what stands for a role is none
+        return None
     plain = re.sub(r"^(auxiliary-)[a-z0-9_]+(\.)", r"\1{role}\2", name)
     return NOUNS.get(plain)

@@ -145,7 +145,7 @@ def check_adapter(adapter: Any, options: Mapping[str, Any] | None = None) -> Non
             law(lost is None, f"{name}: stored and loaded, {lost} of its model is another")
 
 
-# -- what they are handed -----------------------------------------------------------------------------------------------
+# -- what they are handed ----------------------------------------------------------------------------------------------
 
 
 def _checked(name: str, entry: Any, kind: type, options: Mapping[str, Any] | None) -> Any:
