@@ -129,7 +129,7 @@ def inputs(name, digits, trained, tmp_path, monkeypatch):
             stand_ins.admit(monkeypatch, path)
         monkeypatch.setattr(published, "BATCH", 4)
         return digits["held_out"].data[:6], path
-    if FEATURES[name].of_model:
+    if FEATURES[name].needs.through == "model":
         options = DiffusionOptions(channels=16, blocks=1)
         train = TrainingSet(digits["train"].data, digits["train"].labels, np.ones(len(digits["train"].data)))
         return digits["held_out"].data[:70], Diffusion.fit(train, options, Run(0, images_seen=512))

@@ -16,6 +16,7 @@ from collapselab import testing
 from collapselab.compose.regimes import REGIMES
 from collapselab.core import seeds
 from collapselab.core.errors import Undefined
+from collapselab.core.needs import Needs
 from collapselab.core.run import Run
 from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.data.archive import DatasetZip
@@ -512,9 +513,10 @@ def silent(data, weights=None):
         (Extractor(silent), "it gave classes beside values, the entry says none"),
         (Extractor(pixels, gives=("probabilities",)), "it gave none beside values, the entry says probabilities"),
         (Extractor(pixels, statistic=True), "columns of a statistic are found by name, and have none"),
-        (Extractor(pixels, of_model=True, of_law=True), "it looks through of_model, of_law, allowed is one"),
+        (Extractor(pixels, needs=Needs("learnt")), "it looks through learnt, and has no train"),
+        (Extractor(pixels, needs=Needs("published")), "it looks through published, and published is ''"),
         (Extractor(pixels, facts={"batch": {1}}), "do not survive JSON"),
-        (Extractor(pixels, published="somebodys"), "nobody here has: give weights"),
+        (Extractor(pixels, needs=Needs("published", "somebodys")), "nobody here has: give weights"),
     ],
 )
 def test_an_extractor_that_breaks_a_law_is_caught(extractor, words):
