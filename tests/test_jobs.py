@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from collapselab.store import provenance
 from collapselab.store.cells import left_by
+from collapselab.store.provenance import source
 from collapselab.study import jobs, layout, load, reasons
 
 ROOT = Path(__file__).parents[1]
@@ -203,7 +203,7 @@ def test_a_training_hangs_on_the_rows_that_it_can_eat(copy, before):
 
 
 def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edited):
-    module = provenance._home("collapselab.metrics", "recall").module.removeprefix("collapselab.")
+    module = source.home_of("collapselab.metrics", "recall").module.removeprefix("collapselab.")
     found = edited((module, None, "def _new():\n    return 1"))
     assert found == {}  # nobody calls it
     found = edited(("metrics", '"recall": Metric(recall, "', '"recall": Metric(recall, "Share: '))
@@ -292,8 +292,8 @@ def test_entries_that_a_job_calls_are_among_what_its_source_is_of():
         if place is None:
             continue
         roots = jobs.roots(study, verb, place)
-        reached = provenance._reached(roots)
-        texts = "".join(part for one in reached for part in provenance._parts(one) if isinstance(part, str))
+        reached = source.reached_from(roots)
+        texts = "".join(part for one in reached for part in source.parts_of(one) if isinstance(part, str))
         for registry, root in named.items():
             if f"<edge.{registry}>" in texts and verb not in ("report", "track"):
                 asked.add((verb, registry))

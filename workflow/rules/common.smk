@@ -8,7 +8,7 @@ from collapselab.store import provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
-provenance.remember_in(reasons.FOLDER)
+provenance.remember_in(provenance.FOLDER)
 try:
     STUDY = studies.of_workflow(config)
 except studies.BadStudy as fault:

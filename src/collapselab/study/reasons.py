@@ -9,16 +9,14 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
 
 from .. import store
 from ..store import provenance
 from . import jobs
 from .study import Study
 
-FOLDER = Path(".snakemake") / "collapselab"
-MEMORY = FOLDER / "sources.json"
+MEMORY = provenance.FOLDER / "sources.json"
 DIGEST = re.compile(r"^[0-9a-f]{12}$")
 BLOCK = re.compile(r"^\s*(?:local)?rule (\w+):\n(.*?)(?=^\s*\[|^\s*$|\Z)", re.MULTILINE | re.DOTALL)
 REASON = re.compile(r"^\s*reason: (.*)$", re.MULTILINE)
@@ -29,7 +27,7 @@ Sources = Mapping[str, Mapping[str, str]]
 """hash of a source -> the definitions that it is of, with the hash of each."""
 
 
-def sources(study: Study, known: Sources = {}) -> dict[str, dict[str, str]]:
+def sources(study: Study, known: Collection[str] = ()) -> dict[str, dict[str, str]]:
     """The definitions behind every hash that a job of the study has; not of those that are known."""
     rooted = {jobs.roots(study, verb, place) for verb, place in jobs.every(study)}
     hashes = {provenance.source_hash(*roots): roots for roots in rooted}

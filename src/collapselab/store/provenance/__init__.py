@@ -35,15 +35,15 @@ def source_hash(*roots: str) -> str:
     A root is ``module:name``, ``module:REGISTRY[entry]``, a field of either (``/field``), or ``module:*`` for all of a
     module. Each gets a number when it is first reached, by which others know it. Raises LookupError for one not there.
     """
-    known = _memory.get(roots) if _memory else None
-    if known is not None:
+    memory = _memory()
+    if memory and (known := memory.get(roots)):
         return known
     reached = reached_from(roots)
     text = "\n".join("".join(str(numbered(part, reached)) for part in parts_of(one)) for one in reached)
     first = [reached[root_of(root)] for root in roots]
     found = hashlib.sha256(f"{FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
-    if _memory and all(one.module.partition(".")[0] == PACKAGE for one in reached):
-        _memory.keep(roots, found)
+    if memory and all(one.module.partition(".")[0] == PACKAGE for one in reached):
+        memory.keep(roots, found)
     return found
 
 
@@ -67,15 +67,15 @@ def entries(registry: str, names: Iterable[str], field: str = "") -> list[str]:
 
 
 def _entry_roots(registry: str, name: str, field: str) -> list[str]:
-    asked = (registry, name, field)
-    if _memory and (known := _memory.get(asked)):
+    asked, memory = (registry, name, field), _memory()
+    if memory and (known := memory.get(asked)):
         return [known]
     module, _, variable = registry.partition(":")
     home, behind = home_of(module, variable), f"/{field}" if field else ""
     if isinstance(home, Definition) and literal_of(home, name) is not None:
         root = f"{registry}[{name}]{behind}"
-        if _memory:
-            _memory.keep(asked, root)
+        if memory:
+            memory.keep(asked, root)
         return [root]
     known = getattr(importlib.import_module(module), variable)
     if origin := known.origin(name):
@@ -127,14 +127,26 @@ class Memory:
             write_atomically(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-_memory: Memory | None = None
+FOLDER = Path(".snakemake") / "collapselab"
+"""Where a workflow keeps what it remembers of source code, in the folder in which it runs."""
+
+_place: list[Path] = []
 
 
 def remember_in(folder: Path) -> None:
     """From now on read hashes that earlier processes have left in a folder, and leave those that are new at the end."""
-    global _memory
-    _memory = Memory(folder / "hashes.json")
-    atexit.register(_memory.write)
+    _place[:] = [folder / "hashes.json"]
+    _memory.cache_clear()
+
+
+@cache
+def _memory() -> Memory | None:
+    """What is remembered, read when it is first asked for; None where nobody has said that anything is."""
+    if not _place:
+        return None
+    memory = Memory(_place[0])
+    atexit.register(memory.write)
+    return memory
 
 
 def _digest() -> str:
