@@ -21,8 +21,8 @@ def arms_of(name):
     sizes = {"n", "fixed", "fresh"}
 
     def shape(arm):
-        regime = arm.regime if isinstance(arm.regime, dict) else {"preset": arm.regime}
-        return {key: value for key, value in regime.items() if key not in sizes}, arm.sampling_bias, arm.select
+        options = {key: value for key, value in arm.regime.options.items() if key not in sizes}
+        return arm.regime.name, options, arm.sampling_bias, arm.select
 
     return {name: shape(arm) for name, arm in study.file.arms.items()}, study
 
@@ -31,8 +31,8 @@ def arms_of(name):
 def test_a_small_copy_has_the_same_arms_families_and_metrics(name):
     (arms, study), (small_arms, small) = arms_of(name), arms_of(f"{name}-smoke")
     assert arms == small_arms
-    families = {model: (spec.family, spec.model_extra["preset"]) for model, spec in study.file.models.items()}
-    assert families == {m: (spec.family, spec.model_extra["preset"]) for m, spec in small.file.models.items()}
+    families = {model: (spec.name, spec.options["preset"]) for model, spec in study.file.models.items()}
+    assert families == {m: (spec.name, spec.options["preset"]) for m, spec in small.file.models.items()}
     assert study.file.metrics == small.file.metrics and study.file.waive == small.file.waive
     assert study.file.seeds >= 3  # below there is no verdict
     for arm in small.lineages:
