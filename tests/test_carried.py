@@ -260,11 +260,32 @@ def test_samples_are_of_the_adapted_model_and_trainings_start_where_the_regime_s
         _, metadata = store.read_tensors(finished.folder / cell.path("adapted.safetensors"))
         home = Cell("carried", "base_points", 0, 0) if generation == 0 else cell
         assert home.path("model.safetensors") in metadata["lineage"]["inputs"]
-        assert metadata["lineage"]["images_seen"] == 48 and metadata["lineage"]["adapter"] == "replay"
+        assert metadata["lineage"]["images_seen"] == 48 and metadata["lineage"]["adapter"] == {
+            "replay": {"images_seen": 48}
+        }
     _, metadata = store.read_tensors(finished.folder / Cell("carried", "adapted", 0, 1).path("model.safetensors"))
     assert Cell("carried", "base_points", 0, 0).path("model.safetensors") in metadata["lineage"]["inputs"]
     _, metadata = store.read_tensors(finished.folder / Cell("carried", "adapted", 0, 1).path("adapted.safetensors"))
     assert Cell("carried", "adapted", 0, 0).path("adapted.safetensors") in metadata["lineage"]["inputs"]
+
+
+def test_a_number_says_what_was_done_to_its_samples_and_their_model(finished):
+    """Of arms to which nothing was done the fingerprints are those that they always had."""
+    said = {}
+    for arm in ("steered", "adapted", "marked", "judged"):
+        record = store.read_json(finished.folder / Cell("carried", arm, 0, 1).path("metrics.json"))
+        for made in record["fingerprints"].values():
+            said[arm, made["set"]] = {key: made.get(key) for key in ("guide", "adapter", "transforms") if made.get(key)}
+    nothing = {}
+    assert said == {
+        ("steered", "sampled"): {"guide": {"away": {"weight": 0.5}}},
+        ("steered", "raw"): nothing,
+        ("adapted", "sampled"): {"adapter": {"replay": {"images_seen": 48}}},
+        ("marked", "sampled"): nothing,
+        ("marked", "released"): {"transforms": ["mark", {"mark": {"by": 2}}]},
+        ("judged", "sampled"): nothing,
+        ("judged", "kept"): nothing,
+    }
 
 
 def test_the_images_of_adapters_and_of_further_models_are_counted(project):
