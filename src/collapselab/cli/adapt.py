@@ -15,7 +15,7 @@ from ..guides.base import Auxiliary
 from ..models import MODELS
 from ..verbs import adapt as verb
 from ..verbs.train import rows_of
-from .extractors import weights_of
+from .extractors import looked_through, rewards_of, weights_of
 from .inputs import hashes, model_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, json_of, pairs, parsed
@@ -66,9 +66,10 @@ def adapt(
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            look, features = _looks(entry.needs.features, extractor or [], train)
+            look, features = _looks(looked_through(entry, settings), extractor or [], train)
+            rewards = rewards_of(settings, look)
             rows, models = rows_of(table, store.referred(table)), [found for found, _ in earlier.values()]
-            given = Given(rows, verb.own_samples(trained, run.seed), look, features, models)
+            given = Given(rows, verb.own_samples(trained, run.seed), look, features, rewards, models)
             return verb.adapt(adapter, entry, settings, trained, given, replace(run, progress=tell))
 
     leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged)

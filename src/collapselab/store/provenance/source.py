@@ -22,7 +22,7 @@ EDGES = {
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
-    *("SELECTORS", "TRANSFORMS"),
+    *("REWARDS", "SELECTORS", "TRANSFORMS"),
 }
 ASIDE = {f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked"}}  # fields of entries that count only by themselves
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
