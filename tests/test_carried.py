@@ -168,7 +168,11 @@ arms:
     model: points
     regime: {fully_synthetic: {init: {from: trained}}}
     adapt: {replay: {images_seen: 48, reward: right}}
-  marked: {model: points, regime: fully_synthetic, transform: [mark, {mark: {by: 2}}], select: {best: {share: 1.0, reward: {right: {gain: 2}}}}}
+  marked:
+    model: points
+    regime: fully_synthetic
+    transform: [mark, {mark: {by: 2}}]
+    select: {best: {share: 1.0, reward: {right: {gain: 2}}}}
   judged: {model: points, regime: {fully_synthetic: {n: 20}}, select: {vote: {share: 0.5}}}
 """
 
