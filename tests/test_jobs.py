@@ -155,6 +155,11 @@ UNUSED = {
         '"collapselab.transforms", {}',
         '"collapselab.transforms", {"unused": Transform(Options, lambda samples, *told: samples)}',
     ),
+    "reward": (
+        "rewards",
+        '"collapselab.rewards", {}',
+        '"collapselab.rewards", {"unused": Reward(Options, lambda samples, *told: samples.data)}',
+    ),
     "population": ("populations", '"decay": Decay,', '"unused": Decay,\n    "decay": Decay,'),
 }
 
@@ -162,16 +167,23 @@ UNUSED = {
 IMPORTED = ("from .base import", "from ..core.choice import Options\nfrom .base import")
 
 
-@pytest.mark.parametrize("kind", UNUSED)
-def test_an_entry_that_the_study_does_not_use_replans_nothing(edited, kind):
-    module = UNUSED[kind][0]
-    beside = [(module, *IMPORTED)] if kind in ("guide", "adapter", "transform") else []
-    assert edited(*beside, UNUSED[kind]) == {}
+def test_entries_that_the_study_does_not_use_replan_nothing(copy, before):
+    """One of each kind, all at once; should any job run again, which kind replans it is found one by one."""
+    edits = {kind: [edit] for kind, edit in UNUSED.items()}
+    for kind in ("guide", "adapter", "transform", "reward"):
+        edits[kind].insert(0, (UNUSED[kind][0], *IMPORTED))
+    edits["data set"] = [("data", '"digits": ', '"unused": 1,\n    "digits": ')]
+    edits["regime"] = [("compose.regimes", "REGIMES: ", "UNUSED = 1\n\nREGIMES: ")]
 
+    def found(kinds):
+        for one in (edit for kind in kinds for edit in edits[kind]):
+            copy.edit(*one)
+        try:
+            return replanned(before, copy.jobs())
+        finally:
+            copy.restore(*{edit[0] for kind in kinds for edit in edits[kind]})
 
-def test_a_data_set_and_a_regime_that_the_study_does_not_use_replan_nothing(edited):
-    assert edited(("data", '"digits": ', '"unused": 1,\n    "digits": ')) == {}
-    assert edited(("compose.regimes", "REGIMES: ", "UNUSED = 1\n\nREGIMES: ")) == {}
+    assert found(edits) == {} or {kind: found([kind]) for kind in edits} == {}
 
 
 def test_pictures_of_another_number_are_drawn_again_and_nothing_else(copy, before):
