@@ -299,7 +299,7 @@ def test_samples_are_of_the_adapted_model_and_trainings_start_where_the_regime_s
         home = Cell("carried", "base_points", 0, 0) if generation == 0 else cell
         assert home.path("model.safetensors") in metadata["lineage"]["inputs"]
         assert metadata["lineage"]["images_seen"] == 48 and metadata["lineage"]["adapter"] == {
-            "replay": {"images_seen": 48}
+            "replay": {"images_seen": 48, "reward": "right"}
         }
     _, metadata = store.read_tensors(finished.folder / Cell("carried", "adapted", 0, 1).path("model.safetensors"))
     assert Cell("carried", "base_points", 0, 0).path("model.safetensors") in metadata["lineage"]["inputs"]
