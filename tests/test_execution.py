@@ -392,7 +392,9 @@ def test_compiled_steps_lose_the_same(family, tmp_path, monkeypatch):
     compiled, again = (model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH)) for _ in range(2))
     assert compiled.how["execution"] == "compile"
     np.testing.assert_allclose(compiled.curve["loss"], plain.curve["loss"], rtol=1e-4)
-    assert any((tmp_path / "collapselab" / "inductor").iterdir())
+    # Families of one small network lay nothing out (``networks.Descent.prepare``), and so there is nothing to compile.
+    lays_out = family in ("diffusion", "stylegan2")
+    assert (tmp_path / "collapselab" / "inductor").exists() == lays_out
     for name, array in compiled.stored().tensors.items():
         np.testing.assert_array_equal(again.stored().tensors[name], array)
 
