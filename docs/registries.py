@@ -48,7 +48,7 @@ Under an arm's `regime`: how a training set is composed. `n` is the size of a tr
     "Guides": """\
 Under an arm's `guide`: what steers a sampler that denoises, beside the model itself. Classifier-free guidance of a
 diffusion model's own labels is an arm's `sampling_bias`.""",
-    "Transforms": "Under an arm's `transform`, as a list: what is done to the samples before anybody sees them, in order.",
+    "Transforms": "Under an arm's `transform`, a list: what is done to the samples, in order, before anybody sees them.",
     "Selectors": "Under an arm's `select`: who keeps which samples.",
     "Extractors": "Under `extractors`: what metrics look at. [The numbers](metrics.md#extractors) has them in full.",
     "Metrics": "Under `metrics`. [The numbers](metrics.md#metrics) has them in full, with the papers and the options.",
@@ -65,7 +65,7 @@ def page() -> str:
         "Regimes": (_entry(name, preset, arguments(preset)) for name, preset in REGIMES.items()),
         "Adapters": (_step(name, one.adapt, one, _adapter(one)) for name, one in ADAPTERS.items()),
         "Guides": (_step(name, one.rule, one, _guide(one)) for name, one in GUIDES.items()),
-        "Transforms": (_step(name, one.transform, one, _needs(one)) for name, one in TRANSFORMS.items()),
+        "Transforms": "Under an arm's `transform`, a list: what is done to the samples, in order, before anybody sees them.",
         "Selectors": (_step(name, one.select, one, _needs(one)) for name, one in SELECTORS.items()),
         "Extractors": _table({name: entry.extract for name, entry in FEATURES.items()}),
         "Metrics": _table({name: entry.function for name, entry in METRICS.items()}),
@@ -108,11 +108,8 @@ def _needs(entry: Any) -> Iterator[str]:
     needs = entry.needs
     yield f"looks through {_list(f'`{one}`' for one in needs.features)}" if needs.features else ""
     yield "looks through the model" if needs.model else ""
-    yield (
-        f"needs {'all' if needs.ancestors < 0 else needs.ancestors} earlier models of the arm"
-        if needs.ancestors
-        else ""
-    )
+    earlier = "all" if needs.ancestors < 0 else f"the last {needs.ancestors}"
+    yield f"needs {earlier} earlier models of the arm" if needs.ancestors else ""
     yield "needs people's ballots" if needs.ballots else ""
     yield "needs a key" if needs.key else ""
 
