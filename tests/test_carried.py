@@ -17,15 +17,18 @@ from collapselab.store.cells import Cell
 PACKAGE = '''
 """One entry of each kind that a laboratory of its own may add."""
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import Field
 
 from collapselab.adapt.base import Adapter
-from collapselab.core.choice import Options
+from collapselab.core.choice import Choice, From, Options
 from collapselab.core.needs import ALL, Needs
 from collapselab.guides.base import Auxiliary, Guide
 from collapselab.models.capabilities import Trainable, Weighted
 from collapselab.models.tuning import tuned
+from collapselab.rewards.base import Reward
 from collapselab.select.base import Selection, Selector
 from collapselab.select.basic import ShareOptions
 from collapselab.transforms.base import Transform
@@ -51,18 +54,34 @@ def further(options, images_seen):
 AWAY = Guide(AwayOptions, away, ("conditional",), further)
 
 
+class RightOptions(Options):
+    gain: float = 1.0
+
+
+def right(samples, seen, options):
+    """What the known truth calls possible."""
+    names = seen["truth"].names
+    return options.gain * seen["truth"].values[:, names.index("possible")]
+
+
+RIGHT = Reward(RightOptions, right, Needs(features=("truth",)))
+
+
 class ReplayOptions(Options):
     images_seen: int = Field(gt=0)
+    reward: Annotated[Choice, From("rewards")]
 
 
 def replay(model, given, options, run):
-    """Trained on with half its own samples; it needs to have been told of all that it asked for."""
+    """Trained on with half its own samples, weighted by the reward; it has been told of all that it asked for."""
     assert run.images_seen == options.images_seen
     assert len(given.train["truth"]) == 40
     assert len(given.look["truth"](given.training.data)) == len(given.training)
     own = given.own(len(given.training) // 2, 0)
     rows = np.concatenate([given.training.data[: len(own)], own.data])
-    mixed = type(given.training)(rows, None, np.ones(len(rows)))
+    liked = given.rewards["reward"](own)
+    assert set(liked) <= {0.0, 1.0} and len(liked) == len(own)
+    mixed = type(given.training)(rows, None, np.concatenate([np.ones(len(own)), 0.5 + liked]))
     adapted = tuned(model, mixed, run)
     moved = {name: array + 1e-3 * len(given.ancestors) for name, array in adapted.weights().items()}
     return adapted.with_weights(moved)
@@ -72,7 +91,7 @@ def images(options):
     return options.images_seen
 
 
-REPLAY = Adapter(ReplayOptions, replay, images, (Trainable, Weighted), Needs(features=("truth",), ancestors=ALL))
+REPLAY = Adapter(ReplayOptions, replay, images, (Trainable, Weighted), Needs(ancestors=ALL))
 
 
 class MarkOptions(Options):
@@ -98,6 +117,18 @@ def vote(pool, options, seed):
     return Selection(kept, votes[kept], ("voted",) * len(kept), "people")
 
 
+class BestOptions(ShareOptions):
+    reward: Annotated[Choice, From("rewards")]
+
+
+def best(pool, options, seed):
+    """The samples that are liked most; of equal ones the first."""
+    liked = pool.scores["reward"]
+    kept = np.sort(np.argsort(-liked, kind="stable")[: options.keeps(len(pool.samples))])
+    return Selection(kept, liked[kept], ("liked",) * len(kept), "a reward")
+
+
+BEST = Selector(BestOptions, best)
 VOTE = Selector(ShareOptions, vote, Needs(ballots=True, model=True))
 '''
 ENTRIES = """
@@ -109,6 +140,9 @@ replay = their_work:REPLAY
 mark = their_work:MARK
 [collapselab.selectors]
 vote = their_work:VOTE
+best = their_work:BEST
+[collapselab.rewards]
+right = their_work:RIGHT
 """
 STUDY = """
 name: carried
@@ -133,8 +167,12 @@ arms:
   adapted:
     model: points
     regime: {fully_synthetic: {init: {from: trained}}}
-    adapt: {replay: {images_seen: 48}}
-  marked: {model: points, regime: fully_synthetic, transform: [mark, {mark: {by: 2}}], select: {random: {share: 1.0}}}
+    adapt: {replay: {images_seen: 48, reward: right}}
+  marked:
+    model: points
+    regime: fully_synthetic
+    transform: [mark, {mark: {by: 2}}]
+    select: {best: {share: 1.0, reward: {right: {gain: 2}}}}
   judged: {model: points, regime: {fully_synthetic: {n: 20}}, select: {vote: {share: 0.5}}}
 """
 
@@ -260,11 +298,42 @@ def test_samples_are_of_the_adapted_model_and_trainings_start_where_the_regime_s
         _, metadata = store.read_tensors(finished.folder / cell.path("adapted.safetensors"))
         home = Cell("carried", "base_points", 0, 0) if generation == 0 else cell
         assert home.path("model.safetensors") in metadata["lineage"]["inputs"]
-        assert metadata["lineage"]["images_seen"] == 48 and metadata["lineage"]["adapter"] == "replay"
+        assert metadata["lineage"]["images_seen"] == 48 and metadata["lineage"]["adapter"] == {
+            "replay": {"images_seen": 48}
+        }
     _, metadata = store.read_tensors(finished.folder / Cell("carried", "adapted", 0, 1).path("model.safetensors"))
     assert Cell("carried", "base_points", 0, 0).path("model.safetensors") in metadata["lineage"]["inputs"]
     _, metadata = store.read_tensors(finished.folder / Cell("carried", "adapted", 0, 1).path("adapted.safetensors"))
     assert Cell("carried", "adapted", 0, 0).path("adapted.safetensors") in metadata["lineage"]["inputs"]
+
+
+def test_a_reward_scores_the_samples_for_whoever_names_it(finished):
+    kept = store.read_kept(finished.folder / Cell("carried", "marked", 0, 1).path("kept.parquet"))
+    assert kept.judge == "a reward" and len(kept.rows) == 40 and set(kept.scores) <= {0.0, 2.0}
+    wrong = STUDY.replace("reward: right}}", "reward: rigt}}").replace("{gain: 2}", "{gian: 2}")
+    (finished.folder / "config" / "wrong.yaml").write_text(wrong.replace("name: carried", "name: wrong"))
+    said = finished.run("collapselab", "validate", "wrong", code=2).stderr
+    assert "arms.adapted.adapt.replay.reward: unknown name 'rigt'; allowed: right; did you mean 'right'?" in said
+    assert "arms.marked.select.best.reward.right.gian: unknown key 'gian'; allowed: gain" in said
+
+
+def test_a_number_says_what_was_done_to_its_samples_and_their_model(finished):
+    """Of arms to which nothing was done the fingerprints are those that they always had."""
+    said = {}
+    for arm in ("steered", "adapted", "marked", "judged"):
+        record = store.read_json(finished.folder / Cell("carried", arm, 0, 1).path("metrics.json"))
+        for made in record["fingerprints"].values():
+            said[arm, made["set"]] = {key: made.get(key) for key in ("guide", "adapter", "transforms") if made.get(key)}
+    nothing = {}
+    assert said == {
+        ("steered", "sampled"): {"guide": {"away": {"weight": 0.5}}},
+        ("steered", "raw"): nothing,
+        ("adapted", "sampled"): {"adapter": {"replay": {"images_seen": 48, "reward": "right"}}},
+        ("marked", "sampled"): nothing,
+        ("marked", "released"): {"transforms": ["mark", {"mark": {"by": 2}}]},
+        ("judged", "sampled"): nothing,
+        ("judged", "kept"): nothing,
+    }
 
 
 def test_the_images_of_adapters_and_of_further_models_are_counted(project):

@@ -193,7 +193,7 @@ def study(folder, models, data, real=40):
 
 
 def test_a_study_says_before_any_work_which_options_do_not_suit_its_data(tmp_path):
-    data = {"population": "multinomial", "options": {"probabilities": [0.25] * 4}}
+    data = {"population": {"multinomial": {"probabilities": [0.25] * 4}}}
     with pytest.raises(studies.BadStudy) as refused:
         study(tmp_path, {"counts": "multinomial", "features": "naive-bayes"}, data)
     assert "models.counts: categories: found None, allowed with categories is their number" in str(refused.value)
@@ -207,7 +207,7 @@ def test_a_study_says_before_any_work_which_options_do_not_suit_its_data(tmp_pat
 
 def test_a_plan_counts_the_rows_that_a_model_keeps(tmp_path):
     """20,000 rows of 100 numbers, 15 MiB, in generation 0; all else is less than 1 MiB."""
-    data = {"population": "gaussian", "options": {"dimension": 100}}
+    data = {"population": {"gaussian": {"dimension": 100}}}
     plan = study(tmp_path, {"kernels": "kde"}, data, real=20_000)
     assert words.totals(plan)["disk"].startswith(("15 MiB", "16 MiB"))
 

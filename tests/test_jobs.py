@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from collapselab.store import provenance
 from collapselab.store.cells import left_by
+from collapselab.store.provenance import source
 from collapselab.study import jobs, layout, load, reasons
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +155,11 @@ UNUSED = {
         '"collapselab.transforms", {}',
         '"collapselab.transforms", {"unused": Transform(Options, lambda samples, *told: samples)}',
     ),
+    "reward": (
+        "rewards",
+        '"collapselab.rewards", {}',
+        '"collapselab.rewards", {"unused": Reward(Options, lambda samples, *told: samples.data)}',
+    ),
     "population": ("populations", '"decay": Decay,', '"unused": Decay,\n    "decay": Decay,'),
 }
 
@@ -162,16 +167,23 @@ UNUSED = {
 IMPORTED = ("from .base import", "from ..core.choice import Options\nfrom .base import")
 
 
-@pytest.mark.parametrize("kind", UNUSED)
-def test_an_entry_that_the_study_does_not_use_replans_nothing(edited, kind):
-    module = UNUSED[kind][0]
-    beside = [(module, *IMPORTED)] if kind in ("guide", "adapter", "transform") else []
-    assert edited(*beside, UNUSED[kind]) == {}
+def test_entries_that_the_study_does_not_use_replan_nothing(copy, before):
+    """One of each kind, all at once; should any job run again, which kind replans it is found one by one."""
+    edits = {kind: [edit] for kind, edit in UNUSED.items()}
+    for kind in ("guide", "adapter", "transform", "reward"):
+        edits[kind].insert(0, (UNUSED[kind][0], *IMPORTED))
+    edits["data set"] = [("data", '"digits": ', '"unused": 1,\n    "digits": ')]
+    edits["regime"] = [("compose.regimes", "REGIMES: ", "UNUSED = 1\n\nREGIMES: ")]
 
+    def found(kinds):
+        for one in (edit for kind in kinds for edit in edits[kind]):
+            copy.edit(*one)
+        try:
+            return replanned(before, copy.jobs())
+        finally:
+            copy.restore(*{edit[0] for kind in kinds for edit in edits[kind]})
 
-def test_a_data_set_and_a_regime_that_the_study_does_not_use_replan_nothing(edited):
-    assert edited(("data", '"digits": ', '"unused": 1,\n    "digits": ')) == {}
-    assert edited(("compose.regimes", "REGIMES: ", "UNUSED = 1\n\nREGIMES: ")) == {}
+    assert found(edits) == {} or {kind: found([kind]) for kind in edits} == {}
 
 
 def test_pictures_of_another_number_are_drawn_again_and_nothing_else(copy, before):
@@ -203,7 +215,7 @@ def test_a_training_hangs_on_the_rows_that_it_can_eat(copy, before):
 
 
 def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edited):
-    module = provenance._home("collapselab.metrics", "recall").module.removeprefix("collapselab.")
+    module = source.home_of("collapselab.metrics", "recall").module.removeprefix("collapselab.")
     found = edited((module, None, "def _new():\n    return 1"))
     assert found == {}  # nobody calls it
     found = edited(("metrics", '"recall": Metric(recall, "', '"recall": Metric(recall, "Share: '))
@@ -292,8 +304,8 @@ def test_entries_that_a_job_calls_are_among_what_its_source_is_of():
         if place is None:
             continue
         roots = jobs.roots(study, verb, place)
-        reached = provenance._reached(roots)
-        texts = "".join(part for one in reached for part in provenance._parts(one) if isinstance(part, str))
+        reached = source.reached_from(roots)
+        texts = "".join(part for one in reached for part in source.parts_of(one) if isinstance(part, str))
         for registry, root in named.items():
             if f"<edge.{registry}>" in texts and verb not in ("report", "track"):
                 asked.add((verb, registry))

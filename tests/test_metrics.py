@@ -19,7 +19,8 @@ from collapselab.metrics import METRICS, SCORES, Metric, Roles
 from collapselab.metrics.frechet import frechet_distance
 from collapselab.metrics.memorisation import copies
 from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall
-from collapselab.store.provenance import ASIDE, named
+from collapselab.store.provenance import named
+from collapselab.store.provenance.source import ASIDE
 from collapselab.testing import check_metric, check_score
 from collapselab.testing.clouds import as_read, cloud
 

@@ -37,7 +37,8 @@ from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS
-from collapselab.select.base import Seen
+from collapselab.select.base import Pool, Seen
+from collapselab.store.cells import Cell
 from collapselab.theory.agreement import agreement
 from collapselab.theory.predict import predict
 from collapselab.theory.setting import Setting
@@ -533,8 +534,9 @@ def test_a_classifier_and_its_verifier_at_the_threshold(mistakes):
     for replicate in range(replicates):
         first = family.fit(training_set(truth.sample(Ask(n, replicate)).data), options, Run(0))
         samples = first.sample(Ask(n, replicate))
-        seen = FEATURES[verifier.reads].extract(samples.data, truth)
-        found = verifier.select(samples, Seen(seen, None), judge, replicates + replicate)
+        seen = FEATURES["truth"].extract(samples.data, truth)
+        pool = Pool(samples, Cell("study", "arm", replicate, 0), {"truth": Seen(seen, None)})
+        found = verifier.select(pool, judge, replicates + replicate)
         wrong = 1 - seen.values[:, seen.names.index("possible")].mean()
         off.append(1 - found.scores.mean() - theory.verified_error(wrong, phi, psi))
         last = family.fit(training_set(samples.data[found.rows]), options, Run(0))
@@ -856,9 +858,9 @@ def verb(name, **options):
 
 def run_on_disk(study):
     """Every model of a study, by (arm, seed, generation), made by the verbs that its rules call."""
-    data, models, population = study.file.data, {}, study.part_file("population")
-    options = json.dumps(data.options)
-    verb("populate", population=data.population, options=options, part=f"population={population}")
+    models, population = {}, study.part_file("population")
+    options = json.dumps(dict(study.origin.options))
+    verb("populate", population=study.origin.name, options=options, part=f"population={population}")
     for arm, seed, generation in study.cells():
         lineage, recipe = study.lineages[arm], study.recipe(arm, generation).model_dump_json()
         nouns = "training.parquet", "drawn.safetensors", "model.safetensors", "samples.safetensors", "kept.parquet"
@@ -890,7 +892,13 @@ def test_the_verbs_make_the_same_models_on_disk(tmp_path, monkeypatch):
     study = studies.load(tmp_path / "oracles.yaml")
     stored, file = run_on_disk(study), study.file
     for arm, lineage in study.lineages.items():
-        settings = study.model_options(lineage.model), file.data.options, lineage.regime, file.generations, file.seeds
+        settings = (
+            study.model_options(lineage.model),
+            study.origin.options,
+            lineage.regime,
+            file.generations,
+            file.seeds,
+        )
         for seed, line in enumerate(loops("gaussian", *settings, lineage.sampling_bias, made=file.samples)):
             for generation, model in enumerate(line):
                 found = stored[arm, seed, generation]

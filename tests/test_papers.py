@@ -202,8 +202,8 @@ def test_bertrand_weights_synthetic_rows_and_fine_tunes_a_little():
 def test_ferbach_keeps_one_of_four():
     study = load("ferbach")
     for arm in ("curated", "curated_with_real"):
-        assert study.lineages[arm].selector == "random"
-        assert study.lineages[arm].select_options == {"share": 1 / 4}
+        assert study.lineages[arm].select.name == "random"
+        assert study.lineages[arm].select.options == {"share": 1 / 4}
         assert sizes(study, arm) == 11 * [500]
         files = [source["kept"] for source in study.sources(arm, 0, 2) if "kept" in source]
         assert files == [f"results/ferbach/{arm}/seed0/gen1/kept.parquet"]

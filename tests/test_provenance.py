@@ -1,5 +1,6 @@
 """What a source hash sees: the definitions that are reached from its roots, and nothing else."""
 
+import json
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS
 from collapselab.store import provenance
-from collapselab.store.provenance import PACKAGE, entries, source_hash, sources
+from collapselab.store.provenance import PACKAGE, entries, source, source_hash, sources
 
 REGISTRIES = {
     "metrics:METRICS": METRICS,
@@ -79,8 +80,8 @@ def toy(tmp_path, monkeypatch):
 
 
 def forget():
-    for name in ("source_hash", "_own_hash", "_source", "_path", "_parts"):
-        getattr(provenance, name).cache_clear()
+    for found in (source_hash, provenance._own_hash, provenance._memory, source._source, source._path, source.parts_of):
+        found.cache_clear()
 
 
 def main(old, new):
@@ -243,6 +244,72 @@ def test_another_layout_of_stored_files_changes_everything(toy, monkeypatch):
     assert toy() != before
 
 
+# -- what is remembered ------------------------------------------------------------------------------------------------
+
+ROOTS = ("collapselab.core.seeds:seed_of",)
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """A folder for what is remembered, of a package that is not this one."""
+    monkeypatch.setattr(provenance, "_place", [])
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "module.py").write_text("x = 1\n", encoding="utf-8")
+    monkeypatch.setitem(provenance.FOLDERS, PACKAGE, tmp_path / "package")
+    return provenance.Memory, tmp_path / "workflow" / "collapselab" / "hashes.json"
+
+
+def test_what_was_found_is_known_to_the_next_process_until_a_file_changes(memory, tmp_path):
+    kind, path = memory
+    first = kind(path)
+    assert first.get(ROOTS) is None
+    first.keep(ROOTS, "abc")
+    first.write()
+    assert not path.exists()  # where no workflow runs, nothing is left
+    path.parent.parent.mkdir()
+    first.write()
+    assert kind(path).get(ROOTS) == "abc"
+    (tmp_path / "package" / "module.py").write_text("x = 2\n", encoding="utf-8")
+    assert kind(path).get(ROOTS) is None
+    (tmp_path / "package" / "module.py").write_text("x = 1\n", encoding="utf-8")
+    assert kind(path).get(ROOTS) == "abc"
+    (tmp_path / "package" / "more.py").write_text("", encoding="utf-8")
+    assert kind(path).get(ROOTS) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"source": 1}', '{"source": "SOURCE", "found": 3}'])
+def test_what_somebody_else_has_written_is_not_believed(memory, text):
+    kind, path = memory
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace("SOURCE", kind(path).source), encoding="utf-8")
+    assert kind(path).get(ROOTS) is None
+
+
+def test_what_is_remembered_is_what_would_be_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_place", [])
+    (tmp_path / "snakemake").mkdir()
+    forget()
+    fresh = source_hash(*ROOTS), entries("metrics:METRICS", ["recall"])
+    for _ in range(2):
+        provenance.remember_in(tmp_path / "snakemake" / "collapselab")
+        forget()
+        assert (source_hash(*ROOTS), entries("metrics:METRICS", ["recall"])) == fresh
+        provenance._memory().write()
+    said = json.loads((tmp_path / "snakemake" / "collapselab" / "hashes.json").read_text(encoding="utf-8"))
+    assert said["found"] == {ROOTS[0]: fresh[0], "collapselab.metrics:METRICS|recall|": fresh[1][0]}
+    provenance._place.clear()
+    forget()
+
+
+def test_what_hangs_on_another_package_is_found_anew(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_place", [])
+    provenance.remember_in(tmp_path)
+    before = toy()
+    assert not provenance._memory().found and toy(helper=HELPER.replace("2 * x", "5 * x")) != before
+    provenance._place.clear()
+    forget()
+
+
 def test_a_root_that_is_not_there_is_an_error(toy):
     toy()
     for root, said in (
@@ -278,14 +345,14 @@ def test_the_training_of_one_family_is_reached_and_that_of_another_is_not():
     for part in ("training", "sampling", "networks", "parameterisations"):
         assert f"{PACKAGE}.models.diffusion.{part}" in modules  # imported where they are used
     assert not any(".stylegan2" in module or ".metrics" in module for module in modules)
-    edges = {f"{PACKAGE}.{edge}" for edge in provenance.EDGES}
+    edges = {f"{PACKAGE}.{edge}" for edge in source.EDGES}
     assert not any(module in edges for module in modules)
 
 
 def test_of_a_study_all_but_its_results_is_outside():
     folder = provenance.FOLDERS[PACKAGE] / "study"
     modules = {".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in folder.rglob("*.py")}
-    outside = {module for module in modules if provenance._is_edge(f"{PACKAGE}.{module}")}
+    outside = {module for module in modules if source._is_edge(f"{PACKAGE}.{module}")}
     assert modules - outside == {"study.results"} and len(outside) > 15
     reached = {name.partition(":")[0] for name in sources(f"{PACKAGE}.study.results:facts")}
     assert {module for module in reached if ".study." in module} == {f"{PACKAGE}.study.results"}

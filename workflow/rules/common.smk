@@ -4,9 +4,11 @@ import sys
 
 from collapselab import study as studies
 from collapselab.study import jobs, layout, looking, reasons
+from collapselab.store import provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
+provenance.remember_in(provenance.FOLDER)
 try:
     STUDY = studies.of_workflow(config)
 except studies.BadStudy as fault:

@@ -10,6 +10,7 @@ from ..core.needs import NOTHING, Needs
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
 from ..models.base import Model
+from ..rewards.base import Scored
 
 if TYPE_CHECKING:
     from ..features import Features
@@ -20,7 +21,8 @@ class Given(NamedTuple):
 
     training: the training set of the generation. own: ``f(count, start) -> SampleSet``, own samples of the model, of
     the adaptation's own random stream. look: by extractor, ``f(data) -> Features`` of any data, as for a reward; train:
-    the features of the training split, never of the held-out rows. ancestors: models of earlier generations of the same
+    the features of the training split, never of the held-out rows. rewards: those that the options name, by option, as
+    functions of samples. ancestors: models of earlier generations of the same
     arm, as they were sampled, the oldest first.
     """
 
@@ -28,6 +30,7 @@ class Given(NamedTuple):
     own: Callable[[int, int], SampleSet]
     look: Mapping[str, "Callable[[Any], Features]"] = {}
     train: Mapping[str, "Features"] = {}
+    rewards: Mapping[str, Scored] = {}
     ancestors: Sequence[Model] = ()
 
 

@@ -1,6 +1,5 @@
 """A model that is changed after its training, and further models that a guide steers by."""
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +15,10 @@ from ..guides.base import Auxiliary
 from ..models import MODELS
 from ..verbs import adapt as verb
 from ..verbs.train import rows_of
-from .extractors import weights_of
+from .extractors import looked_through, rewards_of, weights_of
 from .inputs import hashes, model_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
-from .options import Generation, Options, Out, Replicate, StudySeed, chosen, pairs, parsed
+from .options import Generation, Options, Out, Replicate, StudySeed, chosen, json_of, pairs, parsed
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -50,22 +49,27 @@ def adapt(
     trained, metadata = model_in(model)
     earlier = {path: model_in(path) for path in ancestor or []}
     inputs = hashes(model, training, *earlier, *([train] if train else []))
-    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": adapter}
+    said = {adapter: json_of(options, "--options", dict)}
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": said}
     marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
     family, table = metadata["family"], store.read_training(training)
     if marks:
         own = MODELS[family].Options.model_validate(metadata["options"])
         diverged(out, family, own, lineage, marks[0], mark_diverged)
         return
+    if lacking := [asked.__name__ for asked in entry.asks if not isinstance(trained, asked)]:
+        said = f"found a {family!r} model; {adapter} asks for one that {lacking[0].lower()}"
+        raise typer.BadParameter(said, param_hint="--model")
     number, budget = verb.adaptation_seed(study_seed, seed, generation, adapter), entry.images(settings)
     beside = {"adapter": adapter, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}
     run = replace(run_of(out, number, None, allow_nonidentical, family, lineage), beside=beside)
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            look, features = _looks(entry.needs.features, extractor or [], train)
+            look, features = _looks(looked_through(entry, settings), extractor or [], train)
+            rewards = rewards_of(settings, look)
             rows, models = rows_of(table, store.referred(table)), [found for found, _ in earlier.values()]
-            given = Given(rows, verb.own_samples(trained, run.seed), look, features, models)
+            given = Given(rows, verb.own_samples(trained, run.seed), look, features, rewards, models)
             return verb.adapt(adapter, entry, settings, trained, given, replace(run, progress=tell))
 
     leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged)
@@ -101,7 +105,7 @@ def auxiliary(
     mark_diverged: MarkDiverged = False,
 ) -> None:
     """Train a further model that a guide steers by."""
-    one = Auxiliary(**json.loads(asked))
+    one = _asked(asked)
     trained, metadata = model_in(model)
     inputs, family = hashes(model, training), metadata["family"]
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "role": role}
@@ -119,3 +123,15 @@ def auxiliary(
             return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell))
 
     leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged)
+
+
+def _asked(text: str) -> Auxiliary:
+    """How a further model is trained."""
+    said = json_of(text, "--asked", dict)
+    known = Auxiliary._fields
+    numbers = [said.get(key, 0) for key in ("images_seen", "samples")]
+    right = set(said) <= set(known) and {"on", "images_seen"} <= set(said) and said["on"] in ("training", "own")
+    if not right or not all(isinstance(number, int) and number >= 0 for number in numbers):
+        allowed = "on (training or own), images_seen, and samples where it is trained on its own"
+        raise typer.BadParameter(f"found {text}; allowed are {allowed}", param_hint="--asked")
+    return Auxiliary(**said)

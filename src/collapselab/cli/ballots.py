@@ -13,7 +13,7 @@ from .run import EXIT_WAITING
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
+@app.command(hidden=True)
 def ballots(
     pool: Annotated[Path, typer.Option(help="samples that are judged")],
     closed: Annotated[Path, typer.Option(help="the export of the closed round")],

@@ -8,11 +8,13 @@ from typing import Any
 import typer
 
 from .. import store
-from ..core.choice import NoOptions
+from ..core.choice import NoOptions, nested
 from ..features import FEATURES, Extractor
+from ..rewards import REWARDS
+from ..rewards.base import scored
 from ..store import weights as published
 from .inputs import model_in
-from .options import parsed
+from .options import chosen, parsed
 
 OUTSIDE_EXTRACTORS = {
     name: entry for name, entry in FEATURES.items() if not (entry.needs.through_model or entry.needs.through_truth)
@@ -54,6 +56,23 @@ def weights_of(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, A
         store.expect(Path(path), bool(metadata.get("population")), "known population")
         return model, facts | {"population": store.recorded_hash(Path(path))}
     return model, facts  # whose model it is, the record says
+
+
+def rewards_of(options: Any, look: Mapping[str, Any]) -> dict[str, Any]:
+    """The rewards that options name, by option, as functions of samples. look: what makes features of data."""
+    found = {}
+    for option, choice in nested(options, "rewards").items():
+        entry = chosen(REWARDS, choice.name, f"--options {option}")
+        settings = parsed(entry.Options, json.dumps(dict(choice.options)), f"--options {option} {choice.name}")
+        found[option] = scored(entry, settings, look)
+    return found
+
+
+def looked_through(entry: Any, options: Any) -> tuple[str, ...]:
+    """The extractors through which an entry looks, itself or by the rewards that its options name."""
+    choices = nested(options, "rewards").values()
+    rewards = [name for choice in choices if choice.name in REWARDS for name in REWARDS[choice.name].needs.features]
+    return tuple(dict.fromkeys([*entry.needs.features, *rewards]))
 
 
 LOOKED_THROUGH = {

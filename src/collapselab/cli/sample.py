@@ -50,6 +50,7 @@ def sample(
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
         **({"guide": said} if said else {}),
+        **{key: value for key, value in metadata["lineage"].items() if key == "adapter"},
     }
     if diverged := metadata["lineage"].get("diverged", lost):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))

@@ -1,5 +1,6 @@
 """Which samples are kept for the next generation."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from ..select import SELECTORS
 from ..select.base import Pool, Seen
 from ..store.cells import Cell
 from ..verbs import select as verb
-from .extractors import weights_of
+from .extractors import looked_through, rewards_of, weights_of
 from .inputs import hashes, model_in
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, pairs, parsed
 from .run import clock
@@ -38,18 +39,25 @@ def select(
 ) -> None:
     """Choose which samples are kept for the next generation."""
     entry = chosen(SELECTORS, selector, "--selector")
-    _expect_needed(entry, extractor or [], {"--train": train, "--model": model, "--ballots": ballots})
+    settings = parsed(entry.Options, options, "--options")
+    through = looked_through(entry, settings)
+    _expect_needed(entry, through, extractor or [], {"--train": train, "--model": model, "--ballots": ballots})
     pool = store.read_samples(samples)
     read = [path for path in (samples, train, model, ballots) if path]
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "selector": selector, "inputs": hashes(*read)}
     if "diverged" in pool.lineage:
         lineage["diverged"] = pool.lineage["diverged"]
-    settings = parsed(entry.Options, options, "--options")
-    look = pairs(extractor or [], "--extractor") if len(pool) else {}
+    look = _looks(extractor or []) if len(pool) else {}
+    split = store.read_samples(train) if train else None
+    with clock.compute():
+        seen = {name: Seen(extract(pool.data), extract(split.data)) for name, extract in look.items()}
+        rewards = rewards_of(settings, {name: _once(extract, pool, seen[name]) for name, extract in look.items()})
+        scores = {option: score(pool) for option, score in rewards.items()} if len(pool) else {}
     shown = Pool(
         pool,
         Cell(study, arm, seed, generation),
-        {name: _seen(pool, name, path, train) for name, path in look.items()},
+        seen,
+        scores,
         model_in(model)[0] if model else None,
         store.read_ballots(ballots) if ballots else None,
     )
@@ -58,23 +66,30 @@ def select(
     store.write_kept(out, KeptTable(selection.rows, selection.scores, selection.reasons, selection.judge, lineage))
 
 
-def _expect_needed(entry: Any, extractors: list[str], files: dict[str, Path | None]) -> None:
+def _expect_needed(entry: Any, through: tuple[str, ...], extractors: list[str], files: dict[str, Path | None]) -> None:
     """Raise BadParameter unless a selector is handed just what it needs."""
     needs, names = entry.needs, list(pairs(extractors, "--extractor"))
-    if sorted(names) != sorted(needs.features):
-        allowed = ", ".join(needs.features) or "none"
+    if sorted(names) != sorted(through):
+        allowed = ", ".join(through) or "none"
         raise typer.BadParameter(
             f"found {', '.join(names) or 'none'}; the selector looks through {allowed}", param_hint="--extractor"
         )
-    needed = {"--train": bool(needs.features), "--model": needs.model, "--ballots": needs.ballots}
+    needed = {"--train": bool(through), "--model": needs.model, "--ballots": needs.ballots}
     for option, path in files.items():
         if needed[option] != (path is not None):
             said = "the selector needs it" if needed[option] else "the selector has no use for it"
             raise typer.BadParameter(f"found {path or 'nothing'}; {said}", param_hint=option)
 
 
-def _seen(pool: SampleSet, name: str, path: str, train: Path) -> Seen:
-    """The samples and the training split through the eyes of a selector."""
-    weights, _ = weights_of(FEATURES[name], name, path)
-    with clock.compute():
-        return verb.look(FEATURES[name], weights, pool, store.read_samples(train))
+def _looks(extractors: list[str]) -> dict[str, Any]:
+    """What makes features of data, by extractor."""
+    paths = pairs(extractors, "--extractor")
+    return {
+        name: partial(verb.look, FEATURES[name], weights_of(FEATURES[name], name, path)[0])
+        for name, path in paths.items()
+    }
+
+
+def _once(extract: Any, pool: SampleSet, seen: Seen) -> Any:
+    """The same, but of the pool what was seen already."""
+    return lambda data: seen.samples if data is pool.data else extract(data)

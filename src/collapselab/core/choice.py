@@ -54,6 +54,13 @@ class Choice:
         return core_schema.no_info_plain_validator_function(cls.of, serialization=back)
 
 
+def nested(options: BaseModel, registry: str) -> dict[str, Choice]:
+    """The choices from a registry among options, by the option that makes them."""
+    fields = type(options).model_fields.items()
+    marked = [name for name, field in fields if From(registry) in field.metadata]
+    return {name: value for name in marked if isinstance(value := getattr(options, name), Choice)}
+
+
 class From(NamedTuple):
     """Says from which registry a :class:`Choice` comes: ``Annotated[Choice, From("metrics")]``."""
 

@@ -9,8 +9,9 @@ from .. import store
 
 # Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
 MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")
+ALTERED = ("adapter", "transforms")  # likewise, told only of samples to which, or to whose model, something was done
 # What is told and keeps no numbers apart: another source may compute the same.
-TOLD = (*MADE, "source")
+TOLD = (*MADE, *ALTERED, "source")
 # What is a cell's own when it is measured against data of its own.
 OWN = {"training_set": ("reference_hash", "n_real")}
 # How an arm's samples are made may not change on the way; its sampling bias may, where the study says so.
@@ -74,7 +75,9 @@ def compare(one: Records, other: Records) -> Comparison:
                 unlike |= {(name, extractor, field): (mine.get(field), yours.get(field)) for field in fields}
                 continue
             made |= {
-                field: (mine.get(field), yours.get(field)) for field in MADE if mine.get(field) != yours.get(field)
+                field: (mine.get(field), yours.get(field))
+                for field in (*MADE, *ALTERED)
+                if mine.get(field) != yours.get(field)
             }
             pairs.append(Pair(cell, *key, value, counterpart))
     return Comparison(pairs, unlike, made, alone)

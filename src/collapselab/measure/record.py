@@ -16,7 +16,7 @@ from ..core.errors import Undefined
 from ..features import FEATURES, Features
 from ..metrics import METRICS, Estimate, Metric
 from ..store.provenance import entries, source_hash
-from .compare import MADE
+from .compare import ALTERED, MADE
 
 Values = list[dict[str, Any]]
 Fingerprints = dict[str, dict[str, Any]]
@@ -152,6 +152,7 @@ class Measurement:
             "moments": "exact" if real.features.moments else "estimated",
             **{f"option_{key}": value for key, value in options.items()},
             **{key: maker.get(key) for key in MADE},
+            **{key: maker[key] for key in ALTERED if key in maker},
             "source": _source(name, extractor),
         }
         key = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:8]

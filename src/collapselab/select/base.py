@@ -45,12 +45,14 @@ class Pool(NamedTuple):
     """What is chosen from, and what a selector is handed beside it: whatever its ``needs`` name, and nothing else.
 
     samples: as they are released, after all transforms. cell: where they stand in the study. seen: by extractor.
-    model: the one that made them. ballots: people's judgements of them, whose round is closed.
+    scores: what the rewards give them that the options name, (n,) float64 by option. model: the one that made them.
+    ballots: people's judgements of them, whose round is closed.
     """
 
     samples: SampleSet
     cell: Cell
     seen: Mapping[str, Seen] = {}
+    scores: Mapping[str, np.ndarray] = {}
     model: "Model | None" = None
     ballots: Ballots | None = None
 

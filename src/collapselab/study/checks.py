@@ -20,6 +20,7 @@ from ..metrics import METRICS, Metric
 from ..models import MODELS
 from ..models.capabilities import Denoises, Judges, Knows
 from ..populations import POPULATIONS
+from ..rewards import REWARDS
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
@@ -197,6 +198,9 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
     placed = [((*where, key), registry[choice.name], choice) for key, registry, choice in entries if choice]
     transforms = enumerate(arm.transform)
     placed += [((*where, "transform", index), TRANSFORMS[one.name], one) for index, one in transforms]
+    rewarded = [("adapt", ADAPTERS, arm.adapt), ("select", SELECTORS, arm.select)]
+    for key, registry, choice in rewarded:
+        placed += [((*where, key), REWARDS[one], Choice(one)) for one in study.rewards(registry, choice)]
     for place, entry, choice in placed:
         if kind not in entry.takes:
             yield Fault(place, f"{choice.name!r} takes {' and '.join(entry.takes)}; the study's data are {kind}")

@@ -10,13 +10,14 @@ from pydantic import BaseModel, create_model
 
 from ..adapt import ADAPTERS
 from ..compose.regimes import REGIMES, Regime
-from ..core.choice import Choice
+from ..core.choice import Choice, nested
 from ..data import DATASETS
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
+from ..rewards import REWARDS
 from ..select import SELECTORS
 from ..transforms import TRANSFORMS
 from .faults import Fault, known, mapping, quoted, validated
@@ -57,6 +58,7 @@ CHOICES: Mapping[str, Kind] = {
     "regimes": Kind(REGIMES | {"algebra": Regime}, arguments, "preset"),
     "adapters": Kind(ADAPTERS, attrgetter("Options")),
     "guides": Kind(GUIDES, attrgetter("Options")),
+    "rewards": Kind(REWARDS, attrgetter("Options")),
     "transforms": Kind(TRANSFORMS, attrgetter("Options")),
     "selectors": Kind(SELECTORS, attrgetter("Options"), "selector"),
 }
@@ -122,7 +124,11 @@ def checked(one: Found, faults: list[Fault]) -> BaseModel | None:
     if not is_known(one, faults):
         return None
     kind, choice = CHOICES[one.registry], one.choice
-    return validated(kind.options(kind.entries[choice.name]), dict(choice.options), one.inside, faults)
+    options = validated(kind.options(kind.entries[choice.name]), dict(choice.options), one.inside, faults)
+    inside = {} if options is None else nested(options, "rewards")
+    for option, reward in inside.items():
+        checked(Found((*one.inside, option), "rewards", reward.said), faults)
+    return options
 
 
 def _new_form(one: Found, kind: Kind) -> str:

@@ -1,9 +1,11 @@
 """What looks through what in the jobs of a study: extractors through weights, models and known truths."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from ..core.choice import Choice
 from ..features import FEATURES
-from ..store.provenance import entries
+from ..store.provenance import PACKAGE, entries
 from .study import Study
 from .telling import as_json, flags
 
@@ -22,6 +24,12 @@ def truth_roots(study: Study) -> list[str]:
 def family_roots(study: Study, arm: str) -> list[str]:
     """The source of an arm's model."""
     return entries("models:MODELS", [study.family(study.model_of(arm))])
+
+
+def reward_roots(study: Study, registry: Mapping[str, Any], choice: Choice) -> list[str]:
+    """The source of the rewards that an entry's options name."""
+    names = study.rewards(registry, choice)
+    return [*entries("rewards:REWARDS", names), *([f"{PACKAGE}.rewards.base:scored"] if names else [])]
 
 
 def looks_with(study: Study, name: str, model: str) -> str | None:

@@ -9,15 +9,14 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
 
 from .. import store
 from ..store import provenance
 from . import jobs
 from .study import Study
 
-MEMORY = Path(".snakemake") / "collapselab" / "sources.json"
+MEMORY = provenance.FOLDER / "sources.json"
 DIGEST = re.compile(r"^[0-9a-f]{12}$")
 BLOCK = re.compile(r"^\s*(?:local)?rule (\w+):\n(.*?)(?=^\s*\[|^\s*$|\Z)", re.MULTILINE | re.DOTALL)
 REASON = re.compile(r"^\s*reason: (.*)$", re.MULTILINE)
@@ -28,16 +27,18 @@ Sources = Mapping[str, Mapping[str, str]]
 """hash of a source -> the definitions that it is of, with the hash of each."""
 
 
-def sources(study: Study) -> dict[str, dict[str, str]]:
-    """The definitions behind every hash that a job of the study has."""
+def sources(study: Study, known: Collection[str] = ()) -> dict[str, dict[str, str]]:
+    """The definitions behind every hash that a job of the study has; not of those that are known."""
     rooted = {jobs.roots(study, verb, place) for verb, place in jobs.every(study)}
-    return {provenance.source_hash(*roots): provenance.sources(*roots) for roots in rooted}
+    hashes = {provenance.source_hash(*roots): roots for roots in rooted}
+    return {digest: provenance.sources(*roots) for digest, roots in hashes.items() if digest not in known}
 
 
 def remember(study: Study) -> None:
     """Keep the definitions behind the hashes with which a run starts, beside what Snakemake remembers of its jobs."""
     MEMORY.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**remembered(), **sources(study)}, sort_keys=True)
+    before = remembered()
+    text = json.dumps({**before, **sources(study, before)}, sort_keys=True)
     store.write_atomically(MEMORY, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

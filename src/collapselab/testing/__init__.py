@@ -9,5 +9,6 @@ from .populations import check_population as check_population
 from .presets import check_preset as check_preset
 from .steps import check_adapter as check_adapter
 from .steps import check_guide as check_guide
+from .steps import check_reward as check_reward
 from .steps import check_selector as check_selector
 from .steps import check_transform as check_transform

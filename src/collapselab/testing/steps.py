@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from ..adapt import ADAPTERS
 from ..adapt.base import Adapter, Given
 from ..core.ask import Ask
+from ..core.choice import nested
 from ..core.kinds import KINDS, KindName
 from ..core.run import Run
 from ..core.sets import Ballots, SampleSet
@@ -22,6 +23,8 @@ from ..features import FEATURES
 from ..guides import GUIDES
 from ..guides.base import Guide
 from ..models.capabilities import Weighted
+from ..rewards import REWARDS
+from ..rewards.base import Reward, scored
 from ..select import SELECTORS
 from ..select.base import Pool, Seen, Selection, Selector, SelectorOptions
 from ..store.cells import Cell
@@ -33,6 +36,7 @@ from .families import small_model, training_set
 from .said import described, differing, entry_of, law, named, same
 
 ROWS = 24  # that are selected from, changed and steered
+FUNCTIONS = ("select", "transform", "rule", "adapt", "reward")  # what an entry does, by its kind
 ROUNDING = 1e-9  # by which a row may be other among others, where a rule computes in another order
 
 
@@ -52,7 +56,7 @@ def check_selector(
     chosen = _checked(name, entry, Selector, options)
     law(isinstance(chosen, SelectorOptions), f"{name}: its options are no SelectorOptions, which say how many it keeps")
     for kind in entry.takes:
-        pool = _pool(entry, kind, answers)
+        pool = _pool(entry, chosen, kind, answers)
         if pool is None:
             continue  # an extractor that it looks through does not take this kind
         before = copy.deepcopy((pool.samples.data, pool.ballots))
@@ -64,8 +68,34 @@ def check_selector(
             alike,
             f"{name}: asked twice with one seed it keeps other {kind}; it is a function of pool, options and seed",
         )
-        nothing = Pool(SampleSet(pool.samples.data[:0]), pool.cell, {}, pool.model, _ballots(0, answers, entry))
+        nothing = Pool(SampleSet(pool.samples.data[:0]), pool.cell, {}, {}, pool.model, _ballots(0, answers, entry))
         law(len(entry.select(nothing, chosen, 5).rows) == 0, f"{name}: of no {kind} it keeps some")
+
+
+def check_reward(reward: Any, options: Mapping[str, Any] | None = None) -> None:
+    """Hold a reward to its contract (:class:`~collapselab.rewards.base.Reward`) on a few samples of each kind.
+
+    It gives each sample a number of its own, whatever stands beside it, the same each time, and leaves the samples as
+    they are. Arguments and errors as for :func:`check_selector`.
+    """
+    name, entry = entry_of(reward, REWARDS)
+    chosen = _checked(name, entry, Reward, options)
+    for kind in entry.takes:
+        found = _seen_by(entry.needs.features, kind)
+        if found is None:
+            continue  # an extractor that it looks through does not take this kind
+        rows, looks = found
+        data, before = rows[:ROWS], rows[:ROWS].copy()
+        score = scored(entry, chosen, looks)
+        whole, few = score(SampleSet(data)), score(SampleSet(data[: ROWS // 2]))
+        law(same(data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
+        law(np.isfinite(whole).all(), f"{name}: its numbers are not all finite")
+        law(same(whole, score(SampleSet(data))), f"{name}: asked twice it gives the same {kind} other numbers")
+        off = np.abs(whole[: ROWS // 2] - few).max()
+        law(
+            off <= ROUNDING,
+            f"{name}: {kind} are worth more or less by {off:.2g} among others; a number is its sample's own",
+        )
 
 
 def check_transform(transform: Any, options: Mapping[str, Any] | None = None) -> None:
@@ -129,7 +159,7 @@ def check_adapter(adapter: Any, options: Mapping[str, Any] | None = None) -> Non
         except LookupError:
             continue  # no family of ours can what it asks for with this kind
         before = {part: array.copy() for part, array in model.stored().tensors.items()}
-        given = _given(entry, kind, model, training)
+        given = _given(entry, chosen, kind, model, training)
         adapted, again = (entry.adapt(model, given, chosen, Run(5, images)) for _ in range(2))
         changed = differing(before, model.stored().tensors)
         law(changed is None, f"{name}: it has changed {changed} of the model that it was given, which is not its own")
@@ -157,7 +187,9 @@ def _checked(name: str, entry: Any, kind: type, options: Mapping[str, Any] | Non
     law(entry.takes and not wrong, f"{name}: takes is {named(entry.takes)}; asked are some of {named(KINDS)}")
     unknown = [one for one in getattr(entry, "needs", Adapter.needs).features if one not in FEATURES]
     law(not unknown, f"{name}: it looks through {named(unknown)}, which nobody here knows")
-    function = next(getattr(entry, part) for part in ("select", "transform", "rule", "adapt") if hasattr(entry, part))
+    function = next(
+        getattr(entry, part) for part in ("select", "transform", "rule", "adapt", "reward") if hasattr(entry, part)
+    )
     law(inspect.getdoc(function), f"{name}: its function has no docstring")
     chosen = entry.Options.model_validate(dict(options or {}))
     again = entry.Options.model_validate(json.loads(chosen.model_dump_json()))
@@ -165,19 +197,29 @@ def _checked(name: str, entry: Any, kind: type, options: Mapping[str, Any] | Non
     return chosen
 
 
-def _pool(entry: Selector, kind: KindName, answers: tuple[str, ...]) -> Pool | None:
-    """A pool with just what a selector needs; None where what it looks through does not take the kind."""
-    if any(kind not in FEATURES[one].takes for one in entry.needs.features):
+def _seen_by(extractors: tuple[str, ...], kind: KindName) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Samples of a kind, and what makes features of them, by extractor; None where one does not take the kind."""
+    if any(kind not in FEATURES[one].takes for one in extractors):
         return None
-    through = {one: small_weights(one, FEATURES[one], kind, None) for one in entry.needs.features}
+    through = {one: small_weights(one, FEATURES[one], kind, None) for one in extractors}
     truth = next((through[one] for one in through if FEATURES[one].needs.through_truth), None)
     # A known truth sees no other samples than such as it draws.
     rows = samples(kind, 2 * ROWS) if truth is None else truth.sample(Ask(2 * ROWS, 3)).data
+    return rows, {one: partial(FEATURES[one].extract, weights=weights) for one, weights in through.items()}
+
+
+def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...]) -> Pool | None:
+    """A pool with just what a selector needs; None where what it looks through does not take the kind."""
+    found = _seen_by(entry.needs.features, kind)
+    if found is None:
+        return None
+    (rows, looks), scores = found, {}
     data, train = rows[:ROWS], rows[ROWS:]
-    looks = {one: partial(FEATURES[one].extract, weights=weights) for one, weights in through.items()}
+    for option in nested(options, "rewards"):
+        scores[option] = np.random.default_rng(4).standard_normal(ROWS)
     seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
     model = small_model(kind, training_set(kind)) if entry.needs.model else None
-    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, model, _ballots(ROWS, answers, entry))
+    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, _ballots(ROWS, answers, entry))
 
 
 def _ballots(count: int, answers: tuple[str, ...], entry: Selector) -> Ballots | None:
@@ -232,7 +274,7 @@ def _drawn(shape: tuple[int, ...], step: int, rows: slice) -> Any:
     return torch.from_numpy(np.random.default_rng(100 + step).standard_normal((ROWS, *shape)))[rows]
 
 
-def _given(entry: Adapter, kind: KindName, model: Any, training: Any) -> Given:
+def _given(entry: Adapter, options: Any, kind: KindName, model: Any, training: Any) -> Given:
     """What an adapter needs, and nothing else."""
     look = {}
     for one in entry.needs.features:
@@ -240,4 +282,10 @@ def _given(entry: Adapter, kind: KindName, model: Any, training: Any) -> Given:
         look[one] = partial(FEATURES[one].extract, weights=through)
     features = {one: extract(training.data) for one, extract in look.items()}
     ancestors = [model] * (2 if entry.needs.ancestors else 0)
-    return Given(training, own_samples(model, 5), look, features, ancestors)
+    rewards = dict.fromkeys(nested(options, "rewards"), _liked)
+    return Given(training, own_samples(model, 5), look, features, rewards, ancestors)
+
+
+def _liked(pool: SampleSet) -> np.ndarray:
+    """A reward of any samples: how large their first number is."""
+    return pool.data.reshape(len(pool), -1)[:, 0].astype(np.float64)

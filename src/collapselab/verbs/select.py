@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import numpy as np
+
 from ..core.seeds import seed_of
-from ..core.sets import SampleSet
-from ..features import Extractor
-from ..select.base import Pool, Seen, Selection, Selector
+from ..features import Extractor, Features
+from ..select.base import Pool, Selection, Selector
 
 
-def look(extractor: Extractor, weights: Any, pool: SampleSet, train: SampleSet) -> Seen:
-    """The samples and the training split through the eyes of a selector."""
-    return Seen(*(extractor.extract(samples.data, weights) for samples in (pool, train)))
+def look(extractor: Extractor, weights: Any, data: np.ndarray) -> Features:
+    """Samples through the eyes of a selector, or of the reward that it follows."""
+    return extractor.extract(data, weights)
 
 
 def select(name: str, selector: Selector, options: Any, pool: Pool, study_seed: int) -> Selection:

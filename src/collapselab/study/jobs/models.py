@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...adapt import ADAPTERS
 from ...compose.regimes import at
 from ...store.provenance import entries
 from .. import looking
@@ -133,7 +134,8 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _adapt_roots(study: Study, place: Place) -> list[str]:
-    adapter = entries("adapt:ADAPTERS", [study.lineages[place.arm].adapt.name])
+    adapt = study.lineages[place.arm].adapt
+    adapter = [*entries("adapt:ADAPTERS", [adapt.name]), *looking.reward_roots(study, ADAPTERS, adapt)]
     called = [*verb_roots("adapt", "adapt", "adaptation_seed", "own_samples"), *verb_roots("train", "rows_of")]
     seen = looking.seer_roots(study, study.adapted_by(place.arm))
     return [*called, *adapter, *looking.family_roots(study, place.arm), *seen]

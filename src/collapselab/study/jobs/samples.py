@@ -118,7 +118,8 @@ def _select_roots(study: Study, place: Place) -> list[str]:
     select, reads = study.lineages[place.arm].select, study.read_by(place.arm)
     seen = [*verb_roots("select", "look"), *looking.seer_roots(study, reads)] if reads else []
     family = looking.family_roots(study, place.arm) if SELECTORS[select.name].needs.model else []
-    return [*verb_roots("select", "select"), *entries("select:SELECTORS", [select.name]), *seen, *family]
+    chosen = [*entries("select:SELECTORS", [select.name]), *looking.reward_roots(study, SELECTORS, select)]
+    return [*verb_roots("select", "select"), *chosen, *seen, *family]
 
 
 JOBS: Mapping[str, Job] = {

@@ -1,29 +1,16 @@
-"""Which source code a job depends on, as one hash: the reason for Snakemake to run it again.
-
-Snakemake does not see edits to an installed package. So every rule lists under ``params`` the hash of its source: of
-the *definitions* (functions, classes, constants of modules) that are reached from those that the job calls, found by
-reading the files and never by running them. What is not reached does not count, nor do comments, docstrings, the
-descriptions of options, the names of definitions, and the modules in which they stand: a definition may be renamed or
-moved, and no job runs again.
-
-A registry is a boundary: who uses one names the entries that it uses, as ``collapselab.metrics:METRICS[recall]``. So is
-what an entry says to few of its users (``ASIDE``), who name it: ``collapselab.metrics:METRICS[recall]/roles``.
-"""
+"""Source code as definitions: what a module binds to each name, which others it reaches, and the text that counts."""
 
 import ast
 import hashlib
-import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .bytes import FORMAT
-
 PACKAGE = __name__.partition(".")[0]
-FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parents[1]}
+FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parents[2]}
 """Packages whose source counts, and where they lie; of others only the names of what is used count."""
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
@@ -35,7 +22,7 @@ EDGES = {
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
-    *("SELECTORS", "TRANSFORMS"),
+    *("REWARDS", "SELECTORS", "TRANSFORMS"),
 }
 ASIDE = {f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked"}}  # fields of entries that count only by themselves
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -65,89 +52,40 @@ class External(str):
 Bound = Definition | Module | External
 
 
-# -- hashes -----------------------------------------------------------------------------------------------------------
+# -- what is reached -------------------------------------------------------------------------------------------------
 
 
-@cache
-def source_hash(*roots: str) -> str:
-    """A short hash of all definitions that are reached from ``roots``.
-
-    A root is ``module:name``, ``module:REGISTRY[entry]``, a field of either (``/field``), or ``module:*`` for all of a
-    module. Each gets a number when it is first reached, by which others know it. Raises LookupError for one not there.
-    """
-    reached = _reached(roots)
-    text = "\n".join("".join(str(_number(part, reached)) for part in _parts(one)) for one in reached)
-    first = [reached[_root(root)] for root in roots]
-    return hashlib.sha256(f"{FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
-
-
-def sources(*roots: str) -> dict[str, str]:
-    """Every definition that is reached from ``roots``, as ``module:name``, with a short hash of its own text alone."""
-    return {str(one): _own_hash(one) for one in _reached(roots)}
-
-
-def named(thing: type | object) -> str:
-    """The root that a function or a class is."""
-    return f"{thing.__module__}:{thing.__qualname__.partition('.')[0]}"
-
-
-def entries(registry: str, names: Iterable[str], field: str = "") -> list[str]:
-    """The roots that entries of a registry of this package are, such as ``metrics:METRICS``; or one field of each.
-
-    An entry that another package brings is the functions and classes that it consists of. Raises LookupError for one
-    that is not there.
-    """
-    return [root for name in dict.fromkeys(names) for root in _entry_roots(f"{PACKAGE}.{registry}", name, field)]
-
-
-def _entry_roots(registry: str, name: str, field: str) -> list[str]:
-    module, _, variable = registry.partition(":")
-    home, behind = _home(module, variable), f"/{field}" if field else ""
-    if isinstance(home, Definition) and _literal(home, name) is not None:
-        return [f"{registry}[{name}]{behind}"]
-    known = getattr(importlib.import_module(module), variable)
-    if origin := known.origin(name):
-        return [f"{origin}{behind}"]
-    parts = [known[name], *(vars(known[name]).values() if is_dataclass(known[name]) else ())]
-    parts += known[name] if isinstance(known[name], tuple) else []
-    return [named(part) for part in parts if hasattr(part, "__qualname__") and not field]
-
-
-def _reached(roots: Iterable[str]) -> dict[Definition, int]:
+def reached_from(roots: Iterable[str]) -> dict[Definition, int]:
     """The definitions that are reached from roots, numbered in the order in which they are."""
     numbers: dict[Definition, int] = {}
     for root in roots:
-        numbers.setdefault(_root(root), len(numbers))
+        numbers.setdefault(root_of(root), len(numbers))
     queue = list(numbers)
     for one in queue:  # it grows on the way
-        for part in _parts(one):
+        for part in parts_of(one):
             if isinstance(part, Definition) and part not in numbers:
                 numbers[part] = len(numbers)
                 queue.append(part)
     return numbers
 
 
-def _number(part: str | Definition, reached: Mapping[Definition, int]) -> str:
+def numbered(part: str | Definition, reached: Mapping[Definition, int]) -> str:
+    """A part of a definition's text: of another definition its number."""
     return f"#{reached[part]}" if isinstance(part, Definition) else part
 
 
-@cache
-def _own_hash(one: Definition) -> str:
-    text = "".join(part.name if isinstance(part, Definition) else part for part in _parts(one))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _root(root: str) -> Definition:
+def root_of(root: str) -> Definition:
+    """The definition that a root names. Raises LookupError for one that is not there."""
     module, _, name = root.partition(":")
     _know(module.partition(".")[0])
     if name == "*":
         return Definition(_source(module).name, name)
     variable = name.partition("/")[0].partition("[")[0]
-    found = _home(module, variable)
+    found = home_of(module, variable)
     if not isinstance(found, Definition):
         raise LookupError(f"{root}: {module} defines no {variable}")
     one = Definition(found.module, found.name + name.removeprefix(variable))
-    _parts(one)  # an entry has to be there
+    parts_of(one)  # an entry has to be there
     return one
 
 
@@ -290,14 +228,14 @@ def _imported(statement: ast.Import | ast.ImportFrom, package: list[str]) -> dic
 # -- what a name means ------------------------------------------------------------------------------------------------
 
 
-def _home(module: str, name: str) -> Bound | None:
+def home_of(module: str, name: str) -> Bound | None:
     """What ``module.name`` is, followed through the modules that only hand it on; None if it is not known."""
     source = _source(module)
     if name in source.statements:
         return Definition(module, name)
     found = source.imports.get(name)
     if isinstance(found, Definition):
-        return _home(*found)
+        return home_of(*found)
     if found is None and _path(f"{module}.{name}")[0] is not None:
         return Module(f"{module}.{name}")
     return found
@@ -305,7 +243,7 @@ def _home(module: str, name: str) -> Bound | None:
 
 def _resolve(module: str, name: str) -> Bound | None:
     """The same, where registries and the edges of this package are outside: only the name counts."""
-    found = External(f"edge.{name}") if _is_edge(module) else _home(module, name)
+    found = External(f"edge.{name}") if _is_edge(module) else home_of(module, name)
     if isinstance(found, Definition) and (found.name in REGISTRIES or _is_edge(found.module)):
         return External(f"edge.{found.name}")
     return found
@@ -320,7 +258,7 @@ def _is_edge(module: str) -> bool:
 
 
 @cache
-def _parts(one: Definition) -> tuple[str | Definition, ...]:
+def parts_of(one: Definition) -> tuple[str | Definition, ...]:
     """The text of a definition, without what says nothing of what runs, in which other definitions are kept apart.
 
     Raises LookupError for what is not there.
@@ -343,7 +281,7 @@ def _parts(one: Definition) -> tuple[str | Definition, ...]:
 def _entry(module: str, name: str) -> ast.expr:
     """The value of an entry in the literal dict that a registry is."""
     registry, _, entry = name.removesuffix("]").partition("[")
-    found = _literal(Definition(module, registry), entry)
+    found = literal_of(Definition(module, registry), entry)
     if found is None:
         raise LookupError(f"{module}: {registry} has no entry {entry!r}")
     return found
@@ -360,7 +298,7 @@ def _said_of(field: str, node: ast.AST, writer: "_Writer") -> Iterator[ast.AST |
             yield from (told.value for told in call.keywords if told.arg == field)
 
 
-def _literal(registry: Definition, entry: str) -> ast.expr | None:
+def literal_of(registry: Definition, entry: str) -> ast.expr | None:
     for statement in _source(registry.module).statements[registry.name]:
         for literal in (node for node in ast.walk(statement) if isinstance(node, ast.Dict)):
             for key, value in zip(literal.keys, literal.values, strict=True):

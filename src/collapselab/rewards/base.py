@@ -1,0 +1,49 @@
+"""What a reward is: a number that says how much somebody likes a sample."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.choice import Options
+from ..core.kinds import KindName
+from ..core.needs import NOTHING, Needs
+from ..core.sets import SampleSet
+
+if TYPE_CHECKING:
+    from ..features import Features
+
+Scored = Callable[[SampleSet], np.ndarray]
+"""A reward with its options, of any samples: (n,) float64."""
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A liking, for selectors that keep what is liked, and for adapters that make more of it.
+
+    reward: ``f(samples, seen, options) -> (n,) float64``, more is better; a sample's is its own, whatever stands beside
+    it. seen: the features of the samples, by extractor, through which it looks (``needs.features``). takes: the kinds
+    of data that it can judge.
+
+    A selector or an adapter takes one by an option ``Annotated[Choice, From("rewards")]``, and is handed it by that
+    option's name.
+    """
+
+    Options: type[Options]
+    reward: Callable[[SampleSet, "Mapping[str, Features]", Any], np.ndarray]
+    needs: Needs = NOTHING
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories")
+
+
+def scored(entry: Reward, options: Any, look: "Mapping[str, Callable[[np.ndarray], Features]]") -> Scored:
+    """A reward as a function of samples alone. look: what makes features of data, by extractor."""
+
+    def score(samples: SampleSet) -> np.ndarray:
+        seen = {name: look[name](samples.data) for name in entry.needs.features}
+        found = np.asarray(entry.reward(samples, seen, options), np.float64)
+        if found.shape != (len(samples),):
+            raise ValueError(f"reward: found numbers of shape {found.shape}, allowed is one for each of {len(samples)}")
+        return found
+
+    return score

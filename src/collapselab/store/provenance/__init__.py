@@ -1,0 +1,158 @@
+"""Which source code a job depends on, as one hash: the reason for Snakemake to run it again.
+
+Snakemake does not see edits to an installed package. So every rule lists under ``params`` the hash of its source: of
+the *definitions* (functions, classes, constants of modules) that are reached from those that the job calls, found by
+reading the files and never by running them. What is not reached does not count, nor do comments, docstrings, the
+descriptions of options, the names of definitions, and the modules in which they stand: a definition may be renamed or
+moved, and no job runs again.
+
+A registry is a boundary: who uses one names the entries that it uses, as ``collapselab.metrics:METRICS[recall]``. So is
+what an entry says to few of its users (``ASIDE``), who name it: ``collapselab.metrics:METRICS[recall]/roles``.
+"""
+
+import atexit
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import is_dataclass
+from functools import cache
+from pathlib import Path
+
+from ..bytes import FORMAT, write_atomically
+from .source import FOLDERS as FOLDERS
+from .source import PACKAGE as PACKAGE
+from .source import Definition, home_of, literal_of, numbered, parts_of, reached_from, root_of
+
+# -- hashes -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def source_hash(*roots: str) -> str:
+    """A short hash of all definitions that are reached from ``roots``.
+
+    A root is ``module:name``, ``module:REGISTRY[entry]``, a field of either (``/field``), or ``module:*`` for all of a
+    module. Each gets a number when it is first reached, by which others know it. Raises LookupError for one not there.
+    """
+    memory = _memory()
+    if memory and (known := memory.get(roots)):
+        return known
+    reached = reached_from(roots)
+    text = "\n".join("".join(str(numbered(part, reached)) for part in parts_of(one)) for one in reached)
+    first = [reached[root_of(root)] for root in roots]
+    found = hashlib.sha256(f"{FORMAT} {first}\n{text}".encode()).hexdigest()[:12]
+    if memory and all(one.module.partition(".")[0] == PACKAGE for one in reached):
+        memory.keep(roots, found)
+    return found
+
+
+def sources(*roots: str) -> dict[str, str]:
+    """Every definition that is reached from ``roots``, as ``module:name``, with a short hash of its own text alone."""
+    return {str(one): _own_hash(one) for one in reached_from(roots)}
+
+
+def named(thing: type | object) -> str:
+    """The root that a function or a class is."""
+    return f"{thing.__module__}:{thing.__qualname__.partition('.')[0]}"
+
+
+def entries(registry: str, names: Iterable[str], field: str = "") -> list[str]:
+    """The roots that entries of a registry of this package are, such as ``metrics:METRICS``; or one field of each.
+
+    An entry that another package brings is the functions and classes that it consists of. Raises LookupError for one
+    that is not there.
+    """
+    return [root for name in dict.fromkeys(names) for root in _entry_roots(f"{PACKAGE}.{registry}", name, field)]
+
+
+def _entry_roots(registry: str, name: str, field: str) -> list[str]:
+    asked, memory = (registry, name, field), _memory()
+    if memory and (known := memory.get(asked)):
+        return [known]
+    module, _, variable = registry.partition(":")
+    home, behind = home_of(module, variable), f"/{field}" if field else ""
+    if isinstance(home, Definition) and literal_of(home, name) is not None:
+        root = f"{registry}[{name}]{behind}"
+        if memory:
+            memory.keep(asked, root)
+        return [root]
+    known = getattr(importlib.import_module(module), variable)
+    if origin := known.origin(name):
+        return [f"{origin}{behind}"]
+    parts = [known[name], *(vars(known[name]).values() if is_dataclass(known[name]) else ())]
+    parts += known[name] if isinstance(known[name], tuple) else []
+    return [named(part) for part in parts if hasattr(part, "__qualname__") and not field]
+
+
+@cache
+def _own_hash(one: Definition) -> str:
+    text = "".join(part.name if isinstance(part, Definition) else part for part in parts_of(one))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+class Memory:
+    """Hashes that were found before, as long as no file of this package has changed.
+
+    Finding them takes a second, in each of the hundreds of processes of a study; to read all files of the package and
+    see that they are the same takes a hundredth. What hangs on another package is not remembered.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.source, self.found, self.changed = path, _digest(), {}, False
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            if said["source"] == self.source:
+                self.found = dict(said["found"])
+        except (OSError, ValueError, LookupError, TypeError):
+            pass  # nobody has written it yet, or somebody else has
+
+    def get(self, asked: tuple[str, ...]) -> str | None:
+        """What was found for these words; None for nothing."""
+        return self.found.get("|".join(asked))
+
+    def keep(self, asked: tuple[str, ...], found: str) -> None:
+        """Remember it."""
+        self.found["|".join(asked)] = found
+        self.changed = True
+
+    def write(self) -> None:
+        """Leave it for the next process, if there is anything new and a place for it."""
+        if self.changed and self.path.parent.parent.is_dir():
+            self.path.parent.mkdir(exist_ok=True)
+            text = json.dumps({"source": self.source, "found": self.found})
+            write_atomically(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+FOLDER = Path(".snakemake") / "collapselab"
+"""Where a workflow keeps what it remembers of source code, in the folder in which it runs."""
+
+_place: list[Path] = []
+
+
+def remember_in(folder: Path) -> None:
+    """From now on read hashes that earlier processes have left in a folder, and leave those that are new at the end."""
+    _place[:] = [folder / "hashes.json"]
+    _memory.cache_clear()
+
+
+@cache
+def _memory() -> Memory | None:
+    """What is remembered, read when it is first asked for; None where nobody has said that anything is."""
+    if not _place:
+        return None
+    memory = Memory(_place[0])
+    atexit.register(memory.write)
+    return memory
+
+
+def _digest() -> str:
+    """Of all files of this package, and of what else a hash depends on."""
+    digest = hashlib.sha256(f"{FORMAT} {sys.version_info[:2]}".encode())
+    folder = FOLDERS[PACKAGE]
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
