@@ -20,6 +20,7 @@ from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.models.capabilities import Judges, Knows
 from collapselab.populations import POPULATIONS
+from collapselab.rewards import REWARDS
 from collapselab.select import SELECTORS
 from collapselab.study.choices import arguments
 from collapselab.transforms import TRANSFORMS
@@ -49,6 +50,8 @@ Under an arm's `regime`: how a training set is composed. `n` is the size of a tr
 Under an arm's `guide`: what steers a sampler that denoises, beside the model itself. Classifier-free guidance of a
 diffusion model's own labels is an arm's `sampling_bias`.""",
     "Transforms": "Under an arm's `transform`, a list: what is done to the samples, in order, before anybody sees any.",
+    "Rewards": """\
+Under an option of a selector or of an adapter that takes one: a number that says how much somebody likes a sample.""",
     "Selectors": "Under an arm's `select`: who keeps which samples.",
     "Extractors": "Under `extractors`: what metrics look at. [The numbers](metrics.md#extractors) has them in full.",
     "Metrics": "Under `metrics`. [The numbers](metrics.md#metrics) has them in full, with the papers and the options.",
@@ -66,6 +69,7 @@ def page() -> str:
         "Adapters": (_step(name, one.adapt, one, _adapter(one)) for name, one in ADAPTERS.items()),
         "Guides": (_step(name, one.rule, one, _guide(one)) for name, one in GUIDES.items()),
         "Transforms": (_step(name, one.transform, one, _needs(one)) for name, one in TRANSFORMS.items()),
+        "Rewards": (_step(name, one.reward, one, _needs(one)) for name, one in REWARDS.items()),
         "Selectors": (_step(name, one.select, one, _needs(one)) for name, one in SELECTORS.items()),
         "Extractors": _table({name: entry.extract for name, entry in FEATURES.items()}),
         "Metrics": _table({name: entry.function for name, entry in METRICS.items()}),

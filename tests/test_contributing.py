@@ -214,34 +214,19 @@ def test_the_new_names_are_validated_and_in_the_schema(project):
         assert key in done.stderr
 
 
-MUTANTS = {  # file of tests -> what is run there, in which module which text becomes another one that is wrong
-    "test_metrics.py": ("spread_of_a_shrunken", "metrics/spread.py", "(after / before) ** power", "(after / before)"),
-    "test_selectors.py": ("what_lies_closest", "select/central.py", "-np.linalg.norm", "np.linalg.norm"),
-    "test_transforms.py": (
-        "levels_are_rounded",
-        "transforms/quantised.py",
-        "255 / (options.levels - 1)",
-        "256 / options.levels",
-    ),
-    "test_guides.py": ("predictions_are_cut", "guides/clipped.py", "clamp(-options", "clamp(-2 * options"),
-    "test_adapters.py": ("weights_are_averaged", "adapt/averaged.py", "(1 - options.own) *", "(2 - options.own) *"),
-    "test_regimes.py": ("by_hand and half_real", "compose/regimes.py", "number // 2 for", "number // 3 for"),
-    "test_models.py": ("laplace_law", "models/laplace.py", "check_ask(ask, self)", "check_ask(Ask(1, 0), self)"),
-    "test_populations.py": ("a_disc_ends", "populations/disc.py", "2 * np.pi * uniform[", "1 * np.pi * uniform["),
-    "test_datasets.py": (
-        "every_source_is_read and cifar100",
-        "data/cifar100.py",
-        'self.labels == "fine"',
-        'self.labels != "fine"',
-    ),
-    "test_features.py": (
-        "a_thumbnail_holds",
-        "features/thumbnail.py",
-        "cells.mean(axis=(3, 5))",
-        "cells.max(axis=(3, 5))",
-    ),
-    "test_verdicts.py": ("scatter", "verdicts/scatter.py", "np.std(ends, ddof=1)", "np.std(ends)"),
-}
+MUTANTS = [  # file of tests, what is run there, in which module, which text, becomes another one that is wrong
+    ("metrics", "spread_of_a_shrunken", "metrics/spread.py", "(after / before) ** power", "(after / before)"),
+    ("selectors", "what_lies_closest", "select/central.py", "-np.linalg.norm", "np.linalg.norm"),
+    ("steps", "levels_are_rounded", "transforms/quantised.py", "255 / (options.levels - 1)", "256 / options.levels"),
+    ("steps", "predictions_are_cut", "guides/clipped.py", "clamp(-options", "clamp(-2 * options"),
+    ("steps", "weights_are_averaged", "adapt/averaged.py", "(1 - options.own) *", "(2 - options.own) *"),
+    ("regimes", "by_hand and half_real", "compose/regimes.py", "number // 2 for", "number // 3 for"),
+    ("models", "laplace_law", "models/laplace.py", "check_ask(ask, self)", "check_ask(Ask(1, 0), self)"),
+    ("populations", "a_disc_ends", "populations/disc.py", "2 * np.pi * uniform[", "1 * np.pi * uniform["),
+    ("datasets", "source_is_read and cifar100", "data/cifar100.py", 'labels == "fine"', 'labels != "fine"'),
+    ("features", "a_thumbnail_holds", "features/thumbnail.py", "cells.mean(axis=(3, 5))", "cells.max(axis=(3, 5))"),
+    ("verdicts", "scatter", "verdicts/scatter.py", "np.std(ends, ddof=1)", "np.std(ends)"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -259,15 +244,15 @@ def tested(project):
 
 def test_the_examples_of_tests_pass_and_fail_where_the_code_is_wrong(tested):
     project, examples = tested, EXAMPLES
-    assert [Path(file).name for file, _ in examples] == list(MUTANTS)
-    chosen = " or ".join(f"({words})" for words, *_ in MUTANTS.values())
-    command = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *(file for file, _ in examples)]
+    assert [file for file, _ in examples] == [f"tests/test_{file}.py" for file, *_ in MUTANTS]
+    chosen = " or ".join(f"({words})" for _, words, *_ in MUTANTS)
+    command = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *dict(examples)]
     assert f"{len(MUTANTS)} passed" in project.run(*command).stdout
-    for _, module, right, wrong in MUTANTS.values():
+    for *_, module, right, wrong in MUTANTS:
         project.edit(f"src/collapselab/{module}", (right, wrong))
     said = project.run(*command, code=1).stdout
     assert f"{len(MUTANTS)} failed" in said, said
-    for _, module, right, wrong in MUTANTS.values():
+    for *_, module, right, wrong in MUTANTS:
         project.edit(f"src/collapselab/{module}", (wrong, right))
 
 
@@ -278,6 +263,7 @@ FORCES = {  # file of tests -> which of them hold the registries against what is
     "test_selectors.py": "covered or options_are_said",
     "test_regimes.py": "by_hand or keep",
     "test_structure.py": "architecture or itself",
+    "test_steps.py": "contract",
     "test_tuning.py": "every_family",
 }
 

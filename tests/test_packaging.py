@@ -24,6 +24,7 @@ from collapselab.guides import GUIDES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
+from collapselab.rewards import REWARDS
 from collapselab.select import SELECTORS
 from collapselab.study.choices import CHOICES
 from collapselab.transforms import TRANSFORMS
@@ -247,7 +248,8 @@ def test_the_fairness_rules_are_told():
     assert all(f"`{rule}`" in KEYS for rule in studies.FAIRNESS)
 
 
-REGISTRIES = (DATASETS, POPULATIONS, MODELS, REGIMES, ADAPTERS, GUIDES, TRANSFORMS, SELECTORS, FEATURES, METRICS)
+STEPS = (ADAPTERS, GUIDES, TRANSFORMS, REWARDS, SELECTORS)
+REGISTRIES = (DATASETS, POPULATIONS, MODELS, REGIMES, *STEPS, FEATURES, METRICS)
 
 
 def test_the_page_of_names_has_all_registries():
