@@ -257,12 +257,12 @@ def test_the_examples_of_tests_pass_and_fail_where_the_code_is_wrong(tested):
 
 
 FORCES = {  # file of tests -> which of them hold the registries against what is written elsewhere
-    "test_packaging.py": "written_from or names or selects or table or contract_is_kept",
+    "test_packaging.py": "names or selects or table",
     "test_config.py": "shipped_schema",
     "test_contracts.py": "who_can or called_as",
     "test_selectors.py": "covered or options_are_said",
     "test_regimes.py": "by_hand or keep",
-    "test_structure.py": "architecture or itself",
+    "test_structure.py": "architecture",
     "test_steps.py": "contract",
     "test_tuning.py": "every_family",
 }
@@ -384,7 +384,7 @@ def test_the_adapter_has_averaged_the_model_with_the_earlier_one(points):
     for generation in (0, 1):
         folder = points / f"gen{generation}"
         adapted[generation], metadata = store.read_tensors(folder / "adapted.safetensors")
-        assert metadata["lineage"]["adapter"] == "averaged"
+        assert metadata["lineage"]["adapter"] == {"averaged": {"own": 0.25}}
         (file,) = [Path(one) for one in metadata["lineage"]["inputs"] if one.endswith("model.safetensors")]
         trained[generation], _ = store.read_tensors(points.parents[3] / file)
     names = [name for name in trained[0] if name.startswith("network.")]
