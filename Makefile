@@ -2,6 +2,7 @@
 # make test    sets up the environment if needed and passes the whole suite
 # make test-all   the suite, and after it what is slow by nature
 # make check   the quick checks alone: style, types of files, the import contract
+# make docs    writes anew all pages that are made from the code, and the schema of a study
 # make test-processors   what trainings reach, and their bits, as on other processors: half an hour on two cores
 # PYTHON=python3.12 chooses another interpreter; TORCH_FLAGS="--index-url <PyTorch's CPU index>" a smaller torch.
 
@@ -15,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow test-all test-processors check setup clean
+.PHONY: demo test test-slow test-all test-processors check docs setup clean
 
 setup: $(READY)
 
@@ -36,6 +37,10 @@ check: $(READY)
 	$(ACTIVATE) lint-imports
 	$(ACTIVATE) snakefmt --check Snakefile workflow
 	$(ACTIVATE) snakemake --lint
+
+# What hangs from the code: docs/*.md but for the tour, docs/architecture.svg, config/study.schema.json.
+docs: $(READY)
+	$(ACTIVATE) python docs
 
 # One thread a worker: more would wait for one another's cores. Files in the order of tests/conftest.py: the longest first.
 test: check

@@ -18,7 +18,7 @@ INK, PAPER, LINE = "#1f2933", "#ffffff", "#9aa5b1"
 INTRODUCTION = """\
 # Where things live, and why
 
-This page and its picture are written by `python docs/architecture.py` from the import graph and the docstrings.
+This page and its picture are written by `python docs` from the import graph and the docstrings.
 
 ![The rooms of the package, and which imports which](architecture.svg)
 
@@ -29,16 +29,22 @@ others, imports inside functions counted (`tests/test_structure.py`).
 
 1. **The edge** is `cli`: one file a verb. It parses words, reads files, calls one function and writes one file.
 2. **The verbs** are in `verbs`: contents in, contents out, and no file, word or clock. They are the loop: prepare, draw
-   and compose, train, sample, select, extract, record.
-3. **The registries** hold what a study names: models, metrics, extractors, selectors, data sets and known truths, one
-   module an entry. A registry is one literal dict that computes nothing. An installed package adds entries of its own
-   by an entry point (`core/registry.py`).
+   and compose, train, adapt, sample, transform, select, extract, record.
+3. **The registries** hold what a study names ([all of them](registries.md)): data sets and known truths, models,
+   regimes, adapters, guides, transforms, selectors, extractors and metrics, one module an entry. A registry is one
+   literal dict that computes nothing. An installed package adds entries of its own by an entry point
+   (`core/registry.py`).
 4. **The ground** is `core` (contents and random numbers, no files), `store` (files and their hashes) and `machine`
    (devices, processes, clocks).
 
 A study is read and checked by `study`, all faults at once, before any work; what stands behind it checks nothing again.
 `study/jobs.py` says of each job of the workflow which files it reads, what it is told, and which source it hangs on;
-the rules in `workflow/rules` are cards that ask it.
+the rules in `workflow/rules` are cards that ask it. What an entry must be handed stands in its own `Needs`
+(`core/needs.py`), and nobody else decides it again: the inputs of its jobs, their words, their hashes and the faults of
+a study follow from it.
+
+Whatever is chosen is a `Choice` (`core/choice.py`): a name, or a name with options, and it says from which registry.
+Reading, faults, the schema that editors see, and [the page of all names](registries.md) follow from that, too.
 
 ## What makes a job run again
 

@@ -19,7 +19,7 @@ AGAINST = {
 INTRODUCTION = """\
 # The numbers
 
-This page is written by `python docs/metrics.py` from the docstrings of the code.
+This page is written by `python docs` from the docstrings of the code.
 
 ## Which to read
 
@@ -121,4 +121,4 @@ def _block(function: object) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -4,18 +4,19 @@ python docs/models.py
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import torch
+from pydantic import BaseModel
 
 from collapselab.models import MODELS
 from collapselab.models.capabilities import Counts
 from collapselab.models.diffusion import PRESETS as DIFFUSION_PRESETS
 from collapselab.models.diffusion.networks import build
 from collapselab.models.flow import PRESETS as FLOW_PRESETS
-from collapselab.models.options import Options
 from collapselab.models.stylegan2 import PRESETS as STYLEGAN2_PRESETS
 from collapselab.models.stylegan2.building import outlines
 from collapselab.models.taxonomy import COLUMNS, taxonomy
@@ -26,7 +27,7 @@ SHAPES = {"tiny": (1, 8, 8), "points": (2,)} | {preset: (3, side, side) for pres
 INTRODUCTION = """\
 # The models
 
-This page is written by `python docs/models.py` from the code. A study names a family and, where it has them, a preset;
+This page is written by `python docs` from the code. A study names a family and, where it has them, a preset;
 any option may follow:
 
 ```yaml
@@ -100,7 +101,8 @@ def _table() -> Iterator[str]:
 
 def _family(name: str) -> str:
     family = MODELS[name]
-    parts = [f"## `{name}`\n", f"Takes {' and '.join(family.takes)}. {_first(family)}\n"]
+    about = _first(sys.modules[family.__module__])  # in words; the class says it in symbols
+    parts = [f"## `{name}`\n", f"{about} Takes {' and '.join(family.takes)}.\n", f"{_first(family)}\n"]
     presets = {"diffusion": DIFFUSION_PRESETS, "stylegan2": STYLEGAN2_PRESETS, "flow": FLOW_PRESETS}.get(name)
     if presets and issubclass(family, Counts):
         parts += [
@@ -110,7 +112,7 @@ def _family(name: str) -> str:
         parts += [*(_preset(name, preset) for preset in presets), ""]
     if presets:
         parts += [*(f"- `{preset}`: {_said(options)}" for preset, options in presets.items()), ""]
-    parts += ["| option | default | what it is |", "|---|---|---|", *_options(family.Options), ""]
+    parts += ["| option | default | what it is |", "|---|---|---|", *option_rows(family.Options), ""]
     return "\n".join(parts)
 
 
@@ -129,13 +131,20 @@ def _said(options: Mapping[str, Any]) -> str:
     return ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in options.items()) or "the defaults below"
 
 
-def _options(options: type[Options]) -> Iterator[str]:
+def option_rows(options: type[BaseModel], leave_out: tuple[str, ...] = ()) -> Iterator[str]:
+    """The rows of a table of options: each with its default, and what it is."""
     for name, field in options.model_fields.items():
-        default = "required" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
+        if name in leave_out:
+            continue
+        default = "required" if field.is_required() else f"`{_json(field.get_default(call_default_factory=True))}`"
         told = (field.description or "").replace("|", "&#124;")
         if get_origin(field.annotation) is Literal:
             told += f"; allowed: {', '.join(f'`{json.dumps(value)}`' for value in get_args(field.annotation))}"
         yield f"| `{name}` | {default} | {told} |"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str)
 
 
 def _first(thing: Any) -> str:
@@ -143,4 +152,4 @@ def _first(thing: Any) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

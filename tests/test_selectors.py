@@ -22,7 +22,7 @@ OPTIONS = {
 }
 CHANCE = {"random", "verifier"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
-BESIDE = ("seen", "model", "ballots")  # what a pool may hold beside the samples
+BESIDE = ("seen", "scores", "model", "ballots")  # what a pool may hold beside the samples
 
 
 @pytest.fixture(params=sorted(SELECTORS))

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 import pytest
 from pydantic import Field
+from test_selectors import OPTIONS
 
 from collapselab.adapt import ADAPTERS
 from collapselab.adapt.base import Adapter
@@ -24,8 +25,8 @@ from collapselab.testing import check_adapter, check_guide, check_reward, check_
 from collapselab.transforms import TRANSFORMS
 from collapselab.transforms.base import Transform
 
-SAID = {"random": {"share": 0.5}, "verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9}}
-"""Options that have to be said."""
+SAID = {"verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9}}
+"""Options that have to be said; of other selectors they are those of test_selectors."""
 
 
 def caught(words, check, entry, options=None):
@@ -39,7 +40,7 @@ def caught(words, check, entry, options=None):
 
 @pytest.mark.parametrize("name", SELECTORS)
 def test_a_selector_keeps_its_contract(name):
-    check_selector(name, SAID.get(name))
+    check_selector(name, SAID.get(name, OPTIONS[name]))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 """A linear classifier of two Gaussian classes as a generative model of labelled rows, some of them labelled wrongly.
-
 An imperfect verifier that keeps a right label with probability phi and a wrong one with psi leaves the classifier where
 it is or turns it round, depending on whether the share of wrong labels is below 1 / (1 + psi / phi) (Feng et al. 2024,
 https://arxiv.org/abs/2406.07515; ``theory``).

@@ -1,5 +1,4 @@
 """Linear regression as a generative model of labels: the loop in which collapse was first shown to be avoidable.
-
 Replacing the data in every generation makes the error grow linearly, and accumulating them keeps it bounded
 (Gerstgrasser et al. 2024, https://arxiv.org/abs/2404.01413; ``theory``).
 """

@@ -1,5 +1,4 @@
 """Probabilistic principal components: a linear decoder of normal latents, with equal noise on every coordinate.
-
 It is what a linear VAE learns, in closed form (Tipping and Bishop 1999, https://doi.org/10.1111/1467-9868.00196; Lucas
 et al. 2019, https://arxiv.org/abs/1911.02469). Samples without their noise have the rank of the latents, for good.
 """

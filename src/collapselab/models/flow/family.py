@@ -1,8 +1,8 @@
-"""The normalising flow, of affine couplings or of coupled splines, by zuko (https://zuko.readthedocs.io).
+"""The normalising flow, of affine couplings or of coupled splines, by zuko (https://zuko.readthedocs.io): Dinh,
+Sohl-Dickstein and Bengio 2017 (RealNVP, https://arxiv.org/abs/1605.08803), Durkan et al. 2019 (neural spline flows,
+https://arxiv.org/abs/1906.04032).
 
-Sources: Dinh, Sohl-Dickstein and Bengio 2017 (RealNVP, https://arxiv.org/abs/1605.08803), Durkan et al. 2019 (neural
-spline flows, https://arxiv.org/abs/1906.04032). Planning a study imports this module, so torch and zuko are imported
-only where a model is trained or sampled.
+Planning a study imports this module, so torch and zuko are imported only where a model is trained or sampled.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""The StyleGAN2 family with adaptive discriminator augmentation (ADA), trained from scratch or from published weights.
+"""The StyleGAN2 family with adaptive discriminator augmentation (ADA), trained from scratch or from published weights:
+Karras et al. 2020 (StyleGAN2, https://arxiv.org/abs/1912.04958) and Karras et al. 2020 (ADA,
+https://arxiv.org/abs/2006.06676).
 
-Sources: Karras et al. 2020 (StyleGAN2, https://arxiv.org/abs/1912.04958) and Karras et al. 2020 (ADA,
-https://arxiv.org/abs/2006.06676). Planning a study imports this module, so torch is imported only where a model is
-trained or sampled.
+Planning a study imports this module, so torch is imported only where a model is trained or sampled.
 """
 
 from collections.abc import Mapping
