@@ -221,7 +221,7 @@ def test_an_adaptation_goes_on_from_a_state_of_the_same_adapter_alone(tmp_path, 
         return read_model(tmp_path / out, MODELS, POPULATIONS)
 
     found, metadata = adapted("one.safetensors", 1.0)
-    assert metadata["lineage"]["adapter"] == "more" and metadata["lineage"]["images_seen"] == BATCH
+    assert metadata["lineage"]["adapter"] == {"more": {"strength": 1.0}} and metadata["lineage"]["images_seen"] == BATCH
     again, _ = adapted("two.safetensors", 1.0)
     other, _ = adapted("three.safetensors", 2.0)
     assert_same(again, found)

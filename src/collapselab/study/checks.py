@@ -177,15 +177,7 @@ def kind_faults(study: Study) -> Iterator[Fault]:
             except ValueError as error:
                 yield Fault(("models", name), str(error))
     for index, name in enumerate(study.measured_in):
-        if kind not in FEATURES[name].takes:
-            takes = " and ".join(FEATURES[name].takes)
-            yield Fault(("extractors", index), f"{name!r} looks at {takes}; the study's data are {kind}")
-        elif FEATURES[name].needs.published:
-            try:
-                study.published_weights(name)
-            except ValueError as error:
-                yield Fault(("extractors", index), str(error).removeprefix("weights: "))
-        elif message := _truth_fault(study, name):
+        if message := _extractor_fault(study, name):
             yield Fault(("extractors", index), message)
     for name in study.file.arms:
         yield from _steering_faults(study, name)
@@ -239,8 +231,8 @@ def _looking_faults(
 ) -> Iterator[Fault]:
     """The faults of what an arm's selector or adapter looks through."""
     for extractor in extractors:
-        if message := _truth_fault(study, extractor):
-            yield Fault(("arms", name, key), message)
+        if extractor not in study.measured_in and (message := _extractor_fault(study, extractor)):
+            yield Fault(("arms", name, key), f"{choice.name!r} looks through {extractor!r}: {message}")
         if extractor == study.file.primary.extractor:
             what = {"select": "selector", "adapt": "adapter"}[key]
             yield Fault(
@@ -306,6 +298,18 @@ def _compares_rows(study: Study, metric: Metric) -> bool:
     """Whether a metric would look at distances of samples, and not at moments or columns of a statistic alone."""
     suited = [FEATURES[name] for name in study.measured_in if metric.suits(name)]
     return any(not (extractor.needs.through == "law" or extractor.statistic) for extractor in suited)
+
+
+def _extractor_fault(study: Study, name: str) -> str:
+    """What keeps an extractor from looking at the study's data; empty if nothing does."""
+    if study.kind not in FEATURES[name].takes:
+        return f"{name!r} looks at {' and '.join(FEATURES[name].takes)}; the study's data are {study.kind}"
+    if FEATURES[name].needs.published:
+        try:
+            study.published_weights(name)
+        except ValueError as error:
+            return str(error).removeprefix("weights: ")
+    return _truth_fault(study, name)
 
 
 def _truth_fault(study: Study, name: str) -> str:
