@@ -65,6 +65,7 @@ VERBS = {
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
+    "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
     "track": Verb("track", "Mirror a study in MLflow."),

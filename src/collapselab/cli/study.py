@@ -66,6 +66,32 @@ def schema(out: Annotated[Path | None, typer.Option(help="file to write; to the 
 
 
 @app.command()
+def stages(
+    out: Annotated[Path | None, typer.Option(help="file to write; to the terminal if left out")] = None,
+    check: Annotated[
+        str, typer.Option(help="write nothing, and fail where dvc.yaml says other stages of a study")
+    ] = "",
+) -> None:
+    """Write the stages by which DVC runs and shares the studies in config/: dvc.yaml."""
+    from ..study.loading import STUDIES, written_in
+    from ..study.stages import outdated
+    from ..study.stages import stages as staged
+
+    path = Path("dvc.yaml")
+    if check and outdated(study_of(check), path.read_text(encoding="utf-8") if path.exists() else ""):
+        raise ValueError(
+            f"{path}: does not have the stages of {check!r} as it is; run: collapselab stages --out {path}"
+        )
+    if check:
+        return
+    text = staged(written_in(STUDIES))
+    if out is None:
+        print(text, end="")
+    else:
+        store.write_atomically(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@app.command()
 def recipe(
     name: StudyName,
     arm: Annotated[str, typer.Argument(help="an arm of the study, or a base such as base_tiny")],

@@ -62,6 +62,22 @@ def of_workflow(said: Mapping[str, Any]) -> Study:
     return find(name)
 
 
+def written_in(folder: Path) -> list[Study]:
+    """The studies whose files lie in a folder, whether or not their data are there; small copies (``-smoke``) are left
+    out. Raises BadStudy for a file that says no study.
+    """
+    found = []
+    for path in sorted(folder.glob("*.yaml")):
+        if path.stem.endswith("-smoke"):
+            continue
+        raw, lines, faults = parse(path)
+        study, more = check(raw, path.stem)
+        if study is None or faults:
+            raise BadStudy(path, [*faults, *more], lines)
+        found.append(study)
+    return found
+
+
 def from_plan(text: str) -> Study:
     """The study that a rule handed on as JSON (see ``Study.plan``): the file may have changed since."""
     raw = json.loads(text)
