@@ -14,7 +14,7 @@ from torch_families import FAMILIES, images, options_of  # noqa: E402
 from collapselab.core.ask import Ask  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.core.sets import TrainingSet  # noqa: E402
-from collapselab.engine.steering import Level, Steering, levels_of, steered, unsteered  # noqa: E402
+from collapselab.engine.steering import Level, Steering, levels_of, unsteered  # noqa: E402
 from collapselab.machine.device import exact  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.capabilities import Denoises  # noqa: E402
@@ -273,7 +273,7 @@ def test_draws_are_numbered_within_one_batch():
         return x
 
     for _ in range(2):
-        asked = steered(Steering(rule, 2), denoise, denoise, {}, numbers.append)
+        asked = Steering(rule, 2).steered(denoise, denoise, {}, numbers.append)
         for at in levels_of(torch.tensor([3.0, 2.0, 1.0, 0.0])):
             asked(torch.zeros(1), at, None)
     assert numbers == [*range(6)] * 2

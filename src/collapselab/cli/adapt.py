@@ -1,7 +1,6 @@
 """A model that is changed after its training, and further models that a guide steers by."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +8,13 @@ import typer
 
 from .. import store
 from ..adapt import ADAPTERS
-from ..adapt.base import Given
-from ..features import FEATURES
+from ..adapt.base import Adapter
 from ..guides.base import Auxiliary
 from ..models import MODELS
+from ..rewards.asking import looked_through
 from ..verbs import adapt as verb
 from ..verbs.train import rows_of
-from .extractors import looked_through, rewards_of, weights_of
+from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, json_of, pairs, parsed
@@ -39,6 +38,7 @@ def adapt(
     options: Options = "{}",
     ancestor: Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
+    extractor_options: ExtractorOptions = "{}",
     train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
@@ -46,9 +46,11 @@ def adapt(
     """Change a trained model; what is interrupted goes on where its checkpoint is, to the same bits."""
     entry = chosen(ADAPTERS, adapter, "--adapter")
     settings = parsed(entry.Options, options, "--options")
-    trained, metadata = model_in(model)
+    trained, metadata = _trained_in(model)
     earlier = {path: model_in(path) for path in ancestor or []}
     inputs = hashes(model, training, *earlier, *([train] if train else []))
+    _expect_needed(entry, looked_through(entry, settings), extractor or [], train, len(earlier))
+    looks = looks_of(extractor or [], extractor_options)
     said = {adapter: json_of(options, "--options", dict)}
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": said}
     marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
@@ -66,29 +68,12 @@ def adapt(
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            look, features = _looks(looked_through(entry, settings), extractor or [], train)
-            rewards = rewards_of(settings, look)
             rows, models = rows_of(table, store.referred(table)), [found for found, _ in earlier.values()]
-            given = Given(rows, verb.own_samples(trained, run.seed), look, features, rewards, models)
-            return verb.adapt(adapter, entry, settings, trained, given, replace(run, progress=tell))
+            split = store.read_samples(train) if train else None
+            shown = verb.given(settings, trained, rows, run.seed, looks, split, models)
+            return verb.adapt(adapter, entry, settings, trained, shown, replace(run, progress=tell))
 
-    leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged)
-
-
-def _looks(needed: tuple[str, ...], said: list[str], train: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What an adapter looks through, by extractor, and the training split as it sees it."""
-    weights = pairs(said, "--extractor")
-    if sorted(weights) != sorted(needed) or (needed and train is None):
-        names = ", ".join(needed) or "no extractor"
-        found = f"found {', '.join(weights) or 'none'} and {train}"
-        raise typer.BadParameter(f"{found}; the adapter reads {names} and the training split", param_hint="--extractor")
-    split = store.read_samples(train) if needed else None
-    look, features = {}, {}
-    for name, path in weights.items():
-        through, _ = weights_of(FEATURES[name], name, path)
-        look[name] = partial(FEATURES[name].extract, weights=through)
-        features[name] = look[name](split.data)
-    return look, features
+    leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged, of_model=False)
 
 
 @app.command()
@@ -106,7 +91,7 @@ def auxiliary(
 ) -> None:
     """Train a further model that a guide steers by."""
     one = _asked(asked)
-    trained, metadata = model_in(model)
+    trained, metadata = _trained_in(model)
     inputs, family = hashes(model, training), metadata["family"]
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "role": role}
     kind, table = MODELS[family], store.read_training(training)
@@ -131,7 +116,30 @@ def _asked(text: str) -> Auxiliary:
     known = Auxiliary._fields
     numbers = [said.get(key, 0) for key in ("images_seen", "samples")]
     right = set(said) <= set(known) and {"on", "images_seen"} <= set(said) and said["on"] in ("training", "own")
-    if not right or not all(isinstance(number, int) and number >= 0 for number in numbers):
+    if not right or not all(type(number) is int and number >= 0 for number in numbers):
         allowed = "on (training or own), images_seen, and samples where it is trained on its own"
         raise typer.BadParameter(f"found {text}; allowed are {allowed}", param_hint="--asked")
     return Auxiliary(**said)
+
+
+def _trained_in(path: Path) -> tuple[Any, dict[str, Any]]:
+    """A model of a family, and its metadata; None where its training diverged."""
+    model, metadata = model_in(path)
+    if metadata.get("population"):
+        raise typer.BadParameter(f"{path} holds a known population; allowed is a trained model", param_hint="--model")
+    return model, metadata
+
+
+def _expect_needed(
+    entry: Adapter, through: tuple[str, ...], extractors: list[str], train: Path | None, ancestors: int
+) -> None:
+    """Raise BadParameter unless an adapter is handed just what it needs."""
+    names = list(pairs(extractors, "--extractor"))
+    if sorted(names) != sorted(through):
+        said = f"found {', '.join(names) or 'none'}; the adapter looks through {', '.join(through) or 'none'}"
+        raise typer.BadParameter(said, param_hint="--extractor")
+    if bool(through) != (train is not None):
+        said = "the adapter needs it" if through else "the adapter has no use for it"
+        raise typer.BadParameter(f"found {train or 'nothing'}; {said}", param_hint="--train")
+    if ancestors and not entry.needs.ancestors:
+        raise typer.BadParameter(f"found {ancestors}; the adapter has no use for them", param_hint="--ancestor")

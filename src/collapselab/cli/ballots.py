@@ -30,13 +30,27 @@ def ballots(
             file=sys.stderr,
         )
         raise typer.Exit(EXIT_WAITING)
+    _expect_whole(closed)
     found = store.read_ballots(closed)
     if found.lineage.get("pool") != digest:
         raise ValueError(
             f"{closed}: found ballots of the pool {str(found.lineage.get('pool'))[:12]}…, allowed are those of {pool}, "
             f"{digest[:12]}…: another round was closed, or the samples were made anew"
         )
-    if len(found) and not 0 <= found.rows.min() <= found.rows.max() < len(samples):
+    if not len(found):
+        raise ValueError(f"{closed}: found no judgement in it; was the round closed before anybody judged?")
+    if not 0 <= found.rows.min() <= found.rows.max() < len(samples):
         rows = f"{found.rows.min()} to {found.rows.max()}"
         raise ValueError(f"{closed}: found judgements of the rows {rows}; the pool has {len(samples)}")
     store.write_ballots(out, found)
+
+
+def _expect_whole(closed: Path) -> None:
+    """Raise ValueError where an export is not what its hash says: nobody can make it again, so that it stays there."""
+    beside = store.hash_path(closed)
+    if not beside.exists():
+        raise ValueError(f"{closed}: found no hash beside it, {beside.name}; copy both")
+    if store.content_hash(closed) != store.recorded_hash(closed):
+        raise ValueError(
+            f"{closed}: its SHA-256 is not that of {beside.name}: it was changed, or copied in part; copy both again"
+        )

@@ -3,18 +3,17 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from .. import store
-from ..core.choice import NoOptions, nested
+from ..core.choice import NoOptions
 from ..features import FEATURES, Extractor
-from ..rewards import REWARDS
-from ..rewards.base import scored
 from ..store import weights as published
+from ..verbs.extract import Look
 from .inputs import model_in
-from .options import chosen, parsed
+from .options import chosen, json_of, pairs, parsed
 
 OUTSIDE_EXTRACTORS = {
     name: entry for name, entry in FEATURES.items() if not (entry.needs.through_model or entry.needs.through_truth)
@@ -58,21 +57,16 @@ def weights_of(entry: Extractor, name: str, path: str) -> tuple[Any, dict[str, A
     return model, facts  # whose model it is, the record says
 
 
-def rewards_of(options: Any, look: Mapping[str, Any]) -> dict[str, Any]:
-    """The rewards that options name, by option, as functions of samples. look: what makes features of data."""
-    found = {}
-    for option, choice in nested(options, "rewards").items():
-        entry = chosen(REWARDS, choice.name, f"--options {option}")
-        settings = parsed(entry.Options, json.dumps(dict(choice.options)), f"--options {option} {choice.name}")
-        found[option] = scored(entry, settings, look)
-    return found
+ExtractorOptions = Annotated[str, typer.Option(help='options of extractors as JSON: {"NAME": {OPTION: VALUE}}')]
 
 
-def looked_through(entry: Any, options: Any) -> tuple[str, ...]:
-    """The extractors through which an entry looks, itself or by the rewards that its options name."""
-    choices = nested(options, "rewards").values()
-    rewards = [name for choice in choices if choice.name in REWARDS for name in REWARDS[choice.name].needs.features]
-    return tuple(dict.fromkeys([*entry.needs.features, *rewards]))
+def looks_of(extractors: list[str], options: str) -> dict[str, Look]:
+    """What selectors and adapters look through, by name. extractors: NAME or NAME=WEIGHTS. options: as JSON."""
+    said, looks = json_of(options, "--extractor-options", dict), {}
+    for name, path in pairs(extractors, "--extractor").items():
+        entry = chosen(FEATURES, name, "--extractor")
+        looks[name] = Look(entry, weights_of(entry, name, path)[0], settings_of(entry, name, said.get(name, {})))
+    return looks
 
 
 LOOKED_THROUGH = {

@@ -74,23 +74,29 @@ def leave(
     fit: Callable[[], Any],
     run: Run,
     mark_diverged: bool,
+    of_model: bool = True,
 ) -> None:
-    """Write the model that ``fit`` trains, or that it diverged; then its checkpoint is needed no more."""
+    """Write the model that ``fit`` trains, or that it diverged; then its checkpoint is needed no more.
+
+    of_model: whether its curve says how many images were seen; else it may be that of the training before.
+    """
     try:
         model = fit()
     except Diverged as error:
         what = {"generation": lineage["generation"], "images_seen": error.images_seen}
         diverged(out, family, settings, lineage, what | {"loss": str(error.loss), "model": str(out)}, mark_diverged)
     else:
-        budget = _write(out, family, model, lineage, budget)
+        budget = _write(out, family, model, lineage, budget, of_model)
     if processes.is_first():
         shutil.rmtree(run.checkpoint, ignore_errors=True)
     clock.facts["images_seen"] = budget
 
 
-def _write(out: Path, family: str, model: Any, lineage: Mapping[str, Any], budget: int | None) -> int | None:
+def _write(
+    out: Path, family: str, model: Any, lineage: Mapping[str, Any], budget: int | None, of_model: bool
+) -> int | None:
     """Write a trained model and count what it cost; the images that it has seen, in whole batches."""
-    taken = model.stored().tensors.get("curve.images_seen", ())
+    taken = model.stored().tensors.get("curve.images_seen", ()) if of_model else ()
     budget = int(taken[-1]) if len(taken) else budget
     how = {"how": dict(model.how)} if model.how else {}  # where it is part of the model's bits
     write_model(out, family, model, {**lineage, "images_seen": budget, **how})

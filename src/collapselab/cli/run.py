@@ -101,8 +101,6 @@ class Verbs(TyperGroup):
             return None
         with importing():
             module = import_module(f"{__package__}.{VERBS[name].module}")
-            from ..store import provenance  # what numbers are made of, which a list of all verbs does without
-        provenance.remember_in(provenance.FOLDER)
         return typer.main.get_group(module.app).commands[name]
 
     def format_commands(self, context: Any, formatter: Any) -> None:

@@ -1,19 +1,17 @@
 """Which samples are kept for the next generation."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .. import store
-from ..core.sets import KeptTable, SampleSet
-from ..features import FEATURES
+from ..core.sets import KeptTable
+from ..rewards.asking import looked_through
 from ..select import SELECTORS
-from ..select.base import Pool, Seen
 from ..store.cells import Cell
 from ..verbs import select as verb
-from .extractors import looked_through, rewards_of, weights_of
+from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, pairs, parsed
 from .run import clock
@@ -33,6 +31,7 @@ def select(
     study: Annotated[str, typer.Option(help="the study that the samples are of")] = "",
     arm: Annotated[str, typer.Option(help="the arm that the samples are of")] = "",
     extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
+    extractor_options: ExtractorOptions = "{}",
     train: Annotated[Path | None, typer.Option(help="the training split, for a selector that looks at it")] = None,
     model: Annotated[Path | None, typer.Option(help="the model of the samples, for a selector that asks it")] = None,
     ballots: Annotated[Path | None, typer.Option(help="people's judgements, for a selector that follows them")] = None,
@@ -47,21 +46,12 @@ def select(
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "selector": selector, "inputs": hashes(*read)}
     if "diverged" in pool.lineage:
         lineage["diverged"] = pool.lineage["diverged"]
-    look = _looks(extractor or []) if len(pool) else {}
+    looks = looks_of(extractor or [], extractor_options)
     split = store.read_samples(train) if train else None
+    asked = model_in(model)[0] if model else None
+    told = store.read_ballots(ballots) if ballots else None
     with clock.compute():
-        seen = {name: Seen(extract(pool.data), extract(split.data)) for name, extract in look.items()}
-        rewards = rewards_of(settings, {name: _once(extract, pool, seen[name]) for name, extract in look.items()})
-        scores = {option: score(pool) for option, score in rewards.items()} if len(pool) else {}
-    shown = Pool(
-        pool,
-        Cell(study, arm, seed, generation),
-        seen,
-        scores,
-        model_in(model)[0] if model else None,
-        store.read_ballots(ballots) if ballots else None,
-    )
-    with clock.compute():
+        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), settings, looks, split, asked, told)
         selection = verb.select(selector, entry, settings, shown, study_seed)
     store.write_kept(out, KeptTable(selection.rows, selection.scores, selection.reasons, selection.judge, lineage))
 
@@ -79,17 +69,3 @@ def _expect_needed(entry: Any, through: tuple[str, ...], extractors: list[str], 
         if needed[option] != (path is not None):
             said = "the selector needs it" if needed[option] else "the selector has no use for it"
             raise typer.BadParameter(f"found {path or 'nothing'}; {said}", param_hint=option)
-
-
-def _looks(extractors: list[str]) -> dict[str, Any]:
-    """What makes features of data, by extractor."""
-    paths = pairs(extractors, "--extractor")
-    return {
-        name: partial(verb.look, FEATURES[name], weights_of(FEATURES[name], name, path)[0])
-        for name, path in paths.items()
-    }
-
-
-def _once(extract: Any, pool: SampleSet, seen: Seen) -> Any:
-    """The same, but of the pool what was seen already."""
-    return lambda data: seen.samples if data is pool.data else extract(data)

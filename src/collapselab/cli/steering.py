@@ -7,10 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from ..core.choice import Choice
 from ..engine.steering import Steering
 from ..guides import GUIDES
+from ..verbs import sample as verb
 from .inputs import model_in
 from .options import chosen, parsed
+
+PLENTY = 10**9  # images, with which a guide has all its roles
 
 Guided = Annotated[str, typer.Option("--guide", help='what steers the sampler as JSON, as {"NAME": {OPTION: VALUE}}')]
 
@@ -19,22 +23,29 @@ Others = Annotated[
 ]
 
 
-def steering(said: Mapping[str, Mapping[str, Any]], others: Mapping[str, str]) -> tuple[Steering | None, Any]:
+def steering(said: Mapping[str, Any], others: Mapping[str, str]) -> tuple[Steering | None, Any]:
     """The guide that is said, with the further models; None where none is said. Beside it how one of them diverged.
 
-    Raises BadParameter for a guide with other roles.
+    Raises BadParameter for more than one guide, and for further models without one or without a role that it has.
     """
     if not said:
+        if others:
+            raise typer.BadParameter(
+                f"found {', '.join(others)}; without a --guide there are none", param_hint="--auxiliary"
+            )
         return None, None
-    name, options = next(iter(said.items()))
-    entry = chosen(GUIDES, name, "--guide")
-    settings = parsed(entry.Options, json.dumps(options), f"--guide {name}")
-    roles = list(entry.auxiliary(settings, 1))
+    try:
+        choice = Choice.of(said)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--guide") from None
+    entry = chosen(GUIDES, choice.name, "--guide")
+    settings = parsed(entry.Options, json.dumps(dict(choice.options)), f"--guide {choice.name}")
+    roles = list(entry.auxiliary(settings, PLENTY))
     if sorted(roles) != sorted(others):
         found, allowed = (", ".join(sorted(those)) or "none" for those in (others, roles))
-        raise typer.BadParameter(f"found {found}; {name} steers by {allowed}", param_hint="--auxiliary")
+        raise typer.BadParameter(f"found {found}; {choice.name} steers by {allowed}", param_hint="--auxiliary")
     models, marks = {}, []
     for role, path in others.items():
         models[role], metadata = model_in(Path(path))
         marks += [metadata["lineage"]["diverged"]] if models[role] is None else []
-    return Steering(entry.rule, settings, entry.reads, models), marks[0] if marks else None
+    return verb.steering(choice.name, settings, models), marks[0] if marks else None

@@ -26,11 +26,12 @@ def transform(
     seed: Replicate,
     generation: Generation,
     out: Out,
+    stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
 ) -> None:
     """Change samples on their way into the world: mark, correct or compress them."""
     steps = []
     for said in json_of(transforms, "--transforms", list):
-        choice = Choice.of(said)
+        choice = _choice(said)
         entry = chosen(TRANSFORMS, choice.name, "--transforms")
         options = parsed(entry.Options, json.dumps(dict(choice.options)), f"--transforms {choice.name}")
         steps.append(verb.Step(choice.name, entry, options))
@@ -38,7 +39,7 @@ def transform(
     released = pool
     if "diverged" not in pool.lineage:
         with clock.compute():
-            released = verb.transform(steps, pool, study_seed, seed, generation)
+            released = verb.transform(steps, pool, study_seed, seed, generation, stream)
     inputs = hashes(samples)
     lineage = {
         **pool.lineage,
@@ -46,3 +47,10 @@ def transform(
         "transforms": json.loads(transforms),
     }
     store.write_samples(out, replace(released, lineage=lineage))
+
+
+def _choice(said: object) -> Choice:
+    try:
+        return Choice.of(said)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--transforms") from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -55,10 +55,23 @@ class Choice:
 
 
 def nested(options: BaseModel, registry: str) -> dict[str, Choice]:
-    """The choices from a registry among options, by the option that makes them."""
-    fields = type(options).model_fields.items()
-    marked = [name for name, field in fields if From(registry) in field.metadata]
-    return {name: value for name in marked if isinstance(value := getattr(options, name), Choice)}
+    """The choices from a registry among options, by the option that makes them, which may go without, or name several:
+    ``rewards.0``, ``rewards.1``.
+    """
+    found: dict[str, Choice] = {}
+    for name, about in type(options).model_fields.items():
+        if From(registry) not in (*about.metadata, *_marks(about.annotation)):
+            continue
+        value = getattr(options, name)
+        several = isinstance(value, list | tuple)
+        found |= {f"{name}.{index}": one for index, one in enumerate(value)} if several else {name: value}
+    return {name: choice for name, choice in found.items() if isinstance(choice, Choice)}
+
+
+def _marks(annotation: Any) -> list[Any]:
+    """What an annotation is marked with, itself or its parts."""
+    marks = list(getattr(annotation, "__metadata__", ()))
+    return marks + [mark for part in get_args(annotation) for mark in _marks(part)]
 
 
 class From(NamedTuple):

@@ -1,5 +1,7 @@
 """What can go wrong, or end before it is done, beside bad input: that is a ValueError."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -36,6 +38,22 @@ class Damaged(Exception):
     def __init__(self, path: Path, reason: str, set_aside: bool = False):
         self.path, self.set_aside = Path(path), set_aside
         super().__init__(f"{path}: {reason}")
+
+
+OURS = (Diverged, Interrupted, Waiting, Damaged, OSError, MemoryError)
+
+
+@contextmanager
+def blamed(what: str, name: str) -> Iterator[None]:
+    """Within it an entry of a registry works: whatever goes wrong is said with its name, as a ValueError."""
+    try:
+        yield
+    except OURS:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{what} {name!r}: {error}") from error
+    except Exception as error:  # whatever a stranger's function does
+        raise ValueError(f"{what} {name!r}: {type(error).__name__}: {error}") from error
 
 
 class Foreign(Damaged, ValueError):

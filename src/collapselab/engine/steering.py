@@ -2,8 +2,10 @@
 models see there, in place of what the model sees alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ..core.errors import blamed
 
 if TYPE_CHECKING:
     import torch
@@ -52,50 +54,63 @@ Denoiser = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor | None"], "to
 """D(x; sigma, condition) of one model (``models.capabilities.Denoiser``)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Steering:
-    """A rule with its options, and the further models that it steers by, by role: what ``Ask.guide`` holds."""
-
-    rule: Rule
-    options: Any
-    reads: Reads = ("conditional",)
-    others: Mapping[str, Any] = ()
-
-    def denoisers(self, where: "torch.device") -> dict[str, Denoiser]:
-        """The denoisers of the further models on a device."""
-        return {role: model.denoiser(where) for role, model in dict(self.others).items()}
-
-
 def unsteered(denoise: Denoiser) -> Denoise:
     """What a sampler asks where nothing steers it."""
     return lambda x, at, condition: denoise(x, at.sigma, condition)
 
 
-def steered(
-    steering: Steering,
-    denoise: Denoiser,
-    unconditional: Denoiser,
-    others: Mapping[str, Denoiser],
-    draws: Callable[[int], "torch.Tensor"],
-) -> Denoise:
-    """What a sampler asks for one batch, from its first level to its last, over which the rule keeps its state.
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """A rule with its options, and the further models that it steers by, by role: what ``Ask.guide`` holds.
 
-    denoise: the model, with the arm's bias; unconditional: without. draws: ``f(number)``, normal numbers as x.
+    name: by which messages call it. A sampler asks it for all that it does, so that only a sampling that is steered
+    hangs on how it does so.
     """
-    remembered: list[Any] = [None, 0]  # the rule's state, and how often it has drawn
 
-    def drawn() -> "torch.Tensor":
-        remembered[1] += 1
-        return draws(remembered[1] - 1)
+    rule: Rule
+    options: Any
+    reads: Reads = ("conditional",)
+    others: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "rule"
 
-    def asked(x: "torch.Tensor", at: Level, condition: "torch.Tensor | None") -> "torch.Tensor":
-        bare = unconditional(x, at.sigma, None) if "unconditional" in steering.reads else None
-        beside = {role: other(x, at.sigma, condition) for role, other in others.items()}
-        seen = Predictions(x, denoise(x, at.sigma, condition), bare, beside)
-        denoised, remembered[0] = steering.rule(seen, at, remembered[0], drawn, steering.options)
-        return denoised
+    def denoisers(self, where: "torch.device") -> dict[str, Denoiser]:
+        """The denoisers of the further models on a device."""
+        return {role: model.denoiser(where) for role, model in self.others.items()}
 
-    return asked
+    def steered(
+        self,
+        denoise: Denoiser,
+        unconditional: Denoiser,
+        others: Mapping[str, Denoiser],
+        draws: Callable[[int], "torch.Tensor"],
+    ) -> Denoise:
+        """What a sampler asks for one batch, from its first level to its last, over which the rule keeps its state.
+
+        denoise: the model, with the arm's bias; unconditional: without. draws: ``f(number)``, normal numbers as x.
+        Raises ValueError for a rule that gives anything but rows like those that it was shown.
+        """
+        remembered: list[Any] = [None, 0]  # the rule's state, and how often it has drawn
+
+        def drawn() -> "torch.Tensor":
+            remembered[1] += 1
+            return draws(remembered[1] - 1)
+
+        def asked(x: "torch.Tensor", at: Level, condition: "torch.Tensor | None") -> "torch.Tensor":
+            bare = unconditional(x, at.sigma, None) if "unconditional" in self.reads else None
+            beside = {role: other(x, at.sigma, condition) for role, other in others.items()}
+            seen = Predictions(x, denoise(x, at.sigma, condition), bare, beside)
+            with blamed("guide", self.name):
+                denoised, remembered[0] = self.rule(seen, at, remembered[0], drawn, self.options)
+                found, allowed = _form(denoised), _form(seen.conditional)
+                if found != allowed:
+                    raise ValueError(f"gave {found}, allowed are {allowed}, as it was shown")
+            return denoised
+
+        return asked
+
+
+def _form(rows: Any) -> str:
+    return f"{rows.dtype} of shape {tuple(rows.shape)}" if hasattr(rows, "dtype") else type(rows).__name__
 
 
 def levels_of(levels: "torch.Tensor") -> Sequence[Level]:

@@ -25,7 +25,9 @@ def check_ask(ask: Ask, asked: Any) -> None:
     if ask.bias != 1 and not asked.bias:
         raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed with {called(asked)} is 1")
     if ask.guide is not None and not isinstance(asked, Denoises):
-        raise ValueError(f"guide: found {ask.guide!r}, allowed is none: samples of {called(asked)} cannot be guided")
+        raise ValueError(
+            f"guide: found a {type(ask.guide).__name__}, allowed is none: samples of {called(asked)} cannot be guided"
+        )
     if ask.condition is not None:
         _check_condition(ask, asked)
 

@@ -34,16 +34,3 @@ class Reward:
     reward: Callable[[SampleSet, "Mapping[str, Features]", Any], np.ndarray]
     needs: Needs = NOTHING
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
-
-
-def scored(entry: Reward, options: Any, look: "Mapping[str, Callable[[np.ndarray], Features]]") -> Scored:
-    """A reward as a function of samples alone. look: what makes features of data, by extractor."""
-
-    def score(samples: SampleSet) -> np.ndarray:
-        seen = {name: look[name](samples.data) for name in entry.needs.features}
-        found = np.asarray(entry.reward(samples, seen, options), np.float64)
-        if found.shape != (len(samples),):
-            raise ValueError(f"reward: found numbers of shape {found.shape}, allowed is one for each of {len(samples)}")
-        return found
-
-    return score

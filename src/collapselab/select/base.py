@@ -31,6 +31,23 @@ class Selection:
     judge: str
 
 
+def check_selection(selection: Any, count: int, keeps: int) -> None:
+    """Raise ValueError unless a selection is one of ``count`` samples, of which ``keeps`` are kept, each once."""
+    if not isinstance(selection, Selection):
+        raise ValueError(f"gave a {type(selection).__name__}, allowed is a Selection")
+    rows = np.asarray(selection.rows)
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer) or (np.diff(rows) <= 0).any():
+        raise ValueError("rows: found others than whole numbers that rise, allowed are those: each is kept once")
+    if len(rows) and not 0 <= rows[0] <= rows[-1] < count:
+        raise ValueError(f"rows: found {rows[0]} to {rows[-1]}, allowed are those of {count} samples")
+    if len(rows) != keeps:
+        raise ValueError(f"rows: found {len(rows)}, allowed are {keeps}, as many as its options say of {count} samples")
+    if not len(selection.scores) == len(selection.reasons) == len(rows):
+        raise ValueError(
+            f"scores, reasons: found {len(selection.scores)}, {len(selection.reasons)}, one a row is allowed"
+        )
+
+
 class Seen(NamedTuple):
     """What a selector sees through one extractor: the samples, and the training split.
 

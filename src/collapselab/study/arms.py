@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import store
-from ..compose.regimes import at, draws, fresh_before, size
+from ..compose.regimes import FromPrevious, at, draws, fresh_before, size
 from ..models import MODELS
 from .faults import Fault, unknown
 from .file import FAIRNESS
+from .lineages import Lineage
 from .study import Study
 
 HEADER_BYTES_MAX = 10_000_000  # of a file of weights
@@ -145,7 +146,7 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
             continue  # other numbers of images are what they are for
         compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
         compared["images_seen"][name] = [_all_seen(study, name, t) for t in spans]
-        compared["init"][name] = arm.regime.init if isinstance(arm.regime.init, str) else arm.regime.init.model_dump()
+        compared["init"][name] = _start(arm)
     for rule, values in compared.items():
         differ = len({json.dumps(value) for value in values.values()}) > 1
         if differ and rule not in study.file.waive:
@@ -154,6 +155,15 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
             yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found {found}; {remedy}")
         if not differ and rule in study.file.waive:
             yield Fault(("waive", rule), f"nothing to waive: {FAIRNESS[rule]} here")
+
+
+def _start(arm: Lineage) -> Any:
+    """What the trainings of an arm start from: of an arm that adapts its models, previous ones are adapted."""
+    init = arm.regime.init
+    if init == "previous" or isinstance(init, FromPrevious):
+        trained = arm.adapt is None or (isinstance(init, FromPrevious) and init.from_ == "trained")
+        return "previous" if trained else "previous, adapted"
+    return init if isinstance(init, str) else init.model_dump(by_alias=True)
 
 
 def _all_seen(study: Study, arm: str, generation: int) -> int | None:

@@ -11,6 +11,7 @@ from ..compose.regimes import REAL, size
 from ..core.ask import Ask
 from ..core.choice import Choice
 from ..core.errors import Diverged
+from ..core.needs import NOTHING, Needs
 from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..data.split import check_sizes
@@ -183,6 +184,72 @@ def kind_faults(study: Study) -> Iterator[Fault]:
         yield from _steering_faults(study, name)
 
 
+HANDED = {  # registry -> what one of its entries can be handed
+    "adapters": {"features", "ancestors"},
+    "selectors": {"features", "model", "ballots"},
+    "transforms": {"key"},
+    "rewards": {"features"},
+}
+
+
+def entry_faults(study: Study) -> Iterator[Fault]:
+    """What is wrong with what the entries of arms say of themselves: what they need, keep, see and train."""
+    for name in study.file.arms:
+        arm, where = study.lineages[name], ("arms", name)
+        chosen = [("adapters", ADAPTERS, "adapt", arm.adapt), ("selectors", SELECTORS, "select", arm.select)]
+        chosen += [("transforms", TRANSFORMS, "transform", one) for one in arm.transform]
+        for kind, registry, key, choice in chosen:
+            if choice is not None:
+                yield from _needs_faults(kind, registry[choice.name].needs, choice.name, (*where, key))
+                for one in study.rewards(registry, choice):
+                    yield from _needs_faults("rewards", REWARDS[one].needs, one, (*where, key))
+        yield from _said_of_itself(study, arm)
+
+
+def _needs_faults(kind: str, needs: Needs, name: str, where: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Needs that no entry of a kind is handed, and extractors that nobody has."""
+    said = {key for key, value in vars(needs).items() if value != getattr(NOTHING, key)}
+    if excess := sorted(said - HANDED[kind]):
+        allowed = ", ".join(sorted(HANDED[kind]))
+        yield Fault(
+            where, f"{name!r} needs {', '.join(excess)}, which none of the {kind} is handed; allowed: {allowed}"
+        )
+    for extractor in needs.features if isinstance(needs.features, tuple) else ():
+        if extractor not in FEATURES:
+            yield Fault(where, f"{name!r} looks through {unknown(extractor, FEATURES, 'extractor')}")
+
+
+def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
+    """Numbers of an arm's entries that are none: how many rows are kept, and images seen, and by which models."""
+    asked = [("select", "keeps", lambda: study.kept(arm.name), 0)]
+    if arm.adapt:
+        options = study.parsed(ADAPTERS, arm.adapt)
+        asked.append(("adapt", "images", lambda: ADAPTERS[arm.adapt.name].images(options), 0))
+    for generation in range(arm.generations + 1) if arm.guide else ():
+        try:
+            further = study.auxiliaries(arm.name, generation)
+        except Exception as error:  # whatever a stranger's function does
+            yield Fault(("arms", arm.name, "guide"), f"{arm.guide.name!r}: {type(error).__name__}: {error}")
+            return
+        for role, one in further.items():
+            if not re.fullmatch(r"[a-z0-9_]+", role):
+                yield Fault(
+                    ("arms", arm.name, "guide"), f"{arm.guide.name!r} has a role {role!r}; allowed: a-z, 0-9, _"
+                )
+            asked.append(("guide", f"images of {role!r}", lambda one=one: one.images_seen, 1))
+            if one.on == "own":
+                asked.append(("guide", f"own samples of {role!r}", lambda one=one: one.samples, 1))
+    for key, what, number, least in asked:
+        where, name = ("arms", arm.name, key), getattr(arm, key).name
+        try:
+            found = number()
+        except Exception as error:  # likewise
+            yield Fault(where, f"{name!r}: {what}: {type(error).__name__}: {error}")
+            continue
+        if type(found) is not int or found < least:
+            yield Fault(where, f"{name!r}: {what}: found {found!r}, allowed is a whole number from {least} up")
+
+
 def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
     """What keeps an arm's adapter, guide, transforms and selector from working on its models and its data."""
     arm, kind, where = study.lineages[name], study.kind, ("arms", name)
@@ -231,6 +298,8 @@ def _looking_faults(
 ) -> Iterator[Fault]:
     """The faults of what an arm's selector or adapter looks through."""
     for extractor in extractors:
+        if FEATURES[extractor].needs.through_model:
+            yield Fault(("arms", name, key), f"{choice.name!r} looks through {extractor!r}, which sees through a model")
         if extractor not in study.measured_in and (message := _extractor_fault(study, extractor)):
             yield Fault(("arms", name, key), f"{choice.name!r} looks through {extractor!r}: {message}")
         if extractor == study.file.primary.extractor:

@@ -89,7 +89,7 @@ class Found(NamedTuple):
 def found(raw: Mapping[str, Any]) -> Iterator[Found]:
     """All choices of a file, in its order, whether they are right or not."""
     data = mapping(raw.get("data"))
-    yield from (Found(("data", key), f"{key}s", data[key]) for key in ("source", "population") if data.get(key))
+    yield from (Found(("data", key), f"{key}s", data[key]) for key in ORIGINS if data.get(key) is not None)
     yield from (Found(("models", name), "models", said) for name, said in mapping(raw.get("models")).items())
     for key in ("extractors", "metrics"):
         yield from (Found((key, index), key, said) for index, said in enumerate(_list(raw.get(key))))
@@ -102,6 +102,7 @@ def found(raw: Mapping[str, Any]) -> Iterator[Found]:
         yield from (Found((*where, "transform", index), "transforms", said) for index, said in transforms)
 
 
+ORIGINS = ("source", "population")
 ARM = {"regime": "regimes", "adapt": "adapters", "guide": "guides", "select": "selectors"}
 """key of an arm -> the registry of its choice."""
 

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
-from .checks import choice_faults, data_faults, fit_faults, kind_faults, measured_faults, name_faults, together_faults
+from .checks import (
+    choice_faults,
+    data_faults,
+    entry_faults,
+    fit_faults,
+    kind_faults,
+    measured_faults,
+    name_faults,
+    together_faults,
+)
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .presets import regimes
@@ -99,6 +108,9 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if file is None or not _about_measures(faults):
         return None, [*faults, *absent]
     study = Study(file, found)
+    faults += entry_faults(study)
+    if any(fault.path[:1] == ("arms",) for fault in faults):
+        return study, list(dict.fromkeys([*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *together_faults(study)]
     faults += [*data_faults(study, not absent), *lineage_faults(study), *eaten_faults(study)]

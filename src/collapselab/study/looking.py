@@ -29,7 +29,7 @@ def family_roots(study: Study, arm: str) -> list[str]:
 def reward_roots(study: Study, registry: Mapping[str, Any], choice: Choice) -> list[str]:
     """The source of the rewards that an entry's options name."""
     names = study.rewards(registry, choice)
-    return [*entries("rewards:REWARDS", names), *([f"{PACKAGE}.rewards.base:scored"] if names else [])]
+    return [*entries("rewards:REWARDS", names), *([f"{PACKAGE}.rewards.asking:rewards_of"] if names else [])]
 
 
 def looks_with(study: Study, name: str, model: str) -> str | None:
@@ -57,6 +57,14 @@ def eyes_with_options(study: Study, names: list[str], model: str = "") -> Iterat
     options = {name: said for name in names if (said := study.extractor_options(name))}
     yield from eyes(study, names, model)
     yield from flags(options=as_json(options))
+
+
+def beside(study: Study, names: tuple[str, ...]) -> Iterator[str]:
+    """What selectors and adapters look through, as arguments, with their options, and the training split beside it."""
+    if names:
+        options = {name: said for name in names if (said := study.extractor_options(name))}
+        yield from eyes(study, names)
+        yield from flags(extractor_options=as_json(options) if options else None, train=study.part_file("train"))
 
 
 def published(study: Study, names: Iterable[str]) -> dict[str, str]:

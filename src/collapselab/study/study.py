@@ -21,7 +21,7 @@ from ..guides.base import Auxiliary
 from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
-from ..rewards import REWARDS
+from ..rewards.asking import looked_through
 from ..select import SELECTORS
 from ..store import weights as published
 from ..store.cells import Cell, left_by
@@ -265,21 +265,17 @@ class Study:
 
     def read_by(self, arm: str) -> tuple[str, ...]:
         """The extractors that the arm's selector looks through."""
-        return self._looks(SELECTORS, self.lineages[arm].select)
+        select = self.lineages[arm].select
+        return looked_through(SELECTORS[select.name], self.parsed(SELECTORS, select))
 
     def adapted_by(self, arm: str) -> tuple[str, ...]:
         """The extractors that the arm's adapter looks through."""
         adapt = self.lineages[arm].adapt
-        return self._looks(ADAPTERS, adapt) if adapt else ()
+        return looked_through(ADAPTERS[adapt.name], self.parsed(ADAPTERS, adapt)) if adapt else ()
 
     def rewards(self, registry: Mapping[str, Any], choice: Choice | None) -> list[str]:
         """The rewards that an entry's options name."""
         return [one.name for one in nested(self.parsed(registry, choice), "rewards").values()] if choice else []
-
-    def _looks(self, registry: Mapping[str, Any], choice: Choice) -> tuple[str, ...]:
-        """The extractors through which an entry looks, itself or by the rewards that its options name."""
-        rewards = [name for one in self.rewards(registry, choice) for name in REWARDS[one].needs.features]
-        return tuple(dict.fromkeys([*registry[choice.name].needs.features, *rewards]))
 
     def awaits_ballots(self, arm: str) -> bool:
         """Whether the arm's selector waits for people."""

@@ -24,7 +24,7 @@ from ..guides import GUIDES
 from ..guides.base import Guide
 from ..models.capabilities import Weighted
 from ..rewards import REWARDS
-from ..rewards.base import Reward, scored
+from ..rewards.base import Reward
 from ..select import SELECTORS
 from ..select.base import Pool, Seen, Selection, Selector, SelectorOptions
 from ..store.cells import Cell
@@ -86,7 +86,7 @@ def check_reward(reward: Any, options: Mapping[str, Any] | None = None) -> None:
             continue  # an extractor that it looks through does not take this kind
         rows, looks = found
         data, before = rows[:ROWS], rows[:ROWS].copy()
-        score = scored(entry, chosen, looks)
+        score = partial(_scored_by, entry, chosen, looks)
         whole, few = score(SampleSet(data)), score(SampleSet(data[: ROWS // 2]))
         law(same(data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
         law(np.isfinite(whole).all(), f"{name}: its numbers are not all finite")
@@ -96,6 +96,10 @@ def check_reward(reward: Any, options: Mapping[str, Any] | None = None) -> None:
             off <= ROUNDING,
             f"{name}: {kind} are worth more or less by {off:.2g} among others; a number is its sample's own",
         )
+
+
+def _scored_by(entry: Reward, options: Any, looks: Mapping[str, Any], pool: SampleSet) -> np.ndarray:
+    return entry.reward(pool, {one: looks[one](pool.data) for one in entry.needs.features}, options)
 
 
 def check_transform(transform: Any, options: Mapping[str, Any] | None = None) -> None:

@@ -15,8 +15,8 @@ class Transform:
     """A change of samples: a mark in them, a correction, a compression.
 
     transform: ``f(samples, options, seed, key) -> SampleSet``, of the same rows in the same order, as many as there
-    were, of the same kind and shape. key: 32 secret bytes of the lineage, the same in all its generations, for one that
-    ``needs`` it; else None. takes: the kinds of data that it can change.
+    were, of the same kind and shape, with their labels. key: 32 bytes of the lineage, the same in all its generations,
+    for one that ``needs`` it; else None. takes: the kinds of data that it can change.
     """
 
     Options: type[Options]

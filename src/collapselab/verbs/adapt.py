@@ -1,17 +1,23 @@
 """A model that is changed after its training, and further models that a guide steers by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..adapt.base import Adapter, Given
 from ..core.ask import Ask
+from ..core.choice import nested
+from ..core.errors import blamed
 from ..core.run import Run
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet, TrainingSet
 from ..guides.base import Auxiliary
 from ..models.tuning import settled, tuned
+from ..rewards.asking import rewards_of
 from ..store.provenance import entries
+from .extract import Look
+from .select import looked_at
 from .train import whole
 
 
@@ -31,10 +37,31 @@ def own_samples(model: Any, seed: int) -> Callable[[int, int], SampleSet]:
     return lambda count, start=0: model.sample(Ask(count, number, start))
 
 
-def adapt(name: str, adapter: Adapter, options: Any, model: Any, given: Given, run: Run) -> Any:
-    """The adapted model. Raises Diverged and Interrupted as a training does."""
-    roots = tuple(entries("adapt:ADAPTERS", [name]))
-    return adapter.adapt(model, given, options, replace(run, images_seen=adapter.images(options), roots=roots))
+def given(
+    options: Any,
+    model: Any,
+    training: TrainingSet,
+    seed: int,
+    looks: Mapping[str, Look],
+    train: SampleSet | None,
+    ancestors: Sequence[Any],
+) -> Given:
+    """What an adapter is handed beside the model."""
+    look = {name: partial(looked_at, one) for name, one in looks.items()}
+    features = {name: extract(train.data) for name, extract in look.items()}
+    return Given(training, own_samples(model, seed), look, features, rewards_of(options, look), ancestors)
+
+
+def adapt(name: str, adapter: Adapter, options: Any, model: Any, shown: Given, run: Run) -> Any:
+    """The adapted model. Raises Diverged and Interrupted as a training does, ValueError for what is no such model."""
+    rewards = [choice.name for choice in nested(options, "rewards").values()]
+    roots = (*entries("adapt:ADAPTERS", [name]), *entries("rewards:REWARDS", rewards))
+    with blamed("adapter", name):
+        adapted = adapter.adapt(model, shown, options, replace(run, images_seen=adapter.images(options), roots=roots))
+        if type(adapted) is not type(model) or adapted.shape != model.shape:
+            found = f"{type(adapted).__name__} of {getattr(adapted, 'shape', 'nothing')}"
+            raise ValueError(f"gave a {found}, allowed is a {type(model).__name__} of {model.shape}, as it was given")
+    return adapted
 
 
 def auxiliary(one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run) -> Any:

@@ -8,6 +8,8 @@ import numpy as np
 from ..core.ask import Ask
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet
+from ..engine.steering import Steering
+from ..guides import GUIDES
 
 Stage = Literal["sample", "grid"]
 PIECE = 4  # batches that are sampled between two reports of progress
@@ -43,6 +45,12 @@ def sample(
         parts.append(model.sample(Ask(min(size, count - start), seed, start, sampling_bias, guide=guide)))
         done(start)
     return parts
+
+
+def steering(name: str, options: Any, others: Mapping[str, Any]) -> Steering:
+    """What steers a sampler: a guide with its options, and the further models that it steers by, by role."""
+    entry = GUIDES[name]
+    return Steering(entry.rule, options, entry.reads, others, name)
 
 
 def joined(parts: list[SampleSet], lineage: Mapping[str, Any]) -> SampleSet:

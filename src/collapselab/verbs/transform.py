@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..core.errors import blamed
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet
 from ..transforms.base import Transform
@@ -16,26 +19,42 @@ class Step(NamedTuple):
     options: Any
 
 
-def key_of(study_seed: int, replicate: int, name: str) -> bytes:
-    """The secret of a transform in one lineage, the same in all its generations: 32 bytes."""
-    return b"".join(seed_of(study_seed, replicate, None, f"key/{name}", part).to_bytes(8, "big") for part in range(4))
+def key_of(study_seed: int, replicate: int, stream: int, name: str) -> bytes:
+    """The key of a transform in one lineage, the same in all its generations: 32 bytes.
+
+    It stands for a secret, and is none: a study that others can reproduce says all that it knows.
+    """
+    words = (study_seed, replicate, None, f"key/{stream}/{name}")
+    return b"".join(seed_of(*words, part).to_bytes(8, "big") for part in range(4))
 
 
-def transform(steps: Sequence[Step], samples: SampleSet, study_seed: int, replicate: int, generation: int) -> SampleSet:
-    """The samples after all steps, in order: the same rows, as many and of the same kind.
+def transform(
+    steps: Sequence[Step], samples: SampleSet, study_seed: int, replicate: int, generation: int, stream: int
+) -> SampleSet:
+    """The samples after all steps, in order: the same rows with the same labels, as many and of the same kind.
 
-    Raises ValueError for a transform that gives others.
+    stream: of the arm's samples, since arms that feed one another share no random numbers. Raises ValueError for a
+    transform that gives others.
     """
     for index, (name, entry, options) in enumerate(steps):
-        seed = seed_of(study_seed, replicate, generation, f"transform/{name}", index)
-        changed = entry.transform(
-            samples, options, seed, key_of(study_seed, replicate, name) if entry.needs.key else None
-        )
-        found, allowed = (changed.kind, changed.data.shape), (samples.kind, samples.data.shape)
-        if found != allowed:
-            said = (
-                f"{found[0]} of shape {found[1]}; allowed are the {allowed[0]} of shape {allowed[1]} that it was given"
-            )
-            raise ValueError(f"transform {name!r}: gave {said}")
+        seed = seed_of(study_seed, replicate, generation, f"transform/{stream}/{name}", index)
+        key = key_of(study_seed, replicate, stream, name) if entry.needs.key else None
+        with blamed("transform", name):
+            changed = entry.transform(samples, options, seed, key)
+            _check(changed, samples)
         samples = changed
     return samples
+
+
+def _check(changed: Any, given: SampleSet) -> None:
+    """Raise ValueError unless samples are rows like those that a transform was given."""
+    if not isinstance(changed, SampleSet):
+        raise ValueError(f"gave a {type(changed).__name__}, allowed is a SampleSet")
+    found, allowed = (f"{one.kind} of shape {one.data.shape}" for one in (changed, given))
+    if found != allowed:
+        raise ValueError(f"gave {found}, allowed are {allowed}, as it was given")
+    if given.kind == "vectors" and not np.isfinite(changed.data).all():
+        raise ValueError("gave numbers that are not finite")
+    labels = [None if one.labels is None else one.labels.tolist() for one in (changed, given)]
+    if labels[0] != labels[1]:
+        raise ValueError("gave other labels than it was given, allowed are the same")

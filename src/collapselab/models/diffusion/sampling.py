@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ...core import seeds
 from ...core.ask import Ask
-from ...engine.steering import Denoise, Denoiser, levels_of, steered, unsteered
+from ...engine.steering import Denoise, Denoiser, levels_of, unsteered
 from ...machine.device import autocast, device, exact
 from ..arrays import in_batches
 from ..asking import labels_of_batch
@@ -223,7 +223,7 @@ def sample(
             def draws(number: int) -> torch.Tensor:
                 return normals(seeds.seed_of(seed, None, None, "guide", number), batch).to(where)
 
-            return steered(ask.guide, biased, network, others, draws)
+            return ask.guide.steered(biased, network, others, draws)
 
         def make(batch: int) -> np.ndarray:
             told = None

@@ -11,6 +11,7 @@ what an entry says to few of its users (``ASIDE``), who name it: ``collapselab.m
 """
 
 import atexit
+import contextlib
 import hashlib
 import importlib
 import json
@@ -97,17 +98,17 @@ def _own_hash(one: Definition) -> str:
 class Memory:
     """Hashes that were found before, as long as no file of this package has changed.
 
-    Finding them takes a second, in each of the hundreds of processes of a study; to read all files of the package and
-    see that they are the same takes a hundredth. What hangs on another package is not remembered.
+    Finding them takes a second of every plan; to read all files of the package and see that they are the same takes a
+    hundredth. What hangs on another package is not remembered.
     """
 
     def __init__(self, path: Path):
         self.path, self.source, self.found, self.changed = path, _digest(), {}, False
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
-            if said["source"] == self.source:
+            if said["source"] == self.source and all(isinstance(one, str) for one in said["found"].values()):
                 self.found = dict(said["found"])
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             pass  # nobody has written it yet, or somebody else has
 
     def get(self, asked: tuple[str, ...]) -> str | None:
@@ -122,9 +123,10 @@ class Memory:
     def write(self) -> None:
         """Leave it for the next process, if there is anything new and a place for it."""
         if self.changed and self.path.parent.parent.is_dir():
-            self.path.parent.mkdir(exist_ok=True)
             text = json.dumps({"source": self.source, "found": self.found})
-            write_atomically(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            with contextlib.suppress(OSError):  # without it hashes are found anew, which takes a second
+                self.path.parent.mkdir(exist_ok=True)
+                write_atomically(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 FOLDER = Path(".snakemake") / "collapselab"
@@ -153,6 +155,7 @@ def _digest() -> str:
     """Of all files of this package, and of what else a hash depends on."""
     digest = hashlib.sha256(f"{FORMAT} {sys.version_info[:2]}".encode())
     folder = FOLDERS[PACKAGE]
-    for path in sorted(folder.rglob("*.py")):
+    files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    for path in sorted(files):  # data and templates beside a module are read by it
         digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -173,8 +173,11 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _is_unasked(scope: ast.AST, statement: ast.stmt) -> bool:
-    """Whether a statement is a method that no job calls."""
-    return isinstance(scope, ast.ClassDef) and isinstance(statement, ast.FunctionDef) and statement.name in UNASKED
+    """Whether a statement is a method that no job calls: of options, and of no instance of them."""
+    if not (isinstance(scope, ast.ClassDef) and isinstance(statement, ast.FunctionDef) and statement.name in UNASKED):
+        return False
+    of_class = any(isinstance(one, ast.Name) and one.id == "classmethod" for one in statement.decorator_list)
+    return of_class and any(isinstance(base, ast.Name) and base.id.endswith("Options") for base in scope.bases)
 
 
 def _bound_names(body: Iterable[ast.AST], walrus: bool = True) -> set[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...adapt import ADAPTERS
 from ...compose.regimes import at
+from ...guides import GUIDES
 from ...store.provenance import entries
 from .. import looking
 from ..study import Study
@@ -23,12 +24,12 @@ def others(study: Study, place: Place) -> dict[str, str]:
 def guide_said(study: Study, place: Place) -> dict[str, Any]:
     """The guide of an arm, as a sampling is told of it."""
     guide = study.lineages[place.arm].guide
-    return {guide.name: dict(guide.options)} if guide else {}
+    return {guide.name: study.parsed(GUIDES, guide).model_dump(mode="json")} if guide else {}
 
 
 def guide_roots(study: Study, arm: str) -> list[str]:
     guide = study.lineages[arm].guide
-    return entries("guides:GUIDES", [guide.name] if guide else [])
+    return [*entries("guides:GUIDES", [guide.name]), *verb_roots("sample", "steering")] if guide else []
 
 
 # -- compose and train -------------------------------------------------------------------------------------------------
@@ -126,17 +127,19 @@ def _adapt_inputs(study: Study, place: Place) -> list[str]:
 def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     adapt, reads = study.lineages[place.arm].adapt, study.adapted_by(place.arm)
     model, training = (study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet"))
-    yield from flags(model=model, training=training, adapter=adapt.name, options=as_json(dict(adapt.options)))
+    yield from flags(model=model, training=training, adapter=adapt.name, options=as_json(study.parsed(ADAPTERS, adapt)))
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place))
-    if reads:
-        yield from looking.eyes(study, reads)
-        yield from flags(train=study.part_file("train"))
+    yield from looking.beside(study, reads)
+
+
+def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
+    return looking.published(study, study.adapted_by(place.arm))
 
 
 def _adapt_roots(study: Study, place: Place) -> list[str]:
     adapt = study.lineages[place.arm].adapt
     adapter = [*entries("adapt:ADAPTERS", [adapt.name]), *looking.reward_roots(study, ADAPTERS, adapt)]
-    called = [*verb_roots("adapt", "adapt", "adaptation_seed", "own_samples"), *verb_roots("train", "rows_of")]
+    called = [*verb_roots("adapt", "adapt", "given", "adaptation_seed"), *verb_roots("train", "rows_of")]
     seen = looking.seer_roots(study, study.adapted_by(place.arm))
     return [*called, *adapter, *looking.family_roots(study, place.arm), *seen]
 
@@ -161,6 +164,6 @@ JOBS: Mapping[str, Job] = {
     "draw": Job(_draw_inputs, _draw_arguments, _draw_roots),
     "compose": Job(_train_inputs, _compose_arguments, _compose_roots),
     "train": Job(_train_inputs, _train_arguments, _train_roots),
-    "adapt": Job(_adapt_inputs, _adapt_arguments, _adapt_roots),
+    "adapt": Job(_adapt_inputs, _adapt_arguments, _adapt_roots, _adapt_outside),
     "auxiliary": Job(_auxiliary_inputs, _auxiliary_arguments, _auxiliary_roots),
 }

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ...compose.regimes import at
 from ...select import SELECTORS
-from ...store import recorded_hash
+from ...store import hash_path, recorded_hash
 from ...store.provenance import entries
+from ...transforms import TRANSFORMS
 from .. import looking
 from ..study import Study
 from ..telling import as_json, flags
@@ -66,9 +67,10 @@ def _transform_inputs(study: Study, place: Place) -> list[str]:
 
 
 def _transform_arguments(study: Study, place: Place) -> Iterator[str]:
-    said = [choice.said for choice in study.lineages[place.arm].transform]
+    arm = study.lineages[place.arm]
+    said = [{one.name: study.parsed(TRANSFORMS, one).model_dump(mode="json")} for one in arm.transform]
     yield from flags(samples=study.cell(*place.cell, "samples.safetensors"), transforms=as_json(said))
-    yield from flags(**seeds(study, place))
+    yield from flags(stream=arm.stream, **seeds(study, place))
 
 
 def _transform_roots(study: Study, place: Place) -> list[str]:
@@ -91,7 +93,7 @@ def _ballots_arguments(study: Study, place: Place) -> Iterator[str]:
 
 def _ballots_outside(study: Study, place: Place) -> dict[str, str]:
     path = _closed(study, place)
-    return {"closed": recorded_hash(path) if path.exists() else "open"}
+    return {"closed": recorded_hash(path) if path.exists() and hash_path(path).exists() else "open"}
 
 
 def _select_inputs(study: Study, place: Place) -> list[str]:
@@ -106,20 +108,24 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
     select, reads = study.lineages[place.arm].select, study.read_by(place.arm)
     needs = SELECTORS[select.name].needs
     yield from flags(samples=study.released_file(*place.cell), selector=select.name)
-    yield from flags(options=as_json(dict(select.options)), study=study.name, arm=place.arm, **seeds(study, place))
-    if reads:
-        yield from looking.eyes(study, reads)
-        yield from flags(train=study.part_file("train"))
+    yield from flags(
+        options=as_json(study.parsed(SELECTORS, select)), study=study.name, arm=place.arm, **seeds(study, place)
+    )
+    yield from looking.beside(study, reads)
     yield from flags(model=study.model_file(*place.cell) if needs.model else None)
     yield from flags(ballots=study.cell(*place.cell, "ballots.parquet") if needs.ballots else None)
 
 
+def _select_outside(study: Study, place: Place) -> dict[str, str]:
+    return looking.published(study, study.read_by(place.arm))
+
+
 def _select_roots(study: Study, place: Place) -> list[str]:
     select, reads = study.lineages[place.arm].select, study.read_by(place.arm)
-    seen = [*verb_roots("select", "look"), *looking.seer_roots(study, reads)] if reads else []
+    seen = looking.seer_roots(study, reads)
     family = looking.family_roots(study, place.arm) if SELECTORS[select.name].needs.model else []
     chosen = [*entries("select:SELECTORS", [select.name]), *looking.reward_roots(study, SELECTORS, select)]
-    return [*verb_roots("select", "select"), *chosen, *seen, *family]
+    return [*verb_roots("select", "select", "pool_of"), *chosen, *seen, *family]
 
 
 JOBS: Mapping[str, Job] = {
@@ -128,5 +134,5 @@ JOBS: Mapping[str, Job] = {
     "grid": Job(_sample_inputs, _grid_arguments, _sample_roots),
     "transform": Job(_transform_inputs, _transform_arguments, _transform_roots),
     "ballots": Job(_ballots_inputs, _ballots_arguments, nothing, _ballots_outside),
-    "select": Job(_select_inputs, _select_arguments, _select_roots),
+    "select": Job(_select_inputs, _select_arguments, _select_roots, _select_outside),
 }
