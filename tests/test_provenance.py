@@ -213,10 +213,14 @@ def test_a_description_of_an_option_is_documentation_and_its_range_is_not(toy):
 
 
 def test_what_is_quick_to_try_makes_nobody_train_again(toy):
-    text = "class root:\n    def smallest(cls, kind):\n        return {}\n\n    def other(self):\n        return {}\n"
+    smallest = "    @classmethod\n    def smallest(cls, kind):\n        return {}\n\n"
+    text = f"class Options:\n    pass\n\n\nclass root(Options):\n{smallest}    def other(self):\n        return {{}}\n"
     before = toy(main=text)
     assert toy(main=text.replace("return {}", "return {1: 2}", 1)) == before
-    assert toy(main=text.replace("    def smallest(cls, kind):\n        return {}\n\n", "")) == before
+    assert toy(main=text.replace(smallest, "")) == before
+    # A method of that name that somebody calls on an instance, or on what is no options, counts.
+    for other in (text.replace("    @classmethod\n", ""), text.replace("root(Options)", "root")):
+        assert toy(main=other) != toy(main=other.replace("return {}", "return {1: 2}", 1))
     assert toy(main=text.replace("other(self):\n        return {}", "other(self):\n        return {1: 2}")) != before
 
 
