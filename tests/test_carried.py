@@ -161,7 +161,6 @@ control: none
 waive:
   images_seen: the adapter and the guide train further models
   training_set_size: people judge, and half of the samples stays
-  init: an adapted model is not trained on
 arms:
   steered: {model: points, regime: fully_synthetic, guide: {away: {weight: 0.5}}}
   adapted:
@@ -330,7 +329,7 @@ def test_a_number_says_what_was_done_to_its_samples_and_their_model(finished):
         ("steered", "raw"): nothing,
         ("adapted", "sampled"): {"adapter": {"replay": {"images_seen": 48, "reward": "right"}}},
         ("marked", "sampled"): nothing,
-        ("marked", "released"): {"transforms": ["mark", {"mark": {"by": 2}}]},
+        ("marked", "released"): {"transforms": [{"mark": {"by": 1.0}}, {"mark": {"by": 2.0}}]},
         ("judged", "sampled"): nothing,
         ("judged", "kept"): nothing,
     }
