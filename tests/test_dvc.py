@@ -8,28 +8,33 @@ import yaml
 from project import ROOT, Project, missing_parts, said
 
 from collapselab import study as studies
+from collapselab.study.loading import written_in
+from collapselab.study.stages import stages
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+REAL = f"real_{studies.load(ROOT / 'config' / 'smoke.yaml').real}"
 # Small copies are for trying a study, and their results for nobody.
 SHIPPED = sorted(file.stem for file in (ROOT / "config").glob("*.yaml") if not file.stem.endswith("-smoke"))
 
 
-def test_every_shipped_study_is_a_stage_after_its_real_data():
-    folders = STAGES["vars"][0]
+def test_the_stages_are_those_of_the_studies():
+    """No name in them is copied by hand: the file is what the command writes."""
+    assert (ROOT / "dvc.yaml").read_text(encoding="utf-8") == stages(written_in(ROOT / "config"))
+
+
+def test_every_study_is_a_stage_after_its_real_data():
     for name in SHIPPED:
         study, _ = missing_parts(ROOT / "config" / f"{name}.yaml")
         stage = STAGES["stages"][name]
         assert stage["cmd"] == f"snakemake --config study={name}"
         assert stage["outs"] == [{f"results/{name}": {"persist": True}}]
         assert stage["params"] == [{f"config/{name}.yaml": None}]
-        source = {"Snakefile", "workflow", "src/collapselab"}
+        source, folder = {"Snakefile", "workflow", "src/collapselab"}, study.real_file("").rstrip("/")
         if study.file.together:  # draws its real data as it goes
             assert set(stage["deps"]) == source
         else:
-            (variable,) = (key for key, folder in folders.items() if folder == study.real_file("").rstrip("/"))
-            made = [{f"${{{variable}}}": {"persist": True}}]
-            (real,) = (one for one in STAGES["stages"].values() if one["outs"] == made)
-            assert set(stage["deps"]) == {*source, f"${{{variable}}}"} and set(real["deps"]) == source
+            (real,) = (one for one in STAGES["stages"].values() if one["outs"] == [{folder: {"persist": True}}])
+            assert set(stage["deps"]) == {*source, folder} and set(real["deps"]) == source
         assert f"results/{name}/report/summary.json" in STAGES["metrics"]
         curves = [
             plot
@@ -39,6 +44,22 @@ def test_every_shipped_study_is_a_stage_after_its_real_data():
         ]
         primary = study.file.primary
         assert f"{primary.metric}_{primary.extractor}" in {column for plot in curves for column in plot["y"].values()}
+
+
+def test_a_study_of_ones_own_becomes_a_stage(tmp_path):
+    project = Project.create(tmp_path / "project")
+    text = (ROOT / "config" / "smoke.yaml").read_text(encoding="utf-8").replace("dimension: 2", "dimension: 3")
+    (project.folder / "config" / "mine.yaml").write_text(text.replace("name: smoke", "name: mine"), encoding="utf-8")
+    done = project.run("collapselab", "stages", "--check", "mine", code=2)
+    assert "does not have the stages of 'mine' as it is; run: collapselab stages --out dvc.yaml" in done.stderr
+    project.run("collapselab", "stages", "--out", "dvc.yaml")
+    project.run("collapselab", "stages", "--check", "mine")
+    written = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert written.keys() - STAGES["stages"].keys() == {
+        "mine",
+        f"real_{studies.load(project.folder / 'config/mine.yaml').real}",
+    }
+    assert all(written[name] == stage for name, stage in STAGES["stages"].items())
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +82,11 @@ def pushed(finished, tmp_path_factory):
 
 
 def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
-    assert "Running stage 'real_gaussian'" in pushed.said and "Running stage 'smoke'" in pushed.said
+    assert f"Running stage '{REAL}'" in pushed.said and "Running stage 'smoke'" in pushed.said
     assert "rule report" in pushed.said
     assert (pushed.folder / "results/smoke/report/report.html").exists()
     again = said(pushed.run("dvc", "repro", "smoke"))
-    assert "Stage 'real_gaussian' didn't change" in again and "Stage 'smoke' didn't change" in again
+    assert f"Stage '{REAL}' didn't change" in again and "Stage 'smoke' didn't change" in again
     assert "Running stage" not in again
     assert pushed.run("git", "status", "--porcelain").stdout == ""
     # Mirrored once more by hand, a study is still what DVC knows.
@@ -136,8 +157,12 @@ def test_another_number_of_held_out_draws_is_measured_and_trains_nothing(pushed,
     assert project.plan() == {}
 
 
-def test_other_data_is_refused_until_its_folder_is_named(pushed, tmp_path):
+def test_other_data_is_refused_until_its_stages_are_written(pushed, tmp_path):
+    """The folder of the real data follows from what the study says of them: one command writes it down."""
     project = pushed.copy(tmp_path / "project")
     project.edit("config/smoke.yaml", ("dimension: 2", "dimension: 3"))
     done = project.run("dvc", "repro", "smoke", code=None)
-    assert done.returncode != 0 and "failed to reproduce 'real_gaussian'" in said(done)
+    assert done.returncode != 0 and "run: collapselab stages --out dvc.yaml" in said(done)
+    project.run("collapselab", "stages", "--out", "dvc.yaml")
+    ran = said(project.run("dvc", "repro", "--dry", "smoke", code=None))  # which makes no input of the next stage
+    assert f"Running stage 'real_{studies.load(project.folder / 'config/smoke.yaml').real}'" in ran
