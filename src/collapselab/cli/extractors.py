@@ -9,16 +9,17 @@ import typer
 
 from .. import store
 from ..core.choice import NoOptions, nested
-from ..features import FEATURES, Extractor
+from ..features import Extractor
 from ..rewards import REWARDS
 from ..rewards.base import scored
 from ..store import weights as published
 from .inputs import model_in
 from .options import chosen, parsed
 
-OUTSIDE_EXTRACTORS = {
-    name: entry for name, entry in FEATURES.items() if not (entry.needs.through_model or entry.needs.through_truth)
-}
+
+def looks_outside(entry: Extractor) -> bool:
+    """Whether an extractor looks at samples of which neither the model nor the truth is there."""
+    return not (entry.needs.through_model or entry.needs.through_truth)
 
 
 def settings_of(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:

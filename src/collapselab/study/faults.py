@@ -47,12 +47,18 @@ def mapping(value: Any) -> dict[Any, Any]:
 
 
 def known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], faults: list[Fault]) -> bool:
-    """Whether a name is one of a registry; where it is not, its fault is added."""
+    """Whether a name is one of a registry, and its entry can be used; where not, its fault is added."""
     if not isinstance(name, str):
         return False  # StudyFile has said so
-    if name not in registry:
+    try:
+        registry[name]
+    except KeyError:
         faults.append(Fault(where, unknown(name, registry)))
-    return name in registry
+    except ValueError as error:  # of another package, whose entry is broken
+        faults.append(Fault(where, str(error)))
+    else:
+        return True
+    return False
 
 
 def unknown(name: Any, allowed: Any, what: str = "name") -> str:
