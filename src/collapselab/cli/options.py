@@ -55,7 +55,7 @@ def _fault(error: Mapping[str, Any], known: list[str]) -> str:
     if error["type"] == "missing":
         said = "is missing"
     elif error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-        said = f"unknown; allowed: {', '.join(known)}"
+        said = f"unknown; allowed: {', '.join(known)}" if known else "unknown; there are no options"
     elif error["type"] == "value_error" and isinstance(error["input"], dict):
         said = message  # it says what it found
     return f"{where}: {said}" if where else said

@@ -25,8 +25,8 @@ from ..rewards import REWARDS
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
-from .choices import checked, flow, found
-from .faults import Fault, known, mapping, quoted, unknown
+from .choices import checked, found
+from .faults import Fault, flow, known, mapping, quoted, unknown
 from .lineages import Lineage
 from .study import Study
 
@@ -212,8 +212,8 @@ def _lacking(study: Study, arm: Lineage, key: str, asked: type) -> Iterator[Faul
     family = study.family(arm.model)
     if not issubclass(MODELS[family], asked):
         able = ", ".join(name for name, other in usable(MODELS) if issubclass(other, asked)) or "none"
-        message = f"{getattr(arm, key).name!r} asks for a model that {asked.__name__.lower()}, as {family!r} does not"
-        yield Fault(("arms", arm.name, key), f"{message}; families that do: {able}")
+        message = f"{getattr(arm, key).name!r} asks for a model that is {asked.__name__} (models.capabilities)"
+        yield Fault(("arms", arm.name, key), f"{message}, as {family!r} is not; families that are: {able}")
 
 
 def _unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
