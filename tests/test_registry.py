@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from project import ROOT
 
 import collapselab
 from collapselab.core.registry import Registry, _is_one, installed, usable
@@ -273,3 +274,77 @@ def refused(laboratory, *words):
     with pytest.raises(AssertionError) as caught:
         told(laboratory, *words)
     return str(caught.value)
+
+
+HIDDEN = {
+    "handed on with a star": (
+        "theirs:DOUBLED",
+        {"theirs/__init__.py": "from .impl import *\n", "theirs/impl.py": PLUGIN},
+    ),
+    "in a namespace": ("theirs.impl:DOUBLED", {"theirs/impl.py": PLUGIN}),
+    "of a class": ("theirs:Ours.DOUBLED", {"theirs.py": PLUGIN + "\n\nclass Ours:\n    DOUBLED = DOUBLED\n"}),
+    "bound on the way": (
+        "theirs:METRIC",
+        {"theirs.py": PLUGIN.replace("DOUBLED =", "globals()['METRIC'] =")},
+    ),
+    "bound on the way, elsewhere": (
+        "theirs:METRIC",
+        {"theirs/__init__.py": "from . import impl\nglobals()['METRIC'] = impl.DOUBLED\n", "theirs/impl.py": PLUGIN},
+    ),
+}
+HASHES = """
+from collapselab.store.provenance import entries, source_hash
+
+roots = [entries("metrics:METRICS", ["doubled"], field) for field in ("", "roles")]
+print(*(source_hash(*one) for one in roots))
+"""
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_an_entry_is_hashed_wherever_its_package_keeps_it(laboratory, how):
+    place, files = HIDDEN[how]
+    offered = next(laboratory.glob("site/*/entry_points.txt"))
+    offered.write_text(f"[collapselab.metrics]\ndoubled = {place}\n", encoding="utf-8")
+
+    def hashes(*change):
+        for name, text in files.items():
+            (laboratory / "site" / name).parent.mkdir(exist_ok=True)
+            (laboratory / "site" / name).write_text(text.replace(*change) if change else text, encoding="utf-8")
+        return told(laboratory, "-c", HASHES).split()
+
+    before = hashes()
+    assert hashes("2 * value", "value + value")[0] != before[0]
+    assert hashes('stands_for=("tails",), ', "")[1] != before[1]
+    assert hashes("Twice the mean of the fakes.", "Something.") == before == hashes()
+
+
+def test_an_entry_without_any_source_is_refused_with_a_remedy(laboratory):
+    (laboratory / "site" / "their_metrics.py").write_text("exec(open(__file__ + '.txt').read())\n", encoding="utf-8")
+    (laboratory / "site" / "their_metrics.py.txt").write_text(PLUGIN, encoding="utf-8")
+    bare = laboratory / "site" / "theirs.py"
+    bare.write_text("from their_metrics import *\n", encoding="utf-8")
+    offered = next(laboratory.glob("site/*/entry_points.txt"))
+    offered.write_text("[collapselab.metrics]\ndoubled = theirs:DOUBLED\n", encoding="utf-8")
+    said = refused(laboratory, "-c", HASHES)
+    assert "ValueError: theirs:DOUBLED: its source cannot be read" in said and "let the entry point name" in said
+
+
+UNSETTLED = """
+def unsettled(k: int) -> int:
+    raise KeyError("nothing of the kind")
+
+
+def doubled(real, fake, *, k: Annotated[int, AfterValidator(unsettled)] = 3):
+"""
+
+
+def test_the_workflow_says_in_one_message_what_fails_as_it_is_read(laboratory):
+    plugin = "from typing import Annotated\n\nfrom pydantic import AfterValidator\n" + PLUGIN
+    plugin = plugin.replace("\ndef doubled(real, fake):\n", UNSETTLED)
+    (laboratory / "site" / "their_metrics.py").write_text(plugin, encoding="utf-8")
+    study = STUDY.replace("[doubled,", "[{doubled: {k: 4}},")
+    (laboratory / "config" / "theirs.yaml").write_text(study, encoding="utf-8")
+    for part in ("Snakefile", "workflow"):
+        (laboratory / part).symlink_to(ROOT / part)
+    said = refused(laboratory, "-m", "snakemake", "-n", "--config", "study=theirs")
+    assert "config: KeyError('nothing of the kind')" in said and "Traceback" not in said
