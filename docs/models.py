@@ -49,7 +49,7 @@ the machine is an environment variable, and never changes what is asked, only ho
   graphs, the largest micro-batch that fits) and remembers the quickest for this GPU, version of torch and network in
   `~/.cache/collapselab`, where compiled kernels lie, too: the next generation compiles nothing. A CPU runs eagerly.
   `COLLAPSELAB_EXECUTION` says otherwise: `auto`, `eager`, or a list such as `channels_last,compile,micro_batch=64`.
-- **Several GPUs.** `COLLAPSELAB_PROCESSES=4` runs each training and each sampling as four processes, a GPU each;
+- **Several GPUs.** `COLLAPSELAB_PROCESSES=4` runs each training, adaptation and sampling as four processes, a GPU each;
   `torchrun --nproc-per-node 4 -m collapselab train ...` does the same by hand. Random numbers are drawn for the whole
   batch and then cut, so that the same training comes out, to rounding; samples come out the same to the bit.
 - **Checkpoints** are written every ten minutes (`COLLAPSELAB_CHECKPOINT_SECONDS`) and when a SIGTERM or SIGUSR1 asks to

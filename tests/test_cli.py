@@ -143,6 +143,14 @@ def test_a_new_study_validates_and_plans(tmp_path):
     assert json.loads(run("schema", tmp_path))["title"]
 
 
+def test_a_plan_says_what_a_dry_run_has_said(tmp_path):
+    assert "config/mine.yaml" in run("init mine", tmp_path)
+    (tmp_path / "Snakefile").write_text('raise ValueError("no such thing")\n')
+    assert "no such thing" in run("plan mine --no-cost", tmp_path, code=2)
+    (tmp_path / "Snakefile").write_text('rule all:\n    input:\n        "nowhere.txt",\n')
+    assert "nowhere.txt" in run("plan mine --no-cost", tmp_path, code=2)
+
+
 # -- bad input: 2 ------------------------------------------------------------------------------------------------------
 
 TRAIN = f"train --training training.parquet {WHERE} --generation 0 --out other.safetensors"
@@ -409,6 +417,45 @@ def test_several_processes_sample_the_same_file(trained, tmp_path, monkeypatch):
     cost = store.read_json(folder / "cost.json")
     assert cost["joules"] > 0 and cost["energy_source"] in ("rapl", "estimate")
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]  # what they handed over is gone
+
+
+ADAPTER = """
+from collapselab.adapt import Adapter
+from collapselab.core.choice import NoOptions
+from collapselab.models.capabilities import Trainable, Weighted
+from collapselab.models.tuning import tuned
+
+
+def shifted(model, given, options, run):
+    by = given.own(40, 0).data.mean() / 1000
+    return model.with_weights({name: array + array.dtype.type(by) for name, array in model.weights().items()})
+
+
+SHIFT = Adapter(NoOptions, shifted, lambda options: 0, (Weighted,))
+MORE = Adapter(NoOptions, lambda model, given, options, run: tuned(model, given.training, run), lambda options: 64)
+"""
+
+
+@pytest.mark.trained
+def test_several_processes_adapt_a_model_and_train_further_ones(trained, tmp_path, monkeypatch):
+    folder = copied(trained, tmp_path)
+    (folder / "theirs.py").write_text(ADAPTER)
+    (folder / "theirs-1.0.dist-info").mkdir()
+    (folder / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    offered = "[collapselab.adapters]\nshift = theirs:SHIFT\nmore = theirs:MORE\n"
+    (folder / "theirs-1.0.dist-info" / "entry_points.txt").write_text(offered)
+    told = f"--model model.safetensors --training training.parquet {WHERE} --generation 0"
+    run(f"adapt {told} --adapter shift --out one.safetensors", folder)
+    monkeypatch.setenv("COLLAPSELAB_PROCESSES", "2")
+    run(f"--cost cost.json adapt {told} --adapter shift --out two.safetensors", folder)
+    assert store.verify(folder / "two.safetensors") == store.verify(folder / "one.safetensors")
+    for name in ("more", "again"):
+        run(f"adapt {told} --adapter more --out {name}.safetensors", folder)
+    assert store.verify(folder / "again.safetensors") == store.verify(folder / "more.safetensors")
+    own = shlex.quote(json.dumps({"on": "own", "images_seen": 64, "samples": 40}))
+    run(f"auxiliary {told} --asked {own} --role bad --out bad.safetensors", folder)
+    for name in ("more", "bad"):
+        assert store.read_tensors(folder / f"{name}.safetensors")[1]["lineage"]["how"]["processes"] == 2
 
 
 @pytest.mark.trained

@@ -16,10 +16,17 @@ import yaml
 
 from collapselab import store
 from collapselab import study as studies
+from collapselab.adapt import ADAPTERS, Adapter
 from collapselab.compose.regimes import REGIMES
+from collapselab.core.choice import NoOptions
 from collapselab.core.needs import Needs
+from collapselab.guides import GUIDES
+from collapselab.guides.base import Auxiliary, Guide
+from collapselab.models.capabilities import Trainable
 from collapselab.select import SELECTORS
-from collapselab.study import jobs, words
+from collapselab.study import budget, jobs, looking, words
+from collapselab.study.loading import check
+from collapselab.transforms import TRANSFORMS, Transform
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml"))
@@ -1062,10 +1069,37 @@ def test_the_size_on_disk_is_told_without_drawing_a_sample(tmp_path):
             data__population={"gaussian": {"dimension": 100_000}}, models__moments__gaussian__covariance="diagonal"
         ),
     )
-    # 2 arms, 2 seeds and 4 generations of 100 samples and 40 for the picture, in float64.
+    # 2 arms, 2 seeds and 4 generations of 100 samples in float64, of which there are no pictures.
     mib = int(words.totals(told)["disk"].split()[0].replace(",", ""))
-    assert mib == pytest.approx(2 * 2 * 4 * 140 * 100_000 * 8 / 2**20, rel=0.02)
+    assert mib == pytest.approx(2 * 2 * 4 * 100 * 100_000 * 8 / 2**20, rel=0.02)
     assert words.totals(study(tmp_path, categories(control="none")))["disk"].startswith("0 MiB")
+
+
+def test_what_is_made_beside_trainings_and_samples_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setitem(ADAPTERS, "more", Adapter(NoOptions, lambda model, *given: model, lambda options: 100))
+    rule = lambda seen, at, state, draws, options: (seen.conditional, state)  # noqa: E731
+    beside = {"bad": Auxiliary("training", 64), "own": Auxiliary("own", 32, 50)}
+    monkeypatch.setitem(GUIDES, "worse", Guide(NoOptions, rule, auxiliary=lambda options, seen: beside))
+    monkeypatch.setitem(TRANSFORMS, "mark", Transform(NoOptions, lambda samples, options, seed: samples))
+    raw = changed(**IMAGES, control="none")
+    plain = study(tmp_path, raw)
+    raw["arms"]["eater"] |= {"adapt": "more", "guide": "worse", "transform": ["mark"]}
+    full, cells = study(tmp_path, raw), 8
+    assert words.totals(plain)["trainings"] == "8, of which 2 of generation 0 are shared by arms"
+    assert words.totals(full)["trainings"].endswith("shared by arms, and 8 adaptations and 16 further models")
+    before, after = budget.work(plain)["tiny"], budget.work(full)["tiny"]
+    assert before.sampled == cells * (100 + 40)
+    assert after.sampled == cells * (2 * 100 + 40 + 50)  # raw and sampled; what is released is no sample of a model
+    assert after.trained - before.trained == cells * (100 + 64 + 32)
+    network = budget.disk_bytes(plain) // cells - 140 * 64
+    assert budget.disk_bytes(full) == cells * (4 * network + (3 * 100 + 40) * 64)
+
+
+def test_arms_of_closed_forms_are_said_to_have_no_budget(tmp_path):
+    raw = changed(models__points={"diffusion": {"preset": "points"}})
+    raw["arms"]["other"] = {"model": "points", "regime": "fully_synthetic"}
+    said = faults(tmp_path, raw)["arms"]
+    assert "eater no budget (a closed form) at every generation" in said and "None" not in said and "null" not in said
 
 
 def test_rare_classes_have_real_data_of_their_own(tmp_path):
@@ -1138,3 +1172,41 @@ def test_rows_are_those_that_a_training_set_is_drawn_from(tmp_path):
         "accumulate_subsample": (50, 150),
         "new_rows": (10, 40),
     }
+
+
+def test_a_selector_needs_a_gpu_where_its_extractor_or_its_model_does(tmp_path, monkeypatch):
+    needs = {"blind": Needs(), "seer": Needs(features=("random-conv",)), "asker": Needs(model=True)}
+    needs["reader"] = Needs(features=("dinov2",))
+    for name, one in needs.items():
+        monkeypatch.setitem(SELECTORS, name, dataclasses.replace(SELECTORS["random"], needs=one))
+    raw = changed(**IMAGES)
+    raw["models"]["moments"] = {"gaussian": {"ddof": 0}}
+
+    def asks(name, model="tiny"):
+        raw["arms"]["eater"] = {"model": model, "regime": "fully_synthetic", "select": {name: {"share": 0.5}}}
+        return looking.selects_on_gpu(check(raw, "study")[0], "eater")
+
+    assert [asks(name) for name in needs] == [False, False, True, True]
+    assert not asks("asker", "moments")
+
+
+def test_a_capability_is_asked_for_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(ADAPTERS, "more", Adapter(NoOptions, lambda *given: given[0], lambda options: 0, (Trainable,)))
+    said = faults(tmp_path, changed(arms__eater__adapt="more"))["arms.eater.adapt"]
+    assert (
+        "'more' asks for a model that is Trainable (models.capabilities), as 'gaussian' is not; families that" in said
+    )
+
+
+def test_a_name_where_a_list_is_asked_is_told_how_to_write_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(TRANSFORMS, "mark", Transform(NoOptions, lambda samples, options, seed: samples))
+    said = faults(tmp_path, changed(arms__eater__transform="mark"))["arms.eater.transform"]
+    assert said == "found 'mark'; should be a valid list, such as [mark]"
+    said = faults(tmp_path, changed(metrics={"recall": {"k": 3}}))["metrics"]
+    assert said.endswith("should be a valid list, such as [{recall: {k: 3}}]")
+
+
+def test_an_option_of_what_has_none_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(TRANSFORMS, "mark", Transform(NoOptions, lambda samples, options, seed: samples))
+    said = faults(tmp_path, changed(arms__eater__transform=[{"mark": {"size": 3}}]))
+    assert list(said.values()) == ["unknown key 'size'; there are no options"]

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from project import ROOT, Project, said
 
 from collapselab import study as studies
@@ -278,6 +279,12 @@ def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
         assert int(asked["train"]["mem_mb"]) > int(asked["sample"]["mem_mb"]) > int(asked["extract_real"]["mem_mb"])
     else:
         assert not any({"runtime", "mem_mb"} & asked[rule].keys() for rule in heavy)
+
+
+@pytest.mark.parametrize("profile", ["gpu", "slurm"])
+def test_what_trains_beside_the_training_is_given_what_a_training_is(profile):
+    said = yaml.safe_load((ROOT / "profiles" / profile / "profile.yaml").read_text())["set-resources"]
+    assert said["adapt"] == said["auxiliary"] == said["train"]
 
 
 # -- the house ---------------------------------------------------------------------------------------------------------

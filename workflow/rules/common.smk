@@ -11,8 +11,8 @@ from collapselab.study.jobs import Place
 provenance.remember_in(provenance.FOLDER)
 try:
     STUDY = studies.of_workflow(config)
-except studies.BadStudy as fault:
-    print(fault, file=sys.stderr)
+except (ValueError, LookupError) as fault:  # a bad study's, or of an entry that another package brings
+    print(fault if isinstance(fault, ValueError) else f"config: {fault!r}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -126,6 +126,8 @@ rule select:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=lambda wildcards: int(looking.selects_on_gpu(STUDY, wildcards.arm)),
     params:
         source=source("select"),
         arguments=told("select"),

@@ -3,4 +3,4 @@
 from ..core.registry import Registry
 from .base import Adapter
 
-ADAPTERS: Registry[Adapter] = Registry("collapselab.adapters", {})
+ADAPTERS: Registry[Adapter] = Registry("collapselab.adapters", {}, Adapter)

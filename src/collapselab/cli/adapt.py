@@ -60,7 +60,7 @@ def adapt(
         diverged(out, family, own, lineage, marks[0], mark_diverged)
         return
     if lacking := [asked.__name__ for asked in entry.asks if not isinstance(trained, asked)]:
-        said = f"found a {family!r} model; {adapter} asks for one that {lacking[0].lower()}"
+        said = f"found a {family!r} model; {adapter} asks for one that is {lacking[0]} (models.capabilities)"
         raise typer.BadParameter(said, param_hint="--model")
     number, budget = verb.adaptation_seed(study_seed, seed, generation, adapter), entry.images(settings)
     beside = {"adapter": adapter, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}

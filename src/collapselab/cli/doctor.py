@@ -16,11 +16,12 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def families() -> None:
     """List the model families: what is known of their density, and what each can do."""
+    from ..core.registry import usable
     from ..measure.compare import aligned
     from ..models import MODELS
     from ..models.taxonomy import COLUMNS, taxonomy
 
-    rows = taxonomy(MODELS)
+    rows = taxonomy(dict(usable(MODELS, tell=lambda fault: print(fault, file=sys.stderr))))
     header, *lines = aligned([COLUMNS, *(tuple(row.values()) for row in rows)])
     groups = groupby(zip(rows, lines, strict=True), key=lambda pair: pair[0]["density"])
     print(header, "\n\n".join("\n".join(line for _, line in group) for _, group in groups), sep="\n")

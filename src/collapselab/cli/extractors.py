@@ -15,9 +15,10 @@ from ..verbs.extract import Look
 from .inputs import model_in
 from .options import chosen, json_of, pairs, parsed
 
-OUTSIDE_EXTRACTORS = {
-    name: entry for name, entry in FEATURES.items() if not (entry.needs.through_model or entry.needs.through_truth)
-}
+
+def looks_outside(entry: Extractor) -> bool:
+    """Whether an extractor looks at samples of which neither the model nor the truth is there."""
+    return not (entry.needs.through_model or entry.needs.through_truth)
 
 
 def settings_of(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:

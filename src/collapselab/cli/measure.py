@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
-from ..features import Extractor
+from ..core.registry import usable
+from ..features import FEATURES, Extractor
 from ..machine.clock import progress
 from ..measure import outside
 from ..metrics import METRICS
-from .extractors import OUTSIDE_EXTRACTORS, settings_of, weights_of
+from .extractors import looks_outside, settings_of, weights_of
 from .options import chosen, json_of, metrics_of, pairs
 from .places import MANY_NUMBERS, place_of
 from .run import clock
@@ -22,6 +23,8 @@ from .work import get_ready
 
 app = typer.Typer(rich_markup_mode=None)
 
+# Of other packages only the names are known: theirs are loaded where they are asked for.
+OUTSIDE = [name for name in FEATURES if FEATURES.origin(name) or looks_outside(FEATURES[name])]
 MEASURED_ROLES = ("samples", "against", "train")
 
 
@@ -39,7 +42,7 @@ def measure(
         list[str] | None,
         typer.Option(
             help=f"NAME or NAME=WEIGHTS, as often as wanted; else inception for images, identity for numbers; names: "
-            f"{', '.join(OUTSIDE_EXTRACTORS)}"
+            f"{', '.join(OUTSIDE)}"
         ),
     ] = None,
     metric: Annotated[
@@ -56,7 +59,7 @@ def measure(
     if channels not in (1, 3):
         raise typer.BadParameter(f"found {channels}; allowed: 1, 3", param_hint="--channels")
     extractors = {
-        name: (chosen(OUTSIDE_EXTRACTORS, name, "--extractor"), path)
+        name: (chosen(FEATURES, name, "--extractor", looks_outside), path)
         for name, path in pairs(extractor or [outside.usual_extractor(samples)], "--extractor").items()
     }
     paths = {"samples": samples, "against": against} | ({"train": train} if train else {})
@@ -97,8 +100,8 @@ def _look(entry: Extractor, name: str, path: str, kind: str, samples: Path) -> o
     except ValueError as error:
         if path or not entry.needs.published:
             raise
-        weightless = (one for one, it in OUTSIDE_EXTRACTORS.items() if it.needs.through == "nothing")
-        others = ", ".join(one for one in weightless if kind in OUTSIDE_EXTRACTORS[one].takes)
+        weightless = ((one, it) for one, it in usable(FEATURES) if it.needs.through == "nothing")
+        others = ", ".join(one for one, it in weightless if kind in it.takes)
         raise ValueError(f"{error}\nor choose an --extractor that needs none: {others}") from None
     get_ready(entry.uses_torch)
     return outside.Look(found, settings, facts | settings)
@@ -108,7 +111,7 @@ def _wanted(
     metric: list[str] | None, looks: Mapping[str, outside.Look], kind: str, with_train: bool
 ) -> dict[str, dict[str, Any]]:
     """The metrics that are asked for, or else all that mean something here."""
-    lacking = {name: outside.lacks(name, looks, kind, with_train) for name in METRICS}
+    lacking = {name: outside.lacks(name, looks, kind, with_train) for name, _ in usable(METRICS)}
     possible = [name for name, reason in lacking.items() if reason is None]
     said = pairs(metric or possible, "--metric")
     given = {name: json_of(text or "{}", f"--metric {name}", dict) for name, text in said.items()}

@@ -1,11 +1,13 @@
 """What verbs are told: arguments that several share, and values read from them, with clear errors."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ..core.registry import usable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -53,16 +55,19 @@ def _fault(error: Mapping[str, Any], known: list[str]) -> str:
     if error["type"] == "missing":
         said = "is missing"
     elif error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-        said = f"unknown; allowed: {', '.join(known)}"
+        said = f"unknown; allowed: {', '.join(known)}" if known else "unknown; there are no options"
     elif error["type"] == "value_error" and isinstance(error["input"], dict):
         said = message  # it says what it found
     return f"{where}: {said}" if where else said
 
 
-def chosen(registry: Mapping[str, Any], name: str, option: str) -> Any:
-    """The entry of a registry that an option names."""
-    if name not in registry:
-        raise typer.BadParameter(f"found {name!r}; allowed: {', '.join(registry)}", param_hint=option)
+def chosen(
+    registry: Mapping[str, Any], name: str, option: str, suits: Callable[[Any], bool] = lambda entry: True
+) -> Any:
+    """The entry of a registry that an option names, where it suits."""
+    if name not in registry or not suits(registry[name]):
+        allowed = ", ".join(one for one, entry in usable(registry) if suits(entry))
+        raise typer.BadParameter(f"found {name!r}; allowed: {allowed}", param_hint=option)
     return registry[name]
 
 

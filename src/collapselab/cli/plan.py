@@ -42,7 +42,7 @@ def plan(
     except FileNotFoundError:
         raise typer.BadParameter("snakemake is not on the PATH; activate the environment") from None
     if planned.returncode:
-        print(planned.stderr, file=sys.stderr)
+        print(planned.stdout, planned.stderr, sep="\n", file=sys.stderr)  # a dry run tells faults on either
         raise typer.Exit(EXIT_BAD_INPUT)
     why = reasons.causes(planned.stdout, reasons.remembered(), reasons.sources(study))
     for rule, counted in why.items():

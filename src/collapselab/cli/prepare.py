@@ -83,9 +83,7 @@ def learn(
     options: Options = "{}",
 ) -> None:
     """Train an extractor on the real training split."""
-    entry = chosen(
-        {name: entry for name, entry in FEATURES.items() if entry.needs.through == "learnt"}, extractor, "--extractor"
-    )
+    entry = chosen(FEATURES, extractor, "--extractor", lambda one: one.needs.through == "learnt")
     real, reference = store.read_samples(train), store.read_samples(held_out)
     settings = parsed(entry.Options, options, "--options")
     with clock.compute():

@@ -216,13 +216,16 @@ def run(verb: list[str]) -> int:
     return guarded(lambda: _shared(verb) or app(verb, prog_name="collapselab", standalone_mode=False))
 
 
+SHARED = {"train", "adapt", "auxiliary", "sample"}  # verbs at which several processes work together
+
+
 def _shared(verb: list[str]) -> int:
     """Run a verb in as many processes as the machine is said to have GPUs for; 0 where there is nothing to share.
 
     Their costs count as this process's own.
     """
     many = processes.wanted()
-    if many == 1 or processes.count() > 1 or verb[:1] not in (["train"], ["sample"]):
+    if many == 1 or processes.count() > 1 or not {*verb[:1]} & SHARED:
         return 0
     from .. import store
 

@@ -9,9 +9,9 @@ Looking for such packages costs some milliseconds, which only those pay who ask 
 names.
 """
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args, get_origin
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
@@ -30,12 +30,13 @@ def installed() -> "EntryPoints":
 class Registry(dict[str, Entry]):
     """name -> entry: the ``own`` ones of this project, and those that installed packages name under ``group``.
 
-    An entry of this project cannot be replaced from outside: of two with one name it is the one that counts.
+    An entry of this project cannot be replaced from outside: of two with one name it is the one that counts. kind: what
+    entries are, as an annotation says it: ``Metric``, or ``type[Model]`` where they are classes.
     """
 
-    def __init__(self, group: str, own: Mapping[str, Entry]):
+    def __init__(self, group: str, own: Mapping[str, Entry], kind: Any = object):
         super().__init__(own)
-        self.group = group
+        self.group, self.kind = group, kind
 
     @cached_property
     def _offered(self) -> "dict[str, EntryPoint]":
@@ -51,16 +52,18 @@ class Registry(dict[str, Entry]):
     def __missing__(self, name: str) -> Entry:
         """The entry of another package.
 
-        Raises KeyError for a name that nobody offers, ValueError for an entry that cannot be loaded.
+        Raises KeyError for a name that nobody offers, ValueError for an entry that cannot be loaded, or is none.
         """
         if name not in self._offered:
             raise KeyError(name)
         offered = self._offered[name]
+        said = f"{self.group}: {name!r} of the package {offered.dist.name if offered.dist else offered.value}"
         try:
             entry = offered.load()
         except Exception as error:  # whatever a stranger's module does
-            by = offered.dist.name if offered.dist else offered.value
-            raise ValueError(f"{self.group}: {name!r} of the package {by} cannot be loaded: {error}") from error
+            raise ValueError(f"{said} cannot be loaded: {error}") from error
+        if not _is_one(entry, self.kind):
+            raise ValueError(f"{said}: found {_short(entry)} at {offered.value}; allowed is {_worded(self.kind)}")
         self[name] = entry
         return entry
 
@@ -92,3 +95,40 @@ class Registry(dict[str, Entry]):
             return self[name]
         except KeyError:
             return default
+
+
+def usable(
+    entries: Mapping[str, Entry], tell: Callable[[str], object] = lambda fault: None
+) -> Iterator[tuple[str, Entry]]:
+    """The names and entries that can be loaded; a broken one is told of, and nobody who did not ask for it fails."""
+    for name in entries:
+        try:
+            entry = entries[name]
+        except ValueError as fault:
+            tell(str(fault))
+        else:
+            yield name, entry
+
+
+def _is_one(entry: Any, kind: Any) -> bool:
+    """Whether an entry is of its registry's kind; a class is of a protocol that has all that its classes have."""
+    if not (asked := get_args(kind)):
+        return isinstance(entry, kind)
+    if not isinstance(entry, type) or not getattr(asked[0], "_is_protocol", False):
+        return isinstance(entry, type) and issubclass(entry, asked[0])
+    said = [name for name, what in asked[0].__annotations__.items() if get_origin(what) is ClassVar]
+    methods = [name for name, what in vars(asked[0]).items() if callable(what) or isinstance(what, classmethod)]
+    return all(hasattr(entry, name) for name in (*said, *methods) if not name.startswith("_"))
+
+
+def _worded(kind: Any) -> str:
+    """What a registry asks for, in words."""
+    asked = get_args(kind)
+    one = asked[0] if asked else kind
+    return f"{'a class that is a' if asked else 'an instance of'} {one.__name__} ({one.__module__})"
+
+
+def _short(entry: Any) -> str:
+    """What was found in an entry's place, cut short."""
+    text = repr(entry)
+    return text if len(text) <= 80 else text[:77] + "…"

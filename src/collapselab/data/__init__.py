@@ -19,4 +19,5 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "cifar10_batches": Cifar10Batches,
         "torchvision": Torchvision,
     },
+    type[Dataset],
 )

@@ -80,4 +80,5 @@ FEATURES: Registry[Extractor] = Registry(
             facts={"rare": RARE},
         ),
     },
+    Extractor,
 )

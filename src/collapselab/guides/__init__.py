@@ -6,4 +6,4 @@ Classifier-free guidance of a diffusion model's own labels is an arm's ``samplin
 from ..core.registry import Registry
 from .base import Guide
 
-GUIDES: Registry[Guide] = Registry("collapselab.guides", {})
+GUIDES: Registry[Guide] = Registry("collapselab.guides", {}, Guide)

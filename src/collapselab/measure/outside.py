@@ -16,6 +16,7 @@ import numpy as np
 from .. import store
 from ..core.errors import Foreign, Undefined
 from ..core.kinds import kind_of_shape
+from ..core.registry import usable
 from ..core.sets import SampleSet
 from ..data.archive import DatasetZip
 from ..data.digest import digest
@@ -257,7 +258,7 @@ def measured(
 def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str, np.ndarray]:
     """The scores of every sample, as far as the real samples that they need are there; nan where undetermined."""
     columns = {}
-    for score, entry in SCORES.items():
+    for score, entry in usable(SCORES):
         if entry.against in seen and entry.suits(name):
             try:
                 columns[f"{score}.{name}"] = entry(seen[entry.against], fake)

@@ -201,6 +201,7 @@ METRICS: Registry[Metric] = Registry(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
         ),
     },
+    Metric,
 )
 
 # The same of every sample: functions give (n_fake,) float64, NaN where a sample has no score.
@@ -213,4 +214,5 @@ SCORES: Registry[Metric] = Registry(
         "rarity": Metric(rarity, "Rarity", None),
         "cross_hatching": Metric(lattice_scores, "Lattice against real", None, extractors=("spectrum",)),
     },
+    Metric,
 )

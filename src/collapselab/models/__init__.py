@@ -1,6 +1,7 @@
 """The model families, by the names that a study uses; importing them costs no torch."""
 
 from ..core.registry import Registry
+from .base import Model
 from .box import Box
 from .diffusion import Diffusion
 from .flow import Flow
@@ -16,7 +17,7 @@ from .ppca import PPCA
 from .stylegan2 import StyleGAN2
 from .vae import VAE
 
-MODELS = Registry(
+MODELS: Registry[type[Model]] = Registry(
     "collapselab.families",
     {
         "box": Box,
@@ -34,4 +35,5 @@ MODELS = Registry(
         "gan": GAN,
         "stylegan2": StyleGAN2,
     },
+    type[Model],
 )

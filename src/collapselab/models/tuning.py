@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from ..core.registry import usable
 from ..core.run import Run
 from ..core.sets import TrainingSet
 
@@ -26,7 +27,7 @@ def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], 
     from ..engine.networks import trained
     from . import MODELS
 
-    family = next(name for name in MODELS if MODELS[name] is type(model))
+    family = next(name for name, family in usable(MODELS) if family is type(model))
     seen, options = model.seen(training), settled(model)
     run = run.inspecting(model.went_on)
     initial = {name: array for name, array in model.stored().tensors.items() if not name.startswith("curve.")}

@@ -3,6 +3,7 @@
 from ..core.registry import Registry
 from ..models.gaussian import Gaussian
 from ..models.multinomial import Multinomial
+from .base import Population
 from .decay import Decay
 from .gaussians import Gaussians
 from .jars import Jars
@@ -12,7 +13,7 @@ from .regression import Regression
 from .two_classes import TwoClasses
 from .two_moons import TwoMoons
 
-POPULATIONS = Registry(
+POPULATIONS: Registry[type[Population]] = Registry(
     "collapselab.populations",
     {
         "gaussian": Gaussian,
@@ -26,4 +27,5 @@ POPULATIONS = Registry(
         "regression": Regression,
         "two-classes": TwoClasses,
     },
+    type[Population],
 )

@@ -3,4 +3,4 @@
 from ..core.registry import Registry
 from .base import Reward
 
-REWARDS: Registry[Reward] = Registry("collapselab.rewards", {})
+REWARDS: Registry[Reward] = Registry("collapselab.rewards", {}, Reward)

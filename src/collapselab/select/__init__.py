@@ -13,4 +13,5 @@ SELECTORS: Registry[Selector] = Registry(
         "random": Selector(ShareOptions, random),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
     },
+    Selector,
 )

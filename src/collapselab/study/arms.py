@@ -173,6 +173,7 @@ def _all_seen(study: Study, arm: str, generation: int) -> int | None:
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, list) and len(set(value)) == 1:
-        return f"{value[0]} at every generation"
-    return json.dumps(value)
+    if not isinstance(value, list):
+        return json.dumps(value)
+    said = ["no budget (a closed form)" if one is None else str(one) for one in value]
+    return f"{said[0]} at every generation" if len(set(said)) == 1 else f"[{', '.join(said)}]"

@@ -20,13 +20,19 @@ def work(study: Study) -> dict[str, Work]:
         rows = size(lineage.regime, lineage.name, generation)
         trained[lineage.model] += rows if budget is None else budget
     for arm, _, generation in study.cells():
-        trained[study.lineages[arm].model] += study.images_beside(arm, generation)
-        number = len(study.measured_sets(arm)) * study.file.samples + (0 if study.file.together else study.file.grid)
-        sampled[study.lineages[arm].model] += number
+        model, beside = study.lineages[arm].model, study.auxiliaries(arm, generation).values()
+        trained[model] += study.images_beside(arm, generation)
+        steered = [name for name in study.measured_sets(arm) if name != "released"]  # which are those that were sampled
+        sampled[model] += len(steered) * study.file.samples + pictured(study) + sum(one.samples for one in beside)
     return {name: Work(trained[name], sampled[name]) for name in study.file.models}
 
 
-def disk_bytes(study: Study, trained: list[tuple[str, int, int]], samples: int) -> int:
+def pictured(study: Study) -> int:
+    """Samples in the picture of a generation; 0 where there are no pictures."""
+    return study.file.grid if study.kind == "images" and not study.file.together else 0
+
+
+def disk_bytes(study: Study) -> int:
     """What samples and models take."""
     shape = study.shape
     row = math.prod(shape) * (1 if study.kind == "images" else 8)  # bytes: uint8, or float64 and int64
@@ -35,9 +41,19 @@ def disk_bytes(study: Study, trained: list[tuple[str, int, int]], samples: int) 
     def stored(model: str, rows: int) -> int:
         return MODELS[study.family(model)].stored_bytes(study.parsed_options(model), shape, rows)
 
-    models = 0
-    for arm, _, generation in trained:
+    def kept(arm: str, rows: int) -> int:
+        model = study.model_of(arm)
+        return stored(model, rows * (not MODELS[study.family(model)].uses_torch))  # a network keeps no rows
+
+    def fitted_to(arm: str, generation: int) -> int:
         lineage = study.lineage(arm)
-        keeps_rows = not MODELS[study.family(lineage.model)].uses_torch  # a network is not outlined for each number
-        models += stored(lineage.model, keeps_rows * size(lineage.regime, lineage.name, generation))
-    return samples * row + models
+        return size(lineage.regime, lineage.name, generation)
+
+    cells = list(study.cells())
+    models = [(arm, fitted_to(arm, t)) for arm, _, t in [*study.base_cells(), *(cell for cell in cells if cell[2])]]
+    for arm, _, generation in cells:
+        models += [(arm, fitted_to(arm, generation))] if study.lineages[arm].adapt else []
+        beside = study.auxiliaries(arm, generation).values()
+        models += [(arm, one.samples if one.on == "own" else fitted_to(arm, generation)) for one in beside]
+    samples = sum(len(study.measured_sets(arm)) * study.file.samples + pictured(study) for arm, _, _ in cells)
+    return samples * row + sum(kept(arm, rows) for arm, rows in models)

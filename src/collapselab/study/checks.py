@@ -12,6 +12,7 @@ from ..core.ask import Ask
 from ..core.choice import Choice
 from ..core.errors import Diverged
 from ..core.needs import NOTHING, Needs
+from ..core.registry import usable
 from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..data.split import check_sizes
@@ -25,8 +26,8 @@ from ..rewards import REWARDS
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
-from .choices import checked, flow, found
-from .faults import Fault, known, mapping, quoted, unknown
+from .choices import checked, found
+from .faults import Fault, flow, known, mapping, quoted, unknown
 from .lineages import Lineage
 from .study import Study
 
@@ -158,7 +159,7 @@ def measured_faults(study: Study) -> Iterator[Fault]:
             allowed = " or ".join(extractor for extractor in FEATURES if metric.suits(extractor))
             yield Fault(where, f"{name!r} is measured in {allowed}, which is not among the study's extractors")
         elif metric.reads == "values" and study.kind == "categories" and _compares_rows(study, metric):
-            allowed = ", ".join(one for one, other in METRICS.items() if other.reads == "classes")
+            allowed = ", ".join(one for one, other in usable(METRICS) if other.reads == "classes")
             yield Fault(where, f"{name!r} measures distances, and categories have none; allowed: {allowed}")
         elif options.get("k", 0) > most:
             there = f"{study.measured} samples are measured and {held_out} real ones held out"
@@ -277,9 +278,9 @@ def _lacking(study: Study, arm: Lineage, key: str, asked: type) -> Iterator[Faul
     """The fault of an arm whose model has not the capability that its adapter or guide asks for."""
     family = study.family(arm.model)
     if not issubclass(MODELS[family], asked):
-        able = ", ".join(name for name, other in MODELS.items() if issubclass(other, asked)) or "none"
-        message = f"{getattr(arm, key).name!r} asks for a model that {asked.__name__.lower()}, as {family!r} does not"
-        yield Fault(("arms", arm.name, key), f"{message}; families that do: {able}")
+        able = ", ".join(name for name, other in usable(MODELS) if issubclass(other, asked)) or "none"
+        message = f"{getattr(arm, key).name!r} asks for a model that is {asked.__name__} (models.capabilities)"
+        yield Fault(("arms", arm.name, key), f"{message}, as {family!r} is not; families that are: {able}")
 
 
 def _unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
@@ -349,7 +350,7 @@ def together_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
     for index, choice in enumerate(study.file.metrics):
         if METRICS[choice.name].stacked is None:
-            allowed = ", ".join(other for other, metric in METRICS.items() if metric.stacked)
+            allowed = ", ".join(other for other, metric in usable(METRICS) if metric.stacked)
             yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {allowed}")
     for name, arm in study.lineages.items():
         if arm.select.name != "nobody":
@@ -390,10 +391,10 @@ def _truth_fault(study: Study, name: str) -> str:
         return f"{name!r} looks at a known truth; the study's data come from {study.origin.name!r}"
     needed, able = ("judge", Judges) if through == "truth" else ("moments", Knows)
     if not isinstance(study.population, able):
-        allowed = ", ".join(name for name, kind in POPULATIONS.items() if issubclass(kind, able))
+        allowed = ", ".join(name for name, kind in usable(POPULATIONS) if issubclass(kind, able))
         return f"{name!r} needs a population with {needed}, which {population!r} has not; allowed: {allowed}"
     lacking = [name for name in study.file.models if not issubclass(MODELS[study.family(name)], Knows)]
     if through == "law" and lacking:
-        allowed = ", ".join(name for name, family in MODELS.items() if issubclass(family, Knows))
+        allowed = ", ".join(name for name, family in usable(MODELS) if issubclass(family, Knows))
         return f"{name!r} needs models with moments, which {lacking[0]!r} has not; families that do: {allowed}"
     return ""

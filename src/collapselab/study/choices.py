@@ -1,7 +1,6 @@
 """Names with options in a study's file: from which registry each comes, and what is wrong with it."""
 
 import inspect
-import json
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from ..populations import POPULATIONS
 from ..rewards import REWARDS
 from ..select import SELECTORS
 from ..transforms import TRANSFORMS
-from .faults import Fault, known, mapping, quoted, validated
+from .faults import Fault, flow, known, mapping, quoted, validated
 from .file import Part
 
 Path = tuple[str | int, ...]
@@ -144,12 +143,3 @@ def _new_form(one: Found, kind: Kind) -> str:
 
 
 ALGEBRA = {field.alias or name for name, field in Regime.model_fields.items()}
-
-
-def flow(value: Any) -> str:
-    """A value as YAML in one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(flow, value)) + "]"
-    return value if isinstance(value, str) else json.dumps(value, default=str)

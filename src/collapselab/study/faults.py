@@ -1,6 +1,7 @@
 """Faults of a study, and the words for them: what was found, what is allowed, and where in the file it stands."""
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,12 +48,18 @@ def mapping(value: Any) -> dict[Any, Any]:
 
 
 def known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], faults: list[Fault]) -> bool:
-    """Whether a name is one of a registry; where it is not, its fault is added."""
+    """Whether a name is one of a registry, and its entry can be used; where not, its fault is added."""
     if not isinstance(name, str):
         return False  # StudyFile has said so
-    if name not in registry:
+    try:
+        registry[name]
+    except KeyError:
         faults.append(Fault(where, unknown(name, registry)))
-    return name in registry
+    except ValueError as error:  # of another package, whose entry is broken
+        faults.append(Fault(where, str(error)))
+    else:
+        return True
+    return False
 
 
 def unknown(name: Any, allowed: Any, what: str = "name") -> str:
@@ -98,12 +105,25 @@ def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None) -> str:
         return "is missing"
     if entry["type"] == "extra_forbidden":
         allowed = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+        if parent and not allowed:
+            return f"unknown key {entry['loc'][-1]!r}; there are no options"
         return unknown(entry["loc"][-1], allowed, "key")
     message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if entry["type"] == "list_type" and isinstance(entry["input"], str | dict):
+        message += f", such as {flow([entry['input']])}"
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
     says_what = isinstance(entry["input"], dict) or message.startswith("found ")  # the message has what it found
     whole = entry["type"] == "value_error" and says_what
     return message if whole else f"found {quoted(entry['input'])}; {message}"
+
+
+def flow(value: Any) -> str:
+    """A value as YAML in one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def quoted(value: Any) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 
 from ..core.choice import Choice
 from ..features import FEATURES
+from ..models import MODELS
+from ..select import SELECTORS
 from ..store.provenance import PACKAGE, entries
 from .study import Study
 from .telling import as_json, flags
@@ -99,6 +101,13 @@ def references(study: Study) -> list[str]:
     """The features of the real data that every record is compared with."""
     seen = [name for name in study.measured_in if FEATURES[name].needs.through != "model"]
     return [study.extractor_file("features", name) for name in seen]
+
+
+def selects_on_gpu(study: Study, arm: str) -> bool:
+    """Whether an arm's selector looks with a network, or asks one: the generation's own model."""
+    asks = SELECTORS[study.lineages[arm].select.name].needs.model
+    by_network = asks and MODELS[study.family(study.model_of(arm))].uses_torch
+    return by_network or needs_gpu(study, study.read_by(arm))
 
 
 def needs_gpu(study: Study, names: Iterable[str]) -> bool:

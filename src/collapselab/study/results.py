@@ -112,6 +112,7 @@ def facts(study: Study) -> Any:
             reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
     primary = study.file.primary
     settings = {name: study.setting(name) for name in study.lineages}
+    metrics = {name: METRICS[name] for name in METRICS if name in study.metric_options()}  # as the registry has them
     return StudyFacts(
         name=study.name,
         arms={name: lineage.about for name, lineage in study.lineages.items()},
@@ -130,7 +131,7 @@ def facts(study: Study) -> Any:
         learning_curve=_learning_curve(study),
         waivers=[f"{FAIRNESS[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
-        labels={name: metric.label for name, metric in METRICS.items()},
-        better={name: metric.better for name, metric in METRICS.items()},
-        shares=[name for name, metric in METRICS.items() if metric.shares],
+        labels={name: metric.label for name, metric in metrics.items()},
+        better={name: metric.better for name, metric in metrics.items()},
+        shares=[name for name, metric in metrics.items() if metric.shares],
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..compose.regimes import REGIMES, Regime
 from ..core.choice import CHOICE
+from ..core.registry import usable
 from .choices import CHOICES, Kind, arguments
 from .file import StudyFile
 
@@ -23,7 +24,7 @@ def schema() -> dict[str, Any]:
 
 def _choice(registry: str, kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
     """One of the names, or one of them with its options."""
-    entries = {name: kind.options(kind.entries[name]) for name in kind.entries}
+    entries = {name: kind.options(entry) for name, entry in usable(kind.entries)}
     forms = {name: _options(f"{registry}.{name}", options, definitions) for name, options in entries.items()}
     # A name is enough where no option has to be said.
     names = [name for name, options in forms.items() if not options.get("required")]

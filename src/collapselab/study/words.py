@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .budget import disk_bytes
+from .budget import disk_bytes, pictured, work
 from .study import Study
 
 
@@ -13,14 +13,20 @@ def totals(study: Study) -> dict[str, str]:
     trained = [*bases, *(cell for cell in cells if cell[2])]
     budgets = [study.images_seen(arm, generation) or 0 for arm, _, generation in trained]
     budgets += [study.images_beside(arm, generation) for arm, _, generation in cells]
-    sampled = sum(len(study.measured_sets(arm)) for arm, _, _ in cells) * study.file.samples
-    pictures = 0 if study.file.together else len(cells) * study.file.grid
+    pictures = len(cells) * pictured(study)
+    sampled = sum(todo.sampled for todo in work(study).values()) - pictures
+    beside = {
+        "adaptations": sum(study.lineages[arm].adapt is not None for arm, _, _ in cells),
+        "further models": sum(len(study.auxiliaries(arm, generation)) for arm, _, generation in cells),
+    }
+    further = " and ".join(f"{count} {what}" for what, count in beside.items() if count)
     values = len(cells) * (2 + len(study.metric_options())) * 8
-    disk = values if study.file.together else disk_bytes(study, trained, sampled + pictures)
+    disk = values if study.file.together else disk_bytes(study)
     return {
         "arms (with the control)": str(len(study.lineages)),
         "lineages": str(len(study.lineages) * study.file.seeds),
-        "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms",
+        "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms"
+        + (f", and {further}" if further else ""),
         "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
         "samples": f"{sampled:,}" + (f", and {pictures:,} for pictures" if pictures else ""),
         "disk": f"{disk / 2**20:,.0f} MiB" + ("" if study.file.together else " and features"),

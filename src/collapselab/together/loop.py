@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, model_validator
 from ..compose.regimes import Draw, Recipe
 from ..compose.rows import order_seed, real_seed, resample_seed, subsample_seed
 from ..core import seeds
+from ..core.registry import usable
 from ..metrics import METRICS, Stacked
 from ..models import MODELS
 from ..models.gaussian import Gaussians
@@ -91,7 +92,7 @@ def stacked(name: str) -> Stacked:
     """A metric of stacks. Raises ValueError for one that has none."""
     entry = METRICS.get(name)
     if entry is None or entry.stacked is None:
-        _named("metrics", name, [other for other, one in METRICS.items() if one.stacked])
+        _named("metrics", name, [other for other, one in usable(METRICS) if one.stacked])
     return entry.stacked
 
 

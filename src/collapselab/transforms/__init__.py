@@ -3,4 +3,4 @@
 from ..core.registry import Registry
 from .base import Transform
 
-TRANSFORMS: Registry[Transform] = Registry("collapselab.transforms", {})
+TRANSFORMS: Registry[Transform] = Registry("collapselab.transforms", {}, Transform)

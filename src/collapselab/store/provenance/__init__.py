@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..bytes import FORMAT, write_atomically
 from .source import FOLDERS as FOLDERS
@@ -61,8 +62,7 @@ def named(thing: type | object) -> str:
 def entries(registry: str, names: Iterable[str], field: str = "") -> list[str]:
     """The roots that entries of a registry of this package are, such as ``metrics:METRICS``; or one field of each.
 
-    An entry that another package brings is the functions and classes that it consists of. Raises LookupError for one
-    that is not there.
+    Raises LookupError for one that is not there, ValueError for one of another package whose source nobody can read.
     """
     return [root for name in dict.fromkeys(names) for root in _entry_roots(f"{PACKAGE}.{registry}", name, field)]
 
@@ -80,10 +80,42 @@ def _entry_roots(registry: str, name: str, field: str) -> list[str]:
         return [root]
     known = getattr(importlib.import_module(module), variable)
     if origin := known.origin(name):
+        return _strangers_roots(origin, known[name], behind)
+    return [] if field else list(map(named, _consists_of(known[name])))
+
+
+def _strangers_roots(origin: str, entry: Any, behind: str) -> list[str]:
+    """The roots that an entry of another package is: what its entry point names.
+
+    Where that cannot be found by reading (it stands in a class, or is bound as the module runs) it is the functions and
+    classes of that package that the entry consists of, and all of their modules and of the one that is named.
+    """
+    if _is_readable(f"{origin}{behind}"):
         return [f"{origin}{behind}"]
-    parts = [known[name], *(vars(known[name]).values() if is_dataclass(known[name]) else ())]
-    parts += known[name] if isinstance(known[name], tuple) else []
-    return [named(part) for part in parts if hasattr(part, "__qualname__") and not field]
+    module = origin.partition(":")[0]
+    package = module.partition(".")[0]
+    theirs = [part for part in _consists_of(entry) if part.__module__.partition(".")[0] == package]
+    modules = dict.fromkeys([module, *(part.__module__ for part in theirs)])
+    roots = [*(f"{one}:*{behind}" for one in modules), *map(named, theirs)]
+    if found := [root for root in roots if _is_readable(root)]:
+        return found
+    remedy = "let the entry point name what a .py file of that package defines"
+    raise ValueError(f"{origin}: its source cannot be read, and no job would see that it has changed; {remedy}")
+
+
+def _consists_of(entry: Any) -> list[Any]:
+    """The functions and classes that an entry consists of."""
+    parts = [entry, *(vars(entry).values() if is_dataclass(entry) else ())]
+    parts += entry if isinstance(entry, tuple) else []
+    return [part for part in parts if hasattr(part, "__qualname__")]
+
+
+def _is_readable(root: str) -> bool:
+    """Whether there is source behind a root."""
+    try:
+        return bool(parts_of(root_of(root)))
+    except (LookupError, SyntaxError):
+        return False
 
 
 @cache

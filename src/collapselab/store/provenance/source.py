@@ -12,6 +12,8 @@ from typing import NamedTuple
 PACKAGE = __name__.partition(".")[0]
 FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parents[2]}
 """Packages whose source counts, and where they lie; of others only the names of what is used count."""
+NAMESPACES: dict[str, list[Path]] = {}
+"""The same of packages that have no file of their own, and may lie in several folders."""
 
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
 # stored files counts through FORMAT, a regime through the recipe that it comes to, an option of the rule.
@@ -78,9 +80,9 @@ def root_of(root: str) -> Definition:
     """The definition that a root names. Raises LookupError for one that is not there."""
     module, _, name = root.partition(":")
     _know(module.partition(".")[0])
-    if name == "*":
-        return Definition(_source(module).name, name)
     variable = name.partition("/")[0].partition("[")[0]
+    if variable == "*":
+        return Definition(_source(module).name, name)
     found = home_of(module, variable)
     if not isinstance(found, Definition):
         raise LookupError(f"{root}: {module} defines no {variable}")
@@ -91,10 +93,14 @@ def root_of(root: str) -> Definition:
 
 def _know(package: str) -> None:
     """Let the source of another package count: one that adds entries to a registry."""
-    if package not in FOLDERS:
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise LookupError(f"no package {package!r} is installed")
+    if package in FOLDERS or package in NAMESPACES:
+        return
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise LookupError(f"no package {package!r} is installed")
+    if spec.origin is None:
+        NAMESPACES[package] = [Path(folder) for folder in spec.submodule_search_locations]
+    else:
         FOLDERS[package] = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
 
 
@@ -105,7 +111,8 @@ def _know(package: str) -> None:
 class Source:
     """A module, read.
 
-    statements: those that bind a name, by name. imports: what the names are that it imports. effects: statements that
+    statements: those that bind a name, by name. imports: what the names are that it imports. stars: the modules of
+    which it imports all names. effects: statements that
     bind no name and run when the module is imported, and the files beside it that have its name. walrus: whether an
     expression in it may bind a name.
     """
@@ -115,6 +122,7 @@ class Source:
     imports: Mapping[str, Bound]
     effects: list[ast.stmt | bytes]
     walrus: bool = True
+    stars: tuple[str, ...] = ()
 
 
 @cache
@@ -127,10 +135,13 @@ def _source(module: str) -> Source:
     package = _package(module)
     statements: dict[str, list[ast.stmt]] = {}
     imports: dict[str, Bound] = {}
+    stars: list[str] = []
     effects: list[ast.stmt | bytes] = []
     for statement in _that_run(tree.body):
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            imports |= _imported(statement, package)
+            found = _imported(statement, package)
+            stars += [star.module for star in (found.pop("*", None),) if isinstance(star, Definition)]
+            imports |= found
             continue
         bound = _bound_names([statement])
         for name in bound:
@@ -139,22 +150,20 @@ def _source(module: str) -> Source:
             effects.append(statement)
     beside = (file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file.suffix != ".py")
     effects += [file.read_bytes() for file in beside]  # a page's template, a map
-    return Source(module, statements, imports, effects, ":=" in text)
+    return Source(module, statements, imports, effects, ":=" in text, tuple(stars))
 
 
 @cache
 def _path(module: str) -> tuple[Path | None, bool]:
     """The file of a module, None if there is none, and whether it is a package."""
     top, _, rest = module.partition(".")
-    base = FOLDERS.get(top)
-    if base is None or (base.suffix == ".py" and rest):
-        return None, False
-    if base.suffix == ".py":
-        return base, False
-    place = base.joinpath(*rest.split(".")) if rest else base
-    for path, folder in ((place / "__init__.py", True), (place.with_suffix(".py"), False)):
-        if path.is_file():
-            return path, folder
+    for base in [FOLDERS[top]] if top in FOLDERS else NAMESPACES.get(top, []):
+        if base.suffix == ".py":
+            return (None if rest else base), False
+        place = base.joinpath(*rest.split(".")) if rest else base
+        for path, folder in ((place / "__init__.py", True), (place.with_suffix(".py"), False)):
+            if path.is_file():
+                return path, folder
     return None, False
 
 
@@ -241,6 +250,8 @@ def home_of(module: str, name: str) -> Bound | None:
         return home_of(*found)
     if found is None and _path(f"{module}.{name}")[0] is not None:
         return Module(f"{module}.{name}")
+    if found is None and not name.startswith("_"):
+        return next((one for star in source.stars if (one := home_of(star, name)) is not None), None)
     return found
 
 
@@ -276,9 +287,17 @@ def parts_of(one: Definition) -> tuple[str | Definition, ...]:
             writer.write(effect)
         return tuple(writer.parts)
     name, _, field = one.name.partition("/")
-    for statement in [_entry(one.module, name)] if name.endswith("]") else source.statements[name]:
+    for statement in _stated(source, name):
         writer.write(statement if not field else list(_said_of(field, statement, writer)))
     return (*writer.parts, Definition(one.module, "")) if source.effects else tuple(writer.parts)
+
+
+def _stated(source: Source, name: str) -> list[ast.AST]:
+    """What is stated of an entry, of a name, or (``*``) of whatever the module has."""
+    if name == "*":
+        bound = [statement for statements in source.statements.values() for statement in statements]
+        return [*bound, *(effect for effect in source.effects if isinstance(effect, ast.AST))]
+    return [_entry(source.name, name)] if name.endswith("]") else source.statements[name]
 
 
 def _entry(module: str, name: str) -> ast.expr:
@@ -421,7 +440,7 @@ class _Writer:
             if scope is not None:
                 found = scope[node.id]
                 return _resolve(*found) if isinstance(found, Definition) else found
-            if node.id in self.source.statements or node.id in self.source.imports:
+            if node.id in self.source.statements or node.id in self.source.imports or self.source.stars:
                 return _resolve(self.source.name, node.id)
         elif isinstance(node, ast.Attribute):
             found = self.bound(node.value)
