@@ -35,7 +35,8 @@ def cell(noun):
 
 def told_in(verb):
     """Where a verb of one generation says what it does."""
-    return CELL.replace("results", "logs", 1) + f"/{verb}.log"
+    place = CELL.replace("results", "logs", 1)
+    return f"{place}/{verb}.log"
 
 
 def after_judging(wildcards):

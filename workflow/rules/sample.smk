@@ -104,6 +104,8 @@ rule ballots:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     retries: 0
+    conda:
+        "../../environment.yml"
     params:
         source=source("ballots"),
         arguments=told("ballots"),
