@@ -25,9 +25,8 @@ def check_ask(ask: Ask, asked: Any) -> None:
     if ask.bias != 1 and not asked.bias:
         raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed with {called(asked)} is 1")
     if ask.guide is not None and not isinstance(asked, Denoises):
-        raise ValueError(
-            f"guide: found a {type(ask.guide).__name__}, allowed is none: samples of {called(asked)} cannot be guided"
-        )
+        found = repr(ask.guide)[:80]  # it may hold the weights of models
+        raise ValueError(f"guide: found {found}, allowed is none: samples of {called(asked)} cannot be guided")
     if ask.condition is not None:
         _check_condition(ask, asked)
 

@@ -9,7 +9,6 @@ from ..metrics import METRICS
 from .study import Study
 
 SOURCE = ("Snakefile", "workflow", "src/collapselab")  # what every stage hangs on
-DRAWN = ("frechet_distance", "kernel_distance", "precision", "recall")  # beside the primary endpoint
 HEADER = """\
 # Written by `collapselab stages --out dvc.yaml` from the studies in config/: a study of one's own is a stage, too.
 # DVC owns the bytes: `dvc repro NAME` runs a study, `dvc push` and `dvc pull` share what it made. What of a study must
@@ -64,9 +63,9 @@ def _study(study: Study) -> dict[str, Any]:
 
 
 def _plots(study: Study) -> Iterator[dict[str, Any]]:
-    """Curves of the primary endpoint, and of what is drawn beside it in the same feature space."""
-    primary, measured = study.file.primary, study.metric_options()
-    beside = [name for name in DRAWN if name in measured and METRICS[name].suits(primary.extractor)]
+    """Curves of the primary endpoint, and in the same feature space of all of which one knows what is better."""
+    primary, metrics = study.file.primary, {name: METRICS[name] for name in study.metric_options()}
+    beside = [name for name, metric in metrics.items() if metric.better and metric.suits(primary.extractor)]
     for name in dict.fromkeys([primary.metric, *beside]):
         yield {
             f"{study.name}_{name}".replace("-", "_"): {
