@@ -191,9 +191,7 @@ def _checked(name: str, entry: Any, kind: type, options: Mapping[str, Any] | Non
     law(entry.takes and not wrong, f"{name}: takes is {named(entry.takes)}; asked are some of {named(KINDS)}")
     unknown = [one for one in getattr(entry, "needs", Adapter.needs).features if one not in FEATURES]
     law(not unknown, f"{name}: it looks through {named(unknown)}, which nobody here knows")
-    function = next(
-        getattr(entry, part) for part in ("select", "transform", "rule", "adapt", "reward") if hasattr(entry, part)
-    )
+    function = next(getattr(entry, part) for part in FUNCTIONS if hasattr(entry, part))
     law(inspect.getdoc(function), f"{name}: its function has no docstring")
     chosen = entry.Options.model_validate(dict(options or {}))
     again = entry.Options.model_validate(json.loads(chosen.model_dump_json()))
