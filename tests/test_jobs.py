@@ -186,6 +186,10 @@ def test_entries_that_the_study_does_not_use_replan_nothing(copy, before):
     assert found(edits) == {} or {kind: found([kind]) for kind in edits} == {}
 
 
+def test_how_a_guide_steers_replans_nothing_where_nobody_is_guided(edited):
+    assert edited(("engine.steering", "remembered[1] += 1", "remembered[1] += 2")) == {}
+
+
 def test_pictures_of_another_number_are_drawn_again_and_nothing_else(copy, before):
     study = copy.folder / "config" / "quickstart.yaml"
     text = study.read_text()

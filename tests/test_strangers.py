@@ -188,6 +188,7 @@ def test_a_reward_may_be_one_or_none_or_several(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("needs", "words"),
     [
+        (Needs(features="truth"), "looks through 'truth'; allowed is a tuple"),
         (Needs(ancestors=1), "needs ancestors, which none of the selectors is handed"),
         (Needs(features=("nothere",)), "looks through unknown extractor 'nothere'"),
         (Needs(features=("lenet",)), "'lenet' looks at images; the study's data are vectors"),

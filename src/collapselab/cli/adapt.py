@@ -51,8 +51,8 @@ def adapt(
     inputs = hashes(model, training, *earlier, *([train] if train else []))
     _expect_needed(entry, looked_through(entry, settings), extractor or [], train, len(earlier))
     looks = looks_of(extractor or [], extractor_options)
-    said = {adapter: json_of(options, "--options", dict)}
-    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": said}
+    told = {adapter: json_of(options, "--options", dict)}
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": told}
     marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
     family, table = metadata["family"], store.read_training(training)
     if marks:
@@ -114,10 +114,10 @@ def _asked(text: str) -> Auxiliary:
     """How a further model is trained."""
     said = json_of(text, "--asked", dict)
     known = Auxiliary._fields
-    numbers = [said.get(key, 0) for key in ("images_seen", "samples")]
-    right = set(said) <= set(known) and {"on", "images_seen"} <= set(said) and said["on"] in ("training", "own")
-    if not right or not all(type(number) is int and number >= 0 for number in numbers):
-        allowed = "on (training or own), images_seen, and samples where it is trained on its own"
+    needed = {"on", "images_seen"} | ({"samples"} if said.get("on") == "own" else set())
+    right = needed <= set(said) <= set(known) and said["on"] in ("training", "own")
+    if not right or not all(type(said[key]) is int and said[key] > 0 for key in needed - {"on"}):
+        allowed = "on (training or own), images_seen, and samples where it is trained on its own, numbers above 0"
         raise typer.BadParameter(f"found {text}; allowed are {allowed}", param_hint="--asked")
     return Auxiliary(**said)
 

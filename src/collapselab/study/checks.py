@@ -215,7 +215,10 @@ def _needs_faults(kind: str, needs: Needs, name: str, where: tuple[str | int, ..
         yield Fault(
             where, f"{name!r} needs {', '.join(excess)}, which none of the {kind} is handed; allowed: {allowed}"
         )
-    for extractor in needs.features if isinstance(needs.features, tuple) else ():
+    if not isinstance(needs.features, tuple):
+        yield Fault(where, f"{name!r} looks through {needs.features!r}; allowed is a tuple of extractors' names")
+        return
+    for extractor in needs.features:
         if extractor not in FEATURES:
             yield Fault(where, f"{name!r} looks through {unknown(extractor, FEATURES, 'extractor')}")
 

@@ -28,6 +28,7 @@ def guide_said(study: Study, place: Place) -> dict[str, Any]:
 
 
 def guide_roots(study: Study, arm: str) -> list[str]:
+    """The source of an arm's guide, and of how it steers."""
     guide = study.lineages[arm].guide
     return [*entries("guides:GUIDES", [guide.name]), *verb_roots("sample", "steering")] if guide else []
 

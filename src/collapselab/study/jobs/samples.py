@@ -22,6 +22,7 @@ def _sample_inputs(study: Study, place: Place) -> list[str]:
 
 
 def raw_input(study: Study, place: Place) -> list[str]:
+    """The generation's model alone, which nothing steers."""
     return [study.model_file(*place.cell)]
 
 
