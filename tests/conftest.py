@@ -8,7 +8,7 @@ from project import Project
 
 # The files that take longest, which begin first: else one process would end with them while the other has nothing left.
 # The second needs no finished project, which the first one makes; the third goes on from it.
-LONGEST = ("test_workflow", "test_studies", "test_dvc", "test_contributing", "test_report", "test_cli", "test_oracles")
+LONGEST = ("test_workflow", "test_contributing", "test_dvc", "test_carried", "test_oracles", "test_cli", "test_report")
 
 
 def pytest_collection_modifyitems(items):

@@ -168,6 +168,7 @@ def test_the_distance_is_drawn_over_the_images_seen():
     assert found["another_real_half"] < found["points"][-1]["frechet_distance"]
 
 
+@pytest.mark.slow
 def test_a_study_runs_to_its_report_and_is_packed(tmp_path):
     found = gpu.truncation(gpu.Scale(True, 0.0, None, 1.0, tmp_path))
     assert found["report"] == "drawn" and found["extractor"] == "pixels"

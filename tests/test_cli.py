@@ -360,7 +360,14 @@ def diffusion(out, **options):
 
 
 @pytest.mark.trained
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGUSR1, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_saves_the_training_which_goes_on_to_the_same_bits(tmp_path, number, code, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_CHECKPOINT_SECONDS", "0.05")
     options = {"images_seen": 32 * 600}
@@ -436,6 +443,7 @@ MORE = Adapter(NoOptions, lambda model, given, options, run: tuned(model, given.
 """
 
 
+@pytest.mark.slow
 @pytest.mark.trained
 def test_several_processes_adapt_a_model_and_train_further_ones(trained, tmp_path, monkeypatch):
     folder = copied(trained, tmp_path)
@@ -458,6 +466,7 @@ def test_several_processes_adapt_a_model_and_train_further_ones(trained, tmp_pat
         assert store.read_tensors(folder / f"{name}.safetensors")[1]["lineage"]["how"]["processes"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.trained
 def test_several_processes_train_one_model_and_go_on_after_a_signal(trained, tmp_path, monkeypatch):
     folder = copied(trained, tmp_path)

@@ -114,6 +114,7 @@ def test_metrics_and_plots_show_the_curves(pushed):
             assert float(row[column]) == pytest.approx(last[row["arm"]][column], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_colleague_goes_on_from_what_was_pulled(pushed, tmp_path):
     """The README's how-to: clone, pull, touch; nothing is to be done, and a later edit runs only what hangs from it."""
     pushed.run("git", "clone", "--quiet", pushed.folder, tmp_path / "project")
@@ -138,6 +139,7 @@ def test_a_colleague_goes_on_from_what_was_pulled(pushed, tmp_path):
     assert project.plan() == {}
 
 
+@pytest.mark.slow
 def test_changed_parameters_are_seen_and_shown(pushed, tmp_path):
     project = pushed.copy(tmp_path / "project")
     project.edit("config/smoke.yaml", ("recall, density, coverage", "recall"))
@@ -149,6 +151,7 @@ def test_changed_parameters_are_seen_and_shown(pushed, tmp_path):
     assert {name.split(".")[1] for name in arms} == {"coverage_identity", "density_identity"}
 
 
+@pytest.mark.slow
 def test_another_number_of_held_out_draws_is_measured_and_trains_nothing(pushed, tmp_path):
     project = pushed.copy(tmp_path / "project")
     project.edit("config/smoke.yaml", ("held_out: 400", "held_out: 300"))

@@ -253,7 +253,7 @@ def test_weights_count_like_rows():
 
 
 def test_replace_in_three_dimensions():
-    n, generations, dimension, replicates = 16, 4, 3, 2000
+    n, generations, dimension, replicates = 16, 4, 3, 1000
     regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
     lines = loops("gaussian", {"ddof": 1}, {"dimension": dimension}, regime, generations, replicates)
     covariances = np.array([[model.covariance for model in line] for line in lines])
@@ -392,7 +392,7 @@ def test_the_bootstrap_repeats_rows():
 
 
 @functools.cache
-def mixtures(covariance, n=16, generations=3, replicates=250):
+def mixtures(covariance, n=16, generations=3, replicates=125):
     regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
     options = {"components": 2, "covariance": covariance, "regularisation": 0.05}
     return squares_and_traces(
@@ -434,7 +434,7 @@ SPECTRUM_SD = tuple(np.sqrt([5.0, 3.0, 2.0, 1.0, 0.5]).tolist())
 
 
 @functools.cache
-def components(ddof, n=12, generations=4, replicates=1000):
+def components(ddof, n=12, generations=4, replicates=500):
     regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
     options, population = {"components": 2, "ddof": ddof}, {"dimension": 5, "sd": SPECTRUM_SD}
     return squares_and_traces(loops("ppca", options, population, regime, generations, replicates, truth="gaussian"))
@@ -468,7 +468,7 @@ MARGINALS = [np.array([0.5, 0.5]), np.array([0.6, 0.3, 0.1])]
 
 
 @functools.cache
-def independent(n=12, generations=5, replicates=1200):
+def independent(n=12, generations=5, replicates=600):
     """The chance that two draws are equal: (replicates, generations + 1)."""
     regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
     truth = {"probabilities": tuple(np.outer(*MARGINALS).ravel())}
@@ -497,7 +497,7 @@ def test_naive_bayes_loses_the_total_correlation():
 
 
 @functools.cache
-def regressions(preset, inputs, n=16, dimension=5, generations=5, replicates=900):
+def regressions(preset, inputs, n=16, dimension=5, generations=5, replicates=450):
     """The squared error of the coefficients: (replicates, generations + 1)."""
     regime = regimes.REGIMES[preset](n=n, initial=n)
     population = {"dimension": dimension, "noise_sd": 0.5}
@@ -557,7 +557,7 @@ def training_set(rows):
 TRUTH = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
 
 
-def multinomial(regime, generations, replicates=2000, truth=TRUTH, **options):
+def multinomial(regime, generations, replicates=1000, truth=TRUTH, **options):
     """Shares (replicates, generations + 1, K)."""
     options, population = {"categories": len(truth), **options}, {"probabilities": truth.tolist()}
     lines = loops("multinomial", options, population, regime, generations, replicates)
@@ -581,7 +581,7 @@ def test_wright_and_fisher():
 
 def test_fixation():
     n, generations = 4, 40
-    shares = multinomial(regimes.REGIMES["fully_synthetic"](n=n, initial=n), generations, replicates=1000)
+    shares = multinomial(regimes.REGIMES["fully_synthetic"](n=n, initial=n), generations, replicates=500)
     # Diversity is left with a chance of about (1 - 1/n)^41 = 8e-6 a replicate.
     assert (shares[:, -1].max(axis=1) == 1).all()
     agrees(shares[:, -1], TRUTH)
@@ -596,8 +596,9 @@ def test_fixation():
 def test_rare_categories_die_as_poisson_families():
     n, share, generations = 400, 0.005, 3
     regime = regimes.REGIMES["fully_synthetic"](n=n, initial=n)
-    gone = (multinomial(regime, generations, truth=np.array([share, 1 - share]))[:, :, 0] == 0).mean(axis=0)
-    error = 4.5 * np.sqrt(gone * (1 - gone) / 2000) + share  # the law is that of p -> 0
+    found = multinomial(regime, generations, replicates=2000, truth=np.array([share, 1 - share]))
+    gone = (found[:, :, 0] == 0).mean(axis=0)
+    error = 4.5 * np.sqrt(gone * (1 - gone) / len(found)) + share  # the law is that of p -> 0
     law = theory.rare_extinction(generations, n * share)
     assert (abs(gone - law) < error).all() and (abs(gone[1:] - law[:-1]) > error[1:]).all()
 
@@ -655,7 +656,7 @@ def test_laplace_smoothing_forgets_the_truth(estimate):
 def test_smoothing_hallucinates_beside_fresh_data():
     n, fresh, alpha, generations = 12, 4, 1.0, 14
     regime = regimes.REGIMES["fresh_data"](n=n, fresh=fresh, initial=n)
-    shares = multinomial(regime, generations, replicates=1000, alpha=alpha)
+    shares = multinomial(regime, generations, alpha=alpha)
     agrees(shares[:, -1], theory.laplace_fresh_limit(fresh, n - fresh, alpha, TRUTH))
 
 

@@ -11,9 +11,11 @@ from torch_families import FAMILIES
 
 pytestmark = pytest.mark.trained
 
-# Of the small families, whose state is the loop's own and one average of weights at most, fewer; all of them at length.
-KILLS = [(family, 5 if family in ("diffusion", "stylegan2") else 2) for family in FAMILIES]
-KILLS += [pytest.param(family, 4 * kills, marks=pytest.mark.slow) for family, kills in KILLS]
+# Two for each family; more of all of them at length, and most of those whose state is more than the loop's own and one
+# average of weights.
+AT_LENGTH = [(family, 20 if family in ("diffusion", "stylegan2") else 8) for family in FAMILIES]
+KILLS = [(family, 2) for family in FAMILIES]
+KILLS += [pytest.param(family, kills, marks=pytest.mark.slow) for family, kills in AT_LENGTH]
 
 # The process is forked after torch is imported (one thread, so that forking is safe): a kill costs no start-up.
 DRIVER = """

@@ -323,6 +323,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 # -- damage, failures and kills ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_named_and_mended(smoke):
     before = smoke.hashes()
     victim = smoke.folder / "results/smoke/fully_synthetic/seed0/gen1/samples.safetensors"
@@ -344,6 +345,7 @@ def test_a_flipped_bit_is_found_named_and_mended(smoke):
     assert smoke.plan() == {}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_files(smoke):
     before = smoke.hashes()
     target = "results/smoke/k_memory/seed1/gen2/metrics.json"
@@ -393,6 +395,7 @@ arms:
 """
 
 
+@pytest.mark.slow
 def test_a_diverged_training_reaches_the_report(finished, tmp_path):
     project = Project.create(tmp_path / "project")
     shutil.copytree(finished.folder / "results/real", project.folder / "results/real")
@@ -430,6 +433,7 @@ def test_the_package_under_test_is_the_copied_one(finished):
     assert Path(done.stdout.strip()).is_relative_to(finished.folder)
 
 
+@pytest.mark.slow
 def test_selected_samples_are_measured_at_the_n_of_all_and_reported(smoke):
     """Half of one arm's samples are kept: raw, sampled and kept sets of all arms are measured at that number."""
     text = (smoke.folder / "config" / "smoke.yaml").read_text().replace("name: smoke", "name: picky")
