@@ -2,6 +2,7 @@
 
 import os
 
+import hypothesis
 import pytest
 from filelock import FileLock
 from project import Project
@@ -9,6 +10,10 @@ from project import Project
 # The files that take longest, which begin first: else one process would end with them while the other has nothing left.
 # The second needs no finished project, which the first one makes; the third goes on from it.
 LONGEST = ("test_workflow", "test_contributing", "test_dvc", "test_carried", "test_oracles", "test_cli", "test_report")
+
+# No test is timed: on a busy machine a deadline fails what is right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items):

@@ -414,6 +414,7 @@ def copied(trained, tmp_path):
 SAMPLING = f"sample --model model.safetensors --count 90 {WHERE} --generation 0"
 
 
+@pytest.mark.slow
 def test_several_processes_sample_the_same_file(trained, tmp_path, monkeypatch):
     folder = copied(trained, tmp_path)
     run(f"{SAMPLING} --out one.safetensors", folder)

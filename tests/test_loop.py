@@ -510,7 +510,12 @@ print(json.dumps(codes))
 """
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+# In the suite those that compute the most beside the loop; all of them at length.
+RICH = ("diffusion", "stylegan2")
+TOGETHER = [family if family in RICH else pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES]
+
+
+@pytest.fixture(scope="module", params=TOGETHER)
 def together(request, tmp_path_factory):
     """What several processes made of the same training; the folder, and the exit codes."""
     folder = tmp_path_factory.mktemp("together")

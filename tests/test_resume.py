@@ -11,11 +11,10 @@ from torch_families import FAMILIES
 
 pytestmark = pytest.mark.trained
 
-# Two for each family; more of all of them at length, and most of those whose state is more than the loop's own and one
-# average of weights.
-AT_LENGTH = [(family, 20 if family in ("diffusion", "stylegan2") else 8) for family in FAMILIES]
-KILLS = [(family, 2) for family in FAMILIES]
-KILLS += [pytest.param(family, kills, marks=pytest.mark.slow) for family, kills in AT_LENGTH]
+# Two of those whose state is more than the loop's own and one average of weights; all of them at length.
+RICH = ("diffusion", "stylegan2")
+KILLS = [(family, 2) for family in RICH]
+KILLS += [pytest.param(family, 20 if family in RICH else 8, marks=pytest.mark.slow) for family in FAMILIES]
 
 # The process is forked after torch is imported (one thread, so that forking is safe): a kill costs no start-up.
 DRIVER = """

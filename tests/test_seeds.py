@@ -122,7 +122,7 @@ class Constant:
 
 
 @pytest.mark.parametrize("draw", [uniforms, normals])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_sample_keeps_its_numbers_in_any_batch(draw, data):
     count, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 11))

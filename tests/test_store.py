@@ -143,7 +143,7 @@ def test_sample_sets_come_back(tmp_path):
         assert len(read_samples(tmp_path / name)) == len(samples)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_tensors_of_every_type_and_shape_come_back(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("tensors") / "file"

@@ -198,6 +198,7 @@ def test_losses_that_are_not_finite_are_left_out(root):
     assert points(root, child, "train/loss") == [(0, 1.0), (2000, 2.0), (4000, 3.0)]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_each_run_once(tmp_path):
     """Also the store's tables are made once: unlocked, three of four processes died while they were."""
     source = Path(tracking.__file__).parents[2]

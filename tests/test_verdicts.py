@@ -308,7 +308,7 @@ def test_t_interval_against_a_printed_table():
     assert t_interval(np.array([0.0, 0.0, 0.0]))[2] == 1.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_corrects_upwards_in_order_and_less_than_bonferroni(p_values):
     adjusted = holm(p_values)
@@ -325,7 +325,7 @@ def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(-5, 5), st.floats(-5, 5), st.sets(st.integers(0, 30), min_size=2, max_size=9))
 def test_the_slope_of_a_line_is_its_slope(start, rise, generations):
     assert slope({t: start + rise * t for t in sorted(generations)}) == pytest.approx(rise, abs=1e-9)

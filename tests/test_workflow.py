@@ -165,6 +165,7 @@ def test_a_file_missing_in_the_middle_is_made_again(smoke):
     assert smoke.plan()["prepare"] == 1
 
 
+@pytest.mark.slow
 def test_a_report_is_whole_and_holds_nothing_else(smoke):
     report = smoke.folder / "results/smoke/report"
     for victim in ("verdicts.json", "primary.csv", "metrics.csv.sha256"):
