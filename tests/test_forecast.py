@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from collapselab.verdicts import Endpoint, StudyFacts
-from collapselab.verdicts import forecast as forecasts
-from collapselab.verdicts.forecast import crossing, endpoint_of, exponential, fit, forecast, halving, hyperbolic
+from collapselab.verdicts.curves import candidates, exponential, fit, halving, halvings, hyperbolic, neighbours
+from collapselab.verdicts.forecast import FEWEST_POINTS, crossing, endpoint_of, forecast
 
-SHAPES = {"exponential": exponential, "hyperbolic": hyperbolic}
+SHAPES = {"exponential": exponential, "hyperbolic": hyperbolic, "exponential to a floor": exponential}
+FLOOR = {"exponential": 0.0, "hyperbolic": 0.0, "exponential to a floor": 0.2}
 
 
 def study(curves, metric="recall", **changes):
@@ -28,8 +29,9 @@ def study(curves, metric="recall", **changes):
 
 
 def collapsing(draws, law, rate=1 / 12, seeds=5, generations=20, noise=0.01, start=0.9):
-    rates = rate * (1 + 0.1 * draws.normal(size=(seeds, 1)))
-    return start * SHAPES[law](rates * np.arange(generations + 1)) + draws.normal(0, noise, (seeds, generations + 1))
+    rates, floor = rate * (1 + 0.1 * draws.normal(size=(seeds, 1))), FLOOR[law]
+    curves = floor + (1 - floor) * SHAPES[law](rates * np.arange(generations + 1))
+    return start * curves + draws.normal(0, noise, (seeds, generations + 1))
 
 
 @pytest.mark.parametrize("law", SHAPES)
@@ -38,63 +40,88 @@ def test_a_curve_without_noise_gives_back_its_rate(law, floor):
     rates = np.array([0.002, 0.05, 0.3, 1.5, -0.03])
     values = 0.8 * (floor + (1 - floor) * SHAPES[law](rates[:, None] * np.arange(11)))
     values[1, 4] = np.nan
-    found, squares = fit(values, SHAPES[law], floor)
-    assert found == pytest.approx(rates, rel=1e-4) and squares < 1e-10
+    found, residuals = fit(values, SHAPES[law], floor)
+    assert found == pytest.approx(rates, rel=1e-4) and np.nansum(residuals**2) < 1e-10
+    assert (np.isnan(residuals) == np.isnan(values)).all()
 
 
 def test_halvings_follow_from_the_laws():
     for law, shape in SHAPES.items():
-        assert shape(0.2 * halving(law, 0.0, 0.2)) == pytest.approx(0.5)
-    assert 0.3 + 0.7 * exponential(0.2 * halving("exponential to a floor", 0.3, 0.2)) == pytest.approx(0.5)
+        floor = FLOOR[law]
+        assert floor + (1 - floor) * shape(0.2 * halving(law, floor, 0.2)) == pytest.approx(0.5)
     assert halving("exponential", 0.0, 0.0) == halving("exponential to a floor", 0.5, 1.0) == math.inf
 
 
 @pytest.mark.parametrize("law", SHAPES)
 def test_the_intervals_hold_the_truth_as_often_as_they_say(law):
-    draws, studies = np.random.default_rng(7), 200
-    truth = 12 * (math.log(2) if law == "exponential" else 1)
+    """90 to 98 of 100, as far as so few studies can tell; ``bench/verdicts.py`` asks 1,000."""
+    draws, studies = np.random.default_rng(7), 150
+    truth = halving(law, FLOOR[law], 1 / 12)
     found = [forecast(*study({"loop": collapsing(draws, law)}))[0] for _ in range(studies)]
     assert all(one.status == "forecast" and one.numbers["fitted"] == 10 for one in found)
     hits = sum(one.numbers["low"] <= truth <= one.numbers["high"] for one in found)
-    assert abs(hits / studies - 0.95) < 3 * math.sqrt(0.95 * 0.05 / studies)
+    error = 3 * math.sqrt(0.95 * 0.05 / studies)
+    assert 0.90 - error / 2 < hits / studies < 0.98 + error / 2
     others = sum(one.numbers["low"] <= 1.3 * truth <= one.numbers["high"] for one in found)
     assert others < studies / 2  # so that the line above can fail
-    assert sum(one.words["law"] == law for one in found) > 0.98 * studies  # a floor needs more than chance
+    assert sum(one.words["law"].startswith(law) for one in found) > 0.7 * studies
     errors = [one.numbers["error"] for one in found]
-    assert abs(np.mean(errors)) < 0.5 and all(math.isfinite(error) for error in errors)
+    assert abs(np.nanmean(errors)) < 0.7
 
 
-def test_the_criterion_is_akaikes_with_its_correction_for_small_samples():
-    """Hurvich and Tsai 1989: n log(S / n) + 2K, and 2K (K + 1) / (n - K - 1); of as many parameters, no support."""
-    assert forecasts.aicc(2.0, 10, 3) == pytest.approx(10 * math.log(0.2) + 6 + 24 / 6)
-    assert forecasts.aicc(5.0, 40, 7) == pytest.approx(40 * math.log(0.125) + 14 + 112 / 32)
-    assert forecasts.aicc(1.0, 5, 4) == forecasts.aicc(1.0, 4, 4) == math.inf
-    assert math.isfinite(forecasts.aicc(0.0, 6, 4))
-
-
-@pytest.mark.parametrize(("noise", "law"), [(0.01, "exponential to a floor"), (0.03, "hyperbolic")])
-def test_a_floor_is_harder_to_find_in_a_small_study(noise, law):
-    """Three lineages of four generations, n = 12: a floor is the eighth parameter where the laws without have seven.
-
-    What it has to win of n log S is 10 and 2 for the parameter, and 2 (8 * 9 / 3 - 7 * 8 / 4) = 20 for the smallness:
-    32, where it wins 42 and 22. By the criterion for large samples the second would have a floor, too.
-    """
-    time, rates = np.arange(4), np.array([[0.9], [1.0], [1.1]])
-    lines = 0.9 * (0.5 + 0.5 * np.exp(-rates * time))
-    lines += noise * np.array([1, -1, -1, 1]) * np.array([[1], [-1], [1]])
-    plain, floored = (forecasts.LAWS[name][0](lines).squares for name in ("hyperbolic", "exponential to a floor"))
-    assert 12 * math.log(plain / floored) == pytest.approx(42 if noise < 0.02 else 22, abs=2)
-    (one,) = forecast(*study({"loop": np.hstack([lines, lines[:, -1:]])}))
-    assert (one.numbers["fitted"], one.words["law"]) == (3, law)
-
-
-def test_the_law_is_the_study_s_and_not_the_arm_s():
+def test_laws_are_weighed_by_what_they_leave_over():
+    """S^(-(n - 2L) / 2), and of a floor an equal part of it for each of the grid."""
     draws = np.random.default_rng(8)
-    fast, slow = (collapsing(draws, "hyperbolic", rate, seeds=8) for rate in (1 / 6, 1 / 15))
+    values = collapsing(draws, "hyperbolic", 1 / 6, seeds=4, generations=6)
+    squares = {name: np.nansum(fit(values, SHAPES[name])[1] ** 2) for name in ("exponential", "hyperbolic")}
+    chances = {one.law: one.probability for one in candidates(values) if not one.floor}
+    assert sum(one.probability for one in candidates(values)) == pytest.approx(1.0)
+    _, residuals = fit(values, hyperbolic)
+    together = max(0.0, neighbours(residuals))
+    power = (28 * (1 - together) / (1 + together) - 8) / 2
+    expected = (squares["exponential"] / squares["hyperbolic"]) ** -power
+    assert chances["exponential"] / chances["hyperbolic"] == pytest.approx(expected, rel=0.05)
+
+
+def test_neighbours_of_a_walk_are_alike_and_those_of_noise_are_not():
+    noise = np.random.default_rng(9).normal(size=(200, 30))
+    assert neighbours(noise) == pytest.approx(0, abs=4 / math.sqrt(noise.size))
+    walk = np.cumsum(noise, axis=1)
+    assert neighbours(walk - walk.mean(axis=1, keepdims=True)) > 0.6
+    holed = np.where(np.random.default_rng(1).random(noise.shape) < 0.1, np.nan, noise)
+    assert neighbours(holed) == pytest.approx(0, abs=4 / math.sqrt(noise.size)) and neighbours(0 * noise) == 0
+
+
+def test_the_law_is_each_arm_s_own():
+    draws = np.random.default_rng(8)
+    fast, slow = collapsing(draws, "hyperbolic", 1 / 6, seeds=8), collapsing(draws, "exponential", 1 / 12, seeds=8)
     found = forecast(*study({"fast": fast, "slow": slow, "still": 0.9 + draws.normal(0, 0.01, (8, 21))}))
-    assert {one.words["law"] for one in found} == {"hyperbolic"}
+    assert [one.words["law"].split(" 0")[0].split(" 1")[0] for one in found] == ["hyperbolic", "exponential", ""]
     assert [one.status for one in found] == ["forecast", "forecast", "no halving in sight"]
     assert found[0].numbers["generation"] < 8 < found[1].numbers["generation"]
+    alone = forecast(*study({"slow": slow}))[0]
+    assert alone.numbers == found[1].numbers  # whatever the other arms are, but for the correction over them
+
+
+def test_mixed_laws_reach_as_far_as_each_of_them():
+    """Two laws of which one never halves: its probability is that of no halving."""
+    from collapselab.verdicts.curves import Candidate
+
+    rates = np.array([0.09, 0.1, 0.11])
+    both = [Candidate("exponential", 0.0, rates, 0.6), Candidate("exponential to a floor", 0.7, rates, 0.4)]
+    low, middle, high = halvings(both, (0.025, 0.5, 0.975))
+    assert low < math.log(2) / 0.1 < middle < math.log(2) / 0.08 and high == math.inf
+
+
+@pytest.mark.parametrize("later", [0.0, 0.02])
+def test_what_falls_no_more_is_not_foretold_to_halve(later):
+    """Four generations that fall, and then a curve that stays or rises again: the later ones are known, and judge."""
+    draws = np.random.default_rng(16)
+    lines = collapsing(draws, "exponential", rate=1 / 8, generations=7, noise=0.003)
+    lines[:, 4:] = lines[:, 3:4] + later * np.arange(1, 5) + np.abs(draws.normal(0, 0.003, (5, 4)))
+    (one,) = forecast(*study({"loop": lines}))
+    assert one.status == "no halving in sight" and one.numbers["generation"] == math.inf
+    assert "falls up to generation 3 and no more from there to 7" in one.sentence
 
 
 @pytest.mark.parametrize("trend", [0.0, 0.01])
@@ -136,6 +163,10 @@ def test_a_halving_that_the_study_does_not_reach_is_later_than_its_end():
     bent = collapsing(draws, "exponential", rate=1 / 12, noise=0.002, seeds=8)
     bent[:, 6:] = bent[:, 6:7]  # it stops falling just after what is looked at
     (one,) = forecast(*study({"loop": bent}), fitted=6)
+    assert one.status == "no halving in sight" and "no more from there to 20" in one.sentence
+    slower = collapsing(draws, "exponential", rate=1 / 12, noise=0.002, seeds=8)
+    slower[:, 6:] = slower[:, 6:7] * np.exp(-np.arange(15) / 200)  # it falls at a twentieth of its pace from there
+    (one,) = forecast(*study({"loop": slower}), fitted=6)
     assert one.status == "forecast" and "at least 1" in one.sentence and "later than foretold" in one.sentence
 
 
@@ -144,10 +175,11 @@ def test_an_arm_that_levels_off_above_half_does_not_halve():
     level = 0.9 * (0.7 + 0.3 * np.exp(-time / 2)) + draws.normal(0, 0.003, (6, 21))
     deep = 0.9 * (0.2 + 0.8 * np.exp(-time / 8)) + draws.normal(0, 0.003, (6, 21))
     high, low = forecast(*study({"level": level, "deep": deep}))
-    assert high.words["law"] == low.words["law"] == "exponential to a floor"
+    assert high.words["law"].startswith("exponential to a floor") and low.words["law"].startswith("exponential to a")
     assert (high.status, high.numbers["floor"], high.numbers["generation"]) == ("no halving in sight", 0.7, math.inf)
-    assert "levels off at 70%" in high.sentence
-    assert low.numbers["floor"] == 0.2 and low.numbers["generation"] == pytest.approx(8 * math.log(0.8 / 0.3), rel=0.03)
+    assert "levels off at about 70%" in high.sentence
+    assert low.numbers["floor"] == pytest.approx(0.2, abs=0.06)
+    assert low.numbers["generation"] == pytest.approx(8 * math.log(0.8 / 0.3), rel=0.05)
 
 
 def test_what_halves_early_was_there_already():
@@ -179,7 +211,7 @@ def test_few_lineages_and_few_generations_tell_nothing():
     assert one.status == "cannot tell" and one.numbers["lineages"] == 2
     assert forecast(*study({"loop": lines[:, :3]})) == []
     (short,) = forecast(*study({"loop": collapsing(draws, "exponential", generations=4)}))
-    assert short.numbers["fitted"] == forecasts.FEWEST_POINTS - 1
+    assert short.numbers["fitted"] == FEWEST_POINTS - 1
 
 
 def test_a_crossing_is_interpolated():

@@ -21,8 +21,9 @@ from .gaussian import (
     replace_w2,
 )
 from .kernels import kernel_rule
+from .limits import accumulated_limit, recursion_limit, replace_limit, subsampled_limit
 from .moments import Moments
-from .multinomial import heterozygosity, laplace_homozygosity, laplace_shares, survivors
+from .multinomial import heterozygosity, laplace_homozygosity, laplace_homozygosity_limit, laplace_shares, survivors
 from .naive_bayes import independent_homozygosity
 from .recursion import regime_moments
 from .regression import regression_error_accumulate, regression_error_replace
@@ -92,8 +93,17 @@ def _unequal_weights(setting: Setting) -> bool:
 # -- families that have the mean and the variance of their rows --------------------------------------------------------
 
 
-def _moments(setting: Setting) -> Moments | None:
-    """Drift and variance in units of the truth's total variance, by the recursion; they hold for a truth of any shape.
+class _Recursion(NamedTuple):
+    """What the recursion of a regime's moments depends on beside the regime."""
+
+    ddof: int
+    samples: int
+    sampling_bias: float | dict[int, float]
+    kernel: float | Callable[[float], float]
+
+
+def _recursion(setting: Setting) -> _Recursion | None:
+    """Of drift and variance in units of the truth's total variance; it holds for a truth of any shape.
 
     A mixture has the moments of its rows after every step of EM, whatever its components are, and the regularisation
     on top; principal components with their noise keep the trace.
@@ -117,29 +127,52 @@ def _moments(setting: Setting) -> Moments | None:
         return None
     if setting.family == "ppca" and options["noise"] != "keep":
         return None
-    return regime_moments(setting.regime, setting.generations, ddof, setting.samples, setting.sampling_bias, kernel)
+    return _Recursion(ddof, setting.samples, setting.sampling_bias, kernel)
+
+
+def _limit(setting: Setting, plan: _Plan, one: _Recursion) -> Moments | None:
+    """What drift and variance tend to; None where that is not known."""
+    n, biases = setting.regime.initial.real, _biases(setting)
+    if plan == ONE_SET:
+        found = regime_moments(setting.regime, 0, *one)
+        return Moments(float(found.drift[0]), float(found.variance[0]))
+    plain = one.kernel == 0.0 and len(biases) == 1
+    if plan == REPLACE:
+        return replace_limit(n, one.ddof, *biases) if plain else None
+    if plan == ACCUMULATE:
+        return accumulated_limit(n, one.ddof) if plain and biases == {1.0} else None
+    if plan == SUBSAMPLE:
+        return subsampled_limit(n) if plain and biases == {1.0} and one.ddof == 0 else None
+    return recursion_limit(setting.regime, *one) if plan in (FRESH, AUGMENTATION) else None
 
 
 def drift(setting: Setting) -> Prediction | None:
     """``mean_drift``: D, by the exact recursion of any regime that eats its own samples."""
-    if (moments := _moments(setting)) is None:
+    if (one := _recursion(setting)) is None:
         return None
-    plan, spread = _plan(setting), _gaussian_deviations(setting)
+    plan, spread, moments = _plan(setting), _gaussian_deviations(setting), _curves(setting, one)
     law, note = plan.law if setting.family in ("gaussian", "ppca") else "regime_moments", f"drift D: {plan.words}"
-    return Prediction(law, "mean_drift", EXTRACTOR, moments.drift, spread and spread.drift, "equal", note)
+    limit = (found := _limit(setting, plan, one)) and found.drift
+    return Prediction(law, "mean_drift", EXTRACTOR, moments.drift, spread and spread.drift, "equal", note, limit)
 
 
 def variance(setting: Setting) -> Prediction | None:
     """``variance_ratio``: V, by the exact recursion of any regime that eats its own samples."""
-    if (moments := _moments(setting)) is None:
+    if (one := _recursion(setting)) is None:
         return None
-    plan, spread = _plan(setting), _gaussian_deviations(setting)
+    plan, spread, moments = _plan(setting), _gaussian_deviations(setting), _curves(setting, one)
     law, note = plan.law if setting.family in ("gaussian", "ppca") else "regime_moments", f"variance V: {plan.words}"
+    limit = (found := _limit(setting, plan, one)) and found.variance
     if setting.family == "kde":
         note = f"{note}; every kernel adds variance"
         if plan == REPLACE:
             law = "kde_rule_variance" if isinstance(setting.options["bandwidth"], str) else "kde_variance"
-    return Prediction(law, "variance_ratio", EXTRACTOR, moments.variance, spread and spread.variance, "equal", note)
+    sd = spread and spread.variance
+    return Prediction(law, "variance_ratio", EXTRACTOR, moments.variance, sd, "equal", note, limit)
+
+
+def _curves(setting: Setting, one: _Recursion) -> Moments:
+    return regime_moments(setting.regime, setting.generations, *one)
 
 
 # -- the Gaussian family ----------------------------------------------------------------------------------------------
@@ -183,7 +216,11 @@ def gaussian_distance(setting: Setting) -> Prediction | None:
         return None
     mean = replace_w2(*loop) * spectrum.sum() * np.ones(setting.generations + 1)
     note = "squared Wasserstein distance D + V - 2 E sd + 1 (first order 3t / 2n, Shumailov et al. 2024)"
-    return Prediction("replace_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note)
+    # Of replace the expected deviation goes to 0 wherever the expected variance does not grow.
+    _, n, ddof, bias = loop
+    end = replace_limit(n, ddof, bias)
+    limit = float(mean[-1]) if _plan(setting) == ONE_SET else (end.drift + end.variance + 1) * float(spectrum.sum())
+    return Prediction("replace_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note, limit)
 
 
 def gaussian_determinant(setting: Setting) -> Prediction | None:
@@ -244,13 +281,20 @@ def _of_shares(setting: Setting, metric: str) -> Prediction | None:
         apart = same - 2 * laplace_shares(*one) @ truth + np.sum(truth**2)
         mean = (1 - same if metric == "variance_ratio" else apart) / unit
         note = f"{what}: smoothing is mutation (Griffiths and Kalish 2007)"
-        return Prediction("laplace_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
+        limit = None
+        if alpha > 0:  # it forgets the truth: the expected shares end equal
+            end = laplace_homozygosity_limit(setting.regime.initial.real, alpha, len(truth), estimate)
+            limit = (1 - end if metric == "variance_ratio" else end - 2 / len(truth) + np.sum(truth**2)) / unit
+        return Prediction("laplace_homozygosity", metric, EXTRACTOR, mean, None, "equal", note, limit)
     if _unequal_weights(setting) and setting.regime.pool.mode == "subsample":
         return None
     moments = regime_moments(setting.regime, setting.generations, 0, setting.samples)
     law = "replace_heterozygosity" if plan == REPLACE and metric == "variance_ratio" else plan.law
-    mean = moments.variance if metric == "variance_ratio" else moments.drift
-    return Prediction(law, metric, EXTRACTOR, mean, None, "equal", f"{what}: {plan.words}")
+    end = _limit(setting, plan, _Recursion(0, setting.samples, 1.0, 0.0))
+    mean, limit = (
+        (moments.variance, end and end.variance) if metric == "variance_ratio" else (moments.drift, end and end.drift)
+    )
+    return Prediction(law, metric, EXTRACTOR, mean, None, "equal", f"{what}: {plan.words}", limit)
 
 
 def multinomial_survivors(setting: Setting) -> Prediction | None:
@@ -308,7 +352,8 @@ def _of_combinations(setting: Setting, metric: str) -> Prediction | None:
     truth = float(np.prod([np.sum(shares**2) for shares in marginals]))
     mean = (1 - same if metric == "variance_ratio" else same - truth) / (1 - truth)
     note = "each independent feature drifts as a multinomial of its own (Wright and Fisher)"
-    return Prediction("independent_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
+    limit = 0.0 if metric == "variance_ratio" else 1.0  # every feature is fixed in the end
+    return Prediction("independent_homozygosity", metric, EXTRACTOR, mean, None, "equal", note, limit)
 
 
 # -- linear regression ------------------------------------------------------------------------------------------------

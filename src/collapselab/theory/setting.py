@@ -34,7 +34,8 @@ class Prediction:
 
     law: the function of ``theory`` that it is. metric, extractor: the endpoint. mean: (generations + 1,) expectation
     over replicates. sd: the standard deviation of one replicate, (generations + 1,), or None where no closed form
-    gives it. bound: whether the mean is the value itself, or only an upper bound of it. note: the law in words.
+    gives it. bound: whether the mean is the value itself, or only an upper bound of it. note: the law in words. limit:
+    what the mean tends to with ever more generations, infinite where it grows without bound, None where not known.
     """
 
     law: str
@@ -44,3 +45,4 @@ class Prediction:
     sd: np.ndarray | None
     bound: Literal["equal", "upper"]
     note: str
+    limit: float | None = None

@@ -4,25 +4,31 @@ They are those that Schaeffer, Kazdan, Arulandu and Koyejo (2025, https://arxiv.
 literature. They speak of population risk, which a study of images does not observe: the Fréchet distance stands for it
 here, recall for the tails, precision for what is not hallucinated, the classes for the modes, as the registry of
 metrics says of them and of any other.
+
+Two of them speak of a limit, which a finite study does not see. Where the arm has a law that it follows, its limit
+decides; else a limit is claimed only where the curve is seen to level off, to run away or to have gone (``limits``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..measure.roles import reads_classes, standing_for
 from .facts import Endpoint, StudyFacts
 from .findings import Finding, not_testable
+from .laws import limit_of
+from .limits import Tendency, tendencies
 from .records import Record, indexed, lineages
-from .statistics import FEWEST, estimate, first_and_last, slope
-from .words import and_diverged, natural, spell
+from .statistics import FEWEST, contrast, estimate, first_and_last, is_constant, ratio_interval
+from .words import and_diverged, digits_apart, spell
 
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
-LOST = 0.1  # a class is lost when its share falls below this part of the real one
+ZERO = 0.05  # of the first generation's variance: what is less has gone to zero; the report's own, too
 CLASSES_GIVEN = "the model is told the class of every sample, so the shares of the classes are fixed"
+NO_RISK = "no Fréchet distance was measured, which would stand for the risk"
 
 
-def _stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoint | None:
+def stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoint | None:
     """What stands for risk, variance, modes, tails or reality: in the primary's feature space if measured there.
 
     Where classes are given, what sees nothing but classes says little, and comes last.
@@ -37,29 +43,48 @@ def _stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoi
     return Endpoint(best[0], home if home in spaces[best[0]] else min(spaces[best[0]]), facts.primary.set)
 
 
+# -- from the first generation to the last -----------------------------------------------------------------------------
+
+
 def _growth(
     name: str, facts: StudyFacts, records: Sequence[Record], factor: float, above: str, below: str
 ) -> list[Finding]:
-    endpoint = _stand_in(facts, records, "risk")
+    """Whether the last risk is more than so many times the first: the mean of last - factor * first is above 0."""
+    endpoint = stand_in(facts, records, "risk")
     if endpoint is None:
-        return not_testable(name, facts.arms, "no Fréchet distance was measured, which would stand for the risk")
-    samples, spans = {}, {}
-    for arm in facts.arms:
-        first, last, start, end = first_and_last(lineages(records, arm, endpoint))
-        positive = (start > 0) & (end > 0)
-        samples[arm] = np.log(end[positive] / start[positive])
-        spans[arm] = first, last
+        return not_testable(name, facts.arms, NO_RISK)
+    ends = {arm: first_and_last(lineages(records, arm, endpoint)) for arm in facts.arms}
+    excess = {arm: _sums(start, end, -factor) for arm, (_, _, start, end) in ends.items()}
     findings, metric = [], facts.label(endpoint.metric)
-    for arm, found in estimate(samples, np.log(factor)).items():
-        change = metric
-        if found.lineages:
-            interval = f" ({found.interval(np.exp)})" if found.lineages >= FEWEST else ""
-            first, last = spans[arm]
-            times = f"{spell(np.exp(found.mean))} times that of generation {first}"
-            change = f"{metric} of generation {last} is {times}{interval}"
-        sentence = f"{change}: {found.conclusion(above, below)}.{and_diverged(records, facts, arm)}"
-        findings.append(Finding(name, arm, found.status(), sentence, found.numbers()))
+    for arm, found in estimate(excess).items():
+        first, last, start, end = ends[arm]
+        if found.lineages >= FEWEST and not any(_sums(start, end, -1.0)):
+            sentence, status = f"{metric} does not change from generation {first} to {last}: no collapse", "no collapse"
+        else:
+            change, status = metric, found.status()
+            if found.lineages:
+                change = f"{metric} of generation {last} is {_times(start, end)} that of generation {first}"
+            sentence = f"{change}: {found.conclusion(above, below)}"
+        sentence += f".{and_diverged(records, facts, arm)}"
+        numbers = {"ratio": float(end.mean() / start.mean())} if found.lineages and start.mean() > 0 else {}
+        findings.append(Finding(name, arm, status, sentence, found.numbers() | numbers))
     return findings
+
+
+def _sums(start: np.ndarray, end: np.ndarray, factor: float) -> list[float]:
+    return [contrast(np.array(pair), np.array([factor, 1.0])) for pair in zip(start, end, strict=True)]
+
+
+def _times(start: np.ndarray, end: np.ndarray) -> str:
+    """``3.20 times (95 % interval 2.81 to 3.77, 5 lineages)``, where the first values are surely above 0."""
+    if start.mean() <= 0:
+        return f"{spell(float(end.mean()))} against {spell(float(start.mean()))}, no multiple of"
+    low, high = ratio_interval(end, start)
+    words = f"{spell(float(end.mean() / start.mean()))} times"
+    if not np.isfinite(low) or is_constant(np.append(end[start > 0] / start[start > 0], end.mean() / start.mean())):
+        return words
+    digits = digits_apart(low, high)
+    return f"{words} (95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}, {len(start)} lineages)"
 
 
 def catastrophic_risk(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
@@ -73,118 +98,21 @@ def any_rise_of_risk(facts: StudyFacts, records: Sequence[Record]) -> list[Findi
     return _growth("any_rise_of_risk", facts, records, 1.0, "collapse", "no collapse")
 
 
-def diverging_risk(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    """Definition 3, risk that grows without bound: it still rises at the end, and the rise is not seen to slow.
-
-    A least-squares parabola through each lineage of at least four generations gives its slope at the last one and its
-    curvature. A finite study cannot prove a limit: what rises but slows is called inconclusive.
-    """
-    name, endpoint = "diverging_risk", _stand_in(facts, records, "risk")
-    if endpoint is None:
-        return not_testable(name, facts.arms, "no Fréchet distance was measured, which would stand for the risk")
-    if facts.generations < 3:
-        return not_testable(name, facts.arms, "a change of pace shows from four generations on")
-    slopes, curvatures = {}, {}
-    for arm in facts.arms:
-        long = [lineage for lineage in lineages(records, arm, endpoint).values() if len(lineage) >= 4]
-        fits = [np.polynomial.Polynomial.fit(list(lineage), list(lineage.values()), 2) for lineage in long]
-        slopes[arm] = [fit.deriv()(fit.domain[1]) for fit in fits]
-        curvatures[arm] = [fit.deriv(2)(fit.domain[1]) for fit in fits]
-    findings, bends, metric = [], estimate(curvatures), facts.label(endpoint.metric)
-    for arm, found in estimate(slopes).items():
-        slows = found.side > 0 and bends[arm].side < 0
-        status = "inconclusive" if slows else found.status()
-        rises = (
-            "but slows: inconclusive"
-            if slows
-            else "and is not seen to slow: collapse, as far as a finite study can tell"
-        )
-        change = f"At the end, {found.change(metric, ' a generation')}" if found.lineages else metric
-        joint = " " if found.side > 0 else ": "
-        conclusion = found.conclusion(rises, "no collapse")
-        sentence = f"{change}{joint}{conclusion}.{and_diverged(records, facts, arm)}"
-        numbers = found.numbers() | ({"curvature": bends[arm].mean} if found.lineages else {})
-        findings.append(Finding(name, arm, status, sentence, numbers))
-    return findings
-
-
-def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    """Definition 4, variance that goes to zero: the slope of its logarithm is negative."""
-    name, endpoint = "collapsing_variance", _stand_in(facts, records, "variance")
-    if endpoint is None:
-        return not_testable(name, facts.arms, "no variance and no class entropy was measured")
-    if facts.classes_given and reads_classes(endpoint.metric):
-        return not_testable(name, facts.arms, CLASSES_GIVEN)
-    rates = {}
-    for arm in facts.arms:
-        found = lineages(records, arm, endpoint).values()
-        rates[arm] = [slope({t: np.log(v) for t, v in lineage.items() if v > 0}) for lineage in found]
-    findings, metric = [], facts.label(endpoint.metric)
-    for arm, found in estimate(rates).items():
-        unit = " % a generation"
-        change = found.change(metric, unit, lambda rate: 100 * np.expm1(rate)) if found.lineages else metric
-        conclusion = found.conclusion("no collapse", "collapse")
-        sentence = f"{change}: {conclusion}.{and_diverged(records, facts, arm)}"
-        findings.append(Finding(name, arm, found.status(-1), sentence, found.numbers()))
-    return findings
-
-
-def scaling_law(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    """Definition 5, a change in the scaling law: how risk falls with more data, which one study does not vary."""
-    reason = "a scaling law needs the same arm at several training-set sizes, and here all arms have one size"
-    return not_testable("scaling_law", facts.arms, reason)
-
-
-def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    """Definition 6, modes of the real data disappear: classes whose share falls below a tenth of the real one.
-
-    The real share is that of the reference, or else that of the lineage's own first generation. A class is there or
-    gone, so lineages are counted, not averaged: collapse when each of them has lost one.
-    """
-    name, endpoint = "lost_modes", _stand_in(facts, records, "modes")
-    if facts.classes_given and (endpoint is None or reads_classes(endpoint.metric)):
-        return not_testable(name, facts.arms, CLASSES_GIVEN)
-    if endpoint is None:
-        return not_testable(name, facts.arms, "no class histogram was measured")
-    metrics = {metric for metric, _, _ in indexed(records).measured}
-    classes = sorted((metric for metric in metrics if metric.startswith(f"{endpoint.metric}.")), key=natural)
-    real = facts.reference.get(endpoint.extractor, {})
-    findings = []
-    for arm in facts.arms:
-        lost: dict[int, list[str]] = {}
-        for metric in classes:
-            found = lineages(records, arm, Endpoint(metric, endpoint.extractor, endpoint.set))
-            for seed, lineage in found.items():
-                if len(shares := list(lineage.values())) >= 2:
-                    gone = shares[-1] < LOST * real.get(metric, shares[0])
-                    lost.setdefault(seed, []).extend([metric.split(".", 1)[1]] if gone else ())
-        losers = sum(map(bool, lost.values()))
-        status = "no collapse" if not losers else "collapse" if losers == len(lost) else "inconclusive"
-        conclusion = status
-        if len(lost) < FEWEST:
-            status = "inconclusive"
-            conclusion = f"inconclusive, since a verdict needs at least {FEWEST} lineages and there are {len(lost)}"
-        names = ", ".join(sorted({name for gone in lost.values() for name in gone}, key=natural))
-        found = f"Classes are lost in {losers} of {len(lost)} lineages ({names})" if losers else "No class is lost"
-        sentence = f"{found}: {conclusion}.{and_diverged(records, facts, arm)}"
-        findings.append(Finding(name, arm, status, sentence, {"lineages": len(lost), "lineages_with_loss": losers}))
-    return findings
-
-
 def _loss(name: str, what: str, lacks: str, facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    endpoint = _stand_in(facts, records, what)
+    endpoint = stand_in(facts, records, what)
     if endpoint is None:
         return not_testable(name, facts.arms, lacks)
     changes, spans = {}, {}
     for arm in facts.arms:
         first, last, start, end = first_and_last(lineages(records, arm, endpoint))
-        changes[arm], spans[arm] = end - start, f" from generation {first} to {last}"
+        changes[arm], spans[arm] = _sums(start, end, -1.0), f" from generation {first} to {last}"
     findings, metric = [], facts.label(endpoint.metric)
     for arm, found in estimate(changes).items():
         change = found.change(metric, spans[arm]) if found.lineages else metric
-        conclusion = found.conclusion("no collapse", "collapse")
+        conclusion = "no collapse" if found.unchanged else found.conclusion("no collapse", "collapse")
+        status = "no collapse" if found.unchanged else found.status(-1)
         sentence = f"{change}: {conclusion}.{and_diverged(records, facts, arm)}"
-        findings.append(Finding(name, arm, found.status(-1), sentence, found.numbers()))
+        findings.append(Finding(name, arm, status, sentence, found.numbers()))
     return findings
 
 
@@ -196,3 +124,105 @@ def lost_tails(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
 def hallucination(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     """Definition 8, data appear that are not in the real distribution: precision falls from first to last."""
     return _loss("hallucination", "reality", "no true_precision was measured", facts, records)
+
+
+# -- in the limit ------------------------------------------------------------------------------------------------------
+
+
+def diverging_risk(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
+    """Definition 3, risk that grows without bound.
+
+    Collapse where the arm follows a law that does, or where the rise gains pace to the end; no collapse where the law
+    has a limit, or the risk falls at the end or is seen to level off. What goes on rising at an even or a slowing pace
+    may have a bound or none: inconclusive.
+    """
+    endpoint = stand_in(facts, records, "risk")
+    if endpoint is None:
+        return not_testable("diverging_risk", facts.arms, NO_RISK)
+
+    def judged(arm: str, found: Tendency, law: tuple[float, bool] | None) -> tuple[str, str]:
+        if law and law[1]:
+            return ("collapse" if np.isinf(law[0]) else "no collapse"), ""
+        if found.speeds and found.word == "rises on":
+            return "collapse", "it rises ever faster: collapse, as far as a finite study can tell"
+        if found.word in ("constant", "levels off", "falls on"):
+            return "no collapse", "no collapse"
+        if found.word == "rises on":
+            return "inconclusive", "with or without bound, which these generations cannot tell: inconclusive"
+        return "inconclusive", found.pace.conclusion("inconclusive", "inconclusive")
+
+    return _limits("diverging_risk", endpoint, facts, records, judged)
+
+
+def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
+    """Definition 4, variance that goes to zero.
+
+    Collapse where the arm follows a law whose limit is less than a twentieth of the first generation's variance, or
+    where less than that is left in the last; no collapse where the law's limit is more, or the variance levels off
+    above it or rises at the end. What goes on falling may have a floor or none: inconclusive.
+    """
+    name, endpoint = "collapsing_variance", stand_in(facts, records, "variance")
+    if endpoint is None:
+        return not_testable(name, facts.arms, "no variance and no class entropy was measured")
+    if facts.classes_given and reads_classes(endpoint.metric):
+        return not_testable(name, facts.arms, CLASSES_GIVEN)
+    ends = {arm: first_and_last(lineages(records, arm, endpoint)) for arm in facts.arms}
+    left = estimate({arm: _sums(start, end, -ZERO) for arm, (_, _, start, end) in ends.items()})
+
+    def judged(arm: str, found: Tendency, law: tuple[float, bool] | None) -> tuple[str, str]:
+        _, _, start, end = ends[arm]
+        if law and law[1] and len(start):
+            return ("collapse" if law[0] < ZERO * start.mean() else "no collapse"), ""
+        if left[arm].side < 0:
+            part = f"{spell(100 * float(end.mean() / start.mean()))} %"
+            return "collapse", f"{part} of the first is left, less than {ZERO:.0%}: collapse"
+        if found.word in ("constant", "rises on") or (found.word == "levels off" and left[arm].side > 0):
+            return "no collapse", "no collapse"
+        if found.word == "falls on":
+            return "inconclusive", "to zero or to a floor, which these generations cannot tell: inconclusive"
+        return "inconclusive", found.pace.conclusion("inconclusive", "inconclusive")
+
+    return _limits(name, endpoint, facts, records, judged)
+
+
+Judged = Callable[[str, Tendency, tuple[float, bool] | None], tuple[str, str]]
+
+
+def _limits(
+    name: str, endpoint: Endpoint, facts: StudyFacts, records: Sequence[Record], judged: Judged
+) -> list[Finding]:
+    """judged: (arm, what its curve tends to, its law's limit and whether it follows that) -> status, and in words."""
+    found = {arm: lineages(records, arm, endpoint) for arm in facts.arms}
+    findings, metric = [], facts.label(endpoint.metric)
+    for arm, one in tendencies(found).items():
+        law = limit_of(facts, records, arm, endpoint)
+        if sum(map(bool, found[arm].values())) < FEWEST:
+            law = None  # which no experiment was held against
+        status, conclusion = judged(arm, one, law)
+        words = [_at_the_end(metric, one), *([conclusion] if conclusion else [])]
+        said = ": ".join(words) + (f"; {_law(law, status)}" if law else "")
+        numbers = one.pace.numbers() | ({"limit": law[0]} if law and np.isfinite(law[0]) else {})
+        findings.append(Finding(name, arm, status, f"{said}.{and_diverged(records, facts, arm)}", numbers))
+    return findings
+
+
+def _at_the_end(metric: str, found: Tendency) -> str:
+    if found.word == "constant":
+        return f"{metric} does not change"
+    if found.word == "levels off":
+        return f"{metric} levels off near {spell(found.level)}"
+    if not found.pace.lineages:
+        return metric
+    return f"At the end, {found.pace.change(metric, ' a generation')}"
+
+
+def _law(law: tuple[float, bool], status: str) -> str:
+    limit, follows = law
+    words = "grows without bound" if np.isinf(limit) else f"tends to {spell(limit)}"
+    return f"its law {words}: {status}" if follows else f"its law, which it leaves, {words}"
+
+
+def scaling_law(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
+    """Definition 5, a change in the scaling law: how risk falls with more data, which one study does not vary."""
+    reason = "a scaling law needs the same loop at several training-set sizes, which a study of its own would vary"
+    return not_testable("scaling_law", facts.arms, reason)

@@ -209,14 +209,14 @@ def _worth(
 
 def _bootstrap(sizes: np.ndarray, values: np.ndarray, own: np.ndarray) -> tuple[float, float]:
     """The ends of the 95 % interval of n_e over draws of seeds: own (seeds,), values (seeds, k) or, if known, (k,)."""
-    from scipy import stats
+    from scipy import special
 
     n = len(own)
     draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), DRAWS) / n
     known, levels = values.ndim == 1, draws @ own
     curves = np.broadcast_to(isotonic(values), (DRAWS, len(values))) if known else isotonic(draws @ values)
     found = np.array([inverse(Curve(sizes, curve), float(level)) for curve, level in zip(curves, levels, strict=True)])
-    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    tail = special.ndtr(-math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
     # An order statistic and no interpolation, which infinities would not survive.
     low, high = np.quantile(found, [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)

@@ -1,122 +1,42 @@
-"""When will it have halved? A collapse law, fitted to the first generations, tells the later ones.
+"""When will it have halved? Collapse laws, fitted to the first generations, tell the later ones.
 
-Each lineage is fitted by least squares with a law r(t) = r_0 f(lambda t), which starts at f = 1 and falls at the rate
-lambda a generation:
+What is foretold is the generation at which half of the lineages have lost half (the median lineage): the mean curve may
+halve much later, where a few lineages keep much. No law is chosen: the interval has 95 % of the mixture of all laws,
+each by its probability (``curves``; Hoeting et al. 1999, Bayesian model averaging), and reaches to no halving at all
+where a rate of 0 or a floor above the half is that likely.
 
-exponential           f = exp(-lambda t)                 what a loop multiplies by the same factor every generation
-hyperbolic            f = 1 / (1 + lambda t)             what drifts as distinct items do, of which about 2n / t remain
-exponential to floor  f = c + (1 - c) exp(-lambda t)     what fresh data holds up; c is one number for an arm
-
-The law is chosen for the whole study and not for each arm, by the AICc (Hurvich and Tsai 1989) over all fitted points
-of the arms that fall: arms of one study are compared, and a choice for each would follow its noise. The interval is a
-t-interval over the rates lambda of an arm's lineages, at 95 %, turned into generations: a rate is defined for a lineage
-that rises too, as the logarithm of tau = 1 / lambda is not, and an interval of rates that reaches 0 says "no halving in
-sight" with the earliest generation that it leaves possible. With a floor it is an interval for the given c.
+What is known of later generations is not fitted, and judges: where it stops falling there, nothing is foretold.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ..measure.roles import losable
+from .curves import Candidate, candidates, halvings
 from .facts import Endpoint, StudyFacts
-from .findings import Finding, Table
+from .findings import Column, Finding, Table
 from .records import Record, indexed, lineages
-from .statistics import FEWEST, estimate, slope, t_interval
+from .statistics import FEWEST, estimate, slope
 from .words import digits_apart, spell
 
 FEWEST_POINTS = 4  # generations that a law is fitted to
 SIGHT = 10  # times the fitted generations: what halves later than that is out of sight
-FASTEST = 1e3  # rate a generation: all is lost in the first
-FLOORS = tuple(i / 20 for i in range(20))  # shares of generation 0 at which an arm may level off
+LIKELY = 0.05  # the least probability of a law that is named
 
 
-class Fit(NamedTuple):
-    """Rates (lineages,) of one arm, the floor that they share, and the sum of squared residuals."""
+class Known(NamedTuple):
+    """What is known of an arm: seed -> generation -> value, all of it and the first generations, which are fitted.
 
-    rates: np.ndarray
-    floor: float
-    squares: float
-
-
-# -- laws --------------------------------------------------------------------------------------------------------------
-
-
-def exponential(x: np.ndarray) -> np.ndarray:
-    """exp(-x), of x = rate times generation."""
-    return np.exp(-np.clip(x, -50, None))
-
-
-def hyperbolic(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + x), of x = rate times generation, which a rise lets blow up at -1."""
-    return 1 / np.maximum(1 + x, 1e-3)
-
-
-def fit(values: np.ndarray, law: Callable[[np.ndarray], np.ndarray], floor: float = 0.0) -> tuple[np.ndarray, float]:
-    """The least-squares rates of lineages: (rates (lineages,), sum of squared residuals).
-
-    values: (lineages, generations) from generation 0 on, NaN where there is none. For a given rate r_0 is linear and
-    has its closed form, so that the rate alone is searched, on a grid that is narrowed around its best point.
+    falls: whether the first generations surely fall. fitted: the last of them.
     """
-    time = np.arange(values.shape[1], dtype=np.float64)
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
 
-    def squares(rates: np.ndarray) -> np.ndarray:  # (lineages, grid) -> (lineages, grid)
-        shape = np.where(there[:, None], floor + (1 - floor) * law(rates[..., None] * time), 0.0)
-        start = np.einsum("lgt,lt->lg", shape, filled) / np.einsum("lgt,lgt->lg", shape, shape)
-        return ((filled[:, None] - start[..., None] * shape) ** 2).sum(axis=-1)
-
-    slowest = -0.9 / max(1, len(time) - 1)  # the steepest rise that both laws allow
-    grid = np.concatenate([np.linspace(slowest, 0, 20, endpoint=False), [0.0], np.geomspace(1e-4, FASTEST, 140)])
-    grid = np.tile(grid, (len(values), 1))
-    rows = np.arange(len(values))
-    for _ in range(4):
-        best = squares(grid).argmin(axis=1)
-        left, right = grid[rows, np.maximum(best - 1, 0)], grid[rows, np.minimum(best + 1, grid.shape[1] - 1)]
-        grid = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, 41)
-    left_over = squares(grid)
-    best = left_over.argmin(axis=1)
-    return grid[rows, best], float(left_over[rows, best].sum())
-
-
-def fit_exponential(values: np.ndarray) -> Fit:
-    """The exponential law, which falls to nothing."""
-    rates, squares = fit(values, exponential)
-    return Fit(rates, 0.0, squares)
-
-
-def fit_hyperbolic(values: np.ndarray) -> Fit:
-    """The hyperbolic law."""
-    rates, squares = fit(values, hyperbolic)
-    return Fit(rates, 0.0, squares)
-
-
-def fit_to_floor(values: np.ndarray) -> Fit:
-    """The exponential law that levels off: of the floors tried, the one with the least squares over the arm."""
-    fits = [(floor, *fit(values, exponential, floor)) for floor in FLOORS]
-    floor, rates, squares = min(fits, key=lambda one: one[-1])
-    return Fit(rates, floor, squares)
-
-
-def halving(law: str, floor: float, rate: float) -> float:
-    """The generation at which a law is at half of its start; infinite where it never is."""
-    if rate <= 0 or floor >= 0.5:
-        return math.inf
-    return 1 / rate if law == "hyperbolic" else math.log((1 - floor) / (0.5 - floor)) / rate
-
-
-def aicc(squares: float, points: int, parameters: int) -> float:
-    """Akaike's criterion with its correction for small samples: n log(S / n) + 2K + 2K(K + 1) / (n - K - 1)."""
-    if points <= parameters + 1:
-        return math.inf
-    spread = max(squares / points, 1e-30)  # an exact fit of noiseless curves
-    return points * math.log(spread) + 2 * parameters + 2 * parameters * (parameters + 1) / (points - parameters - 1)
-
-
-# -- forecasts ---------------------------------------------------------------------------------------------------------
+    lineages: Mapping[int, Mapping[int, float]]
+    early: Mapping[int, Mapping[int, float]]
+    falls: bool
+    fitted: int
 
 
 def endpoint_of(facts: StudyFacts, records: Iterable[Record]) -> Endpoint | None:
@@ -137,12 +57,12 @@ def endpoint_of(facts: StudyFacts, records: Iterable[Record]) -> Endpoint | None
 def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = None) -> list[Finding]:
     """What the first generations foretell of each arm, in the order of the study; empty where nothing can halve.
 
-    status: forecast, no halving in sight (it does not surely fall, levels off above the half, or falls so slowly that
-    the whole interval is later than ten times the fitted generations), or cannot tell. generation, low, high: the
-    halving and its 95 % interval, infinite where none is in sight, NaN where it cannot be told. floor: the share of
-    generation 0 at which the arm levels off by the study's law. measured: the generation at which half of the lineages
-    have lost half of their first values, infinite when that is later than the last generation, NaN when no later
-    generation is known. error: measured less foretold.
+    status: forecast, no halving in sight (it does not surely fall, falls no more after the fitted generations, levels
+    off above the half, or falls so slowly that the whole interval is later than ten times the fitted generations), or
+    cannot tell. generation, low, high: the halving and its 95 % interval, infinite where none is in sight, NaN where it
+    cannot be told. floor: the share of generation 0 at which the arm levels off by the likeliest law. measured: the
+    generation at which half of the lineages have lost half of their first values, infinite when that is later than the
+    last generation, NaN when no later generation is known. error: measured less foretold.
 
     fitted: the last generation that is looked at, by default that of the first half and at least of the fourth; with
     fewer generations than four nothing is foretold.
@@ -164,31 +84,8 @@ def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = 
         for arm, of_seeds in found.items()
     }
     slopes = estimate({arm: list(map(slope, of_seeds.values())) for arm, of_seeds in early.items()})
-    falling = {arm: slopes[arm].side < 0 for arm in early}
-    curves = {
-        arm: np.array([[lineage.get(t, np.nan) for t in range(fitted + 1)] for lineage in of_seeds.values()])
-        for arm, of_seeds in early.items()
-    }
-    law, fits = _chosen({arm: curves[arm] for arm in curves if falling[arm]})
-    return [
-        _forecast(facts, endpoint, arm, fitted, law, fits.get(arm), falling[arm], len(early[arm]), found[arm])
-        for arm in facts.loops.arms
-    ]
-
-
-def _chosen(curves: Mapping[str, np.ndarray]) -> tuple[str, dict[str, Fit]]:
-    """The law with the least AICc over all arms, and its fits; "" without arms that fall."""
-    found: dict[str, tuple[float, dict[str, Fit]]] = {}
-    points = sum(int(np.isfinite(values).sum()) for values in curves.values())
-    lines = sum(map(len, curves.values()))
-    for law, (fit_arm, own) in LAWS.items() if curves else ():
-        # Each lineage has its start and its rate, each arm its floor if there is one; and there is the noise.
-        fits = {arm: fit_arm(values) for arm, values in curves.items()}
-        squares = sum(one.squares for one in fits.values())
-        # What adds a parameter must leave the others no support (a difference of 10, Burnham and Anderson 2002).
-        found[law] = aicc(squares, points, 2 * lines + own * len(curves) + 1) + 10 * own, fits
-    law = min(found, key=lambda name: found[name][0], default="")
-    return law, found[law][1] if law else {}
+    known = {arm: Known(found[arm], early[arm], slopes[arm].side < 0, fitted) for arm in found}
+    return [_forecast(facts.label(endpoint.metric), arm, one) for arm, one in known.items()]
 
 
 def crossing(lineage: Mapping[int, float]) -> float:
@@ -213,76 +110,105 @@ def _measured(found: Mapping[int, Mapping[int, float]], fitted: int) -> float:
     return crossing({t: float(np.median(shares)) for t, shares in left.items()}) if known else math.nan
 
 
-def _forecast(
-    facts: StudyFacts,
-    endpoint: Endpoint,
-    arm: str,
-    fitted: int,
-    law: str,
-    found: Fit | None,
-    falls: bool,
-    count: int,
-    known: Mapping[int, Mapping[int, float]],
-) -> Finding:
-    what = facts.label(endpoint.metric)
-    measured = _measured(known, fitted)
-    last = max((max(lineage) for lineage in known.values() if lineage), default=0)
-    floor, generation, low, high, error = 0.0, math.nan, math.nan, math.nan, math.nan
-    if count < FEWEST:
-        status = "cannot tell"
+def _goes_on(known: Known) -> bool:
+    """Whether what is known of the generations after the fitted ones still falls; true where nothing is."""
+    later = [{t: v for t, v in lineage.items() if t >= known.fitted} for lineage in known.lineages.values()]
+    slopes = [slope(lineage) for lineage in later if len(lineage) >= 2]
+    return not slopes or float(np.mean(slopes)) < 0
+
+
+def _forecast(what: str, arm: str, known: Known) -> Finding:
+    measured, fitted = _measured(known.lineages, known.fitted), known.fitted
+    halved = math.isfinite(measured)
+    generation, low, high, floor, law = math.inf, float(fitted), math.inf, 0.0, ""
+    if len(known.early) < FEWEST:
         needed = f"at least {FEWEST} lineages with {FEWEST_POINTS} generations that begin above 0"
-        sentence = f"A forecast needs {needed}; there are {count}."
-    elif not falls:
-        status, generation, low, high = "no halving in sight", math.inf, float(fitted), math.inf
+        status, sentence = "cannot tell", f"A forecast needs {needed}; there are {len(known.early)}."
+        generation = low = high = math.nan
+    elif not known.falls:
+        status = "no halving in sight"
         sentence = f"{what} is not seen to fall up to generation {fitted}: no halving in sight, later than {fitted}."
+    elif not halved and not _goes_on(known):
+        status, last = "no halving in sight", _last(known)
+        low = float(last)
+        sentence = f"{what} falls up to generation {fitted} and no more from there to {last}: no halving in sight."
     else:
-        floor = found.floor
-        slowest, fastest, _ = t_interval(found.rates)
-        generation, low, high = (halving(law, floor, float(rate)) for rate in (found.rates.mean(), fastest, slowest))
-        status = "no halving in sight" if low > SIGHT * fitted else "forecast"
-        if floor >= 0.5:
-            sentence = f"{what} levels off at {floor:.0%} of generation 0: no halving in sight."
-        elif math.isinf(generation) or status != "forecast":
-            sentence = f"{what} falls too slowly for a halving to be in sight: later than {spell(low)}."
-        else:
-            digits = digits_apart(low, high) if math.isfinite(high) else 3
-            end = f"to {spell(high, low, digits)}" if math.isfinite(high) else "on, without end"
-            sentence = f"{what} halves at generation {spell(generation, digits=digits)} "
-            sentence += f"(95 % interval {spell(low, digits=digits)} {end}; {count} lineages)."
-    if math.isfinite(measured):
-        error = measured - generation if math.isfinite(generation) else math.nan
-        if measured <= fitted:
-            sentence += f" It was there already: halved at {spell(measured)}, within the fitted generations."
-        else:
-            sentence += f" Measured: {spell(measured)}"
-            apart = f", {spell(abs(error))} generations {'later' if error > 0 else 'earlier'} than foretold."
-            sentence += apart if math.isfinite(error) else "."
-    elif math.isinf(measured):
-        sentence += f" Measured: not halved by generation {last}"
-        late = status == "forecast" and generation < last
-        sentence += f", at least {spell(last - generation)} later than foretold." if late else "."
+        values = np.array([[lineage.get(t, np.nan) for t in range(fitted + 1)] for lineage in known.early.values()])
+        laws = candidates(values)
+        low, generation, high = halvings(laws, (0.025, 0.5, 0.975))
+        floor, law = laws[0].floor, _laws(laws)
+        status = "no halving in sight" if low > SIGHT * fitted or math.isinf(generation) else "forecast"
+        sentence = _foretold(what, known, status, (low, generation, high), laws)
+    error = measured - generation if halved and math.isfinite(generation) else math.nan
+    sentence += _held_against(known, status, generation, measured)
     numbers = {"generation": generation, "low": low, "high": high, "floor": floor, "fitted": fitted}
-    numbers |= {"measured": measured, "error": error, "lineages": count}
+    numbers |= {"measured": measured, "error": error, "lineages": len(known.early)}
     return Finding("halving", arm, status, sentence, numbers, {"law": law})
+
+
+def _last(known: Known) -> int:
+    return max((max(lineage) for lineage in known.lineages.values() if lineage), default=0)
+
+
+def _laws(found: Sequence[Candidate]) -> str:
+    """``exponential 0.83, hyperbolic 0.17``: the laws that are likely at all, with their probabilities."""
+    chances: dict[str, float] = {}
+    for one in found:
+        chances[one.law] = chances.get(one.law, 0.0) + one.probability
+    likely = sorted((item for item in chances.items() if item[1] >= LIKELY), key=lambda item: -item[1])
+    return ", ".join(f"{law} {chance:.2f}" for law, chance in likely)
+
+
+def _foretold(
+    what: str, known: Known, status: str, times: tuple[float, float, float], laws: Sequence[Candidate]
+) -> str:
+    low, generation, high = times
+    above = sum(one.probability for one in laws if one.floor >= 0.5)
+    if above > 0.5:
+        level = laws[0].floor
+        return f"{what} levels off at about {level:.0%} of generation 0, by its likeliest law: no halving in sight."
+    if status != "forecast":
+        return f"{what} falls too slowly for a halving to be in sight: later than {spell(low)}."
+    digits = digits_apart(low, high) if math.isfinite(high) else 3
+    end = f"to {spell(high, low, digits)}" if math.isfinite(high) else "on, without end"
+    return (
+        f"In half of the lineages {what[:1].lower()}{what[1:]} has halved at generation "
+        f"{spell(generation, digits=digits)} (95 % interval {spell(low, digits=digits)} {end}; "
+        f"{len(known.early)} lineages)."
+    )
+
+
+def _held_against(known: Known, status: str, generation: float, measured: float) -> str:
+    """What the later generations say of the forecast; "" where none is known."""
+    last = _last(known)
+    if math.isnan(measured):
+        return ""
+    if math.isinf(measured):
+        late = status == "forecast" and generation < last
+        return f" Measured: not halved by generation {last}" + (
+            f", at least {spell(last - generation)} later than foretold." if late else "."
+        )
+    if measured <= known.fitted:
+        return f" It was there already: halved at {spell(measured)}, within the fitted generations."
+    if not math.isfinite(generation):
+        return f" Measured: {spell(measured)}."
+    error = measured - generation
+    return (
+        f" Measured: {spell(measured)}, {spell(abs(error))} generations {'later' if error > 0 else 'earlier'} "
+        "than foretold."
+    )
 
 
 # -- how it is told ----------------------------------------------------------------------------------------------------
 
 
 def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
-    law = found[0].words["law"]
-    by_law = f", by the law that fits this study best: {law}" if law else ""
     return (
-        f"When it is down to half of generation 0, foretold from generations 0 to {found[0].numbers['fitted']} "
-        f"alone{by_law}; the intervals are t-intervals over lineages. The law is chosen as if every generation erred "
-        "by itself: where lineages wander, another may hold. Where later generations are known, they say how good it "
-        "was."
+        "The generation at which half of the lineages have lost half of their generation 0 (the median lineage; the "
+        f"mean over lineages may halve later), foretold from generations 0 to {found[0].numbers['fitted']} alone. The "
+        "interval has 95 % of all laws that a collapse may follow, each by its probability given the arm. Where later "
+        "generations are known, they say how good the forecast was, and where they fall no more there is none."
     )
 
 
-TABLE = Table("forecast", "Forecast", "Forecast", _about)
-LAWS: dict[str, tuple[Callable[[np.ndarray], Fit], int]] = {  # law: how an arm is fitted, parameters that it adds
-    "exponential": (fit_exponential, 0),
-    "hyperbolic": (fit_hyperbolic, 0),
-    "exponential to a floor": (fit_to_floor, 1),
-}
+TABLE = Table("forecast", "Forecast", "Forecast", _about, after=(Column("Laws", "law", "soft"),))

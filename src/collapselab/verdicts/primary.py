@@ -22,6 +22,8 @@ def _worse(facts: StudyFacts) -> int:
 def _slope_status(found: Estimate, worse: int) -> str:
     """What the slope does, and no more: whether that is collapse depends on who defines it."""
     seen, unseen = ("rises", "no rise seen") if worse > 0 else ("falls", "no fall seen")
+    if found.unchanged:
+        return unseen
     return {1: seen, -1: unseen, 0: "inconclusive"}[found.side * worse]
 
 
@@ -48,8 +50,10 @@ def _told(found: Estimate, metric: str, course: Mapping[int, float]) -> str:
     if len(times) < 2:
         return found.change(metric, " a generation") if found.lineages else metric
     start, end, count = course[times[0]], course[times[-1]], times[-1] - times[0]
+    if found.unchanged:
+        return f"{metric} does not change over {count} generation{'s' * (count > 1)}"
     span = f"from {spell(start, end)} to {spell(end, start)} over {count} generation{'s' * (count > 1)}"
-    interval = f" ({found.interval()})" if found.lineages >= FEWEST else ""
+    interval = f" ({found.interval()})" if found.lineages >= FEWEST and not found.alike else ""
     if not found.side or np.sign(end - start) != found.side:
         return f"{metric} goes {span}, a slope of {spell(found.mean)} a generation{interval}"
     told = f"{metric} {'rises' if found.side > 0 else 'falls'} {span}, {spell(abs(found.mean))} a generation"
@@ -83,9 +87,9 @@ def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]
     for arm, found in estimate(slopes).items():
         course = _course(found_lineages[arm])
         sentence = _told(found, metric, course)
-        if not found.side:
+        if not found.side and not found.unchanged:
             sentence += f": {found.conclusion('', '')}"
-        if found.lineages >= FEWEST and not found.side:
+        if found.lineages >= FEWEST and not found.side and not found.alike and not found.unchanged:
             # What an inconclusive arm still says: how bad it can be at most.
             bound, verb = (found.low, "fall") if worse < 0 else (found.high, "rise")
             sentence += f"; {'a' if bound * worse > 0 else 'any'} {verb}"
@@ -120,6 +124,7 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> list[
         control_name = facts.control_of(arm)
         unit = f" a generation relative to {control_name}"
         change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {control_name}"
-        conclusion = "" if found.side else f": {found.conclusion('', '', noun='pairs')}"
+        told = found.side or found.unchanged
+        conclusion = "" if told else f": {found.conclusion('', '', noun='pairs')}"
         findings.append(Finding(name, arm, _slope_status(found, worse), f"{change}{conclusion}.", found.numbers()))
     return sorted(findings, key=lambda finding: list(facts.arms).index(finding.arm))

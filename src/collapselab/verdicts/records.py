@@ -29,11 +29,12 @@ class Indexed(Sequence[Record]):
         self.determined: dict[tuple[str, str, str], set[str]] = {}
         self.seeds: dict[str, dict[int, None]] = {}
         keys: dict[tuple[str, str, str, str], dict[int, dict[int, float]]] = {}
+        self._counts: dict[tuple[str, str, str, str], dict[int, dict[int, tuple[int, int]]]] = {}
         for record in sorted(self._records, key=lambda record: (record["seed"], record["generation"])):
             arm, seed, generation = record["arm"], record["seed"], record["generation"]
             self.seeds.setdefault(arm, {})[seed] = None
-            counts = self._at_risk.setdefault(arm, {})
-            counts[generation] = counts.get(generation, 0) + (record["status"] == "ok")
+            there = self._at_risk.setdefault(arm, {})
+            there[generation] = there.get(generation, 0) + (record["status"] == "ok")
             if record["status"] == "diverged":
                 first = (record.get("diverged") or {}).get("generation", generation)
                 gone = self._diverged.setdefault(arm, {})
@@ -47,6 +48,10 @@ class Indexed(Sequence[Record]):
                 keys.setdefault((arm, *key), {}).setdefault(seed, {})[generation] = (
                     np.nan if number is None else float(number)
                 )
+                made = record.get("fingerprints", {}).get(entry.get("fingerprint"), {})
+                if made.get("n_fake"):
+                    counts = self._counts.setdefault((arm, *key), {}).setdefault(seed, {})
+                    counts[generation] = made["n_fake"], made.get("n_real") or 0
         self._numbers = {(arm, Endpoint(*key)): found for (arm, *key), found in keys.items()}
 
     def __len__(self) -> int:
@@ -62,6 +67,12 @@ class Indexed(Sequence[Record]):
     def numbers(self, arm: str, endpoint: Endpoint) -> Mapping[int, Mapping[int, float]]:
         """The values of just this set: seed -> generation -> value, NaN where it is not determined."""
         return self._numbers.get((arm, endpoint), {})
+
+    def counts(self, arm: str, endpoint: Endpoint) -> Mapping[int, Mapping[int, tuple[int, int]]]:
+        """How many samples and real rows a value rests on: seed -> generation -> (n_fake, n_real), where told."""
+        own = self._counts.get((arm, endpoint.metric, endpoint.extractor, endpoint.set), {})
+        plain = self._counts.get((arm, endpoint.metric, endpoint.extractor, "sampled"), {})
+        return {seed: {**plain.get(seed, {}), **own.get(seed, {})} for seed in {**plain, **own}}
 
     def lineages(self, arm: str, endpoint: Endpoint) -> dict[int, dict[int, float]]:
         """What :func:`lineages` says."""

@@ -9,12 +9,12 @@ from .definitions import (
     collapsing_variance,
     diverging_risk,
     hallucination,
-    lost_modes,
     lost_tails,
     scaling_law,
 )
 from .facts import StudyFacts
 from .findings import Analysis, Finding
+from .modes import lost_modes
 from .primary import primary_slope, slope_against_control
 from .records import Record, indexed
 

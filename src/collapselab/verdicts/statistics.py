@@ -20,7 +20,8 @@ CONFIDENCE = 0.95
 class Estimate:
     """A mean over lineages, and on which side of a boundary it surely lies.
 
-    low, high: the 95 % interval of this arm alone. p: two-sided, Holm-corrected over ``arms`` arms.
+    low, high: the 95 % interval of this arm alone. p: two-sided, Holm-corrected over ``arms`` arms. sd: the standard
+    deviation over lineages, NaN for fewer than two.
     """
 
     mean: float
@@ -30,6 +31,17 @@ class Estimate:
     lineages: int
     arms: int
     boundary: float
+    sd: float = np.nan
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there are enough lineages, and every one of them lies on the boundary itself."""
+        return self.lineages >= FEWEST and self.low == self.high == self.boundary
+
+    @property
+    def alike(self) -> bool:
+        """Whether all lineages have one number, off the boundary: they say nothing of how another would differ."""
+        return self.lineages >= FEWEST and self.sd == 0 and not self.unchanged
 
     @property
     def side(self) -> int:
@@ -56,7 +68,9 @@ class Estimate:
     def change(self, what: str, unit: str, write: Callable[[float], float] = float, noun: str = "lineages") -> str:
         """``Recall falls by 0.082 a generation (95 % interval ...)``, or ``changes by`` when unsure."""
         mean = float(write(self.mean))
-        if self.lineages < FEWEST:
+        if self.unchanged and write(self.boundary) == 0:
+            return f"{what} does not change"
+        if self.lineages < FEWEST or self.alike:
             return f"{what} {'rises' if mean > 0 else 'falls'} by {spell(abs(mean))}{unit}"
         if self.side and write(self.low) * write(self.high) > 0:
             ends = self.interval(lambda end: abs(write(end)), noun=noun)
@@ -67,6 +81,8 @@ class Estimate:
         """The words for the side, or the reason why there is none."""
         if self.lineages < FEWEST:
             return f"inconclusive, since an interval needs at least {FEWEST} {noun} and there are {self.lineages}"
+        if self.alike:
+            return f"inconclusive, since all {self.lineages} {noun} are equal, which leaves no spread to judge by"
         if self.side:
             return above if self.side > 0 else below
         if (self.low - self.boundary) * (self.high - self.boundary) > 0:
@@ -77,24 +93,49 @@ class Estimate:
 def t_interval(sample: np.ndarray, boundary: float = 0.0) -> tuple[float, float, float]:
     """The 95 % interval of a mean and the two-sided p-value against the boundary: (low, high, p).
 
-    mean +- t(n - 1) * s / sqrt(n) with the n - 1 standard deviation s; infinite and p = 1 for fewer than 2 numbers.
+    mean +- t(n - 1) * s / sqrt(n) with the n - 1 standard deviation s. Infinite and p = 1 for fewer than 2 numbers,
+    and for equal ones, which may be one lineage several times; those that lie on the boundary have it as both ends.
     """
-    from scipy import stats
+    from scipy import special
 
     sample = np.asarray(sample, np.float64)
     n = len(sample)
     if n < 2:
         return -np.inf, np.inf, 1.0
-    mean, error = sample.mean(), sample.std(ddof=1) / np.sqrt(n)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error
-    # Equal lineages leave no error to divide by: they differ from the boundary surely or not at all.
-    rounding = ROUNDING * max(np.abs(sample).max(), abs(boundary))
-    p = (
-        2 * stats.t.sf(abs(mean - boundary) / error, n - 1)
-        if error > rounding
-        else float(abs(mean - boundary) <= rounding)
-    )
-    return float(mean - half), float(mean + half), float(p)
+    mean, spread = sample.mean(), _spread(sample)
+    if not spread:
+        rounding = ROUNDING * max(np.abs(sample).max(), abs(boundary))
+        return (boundary, boundary, 1.0) if abs(mean - boundary) <= rounding else (-np.inf, np.inf, 1.0)
+    error = spread / np.sqrt(n)
+    half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * error
+    return float(mean - half), float(mean + half), float(2 * special.stdtr(n - 1, -abs(mean - boundary) / error))
+
+
+def ratio_interval(above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the ratio of two means of pairs (n,) each, by Fieller (1954): the ratios r at which the mean
+    of above - r * below is not surely other than 0. Infinite where ``below`` is not surely above 0, or n < 2.
+    """
+    from scipy import special
+
+    n = len(above)
+    if n < 2:
+        return -np.inf, np.inf
+    means, spread = np.array([above.mean(), below.mean()]), np.cov(above, below) / n
+    square = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) ** 2
+    # (m_a - r m_b)^2 = t^2 (s_aa - 2 r s_ab + r^2 s_bb) is a r^2 - 2 b r + c = 0.
+    a, b = means[1] ** 2 - square * spread[1, 1], means[0] * means[1] - square * spread[0, 1]
+    c = means[0] ** 2 - square * spread[0, 0]
+    if a <= 0:
+        return -np.inf, np.inf
+    half = np.sqrt(max(b**2 - a * c, 0.0))
+    return float((b - half) / a), float((b + half) / a)
+
+
+def _spread(sample: np.ndarray) -> float:
+    """The n - 1 standard deviation, 0 where no more than rounding sets the numbers apart, NaN for fewer than two."""
+    if len(sample) < 2:
+        return np.nan
+    return 0.0 if is_constant(sample) else float(sample.std(ddof=1))
 
 
 def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[str, Estimate]:
@@ -111,9 +152,25 @@ def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[s
             lineages=len(sample),
             arms=len(adjusted),
             boundary=boundary,
+            sd=_spread(sample),
         )
         for arm, sample in samples.items()
     }
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether no more than rounding, relative to their own size, sets values (k,) apart."""
+    return float(np.ptp(values)) <= ROUNDING * float(np.abs(values).max())
+
+
+# -- what a lineage gives: a weighted sum of its values ----------------------------------------------------------------
+
+
+def contrast(values: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted sum of values (k,), whose weights (k,) add up to 0: what rounding makes of equal values is 0."""
+    terms = weights * values
+    found = terms.sum()
+    return float(found) if abs(found) > ROUNDING * np.abs(terms).sum() else 0.0
 
 
 def slope(lineage: Mapping[int, float]) -> float:
@@ -122,9 +179,7 @@ def slope(lineage: Mapping[int, float]) -> float:
         return np.nan
     time, values = np.array(list(lineage), np.float64), np.array(list(lineage.values()))
     time -= time.mean()
-    found = time @ (values - values.mean()) / (time @ time)
-    # What rounding makes of equal values is no slope.
-    return float(found) if abs(found) > ROUNDING * np.abs(values).max() else 0.0
+    return contrast(values, time / (time @ time))
 
 
 def first_and_last(found: Mapping[int, Mapping[int, float]]) -> tuple[int, int, np.ndarray, np.ndarray]:
