@@ -190,9 +190,8 @@ def main() -> None:
     most = int(stats.binom.ppf(0.999, options.studies, 0.05))
     T, studies = options.generations, options.studies
     cells = {(truth, seeds): judged(truth, seeds, T, studies) for truth in TRUTHS for seeds in SEEDS}
-    print(
-        f"False findings in {options.studies} studies, the most of any truth (allowed: {most}, and no finding at all of 1 or 2 seeds)\n"
-    )
+    allowed = f"allowed: {most}, and no finding at all of 1 or 2 seeds"
+    print(f"False findings in {options.studies} studies, the most of any truth ({allowed})\n")
     questions = list(next(iter(cells.values())))
     print(f"{'':24}" + "".join(f"{seeds:>10}" for seeds in SEEDS) + "   found, 10 seeds, the least to the most")
     worst = 0

@@ -182,7 +182,7 @@ from collapselab.verdicts import Endpoint, StudyFacts
 entry = {"metric": "doubled", "extractor": "identity", "set": "sampled", "fingerprint": "x"}
 records = [
     {"study": "theirs", "arm": "loop", "seed": seed, "generation": t, "status": "ok", "composition": []}
-    | {"fingerprints": {"x": {}}, "values": [entry | {"value": 0.8 ** t + 0.001 * seed}]}
+    | {"fingerprints": {"x": {}}, "values": [entry | {"value": 0.8 ** t * (1 + 0.001 * seed)}]}
     for seed in range(4) for t in range(6)
 ]
 facts = StudyFacts("theirs", {"loop": "a loop"}, Endpoint("doubled", "identity"), seeds=4, generations=5)

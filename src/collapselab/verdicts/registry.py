@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import effective, forecast, laws
+from . import effective, effects, forecast, laws
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -33,6 +33,8 @@ ANALYSES: dict[str, Analysis] = {
     "hallucination": Analysis("Data appear that are not real", "definitions", hallucination),
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
     "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
+    "contrasts": Analysis("Arm against arm", effects.CONTRASTS, effects.contrasts),
+    "resolution": Analysis("What can a study of this size see?", effects.RESOLUTION, effects.resolution),
     "forecast": Analysis("Forecast", forecast.TABLE, forecast.forecast),
 }
 
