@@ -62,6 +62,20 @@ def from_error(value: float, error: float) -> Estimate:
     return Estimate(value, value - Z * error, value + Z * error)
 
 
+def share_of(hits: Array) -> Estimate:
+    """The share of hits among n, with Wilson's (1927) 95 % interval, which says something of none and of all, too.
+
+    The ends r solve (share - r)^2 = z^2 r (1 - r) / n. As of :func:`mean_of` it is the interval of the samples' chance.
+
+    hits: (n,) booleans. Raises Undefined without any.
+    """
+    hits = on_host(hits).astype(np.float64)
+    if not len(hits):
+        raise Undefined("scores: found none, needed is at least 1")
+    found = share_over(hits, 1.0)
+    return Estimate(found, found.low, min(found.high, 1.0))  # up to rounding
+
+
 def share_over(scores: np.ndarray, expected: float, relative_variance: float = 0.0) -> Estimate:
     """The mean of n scores of 0 to 1 over its expectation p, with a 95 % interval that says something of none, too.
 

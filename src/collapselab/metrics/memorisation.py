@@ -9,7 +9,7 @@ from pydantic import Field
 from ..core.distances import TIE, on_host, row_words, squared_distances
 from ..core.errors import Undefined
 from ..features import Array, Features
-from .estimates import Estimate, from_error, mean_of
+from .estimates import Estimate, from_error, share_of
 from .ranks import superiority
 
 Alpha = Annotated[float, Field(gt=0, le=1)]
@@ -31,7 +31,7 @@ def copies(real: Features | Array, fake: Features | Array, *, alpha: Alpha = 0.5
     """
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha: found {alpha!r}, allowed are numbers above 0 and up to 1")
-    return mean_of(nearest_ratio(real, fake, neighbours=neighbours) < alpha)
+    return share_of(nearest_ratio(real, fake, neighbours=neighbours) < alpha)
 
 
 def duplicates(real: Features | Array, fake: Features | Array) -> Estimate:
@@ -43,7 +43,7 @@ def duplicates(real: Features | Array, fake: Features | Array) -> Estimate:
     real.require(1, "real")
     fake.require(1, "fake")
     known, asked = (on_host(row_words(side.values)) for side in (real, fake))
-    return mean_of(np.isin(asked, known))
+    return share_of(np.isin(asked, known))
 
 
 def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Features | Array) -> dict[str, Estimate]:
@@ -70,7 +70,7 @@ def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Fe
     shares = {}
     for role, side in sides.items():
         distance, row = _nearest(real, side, 1, ("real", role), least=2)
-        shares[role] = mean_of(distance[:, 0] > on_host(real.radii(1))[row] * (1 + TIE))
+        shares[role] = share_of(distance[:, 0] > on_host(real.radii(1))[row] * (1 + TIE))
     variance = sum(share * (1 - share) / len(sides[role]) for role, share in shares.items())
     return {**shares, "difference": from_error(shares["fake"] - shares["held_out"], variance**0.5)}
 

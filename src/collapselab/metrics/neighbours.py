@@ -13,7 +13,7 @@ from pydantic import Field
 from ..core.distances import TIE, on_host, squared_distances
 from ..core.errors import Undefined
 from ..features import Array, Features
-from .estimates import Estimate, mean_of
+from .estimates import Estimate, mean_of, share_of
 
 Neighbours = Annotated[int, Field(ge=1)]
 Comparison = Literal["<", "<="]
@@ -30,7 +30,7 @@ def precision(real: Features, fake: Features, *, k: Neighbours = 5, comparison: 
     finite.
     """
     real, fake = _checked(real, fake, k + 1, 1)
-    return mean_of(hits(real, fake, k, comparison).fakes > 0)
+    return share_of(hits(real, fake, k, comparison).fakes > 0)
 
 
 def recall(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Comparison = "<=") -> Estimate:
@@ -39,7 +39,7 @@ def recall(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Com
     Precision with the roles exchanged (Kynkäänniemi et al. 2019, eq. 2), its interval too.
     """
     real, fake = _checked(real, fake, 1, k + 1)
-    return mean_of(hits(real, fake, k, comparison).reals)
+    return share_of(hits(real, fake, k, comparison).reals)
 
 
 def density(real: Features, fake: Features, *, k: Neighbours = 5, comparison: Comparison = "<") -> Estimate:
@@ -65,7 +65,7 @@ def coverage(real: Features, fake: Features, *, k: Neighbours = 5, comparison: C
     the real samples' chance.
     """
     real, fake = _checked(real, fake, k + 1, 1)
-    return mean_of(hits(real, fake, k, comparison).balls)
+    return share_of(hits(real, fake, k, comparison).balls)
 
 
 def realism(real: Features, fake: Features, *, k: Neighbours = 5) -> np.ndarray:
