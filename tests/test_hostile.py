@@ -28,7 +28,7 @@ from collapselab.cli import run as frame
 from collapselab.core.sets import Reference, SampleSet, TrainingTable
 from collapselab.data.batches import read_batch
 from collapselab.engine.checkpoint import Checkpoint
-from collapselab.study.arms import weights_fault
+from collapselab.study.starts import weights_fault
 
 COMMAND = "touch canary"
 CODE = f"__import__('os').system('{COMMAND}')"

@@ -2,18 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from .. import store
 from ..compose.regimes import FromPrevious, at, draws, fresh_before, size
 from ..models import MODELS
 from .faults import Fault, unknown
 from .file import FAIRNESS
 from .lineages import Lineage
+from .starts import unlike, weights_fault
 from .study import Study
-
-HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 
 
 def regime_place(study: Study, arm: str) -> tuple[str | int, ...]:
@@ -21,16 +18,19 @@ def regime_place(study: Study, arm: str) -> tuple[str | int, ...]:
     return ("arms", arm, "regime", *((study.file.arms[arm].regime.name,) if arm in study.file.arms else ()))
 
 
-def lineage_faults(study: Study) -> Iterator[Fault]:
-    """What is wrong with an arm by itself, or with the budget of its trainings."""
+def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
+    """What is wrong with an arm by itself, or with the budget of its trainings. there: whether the data can be read."""
+    shape = _shape(study) if there else None
     arms, generations = study.lineages, study.file.generations
     for name, arm in arms.items():
         init, own = arm.regime.init, study.file.arms.get(name)
         where = (*regime_place(study, name), "init") if own and "init" in own.regime.options else ("init",)
         if hasattr(init, "generation") and init.generation >= max(1, generations):
             yield Fault(where, f"generation {init.generation} is not before the others")
-        if hasattr(init, "weights") and (message := weights_fault(init.weights, study.family(arm.model))):
-            yield Fault((*where, "weights"), message)
+        if hasattr(init, "weights"):
+            message = weights_fault(init.weights, study.family(arm.model))
+            if message := message or unlike(init.weights, arm.model, study, shape):
+                yield Fault((*where, "weights"), message)
         if any(at(arm.sampling_bias, t) < 1 for t in range(generations + 1)):
             if not MODELS[study.family(arm.model)].bias:
                 message = f"{arm.model!r} is a {study.family(arm.model)}, which is sampled as it is; allowed is 1"
@@ -68,22 +68,14 @@ def lineage_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("train",), "the budget is either images_seen or epochs; found both")
 
 
-def weights_fault(name: str, family: str) -> str:
-    """What keeps a training from starting from a file; empty if nothing does. Only the file's header is read."""
-    path = Path(name)
+def _shape(study: Study) -> tuple[int, ...] | None:
+    """The shape of the study's samples; None where the data cannot be read, of which another fault tells."""
+    if not any(hasattr(arm.regime.init, "weights") for arm in study.lineages.values()):
+        return None
     try:
-        if not path.is_file():
-            return f"no such file: {name!r}"
-        if not store.hash_path(path).is_file():
-            return (
-                f"{name!r} comes without its hash; allowed: a model of this program with {store.hash_path(path).name}"
-            )
-        with path.open("rb") as stream:
-            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), HEADER_BYTES_MAX)))
-        found = json.loads(header["__metadata__"][store.METADATA_KEY])["family"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return f"{name!r} is not a model of this program"
-    return "" if found == family else f"{name!r} holds a {found!r} model; the arm's is {family!r}"
+        return tuple(study.shape)
+    except (ValueError, OSError):
+        return None
 
 
 def eaten_faults(study: Study) -> Iterator[Fault]:
