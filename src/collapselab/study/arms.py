@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..compose.regimes import FromPrevious, at, draws, fresh_before, size
+from ..compose.regimes import FromPrevious, at, fresh_before, pooled
 from ..models import MODELS
 from .faults import Fault, unknown
 from .file import FAIRNESS
 from .lineages import Lineage
 from .starts import unlike, weights_fault
 from .study import Study
+
+SHOWN = 10  # generations, of what differs between arms
 
 
 def regime_place(study: Study, arm: str) -> tuple[str | int, ...]:
@@ -44,10 +46,10 @@ def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
                 yield Fault(("arms", name, "sampling_bias"), message)
         if study.kept(name) < 1:
             yield Fault(("arms", name, "select"), f"keeps none of {study.file.samples} samples")
-        for t in range(1, arm.generations + 1):
+        for t, pool in enumerate(pooled(arm.regime, name, arm.generations)):
             weights = arm.regime.weights
-            heavy = {True: at(weights.real, t) > 0, False: at(weights.synthetic, t) > 0}
-            if not any(heavy[draw.is_real] for draw in draws(arm.regime, name, t)):
+            real, synthetic = pool.real and at(weights.real, t) > 0, pool.synthetic and at(weights.synthetic, t) > 0
+            if t and not (real or synthetic):
                 if name in study.file.arms:  # the control's size follows from theirs
                     yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
                 break
@@ -108,20 +110,18 @@ def supply_faults(study: Study) -> Iterator[Fault]:
     for name, arm in study.lineages.items():
         added = ("control",) if arm.is_control else ("calibration",)
         where = ("arms", name, "regime") if name in study.file.arms else added
-        pools = {t: draws(arm.regime, name, t) for t in range(arm.generations + 1)}
+        pools = [one.changed for one in pooled(arm.regime, name, arm.generations)]
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)
             if fresh > split.fresh:
                 asked = f"{generations} generations ask for {fresh} fresh images"
                 yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
-            most = max(
-                (draw.count for pool in pools.values() for draw in pool if draw.arm in ("fixed", "redrawn")), default=0
-            )
+            most = max((draw.count for pool in pools for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)
             if most > split.train:
                 yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
         if arm.regime.resamples:
             continue
-        for eaten in (draw for pool in pools.values() for draw in pool if not draw.is_real):
+        for eaten in (draw for pool in pools for draw in pool if not draw.is_real):
             there = study.kept(eaten.arm)
             if eaten.count > there:
                 asked = f"eats {eaten.count} samples of {eaten.arm!r} at generation {eaten.generation}"
@@ -136,7 +136,7 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
     for name, arm in study.lineages.items():
         if arm.calibrates is not None:
             continue  # other numbers of images are what they are for
-        compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
+        compared["training_set_size"][name] = study.sizes(name)
         compared["images_seen"][name] = [_all_seen(study, name, t) for t in spans]
         compared["init"][name] = _start(arm)
     for rule, values in compared.items():
@@ -168,4 +168,6 @@ def _brief(value: Any) -> str:
     if not isinstance(value, list):
         return json.dumps(value)
     said = ["no budget (a closed form)" if one is None else str(one) for one in value]
-    return f"{said[0]} at every generation" if len(set(said)) == 1 else f"[{', '.join(said)}]"
+    if len(set(said)) == 1:
+        return f"{said[0]} at every generation"
+    return f"[{', '.join(said if len(said) <= SHOWN else [*said[:SHOWN], '…', said[-1]])}]"

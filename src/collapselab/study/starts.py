@@ -26,6 +26,8 @@ def weights_fault(name: str, family: str) -> str:
     """What keeps a training from starting from a file; empty if nothing does. Only the file's header is read."""
     path = Path(name)
     try:
+        if message := path_fault(name):
+            return message
         if not path.is_file():
             return f"no such file: {name!r}"
         if not store.hash_path(path).is_file():
@@ -35,6 +37,15 @@ def weights_fault(name: str, family: str) -> str:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return f"{name!r} is not a model of this program"
     return "" if found == family else f"{name!r} holds a {found!r} model; the arm's is {family!r}"
+
+
+def path_fault(path: str) -> str:
+    """What keeps the workflow from reading a file; empty if nothing does."""
+    return (
+        f"found {path!r}: a path has no braces, between which Snakemake looks for a wildcard"
+        if {*"{}"} & {*path}
+        else ""
+    )
 
 
 def unlike(name: str, model: str, study: Study, shape: tuple[int, ...] | None) -> str:
