@@ -213,7 +213,16 @@ def _write_cost(path: Path, arguments: list[str]) -> None:
 
 def run(verb: list[str]) -> int:
     """Run one verb with its arguments; its exit code."""
-    return guarded(lambda: _shared(verb) or app(verb, prog_name="collapselab", standalone_mode=False))
+    return guarded(lambda: _shared(verb) or app(_spelled_out(verb), prog_name="collapselab", standalone_mode=False))
+
+
+def _spelled_out(verb: list[str]) -> list[str]:
+    """A verb with what it is told by a file, if it is."""
+    if "--told" not in verb:
+        return verb
+    from ..store import told
+
+    return told.spelled_out(verb)
 
 
 SHARED = {"train", "adapt", "auxiliary", "sample"}  # verbs at which several processes work together

@@ -12,6 +12,7 @@ from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
+from ..together.folded import unfolded
 from .file import FAIRNESS
 from .study import Study
 from .words import describe_data, describe_model
@@ -34,7 +35,7 @@ def replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
     """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
     columns, metadata = store.read_table(path)
     store.expect(path, "arm" in metadata, "table of replicates")
-    return together.records(study, loop.Replicates.model_validate(metadata["arm"]), columns)
+    return together.records(study, loop.Replicates.model_validate(unfolded(metadata["arm"])), columns)
 
 
 def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
