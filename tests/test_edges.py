@@ -5,6 +5,7 @@ import io
 import os
 import pwd
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from collapselab.cli import run as frame
 from collapselab.core.errors import Held
 from collapselab.core.spreadsheet import csv_text, neutral
 from collapselab.measure.outside import csv_of
+from collapselab.report.engine import require_room
 
 # -- several at one file -----------------------------------------------------------------------------------------------
 
@@ -165,6 +167,33 @@ def test_a_library_for_which_there_is_no_memory_is_said(capsys):
 
     with pytest.raises(ImportError):
         frame.guarded(misspelt)
+
+
+ENGINE = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]) * 2**30, resource.RLIM_INFINITY))
+from collapselab.report.engine import require_room
+require_room()
+import vl_convert
+print(len(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version="6.4")))
+"""
+
+
+@pytest.mark.parametrize("gibibytes", [6, 71])
+def test_a_report_without_room_for_its_engine_says_so(monkeypatch, capsys, gibibytes):
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (gibibytes * 2**30, resource.RLIM_INFINITY))
+    assert frame.guarded(require_room) == 4
+    allowed = f"out of memory: ulimit -v allows {gibibytes} GiB of addresses; the chart engine sets 72 GiB aside"
+    assert allowed in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("gibibytes", "enough"), [(6, False), (72, True)])
+def test_where_there_is_room_the_engine_works(gibibytes, enough):
+    command = [sys.executable, "-c", ENGINE, str(gibibytes)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode == 0) == enough and (enough or "MemoryError" in done.stderr), done.stderr
 
 
 # -- CSV ---------------------------------------------------------------------------------------------------------------
