@@ -76,6 +76,14 @@ collapselab weights import ffhq.pkl --out data/ffhq1024.safetensors
 collapselab weights import ddpm-cifar10-32/ --out data/ddpm.safetensors
 ```
 
+Of StyleGAN2 both layouts of the networks' arguments are read, those within `synthesis_kwargs` and the later ones beside
+one another; of diffusers weights that are whole, in several files with their index, or in half precision where there is
+no other. What describes another process or another network is refused by the name of its class: schedulers of flow
+matching, of EDM or of consistency models; pipelines whose network makes latents; StyleGAN3, EDM, pickles of TensorFlow.
+
+What such a file says is held against what a study asks: `collapselab validate` refuses weights of another size, colour
+or kind of sample than the data, and a model with other options than those that the weights were made with.
+
 ## The length of the average
 
 `ema: power` keeps averages of the weights after Karras et al. 2024 (EDM2, https://arxiv.org/abs/2312.02696), from which

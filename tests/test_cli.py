@@ -552,8 +552,8 @@ def test_an_import_says_what_a_study_s_model_is(published_network, tmp_path):
     text = run(f"weights import {published_network} --out model.safetensors", tmp_path)
     said = yaml.safe_load(text.partition("as a model of a study: ")[2])
     metadata = store.read_tensors(tmp_path / "model.safetensors")[1]
-    assert said.pop("family") == metadata["family"] == "stylegan2" and "residual" not in said
-    assert MODELS["stylegan2"].Options(**said).model_dump(mode="json") == metadata["options"]
+    assert list(said) == [metadata["family"]] == ["stylegan2"] and "residual" not in said["stylegan2"]
+    assert MODELS["stylegan2"].Options(**said["stylegan2"]).model_dump(mode="json") == metadata["options"]
 
 
 @pytest.mark.trained

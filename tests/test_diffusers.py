@@ -15,13 +15,19 @@ from collapselab.machine.compat import import_torchvision
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation
-from collapselab.models.diffusion.published import RENAMED, WEIGHTS, from_diffusers
+from collapselab.models.diffusion.published import HALF, INDEX, PIPELINES, RENAMED, SCHEDULERS, WEIGHTS, from_diffusers
 from collapselab.models.stored import Stored
 
 pytestmark = pytest.mark.trained
 
 CPU = torch.device("cpu")
-SCHEDULER = {"beta_start": 1e-3, "beta_end": 0.05, "num_train_timesteps": 100, "prediction_type": "epsilon"}
+SCHEDULER = {
+    "_class_name": "DDPMScheduler",
+    "beta_start": 1e-3,
+    "beta_end": 0.05,
+    "num_train_timesteps": 100,
+    "prediction_type": "epsilon",
+}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +111,10 @@ def test_ddim_is_diffusers_ddim(diffusers, tmp_path, scheduler, steps):
     levels = sampling.noise_levels(model.options, process.sigmas)
     start = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     theirs = diffusers.DDIMScheduler(
-        **(SCHEDULER | scheduler), clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing"
+        **{name: value for name, value in (SCHEDULER | scheduler).items() if name[0] != "_"},
+        clip_sample=False,
+        set_alpha_to_one=True,
+        timestep_spacing="trailing",
     )
     theirs.set_timesteps(steps)
     with torch.no_grad():
@@ -173,6 +182,8 @@ def test_folders_of_pipelines_and_old_names_are_read(diffusers, tmp_path):
         ({}, {"trained_betas": [0.1, 0.2]}, "trained_betas: found"),
         ({}, {"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr: found True"),
         ({}, {"num_train_timesteps": 10**9}, "timesteps"),
+        ({}, {"use_flow_sigmas": True}, "use_flow_sigmas: found True, allowed is False"),
+        ({}, {"timestep_type": "continuous"}, "timestep_type: found 'continuous'"),
     ],
 )
 def test_what_cannot_be_taken_over_exactly_is_refused_by_name(diffusers, tmp_path, configuration, scheduler, message):
@@ -212,6 +223,105 @@ def test_damaged_and_foreign_folders_are_refused(diffusers, tmp_path):
     broken(scheduler, None, ValueError, r"there is no scheduler_config\.json, neither here nor in \.\./scheduler")
     (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04.")
     broken(weights, None, ValueError, r"diffusion_pytorch_model\.bin may carry code and is not read")
+
+
+def test_schedulers_of_another_process_are_refused_by_class_name(diffusers, tmp_path):
+    import diffusers.schedulers as module  # what the package ships
+
+    save(diffusers, tmp_path)
+    shipped = [name for name in dir(module) if name.endswith("Scheduler") and name[:4] != "Flax"]
+    assert set(SCHEDULERS) < set(shipped) and len(shipped) > 2 * len(SCHEDULERS)
+    for name in [*shipped, "MyScheduler", None, 3, {"a": 1}]:
+        (tmp_path / "scheduler_config.json").write_text(json.dumps({"_class_name": name}))
+        if name in SCHEDULERS:
+            options, _ = from_diffusers(tmp_path)
+            theirs = getattr(diffusers, name)()
+            found = parameterisation(DiffusionOptions(**options), CPU).sigmas
+            level = ((1 - theirs.alphas_cumprod.double()) / theirs.alphas_cumprod.double()).sqrt()
+            torch.testing.assert_close(found.double(), level, rtol=1e-4, atol=0)
+            assert options["prediction"] == theirs.config.prediction_type == "epsilon"
+        else:
+            with pytest.raises(ValueError, match=r"_class_name: found .*allowed are DDPMScheduler") as raised:
+                from_diffusers(tmp_path)
+            assert repr(name) in str(raised.value)
+    (tmp_path / "scheduler_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="_class_name: found None"):
+        from_diffusers(tmp_path)
+
+
+def test_networks_of_other_classes_are_refused_by_class_name(diffusers, tmp_path):
+    save(diffusers, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for name in ("UNet2DConditionModel", "Transformer2DModel", ["UNet2DModel"]):
+        (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": name}))
+        with pytest.raises(ValueError, match=r"config\.json: found a .*, allowed is a UNet2DModel") as raised:
+            from_diffusers(tmp_path)
+        assert repr(name) in str(raised.value)
+
+
+def pipeline(folder, name, **parts):
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": name, "_diffusers_version": "0.42.0", **parts}))
+
+
+def test_pipelines_of_which_the_network_is_a_part_are_refused_by_class_name(diffusers, tmp_path):
+    save(diffusers, tmp_path / "unet")
+    parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
+    for name in PIPELINES:
+        pipeline(tmp_path, name, **parts)
+        assert from_diffusers(tmp_path)[0] == from_diffusers(tmp_path / "unet")[0]
+    for name, more in (
+        ("LDMPipeline", {"vqvae": ["diffusers", "VQModel"]}),
+        ("StableDiffusionPipeline", {"vae": ["diffusers", "AutoencoderKL"], "text_encoder": [None, None]}),
+        ("DDPMPipeline", {"vae": ["diffusers", "AutoencoderKL"]}),
+        ("ConsistencyModelPipeline", {}),
+        (None, {}),
+    ):
+        pipeline(tmp_path, name, **parts, **more)
+        for given in (tmp_path, tmp_path / "unet"):
+            with pytest.raises(ValueError, match=r"model_index\.json: found a .*allowed is a pipeline of") as raised:
+                from_diffusers(given)
+            assert all(word in str(raised.value) for word in (repr(name), *more))
+            assert ("no images" in str(raised.value)) == bool({"vae", "vqvae"} & more.keys())
+
+
+def test_weights_in_parts_or_in_half_the_digits_are_read(diffusers, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    save(diffusers, tmp_path)
+    whole = from_diffusers(tmp_path)
+    tensors = load_file(tmp_path / WEIGHTS)
+    (tmp_path / WEIGHTS).unlink()
+    save_file({name: tensor.half() for name, tensor in tensors.items()}, tmp_path / HALF)
+    halved = from_diffusers(tmp_path)
+    assert halved[0] == whole[0] and halved[1].keys() == whole[1].keys()
+    for name, array in halved[1].items():
+        np.testing.assert_allclose(array, whole[1][name], rtol=1e-3, atol=1e-4)
+        assert array.dtype == whole[1][name].dtype
+    placed = {name: f"part-{number % 3}.safetensors" for number, name in enumerate(tensors)}
+    for part in set(placed.values()):
+        save_file({name: tensors[name] for name in tensors if placed[name] == part}, tmp_path / part)
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": placed}))
+    for name, array in from_diffusers(tmp_path)[1].items():  # the whole numbers come before the halves
+        np.testing.assert_array_equal(array, whole[1][name])
+    (tmp_path / "part-1.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"names part-1\.safetensors, which is not there"):
+        from_diffusers(tmp_path)
+    for odd in ({"weight_map": {"a": "../out.safetensors"}}, {"weight_map": {"a": "a.bin"}}, {"weight_map": []}, {}):
+        (tmp_path / INDEX).write_text(json.dumps(odd))
+        with pytest.raises(ValueError, match="found no weight_map of safetensors files beside it"):
+            from_diffusers(tmp_path)
+
+
+def test_of_a_network_and_its_average_one_is_named(diffusers, tmp_path):
+    save(diffusers, tmp_path / "unet")
+    save(diffusers, tmp_path / "unet_ema")
+    average = tmp_path / "unet_ema" / "config.json"
+    said = {"decay": 0.9999, "inv_gamma": 1.0, "min_decay": 0.0, "optimization_step": 7, "power": 0.75}
+    said |= {"update_after_step": 0, "use_ema_warmup": True}
+    average.write_text(json.dumps(json.loads(average.read_text()) | said))
+    with pytest.raises(ValueError, match="has unet and unet_ema, the average of its weights"):
+        from_diffusers(tmp_path)
+    assert from_diffusers(tmp_path / "unet_ema")[0] == from_diffusers(tmp_path / "unet")[0]
 
 
 def test_options_of_the_network_are_checked(diffusers):

@@ -28,7 +28,7 @@ from collapselab.cli import run as frame
 from collapselab.core.sets import Reference, SampleSet, TrainingTable
 from collapselab.data.batches import read_batch
 from collapselab.engine.checkpoint import Checkpoint
-from collapselab.study.arms import weights_fault
+from collapselab.study.starts import weights_fault
 
 COMMAND = "touch canary"
 CODE = f"__import__('os').system('{COMMAND}')"
@@ -608,7 +608,9 @@ def test_a_folder_of_diffusers_with_an_absurd_configuration_is_refused(folder, c
 def unet(path, configuration, weights, name="diffusion_pytorch_model.safetensors"):
     path.mkdir(exist_ok=True)
     (path / "config.json").write_text(json.dumps(configuration))
-    (path / "scheduler_config.json").write_text(json.dumps({"num_train_timesteps": 100}))
+    (path / "scheduler_config.json").write_text(
+        json.dumps({"_class_name": "DDPMScheduler", "num_train_timesteps": 100})
+    )
     (path / name).write_bytes(weights)
 
 

@@ -377,9 +377,45 @@ def test_every_damaged_hash_is_found(tmp_path, kind):
         broken[(place + 1) % 64] ^= 0x80
         path.write_bytes(good)
         hash_path(path).write_bytes(broken)
-        with pytest.raises(Damaged):
+        with pytest.raises(
+            Damaged, match=r"is no SHA-256, so that nobody can check it; .*sha256sum file > file\.sha256"
+        ) as caught:
             read(path)
-        assert not path.exists()
+        assert path.read_bytes() == good and not caught.value.set_aside  # nobody can say that the file has changed
+        broken = bytearray(line)
+        broken[place] = ord("0" if line[place] != ord("0") else "1")
+        hash_path(path).write_bytes(broken)
+        with pytest.raises(Damaged, match=r"recorded in file\.sha256 when it was made") as caught:
+            read(path)
+        assert caught.value.set_aside and not path.exists()
+
+
+@every_format
+def test_hashes_in_the_other_common_formats_are_read(tmp_path, kind):
+    write, read = WRITERS[kind]
+    path = tmp_path / "file"
+    write(path)
+    digest = recorded_hash(path)
+    for line in (digest, digest.upper(), f"{digest} *file\n", f"SHA256 (file) = {digest}\r\n", f"sha256:{digest}\n"):
+        hash_path(path).write_text(line)
+        assert recorded_hash(path) == digest
+        read(path)
+
+
+@every_format
+def test_what_only_looks_like_a_leftover_keeps_nobody_from_writing(tmp_path, kind):
+    write, read = WRITERS[kind]
+    path, gone = tmp_path / "file", 2**22 - 1
+    odd = [f".file.{owner}.tmp" for owner in ("9" * 23, "²", "-1", "1e3", "", "٣", "12345678901")]
+    for name in odd:
+        (tmp_path / name).write_text("somebody's")
+    (tmp_path / f".file.{gone}.tmp").mkdir()
+    (tmp_path / f".file.sha256.{gone}.tmp").symlink_to("nowhere")
+    (tmp_path / f".file.{gone - 1}.tmp").write_text("left by a writer that was killed")
+    write(path)
+    read(path)
+    assert not (tmp_path / f".file.{gone - 1}.tmp").exists()
+    assert all((tmp_path / name).exists() for name in odd)
 
 
 @every_format
@@ -555,7 +591,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, kind):
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(OSError, match="too large"):
+        with pytest.raises(OSError, match=r"too large; about [\d,]+ bytes are needed; [\d,]+ bytes are free.*file"):
             large[kind]()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -288,6 +288,27 @@ def test_logits_are_those_of_a_batch_cut_into_groups():
     assert not torch.allclose(network(images.flip(0)).flip(0)[:2], network(images[:2]))  # the group matters
 
 
+def test_groups_of_the_published_discriminators_are_ours_of_another_order():
+    # So published weights, trained on interleaved groups, go on with neighbouring ones to losses of the same law: the
+    # images of a batch are exchangeable. Neighbours let a batch be cut for memory and processes.
+    sizes = {"channel_base": 64, "channel_max": 8, "deviation_group": 4}
+    neighbours, interleaved = Discriminator(8, **sizes), Discriminator(8, **sizes, interleaved=True)
+    interleaved.load_state_dict(neighbours.state_dict())
+    images = normal(12, 3, 8, 8)
+    order = torch.arange(12).unflatten(0, (4, 3)).T.flatten()  # 0, 3, 6, 9, 1, 4, ...: the groups one after the other
+    assert order[:4].tolist() == [0, 3, 6, 9]
+
+    def logits_and_r1(network, batch):
+        batch = batch.clone().requires_grad_()
+        logits = network(batch)
+        (gradient,) = torch.autograd.grad(logits.sum(), batch)
+        return torch.cat([logits, gradient.square().sum((1, 2, 3))[:, None]], dim=1)
+
+    found, published = logits_and_r1(neighbours, images[order]), logits_and_r1(interleaved, images)
+    torch.testing.assert_close(found, published[order], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(logits_and_r1(neighbours, images), published, rtol=1e-3)
+
+
 # -- whole networks, written down once more ----------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from published_layout import published_discriminator, published_generator
 from safetensors.torch import load_file
 
 from collapselab.core.ask import Ask
+from collapselab.core.errors import Damaged
 from collapselab.models.stored import Stored
 from collapselab.models.stylegan2 import StyleGAN2, StyleGAN2Options, published
 from collapselab.models.stylegan2.networks import Discriminator, Generator
@@ -331,3 +332,82 @@ def test_networks_of_another_class_are_refused():
         published.convert({"G_ema": tree["G_ema"], "D": tree["G_ema"]})
     with pytest.raises(ValueError, match="D: found 'a list', allowed is a network"):
         published.convert({"G_ema": tree["G_ema"], "D": [1]})
+
+
+# -- what trains these networks since 2021, and other architectures ----------------------------------------------------
+
+
+def later(published_network: published_layout.Persistent, **changes: Any) -> published_layout.Persistent:
+    """The same network as the later repository's, whose generator has all arguments beside one another."""
+    state = published_network.meta["state"]
+    arguments = dict(state["_init_kwargs"])
+    arguments |= arguments.pop("synthesis_kwargs", {})
+    state["_init_kwargs"] = {name: value for name, value in (arguments | changes).items() if value is not ...}
+    return published_network
+
+
+def test_arguments_beside_one_another_make_the_same_networks(write):
+    average, judge = generator(), discriminator(deviation_group=2)
+    usual = write(G_ema=published_generator(average), D=published_discriminator(judge))
+    expected = published.convert(pickled.read(usual))
+    networks = {"G": generator(1), "G_ema": average}
+    path = write(
+        **{
+            name: later(published_generator(one), fused_modconv_default="inference_only")
+            for name, one in networks.items()
+        },
+        D=later(published_discriminator(judge)),
+    )
+    found = published.convert(pickled.read(path))
+    assert found.options == expected.options
+    for mine, theirs in ((found.generator, expected.generator), (found.discriminator, expected.discriminator)):
+        assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_the_bound_of_activations_is_that_of_the_layers_or_the_later_default(write):
+    def clamp(bound: Any = ..., **said: Any) -> float | None:
+        networks = [
+            later(published_generator(generator()), **said),
+            later(published_discriminator(discriminator()), **said),
+        ]
+        for layer in (networks[0].meta["state"]["_modules"]["synthesis"], networks[1]) if bound is not ... else ():
+            layer.meta["state"]["conv_clamp"] = bound
+        return published.convert(pickled.read(write(G_ema=networks[0], D=networks[1]))).options["clamp"]
+
+    assert clamp(conv_clamp=...) == 256  # nobody says it
+    assert clamp(None, conv_clamp=...) is None
+    assert clamp(64, conv_clamp=...) == 64
+    assert clamp(conv_clamp=None) is None
+
+
+def test_an_argument_in_both_places_or_of_nobody_is_refused():
+    for changes, message in (
+        ({"channel_base": 64}, "G_ema: found the argument channel_base, allowed are"),
+        ({"magnitude": 0.5}, "G_ema: found the argument magnitude, allowed are"),
+    ):
+        tree = tree_with(lambda state, _, changes=changes: state["_init_kwargs"].update(changes))
+        with pytest.raises(ValueError, match=message):
+            published.convert(tree)
+
+
+def test_other_architectures_are_refused_as_what_they_are(write):
+    alias_free = later(published_generator(generator()), magnitude_ema_beta=0.999)
+    synthesis = alias_free.meta["state"]["_modules"]["synthesis"].meta["state"]["_modules"]
+    for number, name in enumerate(list(synthesis)):
+        synthesis["input" if not number else f"L{number}_36_512"] = synthesis.pop(name)
+    with pytest.raises(
+        ValueError, match=r"modules input, L1_36_512, .*which is not StyleGAN2's: that has the blocks b4"
+    ):
+        published.convert(pickled.read(write(G_ema=alias_free)))
+    denoiser = published_layout.Persistent("EDMPrecond", {"_parameters": {}, "_buffers": {}, "_modules": {}})
+    with pytest.raises(
+        ValueError, match=r"found a dict of .*ema \(EDMPrecond\), allowed are dicts with the network G_ema"
+    ):
+        published.convert(pickled.read(write(ema=denoiser)))
+
+
+def test_a_pickle_of_tensorflow_says_so(tmp_path):
+    path = tmp_path / "network.pkl"
+    path.write_bytes(b"\x80\x02cdnnlib.tflib.network\nNetwork\nq\x00)\x81q\x01.")
+    with pytest.raises(Damaged, match=r"asks for dnnlib\.tflib\.network\.Network: it holds networks of TensorFlow"):
+        pickled.read(path)

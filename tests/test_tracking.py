@@ -1,7 +1,9 @@
 """Tracking: the runs are those of the files, however often, by however many, and whatever changed in between."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import traceback
@@ -13,7 +15,7 @@ import pytest
 
 from collapselab import report
 from collapselab.report import tracking
-from collapselab.report.tracking import TrackingError, default_uri, track, without_credentials
+from collapselab.report.tracking import TrackingError, address, default_uri, track, without_secrets
 
 ARMS = ("control", "fully_synthetic")
 PARAMS = {arm: {"regime": arm, "model": {"family": "diffusion", "width": 32}} for arm in ARMS}
@@ -251,17 +253,109 @@ def test_a_password_is_in_no_message(tmp_path, monkeypatch, capfd):
     assert "alice" not in str(caught.value)
 
 
+SECRET = "s3cr3t"
+ADDRESSES = {  # as people write them -> what others may see
+    "http://host": "http://host",
+    "http://127.0.0.1:9/x/y": "http://127.0.0.1:9",
+    "https://u:s3cr3t@host/x": "https://host",
+    "https://s3cr3t@host:5000": "https://host:5000",
+    "https://host/?token=s3cr3t": "https://host",
+    "https://host/api;password=s3cr3t": "https://host",
+    "https://host;s3cr3t": "https://host",
+    "https://host#s3cr3t": "https://host",
+    "https://host/ s3cr3t": "https://host",
+    "https://host s3cr3t": "https://host",
+    "https://[::1]:80/s3cr3t": "https://[::1]:80",
+    "postgresql://h/db?user=alice&password=s3cr3t": "postgresql://h",
+    "postgresql+psycopg2://u:s3/cr3t@host/s3cr3t": "postgresql+psycopg2://…",
+    "postgresql://u:s3cr3t?x@host/runs": "postgresql://…",
+    "postgresql://h/db?password=s3cr3t@x": "postgresql://…",
+    "mysql+pymysql://u:p%40s3cr3t@host:3306/db": "mysql+pymysql://host:3306",
+    "mssql+pyodbc:///?odbc_connect=PWD%3Ds3cr3t": "mssql+pyodbc:///",
+    "sqlite:////home/me@home/mlflow.db": "sqlite:////home/me@home/mlflow.db",
+    "sqlite:////srv/mlflow.db?password=s3cr3t": "sqlite:////srv/mlflow.db",
+    "sqlite:////srv/mlflow.db;s3cr3t": "sqlite:////srv/mlflow.db",
+    "sqlite://u:s3cr3t@/x": "sqlite://…",
+    "databricks://s3cr3t:x@host": "databricks://host",
+    "databricks://profile": "databricks://profile",
+    "databricks-uc://u:s3cr3t@h?x": "databricks-uc://h",
+    "file:///srv/runs?s3cr3t": "file:///srv/runs",
+    "./mlruns": "./mlruns",
+    "databricks": "databricks",
+    "user:s3cr3t@host": "an address",
+    "password=s3cr3t": "an address",
+}
+
+
+@pytest.mark.parametrize("uri", ADDRESSES)
+def test_of_an_address_scheme_and_host_are_shown(uri):
+    assert address(uri) == ADDRESSES[uri]
+    assert SECRET not in address(uri)
+    for said in (uri, f"could not reach {uri!r}", f"refused {SECRET}", f"at <{uri}> now", f"wrong: '{SECRET}x'"):
+        assert SECRET not in without_secrets(said, uri) or SECRET not in uri
+
+
+@pytest.mark.parametrize("said", ["postgresql://h/db?password=s3cr3t", "http://a:s3cr3t@b", "x://y;s3cr3t"])
+def test_addresses_that_an_error_quotes_are_cut_too(said):
+    assert SECRET not in without_secrets(f"redirected to {said}", "http://elsewhere")
+
+
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    "uri",
     [
-        ("no user at http://host/a b@c", "no user at http://host/a b@c"),
-        ("'https://u:p@host/x' and http://v@other", "'https://host/x' and http://other"),
-        ("postgresql+psycopg2://u:p/w@d@host/runs", "postgresql+psycopg2://host/runs"),
-        ("sqlite:////home/me@home/mlflow.db", "sqlite:////home/me@home/mlflow.db"),
+        "postgresql://127.0.0.1:9/db?user=alice&password=s3cr3t",
+        "postgresql://alice:s3cr3t@127.0.0.1:9/db",
+        "http://127.0.0.1:9/?token=s3cr3t",
+        "http://127.0.0.1:9;s3cr3t",
+        "http://127.0.0.1:9 s3cr3t",
+        "sqlite://u:s3cr3t@/x",
+        "databricks://s3cr3t:x",
+        "nonsense://x?password=s3cr3t",
+        "mysql://alice:s3cr3t@127.0.0.1:9/db",
+        "sqlite:////dev/null/mlflow.db?password=s3cr3t",
+        "s3cr3t=x",
     ],
 )
-def test_credentials_are_taken_out_of_addresses(text, shown):
-    assert without_credentials(text) == shown
+def test_a_secret_in_an_address_is_in_no_message_and_in_no_name(tmp_path, monkeypatch, capfd, uri):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(TrackingError):
+        show(study(1, 0), tmp_path, uri=uri)
+        pytest.skip("this store has opened it")
+    try:
+        show(study(1, 0), tmp_path, uri=uri)
+    except TrackingError as error:
+        assert SECRET not in str(error) and "MLflow at " in str(error)
+    assert SECRET not in "".join(capfd.readouterr())
+    assert not [path for path in tmp_path.rglob("*") if SECRET in path.name]
+
+
+def test_a_folder_with_odd_signs_has_its_database_inside(tmp_path, monkeypatch):
+    odd = tmp_path / "odd a?b#c%41&d"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    show(study(1, 0), Path(), uri=None)
+    assert (odd / "mlflow.db").is_file() and list((odd / "mlartifacts").rglob("*.png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [odd.name]
+
+
+@pytest.mark.parametrize("table", ["metrics", "latest_metrics", "params", "tags"])
+def test_what_somebody_changed_in_the_mirror_is_remade(root, table):
+    before = show(study(2, 1), root)
+    assert show(study(2, 1), root).deleted == 0
+    changes = {
+        "metrics": "UPDATE metrics SET value = value + .125 WHERE rowid = (SELECT MAX(rowid) FROM {} WHERE step = 0)",
+        "latest_metrics": "UPDATE latest_metrics SET value = value + .125 WHERE rowid = (SELECT MAX(rowid) FROM {})",
+        "params": "UPDATE params SET value = 'other' WHERE rowid = (SELECT MAX(rowid) FROM {})",
+        "tags": "UPDATE tags SET value = 'other' WHERE rowid = (SELECT MAX(rowid) FROM {} WHERE key = 'arm')",
+    }
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database, database:
+        assert database.execute(changes[table].format(table)).rowcount == 1
+    again = show(study(2, 1), root)
+    assert again.deleted >= 1 and again.created == again.deleted, (before, again)
+    assert show(study(2, 1), root).deleted == 0
 
 
 def test_a_damaged_database_is_one_clear_line(tmp_path):

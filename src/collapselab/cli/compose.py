@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from .. import store
 from ..compose.regimes import Recipe
+from ..core.sets import SampleSet
 from ..verbs import compose as verb
 from .inputs import hashes, model_in
 from .options import Out, Replicate, StudySeed, json_of, pairs, parsed
@@ -56,6 +57,18 @@ def draw(
     store.write_samples(out, replace(drawn, lineage=drawn.lineage | {"inputs": inputs}))
 
 
+def _drawn(path: Path) -> SampleSet:
+    """What the draw verb made, in parts that fill it. Raises Damaged for any other samples."""
+    samples = store.read_samples(path)
+    with store.understood(path):
+        parts = samples.lineage["parts"]
+        if not all(type(arm) is str and type(generation) is type(count) is int for arm, generation, count in parts):
+            raise ValueError("parts are an arm, a generation and a count")
+        if "diverged" not in samples.lineage and sum(count for _, _, count in parts) != len(samples):
+            raise ValueError(f"parts of other numbers of rows than {len(samples)}")
+    return samples
+
+
 class Source(BaseModel):
     """Where the rows of one arm and generation lie."""
 
@@ -92,7 +105,7 @@ def compose(
         )
         for place, source in stored.items()
     }
-    made = verb.Rows(store.read_samples(drawn), str(drawn), inputs[str(drawn)]) if drawn else None
+    made = verb.Rows(_drawn(drawn), str(drawn), inputs[str(drawn)]) if drawn else None
     with clock.compute():
         table = verb.compose(wanted, study_seed, seed, rows, made)
     store.write_training(out, replace(table, lineage=table.lineage | {"inputs": inputs}))

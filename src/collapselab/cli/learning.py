@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,18 +78,20 @@ def leave(
 ) -> None:
     """Write the model that ``fit`` trains, or that it diverged; then its checkpoint is needed no more.
 
-    of_model: whether its curve says how many images were seen; else it may be that of the training before.
+    of_model: whether its curve says how many images were seen; else it may be that of the training before. Raises Held
+    where another process trains the same model: they would share the checkpoint.
     """
-    try:
-        model = fit()
-    except Diverged as error:
-        what = {"generation": lineage["generation"], "images_seen": error.images_seen}
-        diverged(out, family, settings, lineage, what | {"loss": str(error.loss), "model": str(out)}, mark_diverged)
-    else:
-        budget = _write(out, family, model, lineage, budget, of_model)
-    if processes.is_first():
-        shutil.rmtree(run.checkpoint, ignore_errors=True)
-    clock.facts["images_seen"] = budget
+    with store.held(out) if processes.is_first() else nullcontext():
+        try:
+            model = fit()
+        except Diverged as error:
+            what = {"generation": lineage["generation"], "images_seen": error.images_seen}
+            diverged(out, family, settings, lineage, what | {"loss": str(error.loss), "model": str(out)}, mark_diverged)
+        else:
+            budget = _write(out, family, model, lineage, budget, of_model)
+        if processes.is_first():
+            shutil.rmtree(run.checkpoint, ignore_errors=True)
+        clock.facts["images_seen"] = budget
 
 
 def _write(

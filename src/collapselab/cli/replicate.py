@@ -1,5 +1,6 @@
 """All seeds of an arm at once."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -7,7 +8,8 @@ import typer
 from .. import store
 from ..machine.clock import progress
 from ..together import loop
-from .options import Out, parsed
+from ..together.folded import unfolded
+from .options import Out, json_of, parsed
 from .run import clock
 
 app = typer.Typer(rich_markup_mode=None)
@@ -19,8 +21,9 @@ def replicate(
     out: Out,
 ) -> None:
     """Run all seeds of an arm in one go, and write one row for each seed and generation."""
-    wanted = parsed(loop.Replicates, arm, "--arm")
+    said = json_of(arm, "--arm", dict)
+    wanted = parsed(loop.Replicates, json.dumps(unfolded(said)), "--arm")
     total = wanted.seeds * len(wanted.recipes)
     with progress(f"replicate {wanted.name}", total) as tell, clock.compute():
         columns = loop.run(wanted, progress=lambda done: tell(done, None))
-    store.write_table(out, columns, {"arm": wanted.model_dump(mode="json")})
+    store.write_table(out, columns, {"arm": said})

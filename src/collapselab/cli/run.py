@@ -6,7 +6,9 @@ verb's module is imported when the verb is called: whoever asks for help, or mis
 
 import errno
 import gc
+import getpass
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -181,8 +183,9 @@ def main() -> None:
         cost, arguments = Path(arguments[1]), arguments[2:]
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, _on_signal)
-    code = 0
-    for verb in _joined(arguments):
+    _find_home()
+    code = guarded(_check_processes)
+    for verb in _joined(arguments) if not code else ():
         code = run(verb)
         if code or _signals:
             code = code or _signal_exit()
@@ -193,6 +196,39 @@ def main() -> None:
     sys.stderr.flush()
     # Taking torch down in order costs up to a second, and there is nothing left to save.
     os._exit(code)
+
+
+def _find_home() -> None:
+    """Give a process a home that has none, as containers run one for a user whom their system does not know.
+
+    This package keeps there what can be made again, and libraries look for it and for the user's name as they load.
+    """
+    try:
+        Path.home()
+        getpass.getuser()
+    except (RuntimeError, KeyError, OSError):
+        home = Path(tempfile.gettempdir()) / f"collapselab-{os.getuid()}"
+        os.environ.setdefault("HOME", str(home))
+        os.environ.setdefault("USER", f"user{os.getuid()}")
+
+
+def _check_processes() -> None:
+    """Raise ValueError unless the environment says how many processes there are in numbers, and both of two, or none.
+
+    A process that is told its place and not their number would take itself for one of none, and write nothing.
+    """
+    for name in (processes.PROCESSES_VARIABLE, *TORCHRUN):
+        text = os.environ.get(name, "1").strip()
+        if not re.fullmatch("[0-9]{1,6}", text):
+            raise ValueError(f"{name}: found {text!r}, allowed are whole numbers")
+    said = [name for name in TORCHRUN if name in os.environ]
+    if len(said) == 1:
+        other = next(name for name in TORCHRUN if name not in said)
+        found = f"found {os.environ[said[0]]!r} and no {other}"
+        raise ValueError(f"{said[0]}: {found}; allowed are both, as torchrun sets them, or neither")
+    if said and not processes.rank() < processes.count():
+        found = f"found {processes.rank()} of {processes.count()} processes"
+        raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
 
 
 def _joined(arguments: list[str]) -> list[list[str]]:
@@ -213,9 +249,19 @@ def _write_cost(path: Path, arguments: list[str]) -> None:
 
 def run(verb: list[str]) -> int:
     """Run one verb with its arguments; its exit code."""
-    return guarded(lambda: _shared(verb) or app(verb, prog_name="collapselab", standalone_mode=False))
+    return guarded(lambda: _shared(verb) or app(_spelled_out(verb), prog_name="collapselab", standalone_mode=False))
 
 
+def _spelled_out(verb: list[str]) -> list[str]:
+    """A verb with what it is told by a file, if it is."""
+    if "--told" not in verb:
+        return verb
+    from ..store import told
+
+    return told.spelled_out(verb)
+
+
+TORCHRUN = ("RANK", "WORLD_SIZE")  # which of several processes this one is, and how many there are
 SHARED = {"train", "adapt", "auxiliary", "sample"}  # verbs at which several processes work together
 
 
@@ -262,6 +308,7 @@ def _failure(error: Exception) -> tuple[str, int] | None:
     """What a user is told of a failure, and its exit code; None for a fault of ours, which keeps its trace."""
     from ..core.errors import (
         Damaged,
+        Held,
         Waiting,  # after a failure, since what raises it is not light
     )
 
@@ -273,10 +320,14 @@ def _failure(error: Exception) -> tuple[str, int] | None:
             return f"{error}{renamed if error.set_aside else ''}", EXIT_DAMAGED
         case Waiting():
             return str(error), EXIT_WAITING
+        case Held():
+            return str(error), EXIT_LOCKED
         case FileNotFoundError():
             return f"no such file: {error.filename}", EXIT_BAD_INPUT
         case MemoryError():
             return f"out of memory: {error}", EXIT_RESOURCES
+        case ImportError() if _is_for_want_of_memory(error):
+            return f"out of memory: {error}; allow more, as by ulimit -v", EXIT_RESOURCES
         case OSError():
             code = EXIT_RESOURCES if error.errno in NO_ROOM else EXIT_BAD_INPUT
             return f"cannot write or read {error.filename or ''}: {error.strerror}", code
@@ -285,6 +336,12 @@ def _failure(error: Exception) -> tuple[str, int] | None:
         case RuntimeError():
             return _failure_of_torch(error)
     return None
+
+
+def _is_for_want_of_memory(error: ImportError) -> bool:
+    """Whether a library could not be loaded since there was no room for it."""
+    said = str(error).lower()
+    return any(words in said for words in ("cannot allocate memory", "failed to map segment", "cannot map"))
 
 
 def _failure_of_torch(error: RuntimeError) -> tuple[str, int] | None:

@@ -58,7 +58,8 @@ def take_over(
     from ..store.pickles import networks as pickled
 
     files = sorted(source.rglob("*")) if source.is_dir() else [source]
-    taken = {file.name: store.content_hash(file) for file in files if file.is_file() or file == source}
+    names = {file: file.relative_to(source).as_posix() if source.is_dir() else file.name for file in files}
+    taken = {names[file]: store.content_hash(file) for file in files if file.is_file() or file == source}
     try:
         if source.is_dir():
             family, (options, tensors) = "diffusion", from_diffusers(source, classes)
@@ -80,6 +81,5 @@ def _as_yaml(family: str, options: BaseModel) -> str:
 
     said = options.model_dump(mode="json")
     preset = type(options)(preset=said["preset"]).model_dump(mode="json")
-    named = {"family": family, "preset": said["preset"]}
-    named |= {name: value for name, value in said.items() if value != preset[name]}
-    return yaml.safe_dump(named, default_flow_style=True, sort_keys=False, width=sys.maxsize).strip()
+    options = {"preset": said["preset"]} | {name: value for name, value in said.items() if value != preset[name]}
+    return yaml.safe_dump({family: options}, default_flow_style=True, sort_keys=False, width=sys.maxsize).strip()

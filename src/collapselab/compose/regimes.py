@@ -10,7 +10,7 @@ every generation), ``fresh`` (rows of the fresh split that no generation has see
 drawn anew in every generation). Of a known population, fresh and redrawn rows are both new draws.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
@@ -26,6 +26,8 @@ from pydantic import (
 )
 
 REAL = ("fixed", "fresh", "redrawn")
+ROWS_MAX = 10**9  # of a training set or a sample; the largest that anybody has trained on is of that order
+IMAGES_MAX = 10**13  # that a training sees
 
 # -- schedules ------------------------------------------------------------------------------------------------------
 
@@ -60,10 +62,10 @@ def _schedule(number: object, what: str, late: bool = False) -> object:
     ]
 
 
-Count = _schedule(Annotated[int, Field(ge=0)], "a number of rows", late=True)
-Positive = _schedule(Annotated[int, Field(ge=1)], "a number, at least 1")
-Budget = _schedule(Annotated[int, Field(ge=0)], "a number of images")
-Rows = Annotated[int, Field(ge=1, description="a number of rows")]
+Count = _schedule(Annotated[int, Field(ge=0, le=ROWS_MAX)], "a number of rows", late=True)
+Positive = _schedule(Annotated[int, Field(ge=1, le=ROWS_MAX)], "a number, at least 1")
+Budget = _schedule(Annotated[int, Field(ge=0, le=IMAGES_MAX)], "a number of images")
+Rows = Annotated[int, Field(ge=1, le=ROWS_MAX, description="a number of rows")]
 Weight = _schedule(Annotated[float, Field(ge=0, allow_inf_nan=False)], "the weight of a row")
 Bias = _schedule(Annotated[float, Field(gt=0, le=1)], "the sampling bias lambda of MAD, 1 for none")
 
@@ -92,7 +94,7 @@ class _Part(BaseModel):
 class Initial(_Part):
     """The training set of generation 0: real data only."""
 
-    real: int = Field(ge=1, description="rows of the train split, or draws from the population")
+    real: int = Field(ge=1, le=ROWS_MAX, description="rows of the train split, or draws from the population")
 
 
 class Real(_Part):
@@ -257,10 +259,48 @@ def _merged(draws: list[Draw]) -> list[Draw]:
 
 def size(regime: Regime, arm: str, generation: int) -> int:
     """The number of rows of a training set."""
-    total = sum(draw.count for draw in draws(regime, arm, generation))
+    return _within_budget(regime, generation, sum(draw.count for draw in draws(regime, arm, generation)))
+
+
+def _within_budget(regime: Regime, generation: int, total: int) -> int:
     if regime.pool.budget is None or generation == 0:
         return total
     return min(total, at(regime.pool.budget, generation))
+
+
+class Pooled(NamedTuple):
+    """What a pool has become at a generation.
+
+    changed: of its draws those that are new or have grown; all of them where it replaces. size: rows of the training
+    set. real, synthetic: whether the pool has any such rows.
+    """
+
+    changed: list[Draw]
+    size: int
+    real: bool
+    synthetic: bool
+
+
+def pooled(regime: Regime, arm: str, last: int) -> Iterator[Pooled]:
+    """What becomes of the pool from generation 0 to the ``last``, each from the one before it.
+
+    :func:`draws` of every generation would take a time that grows with the square of their number.
+    """
+    kept: dict[tuple[str, int], int] = {}
+    rows = {True: 0, False: 0}  # of kept draws: real ones, and synthetic ones
+    stay = () if regime.pool.mode == "replace" else regime.pool.includes
+    for generation in range(last + 1):
+        changed, now = [], dict(rows)
+        for draw in entering(regime, arm, generation):
+            before = kept.get(draw[:2], 0)
+            count = max(before, draw.count) if draw.arm == "fixed" else before + draw.count
+            changed.append(draw._replace(count=count))
+            now[draw.is_real] += count - before
+            if ("real" if draw.is_real else "synthetic") in stay:
+                kept[draw[:2]] = count
+                rows[draw.is_real] += count - before
+        total = _within_budget(regime, generation, sum(now.values()))
+        yield Pooled(changed, total, now[True] > 0, now[False] > 0)
 
 
 def ancestors(regime: Regime, arm: str, generation: int) -> list[tuple[str, int]]:

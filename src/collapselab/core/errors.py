@@ -29,6 +29,10 @@ class Waiting(Exception):
     """People have not finished judging; the message says who is waited for and where."""
 
 
+class Held(Exception):
+    """Another process works at the same file; the message says which."""
+
+
 class Damaged(Exception):
     """A stored file does not hold the bytes that its hash promises, or not the rows that a reference names.
 

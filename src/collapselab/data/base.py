@@ -55,6 +55,15 @@ class Dataset(BaseModel):
         channels, height, width = self.stored_shape()
         return (channels, height, width) if self.resolution is None else (channels, self.resolution, self.resolution)
 
+    def labelled(self) -> int:
+        """How many classes the labels are of, from 0 up to the highest; 0 where the images have none.
+
+        A study asks it where a part needs labels: say it without decoding pixels. Raises ValueError as ``load`` does.
+        """
+        self.require()
+        _, labels = self.read()
+        return 0 if labels is None else int(np.max(labels)) + 1
+
     @abstractmethod
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Images (N, C, H, W) uint8 and labels (N,) or None, as stored."""

@@ -34,6 +34,10 @@ class Cifar10Batches(Dataset):
     def stored_shape(self) -> tuple[int, int, int]:
         return self._content().shape()
 
+    def labelled(self) -> int:
+        self.require()
+        return 10
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         return self._content().read()
 

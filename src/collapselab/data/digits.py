@@ -28,6 +28,10 @@ class Digits(Dataset):
     def stored_shape(self) -> tuple[int, int, int]:
         return 1, 8, 8
 
+    def labelled(self) -> int:
+        self.require()
+        return 10
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Values 0..16 become round(255 v / 16)."""
         with gzip.open(self._file(), "rt") as stream:

@@ -122,6 +122,11 @@ class Pictures(Dataset):
         name = self.listing()[0][0]
         return decode(next(iter(self.contents([name]))), name, self.channels).shape
 
+    def labelled(self) -> int:
+        self.require()
+        _, labels = self.listing()
+        return 0 if labels is None else max(labels) + 1
+
     def pictures(self) -> Iterator[np.ndarray]:
         """The images in order, (channels, H, W) uint8, each of its own size, decoded by threads that run ahead.
 

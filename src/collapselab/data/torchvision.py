@@ -44,6 +44,10 @@ class Torchvision(Dataset):
     def stored_shape(self) -> tuple[int, int, int]:
         return (3, 32, 32) if self.name == "CIFAR10" else (1, 28, 28)
 
+    def labelled(self) -> int:
+        self.require()
+        return 10
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         if self._content().faults():
             self._download()

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +24,33 @@ def arrays(features: Features) -> Iterator[tuple[str, np.ndarray]]:
 def read_features(path: Path, extractors: Mapping[str, Extractor]) -> dict[tuple[str, str], Features]:
     """Features by (set, extractor). extractors: those that are known; of a law they have the exact moments."""
     tensors, metadata = store.read_tensors(path)
-    current = {"sets", "names"} <= metadata.keys() and all("content" in entry for entry in metadata["sets"].values())
+    with store.understood(path):
+        current = {"sets", "names"} <= metadata.keys() and all("content" in one for one in metadata["sets"].values())
     store.expect(path, current, "features of this version")
+    with store.understood(path):
+        _check_said(tensors, metadata)
+        return _features(tensors, metadata, extractors)
+
+
+def _check_said(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+    """Raise ValueError, or what comes of other types, unless each array has its set, its extractor and its names."""
+    for group, kinds in {"sets": Mapping, "extractors": Mapping, "names": (list, NoneType)}.items():
+        strangers = [name for name, said in metadata[group].items() if not isinstance(said, kinds)]
+        if strangers:
+            raise ValueError(f"{group}: {strangers[0]}")
+    for said in metadata["sets"].values():
+        facts = ("inputs", "diverged", "options", "model_options")
+        if not isinstance(said["content"], str) or not all(isinstance(said.get(one, {}), Mapping) for one in facts):
+            raise ValueError("sets: no hash of what they hold, or of what they were made of")
+    for key in tensors:
+        which, name, _ = key.split("/")
+        if which not in metadata["sets"] or name not in metadata["extractors"] or name not in metadata["names"]:
+            raise ValueError(f"nothing of {key}")
+
+
+def _features(
+    tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any], extractors: Mapping[str, Extractor]
+) -> dict[tuple[str, str], Features]:
     parts: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for key, array in tensors.items():
         which, name, part = key.split("/")

@@ -1,8 +1,6 @@
 """Samples that no study made: folders, zips and arrays of anybody, measured as a study's own are."""
 
-import csv
 import hashlib
-import io
 import math
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +16,7 @@ from ..core.errors import Foreign, Undefined
 from ..core.kinds import kind_of_shape
 from ..core.registry import usable
 from ..core.sets import SampleSet
+from ..core.spreadsheet import csv_text
 from ..data.archive import DatasetZip
 from ..data.digest import digest
 from ..data.folder import ImageFolder
@@ -322,11 +321,6 @@ def _facts(made: Mapping[str, Any]) -> str:
 
 def csv_of(columns: Mapping[str, np.ndarray], called: list[str] | None) -> str:
     """Scores as CSV, a row for each sample; a score that a sample does not have is left empty."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["sample", *columns])
-    rows = zip(*columns.values(), strict=True)
-    for index, row in enumerate(rows):
-        numbers = [repr(float(number)) if np.isfinite(number) else "" for number in row]
-        writer.writerow([called[index] if called else index, *numbers])
-    return stream.getvalue()
+    numbers = zip(*([float(n) if np.isfinite(n) else None for n in column] for column in columns.values()), strict=True)
+    rows = ([called[index] if called else index, *row] for index, row in enumerate(numbers))
+    return csv_text(["sample", *columns], rows)

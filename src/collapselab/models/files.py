@@ -35,6 +35,8 @@ def read_model(path: Path, families: Mapping[str, Any], populations: Mapping[str
     tensors, metadata = store.read_tensors(path)
     store.expect(path, "family" in metadata, "model")
     try:
+        if not all(isinstance(metadata[name], Mapping) for name in ("lineage", "options")):
+            raise ValueError("neither options nor a lineage that it could have")
         if "diverged" in metadata["lineage"]:
             return None, metadata
         if metadata.get("population"):
@@ -44,6 +46,6 @@ def read_model(path: Path, families: Mapping[str, Any], populations: Mapping[str
         stored = Stored.read(tensors, metadata)
         return family.load(stored, family.Options.model_validate(metadata["options"])), metadata
     # What its hash vouches for may still be of another version, or of nobody's program.
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         said = " ".join(str(error).split())[:200]
         raise Damaged(path, f"holds no {metadata['family']!s:.40} model of this version: {said}") from None

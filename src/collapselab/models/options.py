@@ -21,6 +21,12 @@ class Options(BaseModel):
         """
         return {}
 
+    def of_weights(self) -> dict[str, Any]:
+        """What the options say of a model's weights, by option, so that whoever starts from them says the same: that on
+        which names and shapes of arrays depend, and what the network means by them. Empty for closed forms.
+        """
+        return {}
+
     @property
     def left_open(self) -> tuple[str, ...]:
         """Names of options that nobody set and that generation 0 chooses on validation data."""
@@ -45,6 +51,11 @@ class Options(BaseModel):
 
     def check_rows(self, rows: int) -> None:
         """Raise ValueError where the options cannot be fitted to so few rows."""
+
+
+def values(options: Options, *names: str) -> dict[str, Any]:
+    """Some of the options by name."""
+    return {name: getattr(options, name) for name in names}
 
 
 class InSteps:

@@ -10,6 +10,7 @@ from typing import Any
 from ..measure.compare import check_comparable
 from ..verdicts import Record, StudyFacts, analyse, indexed
 from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, truth_chart
+from .engine import require_room
 from .numbers import Row, endpoints, name_of, sets_of, truth_rows, twins, unchanged
 from .page import page
 from .pictures import Grids
@@ -27,8 +28,10 @@ def build(
     """The files of a study's report: name -> bytes, with ``report.html`` first.
 
     An unfinished study says so at the top, with the number of its cells. figures: also draw each chart as PDF.
-    Raises ValueError when the records are of another study or arm, or were not measured alike.
+    Raises ValueError when the records are of another study or arm, or were not measured alike; MemoryError where there
+    is no room for the engine that draws.
     """
+    require_room()
     strangers = sorted({str(record["arm"]) for record in records} - set(facts.arms))
     if strangers:
         raise ValueError(f"records: found arms {', '.join(map(repr, strangers))}, allowed are {', '.join(facts.arms)}")

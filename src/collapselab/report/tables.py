@@ -1,13 +1,12 @@
 """A study's numbers and answers as CSV and JSON, for whoever goes on with them."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..core.spreadsheet import csv_text
 from ..verdicts import Endpoint, Finding, Record, StudyFacts
 from .numbers import by_generation, endpoints, final, in_order, name_of, sets_of
 
@@ -87,11 +86,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def _written(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)  # nothing stands where there is None
-    return stream.getvalue().encode()
+    return csv_text(columns, rows).encode()
 
 
 def _json(content: Any) -> bytes:

@@ -12,6 +12,7 @@ than the files, was interrupted, or has no file any more is deleted (and made ag
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -74,8 +76,14 @@ class Content:
 
 
 def default_uri(root: Path) -> str:
-    """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the project's root, where ``mlflow ui`` finds it."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(root).resolve() / 'mlflow.db'}"
+    """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the project's root, where ``mlflow ui`` finds it.
+
+    The root is named from where the process stands if its own path has signs that mean something else in an address.
+    """
+    named = Path(root).resolve()
+    if {*"?#%&;"} & {*str(named)}:
+        named = Path(os.path.relpath(named))
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{named / 'mlflow.db'}"
 
 
 def track(
@@ -101,23 +109,50 @@ def track(
 
     uri = uri or default_uri(root)
     lineages = _lineages(records, params or {}, curves or {}, pictures or {})
-    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else Path(root) / "mlflow"
+    local = re.match(r"sqlite:///([^?;]+)", uri)
+    database = Path(local[1]) if local else Path(root) / "mlflow"
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{database}.lock", timeout=LOCK_SECONDS):
             return _Mirror(uri, study, Path(root), note).show(lineages)
     except filelock.Timeout:
         held = f"another process has held {database}.lock for {LOCK_SECONDS} s"
-        raise Locked(without_credentials(f"MLflow at {uri}: {held}")) from None
+        raise Locked(f"MLflow at {address(uri)}: {held}") from None
     except Exception as error:  # whatever goes wrong in a mirror must not end a study
         first_line = (str(error).splitlines() or [""])[0]
-        said = without_credentials(f"MLflow at {uri}: {type(error).__name__}: {first_line}")
+        said = f"MLflow at {address(uri)}: {type(error).__name__}: {without_secrets(first_line, uri)}"
         raise TrackingError(said) from None  # the error itself may hold what was taken out
 
 
-def without_credentials(text: str) -> str:
-    """The text with no user and no password in its addresses: logs are shown to others."""
-    return re.sub(r"(?<!sqlite)(?<!file)://\S*@", "://", text)
+def address(uri: str) -> str:
+    """Of an address its scheme and host alone, or its scheme and file: what is said of it is shown to others.
+
+    Users, passwords and tokens stand before the host or behind it, in as many forms as there are stores; where it
+    cannot be told what is the host, it is not shown.
+    """
+    scheme, parted, rest = uri.partition("://")
+    if not parted:
+        return re.split("[?;]", uri)[0] if re.fullmatch(r"[\w./ ~-]*", re.split("[?;]", uri)[0]) else "an address"
+    if not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
+        return "an address"
+    if rest.startswith("/"):
+        return f"{scheme}://{re.split('[?;]', rest)[0]}"
+    authority = re.split(r"[/?#;\s]", rest)[0]
+    host = authority.rpartition("@")[2]
+    known = re.fullmatch(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", host)
+    unclear = "@" not in authority and "@" in rest
+    return f"{scheme}://{host}" if known and not unclear else f"{scheme}://…"
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """What an error says, with addresses cut as by :func:`address`; nothing of it where it quotes a part of ``uri``."""
+    text = text.replace(uri, address(uri))
+    written = (uri.removeprefix(address(uri)), unquote(uri).removeprefix(address(uri)))
+    parts = (part for one in written for part in re.split(r"[\s/?#;&=:@,'\"]+", one))
+    hidden = {part for part in parts if len(part) > 2 and part not in address(uri)}
+    if any(part in text for part in hidden):
+        return "(what it says is left out: it quotes the address)"
+    return re.sub(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+", lambda found: address(found[0]), text)
 
 
 # -- what the runs show ------------------------------------------------------------------------------------------------
@@ -254,7 +289,8 @@ class _Mirror:
         digests = {name: content.digest(metrics) for name, metrics in by_step.items()}
         digests[DIGEST] = content.digest()
         shown = {} if run is None else {tag: value for tag, value in run.data.tags.items() if tag.startswith(DIGEST)}
-        if run is not None and not (DIGEST in shown and shown.items() <= digests.items()):
+        known = DIGEST in shown and shown.items() <= digests.items()
+        if run is not None and not (known and self._shows(run, content, shown)):
             self._delete(run)
             run, shown = None, {}
         if run is None:
@@ -275,7 +311,8 @@ class _Mirror:
     def _generation(self, run: Any | None, key: str, content: Content, parent: str) -> None:
         digest = content.digest() + content.digest(content.metrics)
         if run is not None:
-            if (run.data.tags.get(DIGEST), run.data.tags.get(PARENT)) == (digest, parent) and _ended(run, content):
+            same = (run.data.tags.get(DIGEST), run.data.tags.get(PARENT)) == (digest, parent)
+            if same and _ended(run, content) and self._shows(run, content):
                 self.counts["unchanged"] += 1
                 return
             self._delete(run)
@@ -288,6 +325,30 @@ class _Mirror:
         self._log(run_id, content.metrics, content.params, {DIGEST: digest})
         self._finish(run_id, content)
         self.counts["created"] += 1
+
+    def _shows(self, run: Any, content: Content, digests: Mapping[str, str] | None = None) -> bool:
+        """Whether a run shows just the values that its digest stands for: somebody may have changed them since.
+
+        digests: of the steps of a lineage that it has; None where it has all.
+        """
+        steps = {name.rpartition(".")[2] for name in digests or {}}
+        there: dict[str, dict[int, float]] = {}
+        for key, value, step in content.metrics:
+            if digests is None or str(step) in steps:
+                there.setdefault(key, {})[step] = value
+        if run.data.params != dict(content.params) or content.tags.items() - run.data.tags.items():
+            return False
+        if run.data.metrics.keys() != there.keys():
+            return False
+        for key, points in there.items():
+            if not _alike(run.data.metrics[key], points[max(points)]):
+                return False
+            if len(points) > 1:
+                history = self.client.get_metric_history(run.info.run_id, key)
+                shown = {point.step: point.value for point in history}
+                if shown.keys() != points.keys() or not all(_alike(shown[step], points[step]) for step in points):
+                    return False
+        return True
 
     def _create(self, key: str, content: Content, more: Mapping[str, str] | None = None) -> str:
         tags = {**content.tags, KEY: key, **(more or {})}
@@ -317,6 +378,11 @@ class _Mirror:
 
 def _parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
     return [items[begin : begin + size] for begin in range(0, len(items), size)]
+
+
+def _alike(shown: float, value: float) -> bool:
+    """Whether a number is another but for the digits that a database may lack."""
+    return math.isclose(shown, value, rel_tol=1e-12, abs_tol=1e-300) or (math.isnan(shown) and math.isnan(value))
 
 
 def _ended(run: Any, content: Content) -> bool:

@@ -6,9 +6,11 @@ from .bytes import content_hash as content_hash
 from .bytes import expect as expect
 from .bytes import hash_path as hash_path
 from .bytes import recorded_hash as recorded_hash
+from .bytes import understood as understood
 from .bytes import verify as verify
 from .bytes import write_atomically as write_atomically
 from .bytes import write_hashed as write_hashed
+from .locks import held as held
 from .records import read_json as read_json
 from .records import write_json as write_json
 from .samples import read_samples as read_samples

@@ -6,11 +6,13 @@ promises renames the file to ``<file>.damaged`` and raises :class:`Damaged`: the
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +51,29 @@ def _without_hash(path: Path) -> Damaged:
 
 
 def _recorded(path: Path) -> str:
+    """The hash beside a file, in whichever of the common formats it is written; empty where there is none.
+
+    Raises Damaged, which leaves the file where it is, for what is no SHA-256: nobody can say that the file has changed.
+    """
+    beside = hash_path(path)
     try:
-        words = hash_path(path).read_bytes().split()
+        said = beside.read_bytes()
     except FileNotFoundError:
         return ""
-    return words[0].decode("ascii", "replace") if words else ""  # it may be damaged, too
+    if not said.split():
+        return ""
+    if found := re.search(rb"(?<![0-9A-Za-z])[0-9a-fA-F]{64}(?![0-9A-Za-z])", said):
+        return found[0].decode().lower()
+    cure = f"if it is right, write its hash anew: sha256sum {path.name} > {beside.name}; else delete both"
+    raise Damaged(path, f"is left as it is: what stands in {beside} is no SHA-256, so that nobody can check it; {cure}")
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], needs: int | None = None) -> None:
     """Let ``write`` fill a temporary file, and put it at ``path`` in one step: readers see the old bytes or the new.
 
     A failed write or sync leaves ``path`` as it was and no temporary file; the sync is never tried again, since a
-    second fsync may report success for pages that the first has lost.
+    second fsync may report success for pages that the first has lost. needs: the bytes that it takes, where somebody
+    knows: a full disk is told with them, and with what is left.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -76,24 +89,38 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         if error.errno is not None and error.filename is None:  # what a system says of a write names no file
             error.filename = str(path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            error.strerror = f"{error.strerror}{_room(path.parent, needs)}"
         raise
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
+def _room(folder: Path, needs: int | None) -> str:
+    """What a full disk has, and what was to be written, in words."""
+    asked = "" if needs is None else f"; about {needs:,} bytes are needed"
+    try:
+        there = os.statvfs(folder)
+    except OSError:
+        return asked
+    return f"{asked}; {there.f_bavail * there.f_frsize:,} bytes are free"
+
+
 def _sweep(path: Path) -> None:
-    """Remove what a writer of this file left behind when it was killed."""
+    """Remove what a writer of this file left behind when it was killed; what only looks so stays."""
     for leftover in path.parent.iterdir():
         owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
-        if leftover.name == f".{path.name}.{owner}.tmp" and owner.isdigit() and not _runs(int(owner)):
-            leftover.unlink(missing_ok=True)
+        named = leftover.name == f".{path.name}.{owner}.tmp" and re.fullmatch("[0-9]{1,10}", owner)
+        if named and leftover.is_file() and not leftover.is_symlink() and not _runs(int(owner)):
+            with contextlib.suppress(OSError):  # of somebody else, in a folder that several write to
+                leftover.unlink()
 
 
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)  # no signal, only the question
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no system counts so far
         return False
     except OSError:
         pass  # somebody else's process
@@ -108,7 +135,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_hashed(path: Path, write: Callable[[Path], None]) -> str:
+def write_hashed(path: Path, write: Callable[[Path], None], needs: int | None = None) -> str:
     """Write a file atomically and its hash after it; the hash."""
     path = Path(path)
     digest = ""
@@ -118,7 +145,7 @@ def write_hashed(path: Path, write: Callable[[Path], None]) -> str:
         write(temporary)
         digest = content_hash(temporary)
 
-    write_atomically(path, write_and_digest)
+    write_atomically(path, write_and_digest, needs)
     line = f"{digest}  ".encode() + os.fsencode(path.name) + b"\n"
     write_atomically(hash_path(path), lambda temporary: temporary.write_bytes(line))
     return digest
@@ -147,7 +174,8 @@ def verify(path: Path) -> str:
         raise _without_hash(path)
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, f"{path}.damaged")
-    reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made"
+    beside = hash_path(path).name
+    reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded in {beside} when it was made"
     raise Damaged(path, reason, set_aside=True)
 
 
@@ -160,6 +188,21 @@ def check_stamp(path: Path, found: Any) -> None:
     """Raise Damaged unless a file's format is one that is read here."""
     if found not in READ:
         raise Damaged(path, f"not written by this version of the store (format {FORMAT})")
+
+
+@contextlib.contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Within it what a whole file says of itself is taken apart: what it does not say, or says otherwise, is Damaged.
+
+    A right hash vouches for bytes, and not for who wrote them.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        if isinstance(error, Damaged):
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise Damaged(path, f"does not say what this version reads of it ({type(error).__name__}: {said})") from None
 
 
 def expect(path: Path, found: bool, kind: str) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .bytes import verify, write_hashed
+from .bytes import understood, verify, write_hashed
 
 
 def write_json(path: Path, content: Any) -> str:
     """Write a JSON record with sorted keys; its hash. NaN is written as null: JSON has no NaN, and readers differ."""
     text = json.dumps(_finite(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    return write_hashed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return write_hashed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), len(text.encode()))
 
 
 def _finite(content: Any) -> Any:
@@ -32,4 +32,5 @@ def _finite(content: Any) -> Any:
 def read_json(path: Path) -> Any:
     """A verified JSON record."""
     verify(path)
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    with understood(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))

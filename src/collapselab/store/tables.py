@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import Damaged
 from ..core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
-from .bytes import METADATA_KEY, check_stamp, expect, recorded_hash, stamped, verify, write_hashed
+from .bytes import METADATA_KEY, check_stamp, expect, recorded_hash, stamped, understood, verify, write_hashed
 from .samples import read_samples
 
 
@@ -24,7 +24,7 @@ def _write_parquet(path: Path, columns: Mapping[str, Any], metadata: Mapping[str
         with open(temporary, "wb") as stream:
             pyarrow.parquet.write_table(table, stream)
 
-    return write_hashed(path, write)
+    return write_hashed(path, write, table.nbytes)
 
 
 def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -36,7 +36,8 @@ def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
             table = pyarrow.parquet.ParquetFile(stream).read()
         except pyarrow.ArrowInvalid:
             raise ValueError(f"{path}: found no table in it; was another file meant?") from None
-    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}"))
+    with understood(path):
+        metadata = dict(json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}")))
     check_stamp(path, metadata.pop("format", None))
     return table, metadata
 
@@ -76,14 +77,30 @@ def read_training(path: Path) -> TrainingTable:
     """A verified training set."""
     table, metadata = _read_parquet(path)
     expect(path, "references" in metadata, "training set")
-    rows, labels = table["row"].to_numpy(), table["label"].to_numpy()
-    references, begin = [], 0
-    for entry in metadata["references"]:
-        end = begin + entry["rows"]
-        part_labels = labels[begin:end] if entry["labels"] else None
-        references.append(Reference(**(entry | {"rows": rows[begin:end], "labels": part_labels})))
-        begin = end
-    return TrainingTable(tuple(references), metadata["lineage"])
+    with understood(path):
+        rows, labels = table["row"].to_numpy(), table["label"].to_numpy()
+        references, begin = [], 0
+        for entry in metadata["references"]:
+            end = begin + entry["rows"]
+            part_labels = labels[begin:end] if entry["labels"] else None
+            references.append(_reference(entry, rows[begin:end], part_labels))
+            begin = end
+        if begin != len(rows):
+            raise ValueError(f"references of {begin} rows in {len(rows)}")
+        return TrainingTable(tuple(references), dict(metadata["lineage"]))
+
+
+def _reference(entry: Mapping[str, Any], rows: np.ndarray, labels: np.ndarray | None) -> Reference:
+    """A reference as it was written. Raises ValueError, TypeError or LookupError for anything else."""
+    words = {name: entry[name] for name in ("source", "path", "origin", "arm")}
+    numbers = {"generation": entry["generation"], "weight": entry["weight"]}
+    if not all(isinstance(word, str) for word in words.values()) or words["origin"] not in ("real", "synthetic"):
+        raise ValueError(f"a reference with {words!r}")
+    if type(numbers["generation"]) is not int or not isinstance(numbers["weight"], int | float):
+        raise ValueError(f"a reference with {numbers!r}")
+    if len(rows) != entry["rows"] or len(rows) < 0:
+        raise ValueError(f"a reference of {entry['rows']!r} rows")
+    return Reference(**{**entry, "rows": rows, "labels": labels})
 
 
 def _place(training: TrainingTable) -> str:
@@ -131,8 +148,9 @@ def read_kept(path: Path) -> KeptTable:
     """A verified kept table."""
     table, metadata = _read_parquet(path)
     expect(path, "judge" in metadata, "kept table")
-    rows, scores, reasons = table["row"].to_numpy(), table["score"].to_numpy(), tuple(table["reason"].to_pylist())
-    return KeptTable(rows, scores, reasons, metadata["judge"], metadata["lineage"])
+    with understood(path):
+        rows, scores, reasons = table["row"].to_numpy(), table["score"].to_numpy(), tuple(table["reason"].to_pylist())
+        return KeptTable(rows, scores, reasons, metadata["judge"], dict(metadata["lineage"]))
 
 
 def write_ballots(path: Path, ballots: Ballots) -> str:
@@ -152,8 +170,9 @@ def read_ballots(path: Path) -> Ballots:
     """Verified judgements."""
     table, metadata = _read_parquet(path)
     expect(path, "ballots" in metadata, "table of ballots")
-    words = (tuple(table[name].to_pylist()) for name in ("judge", "answer"))
-    return Ballots(table["row"].to_numpy(), *words, table["seconds"].to_numpy(), metadata["lineage"])
+    with understood(path):
+        words = (tuple(table[name].to_pylist()) for name in ("judge", "answer"))
+        return Ballots(table["row"].to_numpy(), *words, table["seconds"].to_numpy(), dict(metadata["lineage"]))
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
@@ -171,4 +190,5 @@ def read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The columns (n,) and the metadata of a verified table that ``write_table`` wrote."""
     table, metadata = _read_parquet(path)
     expect(path, "columns" in metadata, "table of numbers")
-    return {name: table[name].to_numpy() for name in metadata.pop("columns")}, metadata
+    with understood(path):
+        return {name: table[name].to_numpy() for name in metadata.pop("columns")}, metadata

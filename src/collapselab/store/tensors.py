@@ -61,7 +61,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
             raise OSError(code, os.strerror(code), str(path)) from error
         temporary.chmod(mode)  # the library leaves the file to its owner alone; studies are read by groups
 
-    return write_hashed(path, write)
+    return write_hashed(path, write, sum(array.nbytes for array in arrays.values()) + len(text))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

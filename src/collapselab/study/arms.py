@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from .. import store
-from ..compose.regimes import FromPrevious, at, draws, fresh_before, size
+from ..compose.regimes import FromPrevious, at, fresh_before, pooled
 from ..models import MODELS
 from .faults import Fault, unknown
 from .file import FAIRNESS
 from .lineages import Lineage
+from .starts import unlike, weights_fault
 from .study import Study
 
-HEADER_BYTES_MAX = 10_000_000  # of a file of weights
+SHOWN = 10  # generations, of what differs between arms
 
 
 def regime_place(study: Study, arm: str) -> tuple[str | int, ...]:
@@ -21,16 +20,19 @@ def regime_place(study: Study, arm: str) -> tuple[str | int, ...]:
     return ("arms", arm, "regime", *((study.file.arms[arm].regime.name,) if arm in study.file.arms else ()))
 
 
-def lineage_faults(study: Study) -> Iterator[Fault]:
-    """What is wrong with an arm by itself, or with the budget of its trainings."""
+def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
+    """What is wrong with an arm by itself, or with the budget of its trainings. there: whether the data can be read."""
+    shape = _shape(study) if there else None
     arms, generations = study.lineages, study.file.generations
     for name, arm in arms.items():
         init, own = arm.regime.init, study.file.arms.get(name)
         where = (*regime_place(study, name), "init") if own and "init" in own.regime.options else ("init",)
         if hasattr(init, "generation") and init.generation >= max(1, generations):
             yield Fault(where, f"generation {init.generation} is not before the others")
-        if hasattr(init, "weights") and (message := weights_fault(init.weights, study.family(arm.model))):
-            yield Fault((*where, "weights"), message)
+        if hasattr(init, "weights"):
+            message = weights_fault(init.weights, study.family(arm.model))
+            if message := message or unlike(init.weights, arm.model, study, shape):
+                yield Fault((*where, "weights"), message)
         if any(at(arm.sampling_bias, t) < 1 for t in range(generations + 1)):
             if not MODELS[study.family(arm.model)].bias:
                 message = f"{arm.model!r} is a {study.family(arm.model)}, which is sampled as it is; allowed is 1"
@@ -44,10 +46,10 @@ def lineage_faults(study: Study) -> Iterator[Fault]:
                 yield Fault(("arms", name, "sampling_bias"), message)
         if study.kept(name) < 1:
             yield Fault(("arms", name, "select"), f"keeps none of {study.file.samples} samples")
-        for t in range(1, arm.generations + 1):
+        for t, pool in enumerate(pooled(arm.regime, name, arm.generations)):
             weights = arm.regime.weights
-            heavy = {True: at(weights.real, t) > 0, False: at(weights.synthetic, t) > 0}
-            if not any(heavy[draw.is_real] for draw in draws(arm.regime, name, t)):
+            real, synthetic = pool.real and at(weights.real, t) > 0, pool.synthetic and at(weights.synthetic, t) > 0
+            if t and not (real or synthetic):
                 if name in study.file.arms:  # the control's size follows from theirs
                     yield Fault(("arms", name, "regime"), f"the training set of generation {t} is empty")
                 break
@@ -68,22 +70,14 @@ def lineage_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("train",), "the budget is either images_seen or epochs; found both")
 
 
-def weights_fault(name: str, family: str) -> str:
-    """What keeps a training from starting from a file; empty if nothing does. Only the file's header is read."""
-    path = Path(name)
+def _shape(study: Study) -> tuple[int, ...] | None:
+    """The shape of the study's samples; None where the data cannot be read, of which another fault tells."""
+    if not any(hasattr(arm.regime.init, "weights") for arm in study.lineages.values()):
+        return None
     try:
-        if not path.is_file():
-            return f"no such file: {name!r}"
-        if not store.hash_path(path).is_file():
-            return (
-                f"{name!r} comes without its hash; allowed: a model of this program with {store.hash_path(path).name}"
-            )
-        with path.open("rb") as stream:
-            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), HEADER_BYTES_MAX)))
-        found = json.loads(header["__metadata__"][store.METADATA_KEY])["family"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return f"{name!r} is not a model of this program"
-    return "" if found == family else f"{name!r} holds a {found!r} model; the arm's is {family!r}"
+        return tuple(study.shape)
+    except (ValueError, OSError):
+        return None
 
 
 def eaten_faults(study: Study) -> Iterator[Fault]:
@@ -116,20 +110,18 @@ def supply_faults(study: Study) -> Iterator[Fault]:
     for name, arm in study.lineages.items():
         added = ("control",) if arm.is_control else ("calibration",)
         where = ("arms", name, "regime") if name in study.file.arms else added
-        pools = {t: draws(arm.regime, name, t) for t in range(arm.generations + 1)}
+        pools = [one.changed for one in pooled(arm.regime, name, arm.generations)]
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)
             if fresh > split.fresh:
                 asked = f"{generations} generations ask for {fresh} fresh images"
                 yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
-            most = max(
-                (draw.count for pool in pools.values() for draw in pool if draw.arm in ("fixed", "redrawn")), default=0
-            )
+            most = max((draw.count for pool in pools for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)
             if most > split.train:
                 yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
         if arm.regime.resamples:
             continue
-        for eaten in (draw for pool in pools.values() for draw in pool if not draw.is_real):
+        for eaten in (draw for pool in pools for draw in pool if not draw.is_real):
             there = study.kept(eaten.arm)
             if eaten.count > there:
                 asked = f"eats {eaten.count} samples of {eaten.arm!r} at generation {eaten.generation}"
@@ -144,7 +136,7 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
     for name, arm in study.lineages.items():
         if arm.calibrates is not None:
             continue  # other numbers of images are what they are for
-        compared["training_set_size"][name] = [size(arm.regime, name, t) for t in spans]
+        compared["training_set_size"][name] = study.sizes(name)
         compared["images_seen"][name] = [_all_seen(study, name, t) for t in spans]
         compared["init"][name] = _start(arm)
     for rule, values in compared.items():
@@ -176,4 +168,6 @@ def _brief(value: Any) -> str:
     if not isinstance(value, list):
         return json.dumps(value)
     said = ["no budget (a closed form)" if one is None else str(one) for one in value]
-    return f"{said[0]} at every generation" if len(set(said)) == 1 else f"[{', '.join(said)}]"
+    if len(set(said)) == 1:
+        return f"{said[0]} at every generation"
+    return f"[{', '.join(said if len(said) <= SHOWN else [*said[:SHOWN], '…', said[-1]])}]"

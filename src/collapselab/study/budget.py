@@ -3,7 +3,6 @@
 import math
 from functools import cache
 
-from ..compose.regimes import size
 from ..models import MODELS
 from .study import Study
 from .throughput import Work
@@ -17,7 +16,7 @@ def work(study: Study) -> dict[str, Work]:
     trained, sampled = dict.fromkeys(study.file.models, 0), dict.fromkeys(study.file.models, 0)
     for arm, _, generation in [*study.base_cells(), *(cell for cell in study.cells() if cell[2])]:
         lineage, budget = study.lineage(arm), study.images_seen(arm, generation)
-        rows = size(lineage.regime, lineage.name, generation)
+        rows = study.sizes(lineage.name)[generation]
         trained[lineage.model] += rows if budget is None else budget
     for arm, _, generation in study.cells():
         model, beside = study.lineages[arm].model, study.auxiliaries(arm, generation).values()
@@ -46,8 +45,7 @@ def disk_bytes(study: Study) -> int:
         return stored(model, rows * (not MODELS[study.family(model)].uses_torch))  # a network keeps no rows
 
     def fitted_to(arm: str, generation: int) -> int:
-        lineage = study.lineage(arm)
-        return size(lineage.regime, lineage.name, generation)
+        return study.sizes(study.lineage(arm).name)[generation]
 
     cells = list(study.cells())
     models = [(arm, fitted_to(arm, t)) for arm, _, t in [*study.base_cells(), *(cell for cell in cells if cell[2])]]

@@ -1,13 +1,14 @@
 """Faults of single parts of a study: names, options, data, models, what is measured."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 
 from ..adapt import ADAPTERS
-from ..compose.regimes import REAL, size
+from ..compose.regimes import REAL
 from ..core.ask import Ask
 from ..core.choice import Choice
 from ..core.errors import Diverged
@@ -29,6 +30,7 @@ from ..transforms import TRANSFORMS
 from .choices import checked, found
 from .faults import Fault, flow, known, mapping, quoted, unknown
 from .lineages import Lineage
+from .starts import path_fault
 from .study import Study
 
 MOST_TRIED = 500  # rows that a formula is fitted to as a trial
@@ -42,13 +44,16 @@ RESERVED_ARMS = {*REAL, "self", "report", "reference"}
 def name_faults(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
     """Names that are not to be had, or that nothing has."""
     sizes = raw.get("calibration")
-    if isinstance(sizes, list) and (twice := [n for index, n in enumerate(sizes) if n in sizes[:index]]):
-        yield Fault(("calibration",), f"{twice[0]} is said twice")
+    numbers = [n for n in sizes if isinstance(n, int)] if isinstance(sizes, list) else []
+    if twice := [n for n, times in Counter(numbers).items() if times > 1]:
+        yield Fault(("calibration",), f"{quoted(twice[0])} is said twice")
     if isinstance(raw.get("name"), str) and raw["name"] != stem:
         yield Fault(("name",), f"found {raw['name']!r} in the file {stem}.yaml; a study has its file's name")
     if raw.get("name") == "real":
         yield Fault(("name",), "'real' is the folder of the prepared data; choose another name")
     models = mapping(raw.get("models"))
+    for key in ("models", "arms"):
+        yield from _twins(key, mapping(raw.get(key)))
     for name, arm in mapping(raw.get("arms")).items():
         if name in RESERVED_ARMS or str(name).startswith("base_"):
             yield Fault(
@@ -63,6 +68,14 @@ def name_faults(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
         model = mapping(arm).get("model")
         if isinstance(model, str) and model not in models:
             yield Fault(("arms", name, "model"), unknown(model, models))
+
+
+def _twins(key: str, names: dict[Any, Any]) -> Iterator[Fault]:
+    """Names that are one folder where a file system does not tell small letters from large ones."""
+    first: dict[str, Any] = {}
+    for name in names:
+        if (other := first.setdefault(str(name).casefold(), name)) != name:
+            yield Fault((key, name), f"differs from {other!r} in small and large letters alone; choose another name")
 
 
 def choice_faults(raw: dict[str, Any], faults: list[Fault]) -> list[Fault]:
@@ -99,13 +112,13 @@ def _unreadable(dataset: Any, where: tuple[str | int, ...]) -> list[Fault]:
 
 
 def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
-    said: dict[str, list[str]] = {"extractors": [], "metrics": []}
+    said: dict[str, dict[str, None]] = {"extractors": {}, "metrics": {}}
     for one in found(raw):
         if one.registry not in said or one.choice is None:
             continue
         if one.choice.name in said[one.registry]:
             faults.append(Fault(one.path, f"{one.choice.name!r} is said twice"))
-        said[one.registry].append(one.choice.name)
+        said[one.registry][one.choice.name] = None
     primary = mapping(raw.get("primary"))
     for key, registry in (("metric", METRICS), ("extractor", FEATURES)):
         value, names = primary.get(key, "recall" if key == "metric" else None), said[f"{key}s"]
@@ -325,8 +338,8 @@ def fit_faults(study: Study) -> Iterator[Fault]:
         if family.uses_torch or not arms:
             continue
         options, sizes = study.parsed_options(name), []
-        for arm, one in arms:
-            sizes += [size(one.regime, arm, t) for t in range(one.generations + 1)]
+        for arm, _ in arms:
+            sizes += study.sizes(arm)
         try:
             options.check_rows(min(sizes))
             # A study is read again by every job: what takes iterations or much memory is not tried.
@@ -375,6 +388,8 @@ def _compares_rows(study: Study, metric: Metric) -> bool:
 
 def _extractor_fault(study: Study, name: str) -> str:
     """What keeps an extractor from looking at the study's data; empty if nothing does."""
+    if message := path_fault(study.weights(name)):
+        return message
     if study.kind not in FEATURES[name].takes:
         return f"{name!r} looks at {' and '.join(FEATURES[name].takes)}; the study's data are {study.kind}"
     if FEATURES[name].needs.published:

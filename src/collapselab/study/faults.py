@@ -9,6 +9,10 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+SHOWN_MAX = 200  # faults in a message; of more their number is said
+LETTERS_MAX = 5_000  # of a fault in a message
+HINTS_MAX = 100  # names for which the nearest is looked for, which takes a thousandth of a second
+
 
 class Fault(NamedTuple):
     """One thing that is wrong with a study."""
@@ -23,15 +27,22 @@ class BadStudy(ValueError):
     def __init__(self, path: Path, faults: list[Fault], lines: Mapping[tuple[str | int, ...], int] | None = None):
         lines = lines or {}
         self.faults = faults = sorted(faults, key=lambda fault: _line(fault.path, lines))
-        rows = [f"  {_place(fault.path, lines)}{fault.message}".replace("\n", "\n    ") for fault in faults]
+        shown = faults[:SHOWN_MAX]
+        rows = [f"  {_place(fault.path, lines)}{_cut(fault.message)}".replace("\n", "\n    ") for fault in shown]
+        rows += [f"  and {len(faults) - SHOWN_MAX} more"] if len(faults) > SHOWN_MAX else []
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         super().__init__("\n".join([f"{path}: {count}", *rows]))
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= LETTERS_MAX else message[:LETTERS_MAX] + "…"
 
 
 def _place(key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:
     """``line 12: arms.fresh.regime: ``."""
     line = _line(key, lines)
-    return (f"line {line}: " if line else "") + (f"{'.'.join(map(str, key))}: " if key else "")
+    said = ".".join(str(word) if len(str(word)) <= 100 else f"{str(word)[:100]}…" for word in key)
+    return (f"line {line}: " if line else "") + (f"{said}: " if key else "")
 
 
 def _line(key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> int:
@@ -54,7 +65,7 @@ def known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], 
     try:
         registry[name]
     except KeyError:
-        faults.append(Fault(where, unknown(name, registry)))
+        faults.append(Fault(where, unknown(name, registry, hint=len(faults) < HINTS_MAX)))
     except ValueError as error:  # of another package, whose entry is broken
         faults.append(Fault(where, str(error)))
     else:
@@ -62,12 +73,12 @@ def known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], 
     return False
 
 
-def unknown(name: Any, allowed: Any, what: str = "name") -> str:
+def unknown(name: Any, allowed: Any, what: str = "name", hint: bool = True) -> str:
     """The message for a name that is none of the allowed ones, of which it says the nearest."""
     names = [str(one) for one in allowed]
-    near = difflib.get_close_matches(str(name), names, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}; allowed: {', '.join(names) or 'none yet'}{hint}"
+    near = difflib.get_close_matches(str(name)[:80], names, 1) if hint else []
+    nearest = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {quoted(name)}; allowed: {', '.join(names) or 'none yet'}{nearest}"
 
 
 def validated(model: type[BaseModel], raw: Any, where: tuple[str | int, ...], faults: list[Fault]) -> Any:
@@ -87,11 +98,11 @@ def validated(model: type[BaseModel], raw: Any, where: tuple[str | int, ...], fa
 def faults_of(error: ValidationError, model: type[BaseModel], where: tuple[str | int, ...]) -> list[Fault]:
     """One fault for each key: a union complains once for each of its members, and of them the deepest came closest."""
     told: dict[tuple[str | int, ...], list[str]] = {}
-    for entry in error.errors(include_url=False):
+    for number, entry in enumerate(error.errors(include_url=False)):
         path, parent = _user_path(entry["loc"], model)
-        told.setdefault(where + path, []).append(_message(entry, parent))
-    deepest = [one for one in told if not any(len(other) > len(one) and other[: len(one)] == one for other in told)]
-    return [Fault(path, _either(list(dict.fromkeys(told[path])))) for path in deepest]
+        told.setdefault(where + path, []).append(_message(entry, parent, number < HINTS_MAX))
+    above = {one[:length] for one in told for length in range(len(one))}
+    return [Fault(path, _either(list(dict.fromkeys(told[path])))) for path in told if path not in above]
 
 
 def _either(messages: list[str]) -> str:
@@ -100,14 +111,14 @@ def _either(messages: list[str]) -> str:
     return "; or ".join([messages[0], *(message.removeprefix(found) for message in messages[1:])])
 
 
-def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None) -> str:
+def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None, hint: bool) -> str:
     if entry["type"] == "missing":
         return "is missing"
     if entry["type"] == "extra_forbidden":
         allowed = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
         if parent and not allowed:
             return f"unknown key {entry['loc'][-1]!r}; there are no options"
-        return unknown(entry["loc"][-1], allowed, "key")
+        return unknown(entry["loc"][-1], allowed, "key", hint)
     message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if entry["type"] == "list_type" and isinstance(entry["input"], str | dict):
         message += f", such as {flow([entry['input']])}"
@@ -128,7 +139,10 @@ def flow(value: Any) -> str:
 
 def quoted(value: Any) -> str:
     """A value as a message shows it, cut short."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes down no number of thousands of digits
+        text = f"a value of {type(value).__name__} without bound"
     return text if len(text) <= 80 else text[:77] + "…"
 
 

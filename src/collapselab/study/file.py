@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from ..compose.regimes import Bias, Budget, Init, Initial, Positive
+from ..compose.regimes import ROWS_MAX, Bias, Budget, Init, Initial, Positive
 from ..core.choice import Choice, From
 from ..features import FEATURES
 from ..measure.record import Against
@@ -28,9 +28,12 @@ def _name_in(registry: Mapping[str, Any]) -> Any:
     return Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(registry)})]
 
 
+LETTERS_MAX = 100  # of a name, which becomes a folder's with more around it; most file systems take 255 bytes
 STUDY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"  # of an arm or a model: a hyphen parts the names of bases
-Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
+Name = Annotated[
+    str, Field(pattern=NAME_PATTERN, max_length=LETTERS_MAX, description="letters, digits and underscores")
+]
 
 
 def _whole_number(key: Any) -> Any:
@@ -43,10 +46,12 @@ Label = Annotated[int, Field(ge=0), BeforeValidator(_whole_number)]
 class Split(Part):
     """How many real images go where: once, by seed, for the whole study."""
 
-    train: int = Field(0, ge=0, description="images that training sets draw fixed and redrawn rows from")
-    held_out: int = Field(ge=2, description="images that the metrics compare with, never trained on")
-    fresh: int = Field(0, ge=0, description="images that fresh rows are drawn from, without replacement")
-    validation: int = Field(0, ge=0, description="images that generation 0 chooses the length of its average on")
+    train: int = Field(0, ge=0, le=ROWS_MAX, description="images that training sets draw fixed and redrawn rows from")
+    held_out: int = Field(ge=2, le=ROWS_MAX, description="images that the metrics compare with, never trained on")
+    fresh: int = Field(0, ge=0, le=ROWS_MAX, description="images that fresh rows are drawn from, without replacement")
+    validation: int = Field(
+        0, ge=0, le=ROWS_MAX, description="images that generation 0 chooses the length of its average on"
+    )
 
     def parts(self) -> dict[str, int]:
         """The images in each part; a validation split that nobody asks for is not there."""
@@ -61,7 +66,7 @@ class Data(Part):
         None, description="a model with known parameters: real data is drawn from it"
     )
     split: Split
-    split_seed: int = Field(0, ge=0, description="the split belongs to the study, not to its replicates")
+    split_seed: int = Field(0, ge=0, lt=2**63, description="the split belongs to the study, not to its replicates")
     rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
     )
@@ -98,7 +103,7 @@ class Arm(Part):
     )
     select: Annotated[Choice, From("selectors")] = Field(Choice("nobody"), description="who keeps which samples")
     stream: int = Field(
-        0, ge=0, description="random stream of the samples: arms that feed one another need different ones"
+        0, ge=0, lt=2**63, description="random stream of the samples: arms that feed one another need different ones"
     )
     about: str = Field("", description="one line for the report")
 
@@ -106,9 +111,12 @@ class Arm(Part):
 class StudyFile(Part):
     """What a study's file may say."""
 
-    name: Annotated[str, Field(pattern=STUDY_NAME_PATTERN, description="the file's name without .yaml")]
+    name: Annotated[
+        str,
+        Field(pattern=STUDY_NAME_PATTERN, max_length=LETTERS_MAX, description="the file's name without .yaml"),
+    ]
     question: str = Field("", description="the question that the study asks, for the report")
-    seed: int = Field(0, ge=0, description="the study's seed: every random number follows from it")
+    seed: int = Field(0, ge=0, lt=2**63, description="the study's seed: every random number follows from it")
     seeds: int = Field(ge=1, le=10_000, description="replicates of every arm")
     generations: int = Field(ge=0, le=2_000, description="generations after generation 0")
     data: Data
@@ -116,8 +124,10 @@ class StudyFile(Part):
     initial: Initial
     init: Init = Field("scratch", description="what each training starts from, unless an arm says otherwise")
     train: Train = Train()
-    samples: int = Field(ge=1, description="samples that each model gives at each generation, all of them measured")
-    grid: int = Field(40, ge=1, description="samples in the report's picture of a generation")
+    samples: int = Field(
+        ge=1, le=ROWS_MAX, description="samples that each model gives at each generation, all of them measured"
+    )
+    grid: int = Field(40, ge=1, le=10_000, description="samples in the report's picture of a generation")
     extractors: list[Annotated[Choice, From("extractors")]] = Field(
         min_length=1, description="the feature spaces in which metrics measure"
     )
@@ -126,7 +136,7 @@ class StudyFile(Part):
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
     control: Literal["real_only", "none"] = "real_only"
-    calibration: list[Annotated[int, Field(ge=2, le=1_000_000_000)]] = Field(
+    calibration: list[Annotated[int, Field(ge=2, le=ROWS_MAX)]] = Field(
         [],
         description="numbers of real images: for each a model of them alone, by which the report says how many real "
         "images an arm's limit is worth",

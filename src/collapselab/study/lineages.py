@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-from ..compose.regimes import Regime, real_only, size
+from ..compose.regimes import Regime, pooled, real_only
 from ..core.choice import Choice
 from .file import StudyFile
 
@@ -60,7 +60,8 @@ def _controls(file: StudyFile, arms: list[Lineage]) -> Iterator[Lineage]:
     for model in models:
         name = "control" if len(models) == 1 else f"control_{model}"
         first = next(arm for arm in arms if arm.model == model)
-        sizes = {t: size(first.regime, first.name, t) for t in range(1, file.generations + 1)}
+        grown = enumerate(pooled(first.regime, first.name, file.generations))
+        sizes = {t: one.size for t, one in grown if t}
         n = _shortest(sizes) if sizes else file.initial.real
         regime = real_only(n=n, initial=file.initial.real).model_copy(update={"init": file.init})
         about = "real data only, at the arms' total size"

@@ -25,6 +25,7 @@ from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .presets import regimes
 from .reading import parse
+from .starts import label_faults
 from .study import Study
 
 STUDIES = Path("config")  # where a study lies that is called by its name
@@ -113,7 +114,8 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         return study, list(dict.fromkeys([*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *together_faults(study)]
-    faults += [*data_faults(study, not absent), *lineage_faults(study), *eaten_faults(study)]
+    faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
+    faults += label_faults(study) if not absent else []
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
         faults += [*supply_faults(study), *fairness_faults(study)]

@@ -1,6 +1,7 @@
-"""A study's file as YAML, with the line of every key, within bounds: the file may come from anywhere."""
+"""A study's file as YAML 1.2, with the line of every key, within bounds: the file may come from anywhere."""
 
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,14 +13,15 @@ from .faults import BadStudy, Fault
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
 CONFIG_DEPTH_MAX = 100  # and contain themselves
+DIGITS_MAX = 100  # of a number
+# No process can be told them, or no file can hold them: half of a pair of surrogates, and signs that are no letters.
+UNSPEAKABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int], list[Fault]]:
     """What a file says, the line of every key, and the faults that only the file shows."""
     try:
-        if (size := path.stat().st_size) > CONFIG_BYTES_MAX:
-            raise BadStudy(path, [Fault((), f"holds {size} bytes; a study has at most {CONFIG_BYTES_MAX}")])
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except FileNotFoundError:
         found = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         said = f"no such study: looked for {path.absolute()}; beside it there are: {found}"
@@ -27,6 +29,7 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
     except (OSError, UnicodeDecodeError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read: {error}")]) from None
     try:
+        _check_depth(text)
         loader = _Loader(text)
         node = loader.get_single_node()
         lines, faults = _survey(node)
@@ -40,18 +43,50 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
     return raw, lines, faults
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads true and false as YAML 1.2 does, and so editors and DVC: to YAML 1.1 a country named no is false."""
+def _text(path: Path) -> str:
+    """What a file says. Raises BadStudy for one that is too large, or no file: a pipe would be waited for for ever."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise BadStudy(path, [Fault((), "cannot be read: it is a folder, a pipe or a device, and no file")])
+    with path.open("rb") as stream:
+        content = stream.read(CONFIG_BYTES_MAX + 1)
+    if len(content) > CONFIG_BYTES_MAX:
+        size = max(status.st_size, len(content))
+        raise BadStudy(path, [Fault((), f"holds {size} bytes; a study has at most {CONFIG_BYTES_MAX}")])
+    return content.decode("utf-8")
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, words) for tag, words in resolvers if not tag.endswith(":bool")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Reads words as YAML 1.2 does (its core schema), and so editors and DVC.
+
+    To YAML 1.1 a country named no is false, 1:30 is ninety and 010 is eight; here the first two are words, and so is
+    the third, which is ten to some readers of YAML 1.2 and eight to others.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {}
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+_WHOLE = "(?:0|[1-9][0-9]*)"
+for _kind, _words, _first in (
+    ("null", "~|null|Null|NULL|", "~nN"),
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", rf"[-+]?{_WHOLE}|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", rf"[-+]?(?:\.[0-9]+|{_WHOLE}(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+0123456789."),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
+    ("merge", "<<", "<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_words})$"), [*_first])
+_Loader.yaml_implicit_resolvers[""] = _Loader.yaml_implicit_resolvers["~"]  # nothing is null
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError for values inside values without bound, before they are put together one inside the other."""
+    depth, loader = 0, _Loader(text)
+    while loader.check_event():
+        event = loader.get_event()
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > CONFIG_DEPTH_MAX:
+            raise ValueError(f"it holds values inside values, more than {CONFIG_DEPTH_MAX} deep")
 
 
 def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], list[Fault]]:
@@ -63,7 +98,8 @@ def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], l
     faults: list[Fault] = []
     queue: list[tuple[tuple[str | int, ...], yaml.Node | None]] = [((), root)]
     for visited, (path, node) in enumerate(_drain(queue)):
-        if visited > CONFIG_NODES_MAX:
+        inside = len(node.value) if isinstance(node, yaml.CollectionNode) else 0
+        if visited + len(queue) + inside > CONFIG_NODES_MAX:
             raise ValueError(f"it expands to more than {CONFIG_NODES_MAX} values")
         if len(path) > CONFIG_DEPTH_MAX:
             raise ValueError(f"it holds values inside values, more than {CONFIG_DEPTH_MAX} deep")
@@ -73,6 +109,7 @@ def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], l
             seen = set()
             for key, value in node.value:
                 name = _key(key)
+                faults += _scalar_faults((*path, name), key) if isinstance(key, yaml.ScalarNode) else ()
                 if name in seen and name != "<<":
                     faults.append(Fault((*path, name), "is said twice"))
                 seen.add(name)
@@ -80,9 +117,20 @@ def _survey(root: yaml.Node | None) -> tuple[dict[tuple[str | int, ...], int], l
                 queue.append(((*path, name), value))
         elif isinstance(node, yaml.SequenceNode):
             queue += [((*path, index), value) for index, value in enumerate(node.value)]
-        elif node is not None and node.tag.endswith(":float") and node.value.lower().lstrip("+-") in (".nan", ".inf"):
-            faults.append(Fault(path, f"found {node.value}; a number must be finite"))
+        elif node is not None:
+            faults += _scalar_faults(path, node)
     return lines, faults
+
+
+def _scalar_faults(path: tuple[str | int, ...], node: yaml.ScalarNode) -> Iterator[Fault]:
+    """What is wrong with a number or a word by itself. Raises ValueError for a number without bound."""
+    if node.tag.endswith(":float") and node.value.lower().lstrip("+-") in (".nan", ".inf"):
+        yield Fault(path, f"found {node.value}; a number must be finite")
+    if node.tag.endswith((":int", ":float")) and len(node.value) > DIGITS_MAX:
+        said = f"line {node.start_mark.line + 1} has a number of {len(node.value)} digits"
+        raise ValueError(f"{said}; allowed are {DIGITS_MAX}")
+    if found := UNSPEAKABLE.search(node.value):
+        yield Fault(path, f"found the character U+{ord(found[0]):04X}, which no text of a study can have")
 
 
 def _drain(queue: list[Any]) -> Iterator[Any]:
@@ -92,4 +140,5 @@ def _drain(queue: list[Any]) -> Iterator[Any]:
 
 def _key(node: yaml.Node) -> str | int:
     text = str(node.value)
-    return int(text) if node.tag == "tag:yaml.org,2002:int" and text.isdigit() else text
+    whole = node.tag == "tag:yaml.org,2002:int" and text.isdigit() and len(text) <= DIGITS_MAX
+    return int(text) if whole else UNSPEAKABLE.sub("\ufffd", text)

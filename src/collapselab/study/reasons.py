@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from .. import store
-from ..store import provenance
+from ..core.errors import Damaged
+from ..store import provenance, told
 from . import jobs
 from .study import Study
 
@@ -113,13 +114,21 @@ def _options(texts: list[str]) -> dict[str, str]:
     """``--name value`` words as a mapping; values that are said several times stand one after the other."""
     found: dict[str, list[str]] = {}
     name = ""
-    for word in (word for text in texts for word in shlex.split(text)):
+    for word in _spelled_out([word for text in texts for word in shlex.split(text)]):
         if word.startswith("--"):
             name = word
             found.setdefault(name, [])
         else:
             found.setdefault(name, []).append(word)
     return {name: " ".join(values) for name, values in found.items()}
+
+
+def _spelled_out(words: list[str]) -> list[str]:
+    """The words with those that a job was told by a file, if it is still there."""
+    try:
+        return told.spelled_out(words)
+    except (OSError, Damaged):
+        return words
 
 
 def _definitions(old: list[str], new: list[str], before: Sources, now: Sources) -> str:

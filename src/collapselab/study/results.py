@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
 from ..compose.regimes import REGIMES
@@ -12,6 +13,7 @@ from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
+from ..together.folded import unfolded
 from .file import FAIRNESS
 from .study import Study
 from .words import describe_data, describe_model
@@ -27,14 +29,91 @@ def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
         return [one for path in paths.values() if path.exists() for one in replicated(study.name, path)], missing
     paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
     missing = [str(path) for path in paths.values() if not path.exists()]
-    return [store.read_json(path) for path in paths.values() if path.exists()], missing
+    return [read_as(Record, path) for path in paths.values() if path.exists()], missing
+
+
+class _Said(BaseModel):
+    """What a file has to say for a report to be drawn of it; more may stand there."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Value(_Said):
+    set: str
+    extractor: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+    fingerprint: str
+
+
+class _Eaten(_Said):
+    arm: str
+    generation: int
+    count: float
+
+
+class Baseline(_Said):
+    """What a perfect model would score."""
+
+    values: list[_Value]
+    fingerprints: dict[str, dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if unmade := [one.metric for one in self.values if one.fingerprint not in self.fingerprints]:
+            raise ValueError(f"{unmade[0]} has no fingerprint")
+        return self
+
+
+class Record(Baseline):
+    """One generation of one lineage."""
+
+    study: str
+    arm: str
+    seed: int
+    generation: int
+    status: Literal["ok", "diverged"]
+    diverged: dict[str, Any] | None = None
+    lineage: dict[str, str] = {}
+    composition: list[_Eaten] = []
+
+
+class Cost(_Said):
+    """What a job has cost."""
+
+    compute_cpu_seconds: float = 0.0
+    process_cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    images_seen: float | None = None
+    joules: float | None = None
+    energy_source: str | None = None
+    nonidentical: list[str] = []
+
+
+def read_as(kind: type[_Said], path: Path) -> dict[str, Any]:
+    """A record of a kind. Raises Damaged for a file with a right hash that is of another, or says it otherwise."""
+    found = store.read_json(path)
+    with store.understood(path):
+        kind.model_validate(found)
+    return found
 
 
 def replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
     """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
     columns, metadata = store.read_table(path)
     store.expect(path, "arm" in metadata, "table of replicates")
-    return together.records(study, loop.Replicates.model_validate(metadata["arm"]), columns)
+    with store.understood(path):
+        arm = loop.Replicates.model_validate(unfolded(metadata["arm"]))
+        rows = {name: columns[name] for name in ("seed", "generation", *arm.metrics)}
+        if not all(np.issubdtype(rows[name].dtype, np.integer) for name in ("seed", "generation")):
+            raise ValueError("seeds and generations are whole numbers")
+        if max(rows["generation"], default=0) >= len(arm.recipes):
+            raise ValueError("more generations than recipes")
+    return together.records(study, arm, rows)
 
 
 def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
@@ -51,12 +130,12 @@ def costs(study: Study) -> list[dict[str, Any]]:
     if study.file.together:
         paths = {arm: Path(study.table(arm, "cost.json")) for arm in study.lineages}
         where = {"verb": "replicate", "seed": 0, "generation": 0}
-        return [store.read_json(path) | where | {"arm": arm} for arm, path in paths.items() if path.exists()]
+        return [read_as(Cost, path) | where | {"arm": arm} for arm, path in paths.items() if path.exists()]
     for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
         where = {"arm": arm, "seed": seed, "generation": generation}
         stages = [one for stage in COSTLY for one in _of_roles(stage, study.auxiliaries(arm, generation))]
         paths = {stage: Path(Cell(study.name, **where).path(f"{stage}.cost.json")) for stage in stages}
-        found += [store.read_json(path) | {"verb": stage} | where for stage, path in paths.items() if path.exists()]
+        found += [read_as(Cost, path) | {"verb": stage} | where for stage, path in paths.items() if path.exists()]
     return found
 
 
@@ -103,12 +182,12 @@ def facts(study: Study) -> Any:
     from ..verdicts import Endpoint, StudyFacts
 
     path = Path(study.report_file("baseline.json"))
-    found = store.read_json(path) if path.exists() else {"values": [], "fingerprints": {}}
+    found = read_as(Baseline, path) if path.exists() else {"values": [], "fingerprints": {}}
     reference: dict[str, dict[str, float]] = {}
     for value in found["values"]:
         made = found["fingerprints"][value["fingerprint"]]
         # Distances and neighbourhoods depend on n: a line at another n than the curves' would mislead.
-        if value["value"] is not None and (made["reference"] != "held_out" or made["n_fake"] == study.measured):
+        if value["value"] is not None and (made.get("reference") != "held_out" or made.get("n_fake") == study.measured):
             reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
     primary = study.file.primary
     settings = {name: study.setting(name) for name in study.lineages}

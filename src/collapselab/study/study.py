@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic_core import to_json
 
 from ..adapt import ADAPTERS
-from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, draws, recipe, size
+from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, draws, pooled, recipe
 from ..core.choice import Choice, nested
 from ..core.needs import ALL
 from ..data import DATASETS
@@ -42,6 +42,8 @@ class Study:
         self.file = file
         self.name = file.name
         self._regimes = regimes
+        self._sizes: dict[str, list[int]] = {}
+        self._recipes: dict[tuple[str, int], Recipe] = {}
 
     # The paths of the workflow, spelled once.
 
@@ -152,6 +154,13 @@ class Study:
             for arm in self.lineages.values()
             if arm.model in by_model and not arm.is_control and arm.calibrates is None
         }
+
+    def sizes(self, arm: str) -> list[int]:
+        """The rows of the training sets of an arm, from generation 0 on."""
+        if arm not in self._sizes:
+            lineage = self.lineages[arm]
+            self._sizes[arm] = [one.size for one in pooled(lineage.regime, arm, lineage.generations)]
+        return self._sizes[arm]
 
     @cached_property
     def measured(self) -> int:
@@ -293,7 +302,7 @@ class Study:
         """The budget of one training in images; None for families that have none."""
         lineage, train = self.lineage(arm), self.file.train
         if train.epochs is not None:
-            return at(train.epochs, generation) * size(lineage.regime, lineage.name, generation)
+            return at(train.epochs, generation) * self.sizes(lineage.name)[generation]
         if train.images_seen is not None:
             return at(train.images_seen, generation)
         return self.model_options(lineage.model).get("images_seen")
@@ -338,7 +347,10 @@ class Study:
 
     def recipe(self, arm: str, generation: int) -> Recipe:
         """What the arm's regime, or that of a base's arms, comes to at a generation."""
-        return recipe(self.lineage(arm).regime, arm, generation)
+        where = arm, generation
+        if where not in self._recipes:
+            self._recipes[where] = recipe(self.lineage(arm).regime, arm, generation)
+        return self._recipes[where]
 
     def needs_drawing(self, arm: str, generation: int) -> bool:
         """Whether a training set has rows that are made for it: draws from a population, new samples of ancestors."""

@@ -1,13 +1,29 @@
-"""How a job is told anything: values as words of a command line."""
+"""How a job is told anything: values as words of a command line, and as a file where they are too many."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import Any
+
+from ..store import told
+from ..store.provenance import FOLDER
+
+# The whole command of a job, of two verbs at most, is one argument of a shell, which Linux ends at 128 KiB.
+LONGEST_BYTES = 60_000
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def as_json(value: Any) -> str:
     """A value as one word of JSON."""
-    return value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value, sort_keys=True)
+    return plain(value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value, sort_keys=True))
+
+
+def plain(text: str) -> str:
+    """The same JSON without a brace in any of its strings, between which Snakemake would look for a wildcard."""
+    if text.count("{") == text.count('{"') + text.count("{}"):
+        return text
+    return STRING.sub(lambda found: found[0].replace("{", "\\u007b").replace("}", "\\u007d"), text)
 
 
 def flags(**said: Any) -> Iterator[str]:
@@ -16,3 +32,11 @@ def flags(**said: Any) -> Iterator[str]:
         for one in value if isinstance(value, list) else [value]:
             if one is not None and one != "":
                 yield from (f"--{name.replace('_', '-')}", one if isinstance(one, str) else str(one))
+
+
+def shell(words: Sequence[str]) -> str:
+    """Words as a shell reads them; the name of a file that has them, where they are too long."""
+    text = " ".join(map(quote, words))
+    if len(text.encode()) <= LONGEST_BYTES:
+        return text
+    return f"{told.OPTION} {quote(str(told.keep(FOLDER / 'told', words)))}"

@@ -58,6 +58,11 @@ def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.
             f"{name}: labels are {samples.labels.dtype} of shape {samples.labels.shape}, asked are int64, one an image",
         )
         law(samples.labels.min() >= 0, f"{name}: a label is {samples.labels.min()}, allowed are numbers from 0 up")
+    most = 0 if samples.labels is None else int(samples.labels.max()) + 1
+    law(
+        dataset.labelled() >= most and (most > 0 or not dataset.labelled()),
+        f"{name}: labelled says {dataset.labelled()} classes, load read labels of {most}",
+    )
     law(images is None or same(data, images), f"{name}: it read other images than those that were written")
     law(
         labels is None or np.array_equal(samples.labels, labels),

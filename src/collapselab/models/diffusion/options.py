@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.kinds import KindName
-from ..options import InSteps, Options, check_betas, with_preset
+from ..options import InSteps, Options, check_betas, values, with_preset
 
 
 class DiffusionOptions(InSteps, Options):
@@ -134,6 +134,18 @@ class DiffusionOptions(InSteps, Options):
         if self.flip or self.augment:
             name, found, allowed = ("flip", True, False) if self.flip else ("augment", self.augment, 0)
             raise ValueError(f"{name}: found {found}, allowed is {allowed}: the data are vectors and no images")
+
+    def of_weights(self) -> dict[str, Any]:
+        built = {
+            "mlp": ("channels", "blocks", "octaves"),
+            "unet": ("channels", "blocks", "multipliers", "attention"),
+            "diffusers": ("unet",),
+        }
+        betas = () if self.beta_schedule == "cosine" else ("beta_start", "beta_end")
+        process = {"edm": ("sigma_data",), "ddpm": ("prediction", "timesteps", "beta_schedule", *betas)}
+        told = {"augment": "above 0" if self.augment else 0}  # the network has an input for it, or none
+        names = ("network", *built[self.network], "classes", "parameterisation", *process[self.parameterisation])
+        return values(self, *names) | told
 
     @property
     def left_open(self) -> tuple[str, ...]:

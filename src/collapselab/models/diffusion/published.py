@@ -12,6 +12,24 @@ from .networks import build
 from .options import DiffusionOptions
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+HALF = "diffusion_pytorch_model.fp16.safetensors"  # the same in half the digits
+INDEX = "diffusion_pytorch_model.safetensors.index.json"  # says in which of several files each tensor lies
+PIPELINES = (
+    "DDPMPipeline",
+    "DDIMPipeline",
+    "PNDMPipeline",
+)  # of a network that makes pixels of noise, and nothing else
+# Rules for one process: x_t = sqrt(a_t) x + sqrt(1 - a_t) e, with a_t by the same betas and defaults. Others (flow
+# matching, EDM, consistency models, score matching) have other noise levels, other inputs or other outputs.
+SCHEDULERS = (
+    *("DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler"),
+    *("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler"),
+    *("UniPCMultistepScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler"),
+)
+# What a moving average of weights says beside the network's arguments, where a training stores it.
+OF_AVERAGES = {
+    *("decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step", "use_ema_warmup"),
+}
 SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
 
 # Before diffusers 0.15 the layers of an attention had other names; the arithmetic is the same.
@@ -22,17 +40,20 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
     """The options and the tensors (:meth:`Diffusion.load`) of a folder that diffusers' ``save_pretrained`` wrote.
 
     folder: that of a ``UNet2DModel``, or of a pipeline that has one in ``unet``. It holds ``config.json`` and
-    ``diffusion_pytorch_model.safetensors``; ``scheduler_config.json`` lies beside them or in ``scheduler``.
+    ``diffusion_pytorch_model.safetensors``, whole, in several files with their index, or in half precision where there
+    is no other; ``scheduler_config.json`` lies beside them or in ``scheduler``.
     classes: how many classes the embeddings are of, where the last one stands for "no label"; None: all.
 
     The images start from the highest noise level and take its timesteps as DDIM does. Of the scheduler the betas and
     what the network predicts are taken; a rule for the sampler (clipping, spacing) is not.
-    Raises ValueError for what cannot be taken over exactly, by its name; Damaged for weights that are no safetensors.
+    Raises ValueError for what cannot be taken over exactly, by its name: pipelines, networks and schedulers of other
+    classes, and what differs in ours; Damaged for weights that are no safetensors.
     """
-    folder = Path(folder)
-    if (folder / "unet" / "config.json").is_file():
-        folder = folder / "unet"
-    configuration = {name: value for name, value in _json(folder / "config.json").items() if not name.startswith("_")}
+    folder = _folder(Path(folder))
+    said = _json(folder / "config.json")
+    if (found := said.get("_class_name", "UNet2DModel")) != "UNet2DModel":
+        raise ValueError(f"{folder / 'config.json'}: found a {_short(found)}, allowed is a UNet2DModel")
+    configuration = {name: value for name, value in said.items() if name[:1] != "_" and name not in OF_AVERAGES}
     size = configuration.get("sample_size")
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
     colours = configuration.get("in_channels", 3)
@@ -78,21 +99,65 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
     }
 
 
+def _folder(given: Path) -> Path:
+    """Where the network lies. Raises ValueError for a pipeline of which it is not the whole, or which has it twice."""
+    folder = given / "unet" if (given / "unet" / "config.json").is_file() else given
+    pipeline = folder.parent if folder.name == "unet" else folder
+    if folder != given and (given / "unet_ema" / "config.json").is_file():
+        raise ValueError(
+            f"{given}: has unet and unet_ema, the average of its weights, from which its samples come; say which: "
+            f"{given / 'unet_ema'} or {folder}, with scheduler_config.json in it"
+        )
+    index = pipeline / "model_index.json"
+    if not index.is_file():
+        return folder
+    said = _json(index)
+    parts = {name: one for name, one in said.items() if not name.startswith("_")}
+    others = sorted(parts.keys() - {"unet", "scheduler"})
+    found = f"{index}: found a {_short(said.get('_class_name'))}" + (f" with {', '.join(others)}" if others else "")
+    if others or said.get("_class_name") not in PIPELINES:
+        what = (
+            "what its network makes are no images" if {"vae", "vqvae"} & {*others} else "its network is not all of it"
+        )
+        raise ValueError(f"{found}: {what}; allowed is a pipeline of unet and scheduler: {', '.join(PIPELINES)}")
+    return folder
+
+
+def _short(found: Any) -> str:
+    return repr(found) if len(repr(found)) <= 60 else f"{repr(found)[:60]}…"
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of the weights. Raises ValueError where there are none, or an index names others than lie beside it."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        placed = _json(folder / INDEX).get("weight_map")
+        names = sorted(set(map(str, placed.values()))) if isinstance(placed, dict) else []
+        if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+            raise ValueError(f"{folder / INDEX}: found no weight_map of safetensors files beside it")
+        if missing := [name for name in names if not (folder / name).is_file()]:
+            raise ValueError(f"{folder / INDEX}: names {', '.join(missing)}, which is not there")
+        return [folder / name for name in names]
+    return [folder / HALF] if (folder / HALF).is_file() else []
+
+
 def _weights(folder: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = folder / WEIGHTS
-    if not path.is_file():
+    paths, tensors = _files(folder), {}
+    if not paths:
         others = sorted(file.name for file in folder.glob("*.bin")) + sorted(file.name for file in folder.glob("*.pt"))
         there = (
             f"; {others[0]} may carry code and is not read: save the model with safe_serialization" if others else ""
         )
         raise ValueError(f"{folder}: there is no {WEIGHTS}{there}")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, ValueError, OSError) as error:
-        raise Damaged(path, f"it is no safetensors file: {error}") from None
+    for path in paths:
+        try:
+            tensors |= load_file(path)
+        except (SafetensorError, ValueError, OSError) as error:
+            raise Damaged(path, f"it is no safetensors file: {error}") from None
     renamed = {}
     for name, tensor in tensors.items():
         for old, new in RENAMED.items():
@@ -108,14 +173,20 @@ def _schedule(folder: Path) -> dict[str, Any]:
     if path is None:
         raise ValueError(f"{folder}: there is no scheduler_config.json, neither here nor in ../scheduler")
     found = _json(path)
+    if found.get("_class_name") not in SCHEDULERS:
+        said = _short(found.get("_class_name"))
+        raise ValueError(f"{path}: _class_name: found {said}, allowed are {', '.join(SCHEDULERS)}: a DDPM's noise")
     defaults = {"beta_schedule": "linear", "prediction_type": "epsilon", "num_train_timesteps": 1000}
     defaults |= {"beta_start": 1e-4, "beta_end": 0.02, "trained_betas": None, "rescale_betas_zero_snr": False}
+    defaults |= {"use_flow_sigmas": False, "timestep_type": "discrete"}
     given = {name: found.get(name, default) for name, default in defaults.items()}
     allowed = {
         "beta_schedule": tuple(SCHEDULES),
         "prediction_type": ("epsilon", "v_prediction", "sample"),
         "trained_betas": (None,),
         "rescale_betas_zero_snr": (False,),
+        "use_flow_sigmas": (False,),
+        "timestep_type": ("discrete",),
     }
     for name, values in allowed.items():
         if given[name] not in values:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.kinds import KindName
-from ..options import InSteps, Options, check_betas, with_preset
+from ..options import InSteps, Options, check_betas, values, with_preset
 
 
 class FlowOptions(InSteps, Options):
@@ -40,6 +40,10 @@ class FlowOptions(InSteps, Options):
     @classmethod
     def smallest(cls, kind: KindName) -> dict[str, Any]:
         return {"transforms": 2, "hidden": 8, "bins": 4, "batch": 16, "sample_batch": 8}
+
+    def of_weights(self) -> dict[str, Any]:
+        bins = ("bins",) if self.transform == "spline" else ()
+        return values(self, "transform", "transforms", "hidden", "layers", *bins)
 
     @model_validator(mode="before")
     @classmethod

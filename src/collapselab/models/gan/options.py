@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.kinds import KindName
-from ..options import InSteps, Options, check_betas
+from ..options import InSteps, Options, check_betas, values
 
 
 class GANOptions(InSteps, Options):
@@ -31,6 +31,9 @@ class GANOptions(InSteps, Options):
     @classmethod
     def smallest(cls, kind: KindName) -> dict[str, Any]:
         return {"hidden": 8, "layers": 2, "batch": 16, "sample_batch": 8}
+
+    def of_weights(self) -> dict[str, Any]:
+        return values(self, "latent", "hidden", "layers")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

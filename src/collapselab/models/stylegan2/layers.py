@@ -364,7 +364,10 @@ def with_deviation(images: torch.Tensor, group: int, interleaved: bool = False) 
 
     The channel is constant: the standard deviation over the group, averaged over channels and pixels (Karras et al.
     2018, section 3). Groups are of ``group`` neighbouring images, or of all if there are fewer: then a batch gives the
-    same when it is cut into multiples of ``group``. ``interleaved``: image i is in the group i mod (B / group).
+    same when it is cut into multiples of ``group``. ``interleaved``: image i is in the group i mod (B / group), as with
+    the published discriminators. That is the same map of a batch in another order, so that for training, where the
+    images of a batch are drawn one like the other, it makes no difference, also to published weights; it makes one to
+    the logits of a given batch in a given order.
 
     Raises ValueError if the groups do not fill the batch.
     """

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.kinds import KindName
-from ..options import InSteps, Options, check_betas, with_preset
+from ..options import InSteps, Options, check_betas, values, with_preset
 
 
 class StyleGAN2Options(InSteps, Options):
@@ -91,6 +91,11 @@ class StyleGAN2Options(InSteps, Options):
             "ada_images": 100,
             "sample_batch": 8,
         }
+
+    def of_weights(self) -> dict[str, Any]:
+        labels = ("label_layers",) if self.classes else ()
+        sizes = ("channel_base", "channel_max", "z_width", "w_width", "mapping_layers")
+        return values(self, "classes", *sizes, *labels, "residual", "clamp")
 
     @model_validator(mode="before")
     @classmethod

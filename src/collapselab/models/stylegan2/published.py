@@ -2,10 +2,13 @@
 
 Karras et al. 2020 (ADA, https://arxiv.org/abs/2006.06676) publish pickles of a dict with ``G_ema``, ``G`` and ``D``.
 ``pickles.networks`` makes plain data of such a file; here that data is judged. The networks' arguments give the
-options, and every tensor must be where a network of ours with these options has one of the same shape.
+options, and every tensor must be where a network of ours with these options has one of the same shape. What trains
+these networks since 2021 names the synthesis network's arguments beside the generator's own, and not within
+``synthesis_kwargs``; the networks are the same.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,15 +47,16 @@ def convert(tree: Any) -> Imported:
     classes and arguments, tensors too many, too few, of another shape or not finite, networks that do not fit together.
     """
     if not isinstance(tree, Mapping) or not isinstance(tree.get("G_ema"), Network):
-        found = f"a dict of {_some(tree)}" if isinstance(tree, Mapping) else f"a {type(tree).__name__}"
-        raise ValueError(f"published weights: found {found}, allowed are dicts with the network G_ema")
-    built, generator = _network("G_ema", tree["G_ema"])
+        found = f"a dict of {_some(map(_called, tree.items()))}" if isinstance(tree, Mapping) else _called(tree)
+        raise ValueError(f"published weights: found {found}, allowed are dicts with the network G_ema, of StyleGAN2")
+    later = _is_later(tree["G_ema"])
+    built, generator = _network("G_ema", tree["G_ema"], later)
     raw = discriminator = None
     if tree.get("G") is not None:
-        raw_built, raw = _network("G", tree["G"])
+        raw_built, raw = _network("G", tree["G"], later)
         _agree("G", raw_built, built)
     if tree.get("D") is not None:
-        judge, discriminator = _network("D", tree["D"])
+        judge, discriminator = _network("D", tree["D"], later)
         _agree("D", judge, built)
         built = judge | built
     size = built.pop("resolution")
@@ -79,7 +83,15 @@ def model_of(tree: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return options, {"shape": np.array(found.shape, np.int64), **tensors}
 
 
-def _network(name: str, network: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _called(found: Any) -> str:
+    """What a value is, or what a dict has under a name; a network by its class, too."""
+    if not isinstance(found, tuple):
+        return f"the network {found.class_name[:60]!r}" if isinstance(found, Network) else f"a {type(found).__name__}"
+    name, value = found
+    return f"{name} ({value.class_name[:60]})" if isinstance(value, Network) else str(name)
+
+
+def _network(name: str, network: Any, later: bool) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """How a network is built, and its tensors, which are those of a network of ours that is so built."""
     kind = "Discriminator" if name == "D" else "Generator"
     found = network.class_name if isinstance(network, Network) else f"a {type(network).__name__}"
@@ -87,7 +99,11 @@ def _network(name: str, network: Any) -> tuple[dict[str, Any], dict[str, torch.T
         raise ValueError(f"{name}: found {found!r}, allowed is a network of the class {kind!r}")
     if unnamed := network.state.get("_init_args"):
         raise ValueError(f"{name}: found the arguments {_shown(unnamed)}, allowed are named ones only")
-    built = _built(name, network.state.get("_init_kwargs"), DISCRIMINATOR if name == "D" else GENERATOR)
+    if name != "D":
+        _check_blocks(name, network)
+    built = _built(name, network.state.get("_init_kwargs"), DISCRIMINATOR if name == "D" else GENERATOR, later)
+    if later and "clamp" in built and (said := _clamps(network)):
+        built["clamp"] = _clamp(said.pop())
     tensors = dict(_tensors(name, network))
     _same_depth(name, tensors, built)
     with torch.device("meta"):
@@ -96,7 +112,48 @@ def _network(name: str, network: Any) -> tuple[dict[str, Any], dict[str, torch.T
     return built, tensors
 
 
+def _check_blocks(name: str, network: Network) -> None:
+    """Raise ValueError for a generator of another architecture, such as StyleGAN3's, whose class has the same name."""
+    within = network.state.get("_modules")
+    synthesis = within.get("synthesis") if isinstance(within, Mapping) else None
+    modules = synthesis.state.get("_modules") if isinstance(synthesis, Network) else None
+    if isinstance(modules, Mapping) and modules and not any(re.fullmatch(r"b\d+", str(key)) for key in modules):
+        raise ValueError(
+            f"{name}: found the modules {_some(modules)} in its synthesis network, which is not StyleGAN2's: that has "
+            "the blocks b4, b8, ..."
+        )
+
+
 # -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def _is_later(network: Network) -> bool:
+    """Whether the arguments of the synthesis network stand beside the generator's own."""
+    arguments = network.state.get("_init_kwargs")
+    return isinstance(arguments, Mapping) and any(f"{WITHIN}{key}" in GENERATOR for key in arguments)
+
+
+def _within(arguments: Any) -> Any:
+    """The arguments with those of the synthesis network in ``synthesis_kwargs``."""
+    if not isinstance(arguments, Mapping):
+        return arguments
+    beside = {key: value for key, value in arguments.items() if f"{WITHIN}{key}" in GENERATOR}
+    inside = arguments.get(WITHIN[:-1], {})
+    if not beside or not isinstance(inside, Mapping) or beside.keys() & inside.keys():
+        return arguments
+    return {**{key: arguments[key] for key in arguments if key not in beside}, WITHIN[:-1]: {**inside, **beside}}
+
+
+def _clamps(network: Network) -> set[float | None]:
+    """The bounds of activations that a network's layers have themselves, where all have one: it is their argument's."""
+    found, queue = set(), [network]
+    while queue:
+        state = queue.pop().state
+        if "conv_clamp" in state and (state["conv_clamp"] is None or type(state["conv_clamp"]) in (int, float)):
+            found.add(state["conv_clamp"])
+        members = state.get("_modules", {})
+        queue += [one for one in members.values() if isinstance(one, Network)] if isinstance(members, Mapping) else []
+    return found if len(found) == 1 else set()
 
 
 def _count(value: Any) -> int:
@@ -144,8 +201,12 @@ def _anything(value: Any) -> None:
     """An argument that says how to train or compute, and not what."""
 
 
-def _built(name: str, arguments: Any, known: Mapping[str, tuple[str | None, Any, Callable[[Any], Any]]]) -> dict:
+def _built(
+    name: str, arguments: Any, known: Mapping[str, tuple[str | None, Any, Callable[[Any], Any]]], later: bool = False
+) -> dict:
     """Our options from the named arguments of a network; what is not named has the published default."""
+    if later and known is GENERATOR:
+        arguments = _within(arguments)
     found = dict(_flat(name, "", arguments, known))
     if unknown := sorted(found.keys() - known.keys()):
         raise ValueError(f"{name}: found the argument {_some(unknown)}, allowed are {', '.join(known)}")
@@ -153,6 +214,8 @@ def _built(name: str, arguments: Any, known: Mapping[str, tuple[str | None, Any,
     for argument, (option, default, check) in known.items():
         if argument not in found and default is ...:
             raise ValueError(f"{name}: found no argument {argument}, which has no default")
+        if later and argument.endswith("conv_clamp"):
+            default = LATER_CLAMP
         value = found.get(argument, default)
         try:
             checked = check(value)
@@ -246,6 +309,9 @@ def _some(names: Any) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "nothing"
 
 
+WITHIN = "synthesis_kwargs."
+LATER_CLAMP = 256  # the default of conv_clamp where arguments stand beside one another
+
 # An argument's name: (our option, the published default or ... where there is none, what is allowed).
 GENERATOR: dict[str, tuple[str | None, Any, Callable[[Any], Any]]] = {
     "z_dim": ("z_width", ..., _count),
@@ -266,6 +332,7 @@ GENERATOR: dict[str, tuple[str | None, Any, Callable[[Any], Any]]] = {
     "synthesis_kwargs.activation": (None, "lrelu", _only("lrelu")),
     "synthesis_kwargs.resample_filter": (None, [1, 3, 3, 1], _only([1, 3, 3, 1], (1, 3, 3, 1))),
     "synthesis_kwargs.use_noise": (None, True, _only(True)),
+    "synthesis_kwargs.fused_modconv_default": (None, True, _anything),
 }
 DISCRIMINATOR: dict[str, tuple[str | None, Any, Callable[[Any], Any]]] = {
     "c_dim": ("classes", ..., _classes),

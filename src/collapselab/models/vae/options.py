@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.kinds import KindName
-from ..options import InSteps, Options, check_betas
+from ..options import InSteps, Options, check_betas, values
 
 
 class VAEOptions(InSteps, Options):
@@ -52,6 +52,11 @@ class VAEOptions(InSteps, Options):
     def check_kind(self, kind: KindName) -> None:
         if self.network == "conv" and kind != "images":
             raise ValueError("network: found 'conv', allowed are 'linear' and 'mlp': the data are no images")
+
+    def of_weights(self) -> dict[str, Any]:
+        sizes = {"linear": (), "mlp": ("hidden", "layers"), "conv": ("channels",)}[self.network]
+        noise = {"noise_sd": "learned" if self.noise_sd is None else "given"}  # one weight more, or none
+        return values(self, "network", "latent", *sizes) | noise
 
     @model_validator(mode="after")
     def _check(self) -> Self:

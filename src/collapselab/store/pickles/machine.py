@@ -9,7 +9,7 @@ import os
 import pickletools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -37,7 +37,8 @@ class Language:
     """What the pickles of one kind may say; whatever else they say is refused.
 
     of: what they hold, for messages. named: what names stand for, by ``module name``. steps: what each opcode does.
-    most_opcodes: of one pickle. most_letters: of a string or a line.
+    most_opcodes: of one pickle. most_letters: of a string or a line. others: what pickles are that ask for names which
+    begin so, and what to do about them.
     """
 
     of: str
@@ -45,6 +46,7 @@ class Language:
     steps: Mapping[str, "Step"]
     most_opcodes: int = MOST_OPCODES
     most_letters: int = MOST_LETTERS
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 class Unfinished(ABC):
@@ -217,6 +219,9 @@ class Machine:
 
     def put_named(self, name: str) -> None:
         if name not in self.language.named:
+            for beginning, what in self.language.others.items():
+                if name.startswith(beginning):
+                    raise Refused(f"asks for {_dotted(name)}: it holds {what}")
             raise Refused(f"asks for {_dotted(name)}, which is refused: {self.language.of} do not need it")
         self.push(self.language.named[name])
 

@@ -235,7 +235,8 @@ KINDS = table(
     Named("torch BoolStorage", kind="bool"),
 )
 
-WEIGHTS = Language("weights", NETWORKS, STEPS)
+TENSORFLOW = "networks of TensorFlow, of which nothing is read: make a PyTorch pickle of it with its authors' converter"
+WEIGHTS = Language("weights", NETWORKS, STEPS, others={"dnnlib.tflib": TENSORFLOW})
 # A storage is named by a persistent id, and nothing else is.
 IDENTITY: dict[str, machine.Step] = {"BINPERSID": lambda machine, _: machine.push(_stored(machine.pop()))}
 STORAGES = Language("weights", KINDS, STEPS | IDENTITY, STORAGE_OPCODES)

@@ -31,6 +31,7 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
+PLANNED = {"of_weights": "Options", "labelled": "Dataset"}  # and those that plans alone call, of such classes
 
 
 class Definition(NamedTuple):
@@ -183,10 +184,13 @@ def _is_text(statement: ast.stmt) -> bool:
 
 def _is_unasked(scope: ast.AST, statement: ast.stmt) -> bool:
     """Whether a statement is a method that no job calls: of options, and of no instance of them."""
-    if not (isinstance(scope, ast.ClassDef) and isinstance(statement, ast.FunctionDef) and statement.name in UNASKED):
+    if not (isinstance(scope, ast.ClassDef) and isinstance(statement, ast.FunctionDef)):
         return False
+    bases = [base.id for base in scope.bases if isinstance(base, ast.Name)]
+    if kind := PLANNED.get(statement.name):
+        return any(name.endswith((kind, "Pictures")) for name in (scope.name, *bases))
     of_class = any(isinstance(one, ast.Name) and one.id == "classmethod" for one in statement.decorator_list)
-    return of_class and any(isinstance(base, ast.Name) and base.id.endswith("Options") for base in scope.bases)
+    return statement.name in UNASKED and of_class and any(name.endswith("Options") for name in bases)
 
 
 def _bound_names(body: Iterable[ast.AST], walrus: bool = True) -> set[str]:

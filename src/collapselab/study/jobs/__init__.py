@@ -5,11 +5,11 @@ hash of its source, where a change is seen. Nothing cheap is an argument of some
 """
 
 from collections.abc import Iterator, Mapping
-from shlex import quote
 
 from ...store.provenance import source_hash
 from .. import layout
 from ..study import Study
+from ..telling import shell
 from . import models, numbers, real, samples
 from .base import Job as Job
 from .base import Place as Place
@@ -24,8 +24,8 @@ def inputs(study: Study, verb: str, place: Place) -> list[str]:
 
 
 def arguments(study: Study, verb: str, place: Place) -> str:
-    """What a job is told, as words of a shell."""
-    return " ".join(quote(word) for word in JOBS[verb].arguments(study, place))
+    """What a job is told, as words of a shell: by a file, which is then there, where they would be too long for it."""
+    return shell(list(JOBS[verb].arguments(study, place)))
 
 
 def roots(study: Study, verb: str, place: Place) -> tuple[str, ...]:

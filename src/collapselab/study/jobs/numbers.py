@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from ...store.provenance import PACKAGE, entries
+from ...together.folded import folded
 from .. import layout, looking
 from ..study import Study
-from ..telling import as_json, flags
+from ..telling import as_json, flags, plain
 from .base import Job, Place, nothing, verb_roots
 from .models import eaten, home
 from .samples import raw_input
@@ -87,7 +88,7 @@ def _baseline_roots(study: Study, place: Place) -> list[str]:
 
 
 def _replicate_arguments(study: Study, place: Place) -> Iterator[str]:
-    yield from flags(arm=as_json(study.replicated(place.arm)))
+    yield from flags(arm=as_json(folded(study.replicated(place.arm), study.lineages[place.arm].regime)))
 
 
 def _replicate_roots(study: Study, place: Place) -> list[str]:
@@ -110,7 +111,7 @@ def _track_inputs(study: Study, place: Place) -> list[str]:
 
 
 def _planned(study: Study, place: Place) -> Iterator[str]:
-    yield from flags(planned=study.plan())
+    yield from flags(planned=plain(study.plan()))
 
 
 def _report_roots(study: Study, place: Place) -> list[str]:

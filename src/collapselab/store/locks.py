@@ -1,0 +1,48 @@
+"""Who works at a file: one process at a time, and the next is told which."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..core.errors import Held
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Within it this process alone works at what will be at ``path``. Raises Held, at once, where another one does.
+
+    The lock is the system's own, on a file beside it: it ends with the process, however that ends.
+    """
+    beside = Path(path).with_name(f".{Path(path).name}.lock")
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _locked(path, beside)
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {since}".encode(), 0)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()  # before the lock ends: who opens it then finds that it is another file
+        os.close(descriptor)
+
+
+def _locked(path: Path, beside: Path) -> int:
+    while True:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.fstat(descriptor).st_ino == beside.stat().st_ino:
+                    return descriptor
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace") or "another process"
+            os.close(descriptor)
+            raise Held(f"{path}: {holder} works at it; wait for it, or end it") from None
+        except OSError:  # a file system without locks: as it was before there were any
+            return descriptor
+        os.close(descriptor)
