@@ -66,7 +66,7 @@ def arms_with(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) 
 
 
 def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[str, Any] | None:
-    """Mean and range over the lineages that reach the arm's last measured generation; None without any."""
+    """Mean, standard deviation and range over the lineages that reach the arm's last generation; None without any."""
     found = lineages(records, arm, endpoint)
     last = max((generation for lineage in found.values() for generation in lineage), default=None)
     if last is None:
@@ -75,10 +75,16 @@ def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endp
     return {
         "generation": last,
         "mean": float(np.mean(numbers)),
+        "sd": sd_of(numbers),
         "low": min(numbers),
         "high": max(numbers),
         "lineages": len(numbers),
     }
+
+
+def sd_of(numbers: Sequence[float]) -> float | None:
+    """The n - 1 standard deviation; None of a single number."""
+    return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
 
 
 def by_generation(records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[int, list[float]]:

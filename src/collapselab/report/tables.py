@@ -8,25 +8,27 @@ import numpy as np
 
 from ..core.spreadsheet import csv_text
 from ..verdicts import Endpoint, Finding, Record, StudyFacts
-from .numbers import by_generation, endpoints, final, in_order, name_of, sets_of
+from .numbers import by_generation, endpoints, final, in_order, name_of, sd_of, sets_of
 
 
 def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
     """Every value of every cell, one row each; a diverged cell without values has one row that says so."""
     cell_columns = ["study", "arm", "seed", "generation", "status"]
     of_value = ["set", "extractor", "metric", "value", "low", "high", "reason", "fingerprint"]
+    counts = ["n_real", "n_fake"]
 
     def rows() -> Iterator[list[Any]]:
         for record in in_order(facts, records):
             cell = [record[name] for name in cell_columns]
             for entry in record["values"] or ({},):
-                yield cell + [entry.get(name) for name in of_value]
+                made = record.get("fingerprints", {}).get(entry.get("fingerprint"), {})
+                yield cell + [entry.get(name) for name in of_value] + [made.get(name) for name in counts]
 
-    return _written([*cell_columns, *of_value], rows())
+    return _written([*cell_columns, *of_value, *counts], rows())
 
 
 def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
-    """The last generation of each arm: mean and range over lineages of each endpoint, beside real data."""
+    """The last generation of each arm: mean, sd and range over lineages of each endpoint, beside real data."""
     rows = []
     for endpoint in endpoints(facts, records):
         for name in sets_of(records, endpoint.metric, endpoint.extractor):
@@ -35,31 +37,34 @@ def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
                 real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
                 where = {"arm": arm, "metric": endpoint.metric, "extractor": endpoint.extractor, "set": name}
                 rows += [where | numbers | {"real_against_real": real}] if numbers else []
-    columns = ["arm", "metric", "extractor", "set", "generation", "mean", "low", "high", "lineages"]
+    columns = ["arm", "metric", "extractor", "set", "generation", "mean", "sd", "low", "high", "lineages"]
     return _csv([*columns, "real_against_real"], rows)
 
 
 def curves_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
-    """One row per arm and generation, one column per endpoint: its mean over lineages (for ``dvc plots show``)."""
+    """One row per arm and generation; of each endpoint the mean over lineages (for ``dvc plots show``), sd and n."""
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     columns = ["arm", "generation"]
     for endpoint in endpoints(facts, records):
-        columns.append(name_of(endpoint))
+        name = name_of(endpoint)
+        columns += [name, f"{name}.sd", f"{name}.n"]
         for arm in facts.arms:
             for generation, numbers in by_generation(records, arm, endpoint).items():
                 row = rows.setdefault((arm, generation), {"arm": arm, "generation": generation})
-                row[columns[-1]] = float(np.mean(numbers))
+                row |= {name: float(np.mean(numbers)), f"{name}.sd": sd_of(numbers), f"{name}.n": len(numbers)}
     order = list(facts.arms)
     return _csv(columns, [rows[key] for key in sorted(rows, key=lambda key: (order.index(key[0]), key[1]))])
 
 
 def primary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
-    """The primary endpoint's mean over lineages, one row per generation and one column per arm."""
+    """The primary endpoint, one row per generation: of each arm the mean over lineages, the sd and n."""
     rows = {generation: {"generation": generation} for generation in range(facts.generations + 1)}
     for arm in facts.arms:
         for generation, numbers in by_generation(records, arm, facts.primary).items():
-            rows[generation][arm] = float(np.mean(numbers))
-    return _csv(["generation", *facts.arms], rows.values())
+            of_arm = {arm: float(np.mean(numbers)), f"{arm}.sd": sd_of(numbers), f"{arm}.n": len(numbers)}
+            rows[generation] |= of_arm
+    columns = [name for arm in facts.arms for name in (arm, f"{arm}.sd", f"{arm}.n")]
+    return _csv(["generation", *columns], rows.values())
 
 
 def summary_json(facts: StudyFacts, records: Sequence[Record]) -> bytes:

@@ -1,5 +1,6 @@
 """What a study has found so far, read from its files: records, pictures, costs, and the facts that a report needs."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -214,3 +215,14 @@ def facts(study: Study) -> Any:
         better={name: metric.better for name, metric in metrics.items()},
         shares=[name for name, metric in metrics.items() if metric.shares],
     )
+
+
+def sources(study: Study) -> list[str]:
+    """The texts that name the papers which a study rests on: of its metrics, its regimes and every analysis."""
+    from ..verdicts import ANALYSES
+
+    metrics = [METRICS[name].function for name in METRICS if name in study.metric_options()]
+    regimes = [REGIMES[arm.regime.name] for arm in study.file.arms.values() if arm.regime.name in REGIMES]
+    analyses = [analysis.run for analysis in ANALYSES.values()]
+    modules = [sys.modules[run.__module__] for run in analyses]
+    return [one.__doc__ or "" for one in (*metrics, *regimes, *modules, *analyses)]
