@@ -47,6 +47,8 @@ def test_every_table_has_every_form(sheets, form):
             assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(sheet.columns) - 1}
             assert [text.count(f"\\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]
             assert not re.search(r"(?<!\\)[%#_]", text)
+            sentences = [max(len(str(cell)) for cell in column) > 40 for column in zip(*sheet.rows, strict=True)]
+            assert text.count(r"p{.4\linewidth}") == sum(sentences)
 
 
 def test_numbers_stand_with_their_spread_and_count(sheets):
