@@ -62,10 +62,12 @@ def test_every_two_arms_stand_against_each_other():
     arms = list(made_up.ARMS)
     assert list(found) == [(a, b) for i, a in enumerate(arms) for b in arms[i + 1 :]]
     one = found["control", "fully_synthetic"]
-    assert one.status == "steeper" and one.numbers["mean"] == pytest.approx(0.08, abs=0.01) and one.numbers["g"] > 5
+    assert (
+        one.status == "higher slope" and one.numbers["mean"] == pytest.approx(0.08, abs=0.01) and one.numbers["g"] > 5
+    )
     # A tenth of .85 over four generations.
     assert one.numbers["margin"] == pytest.approx(0.1 * 0.85 / 4, rel=0.05)
-    assert found["control", "fresh_data"].status == "steeper"  # by .01, which pairing sees
+    assert found["control", "fresh_data"].status == "higher slope"  # by .01, which pairing sees
     twins = made_up.only(records, "recall")
     same = [one | {"arm": "fresh_data"} for one in twins if one["arm"] == "control"]
     both = [one for one in twins if one["arm"] != "fresh_data"] + same

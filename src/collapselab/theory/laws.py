@@ -143,7 +143,7 @@ def _limit(setting: Setting, plan: _Plan, one: _Recursion) -> Moments | None:
         return accumulated_limit(n, one.ddof) if plain and biases == {1.0} else None
     if plan == SUBSAMPLE:
         return subsampled_limit(n) if plain and biases == {1.0} and one.ddof == 0 else None
-    return recursion_limit(setting.regime, *one) if plan in (FRESH, AUGMENTATION) else None
+    return recursion_limit(setting.regime, *one)
 
 
 def drift(setting: Setting) -> Prediction | None:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..compose.regimes import Regime
+from ..compose.regimes import Regime, recipe
 from .gaussian import accumulate_limit, accumulate_subsample_moments
 from .moments import Moments, shrinkage
 from .recursion import regime_moments
 
 SETTLED = 1e-6  # a change in as many generations again that is none
 LONGEST = 256  # generations of a recursion that are worth a limit
+MEMORY = 16  # generations that a training set reaches back: one that keeps all its past settles too slowly
 POOL = 20_000  # generations after which a subsample of all rows so far changes by less than 1 / POOL
 
 
@@ -34,7 +35,12 @@ def recursion_limit(
     sampling_bias: float | dict[int, float],
     kernel: float | Callable[[float], float],
 ) -> Moments | None:
-    """What :func:`regime_moments` settles at within a few hundred generations; None where it is still moving then."""
+    """What :func:`regime_moments` settles at within a few hundred generations; None where it is still moving then, and
+    for training sets that reach far back.
+    """
+    eaten = [draw.generation for draw in recipe(regime, "self", LONGEST).draws if not draw.is_real]
+    if min(eaten, default=LONGEST) < LONGEST - MEMORY:
+        return None
     ends = [regime_moments(regime, last, ddof, samples, sampling_bias, kernel) for last in (LONGEST // 2, LONGEST)]
     early, late = (np.array([end.drift[-1], end.variance[-1]]) for end in ends)
     return Moments(*map(float, late)) if np.allclose(early, late, rtol=SETTLED, atol=0) else None

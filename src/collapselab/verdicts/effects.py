@@ -27,7 +27,7 @@ MOST_SEEDS = 10_000
 def contrasts(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     """Every two arms against each other, in the order of the study; Holm's correction runs over all pairs.
 
-    status: steeper or flatter (the first arm's slope is surely above or below the second's), alike (surely within the
+    status: higher or lower slope (the first arm's is surely above or below the second's), alike (surely within the
     margin, and not surely apart), inconclusive. numbers: the difference with its interval, g, and the margin.
     """
     pairs = list(combinations(facts.arms, 2))
@@ -35,7 +35,7 @@ def contrasts(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     margin, metric = _margin(facts, records), facts.label(facts.primary.metric)
     findings = []
     for (arm, other), one in found.items():
-        status = {1: "steeper", -1: "flatter", 0: "inconclusive"}[one.side]
+        status = {1: "higher slope", -1: "lower slope", 0: "inconclusive"}[one.side]
         if one.unchanged or (not one.side and is_alike(one, margin)):
             status = "alike"
         sentence = _contrasted(metric, one, status, margin)
@@ -81,8 +81,10 @@ def _contrasted(metric: str, found: Estimate, status: str, margin: float) -> str
         return f"{metric} takes the same course in both."
     if found.lineages < FEWEST or found.alike:
         return f"{metric}: {found.conclusion('', '', noun='pairs')}."
-    told = f"The slope of {metric[:1].lower()}{metric[1:]} differs by {spell(found.mean)}{unit}"
-    told += f" ({found.interval(noun='pairs')}; g = {spell(standardised(found))})"
+    side = "higher" if found.mean > 0 else "lower"
+    told = f"The slope of {metric} is {side} by {spell(abs(found.mean))}{unit}"
+    ends = found.interval(float if found.mean > 0 else lambda end: -end, noun="pairs")
+    told += f" ({ends}; g = {spell(standardised(found))})"
     if status == "alike":
         return f"{told}: alike, within {spell(margin)}{unit}."
     return told + ("." if found.side else f": {found.conclusion('', '', noun='pairs')}.")

@@ -172,9 +172,8 @@ def _foretold(
     digits = digits_apart(low, high) if math.isfinite(high) else 3
     end = f"to {spell(high, low, digits)}" if math.isfinite(high) else "on, without end"
     return (
-        f"In half of the lineages {what[:1].lower()}{what[1:]} has halved at generation "
-        f"{spell(generation, digits=digits)} (95 % interval {spell(low, digits=digits)} {end}; "
-        f"{len(known.early)} lineages)."
+        f"{what} has halved in half of the lineages at generation {spell(generation, digits=digits)} "
+        f"(95 % interval {spell(low, digits=digits)} {end}; {len(known.early)} lineages)."
     )
 
 
