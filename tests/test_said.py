@@ -73,7 +73,7 @@ def made(tmp_path_factory):
     return folder
 
 
-FEW, MANY = range(150), pytest.param(range(150, 3_000), marks=pytest.mark.slow)
+FEW, MANY = range(150), pytest.param(range(150, 1_500), marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("numbers", [FEW, MANY], ids=["few", "many"])
@@ -102,7 +102,7 @@ def test_what_a_file_says_is_checked_like_its_content(made, tmp_path, monkeypatc
     assert codes[3] > len(numbers) / 10, codes  # they are worth their name
 
 
-REPORTED = ["metrics.json", "train.cost.json", "sample.cost.json", "baseline.json", "grid.safetensors"]
+REPORTED = ["metrics.json", "train.cost.json", "sample.cost.json", "baseline.json"]
 
 
 @pytest.mark.slow

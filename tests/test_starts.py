@@ -133,7 +133,6 @@ def test_weights_of_other_images_are_a_fault_with_the_cure(tmp_path, weights, fa
         ("stylegan2", {"z_width": 64}),
         ("stylegan2", {"classes": 10}),
         ("stylegan2", {"channel_base": 512}),
-        ("stylegan2", {"clamp": 256.0}),
         ("diffusion", {"parameterisation": "ddpm"}),
         ("diffusion", {"channels": 32}),
         ("diffusion", {"classes": 10}),

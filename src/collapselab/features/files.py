@@ -40,7 +40,8 @@ def _check_said(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) 
             raise ValueError(f"{group}: {strangers[0]}")
     for said in metadata["sets"].values():
         facts = ("inputs", "diverged", "options", "model_options")
-        if not isinstance(said["content"], str) or not all(isinstance(said.get(one, {}), Mapping) for one in facts):
+        hashes = isinstance(said["content"], str) and isinstance(said["hash"], str)
+        if not hashes or not all(isinstance(said.get(one, {}), Mapping) for one in facts):
             raise ValueError("sets: no hash of what they hold, or of what they were made of")
     for key in tensors:
         which, name, _ = key.split("/")

@@ -91,7 +91,7 @@ class Cost(_Said):
     peak_memory_mb: float = 0.0
     images_seen: float | None = None
     joules: float | None = None
-    energy_source: str | None = None
+    energy_source: Literal["nvml", "rapl", "estimate"] = "estimate"
     nonidentical: list[str] = []
 
 

@@ -50,10 +50,7 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
     classes, and what differs in ours; Damaged for weights that are no safetensors.
     """
     folder = _folder(Path(folder))
-    said = _json(folder / "config.json")
-    if (found := said.get("_class_name", "UNet2DModel")) != "UNet2DModel":
-        raise ValueError(f"{folder / 'config.json'}: found a {_short(found)}, allowed is a UNet2DModel")
-    configuration = {name: value for name, value in said.items() if name[:1] != "_" and name not in OF_AVERAGES}
+    configuration = _configuration(folder)
     size = configuration.get("sample_size")
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
     colours = configuration.get("in_channels", 3)
@@ -121,6 +118,14 @@ def _folder(given: Path) -> Path:
         )
         raise ValueError(f"{found}: {what}; allowed is a pipeline of unet and scheduler: {', '.join(PIPELINES)}")
     return folder
+
+
+def _configuration(folder: Path) -> dict[str, Any]:
+    """The arguments of the network. Raises ValueError for one of another class."""
+    said = _json(folder / "config.json")
+    if (found := said.get("_class_name", "UNet2DModel")) != "UNet2DModel":
+        raise ValueError(f"{folder / 'config.json'}: found a {_short(found)}, allowed is a UNet2DModel")
+    return {name: value for name, value in said.items() if name[:1] != "_" and name not in OF_AVERAGES}
 
 
 def _short(found: Any) -> str:

@@ -95,7 +95,7 @@ class StyleGAN2Options(InSteps, Options):
     def of_weights(self) -> dict[str, Any]:
         labels = ("label_layers",) if self.classes else ()
         sizes = ("channel_base", "channel_max", "z_width", "w_width", "mapping_layers")
-        return values(self, "classes", *sizes, *labels, "residual", "clamp")
+        return values(self, "classes", *sizes, *labels, "residual")
 
     @model_validator(mode="before")
     @classmethod
