@@ -18,7 +18,7 @@ from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
 from collapselab.machine import clock
-from collapselab.measure import compare, outside
+from collapselab.measure import compare, pools
 from collapselab.metrics import METRICS
 
 
@@ -38,6 +38,8 @@ def folder(digits, tmp_path_factory):
     np.save(folder / "train.npy", train.data[:, 0])
     np.savez(folder / "real.npz", real.data)
     np.save(folder / "last.npy", fake.data.transpose(0, 2, 3, 1))
+    np.save(folder / "wide.npy", np.zeros((9, 8, 9), np.uint8))
+    np.save(folder / "same.npy", real.data)
     store.write_samples(folder / "vectors.safetensors", SampleSet(np.zeros((9, 16))))
     for name, part in (("u.npy", fake), ("v.npy", real)):
         np.save(folder / name, part.data.reshape(len(part), -1)[:, 8:24].astype(np.float64))
@@ -50,30 +52,32 @@ def folder(digits, tmp_path_factory):
 
 def test_every_format_holds_the_same_samples(folder, digits):
     fake, real, train = digits
-    np.testing.assert_array_equal(outside.read(folder / "fake", channels=1).data, fake.data)
-    np.testing.assert_array_equal(outside.read(folder / "last.npy").data, fake.data)
-    np.testing.assert_array_equal(outside.read(folder / "real.zip", channels=1).data, real.data)
-    np.testing.assert_array_equal(outside.read(folder / "real.npz").data, real.data)
-    np.testing.assert_array_equal(outside.read(folder / "train.npy").data, train.data)
-    assert outside.read(folder / "fake").data.shape == (300, 3, 8, 8)  # grey files are read as colours
-    assert outside.read(folder / "fake", resolution=4).data.shape == (300, 3, 4, 4)
-    assert [outside.read(folder / name).kind for name in ("u.npy", "last.npy")] == ["vectors", "images"]
+    np.testing.assert_array_equal(pools.read(folder / "fake", channels=1).data, fake.data)
+    np.testing.assert_array_equal(pools.read(folder / "last.npy").data, fake.data)
+    np.testing.assert_array_equal(pools.read(folder / "real.zip", channels=1).data, real.data)
+    np.testing.assert_array_equal(pools.read(folder / "real.npz").data, real.data)
+    np.testing.assert_array_equal(pools.read(folder / "train.npy").data, train.data)
+    assert pools.read(folder / "fake").data.shape == (300, 1, 8, 8)  # grey files are read as grey
+    assert pools.read(folder / "fake", resolution=4, channels=3).data.shape == (300, 3, 4, 4)
+    assert [pools.read(folder / name).kind for name in ("u.npy", "last.npy")] == ["vectors", "images"]
 
 
 def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
     heard = []
-    pictures = outside.read(folder / "fake", channels=1, count=9, streamed=True).data
+    pictures = pools.read(folder / "fake", channels=1, count=9, streamed=True).data
     pictures.tell = lambda: heard.append(len(heard) + 1)
     assert len(pictures) == 9
-    np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[:9])
+    rows = [int(name[-12:-4]) for name in pictures.names]
+    assert rows == sorted(rows) and rows != list(range(9))  # by lot
+    np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[rows])
     first = pictures.digest
     assert heard == list(range(1, 10)) and list(pictures) and pictures.digest == first
-    fewer = outside.read(folder / "fake", channels=1, count=8, streamed=True).data
+    fewer = pools.read(folder / "fake", channels=1, count=8, streamed=True).data
     assert len(list(fewer)) == 8 and fewer.digest != first
 
 
 def test_names_of_files_are_known(folder):
-    assert len(outside.names(folder / "fake")) == 300 and outside.names(folder / "u.npy") is None
+    assert len(pools.read(folder / "fake").called) == 300 and pools.read(folder / "u.npy").called is None
 
 
 BAD_ARRAYS = {
@@ -91,7 +95,7 @@ def test_other_arrays_are_refused(kind, tmp_path):
     path = tmp_path / "bad.npy"
     np.save(path, BAD_ARRAYS[kind], allow_pickle=True)
     with pytest.raises(ValueError, match=r"bad\.npy: (found|cannot be read)"):
-        outside.read(path)
+        pools.read(path)
 
 
 # -- measure -----------------------------------------------------------------------------------------------------------
@@ -126,7 +130,7 @@ def test_options_training_images_and_scores(folder, tmp_path):
     assert {entry["metric"].split(".")[0] for entry in record["values"]} == {"recall", "authenticity", "colour_share"}
     assert {made.get("option_k") for made in record["fingerprints"].values()} == {3, None}
     perfect = {entry["metric"]: entry["value"] for entry in record["values"] if entry["set"] == "real"}
-    other, real = (outside.read(folder / name, channels=1).data[:200].reshape(200, -1) for name in PERFECT)
+    other, real = (pools.read(folder / name, count=200).data.reshape(200, -1) for name in PERFECT)
     expected = METRICS["recall"](real / 127.5 - 1, other / 127.5 - 1, k=3)
     assert perfect["recall"] == pytest.approx(float(expected)) and f"{perfect['recall']:.6g}" in text
     extractors = [entry["extractor"] for entry in record["values"]]
@@ -150,7 +154,9 @@ MISTAKES = {
     "measure u.npy --against v.npy --metric 'recall={k}'": ["JSON"],
     "measure u.npy --against v.npy --resolution 8": ["resolution"],
     "measure u.npy": ["--against"],
-    "measure fake --against train.npy --extractor pixels": ["(3, 8, 8)", "(1, 8, 8)"],
+    "measure fake --against real.zip --extractor pixels --channels 1 --resolution 4 --train train.npy": ["resolution"],
+    "measure fake --against wide.npy --extractor pixels": ["(1, 8, 8)", "(1, 8, 9)"],
+    "measure fake --against real.zip --train same.npy --extractor pixels": ["--train same.npy", "the same 300 samples"],
     "measure fake --against real.zip --extractor lenet": ["lenet=FILE"],
     "measure fake --against real.zip --extractor lenet=vectors.safetensors": ["no weights of lenet"],
     "measure fake --against real.zip --extractor pixels=u.npy": ["pixels has no weights"],
@@ -163,8 +169,9 @@ MISTAKES = {
 
 def test_few_samples_have_what_they_determine(folder, tmp_path):
     """Training images too few for a score, and a row that is not finite, leave gaps and say why."""
-    np.save(tmp_path / "few.npy", np.load(folder / "train.npy")[:9])
-    pictures = f"{folder}/last.npy --against {tmp_path}/few.npy --train {tmp_path}/few.npy --extractor pixels"
+    for name, rows in (("few.npy", slice(9)), ("others.npy", slice(9, 18))):
+        np.save(tmp_path / name, np.load(folder / "train.npy")[rows])
+    pictures = f"{folder}/last.npy --against {tmp_path}/few.npy --train {tmp_path}/others.npy --extractor pixels"
     text = run(f"measure {pictures} --scores {tmp_path}/scores.csv", tmp_path)
     assert re.search(r"copies_of_real .*undefined .*real: found 9 rows, needed are at least 50", text)
     row = next(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
@@ -205,7 +212,9 @@ def test_a_published_network_says_how_far_it_is(folder, tmp_path, monkeypatch, c
     measure_outside(folder / "fake", folder / "real.zip", extractor=[f"dinov2={path}"], metric=["precision"], count=70)
     told = capsys.readouterr()
     lines = [json.loads(line) for line in told.err.splitlines() if line.startswith("{")]
-    assert [line["images_seen"] for line in lines] == list(range(1, 141)) and lines[-1]["seconds_left"] == 0
+    read, looked = ([line for line in lines if line["stage"].startswith(stage)] for stage in ("read", "measure"))
+    assert [line["images_seen"] for line in read] == [*range(1, 71), *range(1, 71)]  # both sides, before all else
+    assert [line["images_seen"] for line in looked] == list(range(1, 141)) and looked[-1]["seconds_left"] == 0
     assert "dinov2: 70 samples of" in told.out
 
 

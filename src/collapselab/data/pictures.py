@@ -156,7 +156,8 @@ def _decoded(
     with ThreadPoolExecutor(threads) as pool:
         try:
             for part in _parts(files):
-                ahead.append((pool.submit(pixels, part), [budget.take(*_sizes(found)) for _, found in part]))
+                taken = [budget.take(*_sizes(found), name) for name, found in part]
+                ahead.append((pool.submit(pixels, part), taken))
                 if len(ahead) > threads:
                     yield from _released(*ahead.popleft(), held, budget)
             while ahead:
@@ -329,9 +330,15 @@ class Pictures(Dataset):
         return replace(samples, lineage={**samples.lineage, "options": options})
 
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Resized one by one, so that large pictures need not lie in memory together. All that is wrong is said."""
         found = self.listing()
-        names, faults = found.names, []
+        return self.stacked(found.names), None if found.labels is None else np.asarray(found.labels, np.int64)
+
+    def stacked(self, names: Sequence[str]) -> np.ndarray:
+        """The named images, (n, channels, H, W) uint8, resized one by one, so that large ones need not lie together.
+
+        Raises ValueError that names each that cannot be read, or has another size.
+        """
+        faults = []
         images: np.ndarray | None = None
         for row, (name, image) in enumerate(zip(names, self.decoded(names), strict=True)):
             try:
@@ -351,7 +358,7 @@ class Pictures(Dataset):
         if faults:
             raise ValueError(said_of(faults, len(names)))
         assert images is not None
-        return images, None if found.labels is None else np.asarray(found.labels, np.int64)
+        return images
 
     def _sized(self, name: str, image: Decoded) -> np.ndarray:
         """A picture as it is asked for: cut, and at the resolution."""

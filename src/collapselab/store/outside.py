@@ -52,17 +52,20 @@ class Budget:
     def __init__(self, place: object):
         self.place, self._left = place, allowance_mb() * 2**20
 
-    def take(self, claimed: int, stored: int) -> int:
+    def take(self, claimed: int, stored: int, name: str = "") -> int:
         """Count what so many bytes on disk come to in memory; the bytes that this takes of the allowance.
+
+        name: what of the place it is, for messages.
 
         Raises ValueError where that is more than is left.
         """
         taken = max(0, claimed - EXPANSION * stored)
         self._left -= taken
         if self._left < 0:
+            where = f"{self.place}: {name!r}" if name else f"{self.place}"
             raise ValueError(
-                f"{self.place}: {stored} bytes on disk would become {claimed} in memory, more than {EXPANSION} times "
-                f"as many; {allowance_mb()} MB beside that are allowed in all. If it is what it should be, set "
+                f"{where}: {stored} bytes on disk would become {claimed} in memory, more than {EXPANSION} times as "
+                f"many; {allowance_mb()} MB beside that are allowed in all. If it is what it should be, set "
                 f"{VARIABLE} to more megabytes"
             )
         return taken
