@@ -74,7 +74,9 @@ def _folders_in(folder: Path, skipped: Skipped) -> Iterator[str]:
     """The folders that are classes."""
     for entry in _entries(folder):
         if entry.is_dir():
-            if entry.name.startswith(".") or is_junk(entry.name):
+            if entry.is_symlink() and Path(entry).resolve() in (folder.resolve(), *folder.resolve().parents):
+                skipped[f"in {entry.name}/, which leads back"] += 1
+            elif entry.name.startswith(".") or is_junk(entry.name):
                 skipped[f"in {entry.name}/"] += sum(len(files) for _, _, files in os.walk(entry))
             else:
                 yield entry.name

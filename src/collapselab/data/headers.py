@@ -1,5 +1,6 @@
 """What the first bytes of PNG and JPEG files say, without decoding them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -7,6 +8,10 @@ PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type; of a palette th
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of JPEG that begin a frame, and say its size
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 SCAN = 0xDA  # pixels begin
+
+PNG_WORDS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+JPEG_WORDS = {0xFE, *range(0xE2, 0xEE), 0xEF}  # comments, profiles, previews
+WHOLE = {0xE0: 14, 0xEE: 12}  # JFIF and Adobe, which say what the channels are, with the bytes that they need
 
 
 class Header(NamedTuple):
@@ -52,13 +57,36 @@ def _frame(content: bytes) -> Header | None:
 
 
 def without_words(content: bytes) -> bytes:
-    """A PNG file without text and colour profiles, of which no pixel depends; anything else as it is."""
-    if not content.startswith(PNG):
-        return content
-    kept, place = [PNG], len(PNG)
+    """A file without text, colour profiles and what programs leave in it.
+
+    No pixel depends on them, nor how the picture is turned. Anything but PNG and JPEG stays as it is.
+    """
+    match kind_of(content):
+        case "PNG":
+            return b"".join(_chunks(content))
+        case "JPEG":
+            return b"".join(_segments(content))
+    return content
+
+
+def _chunks(content: bytes) -> Iterator[bytes]:
+    yield PNG
+    place = len(PNG)
     while place + 12 <= len(content):
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        if content[place + 4 : place + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
-            kept.append(content[place:end])
+        if content[place + 4 : place + 8] not in PNG_WORDS:
+            yield content[place:end]
         place = end
-    return b"".join(kept)
+
+
+def _segments(content: bytes) -> Iterator[bytes]:
+    yield content[:2]
+    place = 2
+    while place + 4 < len(content) and content[place] == 0xFF and content[place + 1] not in (SCAN, *ALONE):
+        end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        marker, said = content[place + 1], content[place + 4 : end]
+        needed = WHOLE.get(marker)  # of what may say something of the pixels only what is whole is kept
+        if marker not in JPEG_WORDS and (needed is None or len(said) >= needed):
+            yield content[place:end]
+        place = end
+    yield content[place:]

@@ -30,8 +30,9 @@ class Listing(NamedTuple):
     @property
     def passed(self) -> str:
         """What was passed over and why, in words; empty where nothing was."""
-        told = [f"{count} {why}" for why, count in list(self.skipped.items())[:TOLD_KINDS]]
-        rest = sum(list(self.skipped.values())[TOLD_KINDS:])
+        most = sorted(self.skipped.items(), key=lambda one: (-one[1], one[0]))
+        told = [f"{count} {why}" for why, count in most[:TOLD_KINDS]]
+        rest = sum(count for _, count in most[TOLD_KINDS:])
         return ", ".join([*told, *([f"{rest} others"] if rest else [])])
 
     @property

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 from abc import abstractmethod
 from collections import Counter, deque
@@ -19,14 +20,13 @@ from ..core.sets import SampleSet
 from ..store.outside import Budget
 from .base import Dataset
 from .headers import Header, header, kind_of, without_words
+from .large import resize_one
 from .listing import SUFFIXES, Listing
-from .resize import resize
 
 FILE_BYTES = 2**28  # the largest file that is read; a zip of 42 kB can claim 4.5 PB, a file with holes anything
 THREAD_IMAGES = 8  # images that a thread decodes at a time: a small one takes no longer than a change of threads
 THREAD_PIXELS = 2**21  # and so many pixels
 STRIP_PIXELS = 2**22  # pixels that change their form at a time
-LARGE_PIXELS = 2**23  # channels of larger ones are resized one by one, which bounds the memory in float64
 HELD = 64  # pictures that whoever looks at them one after the other holds together, as published networks do
 LOOKED_AT = 20  # files whose beginnings say whether pictures are grey
 BEGINNING_BYTES = 8  # of a file say which format it has
@@ -84,7 +84,9 @@ def _loaded(content: bytes) -> Any:
 
     try:
         return load(content)
-    except (ValueError, SyntaxError, OSError, EOFError):
+    except (MemoryError, Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise
+    except Exception:  # of whatever kind
         if (bare := without_words(content)) == content:
             raise
         return load(bare)
@@ -201,8 +203,12 @@ def _parts(files: Iterable[tuple[str, Stored | ValueError]]) -> Iterator[list[tu
 
 def _sizes(found: Stored | ValueError) -> tuple[int, int]:
     """The bytes of a picture in memory, as its header says, and on disk."""
+    from PIL import Image
+
     said = None if isinstance(found, ValueError) else header(found.content)
-    return (0, 0) if said is None else (3 * said.width * said.height, found.size)
+    if said is None or said.width * said.height > Image.MAX_IMAGE_PIXELS:  # which is not decoded
+        return 0, 0
+    return 3 * said.width * said.height, found.size
 
 
 def encode(pixels: np.ndarray) -> bytes:
@@ -338,14 +344,19 @@ class Pictures(Dataset):
 
         Raises ValueError that names each that cannot be read, or has another size.
         """
-        faults = []
+        faults, budget = [], Budget(f"path: {str(self.path)!r}")
         images: np.ndarray | None = None
         for row, (name, image) in enumerate(zip(names, self.decoded(names), strict=True)):
+            if isinstance(image, ValueError):
+                faults.append(image)
+                continue
+            if images is None:
+                sides = image.shape[1:] if self.resolution is None else (self.resolution, self.resolution)
+                claimed = len(names) * len(image) * math.prod(sides)
+                budget.take(claimed, self.stored_bytes(names))
             try:
                 image = self._sized(name, image)
                 if images is None:
-                    claimed = len(names) * image.nbytes
-                    Budget(f"path: {str(self.path)!r}").take(claimed, self.stored_bytes(names))
                     images, first = np.empty((len(names), *image.shape), np.uint8), name
                 if image.shape != images.shape[1:]:
                     sides, like = (" x ".join(map(str, shape[-2:])) for shape in (image.shape, images.shape))
@@ -360,10 +371,8 @@ class Pictures(Dataset):
         assert images is not None
         return images
 
-    def _sized(self, name: str, image: Decoded) -> np.ndarray:
+    def _sized(self, name: str, image: np.ndarray) -> np.ndarray:
         """A picture as it is asked for: cut, and at the resolution."""
-        if isinstance(image, ValueError):
-            raise image
         height, width = image.shape[1:]
         if self.crop == "centre":
             side = min(height, width)
@@ -373,8 +382,7 @@ class Pictures(Dataset):
             raise ValueError(f"{name!r}: has {height} x {width} pixels, resized are square images; set crop: centre")
         if self.resolution is None:
             return image
-        parts = image[:, None, None] if height * width > LARGE_PIXELS else image[None, None]
-        return np.concatenate([resize(part, self.resolution, self.resize)[0] for part in parts])
+        return resize_one(image, self.resolution, self.resize)
 
 
 def _stored(content: Callable[[str], Stored], name: str) -> Stored | ValueError:

@@ -147,7 +147,7 @@ def as_samples(array: np.ndarray, path: Path) -> np.ndarray:
         if array.shape[3] in (1, 3):
             return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
     if array.dtype.kind == "f" and array.ndim == 2:
-        return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
+        return array.astype(np.float32 if array.dtype.itemsize < 8 else np.float64)
     if array.dtype.kind in "iu" and array.ndim == 1:
         return array.astype(np.int64)
     raise ValueError(

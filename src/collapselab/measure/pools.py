@@ -214,13 +214,15 @@ def read(
     Raises ValueError for anything else, and Foreign for an array's file that holds none.
     """
     path = Path(path)
-    suffix = arrays.located(path)[0].suffix.lower()
+    file, _ = arrays.located(path)
+    suffix = file.suffix.lower()
+    if file.exists():
+        check_regular(file, may_be_folder=True)
     if resolution is not None and suffix in (".safetensors", *arrays.SUFFIXES):
         raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
     if path.is_dir() or suffix == ".zip":
         return _of_pictures(path, resolution, channels, count, seed, streamed)
     if suffix == ".safetensors":
-        check_regular(path)
         samples = store.read_samples(path)
         data, lineage, name = samples.data, samples.lineage, None
         if not data.size:

@@ -1,6 +1,10 @@
 """The laws of data sets."""
 
 import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +25,7 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
 
     What ``count`` and ``shape`` say without decoding is what ``load`` gives; reading twice gives the same, and the
     lineage is enough to read it again; images come to another resolution as they say; a place where nothing lies is a
-    fault that begins with its field; unknown options are refused.
+    fault that begins with its field, and so is a pipe, which nobody reads; unknown options are refused.
 
     dataset: small, with something to read. images: (N, C, H, W) uint8 that have to be read, labels: (N,) their labels;
     None where nobody can say. Raises AssertionError for the first law that is broken.
@@ -120,3 +124,16 @@ def _check_refusals(dataset: Dataset) -> None:
         )
         for read in (missing.load, missing.count):
             refused(read, str(NOWHERE), f"{name}: {read.__name__} where nothing lies")
+        with _endless() as pipe:
+            law(
+                any(str(pipe) in fault for fault in kind(**options | {field: pipe}).check()),
+                f"{name}: check has to say that a pipe is neither a file nor a folder, by its name, and not to read it",
+            )
+
+
+@contextmanager
+def _endless() -> Iterator[Path]:
+    """A pipe, whose reader waits for ever."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkfifo(pipe := Path(folder) / "pipe")
+        yield pipe
