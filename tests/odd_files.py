@@ -356,7 +356,7 @@ def bombs(place: Path) -> Iterator[Odd]:
     path = folder_of(place / "alpha", {f"{row:02}.png": alpha for row in range(16)})
     yield Odd("16 of them with an alpha", path, ["'01.png'", *refused], "folder", {"resolution": 32})
     small = zip_of(place / "small.zip", {f"{row:02}.png": flat for row in range(24)})
-    yield Odd("24 of them in a zip of some kilobytes", small, ["'01.png'", *refused])
+    yield Odd("24 of them in a zip of some kilobytes", small, ["'01.png'", *refused], "zip", {"resolution": 32})
     one = np.full((1, 3, 16, 16), 9, np.uint8)
     path = folder_of(place / "one", {"0.png": flat})
     yield Odd("one of them", path, one, "folder", {"resolution": 16})
@@ -418,8 +418,8 @@ def zips(place: Path) -> Iterator[Odd]:
     link = zipfile.ZipInfo("a.png")
     link.create_system, link.external_attr = 3, 0o120777 << 16
     yield odd("a link", {link: b"/etc/passwd"}, ["a link"])
-    yield odd("no pictures", {"a.txt": b"x"}, ["no images", "1 .txt"])
-    yield odd("nothing", {}, ["no images"])
+    yield odd("zip: no pictures", {"a.txt": b"x"}, ["no images", "1 .txt"])
+    yield odd("zip: nothing", {}, ["no images"])
     yield odd(
         "a zip in a zip", {"a.zip": Path(zip_of(place / "inner.zip", plain)).read_bytes()}, ["no images", "1 .zip"]
     )
@@ -531,7 +531,7 @@ def arrays(place: Path) -> Iterator[Odd]:
         yield Odd(f"{name}, packed", str(place / f"{number}.npz"), expected)
     for name, array in bad.items():
         np.save(place / f"{name}.npy", array, allow_pickle=True)
-        yield Odd(name, str(place / f"{name}.npy"), [f"{name}.npy: "])
+        yield Odd(f"array: {name}", str(place / f"{name}.npy"), [f"{name}.npy: "])
     (place / "LOUD.NPY").write_bytes((place / "1.npy").read_bytes())
     yield Odd("a .NPY", str(place / "LOUD.NPY"), first)
     (place / "LOUD.NPZ").write_bytes((place / "1.npz").read_bytes())

@@ -2,15 +2,18 @@
 
 import csv
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 import stand_ins
 import typer
+from PIL import Image
 from test_cli import run
 
 from collapselab import store
+from collapselab.cli import measure as measuring
 from collapselab.cli.extractors import settings_of
 from collapselab.cli.measure import measure as measure_outside
 from collapselab.core.sets import SampleSet
@@ -18,7 +21,7 @@ from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
 from collapselab.machine import clock
-from collapselab.measure import compare, pools
+from collapselab.measure import compare, outside, pools
 from collapselab.metrics import METRICS
 
 
@@ -96,6 +99,45 @@ def test_other_arrays_are_refused(kind, tmp_path):
     np.save(path, BAD_ARRAYS[kind], allow_pickle=True)
     with pytest.raises(ValueError, match=r"bad\.npy: (found|cannot be read)"):
         pools.read(path)
+
+
+def test_pictures_are_kept_or_decoded_again(folder, monkeypatch):
+    kept, again = (pools.read(folder / "fake", streamed=True).data for _ in range(2))
+    kept.survey()
+    monkeypatch.setattr(pools, "KEPT_BYTES", 99)
+    again.survey()
+    assert kept._kept is not None and again._kept is None
+    np.testing.assert_array_equal(np.stack(list(again)), np.stack(list(kept)))
+
+
+def test_some_are_drawn_by_lot_from_all_classes(tmp_path):
+    samples = Digits().load()
+    export_folder(SampleSet(samples.data[:600], samples.labels[:600]), tmp_path / "digits")
+    for streamed in (True, False):
+        pool = pools.read(tmp_path / "digits", count=120, streamed=streamed)
+        drawn = {name.partition("/")[0] for name in pool.called}
+        assert len(drawn) == 10 and len(pool.data) == 120 and pool.drawn == "120 of 600 by seed 0"
+    assert pools.read(tmp_path / "digits", count=120, seed=1).called != pool.called
+    assert pools.read(tmp_path / "digits", count=700).drawn == ""
+
+
+def test_the_same_pictures_are_known_in_any_file(folder, digits, tmp_path):
+    """In a folder, a zip or an array, in another order, by other names, in grey or as colours that are all alike."""
+    _, real, _ = digits
+    export_folder(real, tmp_path / "folder")
+    order = np.random.default_rng(0).permutation(len(real))
+    export_folder(SampleSet(real.data[order]), tmp_path / "renamed")
+    np.save(tmp_path / "colour.npy", np.repeat(real.data, 3, axis=1))
+    found = [
+        pools.read(tmp_path / name, streamed=streamed)
+        for name in ("folder", "renamed", "colour.npy")
+        for streamed in (True, False)
+    ]
+    found += [pools.read(folder / name) for name in ("real.zip", "real.npz")]
+    assert len({pool.content for pool in found}) == 1
+    assert pools.shared(found[0], found[2]) == len(real)
+    assert pools.read(folder / "fake").content != found[0].content
+    assert pools.read(folder / "u.npy").content != pools.read(folder / "v.npy").content
 
 
 # -- measure -----------------------------------------------------------------------------------------------------------
@@ -216,6 +258,103 @@ def test_a_published_network_says_how_far_it_is(folder, tmp_path, monkeypatch, c
     assert [line["images_seen"] for line in read] == [*range(1, 71), *range(1, 71)]  # both sides, before all else
     assert [line["images_seen"] for line in looked] == list(range(1, 141)) and looked[-1]["seconds_left"] == 0
     assert "dinov2: 70 samples of" in told.out
+
+
+def test_what_real_samples_share_is_counted(folder, digits, tmp_path):
+    _, real, train = digits
+    np.save(tmp_path / "leaky.npy", np.concatenate([train.data, real.data[:12]]))
+    np.save(tmp_path / "copies.npy", np.concatenate([real.data[:5], train.data[:7]]))
+    command = f"measure {tmp_path}/copies.npy --against {folder}/real.zip --train {tmp_path}/leaky.npy"
+    text = run(f"{command} --extractor pixels --metric precision --out {tmp_path}/record.json", tmp_path)
+    assert "12 of 300 samples of --against are also in --train: what a perfect model scores is then too good" in text
+    assert "12 of 12 samples of what is measured are also in --train: they are copies" in text
+    counts = {"held_out/train": 12, "sampled/train": 12, "sampled/held_out": 5}
+    assert store.read_json(tmp_path / "record.json")["shared"] == counts
+
+
+def test_other_orders_and_files_compare_and_other_formats_do_not(folder, digits, tmp_path):
+    fake, real, _ = digits
+    for name, kind in (("png", "PNG"), ("jpeg", "JPEG")):
+        (tmp_path / name).mkdir()
+        for row, pixels in enumerate(fake.data[:40]):
+            Image.fromarray(pixels[0]).save(tmp_path / name / f"{row}.{name}", kind, quality=75)
+    np.save(tmp_path / "turned.npy", real.data[::-1])
+    called = {
+        "zip": f"png --against {folder}/real.zip",
+        "npy": "png --against turned.npy",
+        "two": f"png --against {folder}/real.npz --extractor spectrum",
+        "jpeg": f"jpeg --against {folder}/real.zip",
+    }
+    said = {
+        name: run(f"measure {words} --extractor pixels --metric recall --out {name}.json", tmp_path)
+        for name, words in called.items()
+    }
+    assert "warning" not in said["zip"] and "40 images; passed over: nothing" in said["zip"]
+    assert "not all are stored alike (what is measured: JPEG; --against: without loss)" in said["jpeg"]
+    for other in ("npy", "two"):
+        text = run(f"compare zip.json {other}.json", tmp_path)
+        assert re.search(r"recall \(pixels, sampled\) .*equal", text), text
+    text = run("compare zip.json jpeg.json", tmp_path, code=2)
+    assert "stored_fake is 'without loss' in zip.json and 'JPEG' in jpeg.json: recall (pixels)" in text
+
+
+def test_a_record_of_an_earlier_version_is_compared_with_a_sentence(folder, tmp_path):
+    run(f"measure {folder}/last.npy --against {folder}/real.npz --extractor pixels --out new.json", tmp_path)
+    record = store.read_json(tmp_path / "new.json")
+    for made in record["fingerprints"].values():
+        for field in compare.SINCE:
+            made.pop(field, None)
+    store.write_json(tmp_path / "old.json", record)
+    text = run("compare old.json new.json", tmp_path)
+    assert "measured by an earlier version: A does not tell stored_real, which is 'without loss' in B" in text
+    assert re.search(r"recall \(pixels, sampled\) .*equal", text) and "reference_content" not in text
+    for made in record["fingerprints"].values():
+        made["reference_hash"] = "0" * 64
+    store.write_json(tmp_path / "old.json", record)
+    assert "reference_hash is 000000000000 in old.json" in run("compare old.json new.json", tmp_path, code=2)
+
+
+def test_pictures_that_cannot_be_read_are_told_before_any_network_runs(folder, digits, tmp_path, monkeypatch, capsys):
+    for side in ("a", "b"):
+        export_folder(SampleSet(digits[0].data[:9]), tmp_path / side)
+        (tmp_path / side / "img00000008.png").write_bytes(b"x")
+        (tmp_path / side / "img00000002.png").write_bytes(b"")
+    monkeypatch.setattr(pools.Pictures, "__iter__", lambda pictures: pytest.fail("a network looks at them"))
+    with pytest.raises(ValueError, match="2 of 9 images") as caught:
+        found = {
+            role: pools.read(tmp_path / side, streamed=True) for role, side in (("samples", "a"), ("against", "b"))
+        }
+        measuring._survey(found)
+    for side in ("a", "b"):
+        assert f"{tmp_path / side}: 2 of 9 images cannot be read" in str(caught.value)
+    text = run("measure a --against b --extractor pixels", tmp_path, code=2)
+    assert text.count("2 of 9 images cannot be read") == 2 and "'img00000008.png'" in text
+
+
+def test_names_of_samples_are_run_by_no_spreadsheet():
+    names = ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@SUM(1).png", "\tx.png", "a=b.png", os.fsdecode(b"\xff.png")]
+    rows = list(csv.reader(outside.csv_of({"realism": np.arange(7.0)}, names).splitlines()))
+    assert [row[0] for row in rows[1:]] == [*(f"'{name}" for name in names[:5]), "a=b.png", "\\xff.png"]
+
+
+def test_look_says_what_lies_at_a_place(folder, digits, tmp_path):
+    for name in ("1", "2", "10", "@eaDir", "2/deeper"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        Image.fromarray(digits[0].data[0, 0]).save(tmp_path / "classes" / name / "x.png")
+    (tmp_path / "classes" / "2" / "y.webp").write_bytes(b"")
+    text = run("look classes", tmp_path)
+    assert "3 images in 3 folders, which are their labels; passed over: " in text
+    assert "1 .webp, 1 in @eaDir/, 1 in the deeper folder 2/deeper/" in text
+    assert [line.strip() for line in text.splitlines() if "label " in line] == [
+        f"label {label}: 1 images of {name}/" for label, name in enumerate(("1", "2", "10"))
+    ]
+    assert "3 PNG; grey; 8 x 8 pixels" in text
+    assert "300 samples, uint8 of shape (8, 8, 1)" not in run("look last.npy", folder)
+    assert "300 samples, uint8 of shape (1, 8, 8)" in run("look last.npy", folder)
+    (tmp_path / "classes" / "dataset.json").write_text('{"labels": [["1/x.png", [0.5]]]}')
+    text = run("look classes", tmp_path)
+    assert "labels cannot be read" in text and "3 images; passed over" in text
+    assert "no such file" in run("look nowhere", tmp_path, code=2)
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """What a data set will come to in memory, asked of its files before they are read."""
 
 import math
-from pathlib import Path
 
 from ..store.outside import Budget, bytes_on_disk
 from .base import Dataset
@@ -16,17 +15,11 @@ def check_memory(dataset: Dataset) -> None:
     """
     if isinstance(dataset, Pictures) or dataset.check():
         return
-    files = _files(dataset)
+    content = getattr(dataset, "_content", None)  # of idx files and batches, wherever they lie
+    said = content() if content is not None else dataset
+    files = said.found() if content is not None else dataset.files() if hasattr(dataset, "path") else []
     for file in files:
         Budget(f"path: {str(file)!r}").take(file.stat().st_size, bytes_on_disk(file))
     if any(file.suffix == ".gz" for file in files):
-        claimed = dataset.count() * math.prod(dataset.stored_shape())
+        claimed = said.count() * math.prod(said.shape())
         Budget(f"path: {str(files[0].parent)!r}").take(claimed, sum(map(bytes_on_disk, files)))
-
-
-def _files(dataset: Dataset) -> list[Path]:
-    """The files that a data set consists of; none of one in a package, or of one that is yet to be downloaded."""
-    if getattr(dataset, "path", None) is not None:
-        return dataset.files()
-    content = getattr(dataset, "_content", None)  # torchvision's, in a folder below its root
-    return [] if content is None else content().found()
