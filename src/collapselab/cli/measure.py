@@ -81,7 +81,7 @@ def measure(
         content, columns = outside.measured(*(found.get(role) for role in MEASURED_ROLES), looks, wanted, place)
     for role, pool in found.items():
         print(f"{'' if role == 'samples' else f'--{role} '}{paths[role]}: {pool.said}")
-    for warning in (*leaks, *outside.unlike(by_part)):
+    for warning in (*leaks, *outside.unlike(by_part), *content.get("warnings", ())):
         print(f"warning: {warning}")
     print(f"\n{outside.table(content, str(samples), str(against))}")
     if scores:

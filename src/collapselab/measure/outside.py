@@ -14,6 +14,7 @@ from ..core.errors import Undefined
 from ..core.registry import usable
 from ..features import FEATURES, Features
 from ..metrics import METRICS, SCORES
+from . import quality
 from .compare import aligned
 from .pools import Pool, shared
 from .record import Measurement, Role
@@ -116,7 +117,9 @@ def measured(
         values, fingerprints = values + of_real, fingerprints | made
     values, fingerprints = _with_sources(values, fingerprints, pools)
     values.sort(key=lambda entry: list(looks).index(entry["extractor"]))
-    return {"status": "ok", "lineage": digests, "values": values, "fingerprints": fingerprints}, columns
+    told = quality.warnings(values, reals)
+    record = {"status": "ok", "lineage": digests, "values": values, "fingerprints": fingerprints}
+    return record | ({"warnings": told} if told else {}), columns
 
 
 def _with_sources(
