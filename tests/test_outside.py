@@ -326,7 +326,7 @@ def test_pictures_that_cannot_be_read_are_told_before_any_network_runs(folder, d
         }
         measuring._survey(found)
     for side in ("a", "b"):
-        assert f"{tmp_path / side}: 2 of 9 images cannot be read" in str(caught.value)
+        assert f"path: '{tmp_path / side}': 2 of 9 images cannot be read" in str(caught.value)
     text = run("measure a --against b --extractor pixels", tmp_path, code=2)
     assert text.count("2 of 9 images cannot be read") == 2 and "'img00000008.png'" in text
 

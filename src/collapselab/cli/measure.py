@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
+from ..core.errors import Foreign
 from ..core.registry import usable
 from ..features import FEATURES, Extractor
 from ..machine.clock import progress
@@ -93,14 +94,16 @@ def measure(
 
 def _pools(paths: Mapping[str, Path], **form: Any) -> dict[str, pools.Pool]:
     """The samples in each role, all of one kind, and in colour where one of them is. All faults are told together."""
-    found, faults = {}, []
+    found: dict[str, pools.Pool] = {}
+    faults: dict[str, ValueError] = {}
     for role, path in paths.items():
         try:
             found[role] = pools.read(path, **form)
         except ValueError as error:
-            faults.append(error)
+            faults[str(error)] = error
     if faults:
-        raise faults[0] if len(faults) == 1 else ValueError("\n".join(map(str, faults)))
+        damaged = next((error for error in faults.values() if isinstance(error, Foreign)), None)
+        raise Foreign(damaged.path, "\n".join(faults)) if damaged else ValueError("\n".join(faults))
     kinds = {role: pool.kind for role, pool in found.items()}
     if len(set(kinds.values())) > 1:
         said = "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items())

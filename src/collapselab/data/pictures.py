@@ -367,7 +367,7 @@ class Pictures(Dataset):
             except ValueError as error:
                 faults.append(error)
         if faults:
-            raise ValueError(said_of(faults, len(names)))
+            raise ValueError(f"path: {str(self.path)!r}: {said_of(faults, len(names))}")
         assert images is not None
         return images
 

@@ -44,8 +44,8 @@ def read(path: Path) -> tuple[np.ndarray, str | None]:
     if not zipfile.is_zipfile(file):
         with _foreign(file), open(file, "rb") as stream:
             found = _outline(stream, file.stat().st_size)
-        Budget(file).take(_bytes(found), bytes_on_disk(file))
-        with _foreign(file), open(file, "rb") as stream:
+            Budget(file).take(_held(found), bytes_on_disk(file))
+            stream.seek(0)
             return np.lib.format.read_array(stream, allow_pickle=False), None
     with _foreign(file), zipfile.ZipFile(file) as archive:
         members = {one.filename.removesuffix(".npy"): one for one in archive.infolist() if not one.is_dir()}
@@ -53,7 +53,7 @@ def read(path: Path) -> tuple[np.ndarray, str | None]:
         name = _chosen(file, outlines, wanted)
         with archive.open(members[name]) as stream:
             found = _outline(stream, members[name].file_size)
-        Budget(file).take(_bytes(found), members[name].compress_size)
+        Budget(file).take(_held(found), members[name].compress_size)
         with archive.open(members[name]) as stream:
             return np.lib.format.read_array(stream, allow_pickle=False), name if len(members) > 1 else None
 
@@ -66,9 +66,8 @@ def _foreign(path: Path) -> Iterator[None]:
     except (OSError, Foreign):
         raise
     except ValueError as error:
-        if str(path) in str(error):
-            raise
-        raise _not_read(path, error) from None
+        said = str(error)
+        raise (Foreign(path, said) if said.startswith(str(path)) else _not_read(path, error)) from None
     except (Exception, MemoryError) as error:  # what the readers of headers and zips raise of what numpy never wrote
         raise _not_read(path, error) from None
 
@@ -93,6 +92,12 @@ def _outline(stream: IO[bytes], size: int) -> Outline:
 
 def _bytes(found: Outline) -> int:
     return math.prod(found.shape) * found.dtype.itemsize
+
+
+def _held(found: Outline) -> int:
+    """The bytes of an array once it is in the type of samples: whole numbers take eight, halves four."""
+    widened = {"i": 8, "u": 8}.get(found.dtype.kind, 0) if len(found.shape) == 1 else 4 * (found.dtype.kind == "f")
+    return math.prod(found.shape) * max(found.dtype.itemsize, widened)
 
 
 def _member_outline(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Outline | None:

@@ -76,7 +76,7 @@ class Pictures:
             if size <= KEPT_BYTES:
                 kept.append(image)
         if faults:
-            raise ValueError(f"{self.dataset.path}: {said_of(faults, len(self.names))}")
+            raise ValueError(f"path: {str(self.dataset.path)!r}: {said_of(faults, len(self.names))}")
         self._found = sha.hexdigest(), contents, shapes
         self._kept = kept if size <= KEPT_BYTES else None
 
