@@ -18,7 +18,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..core.sets import SampleSet
 from ..store.outside import Budget
-from .base import Dataset
+from .base import BEGINNING_BYTES, FEW_FILES, Dataset
 from .headers import Header, header, kind_of, without_words
 from .large import resize_one
 from .listing import SUFFIXES, Listing
@@ -29,7 +29,7 @@ THREAD_PIXELS = 2**21  # and so many pixels
 STRIP_PIXELS = 2**22  # pixels that change their form at a time
 HELD = 64  # pictures that whoever looks at them one after the other holds together, as published networks do
 LOOKED_AT = 20  # files whose beginnings say whether pictures are grey
-BEGINNING_BYTES = 8  # of a file say which format it has
+KIND_BYTES = 8  # of a file say which format it has
 TOLD_FAULTS = 20
 
 
@@ -256,49 +256,59 @@ class Pictures(Dataset):
 
     def check(self) -> list[str]:
         try:
-            found = self.listing()
+            self._found()
         except ValueError as error:
             return [str(error)]
-        if found.names:
-            return []
-        passed = f"; passed over: {found.passed}" if found.passed else ""
-        return [f"path: {str(self.path)!r} has no images; allowed are {', '.join(SUFFIXES)}{passed}"]
+        return []
+
+    def _found(self) -> Listing:
+        """The images, of which there is one at least. Raises ValueError where there is none, or no list of them."""
+        found = self.listing()
+        if not found.names:
+            passed = f"; passed over: {found.passed}" if found.passed else ""
+            raise ValueError(f"path: {str(self.path)!r} has no images; allowed are {', '.join(SUFFIXES)}{passed}")
+        return found
 
     def count(self) -> int:
-        self.require()
-        return len(self.listing().names)
+        return len(self._found().names)
 
     def fingerprint(self) -> str:
-        """As any data set's; a name may have letters that are no UTF-8."""
+        """As any data set's; a name may have bytes that are no UTF-8, for which the common form has no letters."""
         try:
             return super().fingerprint()
         except UnicodeEncodeError:
-            named = (os.fsencode(file) + f" {file.stat().st_size}\n".encode() for file in self.files())
-            return hashlib.sha256(b"".join(named)).hexdigest()[:16]
+            sha, files = hashlib.sha256(), self.files()
+            for file in files:
+                sha.update(os.fsencode(file.relative_to(self.path)) + f" {file.stat().st_size}\n".encode())
+                if len(files) <= FEW_FILES:
+                    with file.open("rb") as stream:
+                        sha.update(stream.read(BEGINNING_BYTES))
+            return sha.hexdigest()[:16]
 
     def stored_shape(self) -> tuple[int, int, int]:
-        self.require()
-        names = self.listing().names
-        channels = self.depth(names)
+        names = self._found().names
         with self.opened() as content:
-            return decode(content(names[0]).content, names[0], channels).shape
+            return decode(content(names[0]).content, names[0], self._depth(names, content)).shape
 
     def depth(self, names: Sequence[str]) -> int:
         """The channels that images are read with: as is asked for, or 1 where the files that are looked at are grey."""
         if self.channels is not None:
             return self.channels
-        said = self.headers(names[:: max(1, len(names) // LOOKED_AT)])
-        return 1 if said and all(one is not None and one.channels == 1 for one in said) else 3
-
-    def headers(self, names: Sequence[str]) -> list[Header | None]:
-        """What the named images say of themselves; None where that is nothing, as they cannot be read."""
         with self.opened() as content:
-            return [_header_of(content, name) for name in names]
+            return self._depth(names, content)
+
+    def _depth(self, names: Sequence[str], content: Callable[..., Stored]) -> int:
+        if self.channels is not None:
+            return self.channels
+        looked_at = names[:: max(1, len(names) // LOOKED_AT)]
+        said = [_header_of(content, name) for name in looked_at]
+        return 1 if said and all(one is not None and one.channels == 1 for one in said) else 3
 
     def kinds(self, names: Sequence[str]) -> Counter[str]:
         """How many of the named images are stored as PNG, and how many as JPEG."""
         with self.opened() as content:
-            return Counter(kind_of(content(name, BEGINNING_BYTES).content) or "neither" for name in names)
+            found = (_stored(lambda name: content(name, KIND_BYTES), name) for name in names)
+            return Counter(kind_of(one.content) or "neither" for one in found if isinstance(one, Stored))
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The images in order, (channels, H, W) uint8, each of its own size, decoded by threads that run ahead.
@@ -315,17 +325,17 @@ class Pictures(Dataset):
 
         Raises ValueError where they would come to more memory than their files account for.
         """
-        channels = self.depth(names)
-
-        def pixels_of(name: str, content: bytes) -> np.ndarray:
-            said = header(content) if self.channels is None and channels == 1 else None
-            if said and said.channels != 1:
-                raise ValueError(
-                    f"{name!r}: is in colour, and other files are grey; say which to read: channels: 1 or 3"
-                )
-            return decode(content, name, channels)
-
         with self.opened() as content:
+            channels = self._depth(names, content)
+
+            def pixels_of(name: str, file: bytes) -> np.ndarray:
+                said = header(file) if self.channels is None and channels == 1 else None
+                if said and said.channels != 1:
+                    raise ValueError(
+                        f"{name!r}: is in colour, and other files are grey; say which to read: channels: 1 or 3"
+                    )
+                return decode(file, name, channels)
+
             files = ((name, _stored(content, name)) for name in names)
             yield from _decoded(files, pixels_of, Budget(f"path: {str(self.path)!r}"))
 

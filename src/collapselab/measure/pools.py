@@ -25,7 +25,7 @@ READABLE = (
     "a folder or a .zip of PNG and JPEG images, a .npy array, one of an .npz (FILE.npz:NAME), "
     "or a .safetensors sample set"
 )
-KEPT_BYTES = 2**27  # of decoded pictures that are kept until they are looked at: CIFAR-10 is decoded twice
+KEPT_BYTES = 200 * 2**20  # of decoded pictures that are kept until they are looked at, as many as CIFAR-10 has
 LOSSLESS, LOSSY = "without loss", "JPEG"
 
 
