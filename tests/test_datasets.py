@@ -687,6 +687,19 @@ def test_more_memory_is_a_word_away(tmp_path, monkeypatch):
         ImageFolder(path=tmp_path).load()
 
 
+def test_of_pictures_that_are_let_go_any_number_is_read(tmp_path, monkeypatch):
+    """Flat ones take more memory than their files account for, but only some of them lie there together."""
+    content = encode(np.zeros((3, 100, 100), np.uint8))
+    taken = 30_000 - 100 * len(content)
+    assert 250 * taken > 2 * 2**20 > 100 * taken > 0
+    for row in range(250):
+        (tmp_path / f"{row:03}.png").write_bytes(content)
+    monkeypatch.setenv("COLLAPSELAB_READ_MB", "2")
+    assert sum(1 for _ in ImageFolder(path=tmp_path).pictures()) == 250
+    with pytest.raises(ValueError, match="would become 7500000 in memory"):
+        ImageFolder(path=tmp_path).load()  # all of them
+
+
 def test_an_unpacked_dataset_zip_takes_its_labels_from_its_json(tmp_path):
     export_zip(samples_of(5), tmp_path / "five.zip")
     with zipfile.ZipFile(tmp_path / "five.zip") as archive:

@@ -357,6 +357,18 @@ def test_look_says_what_lies_at_a_place(folder, digits, tmp_path):
     assert "no such file" in run("look nowhere", tmp_path, code=2)
 
 
+def test_prepare_says_what_it_read_and_passed_over(digits, tmp_path):
+    export_folder(SampleSet(digits[0].data, np.arange(300) % 12), tmp_path / "twelve")
+    for name in ("0", "00002/deeper"):
+        (tmp_path / "twelve" / name).mkdir(exist_ok=True)
+        Image.fromarray(digits[0].data[0, 0]).save(tmp_path / "twelve" / name / "x.png")
+    said = {"sizes": '{"train": 9}', "part": "train=out.safetensors", "options": '{"path": "twelve"}'}
+    command = "prepare --source folder " + " ".join(f"--{key} '{value}'" for key, value in said.items())
+    assert "301 images in 13 folders, which are their labels; passed over: 1 in the deeper folder" in run(
+        command, tmp_path
+    )
+
+
 # -- compare -----------------------------------------------------------------------------------------------------------
 
 
