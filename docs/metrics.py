@@ -49,6 +49,7 @@ A value is comparable only with values that were made alike. Every value in a re
 
 - the extractor and the hash of its weights, its resize, precision and batch;
 - the reference: which real samples, their hash, and how many;
+- of images from outside how both sides were stored (JPEG loses something) and their shape;
 - how many samples were measured, and which: `raw` (the model itself), `sampled` (with its sampling bias) or `kept`;
 - the metric's options, such as `k` and `comparison` (`<` or `<=`);
 - how the samples were made: family, sampler, steps, EMA, guide, sampling bias.

@@ -23,13 +23,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 import collapselab
 from collapselab.core import seeds
 from collapselab.core.sets import SampleSet
-from collapselab.data import DATASETS, batches
+from collapselab.data import DATASETS, batches, pictures
 from collapselab.data.archive import DatasetZip
 from collapselab.data.base import Dataset
 from collapselab.data.batches import read_batch
@@ -38,6 +38,8 @@ from collapselab.data.digest import digest
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.data.folder import ImageFolder
+from collapselab.data.large import LARGE_PIXELS, resize_one
+from collapselab.data.listing import natural
 from collapselab.data.mnist import MnistIdx
 from collapselab.data.pictures import decode, encode
 from collapselab.data.resize import resize
@@ -304,6 +306,14 @@ def test_resize_refuses_what_it_would_distort():
         resize(images_of(1), 4, "cubic")
 
 
+@pytest.mark.parametrize("method", ["area", "lanczos"])
+@pytest.mark.parametrize(("side", "resolution"), [(2100, 64), (2100, 99), (30, 7)])
+def test_a_large_picture_is_resized_to_the_same_bits(method, side, resolution):
+    image = images_of(1, 3, side)[0]
+    assert (side**2 > LARGE_PIXELS) == (side == 2100)
+    np.testing.assert_array_equal(resize_one(image, resolution, method), resize(image[None], resolution, method)[0])
+
+
 # -- split -------------------------------------------------------------------------------------------------------------
 
 
@@ -498,6 +508,27 @@ def test_palettes_bilevel_and_hidden_transparency_are_expanded():
     np.testing.assert_array_equal(decode(file_of(grey), "x", 1)[0], bits)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_that_of_pillow(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = file_of(Image.fromarray(images_of(1, 3, 16, 8)[0].transpose(1, 2, 0)), exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    np.testing.assert_array_equal(decode(content, "x", 3), np.asarray(upright).transpose(2, 0, 1))
+
+
+def test_a_picture_is_the_same_in_strips(monkeypatch):
+    colour = Image.fromarray(images_of(1, 3, 50, 40)[0].transpose(1, 2, 0))
+    clear = colour.copy()
+    clear.putalpha(255)
+    for image in (colour, colour.quantize(9), colour.convert("L"), colour.convert("1"), clear):
+        for channels in (1, 3):
+            whole = decode(file_of(image), "x", channels)
+            monkeypatch.setattr(pictures, "STRIP_PIXELS", 300)
+            np.testing.assert_array_equal(decode(file_of(image), "x", channels), whole)
+            monkeypatch.undo()
+
+
 def test_exif_orientation_is_applied():
     pixels = images_of(1, 3, 16, 8)[0].transpose(1, 2, 0)
     exif = Image.Exif()
@@ -599,10 +630,74 @@ def test_folder_labels_are_the_sorted_sub_folders(tmp_path):
     (tmp_path / "dog" / "notes.txt").write_text("passed over")
     (tmp_path / "dog" / ".b.png").write_text("passed over")
     folder = ImageFolder(path=tmp_path)
-    assert folder.listing() == (["cat/a.jpeg", "dog/a.jpg", "dog/b.PNG"], [0, 1, 1])
+    assert folder.listing()[:3] == (["cat/a.jpeg", "dog/a.jpg", "dog/b.PNG"], [0, 1, 1], ["cat", "dog"])
+    assert folder.listing().skipped == {"hidden": 1, ".txt": 1, "in .hidden/": 1, "in the deeper folder dog/deeper/": 1}
     assert folder.load().labels.tolist() == [0, 1, 1]
     (tmp_path / "loose.png").write_bytes(encode(images_of(1)[0]))
     assert "both beside and in its sub-folders" in folder.check()[0]
+
+
+def test_names_are_ordered_as_people_count():
+    names = ["10", "b", "2", "a10", "a2", "1", "01", "", "a", "a2b10", "a2b9", "²"]
+    assert sorted(names, key=natural) == ["", "01", "1", "2", "10", "a", "a2", "a2b9", "a2b10", "a10", "b", "²"]
+    padded = [f"n{number:08d}" for number in (1440764, 2, 17, 99999999)] + ["Dog", "cat", "dog"]
+    assert sorted(padded, key=natural) == sorted(padded)  # names that had an order keep it
+
+
+def test_grey_files_are_read_as_grey(tmp_path):
+    for row, pixels in enumerate(grey := images_of(60, 1)):
+        (tmp_path / f"{row:02}.png").write_bytes(encode(pixels))
+    dataset = ImageFolder(path=tmp_path)
+    np.testing.assert_array_equal(dataset.load().data, grey)
+    assert dataset.shape() == (1, 9, 9) and dataset.load().lineage["options"]["channels"] == 1
+    assert ImageFolder(path=tmp_path, channels=3).load().data.shape == (60, 3, 9, 9)
+    (tmp_path / "07.png").write_bytes(encode(images_of(1)[0]))  # none of those that are looked at first
+    with pytest.raises(ValueError, match=r"'07\.png': is in colour, .*channels: 1 or 3"):
+        dataset.load()
+    assert ImageFolder(path=tmp_path, channels=1).load().data.shape == (60, 1, 9, 9)
+
+
+def test_what_is_said_of_labels_that_are_read_has_not_changed(tmp_path):
+    """The file of a prepared part holds these words: other ones would be another file of the same images."""
+    export_folder(samples_of(6), tmp_path / "six")
+    said = {"path": str(tmp_path / "six"), "channels": 3, "crop": "none", "resolution": None, "resize": "area"}
+    assert ImageFolder(path=tmp_path / "six").load().lineage["options"] == said
+    unlabelled = ImageFolder(path=tmp_path / "six", labels="ignore").load()
+    assert unlabelled.labels is None and unlabelled.lineage["options"] == said | {"labels": "ignore"}
+
+
+def test_every_picture_that_cannot_be_read_is_named(tmp_path):
+    for row in range(60):
+        (tmp_path / f"{row:02}.png").write_bytes(b"" if row % 2 else encode(images_of(1)[0]))
+    with pytest.raises(ValueError, match="30 of 60 images cannot be read") as caught:
+        ImageFolder(path=tmp_path).load()
+    lines = str(caught.value).splitlines()
+    assert lines[1].startswith("- '01.png': is neither PNG nor JPEG") and lines[-1] == "- and 10 more"
+
+
+def test_more_memory_is_a_word_away(tmp_path, monkeypatch):
+    (tmp_path / "0.png").write_bytes(encode(np.zeros((3, 2000, 2000), np.uint8)))
+    monkeypatch.setenv("COLLAPSELAB_READ_MB", "1")
+    with pytest.raises(ValueError, match=r"'0\.png': \d+ bytes .* would become 12000000 .*COLLAPSELAB_READ_MB"):
+        ImageFolder(path=tmp_path).load()
+    monkeypatch.setenv("COLLAPSELAB_READ_MB", "12")
+    assert ImageFolder(path=tmp_path).load().data.shape == (1, 3, 2000, 2000)
+    monkeypatch.setenv("COLLAPSELAB_READ_MB", "many")
+    with pytest.raises(ValueError, match=r"COLLAPSELAB_READ_MB: found 'many'; allowed is a number"):
+        ImageFolder(path=tmp_path).load()
+
+
+def test_of_pictures_that_are_let_go_any_number_is_read(tmp_path, monkeypatch):
+    """Flat ones take more memory than their files account for, but only some of them lie there together."""
+    content = encode(np.zeros((3, 100, 100), np.uint8))
+    taken = 30_000 - 100 * len(content)
+    assert 250 * taken > 2 * 2**20 > 100 * taken > 0
+    for row in range(250):
+        (tmp_path / f"{row:03}.png").write_bytes(content)
+    monkeypatch.setenv("COLLAPSELAB_READ_MB", "2")
+    assert sum(1 for _ in ImageFolder(path=tmp_path).pictures()) == 250
+    with pytest.raises(ValueError, match="would become 7500000 in memory"):
+        ImageFolder(path=tmp_path).load()  # all of them
 
 
 def test_an_unpacked_dataset_zip_takes_its_labels_from_its_json(tmp_path):
@@ -738,7 +833,7 @@ def test_labels_that_are_not_one_integer_an_image_are_refused(tmp_path, labels, 
 
 @pytest.mark.parametrize(
     "name",
-    ["../up.png", "/root.png", "a/../../up.png", "a//b.png", "C:/x.png", "a\\..\\b.png", "./a.png", "a/\x01.png"],
+    ["../up.png", "/root.png", "a/../../up.png", "C:/x.png", "C:\\x.png", "a\\..\\b.png", "\\a.png", "a/\x01.png"],
 )
 def test_members_that_climb_are_refused(tmp_path, name):
     dataset = zip_of(tmp_path / "x.zip", {name: encode(images_of(1)[0])})

@@ -1,11 +1,14 @@
 """Records: who plays which role, what stands in a value, and which fingerprints may be compared."""
 
+import re
+
 import numpy as np
 import pytest
 
 from collapselab import metrics
 from collapselab.core.errors import Undefined
 from collapselab.features import Features
+from collapselab.measure import quality
 from collapselab.measure import record as measure
 from collapselab.measure.compare import check_comparable, differences
 from collapselab.measure.record import Measurement, Role
@@ -40,6 +43,26 @@ def test_the_reference_is_what_the_study_says(against, real, digest):
     made = fingerprints[value["fingerprint"]]
     assert (made["reference"], made["n_real"], made["n_fake"]) == (against, len(real), 100)
     assert digest in (None, made["reference_hash"]) and made["sampling_bias"] == 0.7
+
+
+def test_a_model_that_is_worse_than_none_is_told():
+    """Noise in the place of images with few directions is further from them than their mean is, whatever its recall."""
+    source = np.random.default_rng(0)
+    real = source.normal(size=(300, 2)) @ source.normal(size=(2, 40))
+    fakes = {
+        "noise": source.normal(size=(300, 40)) * real.std(),
+        "the mean": np.repeat(real.mean(0)[None], 300, axis=0),
+        "half of it": real * 0.5,
+        "sound": source.permutation(real),
+    }
+    reals = {("held_out", "identity"): Role(Features(real), "h")}
+    assert quality.spread(reals["held_out", "identity"]) == pytest.approx(np.trace(np.cov(real.T)))
+    told = {}
+    for name, fake in fakes.items():
+        values, _ = measured(["frechet_distance", "precision"], reals, {("sampled", "identity"): Features(fake)})
+        told[name] = quality.warnings(values.values(), reals)
+    assert [name for name, warned in told.items() if warned] == ["noise"]
+    assert re.match("in identity the samples are at a Fréchet distance of .* worse than none", told["noise"][0])
 
 
 def test_metrics_with_a_part_of_their_own_keep_it():

@@ -2,15 +2,18 @@
 
 import csv
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 import stand_ins
 import typer
+from PIL import Image
 from test_cli import run
 
 from collapselab import store
+from collapselab.cli import measure as measuring
 from collapselab.cli.extractors import settings_of
 from collapselab.cli.measure import measure as measure_outside
 from collapselab.core.sets import SampleSet
@@ -18,7 +21,7 @@ from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
 from collapselab.machine import clock
-from collapselab.measure import compare, outside
+from collapselab.measure import compare, outside, pools
 from collapselab.metrics import METRICS
 
 
@@ -38,6 +41,8 @@ def folder(digits, tmp_path_factory):
     np.save(folder / "train.npy", train.data[:, 0])
     np.savez(folder / "real.npz", real.data)
     np.save(folder / "last.npy", fake.data.transpose(0, 2, 3, 1))
+    np.save(folder / "wide.npy", np.zeros((9, 8, 9), np.uint8))
+    np.save(folder / "same.npy", real.data)
     store.write_samples(folder / "vectors.safetensors", SampleSet(np.zeros((9, 16))))
     for name, part in (("u.npy", fake), ("v.npy", real)):
         np.save(folder / name, part.data.reshape(len(part), -1)[:, 8:24].astype(np.float64))
@@ -50,30 +55,32 @@ def folder(digits, tmp_path_factory):
 
 def test_every_format_holds_the_same_samples(folder, digits):
     fake, real, train = digits
-    np.testing.assert_array_equal(outside.read(folder / "fake", channels=1).data, fake.data)
-    np.testing.assert_array_equal(outside.read(folder / "last.npy").data, fake.data)
-    np.testing.assert_array_equal(outside.read(folder / "real.zip", channels=1).data, real.data)
-    np.testing.assert_array_equal(outside.read(folder / "real.npz").data, real.data)
-    np.testing.assert_array_equal(outside.read(folder / "train.npy").data, train.data)
-    assert outside.read(folder / "fake").data.shape == (300, 3, 8, 8)  # grey files are read as colours
-    assert outside.read(folder / "fake", resolution=4).data.shape == (300, 3, 4, 4)
-    assert [outside.read(folder / name).kind for name in ("u.npy", "last.npy")] == ["vectors", "images"]
+    np.testing.assert_array_equal(pools.read(folder / "fake", channels=1).data, fake.data)
+    np.testing.assert_array_equal(pools.read(folder / "last.npy").data, fake.data)
+    np.testing.assert_array_equal(pools.read(folder / "real.zip", channels=1).data, real.data)
+    np.testing.assert_array_equal(pools.read(folder / "real.npz").data, real.data)
+    np.testing.assert_array_equal(pools.read(folder / "train.npy").data, train.data)
+    assert pools.read(folder / "fake").data.shape == (300, 1, 8, 8)  # grey files are read as grey
+    assert pools.read(folder / "fake", resolution=4, channels=3).data.shape == (300, 3, 4, 4)
+    assert [pools.read(folder / name).kind for name in ("u.npy", "last.npy")] == ["vectors", "images"]
 
 
 def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
     heard = []
-    pictures = outside.read(folder / "fake", channels=1, count=9, streamed=True).data
+    pictures = pools.read(folder / "fake", channels=1, count=9, streamed=True).data
     pictures.tell = lambda: heard.append(len(heard) + 1)
     assert len(pictures) == 9
-    np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[:9])
+    rows = [int(name[-12:-4]) for name in pictures.names]
+    assert rows == sorted(rows) and rows != list(range(9))  # by lot
+    np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[rows])
     first = pictures.digest
     assert heard == list(range(1, 10)) and list(pictures) and pictures.digest == first
-    fewer = outside.read(folder / "fake", channels=1, count=8, streamed=True).data
+    fewer = pools.read(folder / "fake", channels=1, count=8, streamed=True).data
     assert len(list(fewer)) == 8 and fewer.digest != first
 
 
 def test_names_of_files_are_known(folder):
-    assert len(outside.names(folder / "fake")) == 300 and outside.names(folder / "u.npy") is None
+    assert len(pools.read(folder / "fake").called) == 300 and pools.read(folder / "u.npy").called is None
 
 
 BAD_ARRAYS = {
@@ -91,7 +98,46 @@ def test_other_arrays_are_refused(kind, tmp_path):
     path = tmp_path / "bad.npy"
     np.save(path, BAD_ARRAYS[kind], allow_pickle=True)
     with pytest.raises(ValueError, match=r"bad\.npy: (found|cannot be read)"):
-        outside.read(path)
+        pools.read(path)
+
+
+def test_pictures_are_kept_or_decoded_again(folder, monkeypatch):
+    kept, again = (pools.read(folder / "fake", streamed=True).data for _ in range(2))
+    kept.survey()
+    monkeypatch.setattr(pools, "KEPT_BYTES", 99)
+    again.survey()
+    assert kept._kept is not None and again._kept is None
+    np.testing.assert_array_equal(np.stack(list(again)), np.stack(list(kept)))
+
+
+def test_some_are_drawn_by_lot_from_all_classes(tmp_path):
+    samples = Digits().load()
+    export_folder(SampleSet(samples.data[:600], samples.labels[:600]), tmp_path / "digits")
+    for streamed in (True, False):
+        pool = pools.read(tmp_path / "digits", count=120, streamed=streamed)
+        drawn = {name.partition("/")[0] for name in pool.called}
+        assert len(drawn) == 10 and len(pool.data) == 120 and pool.drawn == "120 of 600 by seed 0"
+    assert pools.read(tmp_path / "digits", count=120, seed=1).called != pool.called
+    assert pools.read(tmp_path / "digits", count=700).drawn == ""
+
+
+def test_the_same_pictures_are_known_in_any_file(folder, digits, tmp_path):
+    """In a folder, a zip or an array, in another order, by other names, in grey or as colours that are all alike."""
+    _, real, _ = digits
+    export_folder(real, tmp_path / "folder")
+    order = np.random.default_rng(0).permutation(len(real))
+    export_folder(SampleSet(real.data[order]), tmp_path / "renamed")
+    np.save(tmp_path / "colour.npy", np.repeat(real.data, 3, axis=1))
+    found = [
+        pools.read(tmp_path / name, streamed=streamed)
+        for name in ("folder", "renamed", "colour.npy")
+        for streamed in (True, False)
+    ]
+    found += [pools.read(folder / name) for name in ("real.zip", "real.npz")]
+    assert len({pool.content for pool in found}) == 1
+    assert pools.shared(found[0], found[2]) == len(real)
+    assert pools.read(folder / "fake").content != found[0].content
+    assert pools.read(folder / "u.npy").content != pools.read(folder / "v.npy").content
 
 
 # -- measure -----------------------------------------------------------------------------------------------------------
@@ -126,7 +172,7 @@ def test_options_training_images_and_scores(folder, tmp_path):
     assert {entry["metric"].split(".")[0] for entry in record["values"]} == {"recall", "authenticity", "colour_share"}
     assert {made.get("option_k") for made in record["fingerprints"].values()} == {3, None}
     perfect = {entry["metric"]: entry["value"] for entry in record["values"] if entry["set"] == "real"}
-    other, real = (outside.read(folder / name, channels=1).data[:200].reshape(200, -1) for name in PERFECT)
+    other, real = (pools.read(folder / name, count=200).data.reshape(200, -1) for name in PERFECT)
     expected = METRICS["recall"](real / 127.5 - 1, other / 127.5 - 1, k=3)
     assert perfect["recall"] == pytest.approx(float(expected)) and f"{perfect['recall']:.6g}" in text
     extractors = [entry["extractor"] for entry in record["values"]]
@@ -150,7 +196,9 @@ MISTAKES = {
     "measure u.npy --against v.npy --metric 'recall={k}'": ["JSON"],
     "measure u.npy --against v.npy --resolution 8": ["resolution"],
     "measure u.npy": ["--against"],
-    "measure fake --against train.npy --extractor pixels": ["(3, 8, 8)", "(1, 8, 8)"],
+    "measure fake --against real.zip --extractor pixels --channels 1 --resolution 4 --train train.npy": ["resolution"],
+    "measure fake --against wide.npy --extractor pixels": ["(1, 8, 8)", "(1, 8, 9)"],
+    "measure fake --against real.zip --train same.npy --extractor pixels": ["--train same.npy", "the same 300 samples"],
     "measure fake --against real.zip --extractor lenet": ["lenet=FILE"],
     "measure fake --against real.zip --extractor lenet=vectors.safetensors": ["no weights of lenet"],
     "measure fake --against real.zip --extractor pixels=u.npy": ["pixels has no weights"],
@@ -163,8 +211,9 @@ MISTAKES = {
 
 def test_few_samples_have_what_they_determine(folder, tmp_path):
     """Training images too few for a score, and a row that is not finite, leave gaps and say why."""
-    np.save(tmp_path / "few.npy", np.load(folder / "train.npy")[:9])
-    pictures = f"{folder}/last.npy --against {tmp_path}/few.npy --train {tmp_path}/few.npy --extractor pixels"
+    for name, rows in (("few.npy", slice(9)), ("others.npy", slice(9, 18))):
+        np.save(tmp_path / name, np.load(folder / "train.npy")[rows])
+    pictures = f"{folder}/last.npy --against {tmp_path}/few.npy --train {tmp_path}/others.npy --extractor pixels"
     text = run(f"measure {pictures} --scores {tmp_path}/scores.csv", tmp_path)
     assert re.search(r"copies_of_real .*undefined .*real: found 9 rows, needed are at least 50", text)
     row = next(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
@@ -205,8 +254,119 @@ def test_a_published_network_says_how_far_it_is(folder, tmp_path, monkeypatch, c
     measure_outside(folder / "fake", folder / "real.zip", extractor=[f"dinov2={path}"], metric=["precision"], count=70)
     told = capsys.readouterr()
     lines = [json.loads(line) for line in told.err.splitlines() if line.startswith("{")]
-    assert [line["images_seen"] for line in lines] == list(range(1, 141)) and lines[-1]["seconds_left"] == 0
+    read, looked = ([line for line in lines if line["stage"].startswith(stage)] for stage in ("read", "measure"))
+    assert [line["images_seen"] for line in read] == [*range(1, 71), *range(1, 71)]  # both sides, before all else
+    assert [line["images_seen"] for line in looked] == list(range(1, 141)) and looked[-1]["seconds_left"] == 0
     assert "dinov2: 70 samples of" in told.out
+
+
+def test_what_real_samples_share_is_counted(folder, digits, tmp_path):
+    _, real, train = digits
+    np.save(tmp_path / "leaky.npy", np.concatenate([train.data, real.data[:12]]))
+    np.save(tmp_path / "copies.npy", np.concatenate([real.data[:5], train.data[:7]]))
+    command = f"measure {tmp_path}/copies.npy --against {folder}/real.zip --train {tmp_path}/leaky.npy"
+    text = run(f"{command} --extractor pixels --metric precision --out {tmp_path}/record.json", tmp_path)
+    assert "12 of 300 samples of --against are also in --train: what a perfect model scores is then too good" in text
+    assert "12 of 12 samples of what is measured are also in --train: they are copies" in text
+    counts = {"held_out/train": 12, "sampled/train": 12, "sampled/held_out": 5}
+    assert store.read_json(tmp_path / "record.json")["shared"] == counts
+
+
+def test_other_orders_and_files_compare_and_other_formats_do_not(folder, digits, tmp_path):
+    fake, real, _ = digits
+    for name, kind in (("png", "PNG"), ("jpeg", "JPEG")):
+        (tmp_path / name).mkdir()
+        for row, pixels in enumerate(fake.data[:40]):
+            Image.fromarray(pixels[0]).save(tmp_path / name / f"{row}.{name}", kind, quality=75)
+    np.save(tmp_path / "turned.npy", real.data[::-1])
+    called = {
+        "zip": f"png --against {folder}/real.zip",
+        "npy": "png --against turned.npy",
+        "two": f"png --against {folder}/real.npz --extractor spectrum",
+        "jpeg": f"jpeg --against {folder}/real.zip",
+    }
+    said = {
+        name: run(f"measure {words} --extractor pixels --metric recall --out {name}.json", tmp_path)
+        for name, words in called.items()
+    }
+    assert "warning" not in said["zip"] and "40 images; passed over: nothing" in said["zip"]
+    assert "not all are stored alike (what is measured: JPEG; --against: without loss)" in said["jpeg"]
+    for other in ("npy", "two"):
+        text = run(f"compare zip.json {other}.json", tmp_path)
+        assert re.search(r"recall \(pixels, sampled\) .*equal", text), text
+    text = run("compare zip.json jpeg.json", tmp_path, code=2)
+    assert "stored_fake is 'without loss' in zip.json and 'JPEG' in jpeg.json: recall (pixels)" in text
+
+
+def test_a_record_of_an_earlier_version_is_compared_with_a_sentence(folder, tmp_path):
+    run(f"measure {folder}/last.npy --against {folder}/real.npz --extractor pixels --out new.json", tmp_path)
+    record = store.read_json(tmp_path / "new.json")
+    for made in record["fingerprints"].values():
+        for field in compare.SINCE:
+            made.pop(field, None)
+    store.write_json(tmp_path / "old.json", record)
+    text = run("compare old.json new.json", tmp_path)
+    assert "measured by an earlier version: A does not tell stored_real, which is 'without loss' in B" in text
+    assert re.search(r"recall \(pixels, sampled\) .*equal", text) and "reference_content" not in text
+    for made in record["fingerprints"].values():
+        made["reference_hash"] = "0" * 64
+    store.write_json(tmp_path / "old.json", record)
+    assert "reference_hash is 000000000000 in old.json" in run("compare old.json new.json", tmp_path, code=2)
+
+
+def test_pictures_that_cannot_be_read_are_told_before_any_network_runs(folder, digits, tmp_path, monkeypatch, capsys):
+    for side in ("a", "b"):
+        export_folder(SampleSet(digits[0].data[:9]), tmp_path / side)
+        (tmp_path / side / "img00000008.png").write_bytes(b"x")
+        (tmp_path / side / "img00000002.png").write_bytes(b"")
+    monkeypatch.setattr(pools.Pictures, "__iter__", lambda pictures: pytest.fail("a network looks at them"))
+    with pytest.raises(ValueError, match="2 of 9 images") as caught:
+        found = {
+            role: pools.read(tmp_path / side, streamed=True) for role, side in (("samples", "a"), ("against", "b"))
+        }
+        measuring._survey(found)
+    for side in ("a", "b"):
+        assert f"path: '{tmp_path / side}': 2 of 9 images cannot be read" in str(caught.value)
+    text = run("measure a --against b --extractor pixels", tmp_path, code=2)
+    assert text.count("2 of 9 images cannot be read") == 2 and "'img00000008.png'" in text
+
+
+def test_names_of_samples_are_run_by_no_spreadsheet():
+    names = ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@SUM(1).png", "\tx.png", "a=b.png", os.fsdecode(b"\xff.png")]
+    rows = list(csv.reader(outside.csv_of({"realism": np.arange(7.0)}, names).splitlines()))
+    assert [row[0] for row in rows[1:]] == [*(f"'{name}" for name in names[:5]), "a=b.png", "\\xff.png"]
+
+
+def test_look_says_what_lies_at_a_place(folder, digits, tmp_path):
+    for name in ("1", "2", "10", "@eaDir", "2/deeper"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        Image.fromarray(digits[0].data[0, 0]).save(tmp_path / "classes" / name / "x.png")
+    (tmp_path / "classes" / "2" / "y.webp").write_bytes(b"")
+    text = run("look classes", tmp_path)
+    assert "3 images in 3 folders, which are their labels; passed over: " in text
+    assert "1 .webp, 1 in @eaDir/, 1 in the deeper folder 2/deeper/" in text
+    assert [line.strip() for line in text.splitlines() if "label " in line] == [
+        f"label {label}: 1 images of {name}/" for label, name in enumerate(("1", "2", "10"))
+    ]
+    assert "3 PNG; grey; 8 x 8 pixels" in text
+    assert "300 samples, uint8 of shape (8, 8, 1)" not in run("look last.npy", folder)
+    assert "300 samples, uint8 of shape (1, 8, 8)" in run("look last.npy", folder)
+    (tmp_path / "classes" / "dataset.json").write_text('{"labels": [["1/x.png", [0.5]]]}')
+    text = run("look classes", tmp_path)
+    assert "labels cannot be read" in text and "3 images; passed over" in text
+    assert "no such file" in run("look nowhere", tmp_path, code=2)
+
+
+def test_prepare_says_what_it_read_and_passed_over(digits, tmp_path):
+    export_folder(SampleSet(digits[0].data, np.arange(300) % 12), tmp_path / "twelve")
+    for name in ("0", "00002/deeper"):
+        (tmp_path / "twelve" / name).mkdir(exist_ok=True)
+        Image.fromarray(digits[0].data[0, 0]).save(tmp_path / "twelve" / name / "x.png")
+    said = {"sizes": '{"train": 9}', "part": "train=out.safetensors", "options": '{"path": "twelve"}'}
+    command = "prepare --source folder " + " ".join(f"--{key} '{value}'" for key, value in said.items())
+    assert "301 images in 13 folders, which are their labels; passed over: 1 in the deeper folder" in run(
+        command, tmp_path
+    )
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------

@@ -250,6 +250,26 @@ def test_training_sets_are_one_row_a_reference_for_other_tools(tmp_path):
     }
 
 
+def test_a_table_that_would_come_to_gigabytes_is_refused(tmp_path):
+    """Of kilobytes with a right hash: a number that recurs a hundred million times, and a long word in many rows."""
+    import pyarrow
+    import pyarrow.parquet
+
+    def write(name: str, columns: dict, said: dict) -> Path:
+        table = pyarrow.table(columns).replace_schema_metadata({store.METADATA_KEY: json.dumps({"format": 2, **said})})
+        write_hashed(tmp_path / name, lambda file: pyarrow.parquet.write_table(table, file))
+        assert (tmp_path / name).stat().st_size < 500_000
+        return tmp_path / name
+
+    ones = pyarrow.array(np.zeros(35_000_000, np.int8))
+    numbers = write("numbers.parquet", {"x": ones, "y": ones}, {"columns": ["x", "y"]})
+    word = pyarrow.DictionaryArray.from_arrays(np.zeros(3000, np.int32), pyarrow.array(["x" * 200_000]))
+    rows = {"row": np.zeros(3000, np.int64), "score": np.zeros(3000), "reason": word, "judge": word}
+    for path, read in ((numbers, read_table), (write("kept.parquet", rows, {"judge": "x", "lineage": {}}), read_kept)):
+        with pytest.raises(ValueError, match=f"{path.name}: .* would become .* COLLAPSELAB_READ_MB"):
+            read(path)
+
+
 def test_kept_tables_come_back(tmp_path):
     for kept in (kept_of(), KeptTable(np.empty(0, np.int64), np.empty(0), (), "nobody")):
         write_kept(tmp_path / "kept", kept)

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
+from ..core.errors import Foreign
 from ..core.registry import usable
 from ..features import FEATURES, Extractor
 from ..machine.clock import progress
-from ..measure import outside
+from ..measure import outside, pools
 from ..metrics import METRICS
 from .extractors import looks_outside, settings_of, weights_of
 from .options import chosen, json_of, metrics_of, pairs
@@ -25,12 +26,14 @@ app = typer.Typer(rich_markup_mode=None)
 
 # Of other packages only the names are known: theirs are loaded where they are asked for.
 OUTSIDE = [name for name in FEATURES if FEATURES.origin(name) or looks_outside(FEATURES[name])]
-MEASURED_ROLES = ("samples", "against", "train")
+PARTS = {"samples": "sampled", "against": "held_out", "train": "train"}
+MEASURED_ROLES = tuple(PARTS)
+USUAL = {"images": "inception", "vectors": "identity", "categories": "identity"}  # extractors, where none is asked for
 
 
 @app.command()
 def measure(
-    samples: Annotated[Path, typer.Argument(help=f"what is measured: {outside.READABLE}")],
+    samples: Annotated[Path, typer.Argument(help=f"what is measured: {pools.READABLE}")],
     against: Annotated[Path, typer.Option(help="real samples that it is compared with, in one of the same formats")],
     train: Annotated[
         Path | None,
@@ -49,44 +52,80 @@ def measure(
         list[str] | None,
         typer.Option(help="NAME or NAME=OPTIONS as JSON, such as recall='{\"k\": 3}'; else all that mean something"),
     ] = None,
-    count: Annotated[int | None, typer.Option(min=2, help="measure the first so many samples of each side")] = None,
+    count: Annotated[int | None, typer.Option(min=2, help="measure so many samples of each side, drawn by lot")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the lot by which --count draws")] = 0,
     resolution: Annotated[int | None, typer.Option(min=1, help="side in pixels that images are shrunk to")] = None,
-    channels: Annotated[int, typer.Option(min=1, max=3, help="1 reads images as grey, 3 as colours")] = 3,
+    channels: Annotated[
+        int | None, typer.Option(min=1, max=3, help="1 reads images as grey, 3 as colours; else grey where all are")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="record to write, with the fingerprints, for compare")] = None,
     scores: Annotated[Path | None, typer.Option(help="CSV to write: the scores of every sample")] = None,
 ) -> None:
     """Compare any two sets of samples, without a study."""
-    if channels not in (1, 3):
+    if channels not in (None, 1, 3):
         raise typer.BadParameter(f"found {channels}; allowed: 1, 3", param_hint="--channels")
     extractors = {
         name: (chosen(FEATURES, name, "--extractor", looks_outside), path)
-        for name, path in pairs(extractor or [outside.usual_extractor(samples)], "--extractor").items()
+        for name, path in pairs(extractor or [USUAL[pools.kind_at(samples)]], "--extractor").items()
     }
     paths = {"samples": samples, "against": against} | ({"train": train} if train else {})
     streamed = all(entry.needs.published for entry, _ in extractors.values())
-    pools = _pools(paths, resolution=resolution, channels=channels, count=count, streamed=streamed)
-    kind = pools["samples"].kind
+    found = _pools(paths, resolution=resolution, channels=channels, count=count, seed=seed, streamed=streamed)
+    kind = found["samples"].kind
     looks = {name: _look(entry, name, path, kind, samples) for name, (entry, path) in extractors.items()}
     wanted = _wanted(metric, looks, kind, train is not None)
-    place = place_of(MANY_NUMBERS if streamed else sum(pool.data.size for pool in pools.values()))
-    with _telling(f"measure {samples}", pools, len(looks)), clock.compute():
-        content, columns = outside.measured(*(pools.get(role) for role in MEASURED_ROLES), looks, wanted, place)
-    print(outside.table(content, str(samples), str(against)))
+    _survey(found)
+    by_part = {PARTS[role]: pool for role, pool in found.items()}
+    counts, leaks = outside.leaks(by_part)
+    place = place_of(MANY_NUMBERS if streamed else sum(pool.data.size for pool in found.values()))
+    with _telling(f"measure {samples}", found, len(looks)), clock.compute():
+        content, columns = outside.measured(*(found.get(role) for role in MEASURED_ROLES), looks, wanted, place)
+    for role, pool in found.items():
+        print(f"{'' if role == 'samples' else f'--{role} '}{paths[role]}: {pool.said}")
+    for warning in (*leaks, *outside.unlike(by_part), *content.get("warnings", ())):
+        print(f"warning: {warning}")
+    print(f"\n{outside.table(content, str(samples), str(against))}")
     if scores:
-        text = outside.csv_of(columns, outside.names(samples))
+        text = outside.csv_of(columns, found["samples"].called)
         store.write_atomically(scores, lambda file: file.write_text(text, encoding="utf-8"))
     if out:
-        store.write_json(out, content)
+        store.write_json(out, content | ({"shared": counts} if counts else {}))
 
 
-def _pools(paths: Mapping[str, Path], **form: Any) -> dict[str, outside.Pool]:
-    """The samples in each role, all of one kind."""
-    pools = {role: outside.read(path, **form) for role, path in paths.items()}
-    kinds = {role: pool.kind for role, pool in pools.items()}
+def _pools(paths: Mapping[str, Path], **form: Any) -> dict[str, pools.Pool]:
+    """The samples in each role, all of one kind, and in colour where one of them is. All faults are told together."""
+    found: dict[str, pools.Pool] = {}
+    faults: dict[str, ValueError] = {}
+    for role, path in paths.items():
+        try:
+            found[role] = pools.read(path, **form)
+        except ValueError as error:
+            faults[str(error)] = error
+    if faults:
+        damaged = next((error for error in faults.values() if isinstance(error, Foreign)), None)
+        raise Foreign(damaged.path, "\n".join(faults)) if damaged else ValueError("\n".join(faults))
+    kinds = {role: pool.kind for role, pool in found.items()}
     if len(set(kinds.values())) > 1:
-        found = "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items())
-        raise ValueError(f"{found}: allowed is one kind")
-    return pools
+        said = "; ".join(f"{paths[role]} holds {kind}" for role, kind in kinds.items())
+        raise ValueError(f"{said}: allowed is one kind")
+    colour = any(pool.channels == 3 for pool in found.values())
+    return {role: pool.in_colour() if colour and form["channels"] != 1 else pool for role, pool in found.items()}
+
+
+def _survey(found: Mapping[str, pools.Pool]) -> None:
+    """Decode all pictures that will only be looked at one by one: what cannot be read is told now, and together."""
+    faults = []
+    for pool in found.values():
+        if not isinstance(pool.data, pools.Pictures):
+            continue
+        with progress(f"read {pool.path}", len(pool.data)) as tell:
+            seen = itertools.count(1)
+            try:
+                pool.data.survey(lambda tell=tell, seen=seen: tell(next(seen), None))
+            except ValueError as error:
+                faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join(faults))
 
 
 def _look(entry: Extractor, name: str, path: str, kind: str, samples: Path) -> outside.Look:
@@ -121,9 +160,9 @@ def _wanted(
 
 
 @contextmanager
-def _telling(what: str, pools: Mapping[str, outside.Pool], looks: int) -> Iterator[None]:
+def _telling(what: str, found: Mapping[str, pools.Pool], looks: int) -> Iterator[None]:
     """Within it the pictures that are looked at tell the progress, each once a look."""
-    pictures = [pool.data for pool in pools.values() if isinstance(pool.data, outside.Pictures)]
+    pictures = [pool.data for pool in found.values() if isinstance(pool.data, pools.Pictures)]
     if not pictures:
         yield
         return

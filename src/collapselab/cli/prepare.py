@@ -8,7 +8,9 @@ import typer
 
 from .. import store
 from ..data import DATASETS
+from ..data.pictures import Pictures
 from ..data.split import PARTS
+from ..data.weighing import check_memory
 from ..features import FEATURES
 from ..models.files import write_population
 from ..populations import POPULATIONS
@@ -43,11 +45,15 @@ def prepare(
     shares = json_of(rare, "--rare", dict)
     if not all(label.isdigit() and isinstance(share, float | int) for label, share in shares.items()):
         raise typer.BadParameter(f"found {rare!r}; allowed are {{label: share}}", param_hint="--rare")
+    data = parsed(dataset, options, "--options")
+    check_memory(data)
     with clock.compute():
         thinned = {int(label): share for label, share in shares.items()}
-        parts = verb.prepare(parsed(dataset, options, "--options"), counts, split_seed, thinned)
+        parts = verb.prepare(data, counts, split_seed, thinned)
     for name, file in files.items():
         store.write_samples(Path(file), parts[name])
+    if isinstance(data, Pictures):
+        print(f"{data.path}: {data.listing().said}", file=sys.stderr)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Samples compared with real data: one record of numbers."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from .. import store
 from ..core.sets import TrainingTable
 from ..features import FEATURES
 from ..features.files import read_features
+from ..measure import quality
 from ..measure.record import Against, Measurement, Role
 from ..models.capabilities import Knows
 from ..verbs import record as verb
@@ -74,6 +76,9 @@ def record(
         measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place_of(_numbers(reals)))
         with clock.compute():
             content["values"], content["fingerprints"] = verb.record(measurement, fakes, sets, rows, count)
+        if content.get("generation") == 0 and (told := quality.warnings(content["values"], reals)):
+            content["warnings"] = told
+            print("\n".join(f"warning: {one}" for one in told), file=sys.stderr)
     store.write_json(out, content)
 
 

@@ -60,6 +60,7 @@ VERBS = {
     "baseline": Verb("record", "Compare real data with real data."),
     "replicate": Verb("replicate", "Run all seeds of an arm in one go."),
     "measure": Verb("measure", "Compare any two sets of samples, without a study."),
+    "look": Verb("look", "Say what a folder, zip or array holds: what is read, what is passed over and why."),
     "compare": Verb("compare", "Set numbers side by side that were measured alike."),
     "weights": Verb("weights", "Published weights: which are here, and how to get the others."),
     "init": Verb("study", "Write a commented study to start from: config/NAME.yaml."),

@@ -1,72 +1,125 @@
 """A zip of pictures. Archives from outside are never trusted: they are read member by member and never extracted."""
 
+import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from .pictures import SUFFIXES, Pictures, labels_of
+from ..store.outside import check_regular
+from .listing import SUFFIXES, Listing, Skipped, is_junk, labels_of, steps
+from .pictures import FILE_BYTES, Pictures, Stored
 
-MEMBER_BYTES = 2**28  # the largest file that is read out of an archive; a zip of 42 kB can claim 4.5 PB
+Members = Mapping[str, zipfile.ZipInfo]
 
 
 class DatasetZip(Pictures):
     """A zip of PNG and JPEG files with a ``dataset.json``, as StyleGAN and EDM read them (Karras et al. 2020, 2022).
 
-    ``dataset.json`` holds ``{"labels": [[name, label], ...]}``, or null for no labels. The order is that of the sorted
-    names. Nothing is extracted; archives with encrypted, linked, doubled, absolute or climbing names are refused.
+    ``dataset.json`` holds ``{"labels": [[name, label], ...]}``, or null for no labels; it may lie in the one folder
+    that all of the zip is wrapped in. The order is that of the sorted names. Nothing is extracted; archives with
+    encrypted, linked, doubled, absolute or climbing names are refused.
     """
 
     citation: ClassVar[str] = "The study's own images."
 
     source: ClassVar[str] = "zip"
 
-    def listing(self) -> tuple[Sequence[str], Sequence[int] | None]:
-        if not self.path.is_file():
-            raise ValueError(f"path: there is no file {str(self.path)!r}")
+    def listing(self) -> Listing:
         where = f"path: {str(self.path)!r}"
-        with _open_zip(self.path) as archive:
-            members = {}
-            for member in archive.infolist():
-                if fault := _member_fault(member) or ("doubled" if member.filename in members else None):
-                    raise ValueError(f"{where}: the member {member.filename!r} is {fault}, which is refused")
-                members[member.filename] = member
-            names = sorted(name for name in members if name.lower().endswith(SUFFIXES))
-            if "dataset.json" not in members:
-                return names, None
-            return names, labels_of(names, _member_bytes(archive, "dataset.json"), f"{where}: dataset.json")
+        with self._archive() as (archive, members):
+            skipped = Skipped()
+            names = []
+            for name in members:
+                if any(map(is_junk, name.split("/"))):
+                    skipped["that macOS or another system left there"] += 1
+                elif name.lower().endswith(SUFFIXES):
+                    names.append(name)
+                else:
+                    skipped.file(name)
+            names.sort()
+            described = _described(members, names)
+            if described is None or self.labels == "ignore":
+                return Listing(names, None, (), skipped)
+            said, prefix = _member_bytes(archive, members[described]), described.removesuffix("dataset.json")
+            inside = [name.removeprefix(prefix) for name in names]
+            return Listing(names, labels_of(inside, said, f"{where}: {described}"), (), skipped)
 
-    def contents(self, names: Sequence[str]) -> Iterator[bytes]:
+    @contextmanager
+    def opened(self) -> Iterator[Callable[..., Stored]]:
+        with self._archive() as (archive, members):
+
+            def content(name: str, most: int | None = None) -> Stored:
+                return Stored(_member_bytes(archive, members[name], most), members[name].compress_size)
+
+            yield content
+
+    def stored_bytes(self, names: Sequence[str]) -> int:
+        with self._archive() as (_, members):
+            return min(sum(members[name].compress_size for name in names), self.path.stat().st_size)
+
+    @contextmanager
+    def _archive(self) -> Iterator[tuple[zipfile.ZipFile, Members]]:
+        """The archive, and its files by their names."""
+        if not self.path.exists():
+            raise ValueError(f"path: there is no file {str(self.path)!r}")
+        try:
+            check_regular(self.path)
+        except ValueError as error:
+            raise ValueError(f"path: {error}") from None
         with _open_zip(self.path) as archive:
-            for name in names:
-                yield _member_bytes(archive, name)
+            yield archive, _members(archive, f"path: {str(self.path)!r}")
+
+
+def _members(archive: zipfile.ZipFile, where: str) -> Members:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = "/".join(steps(member.filename))
+        if fault := _member_fault(member) or ("doubled" if name in members else None):
+            raise ValueError(f"{where}: the member {member.filename!r} is {fault}, which is refused")
+        if not member.filename.endswith(("/", "\\")):
+            members[name] = member
+    return members
+
+
+def _described(members: Members, names: Sequence[str]) -> str | None:
+    """The ``dataset.json`` of an archive: at its top, or in the one folder that holds all of its pictures."""
+    if "dataset.json" in members:
+        return "dataset.json"
+    tops = {name.partition("/")[0] for name in names}
+    wrapped = f"{next(iter(tops))}/dataset.json" if len(tops) == 1 else ""
+    return wrapped if wrapped in members else None
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError) as error:
         raise ValueError(f"path: {str(path)!r} is not a zip: {error}") from None
 
 
-def _member_bytes(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None = None) -> bytes:
+    """The first bytes of a member, or all of them."""
     try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error) as error:
-        raise ValueError(f"path: {archive.filename!r}: the member {name!r} is damaged: {error}") from None
+        with archive.open(member) as stream:
+            return stream.read() if most is None else stream.read(most)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error) as error:
+        said = f"the member {member.filename!r} is damaged: {error}"
+        raise ValueError(f"path: {archive.filename!r}: {said}") from None
 
 
 def _member_fault(member: zipfile.ZipInfo) -> str | None:
     name = member.filename
-    steps = name.removesuffix("/").split("/")
-    if any(step in ("", ".", "..") for step in steps) or any(letter in "\\:" or letter < " " for letter in name):
+    way = name.replace("\\", "/")
+    if way.startswith("/") or re.match("[A-Za-z]:/", way) or ".." in way.split("/") or any(sign < " " for sign in name):
         return "a path out of the archive"
     if member.flag_bits & 0x1:
         return "encrypted"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "a link"
-    if member.file_size > MEMBER_BYTES:
-        return f"{member.file_size} bytes large, more than {MEMBER_BYTES}"
+    if member.file_size > FILE_BYTES:
+        return f"{member.file_size} bytes large, more than {FILE_BYTES}"
     return None

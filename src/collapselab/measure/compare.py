@@ -14,6 +14,10 @@ ALTERED = ("adapter", "transforms")  # likewise, told only of samples to which, 
 TOLD = (*MADE, *ALTERED, "source")
 # What is a cell's own when it is measured against data of its own.
 OWN = {"training_set": ("reference_hash", "n_real")}
+# Of samples from outside a later version tells more than an earlier one did: what only one tells keeps none apart.
+SINCE = ("reference_content", "beside_content", "stored_fake", "stored_real", "shape_fake", "shape_real")
+# The same samples in another order or file have another hash, and this content.
+CONTENTS = {"reference_hash": "reference_content", "beside_hash": "beside_content"}
 # How an arm's samples are made may not change on the way; its sampling bias may, where the study says so.
 CONSTANT = tuple(field for field in MADE if field not in ("sampling_bias", "guide"))
 
@@ -38,23 +42,31 @@ class Comparison(NamedTuple):
 
     pairs: numbers that were measured alike. unlike: (metric, extractor, field) -> the field in one and in the other,
     of numbers that were not, and are not set side by side. made: fields in which the samples of the pairs were made
-    differently, with both contents. alone: numbers that only one of them has.
+    differently, with both contents. alone: numbers that only one of them has. untold: fields that an earlier version
+    did not tell, with what the other says of them.
     """
 
     pairs: list[Pair]
     unlike: dict[tuple[str, str, str], tuple[Any, Any]]
     made: dict[str, tuple[Any, Any]]
     alone: int
+    untold: dict[str, tuple[Any, Any]] = {}  # noqa: RUF012 - a default that nobody writes to
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The fields in which two fingerprints differ in how samples were measured; how they were made is left aside."""
-    own = OWN.get(one.get("reference", ""), ())
+    aside = {*TOLD, *OWN.get(one.get("reference", ""), ()), "set", *_untold(one, other)}
+    aside |= {hashed for hashed, content in CONTENTS.items() if content in one and content in other}
     return [
         field
         for field in sorted(one.keys() | other.keys())
-        if field not in (*TOLD, *own, "set") and one.get(field) != other.get(field)
+        if field not in aside and one.get(field) != other.get(field)
     ]
+
+
+def _untold(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The fields that only one of two fingerprints has, since the other is of an earlier version."""
+    return [field for field in SINCE if (field in one) != (field in other)]
 
 
 def compare(one: Records, other: Records) -> Comparison:
@@ -63,7 +75,7 @@ def compare(one: Records, other: Records) -> Comparison:
     Numbers belong together that have the same place, set of samples, feature space and name. They are set side by side
     only where their fingerprints say that they were measured alike.
     """
-    pairs, unlike, made, alone = [], {}, {}, 0
+    pairs, unlike, made, untold, alone = [], {}, {}, {}, 0
     for cell in dict.fromkeys([*one, *other]):
         ours, theirs = (dict(_numbers(records.get(cell))) for records in (one, other))
         alone += len(ours.keys() ^ theirs.keys())
@@ -80,7 +92,9 @@ def compare(one: Records, other: Records) -> Comparison:
                 if mine.get(field) != yours.get(field)
             }
             pairs.append(Pair(cell, *key, value, counterpart))
-    return Comparison(pairs, unlike, made, alone)
+            lacking = [field for field in _untold(mine, yours) if field not in CONTENTS.values()]
+            untold |= {field: (mine.get(field), yours.get(field)) for field in lacking}
+    return Comparison(pairs, unlike, made, alone, untold)
 
 
 def _numbers(record: Record | None) -> Iterator[tuple[tuple[str, str, str], tuple[float | None, Mapping[str, Any]]]]:
@@ -118,6 +132,9 @@ def table(found: Comparison, one: str, other: str) -> str:
             rows.append((called, f"{equal} of {len(own)}", _change(largest), largest.cell if equal < len(own) else ""))
         lines += aligned([("", "equal", "largest B - A", "at"), *rows])
     lines += [f"made differently: {field} is {a!r} in A and {b!r} in B" for field, (a, b) in found.made.items()]
+    for field, (a, b) in found.untold.items():
+        older, said, newer = ("A", b, "B") if a is None else ("B", a, "A")
+        lines += [f"measured by an earlier version: {older} does not tell {field}, which is {said!r} in {newer}"]
     lines += [f"{found.alone} numbers are in only one of them"] if found.alone else []
     return "\n".join(lines)
 

@@ -1,32 +1,24 @@
 """Samples that no study made: folders, zips and arrays of anybody, measured as a study's own are."""
 
 import hashlib
-import math
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .. import store
-from ..core.errors import Foreign, Undefined
-from ..core.kinds import kind_of_shape
+from ..core.errors import Undefined
 from ..core.registry import usable
-from ..core.sets import SampleSet
 from ..core.spreadsheet import csv_text
-from ..data.archive import DatasetZip
-from ..data.digest import digest
-from ..data.folder import ImageFolder
 from ..features import FEATURES, Features
 from ..metrics import METRICS, SCORES
+from . import quality
 from .compare import aligned
+from .pools import Pool, shared
 from .record import Measurement, Role
 
-READABLE = "a folder or a .zip of PNG and JPEG images, a .npy or .npz array, or a .safetensors sample set"
-RATIO_MAX = 1000  # of a compressed array; images of nothing but black come near
+ROLES = {"sampled": "what is measured", "held_out": "--against", "train": "--train"}
 
 
 @dataclass(frozen=True)
@@ -36,169 +28,6 @@ class Look:
     weights: Any
     options: Mapping[str, Any]
     facts: Mapping[str, Any]
-
-
-class Pictures:
-    """The images of a folder or a zip, each of its own size, decoded while they are looked at and then let go.
-
-    Iterating gives (C, H, W) uint8, calls ``tell`` for each if it is set and, at its end, sets ``digest``, the SHA-256
-    of all of them in hex.
-    """
-
-    digest: str
-    tell: Callable[[], object] | None = None
-
-    def __init__(self, dataset: ImageFolder | DatasetZip, count: int | None):
-        self.dataset = dataset
-        there = dataset.count()
-        self.count = there if count is None else min(there, count)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        sha = hashlib.sha256()
-        for image in islice(self.dataset.pictures(), self.count):
-            sha.update(f"{image.shape}".encode())
-            sha.update(image.tobytes())
-            if self.tell is not None:
-                self.tell()
-            yield image
-        self.digest = sha.hexdigest()
-
-
-class Pool(NamedTuple):
-    """Samples to be looked at, and where they come from."""
-
-    data: np.ndarray | Pictures
-    lineage: Mapping[str, Any]
-
-    @property
-    def kind(self) -> str:
-        """What they are: images, vectors or categories."""
-        return "images" if isinstance(self.data, Pictures) else kind_of_shape(self.data.shape[1:])
-
-    @property
-    def digest(self) -> str:
-        """The hash of their content; of pictures once all were looked at."""
-        return self.data.digest if isinstance(self.data, Pictures) else digest(SampleSet(self.data))
-
-    @property
-    def shape(self) -> str:
-        """The shape of one sample."""
-        return "various" if isinstance(self.data, Pictures) else str(self.data.shape[1:])
-
-    @property
-    def resize(self) -> str:
-        """How the samples were made as large as they are."""
-        options = self.lineage.get("options", {})
-        return f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
-
-
-def read(
-    path: Path,
-    *,
-    resolution: int | None = None,
-    channels: int = 3,
-    count: int | None = None,
-    streamed: bool = False,
-) -> Pool:
-    """The samples at a path.
-
-    A folder or zip holds PNG and JPEG images, which become (N, channels, H, W) uint8; ``resolution`` shrinks them by
-    the mean of the pixels, as the data sets of a study are. An array is (N, H, W), (N, H, W, C) or (N, C, H, W) uint8
-    with one or three channels, (N, d) float, or (N,) whole numbers; of an .npz the first array counts.
-
-    count: take the first so many. streamed: leave the images of folders and zips where they are and in their own sizes,
-    as published networks can look at them, if no resolution is asked for.
-    Raises ValueError for anything else, and Foreign for an array's file that holds none.
-    """
-    path = Path(path)
-    if resolution is not None and path.suffix in (".safetensors", ".npy", ".npz"):
-        raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
-    if path.suffix == ".safetensors":
-        samples = store.read_samples(path)
-        if not samples.data.size:
-            raise ValueError(f"{path}: found no samples, needed is at least 1")
-        return Pool(samples.data[:count], samples.lineage)
-    if path.is_dir() or path.suffix == ".zip":
-        kind = ImageFolder if path.is_dir() else DatasetZip
-        dataset = kind(path=path, resolution=resolution, channels=channels)
-        if streamed and resolution is None:
-            return Pool(Pictures(dataset, count), {"source": dataset.source, "options": {}})
-        samples = dataset.load()
-        return Pool(samples.data[:count], samples.lineage)
-    if path.suffix not in (".npy", ".npz"):
-        raise ValueError(
-            f"{path}: {'no such file' if not path.exists() else 'found another format'}; allowed: {READABLE}"
-        )
-    return Pool(_as_samples(_array(path), path)[:count], {"source": "array", "options": {}})
-
-
-def _array(path: Path) -> np.ndarray:
-    """The array of an .npy file, or the first of an .npz. Raises Foreign for other content."""
-    try:
-        if not zipfile.is_zipfile(path):
-            with open(path, "rb") as stream:
-                return _whole_array(stream, path.stat().st_size)
-        with zipfile.ZipFile(path) as archive:
-            member = archive.infolist()[0]
-            if member.file_size > 2**20 + RATIO_MAX * member.compress_size:
-                raise ValueError(f"{member.compress_size} bytes would become {member.file_size}")
-            with archive.open(member) as stream:
-                return _whole_array(stream, member.file_size)
-    except OSError:
-        raise
-    # What the readers of headers and of zips raise of content that nobody wrote with numpy.
-    except (Exception, MemoryError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise Foreign(path, f"{path}: cannot be read as an array of numbers: {said}") from None
-
-
-def _whole_array(stream: IO[bytes], size: int) -> np.ndarray:
-    """The array that a stream of so many bytes holds; its shape is compared with them before memory is taken."""
-    version = np.lib.format.read_magic(stream)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(stream)
-    if dtype.hasobject or any(length < 0 for length in shape):
-        raise ValueError(f"found {dtype} of shape {shape}; objects are not read")
-    if math.prod(shape) * dtype.itemsize > size - stream.tell():
-        raise ValueError(f"found {dtype} of shape {shape} in {size} bytes")
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
-
-
-def _as_samples(array: np.ndarray, path: Path) -> np.ndarray:
-    """An array in the shape and type of a sample set's data."""
-    if not array.size:
-        raise ValueError(f"{path}: found no numbers, in an array of shape {array.shape}; needed is at least 1")
-    if array.dtype == np.uint8 and array.ndim == 3:
-        return array[:, None]
-    if array.dtype == np.uint8 and array.ndim == 4:
-        if array.shape[1] in (1, 3):
-            return array
-        if array.shape[3] in (1, 3):
-            return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
-    if array.dtype.kind == "f" and array.ndim == 2:
-        return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
-    if array.dtype.kind in "iu" and array.ndim == 1:
-        return array.astype(np.int64)
-    raise ValueError(
-        f"{path}: found {array.dtype} of shape {array.shape}; allowed are uint8 images (N, H, W), (N, H, W, C) or "
-        "(N, C, H, W) with one or three channels, float vectors (N, d), and whole numbers (N,)"
-    )
-
-
-def usual_extractor(path: Path) -> str:
-    """The extractor that the samples at a path are looked at with, unless another is asked for."""
-    return "inception" if read(path, streamed=True).kind == "images" else "identity"
-
-
-def names(path: Path) -> list[str] | None:
-    """What the samples at a path are called, in order; None where they have only numbers."""
-    if Path(path).is_dir():
-        return list(ImageFolder(path=path).listing()[0])
-    return list(DatasetZip(path=path).listing()[0]) if Path(path).suffix == ".zip" else None
 
 
 def lacks(name: str, extractors: Iterable[str], kind: str, with_train: bool) -> str | None:
@@ -214,6 +43,41 @@ def lacks(name: str, extractors: Iterable[str], kind: str, with_train: bool) -> 
     if metric.against == "training_set":
         return "is about the training sets of a study"
     return "needs --train" if metric.against == "train" and not with_train else None
+
+
+def leaks(pools: Mapping[str, Pool]) -> tuple[dict[str, int], list[str]]:
+    """How many samples two sets have in common, by "one/other", and what follows from it, in words.
+
+    pools: by role, those of :data:`ROLES`. Raises ValueError where the real samples that the model learnt from are
+    those that it is compared with: whatever were measured would be about nothing.
+    """
+    counts, told = {}, []
+    for one, other in (("held_out", "train"), ("sampled", "train"), ("sampled", "held_out")):
+        if not {one, other} <= pools.keys() or not (many := shared(pools[one], pools[other])):
+            continue
+        mine, yours = pools[one], pools[other]
+        equal = many == len(mine.data) == len(yours.data)
+        if equal and one == "held_out":
+            raise ValueError(
+                f"--train {yours.path} holds the same {many} samples as --against {mine.path}; --train is what the "
+                "model learnt from, --against has to be real samples that it has not seen"
+            )
+        counts[f"{one}/{other}"] = many
+        meaning = {
+            "held_out": "what a perfect model scores is then too good, and copies of training images look like others",
+            "sampled": "they are copies",
+        }[one]
+        told.append(f"{many} of {len(mine.data)} samples of {ROLES[one]} are also in {ROLES[other]}: {meaning}")
+    return counts, told
+
+
+def unlike(pools: Mapping[str, Pool]) -> list[str]:
+    """What distances between images will also show: that they were stored in other ways."""
+    stored = {pool.stored for pool in pools.values() if pool.kind == "images"}
+    if len(stored) < 2:
+        return []
+    each = "; ".join(f"{ROLES[role]}: {pool.stored}" for role, pool in pools.items())
+    return [f"not all are stored alike ({each}): compression alone moves distances"]
 
 
 def measured(
@@ -250,8 +114,45 @@ def measured(
     if train:
         of_real, made = measurement.of_reality(len(fakes["sampled", next(iter(looks))]))
         values, fingerprints = values + of_real, fingerprints | made
+    values, fingerprints = _with_sources(values, fingerprints, pools)
     values.sort(key=lambda entry: list(looks).index(entry["extractor"]))
-    return {"status": "ok", "lineage": digests, "values": values, "fingerprints": fingerprints}, columns
+    told = quality.warnings(values, reals)
+    record = {"status": "ok", "lineage": digests, "values": values, "fingerprints": fingerprints}
+    return record | ({"warnings": told} if told else {}), columns
+
+
+def _with_sources(
+    values: list[dict[str, Any]], fingerprints: Mapping[str, Mapping[str, Any]], pools: Mapping[str, Pool]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Values and fingerprints that also say what of the files of samples moves numbers, or tells them from others."""
+    found, renamed = {}, {}
+    for key, made in fingerprints.items():
+        real = pools[made["reference"]]
+        other = "train" if made["reference"] == "held_out" else "held_out"
+        fake = pools["sampled" if made["set"] == "sampled" else other]
+        said = {"reference_content": real.content}
+        if "beside" in made:
+            said["beside_content"] = pools[made["beside"]].content
+        for which, pool in (("fake", fake), ("real", real)):
+            if pool.kind == "images":
+                said[f"stored_{which}"] = pool.stored
+            if pool.kind != "categories":
+                said[f"shape_{which}"] = _shape(pool, bool(FEATURES[made["extractor"]].needs.published))
+        full = {**made, **said, **({"drawn": fake.drawn} if fake.drawn else {})}
+        renamed[key] = hashlib.sha256(json.dumps(full, sort_keys=True).encode()).hexdigest()[:8]
+        found[renamed[key]] = full
+    return [{**entry, "fingerprint": renamed[entry["fingerprint"]]} for entry in values], found
+
+
+def _shape(pool: Pool, makes_colour: bool) -> str:
+    """The shape of the samples as it moves numbers: to a network that makes colours of grey, both are one."""
+    if pool.kind == "images" and len(pool.shapes) == 1:
+        channels, height, width = next(iter(pool.shapes))
+        return f"{height} x {width}" if makes_colour else f"{channels} x {height} x {width}"
+    sizes = {shape[1:] for shape in pool.shapes}
+    if makes_colour and len(sizes) == 1:
+        return " x ".join(map(str, next(iter(sizes))))
+    return "various" if len(pool.shapes) > 1 else " x ".join(map(str, next(iter(pool.shapes))))
 
 
 def _scores(name: str, seen: Mapping[str, Features], fake: Features) -> dict[str, np.ndarray]:
@@ -319,8 +220,12 @@ def _facts(made: Mapping[str, Any]) -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
-def csv_of(columns: Mapping[str, np.ndarray], called: list[str] | None) -> str:
-    """Scores as CSV, a row for each sample; a score that a sample does not have is left empty."""
+def csv_of(columns: Mapping[str, np.ndarray], called: Sequence[str] | None) -> str:
+    """Scores as CSV, a row for each sample; a score that a sample does not have is left empty.
+
+    Bytes of a name that are no UTF-8 are written as \\xNN.
+    """
+    names = [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in called or ()]
     numbers = zip(*([float(n) if np.isfinite(n) else None for n in column] for column in columns.values()), strict=True)
-    rows = ([called[index] if called else index, *row] for index, row in enumerate(numbers))
+    rows = ([names[index] if called else index, *row] for index, row in enumerate(numbers))
     return csv_text(["sample", *columns], rows)

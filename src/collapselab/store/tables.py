@@ -10,6 +10,7 @@ import numpy as np
 from ..core.errors import Damaged
 from ..core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
 from .bytes import METADATA_KEY, check_stamp, expect, recorded_hash, stamped, understood, verify, write_hashed
+from .outside import Budget, bytes_on_disk
 from .samples import read_samples
 
 
@@ -33,13 +34,34 @@ def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
     verify(path)
     with open(path, "rb") as stream:  # given a path, pyarrow would read columns from folders that are called a=b
         try:
-            table = pyarrow.parquet.ParquetFile(stream).read()
+            words = [field.name for field in pyarrow.parquet.read_schema(stream) if pyarrow.types.is_string(field.type)]
+            file = pyarrow.parquet.ParquetFile(stream, read_dictionary=words)
+            budget = Budget(path)
+            budget.take(_claimed(file.metadata), bytes_on_disk(path))
+            table = file.read()
+            budget.take(sum(map(_letters, table.columns)), bytes_on_disk(path))
         except pyarrow.ArrowInvalid:
             raise ValueError(f"{path}: found no table in it; was another file meant?") from None
     with understood(path):
         metadata = dict(json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}")))
     check_stamp(path, metadata.pop("format", None))
     return table, metadata
+
+
+def _claimed(said: Any) -> int:
+    """The bytes that a table comes to in memory, each word of a column once: eight a cell, and what is packed."""
+    groups = [said.row_group(place) for place in range(said.num_row_groups)]
+    return 8 * said.num_rows * said.num_columns + sum(group.total_byte_size for group in groups)
+
+
+def _letters(column: Any) -> int:
+    """The bytes that the words of a column come to, each as often as it occurs; 0 of numbers."""
+    import pyarrow.compute
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return 0
+    lengths = ((pyarrow.compute.binary_length(part.dictionary), part.indices) for part in column.chunks)
+    return sum(pyarrow.compute.sum(found.take(rows)).as_py() or 0 for found, rows in lengths)
 
 
 def write_training(path: Path, training: TrainingTable) -> str:

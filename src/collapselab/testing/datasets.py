@@ -1,6 +1,10 @@
 """The laws of data sets."""
 
 import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +25,7 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
 
     What ``count`` and ``shape`` say without decoding is what ``load`` gives; reading twice gives the same, and the
     lineage is enough to read it again; images come to another resolution as they say; a place where nothing lies is a
-    fault that begins with its field; unknown options are refused.
+    fault that begins with its field, and so is a pipe, which nobody reads; unknown options are refused.
 
     dataset: small, with something to read. images: (N, C, H, W) uint8 that have to be read, labels: (N,) their labels;
     None where nobody can say. Raises AssertionError for the first law that is broken.
@@ -73,7 +77,11 @@ def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.
     said = json.loads(json.dumps(dict(samples.lineage)))
     law(said.get("source") == name, f"{name}: the lineage says the source {said.get('source')!r}")
     again = type(dataset)(**said["options"])
-    law(again == dataset, f"{name}: the options of its lineage make another data set, {again!r}")
+    kept = {field: getattr(again, field) for field in dataset.model_fields_set}
+    law(
+        kept == {field: getattr(dataset, field) for field in kept},
+        f"{name}: the options of its lineage make another data set, {again!r}",
+    )
     law(digest(again.load()) == digest(samples), f"{name}: read again as its lineage says it is not the same")
 
 
@@ -121,3 +129,16 @@ def _check_refusals(dataset: Dataset) -> None:
         )
         for read in (missing.load, missing.count):
             refused(read, str(NOWHERE), f"{name}: {read.__name__} where nothing lies")
+        with _endless() as pipe:
+            law(
+                any(str(pipe) in fault for fault in kind(**options | {field: pipe}).check()),
+                f"{name}: check has to say that a pipe is neither a file nor a folder, by its name, and not to read it",
+            )
+
+
+@contextmanager
+def _endless() -> Iterator[Path]:
+    """A pipe, whose reader waits for ever."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkfifo(pipe := Path(folder) / "pipe")
+        yield pipe

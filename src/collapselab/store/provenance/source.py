@@ -19,7 +19,7 @@ NAMESPACES: dict[str, list[Path]] = {}
 # stored files counts through FORMAT, a regime through the recipe that it comes to, an option of the rule.
 EDGES = {
     *("store.bytes", "store.cells", "store.tensors", "store.samples", "store.tables", "store.records"),
-    *("store.provenance", "cli", "compose.regimes", "machine.clock", "machine.energy", "study"),
+    *("store.outside", "store.provenance", "cli", "compose.regimes", "machine.clock", "machine.energy", "study"),
 }
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
