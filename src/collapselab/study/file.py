@@ -17,6 +17,14 @@ FAIRNESS = {
     "init": "all arms start their trainings from the same kind of model",
 }
 
+CONTROLS = {
+    "real_only": ("real_only",),
+    "real_supply": ("real_supply",),
+    "both": ("real_only", "real_supply"),
+    "none": (),
+}
+"""what a study may say of its controls -> their kinds, of which the first is what its arms are compared with."""
+
 
 class Part(BaseModel):
     """A mapping of known keys to values of just their types."""
@@ -125,7 +133,11 @@ class StudyFile(Part):
     metrics: list[Annotated[Choice, From("metrics")]] = Field(min_length=1, description="what is measured")
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
-    control: Literal["real_only", "none"] = "real_only"
+    control: Literal[tuple(CONTROLS)] = Field(
+        "real_only",
+        description="real data alone beside every arm, at its total size (real_only), or the real rows that it has "
+        "used by then (real_supply); both or none",
+    )
     calibration: list[Annotated[int, Field(ge=2, le=1_000_000_000)]] = Field(
         [],
         description="numbers of real images: for each a model of them alone, by which the report says how many real "

@@ -82,7 +82,8 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
     from ..theory.predict import predict
 
-    primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
+    primary = study.file.primary
+    setting = next((found for arm in study.file.arms if (found := study.setting(arm))), None)  # of whichever arm
 
     def expected(n: float) -> float | None:
         if setting is None:
@@ -121,6 +122,8 @@ def facts(study: Study) -> Any:
         generations=study.file.generations,
         control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
         controls=study.controls,
+        supplies=study.supplies,
+        used={arm: amounts[-1] for arm, amounts in study.used.items()},
         question=study.file.question,
         data=describe_data(study),
         models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},

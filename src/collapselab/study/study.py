@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from ..adapt import ADAPTERS
 from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, draws, recipe, size
+from ..compose.supply import Used, used
 from ..core.choice import Choice, nested
 from ..core.needs import ALL
 from ..data import DATASETS
@@ -26,8 +27,9 @@ from ..select import SELECTORS
 from ..store import weights as published
 from ..store.cells import Cell, left_by
 from ..together.loop import Replicates as Replicated
-from .file import StudyFile
-from .lineages import Lineage, resolved
+from .controls import calibrations, controls
+from .file import CONTROLS, StudyFile
+from .lineages import Lineage, of_arms
 
 if TYPE_CHECKING:
     from ..theory.setting import Setting
@@ -135,8 +137,10 @@ class Study:
 
     @cached_property
     def lineages(self) -> dict[str, Lineage]:
-        """The arms in the file's order, the control first, the calibrations last."""
-        return resolved(self.file, self._regimes)
+        """The arms in the file's order, the controls first, the calibrations last."""
+        arms = of_arms(self.file, self._regimes)
+        beside = controls(self.file, arms)
+        return {one.name: one for one in [*beside, *arms, *calibrations(self.file, arms)]}
 
     @cached_property
     def calibrations(self) -> dict[str, int]:
@@ -145,13 +149,25 @@ class Study:
 
     @cached_property
     def controls(self) -> dict[str, str]:
-        """The control of each arm that has one: the one with the same model."""
-        by_model = {arm.model: arm.name for arm in self.lineages.values() if arm.is_control}
-        return {
-            arm.name: by_model[arm.model]
-            for arm in self.lineages.values()
-            if arm.model in by_model and not arm.is_control and arm.calibrates is None
-        }
+        """The control of each arm that has one: of the kinds that the study asks for, that of the first."""
+        return self.controls_of(next(iter(CONTROLS[self.file.control]), ""))
+
+    @cached_property
+    def supplies(self) -> dict[str, str]:
+        """The control with each arm's real rows alone, where it stands beside another control."""
+        return self.controls_of("real_supply") if self.file.control == "both" else {}
+
+    def controls_of(self, kind: str) -> dict[str, str]:
+        """The control of a kind that stands beside each arm."""
+        found = {arm: one.name for one in self.lineages.values() for arm in one.stands_beside.get(kind, ())}
+        return {arm: found[arm] for arm in self.file.arms if arm in found}
+
+    @cached_property
+    def used(self) -> dict[str, list[Used]]:
+        """The distinct real rows and the generated samples that each arm has used by each generation."""
+        loops = {name: arm.regime for name, arm in self.lineages.items() if arm.calibrates is None}
+        train = None if self.population_name is not None else self.file.data.split.train
+        return used(loops, self.file.generations, train, {name: self.kept(name) for name in loops})
 
     @cached_property
     def measured(self) -> int:
@@ -293,7 +309,8 @@ class Study:
         """The budget of one training in images; None for families that have none."""
         lineage, train = self.lineage(arm), self.file.train
         if train.epochs is not None:
-            return at(train.epochs, generation) * size(lineage.regime, lineage.name, generation)
+            own = size(lineage.regime, lineage.name, generation)
+            return at(train.epochs, generation) * (lineage.epochs_of[generation] if lineage.epochs_of else own)
         if train.images_seen is not None:
             return at(train.images_seen, generation)
         return self.model_options(lineage.model).get("images_seen")

@@ -33,6 +33,11 @@ def totals(study: Study) -> dict[str, str]:
     }
 
 
+def used(study: Study) -> dict[str, str]:
+    """How much data each arm has used by the last generation."""
+    return {arm: amounts[-1].said for arm, amounts in study.used.items()}
+
+
 def describe_data(study: Study) -> str:
     """One line on the real data."""
     data, split = study.file.data, study.file.data.split
@@ -55,12 +60,13 @@ def describe_arm(study: Study, arm: str) -> dict[str, Any]:
     """An arm's options, flat, as they differ between arms."""
     lineage = study.lineages[arm]
     in_file = study.file.arms.get(arm)
+    kind = next(iter(lineage.stands_beside), "real_only")
     role = {"control": True} if lineage.is_control else {"calibration": lineage.calibrates}
     said = in_file.model_dump(mode="json", exclude_unset=True) if in_file else role
     regime = lineage.regime.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     model = study.model_options(lineage.model)
     return said | {
-        "regime": json.dumps(said.get("regime", "real_only")),
+        "regime": json.dumps(said.get("regime", kind)),
         "composition": json.dumps(regime, sort_keys=True),
         "sampling_bias": json.dumps(lineage.sampling_bias),
         "family": study.family(lineage.model),

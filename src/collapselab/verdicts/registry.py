@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import effective, forecast, laws
+from . import effective, forecast, laws, supply
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -31,6 +31,9 @@ ANALYSES: dict[str, Analysis] = {
     "lost_modes": Analysis("Modes of the real data disappear", "definitions", lost_modes),
     "lost_tails": Analysis("Tails of the real data disappear", "definitions", lost_tails),
     "hallucination": Analysis("Data appear that are not real", "definitions", hallucination),
+    "slope_against_supply": Analysis(
+        "Slope against the same real rows alone, paired by seed", supply.TABLE, supply.slope_against_supply
+    ),
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
     "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
     "forecast": Analysis("Forecast", forecast.TABLE, forecast.forecast),
