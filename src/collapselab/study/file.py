@@ -17,6 +17,7 @@ FAIRNESS = {
     "init": "all arms start their trainings from the same kind of model",
 }
 
+SEEDS_MAX = 10_000  # of a study: from there on the seeds are numbered that only a table of variances is made of
 CONTROLS = {
     "real_only": ("real_only",),
     "real_supply": ("real_supply",),
@@ -111,13 +112,26 @@ class Arm(Part):
     about: str = Field("", description="one line for the report")
 
 
+class SeedsVary(Part):
+    """What differs between the seeds of a study."""
+
+    split: bool = Field(
+        False,
+        description="also redraw the split, and learn extractors on it anew, in a few lineages beside the seeds: for a "
+        "table of variances alone",
+    )
+    training: bool = Field(True, description="which rows are trained on, and the training")
+    sampling: bool = Field(True, description="which samples are drawn and selected")
+
+
 class StudyFile(Part):
     """What a study's file may say."""
 
     name: Annotated[str, Field(pattern=STUDY_NAME_PATTERN, description="the file's name without .yaml")]
     question: str = Field("", description="the question that the study asks, for the report")
     seed: int = Field(0, ge=0, description="the study's seed: every random number follows from it")
-    seeds: int = Field(ge=1, le=10_000, description="replicates of every arm")
+    seeds: int = Field(ge=1, le=SEEDS_MAX, description="replicates of every arm")
+    seeds_vary: SeedsVary = SeedsVary()
     generations: int = Field(ge=0, le=2_000, description="generations after generation 0")
     data: Data
     models: dict[Name, Annotated[Choice, From("models")]] = Field(min_length=1)

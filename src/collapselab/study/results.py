@@ -8,13 +8,15 @@ import numpy as np
 
 from .. import store
 from ..compose.regimes import REGIMES
+from ..core.seeds import Levels
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
+from . import crossing
 from .file import FAIRNESS
 from .study import Study
-from .words import describe_data, describe_model
+from .words import describe_data, describe_model, shared_by_seeds
 
 COSTLY = [noun.removesuffix(".cost.json") for noun in NOUNS if noun.endswith(".cost.json")]  # told of a cell
 
@@ -28,6 +30,14 @@ def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
     paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
     missing = [str(path) for path in paths.values() if not path.exists()]
     return [store.read_json(path) for path in paths.values() if path.exists()], missing
+
+
+def crossed(study: Study) -> list[tuple[Levels, dict[str, Any]]]:
+    """The records that are there of the lineages in which split, training and sampling are crossed."""
+    design, seeds = crossing.design(study.file), {one: seed for seed, one in reversed(study.levels.items())}
+    cells = [(one, cell) for one in design for cell in study.all_cells() if cell[1] == seeds[one]]
+    paths = [(one, Path(study.cell(*cell, "metrics.json"))) for one, cell in cells if cell[0] not in study.calibrations]
+    return [(one, store.read_json(path)) for one, path in paths if path.exists()]
 
 
 def replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
@@ -52,7 +62,7 @@ def costs(study: Study) -> list[dict[str, Any]]:
         paths = {arm: Path(study.table(arm, "cost.json")) for arm in study.lineages}
         where = {"verb": "replicate", "seed": 0, "generation": 0}
         return [store.read_json(path) | where | {"arm": arm} for arm, path in paths.items() if path.exists()]
-    for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
+    for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.all_cells()]):
         where = {"arm": arm, "seed": seed, "generation": generation}
         stages = [one for stage in COSTLY for one in _of_roles(stage, study.auxiliaries(arm, generation))]
         paths = {stage: Path(Cell(study.name, **where).path(f"{stage}.cost.json")) for stage in stages}
@@ -68,7 +78,7 @@ def _of_roles(stage: str, roles: Iterable[str]) -> list[str]:
 def _chosen_by_seeds(study: Study, model: str) -> str:
     """What generation 0 chose of the options that a model leaves open, for each seed, in words."""
     chosen: dict[str, list[str]] = {}
-    for base, seed, _ in study.base_cells():
+    for base, seed, _ in (cell for cell in study.base_cells() if study.is_own(cell[1])):
         path = Path(study.cell(base, seed, 0, "model.safetensors"))
         if study.bases[base].model == model and study.chosen_by(base, seed, 0) and path.exists():
             tensors, _ = store.read_tensors(path)
@@ -123,6 +133,9 @@ def facts(study: Study) -> Any:
         control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
         controls=study.controls,
         supplies=study.supplies,
+        shared=shared_by_seeds(study),
+        design=crossing.design(study.file),
+        crossed=crossed(study),
         used={arm: amounts[-1] for arm, amounts in study.used.items()},
         question=study.file.question,
         data=describe_data(study),

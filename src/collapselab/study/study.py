@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +14,7 @@ from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, 
 from ..compose.supply import Used, used
 from ..core.choice import Choice, nested
 from ..core.needs import ALL
+from ..core.seeds import Levels
 from ..data import DATASETS
 from ..data.split import EATEN, starts
 from ..features import FEATURES
@@ -27,6 +28,7 @@ from ..select import SELECTORS
 from ..store import weights as published
 from ..store.cells import Cell, left_by
 from ..together.loop import Replicates as Replicated
+from . import crossing
 from .controls import calibrations, controls
 from .file import CONTROLS, StudyFile
 from .lineages import Lineage, of_arms
@@ -131,9 +133,38 @@ class Study:
         return real, sum(draw.count for draw in pool) - real
 
     def cells(self) -> Iterator[tuple[str, int, int]]:
-        """Every (arm, seed, generation) that is sampled and measured."""
+        """Every (arm, seed, generation) that is sampled and measured and counts, by the study's seeds."""
         for name, arm in self.lineages.items():
             yield from product([name], range(self.file.seeds), range(arm.generations + 1))
+
+    def all_cells(self) -> Iterator[tuple[str, int, int]]:
+        """The same with the lineages that only a table of variances is made of."""
+        for name, arm in self.lineages.items():
+            yield from product([name], self._seeds_of(arm), range(arm.generations + 1))
+
+    def is_own(self, seed: int) -> bool:
+        """Whether a seed is one of the study's, which count in every mean and interval."""
+        return seed < self.file.seeds
+
+    def _seeds_of(self, arm: Lineage) -> Iterable[int]:
+        return self.levels if arm.calibrates is None else range(self.file.seeds)
+
+    @cached_property
+    def levels(self) -> dict[int, Levels]:
+        """Which random numbers each seed takes: the study's own, then those that only a table of variances is of."""
+        return crossing.levels(self.file)
+
+    @cached_property
+    def splits(self) -> list["Study"]:
+        """The study as it is with each split of its real data: as it says it first, then as its variances ask."""
+        count = 1 + max(one.split for one in self.levels.values())
+        data = self.file.data
+        others = [data.model_copy(update={"split_seed": data.split_seed + further}) for further in range(1, count)]
+        return [self, *(Study(self.file.model_copy(update={"data": one}), self._regimes) for one in others)]
+
+    def with_split(self, seed: int, real: str = "") -> "Study":
+        """The study with the split of a seed, or with that whose data lie in a folder under ``results/real``."""
+        return next((one for one in self.splits if one.real == real), self.splits[self.levels[seed].split])
 
     @cached_property
     def lineages(self) -> dict[str, Lineage]:
@@ -336,7 +367,8 @@ class Study:
 
     def base_cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (base, seed, 0) that is trained."""
-        yield from product(self.bases, range(self.file.seeds), (0,))
+        for name, arm in self.bases.items():
+            yield from product([name], self._seeds_of(arm), (0,))
 
     def parsed_options(self, model: str) -> Any:
         """The options of a model, checked."""

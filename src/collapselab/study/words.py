@@ -9,11 +9,13 @@ from .study import Study
 
 def totals(study: Study) -> dict[str, str]:
     """What the whole study comes to, in words and numbers."""
-    cells, bases = list(study.cells()), list(study.base_cells())
+    cells, bases = list(study.all_cells()), list(study.base_cells())
     trained = [*bases, *(cell for cell in cells if cell[2])]
     budgets = [study.images_seen(arm, generation) or 0 for arm, _, generation in trained]
     budgets += [study.images_beside(arm, generation) for arm, _, generation in cells]
-    pictures = len(cells) * pictured(study)
+    own = [cell for cell in cells if study.is_own(cell[1])]
+    beside_seeds = len({cell[:2] for cell in cells}) - len({cell[:2] for cell in own})
+    pictures = len(own) * pictured(study)
     sampled = sum(todo.sampled for todo in work(study).values()) - pictures
     beside = {
         "adaptations": sum(study.lineages[arm].adapt is not None for arm, _, _ in cells),
@@ -24,7 +26,8 @@ def totals(study: Study) -> dict[str, str]:
     disk = values if study.file.together else disk_bytes(study)
     return {
         "arms (with the control)": str(len(study.lineages)),
-        "lineages": str(len(study.lineages) * study.file.seeds),
+        "lineages": str(len({cell[:2] for cell in cells}))
+        + (f", of which {beside_seeds} only for a table of variances" if beside_seeds else ""),
         "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms"
         + (f", and {further}" if further else ""),
         "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
@@ -36,6 +39,21 @@ def totals(study: Study) -> dict[str, str]:
 def used(study: Study) -> dict[str, str]:
     """How much data each arm has used by the last generation."""
     return {arm: amounts[-1].said for arm, amounts in study.used.items()}
+
+
+def shared_by_seeds(study: Study) -> list[str]:
+    """What all seeds have in common, so that their spread says nothing of it."""
+    data, split, vary = study.file.data, study.file.data.split, study.file.seeds_vary
+    found = []
+    if study.population_name is None:
+        found += [f"one split of the data (split seed {data.split_seed})", f"its {split.held_out:,} held-out images"]
+        if study.file.initial.real == split.train:
+            found.append(f"the {split.train:,} images of generation 0")
+    elif not study.file.together:
+        found.append(f"{split.held_out:,} held-out draws")
+    found += [f"one {name}, learnt once" for name in study.trained_extractors]
+    found += ["the random numbers of training"] if not vary.training else []
+    return found + (["the random numbers of sampling"] if not vary.sampling else [])
 
 
 def describe_data(study: Study) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import effective, forecast, laws, supply
+from . import effective, forecast, laws, supply, variance
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -37,6 +37,7 @@ ANALYSES: dict[str, Analysis] = {
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
     "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
     "forecast": Analysis("Forecast", forecast.TABLE, forecast.forecast),
+    "variance": Analysis("Where the variance comes from", variance.TABLE, variance.sources),
 }
 
 
