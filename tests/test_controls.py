@@ -148,6 +148,8 @@ def test_a_control_is_called_by_its_size_but_for_the_one_of_most_arms():
 def test_a_control_has_no_more_images_than_there_are():
     found = study({"growing": "accumulate", "synthetic": "fully_synthetic"}, population=False, **WAIVED)
     assert sizes(found, found.controls["growing"]) == [100, 200, 200, 200, 200]
+    said = "every arm stands beside a control that has its total size in real data"
+    assert words.describe_controls(found) == [f"{said}, or all 200 images where growing had more"]
     about = found.lineages[found.controls["growing"]].about
     assert about == "real data only, at growing's total size, or all 200 images where growing had more"
 
@@ -291,6 +293,9 @@ def test_the_report_has_arms_beside_their_real_rows_alone():
 def test_where_arms_stand_beside_their_real_rows_alone_that_is_the_control():
     found = study({"renewed": ARMS["renewed"]}, control="real_supply", seeds=3)
     facts = results.facts(found)
+    assert facts.matched == [
+        "every arm stands beside a control that has the real rows that it used by then, and no others"
+    ]
     assert facts.control == facts.control_of("renewed") == "supply_n100_to_180" and not facts.supplies
     told = analyse(facts, measured(found))
     assert told["slope_against_supply"] == []

@@ -11,7 +11,7 @@ import pytest
 from project import Project, said
 from scipy import stats
 
-from collapselab import report
+from collapselab import report, store
 from collapselab.core.seeds import Levels
 from collapselab.store.cells import left_by
 from collapselab.study import crossing, jobs, layout, load, results, words
@@ -291,6 +291,14 @@ def test_a_study_whose_split_varies_runs_and_its_table_is_drawn(tmp_path):
     raw = {key: value for key, value in RAW.items() if key != "calibration"}
     (project.folder / "config" / "varied.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     project.snakemake("--config", "study=varied")
+    trained = {
+        seed: project.folder / f"results/varied/base_tiny/seed{seed}/gen0/model.safetensors" for seed in (0, 10_001)
+    }
+    tensors = [store.read_tensors(path)[0] for path in trained.values()]  # the same training, of which others are drawn
+    assert all(np.array_equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+    drawn = [store.read_samples(project.folder / f"results/varied/renewed/seed{seed}/gen0/samples.safetensors").data
+             for seed in trained]  # fmt: skip
+    assert not np.array_equal(*drawn)
     told = json.loads((project.folder / "results/varied/report/verdicts.json").read_text(encoding="utf-8"))
     assert {name for name in told if name.startswith("variance.")} == {
         *("variance.split", "variance.training", "variance.sampling", "variance.what_they_do_together")

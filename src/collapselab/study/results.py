@@ -16,7 +16,7 @@ from ..together import records as together
 from . import crossing
 from .file import FAIRNESS
 from .study import Study
-from .words import describe_data, describe_model, shared_by_seeds
+from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
 COSTLY = [noun.removesuffix(".cost.json") for noun in NOUNS if noun.endswith(".cost.json")]  # told of a cell
 
@@ -133,6 +133,7 @@ def facts(study: Study) -> Any:
         control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
         controls=study.controls,
         supplies=study.supplies,
+        matched=describe_controls(study),
         shared=shared_by_seeds(study),
         design=crossing.design(study.file),
         crossed=crossed(study),

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from ..compose.regimes import size
 from .budget import disk_bytes, pictured, work
 from .study import Study
 
@@ -39,6 +40,20 @@ def totals(study: Study) -> dict[str, str]:
 def used(study: Study) -> dict[str, str]:
     """How much data each arm has used by the last generation."""
     return {arm: amounts[-1].said for arm, amounts in study.used.items()}
+
+
+def describe_controls(study: Study) -> list[str]:
+    """What the controls of each kind have in common with the arms that they stand beside."""
+    said = []
+    if only := study.controls_of("real_only"):
+        spans = range(study.file.generations + 1)
+        sizes = {arm: [size(study.lineages[arm].regime, arm, t) for t in spans] for arm in {*only, *only.values()}}
+        short = [arm for arm, control in only.items() if sizes[arm] != sizes[control]]
+        fewer = f", or all {study.file.data.split.train:,} images where {' and '.join(short)} had more" if short else ""
+        said.append(f"every arm stands beside a control that has its total size in real data{fewer}")
+    if study.controls_of("real_supply"):
+        said.append("every arm stands beside a control that has the real rows that it used by then, and no others")
+    return said
 
 
 def shared_by_seeds(study: Study) -> list[str]:
