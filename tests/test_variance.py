@@ -194,6 +194,21 @@ def test_what_cannot_vary_is_refused():
     assert [fault.path for fault in check(raw, theory.name)[1]] == [("seeds_vary",)]
 
 
+def test_records_of_the_table_are_read_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = study()
+    for arm, seed, generation in found.all_cells():
+        store.write_json(Path(found.cell(arm, seed, generation, "metrics.json")), {"arm": arm, "seed": seed})
+    records, missing = results.records(found)
+    assert not missing and {record["seed"] for record in records} == {0, 1}
+    crossed = results.crossed(found)
+    assert {record["arm"] for _, record in crossed} == {"renewed"} and len(crossed) == 12 * 2
+    assert all(found.levels[record["seed"]] == levels for levels, record in crossed)
+    assert {levels for levels, _ in crossed} == set(crossing.design(found.file))
+    Path(found.cell("renewed", 0, 1, "metrics.json")).unlink()
+    assert len(results.records(found)[1]) == 1 and len(results.crossed(found)) == 23
+
+
 def test_lineages_of_the_table_are_counted_in_what_a_study_costs():
     plain, crossed = words.totals(study(seeds_vary={})), words.totals(study())
     assert plain["lineages"] == "4" and crossed["lineages"] == "14, of which 10 only for a table of variances"
