@@ -268,7 +268,7 @@ def test_merged_mappings_are_allowed(tmp_path):
         ({"primary__extractor": "pixels"}, "primary.extractor", ["not among the study's extractors: identity"]),
         ({"train": {"images_seen": 5, "epochs": 2}}, "train", ["either images_seen or epochs"]),
         ({"train": {"images_seen": 0}}, "train.images_seen", ["found 0"]),
-        ({"control": "fake"}, "control", ["found 'fake'", "'real_only' or 'none'"]),
+        ({"control": "fake"}, "control", ["found 'fake'", "'real_only', 'real_supply', 'both' or 'none'"]),
         ({"arms": {}}, "arms", ["at least 1 item"]),
         ({"arms__eater__model": "momets"}, "arms.eater.model", ["unknown name 'momets'; allowed: moments"]),
         (

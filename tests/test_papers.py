@@ -130,8 +130,13 @@ def test_mad_samples_with_bias():
     assert images.lineages["fully_synthetic_biased"].sampling_bias == 0.5
     assert images.lineages["fully_synthetic"].sampling_bias == 1.0
     assert {arm: one.sampling_bias for arm, one in gaussian.lineages.items()} == {
-        "control": 1.0, "from_100": 1.0, "from_1000": 1.0, "from_100_biased": 0.8, "from_1000_biased": 0.8
-    }  # fmt: skip
+        "control": 1.0,
+        "control_n1000": 1.0,
+        "from_100": 1.0,
+        "from_1000": 1.0,
+        "from_100_biased": 0.8,
+        "from_1000_biased": 0.8,
+    }
 
 
 def test_mad_starts_from_n_ini_and_trains_on_n_r_and_n_s():

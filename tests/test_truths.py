@@ -163,22 +163,13 @@ def test_classes_too_rare_to_be_seen_are_not_lost():
 
 
 def test_the_order_of_arms_changes_no_finding():
-    """Only of two arms that stand against each other which one is named first."""
     facts, records = made_up.facts(), made_up.records()
     other = replace(facts, arms=dict(reversed(facts.arms.items())))
 
     def told(facts):
         return {(one.question, one.arm): one for of_name in analyse(facts, records).values() for one in of_name}
 
-    one, turned = told(facts), told(other)
-    mirrored = {key: found for key, found in one.items() if key[0].startswith("contrast.")}
-    for (question, arm), found in mirrored.items():
-        back = turned[f"contrast.{arm}", question.removeprefix("contrast.")]
-        assert found.numbers["mean"] == pytest.approx(-back.numbers["mean"])
-        assert found.numbers["p_holm"] == pytest.approx(back.numbers["p_holm"])
-    kept = {key for key in one if key not in mirrored}
-    assert kept == {key for key in turned if not key[0].startswith("contrast.")}
-    assert {key: one[key] for key in kept} == {key: turned[key] for key in kept}
+    assert told(facts) == told(other)
 
 
 # -- loops that have laws ----------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ except (ValueError, LookupError) as fault:  # a bad study's, or of an entry that
 
 wildcard_constraints:
     study=STUDY.name,
-    real=STUDY.real,
+    real="|".join(one.real for one in STUDY.splits),
     arm="|".join([*STUDY.lineages, *STUDY.bases]),  # a base holds only the start that its arms share
-    seed="|".join(str(seed) for seed in range(STUDY.file.seeds)),
+    seed="|".join(map(str, STUDY.levels)),
     generation="|".join(str(t) for t in range(STUDY.file.generations + 1)),
     role="[a-z0-9_]+",
     part="|".join(Path(STUDY.part_file(part)).stem for part in layout.parts(STUDY)),

@@ -8,7 +8,7 @@ localrules:
 
 rule real:
     input:
-        content(*layout.real(STUDY)),
+        lambda wildcards: content(*layout.real_of_split(STUDY.with_split(0, wildcards.real))),
     output:
         touch("results/real/{real}/{study}.made"),
 

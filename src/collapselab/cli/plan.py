@@ -29,7 +29,10 @@ def plan(
     from ..study import reasons
 
     study = study_of(name)
-    told = {**words.totals(study), "real data": study.real_file("")} | (_told_cost(study, throughput) if cost else {})
+    told = {**words.totals(study), "real data": study.real_file("")}
+    told |= {f"  {arm}": said for arm, said in words.used(study).items()}
+    told |= {"intervals will be given": ", ".join(given)} if (given := words.shared_by_seeds(study)) else {}
+    told |= _told_cost(study, throughput) if cost else {}
     for what, said in told.items():
         print(f"{what:32} {said}")
     command = ["snakemake", "--dry-run", "--config", f"study={name}"]

@@ -303,6 +303,11 @@ def pooled(regime: Regime, arm: str, last: int) -> Iterator[Pooled]:
         yield Pooled(changed, total, now[True] > 0, now[False] > 0)
 
 
+def sizes(regime: Regime, arm: str, last: int) -> list[int]:
+    """The number of rows of each training set, from generation 0 to the ``last``."""
+    return [one.size for one in pooled(regime, arm, last)]
+
+
 def ancestors(regime: Regime, arm: str, generation: int) -> list[tuple[str, int]]:
     """The (arm, generation) whose synthetic rows a training set needs; none in generation 0."""
     return [(draw.arm, draw.generation) for draw in draws(regime, arm, generation) if not draw.is_real]

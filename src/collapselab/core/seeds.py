@@ -8,8 +8,22 @@ size nor on how many samples are drawn beside it.
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+
+class Levels(NamedTuple):
+    """Which random numbers a lineage takes: the split and what is learnt of it, of training, and of sampling.
+
+    training: the replicate whose numbers choose the rows of training sets, train and adapt; sampling: that whose
+    numbers draw samples, release and select them. Two lineages with one level differ by the others alone.
+    """
+
+    split: int
+    training: int
+    sampling: int
+
 
 SEED_BITS = 63  # fits a signed 64-bit integer, which torch and numpy both take
 

@@ -312,7 +312,7 @@ class Pictures(Dataset):
 
     def labelled(self) -> int:
         self.require()
-        _, labels = self.listing()
+        labels = self.listing().labels
         return 0 if labels is None else max(labels) + 1
 
     def pictures(self) -> Iterator[np.ndarray]:

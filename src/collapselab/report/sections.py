@@ -66,8 +66,7 @@ def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
     gone = {rule for rule, _ in waived}
     held = [rule for rule in FAIRNESS.values() if rule not in gone]
     held.append("all arms have the same number of evaluated samples")
-    if facts.control is not None and FAIRNESS["training_set_size"] not in gone:
-        held.append("the control has the arms' total size in real data")
+    held += facts.matched
     return {"Equal budgets": "; ".join(held) + "."} | CONTRACT, waived
 
 

@@ -10,6 +10,8 @@ from ..core.spreadsheet import csv_text
 from ..verdicts import Endpoint, Finding, Record, StudyFacts
 from .numbers import by_generation, endpoints, final, in_order, name_of, sd_of, sets_of
 
+USED = ("distinct_real_rows", "generated_samples")
+
 
 def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
     """Every value of every cell, one row each; a diverged cell without values has one row that says so."""
@@ -28,17 +30,22 @@ def metrics_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
 
 
 def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
-    """The last generation of each arm: mean, sd and range over lineages of each endpoint, beside real data."""
-    rows = []
+    """The last generation of each arm: of each endpoint mean, sd and range over lineages; real data; data used."""
+    rows, used = [], {arm: _used(facts, arm) for arm in facts.arms}
     for endpoint in endpoints(facts, records):
         for name in sets_of(records, endpoint.metric, endpoint.extractor):
             for arm in facts.arms:
                 numbers = final(facts, records, arm, Endpoint(endpoint.metric, endpoint.extractor, name))
                 real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
                 where = {"arm": arm, "metric": endpoint.metric, "extractor": endpoint.extractor, "set": name}
-                rows += [where | numbers | {"real_against_real": real}] if numbers else []
+                rows += [where | numbers | {"real_against_real": real} | used[arm]] if numbers else []
     columns = ["arm", "metric", "extractor", "set", "generation", "mean", "sd", "low", "high", "lineages"]
-    return _csv([*columns, "real_against_real"], rows)
+    return _csv([*columns, "real_against_real", *USED], rows)
+
+
+def _used(facts: StudyFacts, arm: str) -> dict[str, int]:
+    """The distinct real rows and the generated samples that an arm has used by the last generation."""
+    return dict(zip(USED, (facts.used[arm].real, facts.used[arm].generated), strict=True)) if arm in facts.used else {}
 
 
 def curves_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
@@ -68,11 +75,12 @@ def primary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
 
 
 def summary_json(facts: StudyFacts, records: Sequence[Record]) -> bytes:
-    """arm -> endpoint -> mean at the arm's last generation (for ``dvc metrics show``)."""
+    """arm -> endpoint -> mean at the arm's last generation, and what it used by then (for ``dvc metrics show``)."""
     summary = {}
     for arm in facts.arms:
         found = {endpoint: final(facts, records, arm, endpoint) for endpoint in endpoints(facts, records)}
         summary[arm] = {name_of(endpoint): round(numbers["mean"], 6) for endpoint, numbers in found.items() if numbers}
+        summary[arm] |= _used(facts, arm)
     return _json(summary)
 
 

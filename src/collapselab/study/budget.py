@@ -14,15 +14,16 @@ def work(study: Study) -> dict[str, Work]:
     A closed form sees its training set once.
     """
     trained, sampled = dict.fromkeys(study.file.models, 0), dict.fromkeys(study.file.models, 0)
-    for arm, _, generation in [*study.base_cells(), *(cell for cell in study.cells() if cell[2])]:
+    for arm, _, generation in [*study.base_cells(), *(cell for cell in study.all_cells() if cell[2])]:
         lineage, budget = study.lineage(arm), study.images_seen(arm, generation)
         rows = study.sizes(lineage.name)[generation]
         trained[lineage.model] += rows if budget is None else budget
-    for arm, _, generation in study.cells():
+    for arm, seed, generation in study.all_cells():
         model, beside = study.lineages[arm].model, study.auxiliaries(arm, generation).values()
         trained[model] += study.images_beside(arm, generation)
         steered = [name for name in study.measured_sets(arm) if name != "released"]  # which are those that were sampled
-        sampled[model] += len(steered) * study.file.samples + pictured(study) + sum(one.samples for one in beside)
+        pictures = pictured(study) if study.is_own(seed) else 0
+        sampled[model] += len(steered) * study.file.samples + pictures + sum(one.samples for one in beside)
     return {name: Work(trained[name], sampled[name]) for name in study.file.models}
 
 
@@ -47,11 +48,12 @@ def disk_bytes(study: Study) -> int:
     def fitted_to(arm: str, generation: int) -> int:
         return study.sizes(study.lineage(arm).name)[generation]
 
-    cells = list(study.cells())
+    cells = list(study.all_cells())
     models = [(arm, fitted_to(arm, t)) for arm, _, t in [*study.base_cells(), *(cell for cell in cells if cell[2])]]
     for arm, _, generation in cells:
         models += [(arm, fitted_to(arm, generation))] if study.lineages[arm].adapt else []
         beside = study.auxiliaries(arm, generation).values()
         models += [(arm, one.samples if one.on == "own" else fitted_to(arm, generation)) for one in beside]
-    samples = sum(len(study.measured_sets(arm)) * study.file.samples + pictured(study) for arm, _, _ in cells)
+    samples = sum(len(study.measured_sets(arm)) * study.file.samples for arm, _, _ in cells)
+    samples += pictured(study) * len(list(study.cells()))
     return samples * row + sum(kept(arm, rows) for arm, rows in models)

@@ -29,6 +29,7 @@ from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
 from .choices import checked, found
 from .faults import Fault, flow, known, mapping, quoted, unknown
+from .file import CONTROLS
 from .lineages import Lineage
 from .starts import path_fault
 from .study import Study
@@ -61,10 +62,14 @@ def name_faults(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
             )
         if raw.get("calibration") and re.fullmatch(r"real_.*", str(name)):
             yield Fault(("arms", name), "begins with real_, as calibrations do; choose another name")
-        if raw.get("control") != "none" and re.fullmatch(r"control(_.*)?", str(name)):
+        said = raw.get("control", "real_only")
+        kinds = CONTROLS.get(said, ()) if isinstance(said, str) else ()
+        if "real_only" in kinds and re.fullmatch(r"control(_.*)?", str(name)):
             yield Fault(
                 ("arms", name), "is the name of the control that every study gets; say control: none to go without"
             )
+        if "real_supply" in kinds and re.fullmatch(r"supply(_.*)?", str(name)):
+            yield Fault(("arms", name), f"begins as the controls of control: {said} do; choose another name")
         model = mapping(arm).get("model")
         if isinstance(model, str) and model not in models:
             yield Fault(("arms", name, "model"), unknown(model, models))

@@ -17,6 +17,15 @@ FAIRNESS = {
     "init": "all arms start their trainings from the same kind of model",
 }
 
+SEEDS_MAX = 10_000  # of a study: from there on the seeds are numbered that only a table of variances is made of
+CONTROLS = {
+    "real_only": ("real_only",),
+    "real_supply": ("real_supply",),
+    "both": ("real_only", "real_supply"),
+    "none": (),
+}
+"""what a study may say of its controls -> their kinds, of which the first is what its arms are compared with."""
+
 
 class Part(BaseModel):
     """A mapping of known keys to values of just their types."""
@@ -108,6 +117,18 @@ class Arm(Part):
     about: str = Field("", description="one line for the report")
 
 
+class SeedsVary(Part):
+    """What differs between the seeds of a study."""
+
+    split: bool = Field(
+        False,
+        description="also redraw the split, and learn extractors on it anew, in a few lineages beside the seeds: for a "
+        "table of variances alone",
+    )
+    training: bool = Field(True, description="which rows are trained on, and the training")
+    sampling: bool = Field(True, description="which samples are drawn and selected")
+
+
 class StudyFile(Part):
     """What a study's file may say."""
 
@@ -117,7 +138,8 @@ class StudyFile(Part):
     ]
     question: str = Field("", description="the question that the study asks, for the report")
     seed: int = Field(0, ge=0, lt=2**63, description="the study's seed: every random number follows from it")
-    seeds: int = Field(ge=1, le=10_000, description="replicates of every arm")
+    seeds: int = Field(ge=1, le=SEEDS_MAX, description="replicates of every arm")
+    seeds_vary: SeedsVary = SeedsVary()
     generations: int = Field(ge=0, le=2_000, description="generations after generation 0")
     data: Data
     models: dict[Name, Annotated[Choice, From("models")]] = Field(min_length=1)
@@ -135,7 +157,11 @@ class StudyFile(Part):
     metrics: list[Annotated[Choice, From("metrics")]] = Field(min_length=1, description="what is measured")
     primary: Endpoint
     arms: dict[Name, Arm] = Field(min_length=1)
-    control: Literal["real_only", "none"] = "real_only"
+    control: Literal[tuple(CONTROLS)] = Field(
+        "real_only",
+        description="real data alone beside every arm, at its total size (real_only), or the real rows that it has "
+        "used by then (real_supply); both or none",
+    )
     calibration: list[Annotated[int, Field(ge=2, le=ROWS_MAX)]] = Field(
         [],
         description="numbers of real images: for each a model of them alone, by which the report says how many real "

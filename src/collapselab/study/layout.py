@@ -19,19 +19,24 @@ def parts(study: Study) -> list[str]:
 
 
 def real(study: Study) -> list[str]:
-    """The files of the real data, and what extractors make of them."""
+    """The files of the real data, and what extractors make of them, for every split of it."""
+    return [file for one in study.splits for file in real_of_split(one)]
+
+
+def real_of_split(study: Study) -> list[str]:
+    """The same of the study's split alone."""
     learnt = [study.weights(name) for name in study.trained_extractors]
     return [] if study.file.together else [*map(study.part_file, parts(study)), *learnt, *looking.references(study)]
 
 
-def verbs_of(study: Study, arm: str) -> list[str]:
-    """What is done with a trained model of an arm, in order."""
+def verbs_of(study: Study, arm: str, seed: int) -> list[str]:
+    """What is done with a trained model of an arm, in order; pictures show the study's own seeds."""
     lineage, sets = study.lineages[arm], study.measured_sets(arm)
     there = {
         "adapt": lineage.adapt,
         "sample": True,
         "sample_raw": "raw" in sets,
-        "grid": study.kind == "images",
+        "grid": study.kind == "images" and study.is_own(seed),
         "transform": lineage.transform,
         "ballots": study.awaits_ballots(arm),
         "select": study.selects(arm),
@@ -47,12 +52,12 @@ def whole(study: Study) -> list[str]:
     """
     if study.file.together:
         return records(study)
-    return list(dict.fromkeys(file for cell in study.cells() for file in _whole(study, *cell)))
+    return list(dict.fromkeys(file for cell in study.all_cells() for file in _whole(study, *cell)))
 
 
 def _whole(study: Study, arm: str, seed: int, generation: int) -> list[str]:
     drawn = ["draw"] if study.needs_drawing(arm, generation) else []
-    nouns = [noun for verb in (*drawn, "train", *verbs_of(study, arm)) for noun in left_by(verb)]
+    nouns = [noun for verb in (*drawn, "train", *verbs_of(study, arm, seed)) for noun in left_by(verb)]
     nouns += [noun for role in study.auxiliaries(arm, generation) for noun in left_by("auxiliary", role)]
     return [study.cell(arm, seed, generation, noun) for noun in nouns]
 
@@ -61,7 +66,7 @@ def records(study: Study) -> list[str]:
     """The files of numbers that the report is drawn from."""
     if study.file.together:
         return [study.table(arm, noun) for noun in ("parquet", "cost.json") for arm in study.lineages]
-    return [study.cell(*cell, "metrics.json") for cell in study.cells()]
+    return [study.cell(*cell, "metrics.json") for cell in study.all_cells()]
 
 
 def grids(study: Study) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from . import crossing
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
     choice_faults,
@@ -114,6 +115,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         return study, list(dict.fromkeys([*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *together_faults(study)]
+    faults += crossing.faults(file)
     faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
     faults += label_faults(study) if not absent else []
     # The control's size follows from the arms', so their faults come first.

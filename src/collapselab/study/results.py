@@ -10,14 +10,16 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
 from ..compose.regimes import REGIMES
+from ..core.seeds import Levels
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
+from . import crossing
 from .file import FAIRNESS
 from .study import Study
-from .words import describe_data, describe_model
+from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
 COSTLY = [noun.removesuffix(".cost.json") for noun in NOUNS if noun.endswith(".cost.json")]  # told of a cell
 
@@ -103,6 +105,14 @@ def read_as(kind: type[_Said], path: Path) -> dict[str, Any]:
     return found
 
 
+def crossed(study: Study) -> list[tuple[Levels, dict[str, Any]]]:
+    """The records that are there of the lineages in which split, training and sampling are crossed."""
+    design, seeds = crossing.design(study.file), {one: seed for seed, one in reversed(study.levels.items())}
+    cells = [(one, cell) for one in design for cell in study.all_cells() if cell[1] == seeds[one]]
+    paths = [(one, Path(study.cell(*cell, "metrics.json"))) for one, cell in cells if cell[0] not in study.calibrations]
+    return [(one, read_as(Record, path)) for one, path in paths if path.exists()]
+
+
 def replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
     """The records of an arm whose seeds ran together: what one of each cell would say, had it files of its own."""
     columns, metadata = store.read_table(path)
@@ -132,7 +142,7 @@ def costs(study: Study) -> list[dict[str, Any]]:
         paths = {arm: Path(study.table(arm, "cost.json")) for arm in study.lineages}
         where = {"verb": "replicate", "seed": 0, "generation": 0}
         return [read_as(Cost, path) | where | {"arm": arm} for arm, path in paths.items() if path.exists()]
-    for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.cells()]):
+    for arm, seed, generation in dict.fromkeys([*study.base_cells(), *study.all_cells()]):
         where = {"arm": arm, "seed": seed, "generation": generation}
         stages = [one for stage in COSTLY for one in _of_roles(stage, study.auxiliaries(arm, generation))]
         paths = {stage: Path(Cell(study.name, **where).path(f"{stage}.cost.json")) for stage in stages}
@@ -148,7 +158,7 @@ def _of_roles(stage: str, roles: Iterable[str]) -> list[str]:
 def _chosen_by_seeds(study: Study, model: str) -> str:
     """What generation 0 chose of the options that a model leaves open, for each seed, in words."""
     chosen: dict[str, list[str]] = {}
-    for base, seed, _ in study.base_cells():
+    for base, seed, _ in (cell for cell in study.base_cells() if study.is_own(cell[1])):
         path = Path(study.cell(base, seed, 0, "model.safetensors"))
         if study.bases[base].model == model and study.chosen_by(base, seed, 0) and path.exists():
             tensors, _ = store.read_tensors(path)
@@ -162,7 +172,8 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
     from ..theory.predict import predict
 
-    primary, setting = study.file.primary, study.setting(next(iter(study.file.arms)))
+    primary = study.file.primary
+    setting = next((found for arm in study.file.arms if (found := study.setting(arm))), None)  # of whichever arm
 
     def expected(n: float) -> float | None:
         if setting is None:
@@ -201,6 +212,12 @@ def facts(study: Study) -> Any:
         generations=study.file.generations,
         control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
         controls=study.controls,
+        supplies=study.supplies,
+        matched=describe_controls(study),
+        shared=shared_by_seeds(study),
+        design=crossing.design(study.file),
+        crossed=crossed(study),
+        used={arm: amounts[-1] for arm, amounts in study.used.items()},
         question=study.file.question,
         data=describe_data(study),
         models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},

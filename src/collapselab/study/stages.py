@@ -42,18 +42,22 @@ def _real(study: Study) -> dict[str, Any]:
     """The stage of a study's real data, by its name; none for a study that draws them as it goes."""
     if study.file.together:
         return {}
+    return {f"real_{one.real}": _real_of_split(one) for one in study.splits}
+
+
+def _real_of_split(study: Study) -> dict[str, Any]:
     folder, name = study.real_file("").rstrip("/"), study.name
-    made = {
+    varied = [] if len(study.splits) == 1 else ["seeds_vary"]
+    return {
         "cmd": f"collapselab stages --check {name} && snakemake --config study={name} -- {folder}/{name}.made",
         "deps": list(SOURCE),
-        "params": [{f"config/{name}.yaml": ["data", "extractors"]}],
+        "params": [{f"config/{name}.yaml": ["data", "extractors", *varied]}],
         "outs": [{folder: {"persist": True}}],
     }
-    return {f"real_{study.real}": made}
 
 
 def _study(study: Study) -> dict[str, Any]:
-    real = [] if study.file.together else [study.real_file("").rstrip("/")]
+    real = [] if study.file.together else [one.real_file("").rstrip("/") for one in study.splits]
     return {
         "cmd": f"snakemake --config study={study.name}",
         "deps": [*SOURCE, *real],

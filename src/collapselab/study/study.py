@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic_core import to_json
 
 from ..adapt import ADAPTERS
-from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, draws, pooled, recipe
+from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, draws, recipe, sizes
+from ..compose.supply import Used, used
 from ..core.choice import Choice, nested
 from ..core.needs import ALL
+from ..core.seeds import Levels
 from ..data import DATASETS
 from ..data.split import EATEN, starts
 from ..features import FEATURES
@@ -26,8 +28,10 @@ from ..select import SELECTORS
 from ..store import weights as published
 from ..store.cells import Cell, left_by
 from ..together.loop import Replicates as Replicated
-from .file import StudyFile
-from .lineages import Lineage, resolved
+from . import crossing
+from .controls import calibrations, controls
+from .file import CONTROLS, StudyFile
+from .lineages import Lineage, of_arms
 
 if TYPE_CHECKING:
     from ..theory.setting import Setting
@@ -131,14 +135,45 @@ class Study:
         return real, sum(draw.count for draw in pool) - real
 
     def cells(self) -> Iterator[tuple[str, int, int]]:
-        """Every (arm, seed, generation) that is sampled and measured."""
+        """Every (arm, seed, generation) that is sampled and measured and counts, by the study's seeds."""
         for name, arm in self.lineages.items():
             yield from product([name], range(self.file.seeds), range(arm.generations + 1))
 
+    def all_cells(self) -> Iterator[tuple[str, int, int]]:
+        """The same with the lineages that only a table of variances is made of."""
+        for name, arm in self.lineages.items():
+            yield from product([name], self._seeds_of(arm), range(arm.generations + 1))
+
+    def is_own(self, seed: int) -> bool:
+        """Whether a seed is one of the study's, which count in every mean and interval."""
+        return seed < self.file.seeds
+
+    def _seeds_of(self, arm: Lineage) -> Iterable[int]:
+        return self.levels if arm.calibrates is None else range(self.file.seeds)
+
+    @cached_property
+    def levels(self) -> dict[int, Levels]:
+        """Which random numbers each seed takes: the study's own, then those that only a table of variances is of."""
+        return crossing.levels(self.file)
+
+    @cached_property
+    def splits(self) -> list["Study"]:
+        """The study as it is with each split of its real data: as it says it first, then as its variances ask."""
+        count = 1 + max(one.split for one in self.levels.values())
+        data = self.file.data
+        others = [data.model_copy(update={"split_seed": data.split_seed + further}) for further in range(1, count)]
+        return [self, *(Study(self.file.model_copy(update={"data": one}), self._regimes) for one in others)]
+
+    def with_split(self, seed: int, real: str = "") -> "Study":
+        """The study with the split of a seed, or with that whose data lie in a folder under ``results/real``."""
+        return next((one for one in self.splits if one.real == real), self.splits[self.levels[seed].split])
+
     @cached_property
     def lineages(self) -> dict[str, Lineage]:
-        """The arms in the file's order, the control first, the calibrations last."""
-        return resolved(self.file, self._regimes)
+        """The arms in the file's order, the controls first, the calibrations last."""
+        arms = of_arms(self.file, self._regimes)
+        beside = controls(self.file, arms)
+        return {one.name: one for one in [*beside, *arms, *calibrations(self.file, arms)]}
 
     @cached_property
     def calibrations(self) -> dict[str, int]:
@@ -147,19 +182,31 @@ class Study:
 
     @cached_property
     def controls(self) -> dict[str, str]:
-        """The control of each arm that has one: the one with the same model."""
-        by_model = {arm.model: arm.name for arm in self.lineages.values() if arm.is_control}
-        return {
-            arm.name: by_model[arm.model]
-            for arm in self.lineages.values()
-            if arm.model in by_model and not arm.is_control and arm.calibrates is None
-        }
+        """The control of each arm that has one: of the kinds that the study asks for, that of the first."""
+        return self.controls_of(next(iter(CONTROLS[self.file.control]), ""))
+
+    @cached_property
+    def supplies(self) -> dict[str, str]:
+        """The control with each arm's real rows alone, where it stands beside another control."""
+        return self.controls_of("real_supply") if self.file.control == "both" else {}
+
+    def controls_of(self, kind: str) -> dict[str, str]:
+        """The control of a kind that stands beside each arm."""
+        found = {arm: one.name for one in self.lineages.values() for arm in one.stands_beside.get(kind, ())}
+        return {arm: found[arm] for arm in self.file.arms if arm in found}
+
+    @cached_property
+    def used(self) -> dict[str, list[Used]]:
+        """The distinct real rows and the generated samples that each arm has used by each generation."""
+        loops = {name: arm.regime for name, arm in self.lineages.items() if arm.calibrates is None}
+        train = None if self.population_name is not None else self.file.data.split.train
+        return used(loops, self.file.generations, train, {name: self.kept(name) for name in loops})
 
     def sizes(self, arm: str) -> list[int]:
         """The rows of the training sets of an arm, from generation 0 on."""
         if arm not in self._sizes:
             lineage = self.lineages[arm]
-            self._sizes[arm] = [one.size for one in pooled(lineage.regime, arm, lineage.generations)]
+            self._sizes[arm] = sizes(lineage.regime, arm, lineage.generations)
         return self._sizes[arm]
 
     @cached_property
@@ -302,7 +349,8 @@ class Study:
         """The budget of one training in images; None for families that have none."""
         lineage, train = self.lineage(arm), self.file.train
         if train.epochs is not None:
-            return at(train.epochs, generation) * self.sizes(lineage.name)[generation]
+            own = self.sizes(lineage.name)[generation]
+            return at(train.epochs, generation) * (lineage.epochs_of[generation] if lineage.epochs_of else own)
         if train.images_seen is not None:
             return at(train.images_seen, generation)
         return self.model_options(lineage.model).get("images_seen")
@@ -328,7 +376,8 @@ class Study:
 
     def base_cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (base, seed, 0) that is trained."""
-        yield from product(self.bases, range(self.file.seeds), (0,))
+        for name, arm in self.bases.items():
+            yield from product([name], self._seeds_of(arm), (0,))
 
     def parsed_options(self, model: str) -> Any:
         """The options of a model, checked."""

@@ -9,11 +9,13 @@ from .study import Study
 
 def totals(study: Study) -> dict[str, str]:
     """What the whole study comes to, in words and numbers."""
-    cells, bases = list(study.cells()), list(study.base_cells())
+    cells, bases = list(study.all_cells()), list(study.base_cells())
     trained = [*bases, *(cell for cell in cells if cell[2])]
     budgets = [study.images_seen(arm, generation) or 0 for arm, _, generation in trained]
     budgets += [study.images_beside(arm, generation) for arm, _, generation in cells]
-    pictures = len(cells) * pictured(study)
+    own = [cell for cell in cells if study.is_own(cell[1])]
+    beside_seeds = len({cell[:2] for cell in cells}) - len({cell[:2] for cell in own})
+    pictures = len(own) * pictured(study)
     sampled = sum(todo.sampled for todo in work(study).values()) - pictures
     beside = {
         "adaptations": sum(study.lineages[arm].adapt is not None for arm, _, _ in cells),
@@ -24,13 +26,47 @@ def totals(study: Study) -> dict[str, str]:
     disk = values if study.file.together else disk_bytes(study)
     return {
         "arms (with the control)": str(len(study.lineages)),
-        "lineages": str(len(study.lineages) * study.file.seeds),
+        "lineages": str(len({cell[:2] for cell in cells}))
+        + (f", of which {beside_seeds} only for a table of variances" if beside_seeds else ""),
         "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms"
         + (f", and {further}" if further else ""),
         "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
         "samples": f"{sampled:,}" + (f", and {pictures:,} for pictures" if pictures else ""),
         "disk": f"{disk / 2**20:,.0f} MiB" + ("" if study.file.together else " and features"),
     }
+
+
+def used(study: Study) -> dict[str, str]:
+    """How much data each arm has used by the last generation."""
+    return {arm: amounts[-1].said for arm, amounts in study.used.items()}
+
+
+def describe_controls(study: Study) -> list[str]:
+    """What the controls of each kind have in common with the arms that they stand beside."""
+    said = []
+    if only := study.controls_of("real_only"):
+        sizes = {arm: study.sizes(arm) for arm in {*only, *only.values()}}
+        short = [arm for arm, control in only.items() if sizes[arm] != sizes[control]]
+        fewer = f", or all {study.file.data.split.train:,} images where {' and '.join(short)} had more" if short else ""
+        said.append(f"every arm stands beside a control that has its total size in real data{fewer}")
+    if study.controls_of("real_supply"):
+        said.append("every arm stands beside a control that has the real rows that it used by then, and no others")
+    return said
+
+
+def shared_by_seeds(study: Study) -> list[str]:
+    """What all seeds have in common, so that their spread says nothing of it."""
+    data, split, vary = study.file.data, study.file.data.split, study.file.seeds_vary
+    found = []
+    if study.population_name is None:
+        found += [f"one split of the data (split seed {data.split_seed})", f"its {split.held_out:,} held-out images"]
+        if study.file.initial.real == split.train:
+            found.append(f"the {split.train:,} images of generation 0")
+    elif not study.file.together:
+        found.append(f"{split.held_out:,} held-out draws")
+    found += [f"one {name}, learnt once" for name in study.trained_extractors]
+    found += ["the random numbers of training"] if not vary.training else []
+    return found + (["the random numbers of sampling"] if not vary.sampling else [])
 
 
 def describe_data(study: Study) -> str:
@@ -55,12 +91,13 @@ def describe_arm(study: Study, arm: str) -> dict[str, Any]:
     """An arm's options, flat, as they differ between arms."""
     lineage = study.lineages[arm]
     in_file = study.file.arms.get(arm)
+    kind = next(iter(lineage.stands_beside), "real_only")
     role = {"control": True} if lineage.is_control else {"calibration": lineage.calibrates}
     said = in_file.model_dump(mode="json", exclude_unset=True) if in_file else role
     regime = lineage.regime.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     model = study.model_options(lineage.model)
     return said | {
-        "regime": json.dumps(said.get("regime", "real_only")),
+        "regime": json.dumps(said.get("regime", kind)),
         "composition": json.dumps(regime, sort_keys=True),
         "sampling_bias": json.dumps(lineage.sampling_bias),
         "family": study.family(lineage.model),

@@ -25,12 +25,12 @@ MOST_SEEDS = 10_000
 
 
 def contrasts(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    """Every two arms against each other, in the order of the study; Holm's correction runs over all pairs.
+    """Every two arms against each other, by their names; Holm's correction runs over all pairs.
 
     status: higher or lower slope (the first arm's is surely above or below the second's), alike (surely within the
     margin, and not surely apart), inconclusive. numbers: the difference with its interval, g, and the margin.
     """
-    pairs = list(combinations(facts.arms, 2))
+    pairs = list(combinations(sorted(facts.arms), 2))
     found = estimate({pair: _differences(facts, records, *pair) for pair in pairs})
     margin, metric = _margin(facts, records), facts.label(facts.primary.metric)
     findings = []

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from ..compose.supply import Used
+from ..core.seeds import Levels
 
 if TYPE_CHECKING:  # who reads verdicts needs no theory
     from ..theory.setting import Prediction
@@ -21,7 +24,12 @@ class Endpoint:
 class StudyFacts:
     """What a reader of a study's records must know about the study.
 
-    control: the first control, or None; controls: arm -> its control, where there are several.
+    control: the first control, or None; controls: arm -> its control, where there are several. supplies: arm -> the
+    control with the arm's real rows alone, where it stands beside another. matched: what the controls have in common
+    with their arms, in words. used: arm -> the distinct real rows and the
+    generated samples that its training sets have had by the last generation. shared: what all seeds have in common, so
+    that no interval over seeds counts it. design: the lineages in which split, training and sampling are crossed;
+    crossed: their records, which belong to no other analysis.
     arms: arm -> one line that describes it, in the order of the study. generations: T, where generations are 0 .. T.
     labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
     metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
@@ -40,6 +48,12 @@ class StudyFacts:
     generations: int
     control: str | None = None
     controls: Mapping[str, str] = field(default_factory=dict)
+    supplies: Mapping[str, str] = field(default_factory=dict)
+    matched: Sequence[str] = ()
+    used: Mapping[str, Used] = field(default_factory=dict)
+    shared: Sequence[str] = ()
+    design: Sequence[Levels] = ()
+    crossed: Sequence[tuple[Levels, Mapping[str, Any]]] = ()
     question: str = ""
     data: str = ""
     models: Mapping[str, str] = field(default_factory=dict)
@@ -59,17 +73,25 @@ class StudyFacts:
         """The same without the calibration arms, which have no generations to draw or to judge."""
         return replace(self, arms={arm: words for arm, words in self.arms.items() if arm not in self.calibration})
 
+    @property
+    def given(self) -> str:
+        """What the intervals of the study are conditional on, in a sentence; empty where its seeds share nothing."""
+        if not self.shared:
+            return ""
+        listed = " and ".join([", ".join(self.shared[:-1]), self.shared[-1]] if len(self.shared) > 1 else self.shared)
+        return f"Intervals are over seeds, given {listed}, which all seeds share."
+
     def is_share(self, metric: str) -> bool:
         """Whether a number is one of the parts of a whole, which are drawn together."""
         return metric.partition(".")[0] in self.shares
 
     def control_of(self, arm: str) -> str:
-        """The control that an arm stands beside: the one with its model."""
+        """The control that an arm stands beside: the one with its model and its sizes."""
         return self.controls.get(arm, self.control)
 
     def is_control(self, arm: str) -> bool:
         """Whether an arm is a control."""
-        return arm == self.control or arm in self.controls.values()
+        return arm == self.control or arm in self.controls.values() or arm in self.supplies.values()
 
     def direction(self, metric: str) -> str | None:
         """Which way a number is good: higher, lower or None."""

@@ -45,7 +45,8 @@ class Table:
 
     anchor, link: where it is found on the page, and what it is called there. status: the heading over the status.
     about: what the page says above it. before, after: the columns before the status and after the words. beneath: what
-    the page says below it. early: whether it stands before the pictures, not after the numbers.
+    the page says below it. early: whether it stands before the pictures, not after the numbers. over_seeds: whether it
+    rests on intervals over the study's seeds, so that the page says what these are conditional on.
     """
 
     anchor: str
@@ -56,6 +57,7 @@ class Table:
     after: tuple[Column, ...] = ()
     beneath: Callable[[Sequence[Finding]], Iterable[str]] = _nothing
     early: bool = False
+    over_seeds: bool = True
 
 
 Section = Literal["primary", "definitions"] | Table

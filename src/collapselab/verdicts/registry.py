@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import effective, effects, forecast, laws
+from . import effective, effects, forecast, laws, supply, variance
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -31,11 +31,15 @@ ANALYSES: dict[str, Analysis] = {
     "lost_modes": Analysis("Modes of the real data disappear", "definitions", lost_modes),
     "lost_tails": Analysis("Tails of the real data disappear", "definitions", lost_tails),
     "hallucination": Analysis("Data appear that are not real", "definitions", hallucination),
+    "slope_against_supply": Analysis(
+        "Slope against the same real rows alone, paired by seed", supply.TABLE, supply.slope_against_supply
+    ),
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
     "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
     "contrasts": Analysis("Arm against arm", effects.CONTRASTS, effects.contrasts),
     "resolution": Analysis("What can a study of this size see?", effects.RESOLUTION, effects.resolution),
     "forecast": Analysis("Forecast", forecast.TABLE, forecast.forecast),
+    "variance": Analysis("Where the variance comes from", variance.TABLE, variance.sources),
 }
 
 

@@ -18,25 +18,30 @@ JOBS: Mapping[str, Job] = {**real.JOBS, **models.JOBS, **samples.JOBS, **numbers
 """verb -> its job, in the order in which they run."""
 
 
+def _there(study: Study, place: Place) -> Study:
+    """The study with the split of its data that a job sees."""
+    return study.with_split(place.seed, place.real)
+
+
 def inputs(study: Study, verb: str, place: Place) -> list[str]:
     """The files that a job reads, each once."""
-    return list(dict.fromkeys(JOBS[verb].inputs(study, place)))
+    return list(dict.fromkeys(JOBS[verb].inputs(_there(study, place), place)))
 
 
 def arguments(study: Study, verb: str, place: Place) -> str:
     """What a job is told, as words of a shell: by a file, which is then there, where they would be too long for it."""
-    return shell(list(JOBS[verb].arguments(study, place)))
+    return shell(list(JOBS[verb].arguments(_there(study, place), place)))
 
 
 def roots(study: Study, verb: str, place: Place) -> tuple[str, ...]:
     """The definitions that a job calls, as :func:`provenance.source_hash` takes them."""
-    return tuple(dict.fromkeys(JOBS[verb].roots(study, place)))
+    return tuple(dict.fromkeys(JOBS[verb].roots(_there(study, place), place)))
 
 
 def identity(study: Study, verb: str, place: Place) -> str:
     """What a job depends on beside inputs and arguments: the hash of its source, and of what lies outside the study."""
     words = [source_hash(*roots(study, verb, place))]
-    words += [f"{name}={digest}" for name, digest in JOBS[verb].outside(study, place).items()]
+    words += [f"{name}={digest}" for name, digest in JOBS[verb].outside(_there(study, place), place).items()]
     return " ".join(words)
 
 
@@ -45,15 +50,16 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
     if study.file.together:
         yield from (("replicate", Place(arm)) for arm in study.lineages)
     else:
-        yield from ((layout.preparing(study), Place(part=part)) for part in layout.parts(study))
-        yield from (("learn", Place(extractor=name)) for name in study.trained_extractors)
-        yield from (("extract_real", Place(extractor=name)) for name in study.extractors)
+        for real in (one.real for one in study.splits):
+            yield from ((layout.preparing(study), Place(part=part, real=real)) for part in layout.parts(study))
+            yield from (("learn", Place(extractor=name, real=real)) for name in study.trained_extractors)
+            yield from (("extract_real", Place(extractor=name, real=real)) for name in study.extractors)
         yield "baseline", Place()
-        for cell in [*study.base_cells(), *(cell for cell in study.cells() if cell[2])]:
+        for cell in [*study.base_cells(), *(cell for cell in study.all_cells() if cell[2])]:
             yield from (("draw", Place(*cell)),) if study.needs_drawing(cell[0], cell[2]) else ()
             yield from (("compose", Place(*cell)), ("train", Place(*cell)))
-        for cell in study.cells():
-            yield from ((verb, Place(*cell)) for verb in layout.verbs_of(study, cell[0]))
+        for cell in study.all_cells():
+            yield from ((verb, Place(*cell)) for verb in layout.verbs_of(study, *cell[:2]))
             roles = study.auxiliaries(cell[0], cell[2])
             yield from (("auxiliary", Place(*cell, role=role)) for role in roles)
     yield from (("report", Place()), ("track", Place()))

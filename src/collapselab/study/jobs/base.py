@@ -1,7 +1,7 @@
 """What a job is, where it stands, and the words in which several are told the same."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ...store.provenance import PACKAGE
 from ..study import Study
@@ -9,7 +9,7 @@ from ..study import Study
 
 class Place(NamedTuple):
     """Where a job stands: in an arm, a replicate and a generation, there at a further model by its role; or at a part
-    or an extractor of the real data."""
+    or an extractor of the real data, in a folder of its own where the split varies."""
 
     arm: str = ""
     seed: int = 0
@@ -17,12 +17,13 @@ class Place(NamedTuple):
     extractor: str = ""
     part: str = ""
     role: str = ""
+    real: str = ""
 
     @classmethod
     def of(cls, wildcards: Any) -> "Place":
         """The place that Snakemake's wildcards name; a part of the real data has its rows behind its name."""
         numbers = {name: int(getattr(wildcards, name, 0)) for name in ("seed", "generation")}
-        words = {name: getattr(wildcards, name, "") for name in ("arm", "extractor", "role")}
+        words = {name: getattr(wildcards, name, "") for name in ("arm", "extractor", "role", "real")}
         return cls(part=getattr(wildcards, "part", "").partition("-")[0], **words, **numbers)
 
     @property
@@ -49,9 +50,14 @@ def verb_roots(name: str, *functions: str) -> list[str]:
     return [f"{PACKAGE}.verbs.{name}:{function}" for function in functions]
 
 
-def seeds(study: Study, place: Place) -> dict[str, int]:
-    """The numbers from which the seed of a job in a generation follows."""
-    return {"study_seed": study.file.seed, "seed": place.seed, "generation": place.generation}
+def seeds(study: Study, place: Place, varied: Literal["training", "sampling"]) -> dict[str, int]:
+    """The numbers from which the seed of a job in a generation follows. varied: what its random numbers count as."""
+    return {"study_seed": study.file.seed, "seed": replicate(study, place, varied), "generation": place.generation}
+
+
+def replicate(study: Study, place: Place, varied: Literal["training", "sampling"]) -> int:
+    """The replicate whose random numbers a job takes."""
+    return getattr(study.levels[place.seed], varied)
 
 
 def nothing(study: Study, place: Place) -> list[str]:

@@ -10,7 +10,7 @@ from ...store.provenance import entries
 from .. import looking
 from ..study import Study
 from ..telling import as_json, flags
-from .base import Job, Place, seeds, verb_roots
+from .base import Job, Place, replicate, seeds, verb_roots
 
 # -- guides ------------------------------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
         about[name] |= {"guide": guide_said(study, ancestor), "auxiliary": further} if own.guide else {}
     yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)), population=looking.truth_file(study))
     yield from flags(model=[f"{name}={path}" for name, path in models.items()], about=as_json(about))
-    yield from flags(study_seed=study.file.seed, seed=place.seed)
+    yield from flags(study_seed=study.file.seed, seed=replicate(study, place, "training"))
 
 
 def _draw_roots(study: Study, place: Place) -> list[str]:
@@ -90,7 +90,7 @@ def _compose_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)))
     yield from flags(sources=as_json(study.sources(*place.cell)))
     yield from flags(drawn=study.cell(*place.cell, "drawn.safetensors") if drawn else None)
-    yield from flags(study_seed=study.file.seed, seed=place.seed)
+    yield from flags(study_seed=study.file.seed, seed=replicate(study, place, "training"))
 
 
 def _train_arguments(study: Study, place: Place) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _train_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(family=study.family(model), options=as_json(study.model_options(model)))
     yield from flags(images_seen=study.images_seen(place.arm, place.generation), init=study.init_file(*place.cell))
     yield from flags(validation=chosen.get("validation"), chosen_by=chosen.get("model"))
-    yield from flags(**seeds(study, place))
+    yield from flags(**seeds(study, place, "training"))
 
 
 def _compose_roots(study: Study, place: Place) -> list[str]:
@@ -129,7 +129,7 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     adapt, reads = study.lineages[place.arm].adapt, study.adapted_by(place.arm)
     model, training = (study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet"))
     yield from flags(model=model, training=training, adapter=adapt.name, options=as_json(study.parsed(ADAPTERS, adapt)))
-    yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place))
+    yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
     yield from looking.beside(study, reads)
 
 
@@ -153,7 +153,7 @@ def _auxiliary_inputs(study: Study, place: Place) -> list[str]:
 def _auxiliary_arguments(study: Study, place: Place) -> Iterator[str]:
     asked = study.auxiliaries(place.arm, place.generation)[place.role]._asdict()
     yield from flags(model=study.model_file(*place.cell), training=study.cell(*place.cell, "training.parquet"))
-    yield from flags(asked=as_json(asked), role=place.role, **seeds(study, place))
+    yield from flags(asked=as_json(asked), role=place.role, **seeds(study, place, "training"))
 
 
 def _auxiliary_roots(study: Study, place: Place) -> list[str]:

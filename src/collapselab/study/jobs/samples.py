@@ -30,7 +30,7 @@ def _sampled(study: Study, place: Place, count: int, steered: bool) -> Iterator[
     arm = study.lineages[place.arm]
     bias = at(arm.sampling_bias, place.generation) if steered else None
     yield from flags(model=study.model_file(*place.cell), count=count)
-    yield from flags(sampling_bias=bias, stream=arm.stream, **seeds(study, place))
+    yield from flags(sampling_bias=bias, stream=arm.stream, **seeds(study, place, "sampling"))
     if steered and arm.guide:
         further = [f"{role}={path}" for role, path in others(study, place).items()]
         yield from flags(guide=as_json(guide_said(study, place)), auxiliary=further)
@@ -71,7 +71,7 @@ def _transform_arguments(study: Study, place: Place) -> Iterator[str]:
     arm = study.lineages[place.arm]
     said = [{one.name: study.parsed(TRANSFORMS, one).model_dump(mode="json")} for one in arm.transform]
     yield from flags(samples=study.cell(*place.cell, "samples.safetensors"), transforms=as_json(said))
-    yield from flags(stream=arm.stream, **seeds(study, place))
+    yield from flags(stream=arm.stream, **seeds(study, place, "sampling"))
 
 
 def _transform_roots(study: Study, place: Place) -> list[str]:
@@ -110,7 +110,10 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
     needs = SELECTORS[select.name].needs
     yield from flags(samples=study.released_file(*place.cell), selector=select.name)
     yield from flags(
-        options=as_json(study.parsed(SELECTORS, select)), study=study.name, arm=place.arm, **seeds(study, place)
+        options=as_json(study.parsed(SELECTORS, select)),
+        study=study.name,
+        arm=place.arm,
+        **seeds(study, place, "sampling"),
     )
     yield from looking.beside(study, reads)
     yield from flags(model=study.model_file(*place.cell) if needs.model else None)
