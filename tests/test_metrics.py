@@ -15,6 +15,7 @@ from collapselab import metrics
 from collapselab.core import distances
 from collapselab.core.errors import Undefined
 from collapselab.features import Features
+from collapselab.measure.outside import one_sided
 from collapselab.measure.roles import losable, roles_of, standing_for, truths
 from collapselab.metrics import METRICS, SCORES, Metric, Roles
 from collapselab.metrics.estimates import share_of
@@ -587,3 +588,20 @@ def test_a_metric_at_its_edge_has_an_interval(name):
     at_edges = {"near": METRICS[name].function(rows, rows + 1e-9), "far": METRICS[name].function(rows, rows + 100)}
     for place, found in at_edges.items():
         assert found in (0.0, 1.0) and 0.04 < found.high - found.low < 0.1, place
+
+
+def test_intervals_of_one_set_are_told():
+    """Those of its chance alone: a metric whose interval is of all sets, or that has none, is not among them."""
+    assert one_sided(["frechet_distance", "kernel_distance", "tail_coverage.0.low"]) == []
+    (said,) = one_sided(["recall", "precision", "kernel_distance", "authenticity.fake"])
+    assert "of the samples for precision, authenticity; of the real ones for recall." in said
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "coverage"])
+def test_the_interval_of_a_share_counts_the_rows_of_the_set_that_it_names(name):
+    draws = np.random.default_rng(3)
+    sides = {"real": draws.normal(size=(90, 2)), "fake": draws.normal(0.5, 1, size=(140, 2))}
+    found = METRICS[name](sides["real"], sides["fake"])
+    n = len(sides[METRICS[name].chance])
+    expected = share_of(np.arange(n) < round(found * n))
+    assert (found.low, found, found.high) == pytest.approx((expected.low, expected, expected.high))

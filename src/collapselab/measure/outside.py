@@ -192,6 +192,7 @@ def table(record: Mapping[str, Any], fake: str, real: str) -> str:
             ("95 % interval", *(_interval(entry) for entry in own)),
         ]
         lines += [f"  {line}" for line in aligned(list(zip(*columns, strict=True)))] + [""]
+    lines += one_sided({entry["metric"] for entry in record["values"] if "low" in entry})
     if sets["real"]:
         most = max(record["fingerprints"][entry["fingerprint"]]["n_fake"] for entry in sets["real"].values())
         lines.append(f"real data: up to {most} other real samples in the place of these: what a perfect model scores")
@@ -200,6 +201,18 @@ def table(record: Mapping[str, Any], fake: str, real: str) -> str:
             "With --train, the real samples that the model learnt from, what a perfect one scores stands beside"
         )
     return "\n".join(lines)
+
+
+def one_sided(metrics: Iterable[str]) -> list[str]:
+    """A line that names those of some metrics whose intervals count the chance of one set alone; none without any."""
+    names = sorted({metric.partition(".")[0] for metric in metrics}, key=list(METRICS).index)
+    words = {"fake": "of the samples for", "real": "of the real ones for"}
+    of_sets = {said: [name for name in names if METRICS[name].chance == who] for who, said in words.items()}
+    told = [f"{said} {', '.join(found)}" for said, found in of_sets.items() if found]
+    if not told:
+        return []
+    why = "With few rows another draw of the other set moves more."
+    return [f"These intervals count the chance of one set alone: {'; '.join(told)}. {why}"]
 
 
 def _value(entry: Mapping[str, Any] | None) -> str:

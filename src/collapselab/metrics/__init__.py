@@ -82,12 +82,12 @@ METRICS: Registry[Metric] = Registry(
         ),
         "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
         "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
-        "precision": Metric(precision, "Precision", "higher", roles=Roles(stands_for=("reality",))),
-        "recall": Metric(recall, "Recall", "higher", roles=Roles(stands_for=("tails",), losable=True)),
-        "density": Metric(density, "Density", None),
-        "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True)),
+        "precision": Metric(precision, "Precision", "higher", roles=Roles(stands_for=("reality",)), chance="fake"),
+        "recall": Metric(recall, "Recall", "higher", roles=Roles(stands_for=("tails",), losable=True), chance="real"),
+        "density": Metric(density, "Density", None, chance="fake"),
+        "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True), chance="real"),
         "realism": Metric(median_realism, "Realism", "higher"),
-        "rarity": Metric(mean_rarity, "Rarity", None),
+        "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
         "variance_ratio": Metric(
             variance_ratio,
@@ -104,23 +104,31 @@ METRICS: Registry[Metric] = Registry(
             class_entropy, "Entropy of classes (nats)", None, reads="classes", roles=Roles(stands_for=("variance",))
         ),
         "class_total_variation": Metric(class_total_variation, "Total variation of classes", "lower", reads="classes"),
-        "copies_of_real": Metric(copies, "Copies of real images", None, "train", extractors=("pixels",)),
-        "copies_of_training": Metric(copies, "Copies of training images", None, "training_set", extractors=("pixels",)),
-        "duplicates_of_real": Metric(duplicates, "Duplicates of real images", None, "train", extractors=("pixels",)),
-        "duplicates_of_training": Metric(
-            duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",)
+        "copies_of_real": Metric(copies, "Copies of real images", None, "train", extractors=("pixels",), chance="fake"),
+        "copies_of_training": Metric(
+            copies, "Copies of training images", None, "training_set", extractors=("pixels",), chance="fake"
         ),
-        "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out"),
+        "duplicates_of_real": Metric(
+            duplicates, "Duplicates of real images", None, "train", extractors=("pixels",), chance="fake"
+        ),
+        "duplicates_of_training": Metric(
+            duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",), chance="fake"
+        ),
+        "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out", chance="fake"),
         "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),
-        "inception_score": Metric(inception_score, "Inception score", "higher", reads="probabilities"),
-        "bits_per_dimension": Metric(bits_per_dimension, "Bits per dimension", "lower", extractors=("likelihood",)),
+        "inception_score": Metric(inception_score, "Inception score", "higher", reads="probabilities", chance="fake"),
+        "bits_per_dimension": Metric(
+            bits_per_dimension, "Bits per dimension", "lower", extractors=("likelihood",), chance="real"
+        ),
         "likelihood_gap": Metric(
             likelihood_gap, "Bits of held-out over known", None, "train", beside="held_out", extractors=("likelihood",)
         ),
         "coverage_calibration": Metric(
             coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)
         ),
-        "colour_share": Metric(colour_share, "Share of colour", None, extractors=("colours",), shares=True),
+        "colour_share": Metric(
+            colour_share, "Share of colour", None, extractors=("colours",), shares=True, chance="fake"
+        ),
         "level_share": Metric(level_share, "Share of levels", None, extractors=("colours",), shares=True),
         "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
         "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),

@@ -29,7 +29,8 @@ class Metric:
     of_moments: whether mean and covariance determine it, so that it can compare laws as well as samples.
     shares: whether its named numbers are parts of a whole, which are drawn together.
     roles: what is concluded from its numbers. stacked: the same of many laws at once, for arms whose seeds run
-    together; None where it has none. A record hangs on neither of the two.
+    together; None where it has none. chance: the one set of whose chance alone its interval is, the other being taken
+    as it stands; None where it has no interval, or one of all sets. A record hangs on none of the three.
     """
 
     function: Callable[..., float | dict[str, float]]
@@ -44,6 +45,7 @@ class Metric:
     shares: bool = False
     roles: Roles = field(default=Roles(), kw_only=True)
     stacked: Stacked | None = field(default=None, kw_only=True)
+    chance: Literal["fake", "real"] | None = field(default=None, kw_only=True)
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
         return self.function(real, fake, **options)

@@ -26,7 +26,9 @@ REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
     *("REWARDS", "SELECTORS", "TRANSFORMS"),
 }
-ASIDE = {f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked"}}  # fields of entries that count only by themselves
+ASIDE = {
+    f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"}
+}  # fields of entries that count only by themselves
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
