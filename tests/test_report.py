@@ -578,6 +578,13 @@ def test_halvings_are_foretold(records):
     assert not section(short["report.html"].decode(), "forecast")
 
 
+def test_a_model_that_is_worse_than_none_is_told_at_the_top(records):
+    poor = [one | {"warnings": ["in lenet <x> is far"]} if one["generation"] == 0 else one for one in records]
+    page = report.build(made_up.facts(), poor, figures=False)["report.html"].decode()
+    assert page.count("In lenet &lt;x&gt; is far (control, seed 0, generation 0; control, seed 1") == 1
+    assert "Poor from the start" not in report.build(made_up.facts(), records, figures=False)["report.html"].decode()
+
+
 def test_a_new_analysis_is_one_entry_of_the_registry(records, monkeypatch):
     """A table of its own, an entry of the contents and of verdicts.json, or a row among the definitions."""
 

@@ -50,6 +50,7 @@ def page(
         risk=sections.risk_table(facts, records),
         growth=sections.growth_table(facts, records),
         undefined=sections.undefined_table(facts, records),
+        warned=sections.warned(records),
         headline=sections.headline(facts, records),
         contract=holds,
         waived=waived,

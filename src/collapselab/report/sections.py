@@ -142,6 +142,16 @@ def undefined_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[
     return [(*key, count) for key, count in found.items()]
 
 
+def warned(records: Sequence[Record]) -> list[str]:
+    """What measuring has warned of, each sentence once, with the cells that it was said of."""
+    cells: dict[str, list[str]] = {}
+    for record in records:
+        for sentence in record.get("warnings", ()):
+            cell = f"{record['arm']}, seed {record['seed']}, generation {record['generation']}"
+            cells.setdefault(sentence, []).append(cell)
+    return [f"{sentence[:1].upper()}{sentence[1:]} ({'; '.join(of)})." for sentence, of in cells.items()]
+
+
 def growth_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, list[tuple[str, str]]]]:
     """For each index of an artefact the growth of its amplitude a generation, arm by arm; empty without any."""
     table = []
