@@ -59,10 +59,11 @@ def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = 
 
     status: forecast, no halving in sight (it does not surely fall, falls no more after the fitted generations, levels
     off above the half, or falls so slowly that the whole interval is later than ten times the fitted generations), or
-    cannot tell. generation, low, high: the halving and its 95 % interval, infinite where none is in sight, NaN where it
-    cannot be told. floor: the share of generation 0 at which the arm levels off by the likeliest law. measured: the
-    generation at which half of the lineages have lost half of their first values, infinite when that is later than the
-    last generation, NaN when no later generation is known. error: measured less foretold.
+    cannot tell (too few lineages, or an interval without end). generation, low, high: the halving and its 95 %
+    interval, infinite where none is in sight, NaN where it cannot be told. floor: the share of generation 0 at which
+    the arm levels off by the likeliest law. measured: the generation at which half of the lineages have lost half of
+    their first values, infinite when that is later than the last generation, NaN when no later generation is known.
+    error: measured less foretold.
 
     fitted: the last generation that is looked at, by default that of the first half and at least of the fourth; with
     fewer generations than four nothing is foretold.
@@ -137,9 +138,10 @@ def _forecast(what: str, arm: str, known: Known) -> Finding:
         laws = candidates(values)
         low, generation, high = halvings(laws, (0.025, 0.5, 0.975))
         floor, law = laws[0].floor, _laws(laws)
-        status = "no halving in sight" if low > SIGHT * fitted or math.isinf(generation) else "forecast"
+        status = "cannot tell" if math.isinf(high) else "forecast"
+        status = "no halving in sight" if low > SIGHT * fitted or math.isinf(generation) else status
         sentence = _foretold(what, known, status, (low, generation, high), laws)
-    error = measured - generation if halved and math.isfinite(generation) else math.nan
+    error = measured - generation if halved and status == "forecast" else math.nan
     sentence += _held_against(known, status, generation, measured)
     numbers = {"generation": generation, "low": low, "high": high, "floor": floor, "fitted": fitted}
     numbers |= {"measured": measured, "error": error, "lineages": len(known.early)}
@@ -167,13 +169,14 @@ def _foretold(
     if above > 0.5:
         level = laws[0].floor
         return f"{what} levels off at about {level:.0%} of generation 0, by its likeliest law: no halving in sight."
-    if status != "forecast":
+    if status == "no halving in sight":
         return f"{what} falls too slowly for a halving to be in sight: later than {spell(low)}."
-    digits = digits_apart(low, high) if math.isfinite(high) else 3
-    end = f"to {spell(high, low, digits)}" if math.isfinite(high) else "on, without end"
+    if status == "cannot tell":
+        return f"{what} halves later than at generation {spell(low)}, or never: the interval has no end."
+    digits = digits_apart(low, high)
     return (
         f"{what} has halved in half of the lineages at generation {spell(generation, digits=digits)} "
-        f"(95 % interval {spell(low, digits=digits)} {end}; {len(known.early)} lineages)."
+        f"(95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}; {len(known.early)} lineages)."
     )
 
 
@@ -189,7 +192,7 @@ def _held_against(known: Known, status: str, generation: float, measured: float)
         )
     if measured <= known.fitted:
         return f" It was there already: halved at {spell(measured)}, within the fitted generations."
-    if not math.isfinite(generation):
+    if status != "forecast":
         return f" Measured: {spell(measured)}."
     error = measured - generation
     return (
