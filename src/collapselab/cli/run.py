@@ -71,7 +71,7 @@ VERBS = {
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
-    "table": Verb("table", "Print a table of a study's report: as Markdown, CSV, LaTeX or BibTeX."),
+    "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
     "families": Verb("doctor", "List the model families."),
     "doctor": Verb("doctor", "Look at this machine."),

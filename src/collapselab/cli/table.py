@@ -16,10 +16,10 @@ def table(
     which: Annotated[str, typer.Argument(help="the table; left out, all are listed")] = "",
     form: Annotated[
         Literal["markdown", "csv", "latex", "bibtex"],
-        typer.Option("--format", help="bibtex has the papers that the study rests on, and needs no table"),
+        typer.Option("--format", help="latex uses booktabs; bibtex is of the papers that the study rests on"),
     ] = "markdown",
 ) -> None:
-    """Print a table of a study's report: as Markdown, CSV, LaTeX (booktabs), or its references as BibTeX."""
+    """Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."""
     from ..report import exports, references
 
     study = study_of(name)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import METRICS, frechet_distance
 from .record import Role
 
 ROUNDING = 1e-6  # of a distance, relative: the average itself is not worse than itself
@@ -29,7 +30,8 @@ def warnings(values: Iterable[Mapping[str, Any]], reals: Mapping[tuple[str, str]
     told = []
     for entry in values:
         role = reals.get(("held_out", entry["extractor"]))
-        if entry["metric"] != "frechet_distance" or entry["set"] != "sampled" or role is None or entry["value"] is None:
+        is_distance = getattr(METRICS.get(entry["metric"]), "function", None) is frechet_distance
+        if not is_distance or entry["set"] != "sampled" or role is None or entry["value"] is None:
             continue
         if entry["value"] > (1 + ROUNDING) * (constant := spread(role)):
             told.append(
