@@ -11,7 +11,7 @@ import numpy as np
 from .facts import StudyFacts
 from .findings import Finding, not_testable
 from .records import Record, lineages
-from .statistics import FEWEST, Estimate, estimate, slope
+from .statistics import FEWEST, Estimate, estimate, slope, slope_apart
 from .words import and_diverged, spell
 
 
@@ -118,7 +118,7 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> list[
         if not facts.is_control(arm):
             control = lineages(records, facts.control_of(arm), facts.primary)
             pairs = [(own, control.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
-            differences[arm] = [slope({t: own[t] - other[t] for t in own if t in other}) for own, other in pairs]
+            differences[arm] = [slope_apart(own, other) for own, other in pairs]
     findings = not_testable(name, [arm for arm in facts.arms if facts.is_control(arm)], "this is a control")
     for arm, found in estimate(differences).items():
         control_name = facts.control_of(arm)
