@@ -118,7 +118,7 @@ def test_what_rounding_alone_sets_apart_is_equal():
         for t in range(11)
     ]
     (one,) = (one for one in ANALYSES["slope_against_control"].run(facts, records) if one.arm == "loop")
-    assert one.sentence == "Recall does not change.", one.sentence
+    assert one.sentence == "Recall takes the same course as in control.", one.sentence
     (one,) = ANALYSES["contrasts"].run(facts, records)
     assert one.status == "alike" and one.sentence == "Recall takes the same course in both."
 

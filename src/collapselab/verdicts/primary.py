@@ -124,6 +124,8 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> list[
         control_name = facts.control_of(arm)
         unit = f" a generation relative to {control_name}"
         change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {control_name}"
+        if found.unchanged:
+            change = f"{metric} takes the same course as in {control_name}"
         told = found.side or found.unchanged
         conclusion = "" if told else f": {found.conclusion('', '', noun='pairs')}"
         findings.append(Finding(name, arm, _slope_status(found, worse), f"{change}{conclusion}.", found.numbers()))
