@@ -233,3 +233,26 @@ def test_what_halves_is_the_primary_where_it_can_and_recall_else():
     assert endpoint_of(distance, other) == Endpoint("recall", "lenet")
     assert endpoint_of(distance, study({"loop": lines}, "frechet_distance")[1]) is None
     assert forecast(*study({"loop": lines}, "frechet_distance")) == []
+
+
+def test_a_forecast_does_not_contradict_what_it_was_fitted_to():
+    draws, time = np.random.default_rng(0), np.arange(11.0)
+    (equal,) = forecast(*study({"loop": np.tile(np.exp(-time / 3), (3, 1))}))
+    assert equal.status == "cannot tell" and "All 3 lineages are equal" in equal.sentence, equal.sentence
+
+    # What halves at once and comes back by chance has halved: no word of a halving that is not in sight.
+    wild = np.array([[1, 0.3, 1.6, 0.4, 1.2, 0.9], [1, 0.4, 0.2, 1.9, 0.3, 2.0], [1, 0.2, 0.9, 0.1, 1.4, 0.5]])
+    (one,) = forecast(*study({"loop": wild}))
+    assert one.status == "cannot tell" and "in sight" not in one.sentence and "halved at 0.714" in one.sentence
+
+    # A fall that needs millions of generations, told by a number.
+    slow = 1 - 1e-9 * time + draws.normal(0, 1e-11, (5, 11))
+    (late,) = forecast(*study({"loop": slow}))
+    assert late.status == "no halving in sight" and "inf" not in late.sentence, late.sentence
+
+    # So many floors share the chances of one law, of which each has less than a law without one.
+    draws = np.random.default_rng(69)
+    pace, noise = draws.uniform(0.05, 0.6), draws.choice([0.02, 0.05, 0.1])
+    line = 1 - pace * np.arange(6.0) / 6 + draws.normal(0, noise, (4, 6))
+    (one,) = forecast(*study({"loop": line}), fitted=5)
+    assert "levels off at about 62%" in one.sentence and one.numbers["floor"] == pytest.approx(0.62, abs=0.01)

@@ -98,6 +98,31 @@ def test_equal_lineages_that_move_leave_no_spread_to_judge_by():
         assert "interval" not in sentence
 
 
+def test_what_rounding_alone_sets_apart_is_equal():
+    """However little lineages fall beside their own size, or arm and control differ."""
+    draws = np.random.default_rng(3)
+    falls = {s: {t: 1 - 1e-6 * t + 2e-16 * int(draws.integers(-3, 4)) for t in range(11)} for s in range(3)}
+    records = [
+        bench.record("loop", seed, t, dict.fromkeys(bench.METRICS, v)) for seed in falls for t, v in falls[seed].items()
+    ]
+    facts, _ = bench.made_up("linear", "1", 10, draws)
+    for question in ("primary_slope", "lost_tails", "diverging_risk", "any_rise_of_risk"):
+        (one,) = (one for one in ANALYSES[question].run(facts, records) if one.arm == "loop")
+        assert one.status == "inconclusive" and "all 3 lineages are equal" in one.sentence, one.sentence
+
+    starts = {seed: 0.5 + float(draws.random()) for seed in range(5)}
+    records = [
+        bench.record(arm, seed, t, {"recall": start * (1 + 3e-16 * t * (arm == "loop"))})
+        for arm in ("loop", "control")
+        for seed, start in starts.items()
+        for t in range(11)
+    ]
+    (one,) = (one for one in ANALYSES["slope_against_control"].run(facts, records) if one.arm == "loop")
+    assert one.sentence == "Recall takes the same course as in control.", one.sentence
+    (one,) = ANALYSES["contrasts"].run(facts, records)
+    assert one.status == "alike" and one.sentence == "Recall takes the same course in both."
+
+
 @pytest.mark.parametrize(
     ("curve", "status", "words"),
     [

@@ -16,7 +16,7 @@ import numpy as np
 from .facts import StudyFacts
 from .findings import Column, Finding, Table
 from .records import Record, lineages
-from .statistics import CONFIDENCE, FEWEST, Estimate, estimate, slope
+from .statistics import CONFIDENCE, FEWEST, Estimate, estimate, slope_apart
 from .words import spell
 
 MARGIN = 0.1  # of the first value, over the whole study: a smaller difference is none
@@ -48,7 +48,7 @@ def _differences(facts: StudyFacts, records: Sequence[Record], arm: str, other: 
     """The differences of slopes in pairs of one seed, over the generations that both have."""
     beside = lineages(records, other, facts.primary)
     pairs = [(own, beside.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
-    return [slope({t: own[t] - theirs[t] for t in own if t in theirs}) for own, theirs in pairs]
+    return [slope_apart(own, theirs) for own, theirs in pairs]
 
 
 def _margin(facts: StudyFacts, records: Sequence[Record]) -> float:

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..measure.roles import losable
-from .curves import Candidate, candidates, halvings
+from .curves import LATEST, Candidate, candidates, halvings
 from .facts import Endpoint, StudyFacts
 from .findings import Column, Finding, Table
 from .records import Record, indexed, lineages
-from .statistics import FEWEST, estimate, slope
+from .statistics import FEWEST, Estimate, estimate, slope
 from .words import digits_apart, spell
 
 FEWEST_POINTS = 4  # generations that a law is fitted to
@@ -31,12 +31,12 @@ LIKELY = 0.05  # the least probability of a law that is named
 class Known(NamedTuple):
     """What is known of an arm: seed -> generation -> value, all of it and the first generations, which are fitted.
 
-    falls: whether the first generations surely fall. fitted: the last of them.
+    slope: that of the first generations over lineages. fitted: the last of them.
     """
 
     lineages: Mapping[int, Mapping[int, float]]
     early: Mapping[int, Mapping[int, float]]
-    falls: bool
+    slope: Estimate
     fitted: int
 
 
@@ -60,9 +60,10 @@ def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = 
 
     status: forecast, no halving in sight (it does not surely fall, falls no more after the fitted generations, levels
     off above the half, or falls so slowly that the whole interval is later than ten times the fitted generations), or
-    cannot tell (too few lineages, or an interval without end). generation, low, high: the halving and its 95 %
-    interval, infinite where none is in sight, NaN where it cannot be told. floor: the share of generation 0 at which
-    the arm levels off by the likeliest law. measured: the generation at which half of the lineages have lost half of
+    cannot tell (of fewer than three lineages, of equal ones, where the interval has no end, and where what is not seen
+    to fall has halved all the same). generation, low, high: the halving and its 95 % interval, infinite where none is
+    in sight, NaN where it cannot be told. floor: the share of generation 0 at which the arm levels off by the likeliest
+    law, above the half where that is likely. measured: the generation at which half of the lineages have lost half of
     their first values, infinite when that is later than the last generation, NaN when no later generation is known.
     error: measured less foretold.
 
@@ -86,7 +87,7 @@ def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = 
         for arm, of_seeds in found.items()
     }
     slopes = estimate({arm: list(map(slope, of_seeds.values())) for arm, of_seeds in early.items()})
-    known = {arm: Known(found[arm], early[arm], slopes[arm].side < 0, fitted) for arm in found}
+    known = {arm: Known(found[arm], early[arm], slopes[arm], fitted) for arm in found}
     return [_forecast(facts.label(endpoint.metric), arm, one) for arm, one in known.items()]
 
 
@@ -127,7 +128,13 @@ def _forecast(what: str, arm: str, known: Known) -> Finding:
         needed = f"at least {FEWEST} lineages with {FEWEST_POINTS} generations that begin above 0"
         status, sentence = "cannot tell", f"A forecast needs {needed}; there are {len(known.early)}."
         generation = low = high = math.nan
-    elif not known.falls:
+    elif known.slope.alike:
+        status, sentence = "cannot tell", f"All {len(known.early)} lineages are equal, which foretells nothing."
+        generation = low = high = math.nan
+    elif known.slope.side >= 0 and measured <= fitted:
+        status, sentence = "cannot tell", f"{what} is not surely seen to fall up to generation {fitted}."
+        generation = low = high = math.nan
+    elif known.slope.side >= 0:
         status = "no halving in sight"
         sentence = f"{what} is not seen to fall up to generation {fitted}: no halving in sight, later than {fitted}."
     elif not halved and not _goes_on(known):
@@ -139,7 +146,7 @@ def _forecast(what: str, arm: str, known: Known) -> Finding:
         values = np.array([[lineage.get(t, np.nan) for t in range(fitted + 1)] for lineage in chosen])
         laws = candidates(values)
         low, generation, high = halvings(laws, (0.025, 0.5, 0.975))
-        floor, law = laws[0].floor, _laws(laws)
+        floor, law = _floor(laws), _laws(laws)
         status = "cannot tell" if math.isinf(high) else "forecast"
         status = "no halving in sight" if low > SIGHT * fitted or math.isinf(generation) else status
         sentence = _foretold(what, known, status, (low, generation, high), laws)
@@ -152,6 +159,16 @@ def _forecast(what: str, arm: str, known: Known) -> Finding:
 
 def _last(known: Known) -> int:
     return max((max(lineage) for lineage in known.lineages.values() if lineage), default=0)
+
+
+def _above(found: Sequence[Candidate]) -> float:
+    """The probability that an arm levels off above the half."""
+    return sum(one.probability for one in found if one.floor >= 0.5)
+
+
+def _floor(found: Sequence[Candidate]) -> float:
+    """Where the likeliest law levels off; above the half where that is likely, as no one floor there need be."""
+    return next(one.floor for one in found if one.floor >= 0.5 or _above(found) <= 0.5)
 
 
 def _laws(found: Sequence[Candidate]) -> str:
@@ -167,12 +184,10 @@ def _foretold(
     what: str, known: Known, status: str, times: tuple[float, float, float], laws: Sequence[Candidate]
 ) -> str:
     low, generation, high = times
-    above = sum(one.probability for one in laws if one.floor >= 0.5)
-    if above > 0.5:
-        level = laws[0].floor
-        return f"{what} levels off at about {level:.0%} of generation 0, by its likeliest law: no halving in sight."
+    if _above(laws) > 0.5:
+        return f"{what} probably levels off at about {_floor(laws):.0%} of generation 0: no halving in sight."
     if status == "no halving in sight":
-        return f"{what} falls too slowly for a halving to be in sight: later than {spell(low)}."
+        return f"{what} falls too slowly for a halving to be in sight: later than {spell(min(low, LATEST))}."
     if status == "cannot tell":
         return f"{what} halves later than at generation {spell(low)}, or never: the interval has no end."
     digits = digits_apart(low, high)

@@ -11,7 +11,7 @@ import numpy as np
 from .facts import StudyFacts
 from .findings import Finding, not_testable
 from .records import Record, lineages
-from .statistics import FEWEST, Estimate, estimate, slope
+from .statistics import FEWEST, Estimate, estimate, slope, slope_apart
 from .words import and_diverged, spell
 
 
@@ -118,12 +118,14 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> list[
         if not facts.is_control(arm):
             control = lineages(records, facts.control_of(arm), facts.primary)
             pairs = [(own, control.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
-            differences[arm] = [slope({t: own[t] - other[t] for t in own if t in other}) for own, other in pairs]
+            differences[arm] = [slope_apart(own, other) for own, other in pairs]
     findings = not_testable(name, [arm for arm in facts.arms if facts.is_control(arm)], "this is a control")
     for arm, found in estimate(differences).items():
         control_name = facts.control_of(arm)
         unit = f" a generation relative to {control_name}"
         change = found.change(metric, unit, noun="pairs") if found.lineages else f"{metric} relative to {control_name}"
+        if found.unchanged:
+            change = f"{metric} takes the same course as in {control_name}"
         told = found.side or found.unchanged
         conclusion = "" if told else f": {found.conclusion('', '', noun='pairs')}"
         findings.append(Finding(name, arm, _slope_status(found, worse), f"{change}{conclusion}.", found.numbers()))

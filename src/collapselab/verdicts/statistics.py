@@ -4,7 +4,8 @@ The unit is the lineage (one arm, one seed): a lineage gives one number, such as
 generations, and an arm is judged by a t-interval over its lineages.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,19 +168,38 @@ def is_constant(values: np.ndarray) -> bool:
 
 
 def contrast(values: np.ndarray, weights: np.ndarray) -> float:
-    """The weighted sum of values (k,), whose weights (k,) add up to 0: what rounding makes of equal values is 0."""
+    """The weighted sum of values (k,), whose weights (k,) add up to 0, without the digits that are but rounding.
+
+    These are of the size of the terms, however small the sum: equal values have 0, and lineages that differ by
+    rounding alone have one number.
+    """
     terms = weights * values
-    found = terms.sum()
-    return float(found) if abs(found) > ROUNDING * np.abs(terms).sum() else 0.0
+    found, grain = float(terms.sum()), ROUNDING * float(np.abs(terms).sum())
+    if abs(found) <= grain < math.inf:
+        return 0.0
+    return round(found, -math.floor(math.log10(grain))) if 0 < grain < math.inf else found
 
 
 def slope(lineage: Mapping[int, float]) -> float:
     """The least-squares slope of values over generations; NaN for fewer than two points."""
     if len(lineage) < 2:
         return np.nan
-    time, values = np.array(list(lineage), np.float64), np.array(list(lineage.values()))
+    return contrast(np.array(list(lineage.values())), _slope_weights(lineage))
+
+
+def slope_apart(lineage: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """The slope of one lineage less that of another, over the generations that both have; NaN for fewer than two."""
+    shared = [t for t in lineage if t in other]
+    if len(shared) < 2:
+        return np.nan
+    weights = _slope_weights(shared)
+    return contrast(np.array([of[t] for of in (lineage, other) for t in shared]), np.append(weights, -weights))
+
+
+def _slope_weights(generations: Iterable[int]) -> np.ndarray:
+    time = np.array(list(generations), np.float64)
     time -= time.mean()
-    return contrast(values, time / (time @ time))
+    return time / (time @ time)
 
 
 def first_and_last(found: Mapping[int, Mapping[int, float]]) -> tuple[int, int, np.ndarray, np.ndarray]:
