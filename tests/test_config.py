@@ -559,6 +559,21 @@ def test_there_must_be_something_to_waive(tmp_path, rule):
     only(faults(tmp_path, changed(waive={rule: "why not"})), f"waive.{rule}", "nothing to waive")
 
 
+@pytest.mark.parametrize(
+    ("regime", "control", "rows"),
+    [
+        ({"fully_synthetic": {"initial": 10**9}}, "real_only", None),
+        ("accumulate", "real_only", "4,000,000,000"),
+        ({"fresh_data": {"fresh": 10**9, "n": 10**9, "initial": 100}}, "real_supply", "3,000,000,100"),
+    ],
+)
+def test_training_sets_of_arms_and_of_their_controls_have_a_largest_size(tmp_path, regime, control, rows):
+    raw = changed(control=control, generations=3, initial__real=10**9, samples=10**9, arms__eater__regime=regime)
+    found = faults(tmp_path, raw).get("arms.eater.regime", "")
+    assert bool(found) == bool(rows)
+    assert not rows or found == f"comes to {rows} rows; allowed are 1,000,000,000 and fewer"
+
+
 def test_epochs_give_larger_sets_more_images_and_so_are_waived(tmp_path):
     raw = unfair("training_set_size", train={"epochs": 2}, waive={"training_set_size": "they accumulate"})
     only(faults(tmp_path, raw), "arms", studies.FAIRNESS["images_seen"], "eater 100 at every generation", "120")

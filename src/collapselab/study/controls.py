@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from ..compose.regimes import Regime, real_only
+from ..compose.regimes import ROWS_MAX, Regime, real_only
 from ..compose.regimes import sizes as sizes_of
 from ..compose.supply import alone, schedule, used
+from .faults import Fault
 from .file import CONTROLS, StudyFile
 from .lineages import Lineage, base_of
 
@@ -31,6 +32,16 @@ class Matched(NamedTuple):
     def identity(self) -> str:
         """What makes two of them the same."""
         return json.dumps([self.model, self.regime.model_dump(mode="json", by_alias=True), self.epochs_of])
+
+
+def size_faults(file: StudyFile, regimes: Mapping[str, Regime]) -> Iterator[Fault]:
+    """Arms whose training sets, or those of their controls, would come to more rows than one may have."""
+    supplied = "real_supply" in CONTROLS[file.control]
+    amounts = used(regimes, file.generations, _train(file)) if supplied else {}
+    for arm, regime in regimes.items():
+        rows = max(*sizes_of(regime, arm, file.generations), *(one.real for one in amounts.get(arm, ())))
+        if rows > ROWS_MAX:
+            yield Fault(("arms", arm, "regime"), f"comes to {rows:,} rows; allowed are {ROWS_MAX:,} and fewer")
 
 
 def controls(file: StudyFile, arms: Sequence[Lineage]) -> list[Lineage]:

@@ -22,6 +22,7 @@ from .checks import (
     name_faults,
     together_faults,
 )
+from .controls import size_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .presets import regimes
@@ -107,6 +108,8 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     found = regimes(raw, faults)
     told = {fault.path for fault in faults}  # who knows the registry has the better words
     faults = [*(fault for fault in shape if fault.path not in told), *faults]
+    if file is not None and _about_measures(faults):
+        faults += size_faults(file, found)
     if file is None or not _about_measures(faults):
         return None, [*faults, *absent]
     study = Study(file, found)
