@@ -59,10 +59,27 @@ def test_a_model_that_is_worse_than_none_is_told():
     assert quality.spread(reals["held_out", "identity"]) == pytest.approx(np.trace(np.cov(real.T)))
     told = {}
     for name, fake in fakes.items():
-        values, _ = measured(["frechet_distance", "precision"], reals, {("sampled", "identity"): Features(fake)})
-        told[name] = quality.warnings(values.values(), reals)
+        values, made = measured(["frechet_distance", "precision"], reals, {("sampled", "identity"): Features(fake)})
+        told[name] = quality.warnings(values.values(), reals, made)
     assert [name for name, warned in told.items() if warned] == ["noise"]
     assert re.match("in identity the samples are at a Fréchet distance of .* worse than none", told["noise"][0])
+
+
+@pytest.mark.parametrize(("rows", "dimensions"), [(2, 10), (10, 60), (60, 60), (60, 768), (200, 300)])
+def test_a_perfect_model_of_few_rows_is_not_said_to_be_worse_than_none(rows, dimensions):
+    """The distance of two halves of one law is large where they have fewer rows than the law has directions."""
+    draws = np.random.default_rng(rows)
+    real, fake = draws.normal(size=(2, rows, dimensions))
+    reals = {("held_out", "identity"): Role(Features(real), "h")}
+    assert quality.directions(reals["held_out", "identity"]) > rows / 2
+    values, made = measured(["frechet_distance"], reals, {("sampled", "identity"): Features(fake)})
+    assert not quality.warnings(values.values(), reals, made)
+    # Real samples that vary in five directions, among however many, are seen in few: what is far is far.
+    few = draws.normal(size=(100, 5)) @ draws.normal(size=(5, dimensions))
+    reals = {("held_out", "identity"): Role(Features(few), "h")}
+    assert quality.directions(reals["held_out", "identity"]) < 6
+    values, made = measured(["frechet_distance"], reals, {("sampled", "identity"): Features(few[:50] + 9)})
+    assert len(quality.warnings(values.values(), reals, made)) == 1
 
 
 def test_metrics_with_a_part_of_their_own_keep_it():

@@ -1,5 +1,6 @@
 """What is concluded of made-up truths and of loops with laws: no finding, and no word, that these contradict."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from project import ROOT
 from scipy import stats
 
 from collapselab import study as studies
+from collapselab.report import exports
 from collapselab.study import results
 from collapselab.theory.predict import predict
 from collapselab.together import loop
@@ -195,6 +197,61 @@ def test_the_order_of_arms_changes_no_finding():
         return {(one.question, one.arm): one for of_name in analyse(facts, records).values() for one in of_name}
 
     assert told(facts) == told(other)
+
+
+ODD = {
+    "zero": lambda t: 0 * t,
+    "begins at 0": lambda t: np.where(t > 0, 0.4, 0.0),
+    "dies at once": lambda t: np.where(t > 0, 0.0, 1.0),
+    "below 0": lambda t: -0.01 - 0.01 * t,
+    "through 0": lambda t: 0.5 - t / len(t),
+    "huge": lambda t: 1e150 * (1 + t / len(t)),
+    "tiny": lambda t: 1e-300 / (1 + t),
+    "swings": lambda t: 1 + 0.3 * (-1.0) ** t,
+}
+
+
+CONTRADICTION = re.compile(r"no multiple.*-fold: |(?<!−)\b[1-9]\d\d % of the first is left, less")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("lack", ["none", "holes", "the first", "all"])
+@pytest.mark.parametrize("generations", [1, 2, 4, 7, 30])
+def test_odd_values_and_gaps_are_told_in_numbers_and_without_contradiction(generations, lack):
+    """Of what is 0, below it, huge or not there: no word that is no number, and every table has all its columns."""
+    for number, (shape, curve) in enumerate(ODD.items()):
+        draws, records = np.random.default_rng([generations, number]), []
+        for arm in ("control", "loop"):
+            for seed in range(4):
+                values = curve(np.arange(generations + 1.0))
+                values = values * np.exp(0.2 * draws.standard_normal(len(values)))
+                for t, value in enumerate(values):
+                    gone = (
+                        lack == "all" or (lack == "holes" and draws.random() < 0.3) or (lack == "the first" and not t)
+                    )
+                    there = {} if gone else dict.fromkeys(bench.METRICS, float(value))
+                    records.append(bench.record(arm, seed, t, there))
+        facts, _ = bench.made_up("linear", "1", generations, draws)
+        facts = replace(facts, seeds=4)
+        for name, found in analyse(facts, records).items():
+            about = ANALYSES[name].section.about(facts, found) if found and name == "contrasts" else ""
+            for sentence in (about, *(one.sentence for one in found)):
+                assert not re.search(r"\b(nan|inf|None)\b", sentence), (shape, sentence)
+                assert not CONTRADICTION.search(sentence), (shape, sentence)
+        for sheet in exports.of_study(facts, records).values():
+            table = exports.as_markdown(sheet).partition("\n\n")[2].splitlines()
+            assert {line.replace("\\|", "").count("|") for line in table} == {len(sheet.columns) + 1}
+            assert not re.search(r"\b(nan|inf)\b", exports.as_latex(sheet)), shape
+
+
+def test_a_span_that_is_told_is_the_slope_s_own():
+    """Lineages that end early have another pace: what they share is not told as what all went through."""
+    ends = dict(enumerate((1, 7, 8)))
+    lines = {s: {t: 0.6 + 0.4 * np.exp(-t) + 0.01 * s for t in range(last + 1)} for s, last in ends.items()}
+    records = [bench.record("loop", seed, t, {"recall": v}) for seed, line in lines.items() for t, v in line.items()]
+    facts, _ = bench.made_up("linear", "1", 8, np.random.default_rng(0))
+    (one,) = (one for one in ANALYSES["primary_slope"].run(facts, records) if one.arm == "loop")
+    assert "from" not in one.sentence and "over 1 generation" not in one.sentence, one.sentence
 
 
 # -- loops that have laws ----------------------------------------------------------------------------------------------

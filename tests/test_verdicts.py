@@ -346,6 +346,7 @@ def test_the_slope_of_a_line_is_its_slope(start, rise, generations):
         (2.5e-7, "2.50e−07"),
         (99.97, "100"),
         (0.99996, "1.00"),
+        (4e18, "4.00e+18"),
     ],
 )
 def test_numbers_have_three_digits(number, words):

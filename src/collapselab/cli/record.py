@@ -76,7 +76,9 @@ def record(
         measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place_of(_numbers(reals)))
         with clock.compute():
             content["values"], content["fingerprints"] = verb.record(measurement, fakes, sets, rows, count)
-        if content.get("generation") == 0 and (told := quality.warnings(content["values"], reals)):
+        if content.get("generation") == 0 and (
+            told := quality.warnings(content["values"], reals, content["fingerprints"])
+        ):
             content["warnings"] = told
             print("\n".join(f"warning: {one}" for one in told), file=sys.stderr)
     store.write_json(out, content)

@@ -116,7 +116,7 @@ def measured(
         values, fingerprints = values + of_real, fingerprints | made
     values, fingerprints = _with_sources(values, fingerprints, pools)
     values.sort(key=lambda entry: list(looks).index(entry["extractor"]))
-    told = quality.warnings(values, reals)
+    told = quality.warnings(values, reals, fingerprints)
     record = {"status": "ok", "lineage": digests, "values": values, "fingerprints": fingerprints}
     return record | ({"warnings": told} if told else {}), columns
 

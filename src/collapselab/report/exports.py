@@ -86,14 +86,14 @@ def as_csv(sheet: Sheet) -> str:
 
 def as_markdown(sheet: Sheet) -> str:
     """A table of Markdown under its caption; numbers with three digits."""
-    lines = [sheet.columns, ["---:" if _is_numeric(column) else "---" for column in zip(*sheet.rows, strict=True)]]
+    lines = [sheet.columns, ["---:" if _is_numeric(column) else "---" for column in _by_column(sheet)]]
     lines += [[_cell(cell).replace("|", "\\|") for cell in row] for row in sheet.rows]
     return f"{sheet.caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def as_latex(sheet: Sheet) -> str:
     """A table of LaTeX with booktabs' rules (the package booktabs); numbers with three digits, sentences in lines."""
-    kinds = "".join(map(_kind, zip(*sheet.rows, strict=True)))
+    kinds = "".join(map(_kind, _by_column(sheet)))
     lines = [" & ".join(_latex(_cell(cell)) for cell in row) + r" \\" for row in (sheet.columns, *sheet.rows)]
     body = [lines[0], r"\midrule", *lines[1:]]
     rules = [f"\\begin{{tabular}}{{{kinds}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
@@ -101,10 +101,14 @@ def as_latex(sheet: Sheet) -> str:
     return "\n".join([r"\begin{table}", r"\centering", *rules, *caption]) + "\n"
 
 
+def _by_column(sheet: Sheet) -> list[Sequence[Any]]:
+    return list(zip(*sheet.rows, strict=True)) if sheet.rows else [()] * len(sheet.columns)
+
+
 def _kind(column: Sequence[Any]) -> str:
     if _is_numeric(column):
         return "r"
-    return r"p{.4\linewidth}" if max(len(_cell(cell)) for cell in column) > SENTENCE else "l"
+    return r"p{.4\linewidth}" if max((len(_cell(cell)) for cell in column), default=0) > SENTENCE else "l"
 
 
 def _latex(text: str) -> str:

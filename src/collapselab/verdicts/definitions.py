@@ -60,6 +60,9 @@ def _growth(
         first, last, start, end = ends[arm]
         if found.lineages >= FEWEST and not any(_sums(start, end, -1.0)):
             sentence, status = f"{metric} does not change from generation {first} to {last}: no collapse", "no collapse"
+        elif factor != 1 and found.lineages and min(start) <= 0:  # an estimate of what is 0 may lie below it
+            change = f"{metric} of generation {last} is {_times(start, end)} that of generation {first}"
+            sentence, status = f"{change}: inconclusive, since it does not begin above 0", "inconclusive"
         else:
             change, status = metric, found.status()
             if found.lineages:
@@ -77,7 +80,7 @@ def _sums(start: np.ndarray, end: np.ndarray, factor: float) -> list[float]:
 
 def _times(start: np.ndarray, end: np.ndarray) -> str:
     """``3.20 times (95 % interval 2.81 to 3.77, 5 lineages)``, where the first values are surely above 0."""
-    if start.mean() <= 0:
+    if min(start) <= 0:
         return f"{spell(float(end.mean()))} against {spell(float(start.mean()))}, no multiple of"
     low, high = ratio_interval(end, start)
     words = f"{spell(float(end.mean() / start.mean()))} times"
@@ -167,7 +170,8 @@ def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> list[Fi
     if facts.classes_given and reads_classes(endpoint.metric):
         return not_testable(name, facts.arms, CLASSES_GIVEN)
     ends = {arm: first_and_last(lineages(records, arm, endpoint)) for arm in facts.arms}
-    left = estimate({arm: _sums(start, end, -ZERO) for arm, (_, _, start, end) in ends.items()})
+    # Of what begins at 0, or below, no share can be left.
+    left = estimate({arm: _sums(s, e, -ZERO) if (s > 0).all() else [] for arm, (_, _, s, e) in ends.items()})
 
     def judged(arm: str, found: Tendency, law: tuple[float, bool] | None) -> tuple[str, str]:
         _, _, start, end = ends[arm]

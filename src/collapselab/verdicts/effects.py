@@ -154,11 +154,15 @@ def resolution(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
 
 def _about_contrasts(facts: StudyFacts, found: Sequence[Finding]) -> str:
     margin = next((one.numbers["margin"] for one in found), math.nan)
-    return (
+    about = (
         "Slopes of the primary endpoint, each arm against each other, in pairs of one seed, corrected over all pairs "
-        "(Holm 1979). g is the difference in standard deviations over pairs (Hedges 1981). Two arms are alike when "
-        f"they surely differ by less than {spell(margin)} a generation (two one-sided tests at 5 %): {MARGIN:.0%} of "
-        "the first value over the whole study, which is this report's own margin."
+        "(Holm 1979). g is the difference in standard deviations over pairs (Hedges 1981)."
+    )
+    if not margin > 0:  # no first value, or one of 0
+        return about
+    return (
+        f"{about} Two arms are alike when they surely differ by less than {spell(margin)} a generation (two one-sided "
+        f"tests at 5 %): {MARGIN:.0%} of the first value over the whole study, which is this report's own margin."
     )
 
 

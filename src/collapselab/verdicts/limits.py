@@ -42,7 +42,10 @@ class Tendency(NamedTuple):
 
 
 def tendencies(found: Curves) -> dict[str, Tendency]:
-    """What each arm's curve tends to. Lineages of fewer than five generations, or with a window empty, are left out."""
+    """What each arm's curve tends to.
+
+    Left out are lineages of fewer than five generations, with a window empty, or with one generation in a half.
+    """
     long = {arm: [_arrays(lineage) for lineage in of_seeds.values()] for arm, of_seeds in found.items()}
     long = {arm: [one for one in lines if _is_long(*one)] for arm, lines in long.items()}
 
@@ -81,7 +84,10 @@ def windows(time: np.ndarray) -> list[np.ndarray]:
 
 
 def _is_long(time: np.ndarray, values: np.ndarray) -> bool:
-    return len(time) > FEWEST_GENERATIONS and all(mask.any() for mask in windows(time))
+    if len(time) <= FEWEST_GENERATIONS:
+        return False
+    halves = (time <= time[-1] / 2, time >= time[-1] / 2)
+    return all(mask.any() for mask in windows(time)) and all(mask.sum() > 1 for mask in halves)
 
 
 def _change(time: np.ndarray, values: np.ndarray) -> float:

@@ -28,8 +28,13 @@ def _slope_status(found: Estimate, worse: int) -> str:
 
 
 def _course(found: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
-    """The mean over the lineages of at least two points, at the generations that all of these have."""
+    """The mean over the lineages of at least two points, at the generations that all of these have.
+
+    Empty where they do not begin and end together: slopes are over more than what they share, and of another pace.
+    """
     long = [lineage for lineage in found.values() if len(lineage) >= 2]
+    if len({(min(lineage), max(lineage)) for lineage in long}) > 1:
+        return {}
     shared = sorted(set.intersection(*map(set, long))) if long else []
     return {t: float(np.mean([lineage[t] for lineage in long])) for t in shared}
 

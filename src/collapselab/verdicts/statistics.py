@@ -121,6 +121,8 @@ def ratio_interval(above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
     n = len(above)
     if n < 2:
         return -np.inf, np.inf
+    scale = max(np.abs(above).max(), np.abs(below).max()) or 1.0  # the squares of what is huge are no numbers
+    above, below = above / scale, below / scale
     means, spread = np.array([above.mean(), below.mean()]), np.cov(above, below) / n
     square = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) ** 2
     # (m_a - r m_b)^2 = t^2 (s_aa - 2 r s_ab + r^2 s_bb) is a r^2 - 2 b r + c = 0.
@@ -136,7 +138,8 @@ def _spread(sample: np.ndarray) -> float:
     """The n - 1 standard deviation, 0 where no more than rounding sets the numbers apart, NaN for fewer than two."""
     if len(sample) < 2:
         return np.nan
-    return 0.0 if is_constant(sample) else float(sample.std(ddof=1))
+    scale = float(np.abs(sample).max())  # the squares of what is huge are no numbers
+    return 0.0 if is_constant(sample) else scale * float((sample / scale).std(ddof=1))
 
 
 def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[str, Estimate]:

@@ -8,6 +8,7 @@ from .facts import StudyFacts
 from .records import Record, diverged
 
 ROUNDING = 1e-12  # relative differences below it are rounding
+LONG = 1e9  # numbers from it on are told by a power of ten
 NAMED = 12  # diverged lineages that a sentence names one by one
 
 
@@ -17,7 +18,7 @@ def spell(number: float, beside: float = 0.0, digits: int = 3) -> str:
     size = max(abs(number), abs(beside))
     if not np.isfinite(size) or number == 0:
         return f"{number:.3g}".replace("-", "−")
-    if size < 1e-4:
+    if size < 1e-4 or abs(number) >= LONG:
         return f"{number:.{digits - 1}e}".replace("-", "−")
 
     def decimals_of(size: float) -> int:
