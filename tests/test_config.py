@@ -166,9 +166,9 @@ BOMB = zip("abcdefg", "bcdefgh", strict=True)  # each ten times the one before
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a study is a mapping of keys to values; found NoneType"),
-        ("- a\n- b\n", "found list"),
-        ("42", "found int"),
+        ("", "a study is a mapping of keys to values; found nothing"),
+        ("- a\n- b\n", "found a list"),
+        ("42", "found 42"),
         ("name: [unclosed", "is not YAML"),
         ("name: \x07", "is not YAML"),
         ("a: 1\n? [x]\n: 2\n", "is not YAML"),
@@ -195,6 +195,13 @@ def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path):
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(studies.BadStudy, match="cannot be read"):
         studies.load(path)
+    path.write_bytes("name: é".encode("latin-1"))
+    with pytest.raises(studies.BadStudy, match=r"its bytes are no UTF-8 .*; save it as UTF-8"):
+        studies.load(path)
+    for text, found in {"": "nothing", "- a": "a list", "hello": "'hello'", "3": "3"}.items():
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(studies.BadStudy, match=f"mapping of keys to values; found {found}$"):
+            studies.load(path)
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(studies.BadStudy, match="cannot be read"):
         studies.load(tmp_path / "folder.yaml")
@@ -488,6 +495,15 @@ def test_an_endpoint_that_no_record_would_hold_is_refused(tmp_path):
     only(faults(tmp_path, raw), "primary", "'copies_of_real' is measured in pixels; found 'lenet'")
     raw["primary"] = {"metric": "class_histogram", "extractor": "lenet"}
     only(faults(tmp_path, raw), "primary.metric", "gives several numbers")
+    # Where metrics are no list, that is the one fault.
+    for metrics in ("recall", []):
+        only(faults(tmp_path, raw | {"metrics": metrics}), "metrics", "found")
+
+
+def test_faults_speak_plain_english(tmp_path):
+    found = faults(tmp_path, changed(arms={"a b": {"model": "moments", "regime": "fully_synthetic"}}))
+    assert found == {"arms.a b": "found 'a b'; allowed is a name of letters, digits and _ that begins with a letter"}
+    only(faults(tmp_path, changed(metrics=[])), "metrics", "found []; needed is at least 1 item")
 
 
 # -- supply -----------------------------------------------------------------------------------------------------------

@@ -298,6 +298,13 @@ def test_other_orders_and_files_compare_and_other_formats_do_not(folder, digits,
     assert "stored_fake is 'without loss' in zip.json and 'JPEG' in jpeg.json: recall (pixels)" in text
 
 
+def test_a_count_that_is_more_than_there_are_is_said(folder, tmp_path):
+    said = run(f"measure {folder}/last.npy --against {folder}/real.npz --extractor pixels --count 5000", tmp_path)
+    assert len(re.findall(r"; all taken, which are fewer than --count 5000", said)) == 2, said
+    said = run(f"measure {folder}/last.npy --against {folder}/real.npz --extractor pixels --count 10", tmp_path)
+    assert "fewer than" not in said and len(re.findall("drawn: 10 of", said)) == 2
+
+
 def test_a_record_of_an_earlier_version_is_compared_with_a_sentence(folder, tmp_path):
     run(f"measure {folder}/last.npy --against {folder}/real.npz --extractor pixels --out new.json", tmp_path)
     record = store.read_json(tmp_path / "new.json")

@@ -67,9 +67,9 @@ def test_every_question_is_put_to_the_truths():
 
 
 def status_of(question, curve, seeds=3, spread=1e-3):
-    """Of a curve (T + 1,) whose lineages differ by a little, whatever is measured."""
+    """Of a curve (T + 1,) whose lineages differ by a little, in size and by a number, whatever is measured."""
     records = [
-        bench.record("loop", seed, t, dict.fromkeys(bench.METRICS, value * (1 + spread * seed)))
+        bench.record("loop", seed, t, dict.fromkeys(bench.METRICS, value * (1 + spread * seed) + spread * seed**2 / 10))
         for seed in range(seeds)
         for t, value in enumerate(map(float, curve))
     ]
@@ -139,6 +139,23 @@ def test_what_rounding_alone_sets_apart_is_equal():
 def test_variance_has_gone_where_it_is_seen_to(curve, status, words):
     found, sentence = status_of("collapsing_variance", curve)
     assert found == status and words in sentence, sentence
+
+
+@pytest.mark.parametrize("last", [10, 50, 200])
+@pytest.mark.parametrize("power", [1.0, 0.5, 0.3])
+def test_powers_that_go_to_zero_are_not_said_to_level_off(power, last):
+    """As variance does that drifts: its pace falls far below the change so far, and it has no floor."""
+    found, draws = [], np.random.default_rng(0)
+    for _ in range(10):
+        curve = (1 + np.arange(last + 1.0)) ** -power
+        records = [
+            bench.record("loop", seed, t, {"variance_ratio": float(v * (1 + 0.02 * draws.standard_normal()))})
+            for seed in range(5)
+            for t, v in enumerate(curve)
+        ]
+        facts, _ = bench.made_up("linear", "1", last, draws)
+        found += [one for one in ANALYSES["collapsing_variance"].run(facts, records) if one.arm == "loop"]
+    assert not [one.sentence for one in found if one.status == "no collapse" or "levels off" in one.sentence]
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,9 @@ def test_a_table_of_lineages_that_are_not_whole_is_not_made():
         found = analyse(facts, made_up.records(["fully_synthetic"]))["variance"]
         assert [one.status for one in found] == ["not testable"]
     assert found[0].sentence == "Not testable: 0 of 12 lineages that it needs are whole."
+    facts = made_up.facts(arms=arms, control=None, generations=0, **crossed({"split": (0, 1, 2)}, generations=0))
+    (one,) = analyse(facts, made_up.records(["fully_synthetic"]))["variance"]
+    assert one.sentence == "Not testable: a slope needs a generation after generation 0."
 
 
 def test_what_intervals_are_conditional_on_stands_where_they_do():

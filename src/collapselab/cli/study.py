@@ -37,7 +37,8 @@ def init(
 
     path = Path("config") / f"{name}.yaml"
     if not re.fullmatch(studies.STUDY_NAME_PATTERN, name) or name == "real":
-        raise typer.BadParameter(f"found {name!r}; allowed are letters, digits, hyphens and underscores, not 'real'")
+        allowed = "letters, digits, hyphens and underscores, with a letter first, and not 'real'"
+        raise typer.BadParameter(f"found {name!r}; allowed are {allowed}")
     if path.exists():
         raise typer.BadParameter(f"{path} is there already; choose another name")
     text = (Path(__file__).parents[1] / "study.yaml").read_text(encoding="utf-8").replace("NAME", name)

@@ -236,7 +236,7 @@ def read(
     rows, drawn = _drawn(len(data), count, seed)
     of = f" of the array {name!r}" if name else ""
     said = f"{len(data)} samples{of}, {data.dtype} of shape {data.shape[1:]}"
-    return Pool(data if rows is None else data[rows], lineage, path, _with(said, drawn), None, drawn)
+    return Pool(data if rows is None else data[rows], lineage, path, _with(said, drawn, len(data), count), None, drawn)
 
 
 def dataset_at(path: Path, **options: Any) -> ImageFolder | DatasetZip | None:
@@ -261,7 +261,9 @@ def _of_pictures(
     else:
         data = dataset.stacked(names)
         lineage["options"] = dataset.model_dump(mode="json")
-    return Pool(data, lineage, path, _with(found.said, drawn), names, drawn, stored, found.classes)
+    return Pool(
+        data, lineage, path, _with(found.said, drawn, len(found.names), count), names, drawn, stored, found.classes
+    )
 
 
 def _stored(kinds: Counter[str]) -> str:
@@ -277,7 +279,9 @@ def _drawn(there: int, count: int | None, seed: int) -> tuple[np.ndarray | None,
     return rows, f"{count} of {there} by seed {seed}"
 
 
-def _with(said: str, drawn: str) -> str:
+def _with(said: str, drawn: str, there: int, count: int | None) -> str:
+    if count is not None and there < count:
+        return f"{said}; all taken, which are fewer than --count {count}"
     return f"{said}; drawn: {drawn}" if drawn else said
 
 

@@ -127,7 +127,8 @@ def _measures(raw: dict[str, Any], faults: list[Fault]) -> None:
     primary = mapping(raw.get("primary"))
     for key, registry in (("metric", METRICS), ("extractor", FEATURES)):
         value, names = primary.get(key, "recall" if key == "metric" else None), said[f"{key}s"]
-        if value is not None and known(value, registry, ("primary", key), faults) and value not in names:
+        # Where no names are read their own fault has said so.
+        if value is not None and known(value, registry, ("primary", key), faults) and names and value not in names:
             found_names = ", ".join(name for name in names if name in registry)
             faults.append(Fault(("primary", key), f"{value!r} is not among the study's {key}s: {found_names}"))
 

@@ -11,6 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 SHOWN_MAX = 200  # faults in a message; of more their number is said
 LETTERS_MAX = 5_000  # of a fault in a message
+PATTERNS = {  # what a text has to be like, in words
+    r"^[A-Za-z][A-Za-z0-9_]*$": "a name of letters, digits and _ that begins with a letter",
+    r"^[A-Za-z][A-Za-z0-9_-]*$": "a name of letters, digits, _ and - that begins with a letter",
+    r"^(\d+(,\d+)*)?$": "numbers of classes, such as '0,3'",
+}
 HINTS_MAX = 100  # names for which the nearest is looked for, which takes a thousandth of a second
 
 
@@ -122,6 +127,10 @@ def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None, hint: boo
     message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if entry["type"] == "list_type" and isinstance(entry["input"], str | dict):
         message += f", such as {flow([entry['input']])}"
+    if entry["type"] == "string_pattern_mismatch":
+        message = f"allowed is {PATTERNS.get(entry['ctx']['pattern'], entry['ctx']['pattern'])}"
+    if entry["type"] == "too_short":
+        message = f"needed is at least {entry['ctx']['min_length']} item"
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
     says_what = isinstance(entry["input"], dict) or message.startswith("found ")  # the message has what it found
     whole = entry["type"] == "value_error" and says_what

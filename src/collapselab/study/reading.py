@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from .faults import BadStudy, Fault
+from .faults import BadStudy, Fault, quoted
 
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
@@ -26,7 +26,10 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         found = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         said = f"no such study: looked for {path.absolute()}; beside it there are: {found}"
         raise BadStudy(path, [Fault((), said)]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        said = f"cannot be read: its bytes are no UTF-8 (from byte {error.start} on); save it as UTF-8"
+        raise BadStudy(path, [Fault((), said)]) from None
+    except OSError as error:
         raise BadStudy(path, [Fault((), f"cannot be read: {error}")]) from None
     try:
         _check_depth(text)
@@ -39,7 +42,8 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
     except (RecursionError, ValueError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read as a study: {error}")]) from None
     if not isinstance(raw, dict):
-        raise BadStudy(path, [Fault((), f"a study is a mapping of keys to values; found {type(raw).__name__}")])
+        found = "nothing" if raw is None else "a list" if isinstance(raw, list) else quoted(raw)
+        raise BadStudy(path, [Fault((), f"a study is a mapping of keys to values; found {found}")])
     return raw, lines, faults
 
 

@@ -17,13 +17,14 @@ from ..measure.roles import reads_classes, standing_for
 from .facts import Endpoint, StudyFacts
 from .findings import Finding, not_testable
 from .laws import limit_of
-from .limits import Tendency, tendencies
+from .limits import Curves, Tendency, tendencies, tendencies_of_sizes
 from .records import Record, indexed, lineages
 from .statistics import FEWEST, contrast, estimate, first_and_last, is_constant, ratio_interval
 from .words import and_diverged, digits_apart, spell
 
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
 ZERO = 0.05  # of the first generation's variance: what is less has gone to zero; the report's own, too
+FINITE = ", as far as a finite study can tell"
 CLASSES_GIVEN = "the model is told the class of every sample, so the shares of the classes are fixed"
 NO_RISK = "no Fréchet distance was measured, which would stand for the risk"
 
@@ -147,9 +148,11 @@ def diverging_risk(facts: StudyFacts, records: Sequence[Record]) -> list[Finding
         if law and law[1]:
             return ("collapse" if np.isinf(law[0]) else "no collapse"), ""
         if found.speeds and found.word == "rises on":
-            return "collapse", "it rises ever faster: collapse, as far as a finite study can tell"
-        if found.word in ("constant", "levels off", "falls on"):
+            return "collapse", f"it rises ever faster: collapse{FINITE}"
+        if found.word in ("constant", "falls on"):
             return "no collapse", "no collapse"
+        if found.word == "levels off":
+            return "no collapse", f"no collapse{FINITE}"
         if found.word == "rises on":
             return "inconclusive", "with or without bound, which these generations cannot tell: inconclusive"
         return "inconclusive", found.pace.conclusion("inconclusive", "inconclusive")
@@ -180,25 +183,32 @@ def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> list[Fi
         if left[arm].side < 0:
             part = f"{spell(100 * float(end.mean() / start.mean()))} %"
             return "collapse", f"{part} of the first is left, less than {ZERO:.0%}: collapse"
-        if found.word in ("constant", "rises on") or (found.word == "levels off" and left[arm].side > 0):
+        if found.word in ("constant", "rises on"):
             return "no collapse", "no collapse"
+        if found.word == "levels off" and left[arm].side > 0:
+            return "no collapse", f"no collapse{FINITE}"
         if found.word == "falls on":
             return "inconclusive", "to zero or to a floor, which these generations cannot tell: inconclusive"
         return "inconclusive", found.pace.conclusion("inconclusive", "inconclusive")
 
-    return _limits(name, endpoint, facts, records, judged)
+    return _limits(name, endpoint, facts, records, judged, tendencies_of_sizes)
 
 
 Judged = Callable[[str, Tendency, tuple[float, bool] | None], tuple[str, str]]
 
 
 def _limits(
-    name: str, endpoint: Endpoint, facts: StudyFacts, records: Sequence[Record], judged: Judged
+    name: str,
+    endpoint: Endpoint,
+    facts: StudyFacts,
+    records: Sequence[Record],
+    judged: Judged,
+    tending: Callable[[Curves], dict[str, Tendency]] = tendencies,
 ) -> list[Finding]:
     """judged: (arm, what its curve tends to, its law's limit and whether it follows that) -> status, and in words."""
     found = {arm: lineages(records, arm, endpoint) for arm in facts.arms}
     findings, metric = [], facts.label(endpoint.metric)
-    for arm, one in tendencies(found).items():
+    for arm, one in tending(found).items():
         law = limit_of(facts, records, arm, endpoint)
         if sum(map(bool, found[arm].values())) < FEWEST:
             law = None  # which no experiment was held against

@@ -13,6 +13,7 @@ rest   The pace of the second half, kept up for as many generations again, besid
 speed  The slope of the second half less that of the first: what levels off never gains pace.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -67,6 +68,25 @@ def tendencies(found: Curves) -> dict[str, Tendency]:
         speeds = bool(side) and pace[arm].side == speed[arm].side == side
         level = float(np.mean([values[time > time[-1] / 2].mean() for time, values in lines])) if lines else np.nan
         told[arm] = Tendency(word, change[arm], pace[arm], speeds, level)
+    return told
+
+
+def tendencies_of_sizes(found: Curves) -> dict[str, Tendency]:
+    """What each arm's curve tends to, of numbers that cannot fall below 0.
+
+    There a power of the generation below 0 levels off at 0 itself, near which it is only long after. Its logarithm goes
+    on for ever as that of the generation does, so that a fall is said to level off only where its logarithm does.
+    """
+    told = tendencies(found)
+    sizes = {
+        arm: {seed: {t: math.log(v) for t, v in lineage.items()} for seed, lineage in of_seeds.items()}
+        for arm, of_seeds in found.items()
+        if all(v > 0 for lineage in of_seeds.values() for v in lineage.values())
+    }
+    logs = tendencies(sizes)
+    for arm, one in told.items():
+        if one.word == "levels off" and one.change.side < 0 and (arm not in logs or logs[arm].word != "levels off"):
+            told[arm] = one._replace(word="falls on" if one.pace.side < 0 else "cannot tell")
     return told
 
 

@@ -86,6 +86,10 @@ def sources(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     for arm in facts.arms:
         spans = {one: next(iter(lineages(found[one], arm, facts.primary).values()), {}) for one in design}
         whole = {one for one, lineage in spans.items() if len(lineage) == facts.generations + 1}
+        if not facts.generations:
+            found_none = "Not testable: a slope needs a generation after generation 0."
+            findings.append(Finding("variance", arm, "not testable", found_none))
+            continue
         if len(whole) < len(design):
             said = f"Not testable: {len(whole)} of {len(design)} lineages that it needs are whole."
             findings.append(Finding("variance", arm, "not testable", said))
