@@ -227,9 +227,10 @@ def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edit
 
 
 def test_what_is_concluded_of_a_metric_replans_the_report_alone(copy, edited):
-    assert edited(("metrics", 'roles=Roles(stands_for=("tails",), losable=True)),\n', "roles=Roles()),\n")) == {
-        "report": 1
-    }
+    of_recall = 'roles=Roles(stands_for=("tails",), losable=True), chance="real"'
+    assert edited(("metrics", of_recall, 'roles=Roles(), chance="real"')) == {"report": 1}
+    copy.restore("metrics")
+    assert edited(("metrics", of_recall, of_recall.replace("real", "fake"))) == {}  # which no file of a study says
     copy.restore("metrics")
     assert edited(("metrics.roles", "    losable: bool = False\n", "    losable: bool = True\n")) == {"report": 1}
 
