@@ -112,6 +112,7 @@ def test_a_ratio_is_above_one_where_ours_is_quicker():
     assert turns[-3:] == [("collapselab", 8), ("diffusers", 4), ("denoising-diffusion-pytorch", 16)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the bench reads memory from /proc")
 def test_every_contender_takes_steps(monkeypatch, textbook):
     small = training.beside_packages(
@@ -141,6 +142,7 @@ def test_a_contender_apart_answers_and_ends():
 # -- gpu ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_part_that_measures_runs_at_toy_size():
     ran = set()
     for name, part in gpu.parts().items():

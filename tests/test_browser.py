@@ -16,6 +16,7 @@ FLAGS = (
 )
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not on the PATH"),
 ]

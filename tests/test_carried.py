@@ -14,6 +14,8 @@ from collapselab import store
 from collapselab.core.sets import Ballots
 from collapselab.store.cells import Cell
 
+pytestmark = pytest.mark.slow  # whole studies, three runs of one
+
 PACKAGE = '''
 """One entry of each kind that a laboratory of its own may add."""
 

@@ -292,6 +292,7 @@ def test_no_line_of_the_page_is_too_long():
     assert max(map(len, TEXT.splitlines())) <= 120
 
 
+@pytest.mark.slow
 def test_the_metric_is_in_the_record(folder):
     record = store.read_json(folder / "metrics.json")
     found = {one["set"]: one for one in record["values"] if one["metric"] == "spread"}
@@ -305,6 +306,7 @@ def test_the_metric_is_in_the_record(folder):
     assert found["sampled"]["value"] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_selector_has_kept_its_share(folder):
     kept = store.read_kept(folder / "kept.parquet")
     assert len(kept.rows) == 40 and set(kept.reasons) == {"central"}
@@ -313,12 +315,14 @@ def test_the_selector_has_kept_its_share(folder):
     assert distance[kept.rows].max() <= distance[[row for row in range(80) if row not in set(kept.rows)]].min()
 
 
+@pytest.mark.slow
 def test_the_regime_has_composed_the_training_set(folder):
     table = store.read_training(folder / "training.parquet")
     parts = {(part.arm, part.generation): len(part.rows) for part in table.references}
     assert parts == {("redrawn", 2): 15, ("picky", 0): 7, ("picky", 1): 8}
 
 
+@pytest.mark.slow
 def test_the_family_was_fitted_and_sampled(folder, project, monkeypatch):
     tensors, metadata = store.read_tensors(folder / "model.safetensors")
     assert metadata["family"] == "laplace" and metadata["options"] == {"floor": 0.1}
@@ -334,6 +338,7 @@ def test_the_family_was_fitted_and_sampled(folder, project, monkeypatch):
     assert samples.shape == (80, 2) and (abs(distance / tensors["scale"] - 1) < 4.5 / 80**0.5).all()
 
 
+@pytest.mark.slow
 def test_the_known_truth_judges_the_samples(folder):
     record = store.read_json(folder / "metrics.json")
     found = {one["set"]: one["value"] for one in record["values"] if one["metric"] == "true_precision"}
@@ -341,6 +346,7 @@ def test_the_known_truth_judges_the_samples(folder):
     assert found["sampled"] == (np.hypot(*data.T) <= 2).mean() and found.keys() == {"sampled", "kept"}
 
 
+@pytest.mark.slow
 def test_the_data_set_was_read_resized_and_split(pictures, project):
     (held_out,) = (project.folder / "results" / "real").glob("cifar100-*/held_out-40.safetensors")
     samples = store.read_samples(held_out)
@@ -351,6 +357,7 @@ def test_the_data_set_was_read_resized_and_split(pictures, project):
     np.testing.assert_array_equal(samples.data, np.floor(cells + 0.5))
 
 
+@pytest.mark.slow
 def test_the_extractor_has_looked_at_real_and_fake_images(pictures, project):
     (file,) = (project.folder / "results" / "real").glob("cifar100-*/features-thumbnail.*.safetensors")
     tensors, _ = store.read_tensors(file)
@@ -362,6 +369,7 @@ def test_the_extractor_has_looked_at_real_and_fake_images(pictures, project):
     assert found["value"] > 0 and record["fingerprints"][found["fingerprint"]]["extractor_side"] == 4
 
 
+@pytest.mark.slow
 def test_the_transform_has_changed_what_is_released_and_eaten(pictures):
     made, seen = (
         store.read_samples(pictures["coarse"] / f"{name}.safetensors").data for name in ("samples", "released")
@@ -374,6 +382,7 @@ def test_the_transform_has_changed_what_is_released_and_eaten(pictures):
     assert part.path.endswith("coarse/seed0/gen0/released.safetensors")
 
 
+@pytest.mark.slow
 def test_the_guide_has_cut_what_the_sampler_ends_with(points):
     tensors, _ = store.read_tensors(points / "gen1" / "adapted.safetensors")
     location, scale = tensors["location"], tensors["scale"]
@@ -382,6 +391,7 @@ def test_the_guide_has_cut_what_the_sampler_ends_with(points):
     assert farther > far == pytest.approx(0.5, abs=1e-6)  # the last step goes to what is predicted
 
 
+@pytest.mark.slow
 def test_the_adapter_has_averaged_the_model_with_the_earlier_one(points):
     trained, adapted = ({}, {})
     for generation in (0, 1):
@@ -398,6 +408,7 @@ def test_the_adapter_has_averaged_the_model_with_the_earlier_one(points):
         np.testing.assert_allclose(adapted[1][name], expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_analysis_answers_in_the_report(folder, project):
     project.run("collapselab", "report", "dummies", "--so-far")
     report = project.folder / "results" / "dummies" / "report"

@@ -1190,6 +1190,7 @@ def test_torchvision_downloads_what_is_missing(tmp_path, monkeypatch):
         Torchvision(name="MNIST", root=tmp_path / "elsewhere", download=True).load()
 
 
+@pytest.mark.slow
 def test_torchvision_imports_beside_any_build_of_torch():
     code = (
         "from collapselab.machine.compat import import_torchvision as get; assert get() is get();"

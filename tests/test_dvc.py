@@ -81,6 +81,7 @@ def pushed(finished, tmp_path_factory):
     return project
 
 
+@pytest.mark.slow
 def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
     assert f"Running stage '{REAL}'" in pushed.said and "Running stage 'smoke'" in pushed.said
     assert "rule report" in pushed.said
@@ -95,6 +96,7 @@ def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
     assert "up to date" in said(pushed.run("dvc", "status", "smoke"))
 
 
+@pytest.mark.slow
 def test_metrics_and_plots_show_the_curves(pushed):
     study = studies.load(ROOT / "config" / "smoke.yaml")
     shown = json.loads(pushed.run("dvc", "metrics", "show", "--json").stdout)
@@ -160,6 +162,7 @@ def test_another_number_of_held_out_draws_is_measured_and_trains_nothing(pushed,
     assert project.plan() == {}
 
 
+@pytest.mark.slow
 def test_other_data_is_refused_until_its_stages_are_written(pushed, tmp_path):
     """The folder of the real data follows from what the study says of them: one command writes it down."""
     project = pushed.copy(tmp_path / "project")

@@ -55,7 +55,7 @@ def test_halvings_follow_from_the_laws():
 @pytest.mark.parametrize("law", SHAPES)
 def test_the_intervals_hold_the_truth_as_often_as_they_say(law):
     """90 to 98 of 100, as far as so few studies can tell; ``bench/verdicts.py`` asks 1,000."""
-    draws, studies = np.random.default_rng(7), 150
+    draws, studies = np.random.default_rng(7), 100
     truth = halving(law, FLOOR[law], 1 / 12)
     found = [forecast(*study({"loop": collapsing(draws, law)}))[0] for _ in range(studies)]
     assert all(one.status == "forecast" and one.numbers["fitted"] == 10 for one in found)

@@ -510,9 +510,8 @@ print(json.dumps(codes))
 """
 
 
-# In the suite those that compute the most beside the loop; all of them at length.
-RICH = ("diffusion", "stylegan2")
-TOGETHER = [family if family in RICH else pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES]
+# In the suite one of them; all at length.
+TOGETHER = [name if name == "diffusion" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
 
 
 @pytest.fixture(scope="module", params=TOGETHER)

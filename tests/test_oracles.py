@@ -190,6 +190,7 @@ def test_accumulate_subsample():
     agrees((means**2 + variances).mean(axis=2), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 3, 8])
 def test_memory_of_several_models(k):
     n, fresh, generations = 28, 4, 30
@@ -296,6 +297,7 @@ def mad(sampling_bias, initial, runs=6):
     return np.array([[wasserstein(model) for model in line] for line in lines])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampling_bias", "initial"), MAD)
 def test_the_experiment_of_mad(sampling_bias, initial):
     found, table = mad(sampling_bias, initial)[:, MAD_AT], MAD[sampling_bias, initial]

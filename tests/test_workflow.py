@@ -137,6 +137,7 @@ def test_an_edit_of_the_study_plans_what_hangs_from_it(smoke, name):
     assert smoke.plan() == expected
 
 
+@pytest.mark.slow
 def test_an_edit_of_the_source_plans_what_hangs_from_it(smoke):
     package = "src/collapselab"
     # Comments, docstrings, and code that this study does not run: the edges, other families, other software.
