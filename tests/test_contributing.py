@@ -244,6 +244,7 @@ def tested(project):
     return project
 
 
+@pytest.mark.slow
 def test_the_examples_of_tests_pass_and_fail_where_the_code_is_wrong(tested):
     project, examples = tested, EXAMPLES
     assert [file for file, _ in examples] == [f"tests/test_{file}.py" for file, *_ in MUTANTS]
