@@ -6,6 +6,7 @@ import time
 
 import pytest
 import yaml
+from effort import calls
 from project import ROOT
 
 from collapselab.cli import run as frame
@@ -195,22 +196,20 @@ def test_pipes_and_devices_are_no_studies(tmp_path):
 def test_a_study_without_bound_is_refused_in_no_time(tmp_path, text):
     path = tmp_path / "study.yaml"
     path.write_text(text)
-    begin = time.process_time()
-    found, said = faults_of(path)
-    spent = time.process_time() - begin
-    assert found and len(said) < 200_000 and spent < 2.5, f"{spent:.1f} s"
+    (found, said), spent = calls(faults_of, path)
+    assert found and len(said) < 200_000
+    assert spent < 8_000_000  # some seconds
 
 
 def test_many_arms_are_checked_in_linear_time(tmp_path):
     spent = {}
-    for arms in (300, 1_200):
+    for arms in (100, 400):
         path = study(
             tmp_path, arms={f"a{number}": {"model": "m", "regime": "fully_synthetic"} for number in range(arms)}
         )
-        begin = time.process_time()
-        assert faults_of(path)[0] == {}
-        spent[arms] = time.process_time() - begin
-    assert spent[1_200] < 8 * spent[300] + 0.1 and spent[1_200] < 5, spent
+        (found, _), spent[arms] = calls(faults_of, path)
+        assert found == {}
+    assert spent[400] < 4.2 * spent[100], spent
 
 
 def test_of_many_faults_the_first_are_shown_and_the_others_counted(tmp_path):
@@ -226,10 +225,9 @@ def test_generations_are_checked_in_linear_time(tmp_path, mode):
     for generations in (500, 2_000):
         arms = {"own": {"model": "m", "regime": mode}}
         path = study(tmp_path, generations=generations, arms=arms)
-        begin = time.process_time()
-        assert faults_of(path)[0] == {}
-        spent[generations] = time.process_time() - begin
-    assert spent[2_000] < 8 * spent[500] + 0.1 and spent[2_000] < 5, spent
+        (found, _), spent[generations] = calls(faults_of, path)
+        assert found == {}
+    assert spent[2_000] < 4.1 * spent[500], spent
 
 
 POOLS = [
