@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ..adapt import ADAPTERS
 from ..compose.regimes import REAL
 from ..core.ask import Ask
-from ..core.choice import Choice
+from ..core.choice import Choice, named, nested
 from ..core.errors import Diverged
 from ..core.needs import NOTHING, Needs
 from ..core.registry import usable
@@ -24,7 +25,7 @@ from ..models import MODELS
 from ..models.capabilities import Denoises, Judges, Knows
 from ..populations import POPULATIONS
 from ..rewards import REWARDS
-from ..rewards.asking import looked_through
+from ..rewards.asking import files_of, looked_through
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
@@ -211,7 +212,7 @@ def kind_faults(study: Study) -> Iterator[Fault]:
 
 HANDED = {  # registry -> what one of its entries can be handed
     "adapters": {"features", "ancestors"},
-    "selectors": {"features", "model", "train", "ballots"},
+    "selectors": {"features", "model", "train", "ask", "ballots"},
     "transforms": {"features", "train", "key"},
     "rewards": {"features"},
 }
@@ -303,8 +304,31 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
             yield from _lacking(study, arm, where, choice, asked)
         if registry != "guides":
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
+            yield from _reading_faults(study, where, choice, entry, options)
     if arm.guide:
         yield from _unguided(study, arm)
+
+
+def _reading_faults(
+    study: Study, where: tuple[str | int, ...], choice: Choice, entry: Any, options: Any
+) -> Iterator[Fault]:
+    """Extractors of the user's choice that do not give what is read, files that are not there, and guided samples."""
+    takers = [(choice.name, entry, options)]
+    takers += [(one.name, REWARDS[one.name], study.parsed(REWARDS, one)) for one in nested(options, "rewards").values()]
+    for name, taker, said in takers:
+        for extractor in named(said, "extractors").values():
+            part = getattr(taker, "reads", "values")
+            if extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
+                able = ", ".join(one for one, other in usable(FEATURES) if other.tells(part, study.kind)) or "none"
+                yield Fault(
+                    where, f"{name!r} reads {part}, which {extractor!r} does not give; extractors that do: {able}"
+                )
+    for file in files_of([(entry, options)]):
+        if not Path(file).exists():
+            yield Fault(where, f"no such file: {file!r}, which {choice.name!r} reads")
+    guide = study.lineages[where[1]].guide
+    if entry.needs.ask and guide:
+        yield Fault(where, f"{choice.name!r} makes the samples again, which it cannot where {guide.name!r} guides them")
 
 
 def _lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:

@@ -139,15 +139,18 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _select_outside(study: Study, place: Place) -> dict[str, str]:
-    return looking.published(study, study.read_by(place.arm))
+    own = looking.files(study, SELECTORS, study.lineages[place.arm].select)
+    return looking.published(study, study.read_by(place.arm)) | own
 
 
 def _select_roots(study: Study, place: Place) -> list[str]:
     selectors, seen = study.lineages[place.arm].select, looking.seer_roots(study, study.read_by(place.arm))
     family = looking.family_roots(study, place.arm) if study.selecting(place.arm, "model") else []
+    family += looking.asked_roots(study, place.arm)
+    called = verb_roots("select", "select", "pool_of", *["asked_for"] * study.selecting(place.arm, "ask"))
     chosen = entries("select:SELECTORS", [one.name for one in selectors])
     rewards = [root for one in selectors for root in looking.reward_roots(study, SELECTORS, one)]
-    return [*verb_roots("select", "select", "pool_of"), *chosen, *dict.fromkeys(rewards), *seen, *family]
+    return [*called, *chosen, *dict.fromkeys(rewards), *seen, *family]
 
 
 JOBS: Mapping[str, Job] = {
