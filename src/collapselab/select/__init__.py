@@ -2,8 +2,15 @@
 
 from ..core.needs import Needs
 from ..core.registry import Registry
+from ..models.capabilities import Denoises, Discriminates, Scores
 from .base import Selector, SelectorOptions, ShareOptions
 from .basic import YokedOptions, nobody, random, yoked
+from .classifier import ClassifierOptions, classifier
+from .discriminator import DiscriminatorOptions, discriminator
+from .hallucination import HallucinationOptions, hallucination
+from .likelihood import LatentFilterOptions, LikelihoodOptions, latent_filter, likelihood
+from .neighbours import NoveltyOptions, RarityOptions, RealismOptions, novelty, rarity, realism
+from .reward import RewardOptions, reward
 from .verifier import VerifierOptions, verifier
 
 SELECTORS: Registry[Selector] = Registry(
@@ -13,6 +20,19 @@ SELECTORS: Registry[Selector] = Registry(
         "random": Selector(ShareOptions, random),
         "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
+        "reward": Selector(RewardOptions, reward),
+        "realism": Selector(RealismOptions, realism),
+        "rarity": Selector(RarityOptions, rarity),
+        "novelty": Selector(NoveltyOptions, novelty),
+        "latent_filter": Selector(LatentFilterOptions, latent_filter),
+        "classifier": Selector(ClassifierOptions, classifier, takes=("images",), reads="probabilities"),
+        "discriminator": Selector(
+            DiscriminatorOptions, discriminator, Needs(model=True), ("images", "vectors"), (Discriminates,)
+        ),
+        "likelihood": Selector(LikelihoodOptions, likelihood, Needs(model=True), asks=(Scores,)),
+        "hallucination": Selector(
+            HallucinationOptions, hallucination, Needs(model=True, ask=True), ("images", "vectors"), (Denoises,)
+        ),
     },
     Selector,
 )

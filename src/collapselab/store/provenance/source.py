@@ -28,7 +28,7 @@ REGISTRIES = {
 }
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
-    f"{PACKAGE}.core.needs:Needs": {"train", "twin"},
+    f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask"},
     f"{PACKAGE}.core.sets:KeptTable": {"weights"},
     f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
 }  # fields of entries that count only by themselves
