@@ -253,7 +253,7 @@ def test_the_mean_distance_to_the_nearest_of_n_on_a_circle(n):
 def test_copies_have_no_distance_and_an_interval_holds_the_mean():
     train = normal(0, 50)
     assert mean_nearest_distance(train, train[:9]) == 0
-    found = mean_nearest_distance(train, train[:9] + [3.0, 4.0])
+    found = mean_nearest_distance(train, train[:9] + np.array([3.0, 4.0]))
     assert found.low <= found <= found.high <= 5 + 1e-9
 
 
