@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -130,7 +130,8 @@ class Selector:
     select: ``f(pool, options, seed) -> Selection``, a pure function, of people's ballots, too; it keeps as many as its
     options say (``keeps``), or fewer where it finds no more that are good enough: then the study's policy counts.
     needs: what the pool holds beside the samples. takes: the kinds of data that it can judge. asks: what the model has
-    to be able to do, where it needs one (``models.capabilities``). weighs: whether it may give weights.
+    to be able to do, where it needs one (``models.capabilities``). weighs: whether it may give weights. reads: the part
+    of the features that it looks at, of an extractor that its options name.
     """
 
     Options: type[SelectorOptions]
@@ -139,3 +140,4 @@ class Selector:
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     asks: tuple[type, ...] = ()
     weighs: bool = False
+    reads: Literal["values", "classes"] = "values"
