@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from project import Project
 
 from collapselab import study as studies
-from project import Project
 
 ROOT = Path(__file__).parents[1]
 PAPERS = {path.stem: path for path in sorted((Path(__file__).parent / "papers").glob("*.yaml"))}
