@@ -11,6 +11,7 @@ from collapselab.core.ask import Ask
 from collapselab.core.sets import KeptTable, SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
+from collapselab.rewards.asking import looked_through
 from collapselab.select import SELECTORS
 from collapselab.select.base import Pool, Seen, SelectorOptions, Twin
 from collapselab.store import read_kept, write_kept
@@ -21,8 +22,13 @@ OPTIONS = {
     "random": {"share": 0.4},
     "yoked": {"count": 30},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
+    "verified": {"centre": [0.5], "radius": 100.0, "share": 0.4},  # all are accepted
+    "richness": {"extractor": "identity", "share": 0.4},
+    "tails": {"extractor": "identity", "chosen": 0.2, "quantile": 0.2, "share": 0.4},
+    "quota": {"table": "true", "share": 0.4},  # by label
+    "weighted": {"extractor": "identity", "strength": 0.001},
 }
-CHANCE = {"random", "yoked", "verifier"}  # another seed keeps other rows
+CHANCE = {"random", "yoked", "verifier", "tails", "quota"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
 BESIDE = ("seen", "scores", "model", "ballots", "train", "twin")  # what a pool may hold beside the samples
 
@@ -38,7 +44,7 @@ def samples_of(count, data=None):
         data = np.random.default_rng(3).standard_normal((count, 3))
         data[:, 2] = np.where(np.arange(count) % 2, -1, 1) * np.sign(data[:, 0])
     data.flags.writeable = False
-    return SampleSet(data)
+    return SampleSet(data, np.arange(len(data)) % 2)
 
 
 def truth_of(population):
@@ -46,12 +52,17 @@ def truth_of(population):
     return kind.population(kind.PopulationOptions(**({"dimension": 2} if population == "two-classes" else {})))
 
 
-def pool_of(name, samples, population="two-classes"):
+def options_of(name, **changes):
+    return SELECTORS[name].Options.model_validate(OPTIONS[name] | changes)
+
+
+def pool_of(name, samples, options, population="two-classes"):
     """The samples, and beside them what a selector needs, and nothing else."""
     needs, truth = SELECTORS[name].needs, truth_of(population)
     assert not (needs.model or needs.ballots), "a selector of this kind wants a model or ballots here"
     seen, train = {}, truth.sample(Ask(20, 1)).data
-    for extractor in needs.features if len(samples) else ():
+    looks = looked_through(SELECTORS[name], options)
+    for extractor in looks if len(samples) else ():
         entry = FEATURES[extractor]
         weights = {"truth": truth, "nothing": None}[entry.needs.through]
         seen[extractor] = Seen(entry.extract(samples.data, weights), entry.extract(train, weights))
@@ -59,13 +70,13 @@ def pool_of(name, samples, population="two-classes"):
     if needs.twin:
         rows = np.arange(0, 60, 2)
         twin = Twin(np.arange(60) % 3, KeptTable(rows, np.full(30, np.nan), ("",) * 30, "somebody"))
-    return Pool(samples, CELL, seen, twin=twin)
+    split = SampleSet(train, np.arange(20) % 2) if looks or needs.train else None
+    return Pool(samples, CELL, seen, train=split, twin=twin)
 
 
 def chosen(name, samples, seed=5, population="two-classes", **changes):
-    entry = SELECTORS[name]
-    options = entry.Options.model_validate(OPTIONS[name] | changes)
-    return entry.select(pool_of(name, samples, population), options, seed)
+    options = options_of(name, **changes)
+    return SELECTORS[name].select(pool_of(name, samples, options, population), options, seed)
 
 
 class Looked(dict):
@@ -144,24 +155,23 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     needs = SELECTORS[name].needs
     assert set(needs.features) <= set(FEATURES) and len(set(needs.features)) == len(needs.features)
     assert (needs.through, needs.published, needs.ancestors, needs.key) == ("nothing", "", 0, False)  # no pool has them
-    plain = pool_of(name, samples_of(200))
+    options = options_of(name)
+    plain, looks = pool_of(name, samples_of(200), options), looked_through(SELECTORS[name], options)
     seen = Looked(plain.seen)
-    watched = Watched(plain.samples, CELL, seen, twin=plain.twin)
+    watched = Watched(plain.samples, CELL, seen, train=plain.train, twin=plain.twin)
     object.__setattr__(watched, "looked_at", set())
-    SELECTORS[name].select(watched, SELECTORS[name].Options.model_validate(OPTIONS[name]), 5)
-    said = {"seen": bool(needs.features)} | {
-        part: getattr(needs, part) for part in ("model", "ballots", "train", "twin")
-    }
+    SELECTORS[name].select(watched, options, 5)
+    said = {"seen": bool(looks)} | {part: getattr(needs, part) for part in ("model", "ballots", "train", "twin")}
     assert watched.looked_at == {part for part, needed in said.items() if needed}
-    assert seen.names == set(needs.features)
+    assert seen.names == set(looks)
 
 
 def test_a_selector_changes_nothing_of_what_it_is_handed(name):
     """It is pure: samples and features are what they were, and a second look at them keeps the same rows."""
-    pool = pool_of(name, samples_of(200))
+    options = options_of(name)
+    pool = pool_of(name, samples_of(200), options)
     arrays = [pool.samples.data, *(np.asarray(one.values) for seen in pool.seen.values() for one in seen)]
     before = [array.copy() for array in arrays]
-    options = SELECTORS[name].Options.model_validate(OPTIONS[name])
     first, again = (SELECTORS[name].select(pool, options, 5) for _ in range(2))
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -176,6 +186,8 @@ def test_an_empty_pool_is_no_fault(name):
         assert len(found.rows) == len(found.scores) == len(found.reasons) == 0 and found.judge
 
 
+LOOK_AT = {"images": "pixels", "vectors": "identity", "categories": "identity"}
+ROWS_ALONE = {"verified"}  # of which a column is an output
 KINDS = {"images": "jars", "vectors": "land", "categories": "outfits"}  # populations that know right and wrong
 
 
@@ -183,14 +195,17 @@ KINDS = {"images": "jars", "vectors": "land", "categories": "outfits"}  # popula
 def test_a_selector_judges_every_kind_that_it_takes(name, kind):
     entry = SELECTORS[name]
     assert entry.takes and set(entry.takes) <= set(KINDS)
+    through = {"extractor": LOOK_AT[kind]} if OPTIONS[name].get("extractor") else {}
     if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it
-        assert entry.needs.features and any(kind not in FEATURES[one].takes for one in entry.needs.features)
+        looks = entry.needs.features
+        assert name in ROWS_ALONE or (looks and any(kind not in FEATURES[one].takes for one in looks))
         return
     assert all(kind in FEATURES[one].takes for one in entry.needs.features)
     samples = truth_of(KINDS[kind]).sample(Ask(20, 3))
+    samples = SampleSet(samples.data, np.arange(20) % 2)
     assert samples.kind == kind
-    options = entry.Options.model_validate(OPTIONS[name])
-    assert len(chosen(name, samples, population=KINDS[kind]).rows) == options.keeps(20) > 0
+    kept = options_of(name, **through).keeps(20)
+    assert len(chosen(name, samples, population=KINDS[kind], **through).rows) == kept > 0
 
 
 def test_what_is_kept_can_be_stored(name, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 from ..adapt import ADAPTERS
 from ..compose.regimes import REAL
 from ..core.ask import Ask
-from ..core.choice import Choice
+from ..core.choice import Choice, named
 from ..core.errors import Diverged
 from ..core.needs import NOTHING, Needs
 from ..core.registry import usable
@@ -303,8 +303,22 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
             yield from _lacking(study, arm, where, choice, asked)
         if registry != "guides":
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
+            yield from _unread(study, where, choice, getattr(entry, "reads", "values"), named(options, "extractors"))
     if arm.guide:
         yield from _unguided(study, arm)
+
+
+def _unread(
+    study: Study, where: tuple[str | int, ...], choice: Choice, part: str, said: dict[str, str]
+) -> Iterator[Fault]:
+    """The faults of extractors that options name, and that have not the part of features that is read of them."""
+    for extractor in said.values():
+        if extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
+            able = ", ".join(name for name, other in usable(FEATURES) if other.tells(part, study.kind)) or "none"
+            message = (
+                f"{choice.name!r} reads {part}; {extractor!r} has none of {study.kind}; extractors that do: {able}"
+            )
+            yield Fault(where, message)
 
 
 def _lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:
