@@ -27,6 +27,11 @@ OPTIONS = {
     "random": {"share": 0.4},
     "yoked": {"count": 30},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
+    "verified": {"centre": [0.5], "radius": 100.0, "share": 0.4},  # all are accepted
+    "richness": {"extractor": "identity", "share": 0.4},
+    "tails": {"extractor": "identity", "chosen": 0.2, "quantile": 0.2, "share": 0.4},
+    "quota": {"table": "true", "share": 0.4},  # by label
+    "weighted": {"extractor": "identity", "strength": 0.001},
     "reward": {"rewards": [{"coordinate": {}}, {"coordinate": {"index": 1}}], "share": 0.4},
     "realism": {"extractor": "identity", "share": 0.4},
     "rarity": {"extractor": "identity", "k": 19, "share": 0.4},
@@ -37,7 +42,7 @@ OPTIONS = {
     "likelihood": {"share": 0.4},
     "hallucination": {"window": [0.5, 1.0], "share": 0.4},
 }
-CHANCE = {"random", "yoked", "verifier", "reward"}  # another seed keeps other rows
+CHANCE = {"random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
 BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "ask")  # what a pool may hold beside the samples
 

@@ -10,8 +10,13 @@ from .discriminator import DiscriminatorOptions, discriminator
 from .hallucination import HallucinationOptions, hallucination
 from .likelihood import LatentFilterOptions, LikelihoodOptions, latent_filter, likelihood
 from .neighbours import NoveltyOptions, RarityOptions, RealismOptions, novelty, rarity, realism
+from .quota import QuotaOptions, quota
 from .reward import RewardOptions, reward
+from .richness import RichnessOptions, richness
+from .tails import TailsOptions, tails
+from .verified import VerifiedOptions, verified
 from .verifier import VerifierOptions, verifier
+from .weighted import WeightedOptions, weighted
 
 SELECTORS: Registry[Selector] = Registry(
     "collapselab.selectors",
@@ -33,6 +38,11 @@ SELECTORS: Registry[Selector] = Registry(
         "hallucination": Selector(
             HallucinationOptions, hallucination, Needs(model=True, ask=True), ("images", "vectors"), (Denoises,)
         ),
+        "verified": Selector(VerifiedOptions, verified, takes=("vectors",)),
+        "richness": Selector(RichnessOptions, richness),
+        "tails": Selector(TailsOptions, tails),
+        "quota": Selector(QuotaOptions, quota, Needs(train=True), reads="classes"),
+        "weighted": Selector(WeightedOptions, weighted, weighs=True),
     },
     Selector,
 )

@@ -304,31 +304,38 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
             yield from _lacking(study, arm, where, choice, asked)
         if registry != "guides":
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
-            yield from _reading_faults(study, where, choice, entry, options)
+            yield from _own_faults(study, where, choice, entry, options)
     if arm.guide:
         yield from _unguided(study, arm)
 
 
-def _reading_faults(
+def _own_faults(
     study: Study, where: tuple[str | int, ...], choice: Choice, entry: Any, options: Any
 ) -> Iterator[Fault]:
-    """Extractors of the user's choice that do not give what is read, files that are not there, and guided samples."""
-    takers = [(choice.name, entry, options)]
-    takers += [(one.name, REWARDS[one.name], study.parsed(REWARDS, one)) for one in nested(options, "rewards").values()]
-    for name, taker, said in takers:
-        for extractor in named(said, "extractors").values():
-            part = getattr(taker, "reads", "values")
-            if extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
-                able = ", ".join(one for one, other in usable(FEATURES) if other.tells(part, study.kind)) or "none"
-                yield Fault(
-                    where, f"{name!r} reads {part}, which {extractor!r} does not give; extractors that do: {able}"
-                )
+    """The faults of extractors and files that options name, and of samples that cannot be made again."""
+    takers = [(choice, entry, options)]
+    takers += [(one, REWARDS[one.name], study.parsed(REWARDS, one)) for one in nested(options, "rewards").values()]
+    for one, taker, said in takers:
+        yield from _unread(study, where, one, getattr(taker, "reads", "values"), named(said, "extractors"))
     for file in files_of([(entry, options)]):
         if not Path(file).exists():
             yield Fault(where, f"no such file: {file!r}, which {choice.name!r} reads")
     guide = study.lineages[where[1]].guide
     if entry.needs.ask and guide:
         yield Fault(where, f"{choice.name!r} makes the samples again, which it cannot where {guide.name!r} guides them")
+
+
+def _unread(
+    study: Study, where: tuple[str | int, ...], choice: Choice, part: str, said: dict[str, str]
+) -> Iterator[Fault]:
+    """The faults of extractors that options name, and that have not the part of features that is read of them."""
+    for extractor in said.values():
+        if extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
+            able = ", ".join(name for name, other in usable(FEATURES) if other.tells(part, study.kind)) or "none"
+            message = (
+                f"{choice.name!r} reads {part}; {extractor!r} has none of {study.kind}; extractors that do: {able}"
+            )
+            yield Fault(where, message)
 
 
 def _lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:

@@ -120,8 +120,10 @@ def _scored_by(entry: Reward, options: Any, looks: Mapping[str, Any], pool: Samp
 def check_transform(transform: Any, options: Mapping[str, Any] | None = None) -> None:
     """Hold a transform to its contract (:class:`~collapselab.transforms.base.Transform`) on samples of each kind.
 
-    The same rows come out in the same order, of the same kind and shape, with their labels; it is a pure function; and
-    one that needs a key does something else with another one. Arguments and errors as for :func:`check_selector`.
+    The same rows come out in the same order, of the same kind, shape and type, with their labels unless it
+    ``relabels``, which then is one whole number a row; it is a pure function of what it ``needs`` and is handed, the
+    samples, the training split and the seed, and leaves all of them as they are; and one that needs a key does
+    something else with another one. Arguments and errors as for :func:`check_selector`.
     """
     name, entry = entry_of(transform, TRANSFORMS)
     chosen = _checked(name, entry, Transform, options)
@@ -133,18 +135,34 @@ def check_transform(transform: Any, options: Mapping[str, Any] | None = None) ->
         data, train = rows[:ROWS], rows[ROWS:]
         pool, split = (SampleSet(part, np.arange(ROWS) % 3) for part in (data, train))
         seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
-        before, key = pool.data.copy(), bytes(range(32)) if entry.needs.key else None
+        before, key = copy.deepcopy((pool, split)), bytes(range(32)) if entry.needs.key else None
         given = Given(pool, seen, split if looks or entry.needs.train else None, key)
         changed, again = (entry.transform(given, chosen, 5) for _ in range(2))
-        law(same(pool.data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
-        found, asked = (changed.kind, changed.data.shape), (pool.kind, pool.data.shape)
-        law(found == asked, f"{name}: it gave {found[0]} of shape {found[1]}, asked are {asked[0]} of shape {asked[1]}")
-        labels = entry.relabels or same(changed.labels, pool.labels)
-        law(labels, f"{name}: the labels of its {kind} are others than those it was given")
-        law(same(changed.data, again.data), f"{name}: asked twice with one seed it gives other {kind}")
+        for own, kept in zip((pool, split), before, strict=True):
+            left = same(own.data, kept.data) and same(own.labels, kept.labels)
+            law(left, f"{name}: it has changed the {kind} that it was given, which are not its own")
+        _check_changed(name, entry, changed, pool)
+        alike = same(changed.data, again.data) and same(changed.labels, again.labels)
+        law(alike, f"{name}: asked twice with one seed it gives other {kind}")
         if key is not None:
             other = entry.transform(given._replace(key=bytes(32)), chosen, 5)
             law(not same(changed.data, other.data), f"{name}: it needs a key, and does the same with another one")
+
+
+def _check_changed(name: str, entry: Transform, changed: SampleSet, pool: SampleSet) -> None:
+    """Hold that what a transform gives are the rows of a pool in all but their contents."""
+    found, asked = (f"{one.data.dtype} {one.kind} of shape {one.data.shape}" for one in (changed, pool))
+    law(found == asked, f"{name}: it gave {found}, asked are {asked}")
+    law(np.isfinite(changed.data).all(), f"{name}: it gave {pool.kind} that are not finite")
+    if not entry.relabels:
+        law(
+            same(changed.labels, pool.labels),
+            f"{name}: the labels of its {pool.kind} are others than those it was given",
+        )
+        return
+    labels = np.asarray(changed.labels)
+    whole = labels.dtype == np.int64 and labels.shape == (len(pool),) and labels.min() >= 0
+    law(whole, f"{name}: it relabels, and gave no whole number from 0 for each of {len(pool)} {pool.kind}")
 
 
 def check_guide(guide: Any, options: Mapping[str, Any] | None = None) -> None:
