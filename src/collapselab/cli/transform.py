@@ -12,6 +12,7 @@ from ..core.choice import Choice
 from ..transforms import TRANSFORMS
 from ..verbs import transform as verb
 from .inputs import hashes
+from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, chosen, json_of, parsed
 from .run import clock
 
@@ -27,14 +28,17 @@ def transform(
     generation: Generation,
     out: Out,
     stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
+    mark: Marked = "{}",
 ) -> None:
-    """Change samples on their way into the world: mark, correct or compress them."""
+    """Change samples on their way into the world: correct, compress and mark them."""
     steps = []
     for said in json_of(transforms, "--transforms", list):
         choice = _choice(said)
         entry = chosen(TRANSFORMS, choice.name, "--transforms")
         options = parsed(entry.Options, json.dumps(dict(choice.options)), f"--transforms {choice.name}")
         steps.append(verb.Step(choice.name, entry, options))
+    if marks := mark_in(mark, "pixels"):
+        steps.append(verb.marking(*marks))
     pool = store.read_samples(samples)
     released = pool
     if "diverged" not in pool.lineage:
@@ -45,6 +49,7 @@ def transform(
         **pool.lineage,
         "inputs": {**pool.lineage.get("inputs", {}), **inputs},
         "transforms": json.loads(transforms),
+        **({"mark": json.loads(mark)} if marks else {}),
     }
     store.write_samples(out, replace(released, lineage=lineage))
 

@@ -1,5 +1,6 @@
 """Faults of single parts of a study: names, options, data, models, what is measured."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ from ..core.sets import TrainingSet
 from ..data.split import check_sizes
 from ..features import FEATURES
 from ..guides import GUIDES
+from ..marks import MARKS
 from ..metrics import METRICS, Metric
 from ..models import MODELS
-from ..models.capabilities import Denoises, Judges, Knows
+from ..models.capabilities import Denoises, Inverts, Judges, Knows
 from ..populations import POPULATIONS
 from ..rewards import REWARDS
 from ..select import SELECTORS
@@ -286,6 +288,13 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
     for place, entry, choice in placed:
         if kind not in entry.takes:
             yield Fault(place, f"{choice.name!r} takes {' and '.join(entry.takes)}; the study's data are {kind}")
+    if arm.mark:
+        placed_mark = MARKS[arm.mark.name]
+        if kind not in placed_mark.takes:
+            takes = " and ".join(placed_mark.takes)
+            yield Fault((*where, "mark"), f"{arm.mark.name!r} takes {takes}; the study's data are {kind}")
+        else:
+            yield from _marking_faults(study, arm)
     for asked in ADAPTERS[arm.adapt.name].asks if arm.adapt else ():
         yield from _lacking(study, arm, "adapt", asked)
     if arm.guide:
@@ -294,6 +303,22 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
     looks = {"adapt": study.adapted_by(name), "select": study.read_by(name)}
     for key, extractors in looks.items():
         yield from _looking_faults(study, key, getattr(arm, key), extractors, name)
+
+
+def _marking_faults(study: Study, arm: Lineage) -> Iterator[Fault]:
+    """What keeps an arm's mark from being put into its samples, or from being found there again."""
+    mark, where = MARKS[arm.mark.name], ("arms", arm.name, "mark")
+    with contextlib.suppress(ValueError, OSError):  # of data that cannot be read another fault tells
+        if message := mark.fault(study.shape, study.parsed(MARKS, arm.mark)):
+            yield Fault(where, f"{arm.mark.name!r} {message}")
+    if mark.acts == "noise":
+        yield from _lacking(study, arm, "mark", Inverts)
+        options = study.model_options(arm.model)
+        if options.get("classes", 0) and not options.get("label_dropout", 1):
+            found = f"{arm.model!r} has {options['classes']} classes and label_dropout: 0"
+            yield Fault(
+                where, f"{arm.mark.name!r} is found by the model without a class, but {found}; drop some labels"
+            )
 
 
 def _lacking(study: Study, arm: Lineage, key: str, asked: type) -> Iterator[Fault]:
@@ -377,7 +402,7 @@ def together_faults(study: Study) -> Iterator[Fault]:
     for name, arm in study.lineages.items():
         if arm.select.name != "nobody":
             yield Fault(("arms", name, "select"), f"together: found {arm.select.name!r}; allowed is nobody")
-        for key in ("adapt", "guide", "transform"):
+        for key in ("adapt", "guide", "transform", "mark"):
             if getattr(arm, key):
                 yield Fault(("arms", name, key), "together: laws are fitted and sampled by formula; leave it out")
         for index, part in enumerate(arm.regime.synthetic):

@@ -110,6 +110,9 @@ class Arm(Part):
     transform: list[Annotated[Choice, From("transforms")]] = Field(
         [], description="what is done to the samples before anybody sees them, in order"
     )
+    mark: Annotated[Choice, From("marks")] | None = Field(
+        None, description="the secret in what is released, by which its owner knows it again"
+    )
     select: Annotated[Choice, From("selectors")] = Field(Choice("nobody"), description="who keeps which samples")
     stream: int = Field(
         0, ge=0, lt=2**63, description="random stream of the samples: arms that feed one another need different ones"

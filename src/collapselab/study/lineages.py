@@ -28,6 +28,7 @@ class Lineage(NamedTuple):
     adapt: Choice | None = None
     guide: Choice | None = None
     transform: tuple[Choice, ...] = ()
+    mark: Choice | None = None
     select: Choice = Choice("nobody")
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
@@ -45,7 +46,7 @@ def of_arms(file: StudyFile, regimes: Mapping[str, Regime]) -> list[Lineage]:
         regime = regimes[name]
         base = base_of(file, arm.model, regime)
         shown = (arm.sampling_bias, arm.stream, arm.about)
-        chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.select)
+        chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.mark, arm.select)
         arms.append(Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen))
     return arms
 

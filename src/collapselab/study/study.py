@@ -20,6 +20,7 @@ from ..data.split import EATEN, starts
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..guides.base import Auxiliary
+from ..marks import MARKS
 from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
@@ -80,9 +81,18 @@ class Study:
         return self.cell(arm, seed, generation, "adapted.safetensors" if adapts else "model.safetensors")
 
     def released_file(self, arm: str, seed: int, generation: int) -> str:
-        """The samples of a generation as others see them: after the arm's transforms, where it has any."""
-        noun = "released" if self.lineages[arm].transform else "samples"
+        """The samples of a generation as others see them: with the arm's mark, and after its transforms."""
+        noun = "released" if self.alters(arm) else "marked" if self.marks(arm) == "noise" else "samples"
         return self.cell(arm, seed, generation, f"{noun}.safetensors")
+
+    def marks(self, arm: str) -> str:
+        """What the arm's mark acts on: noise, or pixels; empty if it has none."""
+        mark = self.lineages[arm].mark
+        return MARKS[mark.name].acts if mark else ""
+
+    def alters(self, arm: str) -> bool:
+        """Whether anything is done to the samples of an arm when they are made."""
+        return bool(self.lineages[arm].transform) or self.marks(arm) == "pixels"
 
     def report_file(self, noun: str) -> str:
         """A file of the study's report."""
@@ -116,7 +126,7 @@ class Study:
         from ..theory.setting import Setting  # brings scipy, which a plan does without
 
         lineage = self.lineages[arm]
-        if lineage.adapt or lineage.guide or lineage.transform:
+        if lineage.adapt or lineage.guide or lineage.transform or lineage.mark:
             return None
         truth = None if self.population_name is None else self.population
         family, options = self.family(lineage.model), self.model_options(lineage.model)
@@ -463,9 +473,9 @@ class Study:
 
     def measured_sets(self, arm: str) -> tuple[str, ...]:
         """Which samples of an arm are measured apart from the kept ones: raw where anything steers the sampler."""
-        arm = self.lineages[arm]
-        raw = ("raw",) if arm.sampling_bias != 1.0 or arm.guide else ()
-        return ("sampled", *raw, *(("released",) if arm.transform else ()))
+        lineage = self.lineages[arm]
+        raw = ("raw",) if lineage.sampling_bias != 1.0 or lineage.guide else ()
+        return ("sampled", *raw, *(("released",) if lineage.transform or lineage.mark else ()))
 
     def lineage(self, arm: str) -> Lineage:
         """An arm, or the first of those that start from a base."""

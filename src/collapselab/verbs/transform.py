@@ -1,13 +1,16 @@
 """Samples as they are released: what is done to them between their making and the world."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.errors import blamed
+from ..core.needs import Needs
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet
+from ..marks import Mark
 from ..transforms.base import Transform
 
 
@@ -26,6 +29,15 @@ def key_of(study_seed: int, replicate: int, stream: int, name: str) -> bytes:
     """
     words = (study_seed, replicate, None, f"key/{stream}/{name}")
     return b"".join(seed_of(*words, part).to_bytes(8, "big") for part in range(4))
+
+
+def marking(name: str, mark: Mark, options: Any) -> Step:
+    """The step that marks samples, as the last that is done to them: the one that needs the lineage's key."""
+
+    def marked(samples: SampleSet, options: Any, seed: int, key: bytes | None) -> SampleSet:
+        return replace(samples, data=mark.mark(samples.data, options, key, 0))
+
+    return Step(name, Transform(mark.Options, marked, Needs(key=True), mark.takes), options)
 
 
 def transform(

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ...compose.regimes import at
+from ...marks import MARKS
 from ...select import SELECTORS
 from ...store import hash_path, recorded_hash
 from ...store.provenance import entries
@@ -44,6 +46,11 @@ def _sample_raw_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from _sampled(study, place, study.file.samples, False)
 
 
+def _sample_marked_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from _sampled(study, place, study.file.samples, True)
+    yield from flags(mark=as_json(mark_said(study, place.arm)))
+
+
 def _grid_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from _sampled(study, place, study.file.grid, True)
     yield from flags(stage="grid")
@@ -60,23 +67,52 @@ def _sample_roots(study: Study, place: Place) -> list[str]:
     return [*_raw_roots(study, place), *guide_roots(study, place.arm)]
 
 
+def _sample_marked_roots(study: Study, place: Place) -> list[str]:
+    return [*_sample_roots(study, place), *mark_roots(study, place.arm), *verb_roots("sample", "marking")]
+
+
+def mark_said(study: Study, arm: str) -> dict[str, Any]:
+    """The mark of an arm, as a job is told of it."""
+    mark = study.lineages[arm].mark
+    return {mark.name: study.parsed(MARKS, mark).model_dump(mode="json")} if mark else {}
+
+
+def key_words(study: Study, place: Place) -> dict[str, int]:
+    """The words from which the key of a lineage follows (``verbs.transform.key_of``)."""
+    numbers = seeds(study, place, "sampling")
+    return {name: numbers[name] for name in ("study_seed", "seed")} | {"stream": study.lineages[place.arm].stream}
+
+
+def mark_roots(study: Study, arm: str) -> list[str]:
+    """The source of an arm's mark, and of its key."""
+    return [*entries("marks:MARKS", [study.lineages[arm].mark.name]), *verb_roots("transform", "key_of")]
+
+
 # -- release and select ------------------------------------------------------------------------------------------------
 
 
 def _transform_inputs(study: Study, place: Place) -> list[str]:
-    return [study.cell(*place.cell, "samples.safetensors")]
+    return [_made(study, place)]
+
+
+def _made(study: Study, place: Place) -> str:
+    """The samples that transforms change: those that are marked, where the noise of an arm is."""
+    return study.cell(*place.cell, f"{'marked' if study.marks(place.arm) == 'noise' else 'samples'}.safetensors")
 
 
 def _transform_arguments(study: Study, place: Place) -> Iterator[str]:
     arm = study.lineages[place.arm]
     said = [{one.name: study.parsed(TRANSFORMS, one).model_dump(mode="json")} for one in arm.transform]
-    yield from flags(samples=study.cell(*place.cell, "samples.safetensors"), transforms=as_json(said))
+    yield from flags(samples=_made(study, place), transforms=as_json(said))
+    yield from flags(mark=as_json(mark_said(study, place.arm)) if study.marks(place.arm) == "pixels" else None)
     yield from flags(stream=arm.stream, **seeds(study, place, "sampling"))
 
 
 def _transform_roots(study: Study, place: Place) -> list[str]:
     names = [choice.name for choice in study.lineages[place.arm].transform]
-    return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names)]
+    marks = study.marks(place.arm) == "pixels"
+    marked = [*mark_roots(study, place.arm), *verb_roots("transform", "marking")] if marks else []
+    return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names), *marked]
 
 
 def _closed(study: Study, place: Place) -> Path:
@@ -135,6 +171,7 @@ def _select_roots(study: Study, place: Place) -> list[str]:
 JOBS: Mapping[str, Job] = {
     "sample": Job(_sample_inputs, _sample_arguments, _sample_roots),
     "sample_raw": Job(raw_input, _sample_raw_arguments, _raw_roots),
+    "sample_marked": Job(_sample_inputs, _sample_marked_arguments, _sample_marked_roots),
     "grid": Job(_sample_inputs, _grid_arguments, _sample_roots),
     "transform": Job(_transform_inputs, _transform_arguments, _transform_roots),
     "ballots": Job(_ballots_inputs, _ballots_arguments, nothing, _ballots_outside),
