@@ -2,8 +2,9 @@
 
 from ..core.needs import Needs
 from ..core.registry import Registry
-from .base import Selector, SelectorOptions
-from .basic import ShareOptions, nobody, random
+from .base import Selector, SelectorOptions, ShareOptions
+from .basic import YokedOptions, nobody, random, yoked
+from .unmarked import UnmarkedOptions, unmarked
 from .verifier import VerifierOptions, verifier
 
 SELECTORS: Registry[Selector] = Registry(
@@ -11,7 +12,9 @@ SELECTORS: Registry[Selector] = Registry(
     {
         "nobody": Selector(SelectorOptions, nobody),
         "random": Selector(ShareOptions, random),
+        "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
+        "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True, train=True), takes=("images", "vectors")),
     },
     Selector,
 )

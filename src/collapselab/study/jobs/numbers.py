@@ -36,7 +36,7 @@ def _extract_inputs(study: Study, place: Place) -> list[str]:
 def _extract_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(samples=[f"{which}={path}" for which, path in measured(study, place).items()])
     names = looking.measured_in(study, place.arm)
-    yield from looking.eyes_with_options(study, names, study.model_file(*place.cell), study.marks(place.arm))
+    yield from looking.eyes_with_options(study, names, study.model_file(*place.cell), study.lineages[place.arm].marks)
     yield from flags(real=[f"{part}={path}" for part, path in looking.real_seen(study, names).items()])
     if any(FEATURES[name].needs.through == "mark" for name in names):
         yield from flags(mark=as_json(mark_said(study, place.arm)), **key_words(study, place))
