@@ -269,7 +269,8 @@ def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...
     split = SampleSet(train) if looks or entry.needs.train else None
     twin = Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if entry.needs.twin else None
     ballots = _ballots(ROWS, answers, entry)
-    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, ballots, split, twin)
+    told = np.random.default_rng(6).uniform(size=ROWS) if entry.needs.mark else None
+    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, ballots, split, twin, p_mark=told)
 
 
 def _ballots(count: int, answers: tuple[str, ...], entry: Selector) -> Ballots | None:
