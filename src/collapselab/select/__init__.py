@@ -14,6 +14,7 @@ from .quota import QuotaOptions, quota
 from .reward import RewardOptions, reward
 from .richness import RichnessOptions, richness
 from .tails import TailsOptions, tails
+from .unmarked import UnmarkedOptions, unmarked
 from .verified import VerifiedOptions, verified
 from .verifier import VerifierOptions, verifier
 from .weighted import WeightedOptions, weighted
@@ -43,6 +44,7 @@ SELECTORS: Registry[Selector] = Registry(
         "tails": Selector(TailsOptions, tails),
         "quota": Selector(QuotaOptions, quota, Needs(train=True), reads="classes"),
         "weighted": Selector(WeightedOptions, weighted, weighs=True),
+        "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True, train=True), takes=("images", "vectors")),
     },
     Selector,
 )

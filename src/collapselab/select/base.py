@@ -74,6 +74,7 @@ class Pool:
     rows are those of these samples. train: the training split. twin: what another arm's selector has kept. places:
     (n,) int64, where each of the samples stands among those that its model gave; None where they are all of them.
     ask: what the model was asked for when it gave them, with the seed; asked the same again, it gives the same.
+    p_mark: (n,) float64, how likely each were to look as marked as it does if it had not the arm's mark.
     """
 
     samples: SampleSet
@@ -86,6 +87,7 @@ class Pool:
     twin: Twin | None = None
     places: np.ndarray | None = None
     ask: Ask | None = None
+    p_mark: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -105,6 +107,7 @@ class Pool:
             scores={option: score[rows] for option, score in self.scores.items()},
             ballots=None if self.ballots is None else self.ballots.of(rows),
             places=places,
+            p_mark=None if self.p_mark is None else self.p_mark[rows],
         )
 
 

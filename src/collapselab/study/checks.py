@@ -212,7 +212,7 @@ def kind_faults(study: Study) -> Iterator[Fault]:
 
 HANDED = {  # registry -> what one of its entries can be handed
     "adapters": {"features", "ancestors"},
-    "selectors": {"features", "model", "train", "ask", "ballots"},
+    "selectors": {"features", "model", "train", "ask", "ballots", "mark"},
     "transforms": {"features", "train", "key"},
     "rewards": {"features"},
 }
@@ -301,7 +301,7 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
             if kind not in taker.takes:
                 yield Fault(where, f"{one!r} takes {' and '.join(taker.takes)}; the study's data are {kind}")
         for asked in [Denoises] if registry == "guides" else getattr(entry, "asks", ()):
-            yield from _lacking(study, arm, where, choice, asked)
+            yield from lacking(study, arm, where, choice, asked)
         if registry != "guides":
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
             yield from _own_faults(study, where, choice, entry, options)
@@ -320,9 +320,13 @@ def _own_faults(
     for file in files_of([(entry, options)]):
         if not Path(file).exists():
             yield Fault(where, f"no such file: {file!r}, which {choice.name!r} reads")
-    guide = study.lineages[where[1]].guide
-    if entry.needs.ask and guide:
-        yield Fault(where, f"{choice.name!r} makes the samples again, which it cannot where {guide.name!r} guides them")
+    arm = study.lineages[where[1]]
+    steered = arm.guide or (arm.mark if arm.marks == "noise" else None)
+    if entry.needs.ask and steered:
+        message = (
+            f"{choice.name!r} makes the samples again, which it cannot where {steered.name!r} steers or marks them"
+        )
+        yield Fault(where, message)
 
 
 def _unread(
@@ -338,7 +342,7 @@ def _unread(
             yield Fault(where, message)
 
 
-def _lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:
+def lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:
     """The fault of an arm whose model has not the capability that its adapter, guide or selector asks for."""
     family = study.family(arm.model)
     if not issubclass(MODELS[family], asked):
@@ -422,7 +426,7 @@ def together_faults(study: Study) -> Iterator[Fault]:
     for name, arm in study.lineages.items():
         if arm.select:
             yield Fault(("arms", name, "select"), f"together: found {arm.select[0].name!r}; allowed is nobody")
-        for key in ("adapt", "guide", "transform"):
+        for key in ("adapt", "guide", "transform", "mark"):
             if getattr(arm, key):
                 yield Fault(("arms", name, key), "together: laws are fitted and sampled by formula; leave it out")
         for index, part in enumerate(arm.regime.synthetic):

@@ -282,6 +282,7 @@ def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...
         train if looks or needs.train else None,
         Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if needs.twin else None,
         ask=ask if needs.ask else None,
+        p_mark=np.random.default_rng(6).uniform(size=ROWS) if needs.mark else None,
     )
 
 

@@ -24,7 +24,7 @@ EDGES = {
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
-    *("REWARDS", "SELECTORS", "TRANSFORMS"),
+    *("MARKS", "REWARDS", "SELECTORS", "TRANSFORMS"),
 }
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
