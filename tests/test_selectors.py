@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from collapselab.core.ask import Ask
-from collapselab.core.sets import KeptTable, SampleSet
+from collapselab.core.sets import Ballots, KeptTable, SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS
@@ -17,10 +17,11 @@ from collapselab.store.cells import Cell
 
 OPTIONS = {
     "nobody": {},
+    "people": {"share": 0.4, "overlap": 2},
     "random": {"share": 0.4},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
 }
-CHANCE = {"random", "verifier"}  # another seed keeps other rows
+CHANCE = {"people", "random", "verifier"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
 BESIDE = ("seen", "scores", "model", "ballots")  # what a pool may hold beside the samples
 
@@ -47,13 +48,21 @@ def truth_of(population):
 def pool_of(name, samples, population="two-classes"):
     """The samples, and beside them what a selector needs, and nothing else."""
     needs, truth = SELECTORS[name].needs, truth_of(population)
-    assert not (needs.model or needs.ballots), "a selector of this kind wants a model or ballots here"
+    assert not needs.model, "a selector of this kind wants a model here"
     seen, train = {}, truth.sample(Ask(20, 1)).data
     for extractor in needs.features if len(samples) else ():
         entry = FEATURES[extractor]
         weights = {"truth": truth, "nothing": None}[entry.needs.through]
         seen[extractor] = Seen(entry.extract(samples.data, weights), entry.extract(train, weights))
-    return Pool(samples, CELL, seen)
+    return Pool(samples, CELL, seen, ballots=ballots_of(len(samples)) if needs.ballots else None)
+
+
+def ballots_of(count):
+    """Two judges call every other sample good, and the one the rest as well, but for every fourth of all."""
+    rows = np.tile(np.arange(count), 2)
+    good = np.concatenate([np.arange(count) % 2 == 0, np.arange(count) % 4 != 3])
+    answers = tuple("good" if one else "bad" for one in good)
+    return Ballots(rows, ("a",) * count + ("b",) * count, answers, np.ones(2 * count))
 
 
 def chosen(name, samples, seed=5, population="two-classes", **changes):
@@ -139,7 +148,7 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     assert (needs.through, needs.published, needs.ancestors, needs.key) == ("nothing", "", 0, False)  # no pool has them
     plain = pool_of(name, samples_of(200))
     seen = Looked(plain.seen)
-    watched = Watched(plain.samples, CELL, seen)
+    watched = Watched(plain.samples, CELL, seen, ballots=plain.ballots)
     watched.looked_at = set()
     SELECTORS[name].select(watched, SELECTORS[name].Options.model_validate(OPTIONS[name]), 5)
     said = {"seen": bool(needs.features), "model": needs.model, "ballots": needs.ballots}
@@ -174,8 +183,10 @@ KINDS = {"images": "jars", "vectors": "land", "categories": "outfits"}  # popula
 def test_a_selector_judges_every_kind_that_it_takes(name, kind):
     entry = SELECTORS[name]
     assert entry.takes and set(entry.takes) <= set(KINDS)
-    if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it
-        assert entry.needs.features and any(kind not in FEATURES[one].takes for one in entry.needs.features)
+    if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it; people see images
+        assert entry.needs.ballots or (
+            entry.needs.features and any(kind not in FEATURES[one].takes for one in entry.needs.features)
+        )
         return
     assert all(kind in FEATURES[one].takes for one in entry.needs.features)
     samples = truth_of(KINDS[kind]).sample(Ask(20, 3))

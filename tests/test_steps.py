@@ -25,7 +25,7 @@ from collapselab.testing import check_adapter, check_guide, check_reward, check_
 from collapselab.transforms import TRANSFORMS
 from collapselab.transforms.base import Transform
 
-SAID = {"verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9}}
+SAID = {"people": {"share": 0.3, "rule": "any"}, "verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9}}
 """Options that have to be said; of other selectors they are those of test_selectors."""
 
 
@@ -40,7 +40,7 @@ def caught(words, check, entry, options=None):
 
 @pytest.mark.parametrize("name", SELECTORS)
 def test_a_selector_keeps_its_contract(name):
-    check_selector(name, SAID.get(name, OPTIONS[name]))
+    check_selector(name, SAID.get(name, OPTIONS[name]), ("good", "bad"))
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,14 @@ class Ballots:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def votes(self) -> np.ndarray:
+        """The places of the ballots that are the first of their judge on a sample, rising: a later one is a repeat."""
+        first: dict[tuple[str, int], int] = {}
+        for place, one in enumerate(zip(self.judges, np.asarray(self.rows).tolist(), strict=True)):
+            first.setdefault(one, place)
+        return np.array(list(first.values()), np.int64)
+
 
 @dataclass(frozen=True)
 class KeptTable:

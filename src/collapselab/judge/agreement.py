@@ -42,7 +42,7 @@ def votes_of(ballots: Ballots, answers: tuple[str, ...]) -> Votes:
     judges, rows = tuple(sorted(set(ballots.judges))), np.unique(np.asarray(ballots.rows, np.int64))
     place = {judge: index for index, judge in enumerate(judges)}
     codes = np.full((len(judges), len(rows)), np.nan)
-    first = first_answers(ballots)
+    first = ballots.votes
     who = np.array([place[ballots.judges[index]] for index in first], np.int64)
     said = np.array([answers.index(ballots.answers[index]) for index in first], np.float64)
     codes[who, np.searchsorted(rows, np.asarray(ballots.rows)[first])] = said
@@ -52,17 +52,6 @@ def votes_of(ballots: Ballots, answers: tuple[str, ...]) -> Votes:
 def _expect_answers(ballots: Ballots, answers: tuple[str, ...]) -> None:
     if unknown := sorted(set(ballots.answers) - set(answers)):
         raise ValueError(f"answers: found {', '.join(map(repr, unknown))}; allowed are {', '.join(answers)}")
-
-
-def first_answers(ballots: Ballots) -> np.ndarray:
-    """The places of the ballots that are the first of their judge and sample: (n,) int64, rising."""
-    seen: set[tuple[str, int]] = set()
-    found = []
-    for index, one in enumerate(zip(ballots.judges, np.asarray(ballots.rows).tolist(), strict=True)):
-        if one not in seen:
-            seen.add(one)
-            found.append(index)
-    return np.array(found, np.int64)
 
 
 # -- coefficients of answers (J, N): numbers, with NaN where a judge has not judged ------------------------------------
@@ -329,7 +318,7 @@ class Judge(NamedTuple):
 def per_judge(ballots: Ballots, answers: tuple[str, ...], gold: Mapping[str, tuple[int, int]]) -> list[Judge]:
     """What each judge did, by name. gold: right ones, and asked ones, of those who were shown any."""
     _expect_answers(ballots, answers)
-    first = set(first_answers(ballots).tolist())
+    first = set(ballots.votes.tolist())
     votes: dict[tuple[str, int], str] = {}
     kept: dict[str, list[bool]] = {}
     same: dict[str, list[bool]] = {}
@@ -382,7 +371,7 @@ def dawid_skene(ballots: Ballots, answers: tuple[str, ...]) -> dict[int, float]:
         from crowdkit.aggregation import DawidSkene
     except ImportError:
         raise ValueError("Dawid and Skene's model asks for crowd-kit: pip install 'collapselab[crowd]'") from None
-    first = first_answers(ballots)
+    first = ballots.votes
     frame = pandas.DataFrame(
         {
             "task": np.asarray(ballots.rows)[first],

@@ -4,6 +4,7 @@ from ..core.needs import Needs
 from ..core.registry import Registry
 from .base import Selector, SelectorOptions
 from .basic import ShareOptions, nobody, random
+from .people import PeopleOptions, people
 from .verifier import VerifierOptions, verifier
 
 SELECTORS: Registry[Selector] = Registry(
@@ -11,6 +12,7 @@ SELECTORS: Registry[Selector] = Registry(
     {
         "nobody": Selector(SelectorOptions, nobody),
         "random": Selector(ShareOptions, random),
+        "people": Selector(PeopleOptions, people, Needs(ballots=True), ("images",)),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
     },
     Selector,
