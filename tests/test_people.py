@@ -110,7 +110,7 @@ def test_options_that_cannot_go_together_are_refused():
         ({"rule": "weighted", "gold": 0}, "needs images whose answer is known"),
         ({"simulated": {"noisy": {}, "tired": {}}}, "found noisy, tired, allowed is one of"),
         ({"simulated": "sleepy"}, "sleepy"),
-        ({"simulated": {"perfect": {}, "through": "pixel"}}, "unknown extractor 'pixel'"),
+        ({"simulated": {"perfect": {}, "through": ["pixel"]}}, "unknown extractor of images 'pixel'"),
     ]:
         with pytest.raises(ValidationError, match=words):
             PeopleOptions(share=0.5, **said)
@@ -128,4 +128,4 @@ def test_simulated_judges_are_said_by_name_and_survive_json():
         assert PeopleOptions.model_validate_json(options.model_dump_json()) == options
         assert type(options.simulated.policy).__name__.lower() == name
     assert kept(ballots_of(), simulated="perfect").judge == "simulated people"
-    assert Simulated.model_validate({"graded": {"slope": 2}, "through": "lenet"}).policy.slope == 2
+    assert Simulated.model_validate({"graded": {"slope": 2}, "through": ["lenet"]}).policy.slope == 2

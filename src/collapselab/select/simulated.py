@@ -1,7 +1,8 @@
 """Judges that only seem to be people: what a study says of them, where it is rehearsed before anybody is asked.
 
-They know of an image what its realism in a feature space says, in natural logarithms: 0 on the edge of what the real
-images reach, below 0 outside. Whoever judges by it perfectly keeps an image from ``threshold`` on.
+They know of an image what its realism in a feature space says (Kynkäänniemi et al. 2019), as the natural logarithm of
+its multiple of what one real image in twenty falls below: 0 there, and below 0 for what looks less real. Whoever judges
+by it perfectly keeps an image from ``threshold`` on.
 """
 
 from typing import Any, Self
@@ -48,8 +49,10 @@ class Graded(Options):
     from how near an image lies to the threshold.
     """
 
-    slope: float = Field(3.0, ge=0, le=1e3, description="how sharply good is told from bad; 0: by a coin")
-    threshold: float = Field(0.0, ge=-1e3, le=1e3, description="the log realism that is kept in one of two cases")
+    slope: float = Field(
+        3.0, ge=-1e3, le=1e3, description="how sharply good is told from bad; 0: by a coin; below 0: contrarily"
+    )
+    threshold: float = Field(0.0, ge=-1e3, le=1e3, description="the quality that is kept in one of two cases")
 
 
 class Simulated(Options):
@@ -61,8 +64,16 @@ class Simulated(Options):
     biased: Biased | None = None
     adversarial: Adversarial | None = None
     graded: Graded | None = None
-    through: str = Field("pixels", description="the extractor in which they see an image's realism")
-    threshold: float = Field(0.0, description="the log realism from which an image is good, but to a graded judge")
+    through: tuple[str, ...] = Field(
+        ("pixels", "colours"),
+        min_length=1,
+        description="the extractors in which they see how real an image is, at worst",
+    )
+    threshold: float = Field(0.0, description="the quality from which an image is good, but to a graded judge")
+
+    discouraged: float = Field(
+        0.5, ge=0, le=1, description="chance that one says in the survey to be less inclined to post generated data"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -74,8 +85,10 @@ class Simulated(Options):
         said = [name for name in POLICIES if getattr(self, name) is not None]
         if len(said) != 1:
             raise ValueError(f"found {', '.join(said) or 'none'}, allowed is one of {', '.join(POLICIES)}")
-        if self.through not in FEATURES:
-            raise ValueError(f"through: unknown extractor {self.through!r}; allowed: {', '.join(FEATURES)}")
+        for one in self.through:
+            if one not in FEATURES or "images" not in FEATURES[one].takes:
+                allowed = ", ".join(name for name, entry in FEATURES.items() if "images" in entry.takes)
+                raise ValueError(f"through: unknown extractor of images {one!r}; allowed: {allowed}")
         return self
 
     @property
