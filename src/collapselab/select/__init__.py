@@ -2,8 +2,8 @@
 
 from ..core.needs import Needs
 from ..core.registry import Registry
-from .base import Selector, SelectorOptions
-from .basic import ShareOptions, nobody, random
+from .base import Selector, SelectorOptions, ShareOptions
+from .basic import YokedOptions, nobody, random, yoked
 from .people import PeopleOptions, people
 from .verifier import VerifierOptions, verifier
 
@@ -13,6 +13,7 @@ SELECTORS: Registry[Selector] = Registry(
         "nobody": Selector(SelectorOptions, nobody),
         "random": Selector(ShareOptions, random),
         "people": Selector(PeopleOptions, people, Needs(ballots=True), ("images",)),
+        "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
     },
     Selector,

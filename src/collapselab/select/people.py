@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 
 from ..core import seeds
 from ..core.sets import Ballots
-from .base import Pool, Selection
-from .basic import ShareOptions
+from .base import Pool, Selection, ShareOptions
 from .judging import ANSWERS, GOOD, Judging
 from .simulated import Simulated
 
