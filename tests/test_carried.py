@@ -100,9 +100,10 @@ class MarkOptions(Options):
     by: float = 1.0
 
 
-def mark(samples, options, seed, key):
-    assert len(key) == 32
-    secret = np.random.default_rng(list(key)).standard_normal(samples.data.shape[1])
+def mark(given, options, seed):
+    samples = given.samples
+    assert len(given.key) == 32
+    secret = np.random.default_rng(list(given.key)).standard_normal(samples.data.shape[1])
     return type(samples)(samples.data + options.by * secret, samples.labels, samples.aux, samples.lineage)
 
 

@@ -295,7 +295,11 @@ def test_merged_mappings_are_allowed(tmp_path):
         ),
         ({"arms__eater__adapt": "lora"}, "arms.eater.adapt", ["unknown name 'lora'; allowed: "]),
         ({"arms__eater__stream": -1}, "arms.eater.stream", ["found -1"]),
-        ({"waive": {"sizes": "why"}}, "waive.sizes", ["'training_set_size', 'images_seen' or 'init'"]),
+        (
+            {"waive": {"sizes": "why"}},
+            "waive.sizes",
+            ["'training_set_size', 'images_seen', 'init' or 'primary_space'"],
+        ),
     ],
 )
 def test_faults_name_the_key_what_was_found_and_what_is_allowed(tmp_path, changes, path, words):
@@ -907,7 +911,8 @@ def test_the_judge_is_not_the_prosecutor(tmp_path, monkeypatch):
     monkeypatch.setitem(SELECTORS, "seer", dataclasses.replace(SELECTORS["random"], needs=Needs(features=("lenet",))))
     raw = changed(**IMAGES) | {"metrics": ["recall"]}
     raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"seer": {"share": 0.5}}}}
-    only(faults(tmp_path, raw), "primary.extractor", "the judge is not the prosecutor")
+    only(faults(tmp_path, raw), "primary.extractor", "who selects is not who measures")
+    study(tmp_path, raw | {"waive": {"primary_space": "to see by how much it flatters"}})
     raw["primary"] = {"metric": "recall", "extractor": "pixels"}
     found = study(tmp_path, raw | {"extractors": ["pixels"]})
     assert found.extractors == ["pixels", "lenet"] and found.trained_extractors == ["lenet"]
@@ -920,7 +925,8 @@ def test_a_selector_is_told_its_own_options_beside_the_extractor_that_it_looks_t
     raw["arms"] = {"eater": raw["arms"]["eater"] | {"select": {"seer": {"share": 0.5}}}}
     found = study(tmp_path, raw)
     flags = shlex.split(jobs.arguments(found, "select", jobs.Place("eater")))
-    assert flags.count("--options") == 1 and json.loads(flags[flags.index("--options") + 1]) == {"share": 0.5}
+    said = json.loads(flags[flags.index("--selectors") + 1])
+    assert flags.count("--selectors") == 1 and said == [{"seer": {"share": 0.5}}]
     assert flags[flags.index("--extractor") + 1] == f"lenet={found.weights('lenet')}"
 
 

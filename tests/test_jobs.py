@@ -254,7 +254,7 @@ def test_sums_over_stacks_replan_the_arms_whose_seeds_run_together_and_no_cell(c
             {**LATER, "sample": 75, "sample_raw": 15, "grid": 75},
         ),
         (("verbs.record", "measuring.first(one, count)", "measuring.first(one, 50)"), {"record": CELLS}),
-        (("verbs.select", 'f"select/{name}"', 'f"other/{name}"'), {}),
+        (("verbs.select", 'f"select/{name}{place}"', 'f"other/{name}{place}"'), {}),
         (("verbs.train", 'generation, "train")', 'generation, "fit")'), TRAINED),
         (
             ("verbs.extract", "STORED_NEIGHBOURS = 16", "STORED_NEIGHBOURS = 8"),

@@ -1,6 +1,7 @@
 """What holds for every selector, over the whole registry."""
 
 import inspect
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,18 +12,19 @@ from collapselab.core.sets import KeptTable, SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS
-from collapselab.select.base import Pool, Seen, SelectorOptions
+from collapselab.select.base import Pool, Seen, SelectorOptions, Twin
 from collapselab.store import read_kept, write_kept
 from collapselab.store.cells import Cell
 
 OPTIONS = {
     "nobody": {},
     "random": {"share": 0.4},
+    "yoked": {"count": 30},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
 }
-CHANCE = {"random", "verifier"}  # another seed keeps other rows
+CHANCE = {"random", "yoked", "verifier"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
-BESIDE = ("seen", "scores", "model", "ballots")  # what a pool may hold beside the samples
+BESIDE = ("seen", "scores", "model", "ballots", "train", "twin")  # what a pool may hold beside the samples
 
 
 @pytest.fixture(params=sorted(SELECTORS))
@@ -53,7 +55,11 @@ def pool_of(name, samples, population="two-classes"):
         entry = FEATURES[extractor]
         weights = {"truth": truth, "nothing": None}[entry.needs.through]
         seen[extractor] = Seen(entry.extract(samples.data, weights), entry.extract(train, weights))
-    return Pool(samples, CELL, seen)
+    twin = None
+    if needs.twin:
+        rows = np.arange(0, 60, 2)
+        twin = Twin(np.arange(60) % 3, KeptTable(rows, np.full(30, np.nan), ("",) * 30, "somebody"))
+    return Pool(samples, CELL, seen, twin=twin)
 
 
 def chosen(name, samples, seed=5, population="two-classes", **changes):
@@ -108,8 +114,8 @@ def test_as_many_are_kept_as_the_options_say(name, share):
     for count in (0, 1, 2, 5, 7, 50, 200):
         changes = {"share": share} if has_share else {}
         options = Options.model_validate(OPTIONS[name] | changes)
-        kept = options.keeps(count)
-        assert isinstance(kept, int) and kept == (round(share * count) if has_share else count)
+        kept, all_of_them = options.keeps(count), min(count, OPTIONS[name].get("count", count))
+        assert isinstance(kept, int) and kept == (round(share * count) if has_share else all_of_them)
         assert len(chosen(name, samples_of(count), **changes).rows) == kept
 
 
@@ -130,7 +136,8 @@ def test_the_seed_is_all_the_chance_there_is(name):
 def test_no_selector_can_see_what_the_metrics_compare_with(name):
     """The judge is not the prosecutor: it is handed samples, features of them and of the training split, no more."""
     assert list(inspect.signature(SELECTORS[name].select).parameters) == ["pool", "options", "seed"]
-    assert Pool._fields == ("samples", "cell", *BESIDE) and Seen._fields == ("samples", "train")
+    assert [one.name for one in fields(Pool)] == ["samples", "cell", *BESIDE, "places"]
+    assert Seen._fields == ("samples", "train")
 
 
 def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
@@ -139,10 +146,12 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     assert (needs.through, needs.published, needs.ancestors, needs.key) == ("nothing", "", 0, False)  # no pool has them
     plain = pool_of(name, samples_of(200))
     seen = Looked(plain.seen)
-    watched = Watched(plain.samples, CELL, seen)
-    watched.looked_at = set()
+    watched = Watched(plain.samples, CELL, seen, twin=plain.twin)
+    object.__setattr__(watched, "looked_at", set())
     SELECTORS[name].select(watched, SELECTORS[name].Options.model_validate(OPTIONS[name]), 5)
-    said = {"seen": bool(needs.features), "model": needs.model, "ballots": needs.ballots}
+    said = {"seen": bool(needs.features)} | {
+        part: getattr(needs, part) for part in ("model", "ballots", "train", "twin")
+    }
     assert watched.looked_at == {part for part, needed in said.items() if needed}
     assert seen.names == set(needs.features)
 

@@ -99,7 +99,8 @@ class LikingOptions(ShareOptions):
     reward: Annotated[Choice, From("rewards")] = Field(Choice("any"), description="what is liked")
 
 
-def test_a_selector_may_follow_a_reward_or_people():
+def test_a_selector_may_follow_a_reward_or_people(monkeypatch):
+    monkeypatch.setitem(REWARDS, "any", Reward(NoOptions, liking))
     check_selector(Selector(LikingOptions, liking), {"share": 0.5})
 
     def votes(pool, options, seed):
@@ -160,25 +161,25 @@ def test_a_reward_is_its_samples_own():
 # -- transforms --------------------------------------------------------------------------------------------------------
 
 
-def nothing(samples, options, seed, key):
+def nothing(given, options, seed):
     """Nothing is done."""
-    return samples
+    return given.samples
 
 
-def reordered(samples, options, seed, key):
+def reordered(given, options, seed):
     """In another order."""
-    return replace(samples, data=samples.data[::-1].copy(), labels=samples.labels[::-1].copy())
+    return replace(given.samples, data=given.samples.data[::-1].copy(), labels=given.samples.labels[::-1].copy())
 
 
-def halved(samples, options, seed, key):
+def halved(given, options, seed):
     """Every second sample."""
-    return replace(samples, data=samples.data[::2], labels=samples.labels[::2])
+    return replace(given.samples, data=given.samples.data[::2], labels=given.samples.labels[::2])
 
 
-def spoilt(samples, options, seed, key):
+def spoilt(given, options, seed):
     """In place."""
-    samples.data[:] = 0
-    return samples
+    given.samples.data[:] = 0
+    return given.samples
 
 
 def test_a_transform_changes_samples_and_neither_their_number_nor_their_place():

@@ -67,6 +67,9 @@ def faults(folder, said):
 # -- what they give ----------------------------------------------------------------------------------------------------
 
 
+WHERE = transforming.Where(1, 0, 0, 0)
+
+
 def chosen(rows, **parts):
     rows = np.asarray(rows)
     found = {"scores": np.zeros(len(rows)), "reasons": ("so",) * len(rows), "judge": "somebody"}
@@ -78,7 +81,8 @@ def chosen(rows, **parts):
     [
         (chosen(np.zeros(10, np.int64)), "others than whole numbers that rise"),
         (chosen(np.arange(15, 25)), "found 15 to 24, allowed are those of 20 samples"),
-        (chosen(np.arange(3)), "found 3, allowed are 10, as many as its options say"),
+        (chosen(np.arange(11)), "found 11, allowed are 10 or fewer, as its options say"),
+        (chosen(np.arange(3)), "found 3 of 20 samples good enough, wanted are 10"),
         (chosen(np.arange(10) / 2), "others than whole numbers"),
         (chosen(np.arange(10), reasons=()), "scores, reasons: found 10, 0, one a row"),
         (None, "gave a NoneType, allowed is a Selection"),
@@ -87,7 +91,7 @@ def chosen(rows, **parts):
 def test_what_is_no_selection_of_the_pool_is_refused_with_the_selectors_name(found, words):
     entry = Selector(ShareOptions, lambda pool, options, seed: found)
     with pytest.raises(ValueError, match="selector 'theirs': ") as error:
-        selecting.select("theirs", entry, ShareOptions(share=0.5), POOL, 1)
+        selecting.select([selecting.Choosing("theirs", entry, ShareOptions(share=0.5))], POOL, 1)
     assert words in str(error.value)
 
 
@@ -97,7 +101,7 @@ def raising(*given):
 
 def test_whatever_a_strangers_function_raises_is_said_with_its_name():
     with pytest.raises(ValueError, match="selector 'theirs': KeyError: 'nowhere'"):
-        selecting.select("theirs", Selector(SelectorOptions, raising), SelectorOptions(), POOL, 1)
+        selecting.select([selecting.Choosing("theirs", Selector(SelectorOptions, raising), SelectorOptions())], POOL, 1)
     with pytest.raises(Interrupted), blamed("adapter", "theirs"):
         raise Interrupted(5)
     with pytest.raises(Damaged), blamed("adapter", "theirs"):
@@ -116,22 +120,22 @@ def test_whatever_a_strangers_function_raises_is_said_with_its_name():
 )
 def test_a_transform_gives_the_same_rows_with_their_labels(change, words):
     samples = SampleSet(np.arange(40.0).reshape(20, 2), np.arange(20))
-    entry = Transform(NoOptions, lambda samples, options, seed, key: change(samples))
+    entry = Transform(NoOptions, lambda given, options, seed: change(given.samples))
     with pytest.raises(ValueError, match="transform 'theirs': ") as error:
-        transforming.transform([transforming.Step("theirs", entry, NoOptions())], samples, 1, 0, 0, 0)
+        transforming.transform([transforming.Step("theirs", entry, NoOptions())], samples, WHERE)
     assert words in str(error.value)
 
 
 def test_arms_of_other_streams_share_neither_key_nor_dice():
     told = []
 
-    def noting(samples, options, seed, key):
-        told.append((seed, key))
-        return samples
+    def noting(given, options, seed):
+        told.append((seed, given.key))
+        return given.samples
 
     step = transforming.Step("noting", Transform(NoOptions, noting, Needs(key=True)), NoOptions())
     for generation, stream in ((0, 0), (1, 0), (0, 1)):
-        transforming.transform([step], POOL.samples, 1, 0, generation, stream)
+        transforming.transform([step], POOL.samples, WHERE._replace(generation=generation, stream=stream))
     (first, key), (later, same), (other, another) = told
     assert len({first, later, other}) == 3 and key == same and key != another and len(key) == 32
 

@@ -311,7 +311,7 @@ def test_no_conclusion_contradicts_a_law(lawful):
 def test_a_limit_is_what_the_law_tends_to(name):
     study, limits = studies.load(ROOT / "config" / f"{name}.yaml"), 0
     for arm in study.lineages:
-        setting = study.setting(arm)
+        setting = results.setting_of(study, arm)
         for one in predict(setting):
             if one.limit is None or one.limit == pytest.approx(one.mean[-1], rel=1e-9):
                 continue

@@ -41,7 +41,8 @@ def told_in(verb):
 
 def after_judging(wildcards):
     """The group of what follows people's judgement: the jobs of a generation are one of a cluster, but nobody waits."""
-    judged = "_judged" if STUDY.awaits_ballots(wildcards.arm) else ""
+    arms = wildcards.arm, STUDY.yoked.get(wildcards.arm, wildcards.arm)
+    judged = "_judged" if any(map(STUDY.awaits_ballots, arms)) else ""
     return f"generation_{wildcards.generation}{judged}"
 
 

@@ -86,6 +86,8 @@ rule transform:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=lambda wildcards: int(looking.changes_on_gpu(STUDY, wildcards.arm)),
     params:
         source=source("transform"),
         arguments=told("transform"),

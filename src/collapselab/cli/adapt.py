@@ -13,7 +13,7 @@ from ..guides.base import Auxiliary
 from ..models import MODELS
 from ..rewards.asking import looked_through
 from ..verbs import adapt as verb
-from ..verbs.train import rows_of
+from ..verbs.train import rows_of, weighted
 from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
@@ -68,7 +68,8 @@ def adapt(
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            rows, models = rows_of(table, store.referred(table)), [found for found, _ in earlier.values()]
+            rows = weighted(rows_of(table, store.referred(table)), table)
+            models = [found for found, _ in earlier.values()]
             split = store.read_samples(train) if train else None
             shown = verb.given(settings, trained, rows, run.seed, looks, split, models)
             return verb.adapt(adapter, entry, settings, trained, shown, replace(run, progress=tell))
@@ -104,7 +105,8 @@ def auxiliary(
 
     def fit() -> Any:
         with at_work(f"auxiliary {role} {out.parent}", one.images_seen, kind.uses_torch) as tell:
-            rows = rows_of(table, store.referred(table)) if one.on == "training" else None
+            own = one.on == "own"
+            rows = None if own else weighted(rows_of(table, store.referred(table)), table)
             return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell))
 
     leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged)

@@ -107,5 +107,5 @@ def compose(
     }
     made = verb.Rows(_drawn(drawn), str(drawn), inputs[str(drawn)]) if drawn else None
     with clock.compute():
-        table = verb.compose(wanted, study_seed, seed, rows, made)
+        table = verb.row_weights(verb.compose(wanted, study_seed, seed, rows, made), rows.values())
     store.write_training(out, replace(table, lineage=table.lineage | {"inputs": inputs}))

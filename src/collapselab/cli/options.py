@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.choice import Choice
 from ..core.registry import usable
 
 if TYPE_CHECKING:
@@ -69,6 +70,21 @@ def chosen(
         allowed = ", ".join(one for one, entry in usable(registry) if suits(entry))
         raise typer.BadParameter(f"found {name!r}; allowed: {allowed}", param_hint=option)
     return registry[name]
+
+
+def choices(registry: Mapping[str, Any], text: str, option: str) -> "list[tuple[str, Any, BaseModel]]":
+    """Names, entries and options of what a JSON list says: ``["NAME", {"NAME": {"OPTION": ...}}]``."""
+    found = []
+    for said in json_of(text, option, list):
+        try:
+            choice = Choice.of(said)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=option) from None
+        entry = chosen(registry, choice.name, option)
+        found.append(
+            (choice.name, entry, parsed(entry.Options, json.dumps(dict(choice.options)), f"{option} {choice.name}"))
+        )
+    return found
 
 
 def metrics_of(text: str, option: str = "--metrics") -> dict[str, dict[str, Any]]:

@@ -1,19 +1,23 @@
 """Which samples are kept for the next generation."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from .. import store
 from ..core.sets import KeptTable
 from ..rewards.asking import looked_through
 from ..select import SELECTORS
+from ..select.base import Selection, Twin
 from ..store.cells import Cell
 from ..verbs import select as verb
 from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
-from .options import Generation, Options, Out, Replicate, StudySeed, chosen, pairs, parsed
+from .options import Generation, Out, Replicate, StudySeed, choices, pairs
 from .run import clock
 
 app = typer.Typer(rich_markup_mode=None)
@@ -26,8 +30,15 @@ def select(
     seed: Replicate,
     generation: Generation,
     out: Out,
-    selector: Annotated[str, typer.Option(help=f"one of {', '.join(SELECTORS)}")] = "nobody",
-    options: Options = "{}",
+    selectors: Annotated[
+        str,
+        typer.Option(
+            help='who keeps which, one after the other, as JSON: ["NAME", {"NAME": {...}}]; nobody by default'
+        ),
+    ] = '["nobody"]',
+    too_few: Annotated[
+        verb.TooFew, typer.Option(help="where one finds fewer than are wanted: stop, or chance adds some")
+    ] = "stop",
     study: Annotated[str, typer.Option(help="the study that the samples are of")] = "",
     arm: Annotated[str, typer.Option(help="the arm that the samples are of")] = "",
     extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
@@ -35,37 +46,55 @@ def select(
     train: Annotated[Path | None, typer.Option(help="the training split, for a selector that looks at it")] = None,
     model: Annotated[Path | None, typer.Option(help="the model of the samples, for a selector that asks it")] = None,
     ballots: Annotated[Path | None, typer.Option(help="people's judgements, for a selector that follows them")] = None,
+    twin: Annotated[
+        Path | None, typer.Option(help="what another arm's selector kept, for chance to keep as many")
+    ] = None,
+    twin_samples: Annotated[Path | None, typer.Option(help="the samples from which that selector kept them")] = None,
 ) -> None:
     """Choose which samples are kept for the next generation."""
-    entry = chosen(SELECTORS, selector, "--selector")
-    settings = parsed(entry.Options, options, "--options")
-    through = looked_through(entry, settings)
-    _expect_needed(entry, through, extractor or [], {"--train": train, "--model": model, "--ballots": ballots})
+    steps = [verb.Choosing(*one) for one in choices(SELECTORS, selectors, "--selectors")]
+    paths = {"--train": train, "--model": model, "--ballots": ballots, "--twin": twin, "--twin-samples": twin_samples}
+    expect_needed([(one.selector, one.options) for one in steps], extractor or [], paths)
     pool = store.read_samples(samples)
-    read = [path for path in (samples, train, model, ballots) if path]
-    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "selector": selector, "inputs": hashes(*read)}
+    read = [path for path in (samples, *paths.values()) if path]
+    lineage = {"generation": generation, "seed": seed, "selectors": json.loads(selectors), "inputs": hashes(*read)}
     if "diverged" in pool.lineage:
         lineage["diverged"] = pool.lineage["diverged"]
     looks = looks_of(extractor or [], extractor_options)
-    split = store.read_samples(train) if train else None
-    asked = model_in(model)[0] if model else None
-    told = store.read_ballots(ballots) if ballots else None
+    beside = {
+        "train": store.read_samples(train) if train else None,
+        "model": model_in(model)[0] if model else None,
+        "ballots": store.read_ballots(ballots) if ballots else None,
+        "twin": Twin(store.read_samples(twin_samples).labels, store.read_kept(twin)) if twin else None,
+    }
     with clock.compute():
-        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), settings, looks, split, asked, told)
-        selection = verb.select(selector, entry, settings, shown, study_seed)
-    store.write_kept(out, KeptTable(selection.rows, selection.scores, selection.reasons, selection.judge, lineage))
+        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside)
+        found = NOTHING if "diverged" in lineage else verb.select(steps, shown, study_seed, too_few)
+    lineage["topped_up"] = found.reasons.count(verb.TOPPED_UP)
+    table = KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights)
+    store.write_kept(out, table)
 
 
-def _expect_needed(entry: Any, through: tuple[str, ...], extractors: list[str], files: dict[str, Path | None]) -> None:
-    """Raise BadParameter unless a selector is handed just what it needs."""
-    needs, names = entry.needs, list(pairs(extractors, "--extractor"))
-    if sorted(names) != sorted(through):
-        allowed = ", ".join(through) or "none"
+def expect_needed(steps: Sequence[tuple[Any, Any]], extractors: list[str], files: Mapping[str, Path | None]) -> None:
+    """Raise BadParameter unless entries, with their options, are handed just what they need.
+
+    files: those that they may need, by the options that name them.
+    """
+    names = list(pairs(extractors, "--extractor"))
+    through = {name for entry, options in steps for name in looked_through(entry, options)}
+    if set(names) != through:
+        allowed = ", ".join(sorted(through)) or "none"
         raise typer.BadParameter(
-            f"found {', '.join(names) or 'none'}; the selector looks through {allowed}", param_hint="--extractor"
+            f"found {', '.join(names) or 'none'}; looked through are {allowed}", param_hint="--extractor"
         )
-    needed = {"--train": bool(through), "--model": needs.model, "--ballots": needs.ballots}
+    needs = [entry.needs for entry, _ in steps]
+    needed = {option: any(getattr(one, need) for one in needs) for option, need in NEEDS.items()}
+    needed["--train"] |= bool(through)
     for option, path in files.items():
         if needed[option] != (path is not None):
-            said = "the selector needs it" if needed[option] else "the selector has no use for it"
+            said = "it is needed" if needed[option] else "nothing here has a use for it"
             raise typer.BadParameter(f"found {path or 'nothing'}; {said}", param_hint=option)
+
+
+NOTHING = Selection(np.empty(0, np.int64), np.empty(0), (), "nobody")  # of the samples of a model that diverged
+NEEDS = {"--train": "train", "--model": "model", "--ballots": "ballots", "--twin": "twin", "--twin-samples": "twin"}

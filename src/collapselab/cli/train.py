@@ -61,7 +61,7 @@ def train(
 
     def fit() -> Any:
         with at_work(f"train {out.parent}", budget, kind.uses_torch) as tell:
-            data = verb.rows_of(table, store.referred(table))
+            data = verb.weighted(verb.rows_of(table, store.referred(table)), table)
             looked_at = verb.whole(store.read_samples(validation)) if validation else None
             return verb.train(kind, settings, data, replace(run, progress=tell, validation=looked_at), start)
 

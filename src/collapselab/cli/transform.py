@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from .. import store
-from ..core.choice import Choice
 from ..transforms import TRANSFORMS
 from ..verbs import transform as verb
+from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes
-from .options import Generation, Out, Replicate, StudySeed, chosen, json_of, parsed
+from .options import Generation, Out, Replicate, StudySeed, choices
 from .run import clock
+from .select import expect_needed
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -27,30 +28,23 @@ def transform(
     generation: Generation,
     out: Out,
     stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
+    extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
+    extractor_options: ExtractorOptions = "{}",
+    train: Annotated[Path | None, typer.Option(help="the training split, for a transform that looks at it")] = None,
 ) -> None:
     """Change samples on their way into the world: mark, correct or compress them."""
-    steps = []
-    for said in json_of(transforms, "--transforms", list):
-        choice = _choice(said)
-        entry = chosen(TRANSFORMS, choice.name, "--transforms")
-        options = parsed(entry.Options, json.dumps(dict(choice.options)), f"--transforms {choice.name}")
-        steps.append(verb.Step(choice.name, entry, options))
-    pool = store.read_samples(samples)
-    released = pool
+    steps = [verb.Step(*one) for one in choices(TRANSFORMS, transforms, "--transforms")]
+    expect_needed([(one.transform, one.options) for one in steps], extractor or [], {"--train": train})
+    released = pool = store.read_samples(samples)
+    looks, split = looks_of(extractor or [], extractor_options), store.read_samples(train) if train else None
     if "diverged" not in pool.lineage:
         with clock.compute():
-            released = verb.transform(steps, pool, study_seed, seed, generation, stream)
-    inputs = hashes(samples)
+            where = verb.Where(study_seed, seed, generation, stream)
+            released = verb.transform(steps, pool, where, looks, split)
+    inputs = hashes(samples, *([train] if train else []))
     lineage = {
         **pool.lineage,
         "inputs": {**pool.lineage.get("inputs", {}), **inputs},
         "transforms": json.loads(transforms),
     }
     store.write_samples(out, replace(released, lineage=lineage))
-
-
-def _choice(said: object) -> Choice:
-    try:
-        return Choice.of(said)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--transforms") from None

@@ -85,3 +85,28 @@ class From(NamedTuple):
 
 
 CHOICE = "x-choice"
+
+
+class Names(NamedTuple):
+    """Says that a word is a registry's name, whose options stand elsewhere: ``Annotated[str, Names("extractors")]``."""
+
+    registry: str
+
+    def __get_pydantic_json_schema__(self, schema: "CoreSchema", handler: "GetJsonSchemaHandler") -> dict[str, Any]:
+        """A mark, in whose place :func:`study.schema.schema` puts the names of the registry."""
+        return {NAMES: self.registry}
+
+
+NAMES = "x-names"
+
+
+def named(options: BaseModel, registry: str) -> dict[str, str]:
+    """The names from a registry among options, by the option that says them; several are ``extractors.0``, …``.1``."""
+    found: dict[str, Any] = {}
+    for name, about in type(options).model_fields.items():
+        if Names(registry) not in (*about.metadata, *_marks(about.annotation)):
+            continue
+        value = getattr(options, name)
+        several = isinstance(value, list | tuple)
+        found |= {f"{name}.{index}": one for index, one in enumerate(value)} if several else {name: value}
+    return {name: one for name, one in found.items() if isinstance(one, str)}

@@ -17,14 +17,18 @@ class Needs:
 
     through: what it looks through. published: the weights that ``collapselab weights`` knows by this name, where it
     looks through published ones; it needs a path, and never fetches by itself. features: extractors through which it is
-    shown samples and the training split. model: the generation's own model. ancestors: how many earlier models of the
-    arm, the last ones; ``ALL`` for all. ballots: a closed export of people's judgements of the samples. key: a secret.
+    shown samples and the training split. model: the generation's own model. train: the training split itself, which is
+    there, too, where features are. twin: what the selector of another arm has kept, as chance is to keep as many.
+    ancestors: how many earlier models of the arm, the last ones; ``ALL`` for all. ballots: a closed export of people's
+    judgements of the samples. key: a secret.
     """
 
     through: Through = "nothing"
     published: str = ""
     features: tuple[str, ...] = ()
     model: bool = False
+    train: bool = False
+    twin: bool = False
     ancestors: int = 0
     ballots: bool = False
     key: bool = False

@@ -64,10 +64,14 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingTable:
-    """A training set as references: which rows of which stored sample sets, in order, with weight and origin."""
+    """A training set as references: which rows of which stored sample sets, in order, with weight and origin.
+
+    row_weights: (N,) float64, by which the weight of each row is multiplied; None where a selector has given none.
+    """
 
     references: tuple[Reference, ...]
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    row_weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return sum(len(reference.rows) for reference in self.references)
@@ -91,12 +95,29 @@ class Ballots:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def of(self, rows: np.ndarray) -> "Ballots":
+        """The judgements of some of the samples, (n,) int64, ascending, by their places among these."""
+        there = np.flatnonzero(np.isin(self.rows, rows))
+        words = (tuple(column[one] for one in there) for column in (self.judges, self.answers))
+        return Ballots(np.searchsorted(rows, self.rows[there]), *words, self.seconds[there], self.lineage)
+
+
+class Seen(NamedTuple):
+    """What a selector or a transform sees through one extractor: features of the samples, and of the training split.
+
+    Never of the held-out images, which the metrics compare with: the judge is not the prosecutor.
+    """
+
+    samples: Any
+    train: Any
+
 
 @dataclass(frozen=True)
 class KeptTable:
     """Which rows of a sample set were kept, why, and by whom.
 
-    rows: (n,) int64. scores: (n,) float64, NaN where the selector has none. reasons, judge: words.
+    rows: (n,) int64. scores: (n,) float64, NaN where the selector has none. reasons, judge: words. weights: (n,)
+    float64, how much each row counts in a training set, or None where all count the same.
     """
 
     rows: np.ndarray
@@ -104,3 +125,4 @@ class KeptTable:
     reasons: tuple[str, ...]
     judge: str
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    weights: np.ndarray | None = None

@@ -8,8 +8,10 @@ from ..core.registry import Registry
 from .attributes import attributes
 from .base import Array as Array
 from .base import Extractor as Extractor
+from .base import ExtractorName as ExtractorName
 from .base import Features as Features
 from .base import Weights as Weights
+from .base import taken as taken
 from .colours import FACTS as COLOURS
 from .colours import colours
 from .lenet import LeNetOptions, lenet, train_lenet

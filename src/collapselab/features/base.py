@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj
 from pydantic import BaseModel
 
-from ..core.choice import NoOptions
+from ..core.choice import Names, NoOptions
 from ..core.distances import Array, centre, nearest_distances, row_blocks
 from ..core.errors import Undefined
 from ..core.kinds import KindName
@@ -150,6 +150,13 @@ class Features:
         return mean[0, :], covariance / (len(self) - 1)
 
 
+def taken(features: Features, rows: np.ndarray | slice) -> Features:
+    """Some rows of features, whose moments are only estimated by them."""
+    parts = (features.classes, features.probabilities)
+    classes, probabilities = (None if part is None else part[rows] for part in parts)
+    return Features(features.values[rows], classes, probabilities, features.names)
+
+
 def _as_numbers(values: Any) -> Array:
     """Rows as float32 or float64, without a gradient. Raises ValueError for what are no rows of real numbers."""
     if not is_array_api_obj(values) or isinstance(values, np.ma.MaskedArray):
@@ -164,6 +171,10 @@ def _as_numbers(values: Any) -> Array:
     if "complex" in str(values.dtype) or getattr(values.dtype, "kind", "f") not in "fiub":
         raise ValueError(f"features: found an array of {values.dtype}, allowed are real numbers")
     return xp.astype(values, xp.float64)
+
+
+ExtractorName = Annotated[str, Names("extractors")]
+"""An option that names an extractor to look through; what the extractor is told stands under a study's extractors."""
 
 
 @dataclass(frozen=True)

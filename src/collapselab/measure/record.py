@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..core.errors import Undefined
-from ..features import FEATURES, Features
+from ..features import FEATURES, Features, taken
 from ..metrics import METRICS, Estimate, Metric
 from ..store.provenance import entries, source_hash
 from .compare import ALTERED, MADE
@@ -183,13 +183,6 @@ def _number(value: float | Undefined) -> dict[str, Any]:
 
 
 # -- rows of features --------------------------------------------------------------------------------------------------
-
-
-def taken(features: Features, rows: np.ndarray | slice) -> Features:
-    """Some rows of features, whose moments are only estimated by them."""
-    parts = (features.classes, features.probabilities)
-    classes, probabilities = (None if part is None else part[rows] for part in parts)
-    return Features(features.values[rows], classes, probabilities, features.names)
 
 
 def first(features: Features, count: int) -> Features:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.choice import nested
+from ..core.choice import Choice, named, nested
 from ..core.errors import blamed
 from ..core.sets import SampleSet
 from . import REWARDS
@@ -16,24 +16,32 @@ if TYPE_CHECKING:
 
 
 def looked_through(entry: Any, options: Any) -> tuple[str, ...]:
-    """The extractors through which an entry looks, itself or by the rewards that its options name."""
-    named = [REWARDS[choice.name] for choice in nested(options, "rewards").values()]
-    return tuple(dict.fromkeys([*entry.needs.features, *(one for reward in named for one in reward.needs.features)]))
+    """The extractors through which an entry looks: those that it always needs, those that its options name, and those
+    of the rewards that its options name.
+    """
+    own = [*entry.needs.features, *named(options, "extractors").values()]
+    liked = [one for choice in nested(options, "rewards").values() for one in looked_through(*_entry_of(choice))]
+    return tuple(dict.fromkeys([*own, *liked]))
 
 
 def rewards_of(options: Any, look: "Mapping[str, Callable[[np.ndarray], Features]]") -> dict[str, Scored]:
     """The rewards that options name, by option, as functions of samples. look: what makes features of data."""
     found = {}
     for option, choice in nested(options, "rewards").items():
-        entry = REWARDS[choice.name]
-        found[option] = _scored(choice.name, entry, entry.Options.model_validate(dict(choice.options)), look)
+        found[option] = _scored(choice.name, *_entry_of(choice), look)
     return found
+
+
+def _entry_of(choice: Choice) -> tuple[Reward, Any]:
+    """A reward, and its options."""
+    entry = REWARDS[choice.name]
+    return entry, entry.Options.model_validate(dict(choice.options))
 
 
 def _scored(name: str, entry: Reward, options: Any, look: "Mapping[str, Callable[[np.ndarray], Features]]") -> Scored:
     def score(samples: SampleSet) -> np.ndarray:
         with blamed("reward", name):
-            seen = {one: look[one](samples.data) for one in entry.needs.features}
+            seen = {one: look[one](samples.data) for one in looked_through(entry, options)}
             found = np.asarray(entry.reward(samples, seen, options), np.float64)
             if found.shape != (len(samples),):
                 raise ValueError(

@@ -2,8 +2,8 @@
 
 from ..core.needs import Needs
 from ..core.registry import Registry
-from .base import Selector, SelectorOptions
-from .basic import ShareOptions, nobody, random
+from .base import Selector, SelectorOptions, ShareOptions
+from .basic import YokedOptions, nobody, random, yoked
 from .verifier import VerifierOptions, verifier
 
 SELECTORS: Registry[Selector] = Registry(
@@ -11,6 +11,7 @@ SELECTORS: Registry[Selector] = Registry(
     {
         "nobody": Selector(SelectorOptions, nobody),
         "random": Selector(ShareOptions, random),
+        "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
     },
     Selector,

@@ -4,8 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from ..core import seeds
-from .base import Pool, Selection
-from .basic import ShareOptions
+from .base import Pool, Selection, ShareOptions
 
 
 class VerifierOptions(ShareOptions):
@@ -22,9 +21,8 @@ def verifier(pool: Pool, options: VerifierOptions, seed: int) -> Selection:
     A right sample, one that the known truth calls possible, is accepted with chance phi, a wrong one with psi. Of
     samples of which a share p is wrong, a share p psi / (p psi + (1 - p) phi) of the accepted ones is: below 1/2 for
     p < 1 / (1 + psi / phi), the threshold of Feng et al. (2024, arXiv 2406.07515). Which sample is accepted depends on
-    its place, its judgement and ``seed`` alone. scores: 1 for right samples, 0 for wrong ones.
-
-    Raises ValueError when fewer are accepted than are to be kept.
+    its place, its judgement and ``seed`` alone. scores: 1 for right samples, 0 for wrong ones. Where fewer are accepted
+    than are wanted, all that are accepted.
     """
     count = len(pool.samples)
     wanted = options.keeps(count)
@@ -34,9 +32,6 @@ def verifier(pool: Pool, options: VerifierOptions, seed: int) -> Selection:
     right = np.asarray(features.values)[:, features.names.index("possible")] > 0
     uniform = seeds.uniforms(seed, 0, count, 1)[:, 0]
     accepted = np.flatnonzero(uniform < np.where(right, options.phi, options.psi))
-    if len(accepted) < wanted:
-        found = f"{options.share:g} of {count} samples, {wanted}"
-        raise ValueError(f"share: found {found}, allowed are the {len(accepted)} that the verifier accepts, or fewer")
     rows = accepted[:wanted]
     reasons = tuple("right, accepted" if good else "wrong, accepted" for good in right[rows])
     return Selection(rows, right[rows].astype(np.float64), reasons, "verifier")

@@ -92,6 +92,8 @@ def write_training(path: Path, training: TrainingTable) -> str:
         part._asdict() | {"rows": length, "labels": part.labels is not None}
         for part, length in zip(parts, lengths, strict=True)
     ]
+    if training.row_weights is not None:
+        columns["row_weight"] = np.asarray(training.row_weights, np.float64)
     return _write_parquet(path, columns, {"references": references, "lineage": dict(training.lineage)})
 
 
@@ -109,7 +111,8 @@ def read_training(path: Path) -> TrainingTable:
             begin = end
         if begin != len(rows):
             raise ValueError(f"references of {begin} rows in {len(rows)}")
-        return TrainingTable(tuple(references), dict(metadata["lineage"]))
+        weights = table["row_weight"].to_numpy() if "row_weight" in table.column_names else None
+        return TrainingTable(tuple(references), dict(metadata["lineage"]), weights)
 
 
 def _reference(entry: Mapping[str, Any], rows: np.ndarray, labels: np.ndarray | None) -> Reference:
@@ -163,6 +166,8 @@ def write_kept(path: Path, kept: KeptTable) -> str:
         "reason": pyarrow.array(kept.reasons, pyarrow.string()),
         "judge": pyarrow.array([kept.judge] * len(kept.rows), pyarrow.string()),
     }
+    if kept.weights is not None:
+        columns["weight"] = np.asarray(kept.weights, np.float64)
     return _write_parquet(path, columns, {"judge": kept.judge, "lineage": dict(kept.lineage)})
 
 
@@ -172,7 +177,8 @@ def read_kept(path: Path) -> KeptTable:
     expect(path, "judge" in metadata, "kept table")
     with understood(path):
         rows, scores, reasons = table["row"].to_numpy(), table["score"].to_numpy(), tuple(table["reason"].to_pylist())
-        return KeptTable(rows, scores, reasons, metadata["judge"], dict(metadata["lineage"]))
+        weights = table["weight"].to_numpy() if "weight" in table.column_names else None
+        return KeptTable(rows, scores, reasons, metadata["judge"], dict(metadata["lineage"]), weights)
 
 
 def write_ballots(path: Path, ballots: Ballots) -> str:

@@ -97,7 +97,7 @@ def eaten_faults(study: Study) -> Iterator[Fault]:
                 remedy = "they would sample with the same random numbers; give one of them another stream"
                 yield Fault(where[:3], f"arms that feed one another share no stream; {found}: {remedy}")
             eaten[other.name] = other
-            passed = [("selector", other.select.name)] if other.select.name != "nobody" else []
+            passed = [("selector", one.name) for one in other.select]
             passed += [("transform", one.name) for one in other.transform]
             for what, which in passed if part.draw == "resample" else []:
                 found = f"{other.name!r} has the {what} {which!r}"

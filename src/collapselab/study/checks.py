@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
@@ -24,6 +24,7 @@ from ..models import MODELS
 from ..models.capabilities import Denoises, Judges, Knows
 from ..populations import POPULATIONS
 from ..rewards import REWARDS
+from ..rewards.asking import looked_through
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
@@ -70,6 +71,10 @@ def name_faults(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
             )
         if "real_supply" in kinds and re.fullmatch(r"supply(_.*)?", str(name)):
             yield Fault(("arms", name), f"begins as the controls of control: {said} do; choose another name")
+        if raw.get("yoked", True) is not False and str(name).startswith("yoked_"):
+            yield Fault(
+                ("arms", name), "begins as the controls of selectors do; choose another name, or say yoked: false"
+            )
         model = mapping(arm).get("model")
         if isinstance(model, str) and model not in models:
             yield Fault(("arms", name, "model"), unknown(model, models))
@@ -206,8 +211,8 @@ def kind_faults(study: Study) -> Iterator[Fault]:
 
 HANDED = {  # registry -> what one of its entries can be handed
     "adapters": {"features", "ancestors"},
-    "selectors": {"features", "model", "ballots"},
-    "transforms": {"key"},
+    "selectors": {"features", "model", "train", "ballots"},
+    "transforms": {"features", "train", "key"},
     "rewards": {"features"},
 }
 
@@ -215,15 +220,23 @@ HANDED = {  # registry -> what one of its entries can be handed
 def entry_faults(study: Study) -> Iterator[Fault]:
     """What is wrong with what the entries of arms say of themselves: what they need, keep, see and train."""
     for name in study.file.arms:
-        arm, where = study.lineages[name], ("arms", name)
-        chosen = [("adapters", ADAPTERS, "adapt", arm.adapt), ("selectors", SELECTORS, "select", arm.select)]
-        chosen += [("transforms", TRANSFORMS, "transform", one) for one in arm.transform]
-        for kind, registry, key, choice in chosen:
-            if choice is not None:
-                yield from _needs_faults(kind, registry[choice.name].needs, choice.name, (*where, key))
+        for where, kind, registry, choice in placed(study, name):
+            if kind != "guides":
+                yield from _needs_faults(kind, registry[choice.name].needs, choice.name, where)
                 for one in study.rewards(registry, choice):
-                    yield from _needs_faults("rewards", REWARDS[one].needs, one, (*where, key))
-        yield from _said_of_itself(study, arm)
+                    yield from _needs_faults("rewards", REWARDS[one].needs, one, where)
+        yield from _said_of_itself(study, study.lineages[name])
+
+
+def placed(study: Study, arm: str) -> Iterator[tuple[tuple[str | int, ...], str, Mapping[str, Any], Choice]]:
+    """What an arm chooses beside model and regime: where it stands in the file, its registry by word, the choice."""
+    said = study.file.arms[arm]
+    single = [("adapt", "adapters", ADAPTERS, said.adapt), ("guide", "guides", GUIDES, said.guide)]
+    yield from ((("arms", arm, key), kind, registry, one) for key, kind, registry, one in single if one)
+    for index, one in enumerate(said.transform):
+        yield ("arms", arm, "transform", index), "transforms", TRANSFORMS, one
+    for index, one in enumerate(said.select):
+        yield ("arms", arm, "select", *([index] if len(said.select) > 1 else [])), "selectors", SELECTORS, one
 
 
 def _needs_faults(kind: str, needs: Needs, name: str, where: tuple[str | int, ...]) -> Iterator[Fault]:
@@ -244,7 +257,7 @@ def _needs_faults(kind: str, needs: Needs, name: str, where: tuple[str | int, ..
 
 def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
     """Numbers of an arm's entries that are none: how many rows are kept, and images seen, and by which models."""
-    asked = [("select", "keeps", lambda: study.kept(arm.name), 0)]
+    asked = [("select", "keeps", lambda: study.kept(arm.name), 0)] if arm.select else []
     if arm.adapt:
         options = study.parsed(ADAPTERS, arm.adapt)
         asked.append(("adapt", "images", lambda: ADAPTERS[arm.adapt.name].images(options), 0))
@@ -263,7 +276,11 @@ def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
             if one.on == "own":
                 asked.append(("guide", f"own samples of {role!r}", lambda one=one: one.samples, 1))
     for key, what, number, least in asked:
-        where, name = ("arms", arm.name, key), getattr(arm, key).name
+        said = getattr(arm, key)
+        where, name = (
+            ("arms", arm.name, key),
+            said.name if isinstance(said, Choice) else " then ".join(one.name for one in said),
+        )
         try:
             found = number()
         except Exception as error:  # likewise
@@ -275,34 +292,28 @@ def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
 
 def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
     """What keeps an arm's adapter, guide, transforms and selector from working on its models and its data."""
-    arm, kind, where = study.lineages[name], study.kind, ("arms", name)
-    entries = [("adapt", ADAPTERS, arm.adapt), ("guide", GUIDES, arm.guide), ("select", SELECTORS, arm.select)]
-    placed = [((*where, key), registry[choice.name], choice) for key, registry, choice in entries if choice]
-    transforms = enumerate(arm.transform)
-    placed += [((*where, "transform", index), TRANSFORMS[one.name], one) for index, one in transforms]
-    rewarded = [("adapt", ADAPTERS, arm.adapt), ("select", SELECTORS, arm.select)]
-    for key, registry, choice in rewarded:
-        placed += [((*where, key), REWARDS[one], Choice(one)) for one in study.rewards(registry, choice)]
-    for place, entry, choice in placed:
-        if kind not in entry.takes:
-            yield Fault(place, f"{choice.name!r} takes {' and '.join(entry.takes)}; the study's data are {kind}")
-    for asked in ADAPTERS[arm.adapt.name].asks if arm.adapt else ():
-        yield from _lacking(study, arm, "adapt", asked)
+    arm, kind = study.lineages[name], study.kind
+    for where, registry, entries, choice in placed(study, name):
+        entry, options = entries[choice.name], study.parsed(entries, choice)
+        rewards = [] if registry == "guides" else study.rewards(entries, choice)
+        for one, taker in [(choice.name, entry), *((reward, REWARDS[reward]) for reward in rewards)]:
+            if kind not in taker.takes:
+                yield Fault(where, f"{one!r} takes {' and '.join(taker.takes)}; the study's data are {kind}")
+        for asked in [Denoises] if registry == "guides" else getattr(entry, "asks", ()):
+            yield from _lacking(study, arm, where, choice, asked)
+        if registry != "guides":
+            yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
     if arm.guide:
-        yield from _lacking(study, arm, "guide", Denoises)
         yield from _unguided(study, arm)
-    looks = {"adapt": study.adapted_by(name), "select": study.read_by(name)}
-    for key, extractors in looks.items():
-        yield from _looking_faults(study, key, getattr(arm, key), extractors, name)
 
 
-def _lacking(study: Study, arm: Lineage, key: str, asked: type) -> Iterator[Fault]:
-    """The fault of an arm whose model has not the capability that its adapter or guide asks for."""
+def _lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:
+    """The fault of an arm whose model has not the capability that its adapter, guide or selector asks for."""
     family = study.family(arm.model)
     if not issubclass(MODELS[family], asked):
         able = ", ".join(name for name, other in usable(MODELS) if issubclass(other, asked)) or "none"
-        message = f"{getattr(arm, key).name!r} asks for a model that is {asked.__name__} (models.capabilities)"
-        yield Fault(("arms", arm.name, key), f"{message}, as {family!r} is not; families that are: {able}")
+        message = f"{choice.name!r} asks for a model that is {asked.__name__} (models.capabilities)"
+        yield Fault(where, f"{message}, as {family!r} is not; families that are: {able}")
 
 
 def _unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
@@ -317,20 +328,23 @@ def _unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
 
 
 def _looking_faults(
-    study: Study, key: str, choice: Choice | None, extractors: tuple[str, ...], name: str
+    study: Study, where: tuple[str | int, ...], choice: Choice, extractors: tuple[str, ...], name: str
 ) -> Iterator[Fault]:
-    """The faults of what an arm's selector or adapter looks through."""
+    """The faults of what an arm's selector, transform or adapter looks through."""
     for extractor in extractors:
+        if extractor not in FEATURES:
+            yield Fault(where, f"{choice.name!r} looks through {unknown(extractor, FEATURES, 'extractor')}")
+            continue
         if FEATURES[extractor].needs.through_model:
-            yield Fault(("arms", name, key), f"{choice.name!r} looks through {extractor!r}, which sees through a model")
+            yield Fault(where, f"{choice.name!r} looks through {extractor!r}, which sees through a model")
         if extractor not in study.measured_in and (message := _extractor_fault(study, extractor)):
-            yield Fault(("arms", name, key), f"{choice.name!r} looks through {extractor!r}: {message}")
-        if extractor == study.file.primary.extractor:
-            what = {"select": "selector", "adapt": "adapter"}[key]
+            yield Fault(where, f"{choice.name!r} looks through {extractor!r}: {message}")
+        if extractor == study.file.primary.extractor and "primary_space" not in study.file.waive:
+            what = {"select": "selector", "adapt": "adapter", "transform": "transform"}[where[2]]
             yield Fault(
                 ("primary", "extractor"),
-                f"{extractor!r} is what the {what} {choice.name!r} of {name!r} looks through: the judge is not the "
-                "prosecutor; measure the endpoint in another feature space",
+                f"{extractor!r} is what the {what} {choice.name!r} of {name!r} looks through: who selects is not who "
+                "measures; measure the endpoint in another feature space, or say why: waive: {primary_space: …}",
             )
 
 
@@ -375,8 +389,8 @@ def together_faults(study: Study) -> Iterator[Fault]:
             allowed = ", ".join(other for other, metric in usable(METRICS) if metric.stacked)
             yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {allowed}")
     for name, arm in study.lineages.items():
-        if arm.select.name != "nobody":
-            yield Fault(("arms", name, "select"), f"together: found {arm.select.name!r}; allowed is nobody")
+        if arm.select:
+            yield Fault(("arms", name, "select"), f"together: found {arm.select[0].name!r}; allowed is nobody")
         for key in ("adapt", "guide", "transform"):
             if getattr(arm, key):
                 yield Fault(("arms", name, key), "together: laws are fitted and sampled by formula; leave it out")

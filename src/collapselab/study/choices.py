@@ -95,15 +95,33 @@ def found(raw: Mapping[str, Any]) -> Iterator[Found]:
     for name, arm in mapping(raw.get("arms")).items():
         arm, where = mapping(arm), ("arms", name)
         for key, registry in ARM.items():
-            if arm.get(key) is not None:
-                yield Found((*where, key), registry, arm[key])
-        transforms = enumerate(_list(arm.get("transform")))
-        yield from (Found((*where, "transform", index), "transforms", said) for index, said in transforms)
+            said = arm.get(key)
+            if key in SEVERAL and isinstance(said, list):
+                yield from (Found((*where, key, index), registry, one) for index, one in enumerate(said))
+            elif said is not None and key != "transform":  # which is always a list
+                yield Found((*where, key), registry, said)
 
 
 ORIGINS = ("source", "population")
-ARM = {"regime": "regimes", "adapt": "adapters", "guide": "guides", "select": "selectors"}
+ARM = {
+    "regime": "regimes",
+    "adapt": "adapters",
+    "guide": "guides",
+    "transform": "transforms",
+    "select": "selectors",
+}
 """key of an arm -> the registry of its choice."""
+SEVERAL = ("transform", "select")
+"""Keys of an arm that may make several choices."""
+
+
+def as_said(fault: Fault, raw: Mapping[str, Any]) -> Fault:
+    """A fault where it stands in the file: one choice of a key that may make several has no number there."""
+    path = fault.path
+    numbered = len(path) > 3 and path[0] == "arms" and path[2] in SEVERAL and path[3] == 0
+    if numbered and not isinstance(mapping(mapping(raw.get("arms")).get(path[1])).get(path[2]), list):
+        return fault._replace(path=(*path[:3], *path[4:]))
+    return fault
 
 
 def _list(value: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ..compose.regimes import ROWS_MAX, Bias, Budget, Init, Initial, Positive
-from ..core.choice import Choice, From
+from ..core.choice import CHOICE, Choice, From
 from ..features import FEATURES
 from ..measure.record import Against
 from ..metrics import METRICS
@@ -16,6 +16,7 @@ FAIRNESS = {
     "images_seen": "all arms see the same number of images in training at each generation",
     "init": "all arms start their trainings from the same kind of model",
 }
+JUDGING = {"primary_space": "nobody selects or adapts by what the primary endpoint is measured in"}
 
 SEEDS_MAX = 10_000  # of a study: from there on the seeds are numbered that only a table of variances is made of
 CONTROLS = {
@@ -97,6 +98,13 @@ class Endpoint(Part):
     extractor: _name_in(FEATURES)
 
 
+ONE_OR_SEVERAL = WithJsonSchema({"anyOf": [(one := {CHOICE: "selectors"}), {"type": "array", "items": dict(one)}]})
+
+
+def _one_or_several(said: Any) -> Any:
+    return list(said) if isinstance(said, list | tuple) else [said]
+
+
 class Arm(Part):
     """One setting compared in the study."""
 
@@ -110,7 +118,9 @@ class Arm(Part):
     transform: list[Annotated[Choice, From("transforms")]] = Field(
         [], description="what is done to the samples before anybody sees them, in order"
     )
-    select: Annotated[Choice, From("selectors")] = Field(Choice("nobody"), description="who keeps which samples")
+    select: Annotated[list[Choice], BeforeValidator(_one_or_several), ONE_OR_SEVERAL] = Field(
+        [], description="who keeps which samples: one, or several, each of what the one before has kept"
+    )
     stream: int = Field(
         0, ge=0, lt=2**63, description="random stream of the samples: arms that feed one another need different ones"
     )
@@ -162,6 +172,13 @@ class StudyFile(Part):
         description="real data alone beside every arm, at its total size (real_only), or the real rows that it has "
         "used by then (real_supply); both or none",
     )
+    yoked: bool = Field(
+        True, description="also run, beside every arm with a selector, one of which chance keeps as many of each class"
+    )
+    too_few: Literal["stop", "top_up"] = Field(
+        "stop",
+        description="what is done where a selector finds fewer samples than are wanted: stop, or chance adds some",
+    )
     calibration: list[Annotated[int, Field(ge=2, le=ROWS_MAX)]] = Field(
         [],
         description="numbers of real images: for each a model of them alone, by which the report says how many real "
@@ -172,6 +189,6 @@ class StudyFile(Part):
         description="all seeds of an arm in one job and one table, for families whose fit is a formula; metrics are of "
         "their exact moments",
     )
-    waive: dict[Literal[tuple(FAIRNESS)], Annotated[str, Field(min_length=1)]] = Field(
+    waive: dict[Literal[tuple(FAIRNESS | JUDGING)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"
     )

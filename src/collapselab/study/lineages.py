@@ -1,10 +1,10 @@
 """The lineages of a study: its arms, resolved."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..compose.regimes import Regime
+from ..compose.regimes import Regime, Synthetic
 from ..core.choice import Choice
 from .file import StudyFile
 
@@ -12,6 +12,7 @@ from .file import StudyFile
 class Lineage(NamedTuple):
     """One arm of a study, resolved.
 
+    select: its selectors, each of what the one before has kept. yoked_to: the arm of whose selectors it is the control.
     stands_beside: of a control, its kind -> the arms that it is a control of. epochs_of: the training-set sizes that
     its epochs count, generation by generation, where not its own.
     """
@@ -28,7 +29,8 @@ class Lineage(NamedTuple):
     adapt: Choice | None = None
     guide: Choice | None = None
     transform: tuple[Choice, ...] = ()
-    select: Choice = Choice("nobody")
+    select: tuple[Choice, ...] = ()
+    yoked_to: str = ""
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
 
@@ -45,9 +47,33 @@ def of_arms(file: StudyFile, regimes: Mapping[str, Regime]) -> list[Lineage]:
         regime = regimes[name]
         base = base_of(file, arm.model, regime)
         shown = (arm.sampling_bias, arm.stream, arm.about)
-        chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.select)
+        selectors = tuple(one for one in arm.select if one.name != "nobody")
+        chosen = (arm.adapt, arm.guide, tuple(arm.transform), selectors)
         arms.append(Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen))
     return arms
+
+
+def yoked(file: StudyFile, arms: Iterable[Lineage], kept: Mapping[str, int]) -> list[Lineage]:
+    """The controls of selectors: beside each arm in which somebody selects one in which chance keeps as many.
+
+    kept: arm -> samples of a generation that it keeps. Chance itself, and what is not selected at all, has none.
+    """
+    found = []
+    for arm in arms if file.yoked else ():
+        if all(one.name == "random" for one in arm.select):
+            continue
+        about = f"of the samples chance keeps as many as are kept in {arm.name}"
+        chance = (Choice("yoked", {"count": kept[arm.name]}),)
+        regime = arm.regime.model_copy(update={"synthetic": [_own(part, arm.name) for part in arm.regime.synthetic]})
+        found.append(
+            arm._replace(name=f"yoked_{arm.name}", regime=regime, about=about, select=chance, yoked_to=arm.name)
+        )
+    return found
+
+
+def _own(part: Synthetic, arm: str) -> Synthetic:
+    """What an arm eats, as a control of it does: its own samples are the control's."""
+    return part.model_copy(update={"of": "self"}) if part.of == arm else part
 
 
 def base_of(file: StudyFile, model: str, regime: Regime) -> str:

@@ -22,6 +22,7 @@ from .checks import (
     name_faults,
     together_faults,
 )
+from .choices import as_said
 from .controls import size_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
@@ -107,6 +108,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     absent = choice_faults(raw, faults)
     found = regimes(raw, faults)
     told = {fault.path for fault in faults}  # who knows the registry has the better words
+    shape = [as_said(fault, raw) for fault in shape]
     faults = [*(fault for fault in shape if fault.path not in told), *faults]
     if file is not None and _about_measures(faults):
         faults += size_faults(file, found)

@@ -6,7 +6,6 @@ from typing import Any
 from ..core.choice import Choice
 from ..features import FEATURES
 from ..models import MODELS
-from ..select import SELECTORS
 from ..store.provenance import PACKAGE, entries
 from .study import Study
 from .telling import as_json, flags
@@ -61,12 +60,19 @@ def eyes_with_options(study: Study, names: list[str], model: str = "") -> Iterat
     yield from flags(options=as_json(options))
 
 
-def beside(study: Study, names: tuple[str, ...]) -> Iterator[str]:
-    """What selectors and adapters look through, as arguments, with their options, and the training split beside it."""
-    if names:
+def beside(study: Study, names: tuple[str, ...], train: bool = False) -> Iterator[str]:
+    """What selectors, transforms and adapters look through, as arguments, with their options, and the training split
+    beside it, which is there, too, where only it is asked for (``train``).
+    """
+    if names or train:
         options = {name: said for name in names if (said := study.extractor_options(name))}
         yield from eyes(study, names)
         yield from flags(extractor_options=as_json(options) if options else None, train=study.part_file("train"))
+
+
+def seen_files(study: Study, names: tuple[str, ...], train: bool = False) -> list[str]:
+    """The files that :func:`beside` names."""
+    return [study.part_file("train"), *weights(study, names)] if names or train else []
 
 
 def published(study: Study, names: Iterable[str]) -> dict[str, str]:
@@ -105,9 +111,13 @@ def references(study: Study) -> list[str]:
 
 def selects_on_gpu(study: Study, arm: str) -> bool:
     """Whether an arm's selector looks with a network, or asks one: the generation's own model."""
-    asks = SELECTORS[study.lineages[arm].select.name].needs.model
-    by_network = asks and MODELS[study.family(study.model_of(arm))].uses_torch
+    by_network = study.selecting(arm, "model") and MODELS[study.family(study.model_of(arm))].uses_torch
     return by_network or needs_gpu(study, study.read_by(arm))
+
+
+def changes_on_gpu(study: Study, arm: str) -> bool:
+    """Whether one of an arm's transforms looks with a network."""
+    return needs_gpu(study, study.changed_by(arm))
 
 
 def needs_gpu(study: Study, names: Iterable[str]) -> bool:

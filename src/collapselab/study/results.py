@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
 from ..compose.regimes import REGIMES
+from ..core.choice import Choice
 from ..core.seeds import Levels
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
@@ -17,11 +18,28 @@ from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
 from . import crossing
-from .file import FAIRNESS
+from .file import FAIRNESS, JUDGING
 from .study import Study
 from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
+if TYPE_CHECKING:
+    from ..theory.setting import Setting
+
 COSTLY = [noun.removesuffix(".cost.json") for noun in NOUNS if noun.endswith(".cost.json")]  # told of a cell
+
+
+def setting_of(study: Study, arm: str) -> "Setting | None":
+    """An arm as far as a law of theory depends on it; None for one whose models or samples are changed by more."""
+    from ..theory.setting import Setting  # brings scipy, which a plan does without
+
+    lineage = study.lineages[arm]
+    if lineage.adapt or lineage.guide or lineage.transform or len(lineage.select) > 1:
+        return None
+    truth = None if study.population_name is None else study.population
+    family, options = study.family(lineage.model), study.model_options(lineage.model)
+    chosen = lineage.select[0] if lineage.select else Choice("nobody")
+    how = (lineage.regime, lineage.generations, lineage.sampling_bias, chosen.name, dict(chosen.options))
+    return Setting(family, options, study.population_name, truth, *how, study.file.samples)
 
 
 def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
@@ -173,7 +191,7 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
     from ..theory.predict import predict
 
     primary = study.file.primary
-    setting = next((found for arm in study.file.arms if (found := study.setting(arm))), None)  # of whichever arm
+    setting = next((found for arm in study.file.arms if (found := setting_of(study, arm))), None)  # of whichever arm
 
     def expected(n: float) -> float | None:
         if setting is None:
@@ -202,7 +220,7 @@ def facts(study: Study) -> Any:
         if value["value"] is not None and (made.get("reference") != "held_out" or made.get("n_fake") == study.measured):
             reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
     primary = study.file.primary
-    settings = {name: study.setting(name) for name in study.lineages}
+    settings = {name: setting_of(study, name) for name in study.lineages}
     metrics = {name: METRICS[name] for name in METRICS if name in study.metric_options()}  # as the registry has them
     return StudyFacts(
         name=study.name,
@@ -226,7 +244,7 @@ def facts(study: Study) -> Any:
         calibration=study.calibrations,
         predictions={name: predict(setting) if setting else [] for name, setting in settings.items()},
         learning_curve=_learning_curve(study),
-        waivers=[f"{FAIRNESS[rule]}: {reason}" for rule, reason in study.file.waive.items()],
+        waivers=[f"{(FAIRNESS | JUDGING)[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
         labels={name: metric.label for name, metric in metrics.items()},
         better={name: metric.better for name, metric in metrics.items()},

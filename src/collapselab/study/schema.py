@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..compose.regimes import REGIMES, Regime
-from ..core.choice import CHOICE
+from ..core.choice import CHOICE, NAMES
 from ..core.registry import usable
 from .choices import CHOICES, Kind, arguments
 from .file import StudyFile
@@ -19,6 +19,8 @@ def schema() -> dict[str, Any]:
     for part in list(_parts(shape)):
         if CHOICE in part:
             part["$ref"] = f"#/$defs/{part.pop(CHOICE)}"
+        if NAMES in part:
+            part |= {"type": "string", "enum": sorted(name for name, _ in usable(CHOICES[part.pop(NAMES)].entries))}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": "A collapselab study"}
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic_core import to_json
 
@@ -28,13 +28,11 @@ from ..select import SELECTORS
 from ..store import weights as published
 from ..store.cells import Cell, left_by
 from ..together.loop import Replicates as Replicated
+from ..transforms import TRANSFORMS
 from . import crossing
 from .controls import calibrations, controls
 from .file import CONTROLS, StudyFile
-from .lineages import Lineage, of_arms
-
-if TYPE_CHECKING:
-    from ..theory.setting import Setting
+from .lineages import Lineage, of_arms, yoked
 
 SHARED_NOUNS = {*left_by("draw"), *left_by("train")}
 
@@ -111,19 +109,6 @@ class Study:
             metrics=self.metric_options(),
         )
 
-    def setting(self, arm: str) -> "Setting | None":
-        """An arm as far as a law of theory depends on it; None for one whose models or samples are changed by more."""
-        from ..theory.setting import Setting  # brings scipy, which a plan does without
-
-        lineage = self.lineages[arm]
-        if lineage.adapt or lineage.guide or lineage.transform:
-            return None
-        truth = None if self.population_name is None else self.population
-        family, options = self.family(lineage.model), self.model_options(lineage.model)
-        select = (lineage.select.name, dict(lineage.select.options))
-        how = (lineage.regime, lineage.generations, lineage.sampling_bias, *select)
-        return Setting(family, options, self.population_name, truth, *how, self.file.samples)
-
     def rows(self, arm: str) -> tuple[int, int]:
         """How many real and how many synthetic rows the last training set of an arm is drawn from.
 
@@ -173,7 +158,8 @@ class Study:
         """The arms in the file's order, the controls first, the calibrations last."""
         arms = of_arms(self.file, self._regimes)
         beside = controls(self.file, arms)
-        return {one.name: one for one in [*beside, *arms, *calibrations(self.file, arms)]}
+        chance = yoked(self.file, arms, {arm.name: self._wanted(arm) for arm in arms})
+        return {one.name: one for one in [*beside, *arms, *chance, *calibrations(self.file, arms)]}
 
     @cached_property
     def calibrations(self) -> dict[str, int]:
@@ -193,7 +179,13 @@ class Study:
     def controls_of(self, kind: str) -> dict[str, str]:
         """The control of a kind that stands beside each arm."""
         found = {arm: one.name for one in self.lineages.values() for arm in one.stands_beside.get(kind, ())}
-        return {arm: found[arm] for arm in self.file.arms if arm in found}
+        found |= {chance: found[arm] for chance, arm in self.yoked.items() if arm in found}
+        return {arm: found[arm] for arm in (*self.file.arms, *self.yoked) if arm in found}
+
+    @cached_property
+    def yoked(self) -> dict[str, str]:
+        """arm -> the arm of whose selectors it is the control: those in which chance keeps as many."""
+        return {name: arm.yoked_to for name, arm in self.lineages.items() if arm.yoked_to}
 
     @cached_property
     def used(self) -> dict[str, list[Used]]:
@@ -219,7 +211,19 @@ class Study:
 
     def kept(self, arm: str) -> int:
         """Samples of an arm's generation that its selector keeps."""
-        return self.parsed(SELECTORS, self.lineages[arm].select).keeps(self.file.samples)
+        return self._keeps(self.lineages[arm])
+
+    def _wanted(self, arm: Lineage) -> int:
+        try:
+            return max(1, int(self._keeps(arm)))
+        except Exception:  # whatever a stranger's function does: checks.entry_faults tells of it
+            return 1
+
+    def _keeps(self, arm: Lineage) -> int:
+        count = self.file.samples
+        for choice in arm.select:
+            count = self.parsed(SELECTORS, choice).keeps(count)
+        return count
 
     @staticmethod
     def parsed(registry: Mapping[str, Any], choice: Choice) -> Any:
@@ -279,7 +283,8 @@ class Study:
     @cached_property
     def extractors(self) -> list[str]:
         """Every extractor that the study uses: to measure, and for selectors and adapters to look through."""
-        read = [name for arm in self.lineages for name in (*self.read_by(arm), *self.adapted_by(arm))]
+        reads = (self.read_by, self.changed_by, self.adapted_by)
+        read = [name for arm in self.lineages for reader in reads for name in reader(arm)]
         return list(dict.fromkeys([*self.measured_in, *read]))
 
     @cached_property
@@ -317,25 +322,51 @@ class Study:
 
     def selects(self, arm: str) -> bool:
         """Whether somebody selects among the arm's samples; where nobody does, there is no table of kept rows."""
-        return self.lineages[arm].select.name != "nobody"
+        return bool(self.lineages[arm].select)
+
+    def selecting(self, arm: str, need: str) -> bool:
+        """Whether one of the arm's selectors has a need: ``model``, ``ballots``, ``train`` or ``twin``."""
+        return any(getattr(SELECTORS[one.name].needs, need) for one in self.lineages[arm].select)
+
+    def transforming(self, arm: str, need: str) -> bool:
+        """Whether one of the arm's transforms has a need: ``train``."""
+        return any(getattr(TRANSFORMS[one.name].needs, need) for one in self.lineages[arm].transform)
+
+    def eats_weighted(self, arm: str, generation: int) -> bool:
+        """Whether a training set has rows to which a selector has given weights."""
+        found = self.recipe(arm, generation)
+        eaten = {draw.arm for draw in found.draws if not draw.is_real and not found.resamples}
+        return any(SELECTORS[one.name].weighs for name in eaten for one in self._weighers(name))
+
+    def _weighers(self, arm: str) -> tuple[Choice, ...]:
+        """The selectors from whose tables the weights of an arm's samples come: chance takes over those of its twin."""
+        lineage = self.lineages[arm]
+        return self.lineages[lineage.yoked_to].select if lineage.yoked_to else lineage.select
 
     def read_by(self, arm: str) -> tuple[str, ...]:
-        """The extractors that the arm's selector looks through."""
-        select = self.lineages[arm].select
-        return looked_through(SELECTORS[select.name], self.parsed(SELECTORS, select))
+        """The extractors that the arm's selectors look through."""
+        return self._through(SELECTORS, self.lineages[arm].select)
+
+    def changed_by(self, arm: str) -> tuple[str, ...]:
+        """The extractors that the arm's transforms look through."""
+        return self._through(TRANSFORMS, self.lineages[arm].transform)
+
+    def _through(self, registry: Mapping[str, Any], choices: Iterable[Choice]) -> tuple[str, ...]:
+        found = [name for one in choices for name in looked_through(registry[one.name], self.parsed(registry, one))]
+        return tuple(dict.fromkeys(found))
 
     def adapted_by(self, arm: str) -> tuple[str, ...]:
         """The extractors that the arm's adapter looks through."""
         adapt = self.lineages[arm].adapt
-        return looked_through(ADAPTERS[adapt.name], self.parsed(ADAPTERS, adapt)) if adapt else ()
+        return self._through(ADAPTERS, [adapt] if adapt else [])
 
     def rewards(self, registry: Mapping[str, Any], choice: Choice | None) -> list[str]:
         """The rewards that an entry's options name."""
         return [one.name for one in nested(self.parsed(registry, choice), "rewards").values()] if choice else []
 
     def awaits_ballots(self, arm: str) -> bool:
-        """Whether the arm's selector waits for people."""
-        return SELECTORS[self.lineages[arm].select.name].needs.ballots
+        """Whether one of the arm's selectors waits for people."""
+        return self.selecting(arm, "ballots")
 
     def model_options(self, model: str) -> dict[str, Any]:
         """The resolved options of a model, JSON-like."""

@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,24 +13,26 @@ import numpy as np
 from pydantic import BaseModel
 
 from ..adapt import ADAPTERS
-from ..adapt.base import Adapter, Given
+from ..adapt.base import Adapter
+from ..adapt.base import Given as Shown
 from ..core.ask import Ask
 from ..core.choice import nested
 from ..core.kinds import KINDS, KindName
 from ..core.run import Run
-from ..core.sets import Ballots, SampleSet
+from ..core.sets import Ballots, KeptTable, SampleSet, Seen
 from ..engine.steering import Level, Predictions
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..guides.base import Guide
 from ..models.capabilities import Weighted
 from ..rewards import REWARDS
+from ..rewards.asking import looked_through
 from ..rewards.base import Reward
 from ..select import SELECTORS
-from ..select.base import Pool, Seen, Selection, Selector, SelectorOptions
+from ..select.base import Pool, Selection, Selector, SelectorOptions, Twin
 from ..store.cells import Cell
 from ..transforms import TRANSFORMS
-from ..transforms.base import Transform
+from ..transforms.base import Given, Transform
 from ..verbs.adapt import own_samples
 from .extractors import samples, small_weights
 from .families import small_model, training_set
@@ -46,8 +49,8 @@ def check_selector(
     """Hold a selector to its contract (:class:`~collapselab.select.base.Selector`) on a few samples of each kind.
 
     It is a pure function of the pool, its options and the seed; it keeps rows that are there, in their order, each
-    once, and as many as its options say beforehand; it says of each why; it is satisfied with what its ``needs`` name,
-    and keeps nothing of nothing.
+    once, and as many as its options say beforehand, or fewer; it says of each why; it is satisfied with what its
+    ``needs`` and its options name, and keeps nothing of nothing.
 
     selector: the entry, or its name. options: those that have to be said. answers: what people may answer, for one that
     needs ballots. Raises AssertionError for the first law that is broken.
@@ -68,7 +71,8 @@ def check_selector(
             alike,
             f"{name}: asked twice with one seed it keeps other {kind}; it is a function of pool, options and seed",
         )
-        nothing = Pool(SampleSet(pool.samples.data[:0]), pool.cell, {}, {}, pool.model, _ballots(0, answers, entry))
+        nothing = replace(pool, samples=SampleSet(pool.samples.data[:0]), seen={}, scores={})
+        nothing = replace(nothing, ballots=_ballots(0, answers, entry))
         law(len(entry.select(nothing, chosen, 5).rows) == 0, f"{name}: of no {kind} it keeps some")
 
 
@@ -81,7 +85,7 @@ def check_reward(reward: Any, options: Mapping[str, Any] | None = None) -> None:
     name, entry = entry_of(reward, REWARDS)
     chosen = _checked(name, entry, Reward, options)
     for kind in entry.takes:
-        found = _seen_by(entry.needs.features, kind)
+        found = _seen_by(looked_through(entry, chosen), kind)
         if found is None:
             continue  # an extractor that it looks through does not take this kind
         rows, looks = found
@@ -99,7 +103,7 @@ def check_reward(reward: Any, options: Mapping[str, Any] | None = None) -> None:
 
 
 def _scored_by(entry: Reward, options: Any, looks: Mapping[str, Any], pool: SampleSet) -> np.ndarray:
-    return entry.reward(pool, {one: looks[one](pool.data) for one in entry.needs.features}, options)
+    return entry.reward(pool, {one: look(pool.data) for one, look in looks.items()}, options)
 
 
 def check_transform(transform: Any, options: Mapping[str, Any] | None = None) -> None:
@@ -111,16 +115,24 @@ def check_transform(transform: Any, options: Mapping[str, Any] | None = None) ->
     name, entry = entry_of(transform, TRANSFORMS)
     chosen = _checked(name, entry, Transform, options)
     for kind in entry.takes:
-        pool = SampleSet(samples(kind, ROWS), np.arange(ROWS) % 3)
+        found = _seen_by(looked_through(entry, chosen), kind)
+        if found is None:
+            continue  # an extractor that it looks through does not take this kind
+        rows, looks = found
+        data, train = rows[:ROWS], rows[ROWS:]
+        pool, split = (SampleSet(part, np.arange(ROWS) % 3) for part in (data, train))
+        seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
         before, key = pool.data.copy(), bytes(range(32)) if entry.needs.key else None
-        changed, again = (entry.transform(pool, chosen, 5, key) for _ in range(2))
+        given = Given(pool, seen, split if looks or entry.needs.train else None, key)
+        changed, again = (entry.transform(given, chosen, 5) for _ in range(2))
         law(same(pool.data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
         found, asked = (changed.kind, changed.data.shape), (pool.kind, pool.data.shape)
         law(found == asked, f"{name}: it gave {found[0]} of shape {found[1]}, asked are {asked[0]} of shape {asked[1]}")
-        law(same(changed.labels, pool.labels), f"{name}: the labels of its {kind} are others than those it was given")
+        labels = entry.relabels or same(changed.labels, pool.labels)
+        law(labels, f"{name}: the labels of its {kind} are others than those it was given")
         law(same(changed.data, again.data), f"{name}: asked twice with one seed it gives other {kind}")
         if key is not None:
-            other = entry.transform(pool, chosen, 5, bytes(32))
+            other = entry.transform(given._replace(key=bytes(32)), chosen, 5)
             law(not same(changed.data, other.data), f"{name}: it needs a key, and does the same with another one")
 
 
@@ -212,7 +224,7 @@ def _seen_by(extractors: tuple[str, ...], kind: KindName) -> tuple[np.ndarray, d
 
 def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...]) -> Pool | None:
     """A pool with just what a selector needs; None where what it looks through does not take the kind."""
-    found = _seen_by(entry.needs.features, kind)
+    found = _seen_by(looked_through(entry, options), kind)
     if found is None:
         return None
     (rows, looks), scores = found, {}
@@ -220,8 +232,11 @@ def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...
     for option in nested(options, "rewards"):
         scores[option] = np.random.default_rng(4).standard_normal(ROWS)
     seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
-    model = small_model(kind, training_set(kind)) if entry.needs.model else None
-    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, _ballots(ROWS, answers, entry))
+    model = small_model(kind, training_set(kind), entry.asks) if entry.needs.model else None
+    split = SampleSet(train) if looks or entry.needs.train else None
+    twin = Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if entry.needs.twin else None
+    ballots = _ballots(ROWS, answers, entry)
+    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, ballots, split, twin)
 
 
 def _ballots(count: int, answers: tuple[str, ...], entry: Selector) -> Ballots | None:
@@ -239,7 +254,7 @@ def _check_selection(name: str, selection: Selection, count: int, keeps: int) ->
     law(rows.dtype == np.int64 and rows.ndim == 1, f"{name}: rows are {rows.dtype} {rows.shape}, asked are (n,) int64")
     law((np.diff(rows) > 0).all(), f"{name}: rows {rows} do not rise; each is kept once, in the order of the samples")
     law(not len(rows) or 0 <= rows[0] <= rows[-1] < count, f"{name}: it keeps rows {rows} of {count} samples")
-    law(len(rows) == keeps, f"{name}: its options say that it keeps {keeps} of {count} samples, it keeps {len(rows)}")
+    law(len(rows) <= keeps, f"{name}: its options say that it keeps {keeps} of {count} samples, it keeps {len(rows)}")
     scores = np.asarray(selection.scores)
     law(scores.dtype == np.float64 and len(scores) == len(rows), f"{name}: scores are not one float64 a kept row")
     law(len(selection.reasons) == len(rows), f"{name}: {len(selection.reasons)} reasons for {len(rows)} kept rows")
@@ -276,7 +291,7 @@ def _drawn(shape: tuple[int, ...], step: int, rows: slice) -> Any:
     return torch.from_numpy(np.random.default_rng(100 + step).standard_normal((ROWS, *shape)))[rows]
 
 
-def _given(entry: Adapter, options: Any, kind: KindName, model: Any, training: Any) -> Given:
+def _given(entry: Adapter, options: Any, kind: KindName, model: Any, training: Any) -> Shown:
     """What an adapter needs, and nothing else."""
     look = {}
     for one in entry.needs.features:
@@ -285,7 +300,7 @@ def _given(entry: Adapter, options: Any, kind: KindName, model: Any, training: A
     features = {one: extract(training.data) for one, extract in look.items()}
     ancestors = [model] * (2 if entry.needs.ancestors else 0)
     rewards = dict.fromkeys(nested(options, "rewards"), _liked)
-    return Given(training, own_samples(model, 5), look, features, rewards, ancestors)
+    return Shown(training, own_samples(model, 5), look, features, rewards, ancestors)
 
 
 def _liked(pool: SampleSet) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Which rows make a training set, and the rows that are made for it alone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +105,19 @@ def _reference(
     labels = None if source.samples.labels is None else source.samples.labels[rows]
     origin = _origin(entry)
     return Reference(source.hash, source.path, rows, origin, *place, labels, recipe.weights[origin])
+
+
+def row_weights(table: TrainingTable, stored: Iterable[Rows]) -> TrainingTable:
+    """A training set with the weights that selectors have given its rows: 1 where they gave none."""
+    given = {one.path: one.kept for one in stored if one.kept is not None and one.kept.weights is not None}
+    if not given:
+        return table
+    weights = []
+    for part in table.references:
+        kept = given.get(part.path)
+        one = np.ones(len(part.rows)) if kept is None else kept.weights[np.searchsorted(kept.rows, part.rows)]
+        weights.append(one)
+    return replace(table, row_weights=np.concatenate(weights) if weights else None)
 
 
 def _origin(entry: Draw) -> str:

@@ -1,18 +1,33 @@
 """Which samples are kept for the next generation."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..core import seeds
 from ..core.errors import blamed
 from ..core.seeds import seed_of
-from ..core.sets import Ballots, SampleSet
+from ..core.sets import Ballots, SampleSet, Seen
 from ..features import Features
 from ..rewards.asking import rewards_of
-from ..select.base import Pool, Seen, Selection, Selector, check_selection
+from ..select.base import Pool, Selection, Selector, Twin, check_selection
 from ..store.cells import Cell
 from .extract import Look
+
+TooFew = Literal["stop", "top_up"]
+"""What is done where a selector finds fewer samples than are wanted: nothing more, or chance adds others."""
+
+TOPPED_UP = "topped up"  # the reason why a sample is kept that a selector did not want
+
+
+class Choosing(NamedTuple):
+    """One of an arm's selectors, by its name, with its options."""
+
+    name: str
+    selector: Selector
+    options: Any
 
 
 def looked_at(look: Look, data: np.ndarray) -> Features:
@@ -20,31 +35,81 @@ def looked_at(look: Look, data: np.ndarray) -> Features:
     return look.extractor.extract(data, look.weights, **look.settings)
 
 
+def seen_of(samples: SampleSet, looks: Mapping[str, Look], train: SampleSet | None) -> dict[str, Seen]:
+    """The samples and the training split, seen through extractors."""
+    return {name: Seen(looked_at(look, samples.data), looked_at(look, train.data)) for name, look in looks.items()}
+
+
 def pool_of(
     samples: SampleSet,
     cell: Cell,
-    options: Any,
-    looks: Mapping[str, Look],
-    train: SampleSet | None,
-    model: Any | None,
-    ballots: Ballots | None,
+    looks: Mapping[str, Look] | None = None,
+    train: SampleSet | None = None,
+    model: Any | None = None,
+    ballots: Ballots | None = None,
+    twin: Twin | None = None,
 ) -> Pool:
-    """What a selector is handed: the samples, seen through what it looks through, and scored by what it follows."""
-    if not len(samples):
-        return Pool(samples, cell, {}, {}, model, ballots)
-    seen = {name: Seen(looked_at(look, samples.data), looked_at(look, train.data)) for name, look in looks.items()}
-
-    def of_data(name: str, data: np.ndarray) -> Features:
-        return seen[name].samples if data is samples.data else looked_at(looks[name], data)
-
-    rewards = rewards_of(options, {name: lambda data, name=name: of_data(name, data) for name in looks})
-    return Pool(samples, cell, seen, {option: score(samples) for option, score in rewards.items()}, model, ballots)
+    """What selectors are handed: the samples, seen through what they look through, and what stands beside them."""
+    seen = seen_of(samples, looks or {}, train) if len(samples) else {}
+    return Pool(samples, cell, seen, {}, model, ballots, train, twin)
 
 
-def select(name: str, selector: Selector, options: Any, pool: Pool, study_seed: int) -> Selection:
-    """The rows of a pool that a selector keeps. Raises ValueError for what is no selection of it."""
-    seed = seed_of(study_seed, pool.cell.seed, pool.cell.generation, f"select/{name}")
+def scored(pool: Pool, options: Any) -> Pool:
+    """The pool with what the rewards give its samples that options name."""
+    if not len(pool):
+        return pool
+    looks = {name: lambda data, one=one: one.samples for name, one in pool.seen.items()}
+    rewards = rewards_of(options, looks)
+    return replace(pool, scores={option: score(pool.samples) for option, score in rewards.items()})
+
+
+def select(steps: Sequence[Choosing], pool: Pool, study_seed: int, too_few: TooFew = "stop") -> Selection:
+    """The rows of a pool that selectors keep, each of what the one before has kept.
+
+    Scores and reasons are the last one's, weights the product of all. Raises ValueError for what is no selection, and
+    where one finds fewer than are wanted and ``too_few`` is stop.
+    """
+    rows, judges = np.arange(len(pool)), []
+    weights, weighted, found = np.ones(len(pool)), False, None
+    for index, step in enumerate(steps):
+        here = pool.of(rows) if index else pool
+        found = _one(step, index, scored(here, step.options), study_seed, too_few)
+        rows, judges = rows[found.rows], [*judges, found.judge]
+        weights = weights[found.rows] * (1 if found.weights is None else found.weights)
+        weighted |= found.weights is not None
+    if found is None:
+        raise ValueError("selectors: found none, allowed is at least one")
+    return Selection(rows, found.scores, found.reasons, " then ".join(judges), weights if weighted else None)
+
+
+def _one(step: Choosing, index: int, pool: Pool, study_seed: int, too_few: TooFew) -> Selection:
+    """What one selector keeps, with what chance adds. The first has the random numbers that one alone has."""
+    name, selector, options = step
+    place = f"/{index}" if index else ""
+    seed = seed_of(study_seed, pool.cell.seed, pool.cell.generation, f"select/{name}{place}")
     with blamed("selector", name):
+        wanted = options.keeps(len(pool))
         selection = selector.select(pool, options, seed)
-        check_selection(selection, len(pool), options.keeps(len(pool)))
-    return selection
+        check_selection(selection, len(pool), wanted)
+        if selection.weights is not None and not selector.weighs:
+            raise ValueError("weights: found some, but it does not say that it weighs")
+        if len(selection.rows) == wanted:
+            return selection
+        if too_few == "stop":
+            raise ValueError(
+                f"found {len(selection.rows)} of {len(pool)} samples good enough, wanted are {wanted}; ask for a "
+                "smaller share, or for less of each sample; or say too_few: top_up in the study, and chance adds others"
+            )
+        return _topped_up(selection, len(pool), wanted, seed_of(seed, None, None, "top up"))
+
+
+def _topped_up(selection: Selection, count: int, wanted: int, seed: int) -> Selection:
+    """A selection with as many others, drawn without replacement, as are missing."""
+    others = np.setdiff1d(np.arange(count), selection.rows)
+    added = seeds.generator(seed).permutation(others)[: wanted - len(selection.rows)]
+    rows = np.concatenate([selection.rows, added])
+    order = np.argsort(rows, kind="stable")
+    scores = np.concatenate([selection.scores, np.full(len(added), np.nan)])[order]
+    reasons = [*selection.reasons, *[TOPPED_UP] * len(added)]
+    weights = None if selection.weights is None else np.concatenate([selection.weights, np.ones(len(added))])[order]
+    return Selection(rows[order], scores, tuple(reasons[one] for one in order), selection.judge, weights)

@@ -42,6 +42,13 @@ def rows_of(table: TrainingTable, sets: Mapping[str, SampleSet]) -> TrainingSet:
     return TrainingSet(data, labels, weights)
 
 
+def weighted(training: TrainingSet, table: TrainingTable) -> TrainingSet:
+    """The same rows, with the weights that selectors have given them: each multiplies the regime's weight."""
+    if table.row_weights is None:
+        return training
+    return TrainingSet(training.data, training.labels, training.weights * table.row_weights)
+
+
 def whole(samples: SampleSet) -> TrainingSet:
     """All rows of a sample set, with equal weights."""
     return TrainingSet(samples.data, samples.labels, np.ones(len(samples.data)))

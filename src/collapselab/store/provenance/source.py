@@ -27,7 +27,10 @@ REGISTRIES = {
     *("REWARDS", "SELECTORS", "TRANSFORMS"),
 }
 ASIDE = {
-    f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"}
+    f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
+    f"{PACKAGE}.core.needs:Needs": {"train", "twin"},
+    f"{PACKAGE}.core.sets:KeptTable": {"weights"},
+    f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
 }  # fields of entries that count only by themselves
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

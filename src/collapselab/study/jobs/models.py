@@ -102,12 +102,19 @@ def _train_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _compose_roots(study: Study, place: Place) -> list[str]:
-    return verb_roots("compose", "compose")
+    weights = ["row_weights"] if study.eats_weighted(place.arm, place.generation) else []
+    return verb_roots("compose", "compose", *weights)
+
+
+def _rows_roots(study: Study, place: Place) -> list[str]:
+    """What makes rows of a training table; only where selectors have weighed them it makes a difference."""
+    weights = ["weighted"] if study.eats_weighted(place.arm, place.generation) else []
+    return verb_roots("train", "rows_of", *weights)
 
 
 def _train_roots(study: Study, place: Place) -> list[str]:
     called = ("settle", "budget", "as_it_is", "rows_of", "whole", "training_seed", "train")
-    return [*verb_roots("train", *called), *looking.family_roots(study, place.arm)]
+    return [*verb_roots("train", *called), *_rows_roots(study, place)[1:], *looking.family_roots(study, place.arm)]
 
 
 # -- adapt -------------------------------------------------------------------------------------------------------------
@@ -140,7 +147,7 @@ def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
 def _adapt_roots(study: Study, place: Place) -> list[str]:
     adapt = study.lineages[place.arm].adapt
     adapter = [*entries("adapt:ADAPTERS", [adapt.name]), *looking.reward_roots(study, ADAPTERS, adapt)]
-    called = [*verb_roots("adapt", "adapt", "given", "adaptation_seed"), *verb_roots("train", "rows_of")]
+    called = [*verb_roots("adapt", "adapt", "given", "adaptation_seed"), *_rows_roots(study, place)]
     seen = looking.seer_roots(study, study.adapted_by(place.arm))
     return [*called, *adapter, *looking.family_roots(study, place.arm), *seen]
 
@@ -157,7 +164,7 @@ def _auxiliary_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _auxiliary_roots(study: Study, place: Place) -> list[str]:
-    called = [*verb_roots("adapt", "auxiliary", "auxiliary_seed", "own_samples"), *verb_roots("train", "rows_of")]
+    called = [*verb_roots("adapt", "auxiliary", "auxiliary_seed", "own_samples"), *_rows_roots(study, place)]
     return [*called, *looking.family_roots(study, place.arm)]
 
 

@@ -1,9 +1,11 @@
 """The jobs that make samples: drawn, released, judged and kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ...compose.regimes import at
+from ...core.choice import Choice
 from ...select import SELECTORS
 from ...store import hash_path, recorded_hash
 from ...store.provenance import entries
@@ -63,20 +65,32 @@ def _sample_roots(study: Study, place: Place) -> list[str]:
 # -- release and select ------------------------------------------------------------------------------------------------
 
 
+def _said(study: Study, registry: Mapping[str, Any], choices: Iterable[Choice]) -> str:
+    """Choices with all their options, as JSON."""
+    return as_json([{one.name: study.parsed(registry, one).model_dump(mode="json")} for one in choices])
+
+
 def _transform_inputs(study: Study, place: Place) -> list[str]:
-    return [study.cell(*place.cell, "samples.safetensors")]
+    reads, samples = study.changed_by(place.arm), study.cell(*place.cell, "samples.safetensors")
+    return [samples, *looking.seen_files(study, reads, study.transforming(place.arm, "train"))]
 
 
 def _transform_arguments(study: Study, place: Place) -> Iterator[str]:
-    arm = study.lineages[place.arm]
-    said = [{one.name: study.parsed(TRANSFORMS, one).model_dump(mode="json")} for one in arm.transform]
-    yield from flags(samples=study.cell(*place.cell, "samples.safetensors"), transforms=as_json(said))
+    arm, reads = study.lineages[place.arm], study.changed_by(place.arm)
+    said = _said(study, TRANSFORMS, arm.transform)
+    yield from flags(samples=study.cell(*place.cell, "samples.safetensors"), transforms=said)
     yield from flags(stream=arm.stream, **seeds(study, place, "sampling"))
+    yield from looking.beside(study, reads, study.transforming(place.arm, "train"))
+
+
+def _transform_outside(study: Study, place: Place) -> dict[str, str]:
+    return looking.published(study, study.changed_by(place.arm))
 
 
 def _transform_roots(study: Study, place: Place) -> list[str]:
     names = [choice.name for choice in study.lineages[place.arm].transform]
-    return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names)]
+    seen = looking.seer_roots(study, study.changed_by(place.arm))
+    return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names), *seen]
 
 
 def _closed(study: Study, place: Place) -> Path:
@@ -98,26 +112,30 @@ def _ballots_outside(study: Study, place: Place) -> dict[str, str]:
 
 
 def _select_inputs(study: Study, place: Place) -> list[str]:
-    needs, reads = SELECTORS[study.lineages[place.arm].select.name].needs, study.read_by(place.arm)
-    seen = [study.part_file("train"), *looking.weights(study, reads)] if reads else []
-    model = [study.model_file(*place.cell)] if needs.model else []
-    ballots = [study.cell(*place.cell, "ballots.parquet")] if needs.ballots else []
-    return [study.released_file(*place.cell), *seen, *model, *ballots]
+    reads = study.read_by(place.arm)
+    seen = looking.seen_files(study, reads, study.selecting(place.arm, "train"))
+    return [study.released_file(*place.cell), *seen, *_beside(study, place).values()]
+
+
+def _beside(study: Study, place: Place) -> dict[str, str]:
+    """What selectors are handed beside the samples and what they look through, by the flag that names it."""
+    found, arm = {}, place.arm
+    if study.selecting(arm, "model"):
+        found["model"] = study.model_file(*place.cell)
+    if study.selecting(arm, "ballots"):
+        found["ballots"] = study.cell(*place.cell, "ballots.parquet")
+    if twin := study.lineages[arm].yoked_to:
+        there = twin, place.seed, place.generation
+        found |= {"twin": study.cell(*there, "kept.parquet"), "twin_samples": study.released_file(*there)}
+    return found
 
 
 def _select_arguments(study: Study, place: Place) -> Iterator[str]:
-    select, reads = study.lineages[place.arm].select, study.read_by(place.arm)
-    needs = SELECTORS[select.name].needs
-    yield from flags(samples=study.released_file(*place.cell), selector=select.name)
-    yield from flags(
-        options=as_json(study.parsed(SELECTORS, select)),
-        study=study.name,
-        arm=place.arm,
-        **seeds(study, place, "sampling"),
-    )
-    yield from looking.beside(study, reads)
-    yield from flags(model=study.model_file(*place.cell) if needs.model else None)
-    yield from flags(ballots=study.cell(*place.cell, "ballots.parquet") if needs.ballots else None)
+    said = _said(study, SELECTORS, study.lineages[place.arm].select)
+    yield from flags(samples=study.released_file(*place.cell), selectors=said, too_few=study.file.too_few)
+    yield from flags(study=study.name, arm=place.arm, **seeds(study, place, "sampling"))
+    yield from looking.beside(study, study.read_by(place.arm), study.selecting(place.arm, "train"))
+    yield from flags(**_beside(study, place))
 
 
 def _select_outside(study: Study, place: Place) -> dict[str, str]:
@@ -125,18 +143,18 @@ def _select_outside(study: Study, place: Place) -> dict[str, str]:
 
 
 def _select_roots(study: Study, place: Place) -> list[str]:
-    select, reads = study.lineages[place.arm].select, study.read_by(place.arm)
-    seen = looking.seer_roots(study, reads)
-    family = looking.family_roots(study, place.arm) if SELECTORS[select.name].needs.model else []
-    chosen = [*entries("select:SELECTORS", [select.name]), *looking.reward_roots(study, SELECTORS, select)]
-    return [*verb_roots("select", "select", "pool_of"), *chosen, *seen, *family]
+    selectors, seen = study.lineages[place.arm].select, looking.seer_roots(study, study.read_by(place.arm))
+    family = looking.family_roots(study, place.arm) if study.selecting(place.arm, "model") else []
+    chosen = entries("select:SELECTORS", [one.name for one in selectors])
+    rewards = [root for one in selectors for root in looking.reward_roots(study, SELECTORS, one)]
+    return [*verb_roots("select", "select", "pool_of"), *chosen, *dict.fromkeys(rewards), *seen, *family]
 
 
 JOBS: Mapping[str, Job] = {
     "sample": Job(_sample_inputs, _sample_arguments, _sample_roots),
     "sample_raw": Job(raw_input, _sample_raw_arguments, _raw_roots),
     "grid": Job(_sample_inputs, _grid_arguments, _sample_roots),
-    "transform": Job(_transform_inputs, _transform_arguments, _transform_roots),
+    "transform": Job(_transform_inputs, _transform_arguments, _transform_roots, _transform_outside),
     "ballots": Job(_ballots_inputs, _ballots_arguments, nothing, _ballots_outside),
     "select": Job(_select_inputs, _select_arguments, _select_roots, _select_outside),
 }
