@@ -278,6 +278,14 @@ def _is_open(connection: Connection, one: Mapping[str, Any]) -> bool:
     return connection.scalar(select(db.rounds.c.closed).where(db.rounds.c.id == one["id"])) is None
 
 
+def is_last(engine: Engine, one: Mapping[str, Any]) -> bool:
+    """Whether no other round was opened later at the same place, over samples that were made anew."""
+    with engine.connect() as connection:
+        every = rounds_of(connection, one["study"], one["arm"])
+    place = one["seed"], one["generation"]
+    return one["id"] == max(other["id"] for other in every if (other["seed"], other["generation"]) == place)
+
+
 def export(engine: Engine, one: Mapping[str, Any]) -> Path:
     """Write the ballots of a closed round: the same judgements, the same bytes. Raises ValueError for an open one."""
     path = Path(one["export"])
