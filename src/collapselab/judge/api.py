@@ -18,6 +18,8 @@ from .site import Here, Reading, Site, Visitor, expect_own, judge_of, locked
 
 router = APIRouter()
 
+SHOWN = 256  # CSS pixels that the longer side of a small image takes, at most: it fits on the narrowest screens
+
 Answer = Literal["good", "bad"]
 Nonce = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -46,7 +48,9 @@ class Training(Said):
 
 
 class Judged(Said):
-    """A judgement. seconds: from the moment the image was there to the answer. The times are the client's, in ms."""
+    """A judgement. seconds: from the moment the image was there to the answer. The times are the client's, in ms;
+    scale: CSS pixels a pixel.
+    """
 
     item: Word
     answer: Answer
@@ -56,6 +60,7 @@ class Judged(Said):
     answered_at: Milliseconds | None = None
     zoom: Literal[1, 2, 4] = 1
     by: Literal["key", "pointer", "form"] | None = None
+    scale: float | None = Field(None, gt=0, le=1e4)
 
 
 class Undo(Said):
@@ -91,18 +96,21 @@ def item_said(items: list[RowMapping], place: Place, of: int, answer: str | None
     """The first of some items, and the image after it, as a client sees them: nothing leads to what they stand for."""
     if not items or place.round is None:
         return None
-    height, width = place.round["shape"]
     first, upcoming = items[0], items[1]["word"] if len(items) > 1 else None
     return {
         "id": first["word"],
         "image": f"/images/{first['word']}",
         "position": first["position"],
         "of": of,
-        "width": width,
-        "height": height,
+        **size_said(*place.round["shape"]),
         "answer": answer,
         "upcoming": f"/images/{upcoming}" if upcoming else None,
     }
+
+
+def size_said(height: int, width: int) -> dict[str, int]:
+    """The size of an image, and how many times it is enlarged where it is small: by whole pixels, to :data:`SHOWN`."""
+    return {"width": width, "height": height, "scale": max(1, SHOWN // max(height, width))}
 
 
 def next_said(connection: Connection, judge: RowMapping) -> dict[str, Any]:
@@ -147,6 +155,7 @@ def lesson_said(image: RowMapping) -> dict[str, Any]:
         "id": image["word"],
         "image": f"/lessons/{image['word']}",
         "is_strip": image["about"] in ("alike", "diverse"),
+        **size_said(image["height"], image["width"]),
     }
 
 
@@ -200,7 +209,7 @@ def attempt(said: Training, request: Request, site: Here, form: FormWord = None)
 def judgement(said: Judged, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
     """Store a judgement; the answer comes when it is on the disk. The same nonce again changes nothing."""
     judge = _acting(site, request, form)
-    more = {name: getattr(said, name) for name in ("shown_at", "answered_at", "by")}
+    more = {name: getattr(said, name) for name in ("shown_at", "answered_at", "by", "scale")}
     told = Judgement(said.item, said.answer, said.nonce, said.seconds, said.zoom, more)
     with db.writing(site.engine) as connection:
         found = locked(connection, judge)

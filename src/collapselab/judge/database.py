@@ -106,6 +106,8 @@ images = Table(
     Column("about", String, nullable=False, default=""),  # of a lesson or gold: good, hatched, alike, diverse
     Column("start", Integer, nullable=False),  # where its PNG lies in the pack
     Column("length", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
     Column("sha256", String, nullable=False),
     Column("word", String, unique=True),  # by which a lesson is asked for
 )

@@ -20,21 +20,29 @@ class Invited(NamedTuple):
     token: str
 
 
+def free(connection: Connection, study: str, arm: str, places: int) -> int:
+    """How many of an arm's places are nobody's."""
+    return len(_free(connection, study, arm, places))
+
+
+def _free(connection: Connection, study: str, arm: str, places: int) -> list[int]:
+    asked = select(db.judges.c.slot).where(db.judges.c.study == study, db.judges.c.arm == arm, ~db.judges.c.revoked)
+    taken = set(connection.scalars(asked).all())
+    return [slot for slot in range(places) if slot not in taken]
+
+
 def invite(connection: Connection, study: str, arm: str, places: int, count: int) -> list[Invited]:
     """``count`` more people for an arm, each at the first place that is free among ``places``.
 
     Raises ValueError where there are fewer free places.
     """
-    taken = connection.scalars(
-        select(db.judges.c.slot).where(db.judges.c.study == study, db.judges.c.arm == arm, ~db.judges.c.revoked)
-    ).all()
-    free = [slot for slot in range(places) if slot not in set(taken)]
-    if count > len(free):
+    there = _free(connection, study, arm, places)
+    if count > len(there):
         raise ValueError(
-            f"judges: {count} are to be invited, but {len(free)} of the {places} places of {study}/{arm} are free; "
+            f"judges: {count} are to be invited, but {len(there)} of the {places} places of {study}/{arm} are free; "
             f"raise judges in the study before its first round, or let somebody new replace another (--replace CODE)"
         )
-    return [_enter(connection, study, arm, slot) for slot in free[:count]]
+    return [_enter(connection, study, arm, slot) for slot in there[:count]]
 
 
 def replace(connection: Connection, study: str, arm: str, code: str) -> Invited:

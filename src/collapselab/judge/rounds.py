@@ -54,6 +54,7 @@ class _Picture(NamedTuple):
     role: str
     row: int
     about: str
+    shape: tuple[int, int]  # height and width
     png: bytes
 
 
@@ -96,7 +97,7 @@ def _found(connection: Connection, pool: Pool, digest: str) -> bool:
 def _pictures(pool: np.ndarray, real: np.ndarray, options: Judging, seed: int) -> Iterator[_Picture]:
     """All images of a round: the pool, those whose answer is known, and those of the training screen."""
     for row, pixels in enumerate(pool):
-        yield _Picture("pool", row, "", encode(pixels))
+        yield _Picture("pool", row, "", pixels.shape[1:], encode(pixels))
     order = seeds.generator(seed).permutation(len(real))
     half = max(1, len(order) // 2)  # what teaches is not what tests
     others: dict[str, list[Example]] = {
@@ -105,7 +106,7 @@ def _pictures(pool: np.ndarray, real: np.ndarray, options: Judging, seed: int) -
     }
     for role, made in others.items():
         for row, example in enumerate(made):
-            yield _Picture(role, row, example.about, encode(example.pixels))
+            yield _Picture(role, row, example.about, example.pixels.shape[1:], encode(example.pixels))
 
 
 def _enter(
@@ -128,6 +129,7 @@ def _enter(
     start, rows = 0, []
     for one in pictures:
         row = {"round": number, "role": one.role, "row": one.row, "about": one.about, "start": start}
+        row |= {"height": one.shape[0], "width": one.shape[1]}
         row |= {"length": len(one.png), "sha256": hashlib.sha256(one.png).hexdigest()}
         rows.append(row | {"word": _word() if one.role == "lesson" else None})
         start += len(one.png)
@@ -274,6 +276,14 @@ def close(engine: Engine, one: Mapping[str, Any], anyway: bool = False) -> Path:
 
 def _is_open(connection: Connection, one: Mapping[str, Any]) -> bool:
     return connection.scalar(select(db.rounds.c.closed).where(db.rounds.c.id == one["id"])) is None
+
+
+def is_last(engine: Engine, one: Mapping[str, Any]) -> bool:
+    """Whether no other round was opened later at the same place, over samples that were made anew."""
+    with engine.connect() as connection:
+        every = rounds_of(connection, one["study"], one["arm"])
+    place = one["seed"], one["generation"]
+    return one["id"] == max(other["id"] for other in every if (other["seed"], other["generation"]) == place)
 
 
 def export(engine: Engine, one: Mapping[str, Any]) -> Path:
