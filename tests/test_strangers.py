@@ -271,7 +271,7 @@ def test_an_export_that_is_damaged_stays_where_it_is(tmp_path, monkeypatch):
         ballots(pool, closed, out)
     # What a round lacks it says itself, and a lineage that diverged has nothing that could be judged.
     closed.unlink()
-    with pytest.raises(Waiting, match="nobody judges the 20 samples.*\n.*serve STUDY"):
+    with pytest.raises(Waiting, match=r"nobody judges the 20 samples.*\n.*serve STUDY"):
         ballots(pool, closed, out)
     facts = {"pool": digest, "done": 3, "of": 9, "missing": {"J02": 6}, "link": "https://page", "close": "close it"}
     waits = closed.with_suffix(".open.json")
