@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from collapselab.core.ask import Ask
 from collapselab.core.choice import nested
-from collapselab.core.sets import KeptTable, SampleSet
+from collapselab.core.sets import Ballots, KeptTable, SampleSet
 from collapselab.engine.steering import levels_of
 from collapselab.features import FEATURES, Features
 from collapselab.populations import POPULATIONS
@@ -24,6 +24,7 @@ from collapselab.store.cells import Cell
 
 OPTIONS = {
     "nobody": {},
+    "people": {"share": 0.4, "overlap": 2},
     "random": {"share": 0.4},
     "yoked": {"count": 30},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
@@ -43,18 +44,10 @@ OPTIONS = {
     "unmarked": {"share": 0.4, "rate": 0.01},
     "hallucination": {"window": [0.5, 1.0], "share": 0.4},
 }
-CHANCE = {"random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
+CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
-BESIDE = (
-    "seen",
-    "scores",
-    "model",
-    "ballots",
-    "train",
-    "twin",
-    "ask",
-    "p_mark",
-)  # what a pool may hold beside the samples
+# What a pool may hold beside the samples.
+BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "ask", "p_mark")
 
 
 @pytest.fixture(params=sorted(SELECTORS))
@@ -83,7 +76,6 @@ def options_of(name, **changes):
 def pool_of(name, samples, options, population="two-classes"):
     """The samples, and beside them what a selector needs, and nothing else."""
     needs, truth = SELECTORS[name].needs, truth_of(population)
-    assert not needs.ballots, "a selector of this kind wants ballots here"
     seen, train = {}, truth.sample(Ask(20, 1)).data
     looks = looked_through(SELECTORS[name], options)
     for extractor in looks if len(samples) else ():
@@ -99,7 +91,8 @@ def pool_of(name, samples, options, population="two-classes"):
     scores = {option: numbers(samples.data) for option in nested(options, "rewards")}
     model, ask = StandIn(samples) if needs.model else None, Ask(len(samples), 4) if needs.ask else None
     told = np.random.default_rng(2).uniform(size=len(samples)) if needs.mark else None
-    return Pool(samples, CELL, seen, scores, model, None, split, twin, None, ask, told)
+    ballots = ballots_of(len(samples)) if needs.ballots else None
+    return Pool(samples, CELL, seen, scores, model, ballots, split, twin, None, ask, told)
 
 
 def numbers(data):
@@ -133,6 +126,14 @@ class StandIn:
         for at in levels_of(torch.linspace(4, 0, 5)):
             asked(start, at, None)
         return self.samples
+
+
+def ballots_of(count):
+    """Two judges call every other sample good, and the one the rest as well, but for every fourth of all."""
+    rows = np.tile(np.arange(count), 2)
+    good = np.concatenate([np.arange(count) % 2 == 0, np.arange(count) % 4 != 3])
+    answers = tuple("good" if one else "bad" for one in good)
+    return Ballots(rows, ("a",) * count + ("b",) * count, answers, np.ones(2 * count))
 
 
 def chosen(name, samples, seed=5, population="two-classes", **changes):
@@ -262,8 +263,8 @@ def test_a_selector_judges_every_kind_that_it_takes(name, kind):
     through = {"extractor": LOOK_AT[kind]} if OPTIONS[name].get("extractor") == "identity" else {}
     if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it
         looks = entry.needs.features
-        # No family has it, no classifier looks at it, or it cannot be marked.
-        asks = entry.asks or entry.reads == "probabilities" or entry.needs.mark
+        # No family has it, no classifier looks at it, or nobody can mark or see it.
+        asks = entry.asks or entry.reads == "probabilities" or entry.needs.mark or entry.needs.ballots
         assert name in ROWS_ALONE or asks or (looks and any(kind not in FEATURES[one].takes for one in looks))
         return
     assert all(kind in FEATURES[one].takes for one in entry.needs.features)

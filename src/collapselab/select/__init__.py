@@ -10,6 +10,7 @@ from .discriminator import DiscriminatorOptions, discriminator
 from .hallucination import HallucinationOptions, hallucination
 from .likelihood import LatentFilterOptions, LikelihoodOptions, latent_filter, likelihood
 from .neighbours import NoveltyOptions, RarityOptions, RealismOptions, novelty, rarity, realism
+from .people import PeopleOptions, people
 from .quota import QuotaOptions, quota
 from .reward import RewardOptions, reward
 from .richness import RichnessOptions, richness
@@ -24,6 +25,7 @@ SELECTORS: Registry[Selector] = Registry(
     {
         "nobody": Selector(SelectorOptions, nobody),
         "random": Selector(ShareOptions, random),
+        "people": Selector(PeopleOptions, people, Needs(ballots=True), ("images",)),
         "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
         "reward": Selector(RewardOptions, reward),

@@ -1,7 +1,6 @@
 """The jobs that make samples: drawn, released, judged and kept."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ...compose.regimes import at
@@ -12,6 +11,7 @@ from ...store import hash_path, recorded_hash
 from ...store.provenance import entries
 from ...transforms import TRANSFORMS
 from .. import looking
+from ..judged import closed_round
 from ..study import Study
 from ..telling import as_json, flags
 from .base import Job, Place, nothing, seeds, verb_roots
@@ -128,21 +128,16 @@ def _transform_roots(study: Study, place: Place) -> list[str]:
     return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names), *seen, *marked]
 
 
-def _closed(study: Study, place: Place) -> Path:
-    """Where the export of a closed round lies: beside the results, since nobody can compute it again."""
-    return Path("ballots", study.name, place.arm, f"seed{place.seed}", f"gen{place.generation}.parquet")
-
-
 def _ballots_inputs(study: Study, place: Place) -> list[str]:
     return [study.released_file(*place.cell)]
 
 
 def _ballots_arguments(study: Study, place: Place) -> Iterator[str]:
-    yield from flags(pool=study.released_file(*place.cell), closed=str(_closed(study, place)))
+    yield from flags(pool=study.released_file(*place.cell), closed=str(closed_round(study, *place.cell)))
 
 
 def _ballots_outside(study: Study, place: Place) -> dict[str, str]:
-    path = _closed(study, place)
+    path = closed_round(study, *place.cell)
     return {"closed": recorded_hash(path) if path.exists() and hash_path(path).exists() else "open"}
 
 
