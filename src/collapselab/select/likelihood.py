@@ -60,7 +60,7 @@ def latent_filter(pool: Pool, options: LatentFilterOptions, seed: int) -> Select
 
     By ``likelihood``: the log-density under a normal law that is fitted to the training rows' features, with their own
     variances and the correlations of Ledoit and Wolf (2004), which are definite however few rows there are. By
-    ``realism``: as :func:`select.neighbours.realism`. Both are forms of filtering out what leaves the low-dimensional structure of real
+    ``realism``: as :func:`select.neighbours.realism`. Both filter out what leaves the low-dimensional structure of real
     data in a latent space (Cai, Wang, Liu and Zhang 2025, arXiv 2511.12742), whose own score is another one. scores:
     nats, or R.
 
