@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from collapselab.core.ask import Ask
-from collapselab.core.sets import KeptTable, SampleSet
+from collapselab.core.sets import Ballots, KeptTable, SampleSet
 from collapselab.features import FEATURES
 from collapselab.populations import POPULATIONS
 from collapselab.rewards.asking import looked_through
@@ -19,6 +19,7 @@ from collapselab.store.cells import Cell
 
 OPTIONS = {
     "nobody": {},
+    "people": {"share": 0.4, "overlap": 2},
     "random": {"share": 0.4},
     "yoked": {"count": 30},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
@@ -28,7 +29,7 @@ OPTIONS = {
     "quota": {"table": "true", "share": 0.4},  # by label
     "weighted": {"extractor": "identity", "strength": 0.001},
 }
-CHANCE = {"random", "yoked", "verifier", "tails", "quota"}  # another seed keeps other rows
+CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
 BESIDE = ("seen", "scores", "model", "ballots", "train", "twin")  # what a pool may hold beside the samples
 
@@ -59,7 +60,7 @@ def options_of(name, **changes):
 def pool_of(name, samples, options, population="two-classes"):
     """The samples, and beside them what a selector needs, and nothing else."""
     needs, truth = SELECTORS[name].needs, truth_of(population)
-    assert not (needs.model or needs.ballots), "a selector of this kind wants a model or ballots here"
+    assert not needs.model, "a selector of this kind wants a model here"
     seen, train = {}, truth.sample(Ask(20, 1)).data
     looks = looked_through(SELECTORS[name], options)
     for extractor in looks if len(samples) else ():
@@ -71,7 +72,16 @@ def pool_of(name, samples, options, population="two-classes"):
         rows = np.arange(0, 60, 2)
         twin = Twin(np.arange(60) % 3, KeptTable(rows, np.full(30, np.nan), ("",) * 30, "somebody"))
     split = SampleSet(train, np.arange(20) % 2) if looks or needs.train else None
-    return Pool(samples, CELL, seen, train=split, twin=twin)
+    ballots = ballots_of(len(samples)) if needs.ballots else None
+    return Pool(samples, CELL, seen, ballots=ballots, train=split, twin=twin)
+
+
+def ballots_of(count):
+    """Two judges call every other sample good, and the one the rest as well, but for every fourth of all."""
+    rows = np.tile(np.arange(count), 2)
+    good = np.concatenate([np.arange(count) % 2 == 0, np.arange(count) % 4 != 3])
+    answers = tuple("good" if one else "bad" for one in good)
+    return Ballots(rows, ("a",) * count + ("b",) * count, answers, np.ones(2 * count))
 
 
 def chosen(name, samples, seed=5, population="two-classes", **changes):
@@ -158,7 +168,7 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     options = options_of(name)
     plain, looks = pool_of(name, samples_of(200), options), looked_through(SELECTORS[name], options)
     seen = Looked(plain.seen)
-    watched = Watched(plain.samples, CELL, seen, train=plain.train, twin=plain.twin)
+    watched = Watched(plain.samples, CELL, seen, ballots=plain.ballots, train=plain.train, twin=plain.twin)
     object.__setattr__(watched, "looked_at", set())
     SELECTORS[name].select(watched, options, 5)
     said = {"seen": bool(looks)} | {part: getattr(needs, part) for part in ("model", "ballots", "train", "twin")}
@@ -198,7 +208,11 @@ def test_a_selector_judges_every_kind_that_it_takes(name, kind):
     through = {"extractor": LOOK_AT[kind]} if OPTIONS[name].get("extractor") else {}
     if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it
         looks = entry.needs.features
-        assert name in ROWS_ALONE or (looks and any(kind not in FEATURES[one].takes for one in looks))
+        assert (
+            name in ROWS_ALONE
+            or entry.needs.ballots
+            or (looks and any(kind not in FEATURES[one].takes for one in looks))
+        )
         return
     assert all(kind in FEATURES[one].takes for one in entry.needs.features)
     samples = truth_of(KINDS[kind]).sample(Ask(20, 3))

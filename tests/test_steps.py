@@ -26,6 +26,7 @@ from collapselab.transforms import TRANSFORMS
 from collapselab.transforms.base import Transform
 
 SAID = {
+    "people": {"share": 0.3, "rule": "any"},
     "verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9},
     "quota": {"share": 0.3, "table": "even", "extractor": "lenet", "stops": False},
     "project": {"gamma": 1.0, "clusters": 2},
@@ -46,7 +47,7 @@ def caught(words, check, entry, options=None):
 
 @pytest.mark.parametrize("name", SELECTORS)
 def test_a_selector_keeps_its_contract(name):
-    check_selector(name, SAID.get(name, OPTIONS[name]))
+    check_selector(name, SAID.get(name, OPTIONS[name]), ("good", "bad"))
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ from .laws import surviving_categories as surviving_categories
 from .likelihood import bits_per_dimension as bits_per_dimension
 from .likelihood import coverage_calibration as coverage_calibration
 from .likelihood import likelihood_gap as likelihood_gap
+from .marks import mark_detection as mark_detection
+from .marks import mark_false_alarms as mark_false_alarms
+from .marks import mark_robustness as mark_robustness
+from .marks import radioactivity as radioactivity
+from .marks import residual_share as residual_share
 from .memorisation import authenticity as authenticity
 from .memorisation import copies as copies
 from .memorisation import data_copying as data_copying
@@ -214,6 +219,13 @@ METRICS: Registry[Metric] = Registry(
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
         ),
+        "mark_detection": Metric(mark_detection, "Marks found", None, extractors=("mark",), chance="fake"),
+        "mark_false_alarms": Metric(
+            mark_false_alarms, "Marks found in real images", None, extractors=("mark",), chance="real"
+        ),
+        "mark_robustness": Metric(mark_robustness, "Marks found after", None, extractors=("mark",)),
+        "radioactivity": Metric(radioactivity, "Marks learnt (over chance)", None, extractors=("mark",), chance="fake"),
+        "residual_share": Metric(residual_share, "Synthetic share after a purge", None, extractors=("mark",)),
     },
     Metric,
 )

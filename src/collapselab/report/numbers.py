@@ -12,7 +12,7 @@ from ..verdicts import Endpoint, Record, StudyFacts, at_risk, diverged, indexed,
 
 DRAWN = 12  # lineages of an arm that are drawn one by one where there are many
 BAND_FROM = 8  # lineages: below, a band would feign a precision that so few do not have
-SETS = {"raw": "the model itself", "sampled": "as sampled", "kept": "as kept"}
+SETS = {"raw": "the model itself", "sampled": "as sampled", "released": "as released", "kept": "as kept"}
 KNOWING = "truth"  # the feature space in which the truth is known
 KINDS = ("real, fixed", "real, fresh", "real, redrawn", "own samples", "another arm's samples")  # of training images
 

@@ -211,7 +211,7 @@ def kind_faults(study: Study) -> Iterator[Fault]:
 
 HANDED = {  # registry -> what one of its entries can be handed
     "adapters": {"features", "ancestors"},
-    "selectors": {"features", "model", "train", "ballots"},
+    "selectors": {"features", "model", "train", "ballots", "mark"},
     "transforms": {"features", "train", "key"},
     "rewards": {"features"},
 }
@@ -300,7 +300,7 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
             if kind not in taker.takes:
                 yield Fault(where, f"{one!r} takes {' and '.join(taker.takes)}; the study's data are {kind}")
         for asked in [Denoises] if registry == "guides" else getattr(entry, "asks", ()):
-            yield from _lacking(study, arm, where, choice, asked)
+            yield from lacking(study, arm, where, choice, asked)
         if registry != "guides":
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
             yield from _unread(study, where, choice, getattr(entry, "reads", "values"), named(options, "extractors"))
@@ -321,7 +321,7 @@ def _unread(
             yield Fault(where, message)
 
 
-def _lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:
+def lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:
     """The fault of an arm whose model has not the capability that its adapter, guide or selector asks for."""
     family = study.family(arm.model)
     if not issubclass(MODELS[family], asked):
@@ -405,7 +405,7 @@ def together_faults(study: Study) -> Iterator[Fault]:
     for name, arm in study.lineages.items():
         if arm.select:
             yield Fault(("arms", name, "select"), f"together: found {arm.select[0].name!r}; allowed is nobody")
-        for key in ("adapt", "guide", "transform"):
+        for key in ("adapt", "guide", "transform", "mark"):
             if getattr(arm, key):
                 yield Fault(("arms", name, key), "together: laws are fitted and sampled by formula; leave it out")
         for index, part in enumerate(arm.regime.synthetic):

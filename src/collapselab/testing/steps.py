@@ -17,7 +17,7 @@ from ..adapt.base import Adapter
 from ..adapt.base import Given as Shown
 from ..core.ask import Ask
 from ..core.choice import nested
-from ..core.kinds import KINDS, KindName
+from ..core.kinds import KINDS, KindName, kind_of
 from ..core.run import Run
 from ..core.sets import Ballots, KeptTable, SampleSet, Seen
 from ..engine.steering import Level, Predictions
@@ -76,28 +76,35 @@ def check_selector(
         law(len(entry.select(nothing, chosen, 5).rows) == 0, f"{name}: of no {kind} it keeps some")
 
 
-def check_reward(reward: Any, options: Mapping[str, Any] | None = None) -> None:
+def check_reward(
+    reward: Any,
+    options: Mapping[str, Any] | None = None,
+    data: np.ndarray | None = None,
+    weights: Mapping[str, Any] | None = None,
+) -> None:
     """Hold a reward to its contract (:class:`~collapselab.rewards.base.Reward`) on a few samples of each kind.
 
-    It gives each sample a number of its own, whatever stands beside it, the same each time, and leaves the samples as
-    they are. Arguments and errors as for :func:`check_selector`.
+    It gives each sample a number of its own, whatever stands beside it and in whatever order, the same each time, and
+    leaves the samples as they are. data: 24 samples or more, in the place of ours, which are colour images of 16 x 16
+    pixels, planar vectors and categories 0 .. 4. weights: by extractor, what it looks with, where it is a published
+    network. Other arguments and errors as for :func:`check_selector`.
     """
     name, entry = entry_of(reward, REWARDS)
     chosen = _checked(name, entry, Reward, options)
-    for kind in entry.takes:
-        found = _seen_by(looked_through(entry, chosen), kind)
+    for kind in entry.takes if data is None else [kind_of(data)]:
+        found = _seen_by(looked_through(entry, chosen), kind, weights, data)
         if found is None:
             continue  # an extractor that it looks through does not take this kind
         rows, looks = found
-        data, before = rows[:ROWS], rows[:ROWS].copy()
+        given, before = rows[:ROWS], rows[:ROWS].copy()
         score = partial(_scored_by, entry, chosen, looks)
-        whole, few = score(SampleSet(data)), score(SampleSet(data[: ROWS // 2]))
-        law(same(data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
+        whole, few, turned = (score(SampleSet(some)) for some in (given, given[: ROWS // 2], given[::-1]))
+        law(same(given, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
         law(np.isfinite(whole).all(), f"{name}: its numbers are not all finite")
-        law(same(whole, score(SampleSet(data))), f"{name}: asked twice it gives the same {kind} other numbers")
-        off = np.abs(whole[: ROWS // 2] - few).max()
+        law(same(whole, score(SampleSet(given))), f"{name}: asked twice it gives the same {kind} other numbers")
+        off = max(np.abs(whole[: ROWS // 2] - few).max(), np.abs(whole[::-1] - turned).max())
         law(
-            off <= ROUNDING,
+            off <= ROUNDING * max(1, np.abs(whole).max()),
             f"{name}: {kind} are worth more or less by {off:.2g} among others; a number is its sample's own",
         )
 
@@ -229,14 +236,22 @@ def _checked(name: str, entry: Any, kind: type, options: Mapping[str, Any] | Non
     return chosen
 
 
-def _seen_by(extractors: tuple[str, ...], kind: KindName) -> tuple[np.ndarray, dict[str, Any]] | None:
+def _seen_by(
+    extractors: tuple[str, ...],
+    kind: KindName,
+    weights: Mapping[str, Any] | None = None,
+    data: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Samples of a kind, and what makes features of them, by extractor; None where one does not take the kind."""
     if any(kind not in FEATURES[one].takes for one in extractors):
         return None
-    through = {one: small_weights(one, FEATURES[one], kind, None) for one in extractors}
+    through = dict(weights or {})
+    for one in extractors:
+        through[one] = through[one] if one in through else small_weights(one, FEATURES[one], kind, None)
     truth = next((through[one] for one in through if FEATURES[one].needs.through_truth), None)
     # A known truth sees no other samples than such as it draws.
     rows = samples(kind, 2 * ROWS) if truth is None else truth.sample(Ask(2 * ROWS, 3)).data
+    rows = rows if data is None else data
     return rows, {one: partial(FEATURES[one].extract, weights=weights) for one, weights in through.items()}
 
 
@@ -254,7 +269,8 @@ def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...
     split = SampleSet(train) if looks or entry.needs.train else None
     twin = Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if entry.needs.twin else None
     ballots = _ballots(ROWS, answers, entry)
-    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, ballots, split, twin)
+    told = np.random.default_rng(6).uniform(size=ROWS) if entry.needs.mark else None
+    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, ballots, split, twin, p_mark=told)
 
 
 def _ballots(count: int, answers: tuple[str, ...], entry: Selector) -> Ballots | None:

@@ -48,10 +48,11 @@ def pool_of(
     model: Any | None = None,
     ballots: Ballots | None = None,
     twin: Twin | None = None,
+    p_mark: np.ndarray | None = None,
 ) -> Pool:
     """What selectors are handed: the samples, seen through what they look through, and what stands beside them."""
     seen = seen_of(samples, looks or {}, train) if len(samples) else {}
-    return Pool(samples, cell, seen, {}, model, ballots, train, twin)
+    return Pool(samples, cell, seen, {}, model, ballots, train, twin, p_mark=p_mark)
 
 
 def scored(pool: Pool, options: Any) -> Pool:

@@ -24,11 +24,11 @@ EDGES = {
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
-    *("REWARDS", "SELECTORS", "TRANSFORMS"),
+    *("MARKS", "REWARDS", "SELECTORS", "TRANSFORMS"),
 }
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
-    f"{PACKAGE}.core.needs:Needs": {"train", "twin"},
+    f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask"},
     f"{PACKAGE}.core.sets:KeptTable": {"weights"},
     f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
 }  # fields of entries that count only by themselves
