@@ -9,6 +9,8 @@ import numpy as np
 
 from .selection import cut_variance
 
+NODES = 200  # of the quadrature over where a threshold lies, a smooth function of a beta variable
+
 
 def targeted_shares(
     generations: int, share: float, targeted: float, truth: float, fresh: float = 0.0, stops: bool = False
@@ -143,3 +145,41 @@ def targeted_homozygosity(
         means.append((real + chosen + by_lot * p) / rows)
         squares.append((own + lot + fixed + 2 * crossed) / rows**2)
     return np.array(means), np.array(squares)
+
+
+def likeliest_variance(wanted: int, count: int, dimension: int) -> float:
+    """The factor of the variance of the ``wanted`` likeliest of ``count`` normal samples in d dimensions: exact.
+
+    E_U [F_{d+2}(q) / U], F_d(q) = U, of chi-square laws with d and d + 2 degrees of freedom: below the squared radius q
+    of the next sample those that are kept are independent and symmetric, and U ~ Beta(wanted + 1, count - wanted). For
+    one dimension and ever more samples it is :func:`cut_variance` at c = Phi^-1((1 + a) / 2), a the share.
+    """
+    from scipy.stats import chi2
+
+    if wanted >= count:
+        return 1.0
+    below = _thresholds(wanted, count)
+    return float(np.mean(chi2.cdf(chi2.ppf(below, dimension), dimension + 2) / below))
+
+
+def top_variance(wanted: int, count: int) -> float:
+    """The factor of the variance of the ``wanted`` largest of ``count`` normal numbers: exact.
+
+    E_U [1 - i (i - z)], i = phi(z) / U, 1 - Phi(z) = U, as in :func:`top_share_moments`: above the next number those
+    that are kept are independent, and U ~ Beta(wanted + 1, count - wanted).
+    """
+    from scipy.special import ndtri
+
+    if wanted >= count:
+        return 1.0
+    above = _thresholds(wanted, count)
+    z = -ndtri(above)
+    intensity = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) / above
+    return float(np.mean(1 - intensity * (intensity - z)))
+
+
+def _thresholds(wanted: int, count: int) -> np.ndarray:
+    """Equally likely values of the share that lies beyond the sample next to those that are kept."""
+    from scipy.stats import beta
+
+    return beta.ppf((np.arange(NODES) + 0.5) / NODES, wanted + 1, count - wanted)

@@ -182,8 +182,8 @@ def _select_roots(study: Study, place: Place) -> list[str]:
     marked, noise = study.selecting(place.arm, "mark"), study.lineages[place.arm].marks == "noise"
     asked = study.selecting(place.arm, "model") or (marked and noise)
     family = looking.family_roots(study, place.arm) if asked else []
-    seen += [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
     family += looking.asked_roots(study, place.arm)
+    seen += [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
     called = verb_roots("select", "select", "pool_of", *["asked_for"] * study.selecting(place.arm, "ask"))
     chosen = entries("select:SELECTORS", [one.name for one in selectors])
     rewards = [root for one in selectors for root in looking.reward_roots(study, SELECTORS, one)]
