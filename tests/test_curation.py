@@ -214,7 +214,7 @@ def test_judges_who_must_agree_keep_by_their_mean():
 
 
 def test_scores_that_are_no_numbers_are_refused():
-    with pytest.raises(ValueError, match=r"scores: found 1 of 3 that are no numbers \(nan\)"):
+    with pytest.raises(ValueError, match=r"reward 'coordinate': gave 1 of 3 samples what is no number \(nan\)"):
         kept(np.array([[1.0], [np.nan], [0.0]]), rewards=[{"coordinate": {}}], share=0.5)
 
 

@@ -1,15 +1,20 @@
 """What holds for every selector, over the whole registry."""
 
 import inspect
+import math
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from collapselab.core.ask import Ask
+from collapselab.core.choice import nested
 from collapselab.core.sets import Ballots, KeptTable, SampleSet
-from collapselab.features import FEATURES
+from collapselab.engine.steering import levels_of
+from collapselab.features import FEATURES, Features
 from collapselab.populations import POPULATIONS
 from collapselab.rewards.asking import looked_through
 from collapselab.select import SELECTORS
@@ -28,10 +33,29 @@ OPTIONS = {
     "tails": {"extractor": "identity", "chosen": 0.2, "quantile": 0.2, "share": 0.4},
     "quota": {"table": "true", "share": 0.4},  # by label
     "weighted": {"extractor": "identity", "strength": 0.001},
+    "reward": {"rewards": [{"coordinate": {}}, {"coordinate": {"index": 1}}], "share": 0.4},
+    "realism": {"extractor": "identity", "share": 0.4},
+    "rarity": {"extractor": "identity", "k": 19, "share": 0.4},
+    "novelty": {"extractor": "identity", "alpha": 0.001, "neighbours": 5, "share": 0.4},  # all are new
+    "latent_filter": {"extractor": "identity", "share": 0.4},
+    "classifier": {"share": 0.4},
+    "discriminator": {"share": 0.4},
+    "likelihood": {"share": 0.4},
+    "hallucination": {"window": [0.5, 1.0], "share": 0.4},
+    "unmarked": {"share": 0.4},  # the detector calls none marked
 }
-CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota"}  # another seed keeps other rows
+CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
-BESIDE = ("seen", "scores", "model", "ballots", "train", "twin")  # what a pool may hold beside the samples
+BESIDE = (
+    "seen",
+    "scores",
+    "model",
+    "ballots",
+    "train",
+    "twin",
+    "ask",
+    "p_mark",
+)  # what a pool may hold beside the samples
 
 
 @pytest.fixture(params=sorted(SELECTORS))
@@ -60,20 +84,67 @@ def options_of(name, **changes):
 def pool_of(name, samples, options, population="two-classes"):
     """The samples, and beside them what a selector needs, and nothing else."""
     needs, truth = SELECTORS[name].needs, truth_of(population)
-    assert not needs.model, "a selector of this kind wants a model here"
     seen, train = {}, truth.sample(Ask(20, 1)).data
     looks = looked_through(SELECTORS[name], options)
     for extractor in looks if len(samples) else ():
         entry = FEATURES[extractor]
-        weights = {"truth": truth, "nothing": None}[entry.needs.through]
-        seen[extractor] = Seen(entry.extract(samples.data, weights), entry.extract(train, weights))
+        weights = {"truth": truth}.get(entry.needs.through)
+        look = classified if entry.needs.through == "learnt" else partial(entry.extract, weights=weights)
+        seen[extractor] = Seen(look(samples.data), look(train))
     twin = None
     if needs.twin:
         rows = np.arange(0, 60, 2)
         twin = Twin(np.arange(60) % 3, KeptTable(rows, np.full(30, np.nan), ("",) * 30, "somebody"))
     split = SampleSet(train, np.arange(20) % 2) if looks or needs.train else None
+    scores = {option: numbers(samples.data) for option in nested(options, "rewards")}
     ballots = ballots_of(len(samples)) if needs.ballots else None
-    return Pool(samples, CELL, seen, ballots=ballots, train=split, twin=twin)
+    model, ask = StandIn(samples) if needs.model else None, Ask(len(samples), 4) if needs.ask else None
+    return Pool(
+        samples,
+        CELL,
+        seen,
+        scores,
+        model,
+        ballots,
+        split,
+        twin,
+        None,
+        ask,
+        p_mark=np.ones(len(samples)) if needs.mark else None,
+    )
+
+
+def numbers(data):
+    """A number of each sample's own: (n,) float64."""
+    width = math.prod(data.shape[1:])
+    return data.reshape(len(data), width).astype(np.float64) @ np.linspace(1, 2, width)
+
+
+def classified(data, weights=None):
+    """What a classifier of two classes would say."""
+    shares = 1 / (1 + np.exp(-numbers(data) / 10))
+    return Features(numbers(data)[:, None], probabilities=np.stack([shares, 1 - shares], axis=1))
+
+
+class StandIn:
+    """A model that made the samples, in four steps, and has an opinion on any."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def log_likelihood(self, data, seed, *, steps, probes):
+        return -(numbers(data) ** 2)
+
+    def realness(self, data, labels):
+        return numbers(data)
+
+    def sample(self, ask):
+        start = torch.from_numpy(numbers(self.samples.data))[:, None]
+        draws = lambda number: torch.ones_like(start)  # noqa: E731
+        asked = ask.guide.steered(lambda x, sigma, condition: x * sigma, None, {}, draws)
+        for at in levels_of(torch.linspace(4, 0, 5)):
+            asked(start, at, None)
+        return self.samples
 
 
 def ballots_of(count):
@@ -157,7 +228,7 @@ def test_the_seed_is_all_the_chance_there_is(name):
 def test_no_selector_can_see_what_the_metrics_compare_with(name):
     """The judge is not the prosecutor: it is handed samples, features of them and of the training split, no more."""
     assert list(inspect.signature(SELECTORS[name].select).parameters) == ["pool", "options", "seed"]
-    assert [one.name for one in fields(Pool)] == ["samples", "cell", *BESIDE, "places"]
+    assert {one.name for one in fields(Pool)} == {"samples", "cell", *BESIDE, "places"}
     assert Seen._fields == ("samples", "train")
 
 
@@ -168,10 +239,13 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     options = options_of(name)
     plain, looks = pool_of(name, samples_of(200), options), looked_through(SELECTORS[name], options)
     seen = Looked(plain.seen)
-    watched = Watched(plain.samples, CELL, seen, ballots=plain.ballots, train=plain.train, twin=plain.twin)
+    beside = {part: getattr(plain, part) for part in BESIDE}
+    watched = Watched(plain.samples, CELL, **beside | {"seen": seen})
     object.__setattr__(watched, "looked_at", set())
     SELECTORS[name].select(watched, options, 5)
-    said = {"seen": bool(looks)} | {part: getattr(needs, part) for part in ("model", "ballots", "train", "twin")}
+    said = {"seen": bool(looks), "scores": bool(nested(options, "rewards"))}
+    said |= {part: getattr(needs, part) for part in ("model", "ballots", "train", "twin", "ask")}
+    said |= {"p_mark": needs.mark, "train": needs.train and not needs.mark}  # which calibrates the detector
     assert watched.looked_at == {part for part, needed in said.items() if needed}
     assert seen.names == set(looks)
 
@@ -205,14 +279,13 @@ KINDS = {"images": "jars", "vectors": "land", "categories": "outfits"}  # popula
 def test_a_selector_judges_every_kind_that_it_takes(name, kind):
     entry = SELECTORS[name]
     assert entry.takes and set(entry.takes) <= set(KINDS)
-    through = {"extractor": LOOK_AT[kind]} if OPTIONS[name].get("extractor") else {}
+    through = {"extractor": LOOK_AT[kind]} if OPTIONS[name].get("extractor") == "identity" else {}
     if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it
         looks = entry.needs.features
-        assert (
-            name in ROWS_ALONE
-            or entry.needs.ballots
-            or (looks and any(kind not in FEATURES[one].takes for one in looks))
-        )
+        asks = (
+            entry.asks or entry.needs.ballots or entry.needs.mark or entry.reads == "probabilities"
+        )  # no family has it, or no classifier
+        assert name in ROWS_ALONE or asks or (looks and any(kind not in FEATURES[one].takes for one in looks))
         return
     assert all(kind in FEATURES[one].takes for one in entry.needs.features)
     samples = truth_of(KINDS[kind]).sample(Ask(20, 3))

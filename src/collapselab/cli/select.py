@@ -10,10 +10,11 @@ import typer
 
 from .. import store
 from ..core.sets import KeptTable
-from ..rewards.asking import looked_through
+from ..rewards.asking import files_of, looked_through
 from ..select import SELECTORS
 from ..select.base import Selection, Twin
 from ..store.cells import Cell
+from ..store.weights import digest_of_all
 from ..verbs import select as verb
 from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
@@ -66,6 +67,8 @@ def select(
     pool = store.read_samples(samples)
     read = [path for path in (samples, mark_model, *paths.values()) if path]
     lineage = {"generation": generation, "seed": seed, "selectors": json.loads(selectors), "inputs": hashes(*read)}
+    if named := files_of([(one.selector, one.options) for one in steps]):
+        lineage["files"] = {name: digest_of_all(Path(name)) for name in named}
     if "diverged" in pool.lineage:
         lineage["diverged"] = pool.lineage["diverged"]
     looks = looks_of(extractor or [], extractor_options)
@@ -79,7 +82,9 @@ def select(
         words = (mark, str(mark_model or ""), (study_seed, seed, stream))
         beside["p_mark"] = detector_of(*words, "own", beside["train"].data)[0](pool.data).p
     with clock.compute():
-        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside)
+        again = any(one.selector.needs.ask for one in steps) and "diverged" not in lineage
+        asked = verb.asked_for(pool, study_seed) if again else None
+        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside, ask=asked)
         found = NOTHING if "diverged" in lineage else verb.select(steps, shown, study_seed, too_few)
     lineage["topped_up"] = found.reasons.count(verb.TOPPED_UP)
     table = KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights)

@@ -50,7 +50,8 @@ def check_selector(
 
     It is a pure function of the pool, its options and the seed; it keeps rows that are there, in their order, each
     once, and as many as its options say beforehand, or fewer; it says of each why; it is satisfied with what its
-    ``needs`` and its options name, and keeps nothing of nothing.
+    ``needs`` and its options name, and keeps nothing of nothing. Every second
+    row of a pool is a pool, too.
 
     selector: the entry, or its name. options: those that have to be said. answers: what people may answer, for one that
     needs ballots. Raises AssertionError for the first law that is broken.
@@ -71,6 +72,9 @@ def check_selector(
             alike,
             f"{name}: asked twice with one seed it keeps other {kind}; it is a function of pool, options and seed",
         )
+        if pool.twin is None:  # whose rows are those of another pool
+            half = np.arange(0, len(pool), 2)
+            _check_selection(name, entry.select(pool.of(half), chosen, 5), len(half), chosen.keeps(len(half)))
         nothing = replace(pool, samples=SampleSet(pool.samples.data[:0]), seen={}, scores={})
         nothing = replace(nothing, ballots=_ballots(0, answers, entry))
         law(len(entry.select(nothing, chosen, 5).rows) == 0, f"{name}: of no {kind} it keeps some")
@@ -256,21 +260,30 @@ def _seen_by(
 
 
 def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...]) -> Pool | None:
-    """A pool with just what a selector needs; None where what it looks through does not take the kind."""
-    found = _seen_by(looked_through(entry, options), kind)
+    """A pool with just what a selector needs; None where what it looks through, or asks, does not take the kind."""
+    found, needs = _seen_by(looked_through(entry, options), kind), entry.needs
     if found is None:
         return None
-    (rows, looks), scores = found, {}
-    data, train = rows[:ROWS], rows[ROWS:]
-    for option in nested(options, "rewards"):
-        scores[option] = np.random.default_rng(4).standard_normal(ROWS)
-    seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
-    model = small_model(kind, training_set(kind), entry.asks) if entry.needs.model else None
-    split = SampleSet(train) if looks or entry.needs.train else None
-    twin = Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if entry.needs.twin else None
-    ballots = _ballots(ROWS, answers, entry)
-    told = np.random.default_rng(6).uniform(size=ROWS) if entry.needs.mark else None
-    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, ballots, split, twin, p_mark=told)
+    rows, looks = found
+    own, train, model, ask = SampleSet(rows[:ROWS]), SampleSet(rows[ROWS:]), None, Ask(ROWS, 6)
+    if needs.model:
+        try:
+            model = small_model(kind, training_set(kind), entry.asks, trained=True)
+        except LookupError:
+            return None  # no family of ours can what it asks for with this kind
+        own = model.sample(ask)
+    return Pool(
+        own,
+        Cell("study", "arm", 0, 1),
+        {one: Seen(look(own.data), look(train.data)) for one, look in looks.items()},
+        {option: np.random.default_rng(4).standard_normal(ROWS) for option in nested(options, "rewards")},
+        model,
+        _ballots(ROWS, answers, entry),
+        train if looks or needs.train else None,
+        Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if needs.twin else None,
+        ask=ask if needs.ask else None,
+        p_mark=np.random.default_rng(6).uniform(size=ROWS) if needs.mark else None,
+    )
 
 
 def _ballots(count: int, answers: tuple[str, ...], entry: Selector) -> Ballots | None:

@@ -173,7 +173,8 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _select_outside(study: Study, place: Place) -> dict[str, str]:
-    return looking.published(study, study.read_by(place.arm))
+    own = looking.files(study, SELECTORS, study.lineages[place.arm].select)
+    return looking.published(study, study.read_by(place.arm)) | own
 
 
 def _select_roots(study: Study, place: Place) -> list[str]:
@@ -181,10 +182,12 @@ def _select_roots(study: Study, place: Place) -> list[str]:
     marked, noise = study.selecting(place.arm, "mark"), study.lineages[place.arm].marks == "noise"
     asked = study.selecting(place.arm, "model") or (marked and noise)
     family = looking.family_roots(study, place.arm) if asked else []
+    family += looking.asked_roots(study, place.arm)
     seen += [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
+    called = verb_roots("select", "select", "pool_of", *["asked_for"] * study.selecting(place.arm, "ask"))
     chosen = entries("select:SELECTORS", [one.name for one in selectors])
     rewards = [root for one in selectors for root in looking.reward_roots(study, SELECTORS, one)]
-    return [*verb_roots("select", "select", "pool_of"), *chosen, *dict.fromkeys(rewards), *seen, *family]
+    return [*called, *chosen, *dict.fromkeys(rewards), *seen, *family]
 
 
 JOBS: Mapping[str, Job] = {
