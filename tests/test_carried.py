@@ -31,8 +31,7 @@ from collapselab.guides.base import Auxiliary, Guide
 from collapselab.models.capabilities import Trainable, Weighted
 from collapselab.models.tuning import tuned
 from collapselab.rewards.base import Reward
-from collapselab.select.base import Selection, Selector
-from collapselab.select.basic import ShareOptions
+from collapselab.select.base import Selection, Selector, ShareOptions
 from collapselab.transforms.base import Transform
 
 

@@ -25,6 +25,7 @@ from .colour import colour_share as colour_share
 from .colour import hue_distance as hue_distance
 from .colour import hue_share as hue_share
 from .colour import level_share as level_share
+from .entropy import neighbour_entropy as neighbour_entropy
 from .estimates import Estimate as Estimate
 from .frechet import frechet_distance as frechet_distance
 from .frechet import frechet_distance_infinity as frechet_distance_infinity
@@ -38,10 +39,16 @@ from .laws import surviving_categories as surviving_categories
 from .likelihood import bits_per_dimension as bits_per_dimension
 from .likelihood import coverage_calibration as coverage_calibration
 from .likelihood import likelihood_gap as likelihood_gap
+from .marks import mark_detection as mark_detection
+from .marks import mark_false_alarms as mark_false_alarms
+from .marks import mark_robustness as mark_robustness
+from .marks import radioactivity as radioactivity
+from .marks import residual_share as residual_share
 from .memorisation import authenticity as authenticity
 from .memorisation import copies as copies
 from .memorisation import data_copying as data_copying
 from .memorisation import duplicates as duplicates
+from .memorisation import mean_nearest_distance as mean_nearest_distance
 from .memorisation import nearest_distance as nearest_distance
 from .memorisation import nearest_ratio as nearest_ratio
 from .neighbours import coverage as coverage
@@ -89,6 +96,7 @@ METRICS: Registry[Metric] = Registry(
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
+        "neighbour_entropy": Metric(neighbour_entropy, "Entropy by neighbours (nats)", None),
         "variance_ratio": Metric(
             variance_ratio,
             "Variance against real",
@@ -113,6 +121,9 @@ METRICS: Registry[Metric] = Registry(
         ),
         "duplicates_of_training": Metric(
             duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",), chance="fake"
+        ),
+        "nearest_distance": Metric(
+            mean_nearest_distance, "Distance to the nearest training sample", None, "training_set", chance="fake"
         ),
         "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out", chance="fake"),
         "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),
@@ -208,6 +219,13 @@ METRICS: Registry[Metric] = Registry(
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
         ),
+        "mark_detection": Metric(mark_detection, "Marks found", None, extractors=("mark",), chance="fake"),
+        "mark_false_alarms": Metric(
+            mark_false_alarms, "Marks found in real images", None, extractors=("mark",), chance="real"
+        ),
+        "mark_robustness": Metric(mark_robustness, "Marks found after", None, extractors=("mark",)),
+        "radioactivity": Metric(radioactivity, "Marks learnt (over chance)", None, extractors=("mark",), chance="fake"),
+        "residual_share": Metric(residual_share, "Synthetic share after a purge", None, extractors=("mark",)),
     },
     Metric,
 )

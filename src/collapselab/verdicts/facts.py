@@ -17,7 +17,7 @@ class Endpoint:
 
     metric: str
     extractor: str
-    set: str = "sampled"  # raw, sampled or kept
+    set: str = "sampled"  # raw, sampled, released or kept
 
 
 @dataclass(frozen=True)
