@@ -1,11 +1,15 @@
 """Rounds of judging for tests: a small pool of images, opened in a folder, and people who are invited to it."""
 
 import numpy as np
+import pytest
 
-from collapselab import store
-from collapselab.core.sets import SampleSet
-from collapselab.judge import database, panel, rounds
-from collapselab.select.judging import Judging
+for needed in ("fastapi", "multipart", "sqlalchemy", "uvicorn"):
+    pytest.importorskip(needed, reason="needs collapselab[judge]")
+
+from collapselab import store  # noqa: E402
+from collapselab.core.sets import SampleSet  # noqa: E402
+from collapselab.judge import database, panel, rounds  # noqa: E402
+from collapselab.select.judging import Judging  # noqa: E402
 
 SIDE = 16
 SMALL = {"judges": 2, "per_judge": 40, "gate": {"questions": 10, "right": 8}}
