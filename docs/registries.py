@@ -16,6 +16,7 @@ from collapselab.compose.regimes import REGIMES
 from collapselab.data import DATASETS
 from collapselab.features import FEATURES
 from collapselab.guides import GUIDES
+from collapselab.marks import MARKS
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.models.capabilities import Judges, Knows
@@ -50,6 +51,10 @@ Under an arm's `regime`: how a training set is composed. `n` is the size of a tr
 Under an arm's `guide`: what steers a sampler that denoises, beside the model itself. Classifier-free guidance of a
 diffusion model's own labels is an arm's `sampling_bias`.""",
     "Transforms": "Under an arm's `transform`, a list: what is done to the samples, in order, before anybody sees any.",
+    "Marks": """\
+Under an arm's `mark`: a secret in what the arm releases. One of the noise is put into the noise that a sampler begins
+with, and found again by the model; one of pixels is the last thing that is done to samples. The samples without it stay
+beside them, so that the extractor `mark` and its metrics say whether a later model has learnt it.""",
     "Rewards": """\
 Under an option of a selector or of an adapter that takes one: a number that says how much somebody likes a sample.""",
     "Selectors": "Under an arm's `select`: who keeps which samples.",
@@ -69,6 +74,7 @@ def page() -> str:
         "Adapters": (_step(name, one.adapt, one, _adapter(one)) for name, one in ADAPTERS.items()),
         "Guides": (_step(name, one.rule, one, _guide(one)) for name, one in GUIDES.items()),
         "Transforms": (_step(name, one.transform, one, _needs(one)) for name, one in TRANSFORMS.items()),
+        "Marks": (_step(name, one.mark, one, [f"acts on {one.acts}"]) for name, one in MARKS.items()),
         "Rewards": (_step(name, one.reward, one, _needs(one)) for name, one in REWARDS.items()),
         "Selectors": (_step(name, one.select, one, _needs(one)) for name, one in SELECTORS.items()),
         "Extractors": _table({name: entry.extract for name, entry in FEATURES.items()}),
@@ -116,6 +122,7 @@ def _needs(entry: Any) -> Iterator[str]:
     yield f"needs {earlier} earlier models of the arm" if needs.ancestors else ""
     yield "needs people's ballots" if needs.ballots else ""
     yield "needs a key" if needs.key else ""
+    yield "needs the arm's mark" if needs.mark else ""
 
 
 def _step(name: str, function: Callable[..., Any], entry: Any, facts: Iterable[str]) -> str:

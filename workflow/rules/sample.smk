@@ -50,6 +50,28 @@ rule sample_raw:
         "collapselab --cost {output.cost[0]} sample {params.arguments} --out {output.samples[0]} 2> {log}"
 
 
+rule sample_marked:
+    input:
+        read_by("sample_marked"),
+    output:
+        samples=cell("marked.safetensors"),
+        cost=cell("sample_marked.cost.json"),
+    log:
+        told_in("sample_marked"),
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        "generation_{generation}"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        source=source("sample_marked"),
+        arguments=told("sample_marked"),
+    shell:
+        "collapselab --cost {output.cost[0]} sample {params.arguments} --out {output.samples[0]} 2> {log}"
+
+
 rule grid:
     input:
         read_by("grid"),

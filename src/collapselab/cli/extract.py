@@ -14,6 +14,7 @@ from ..features.files import arrays
 from ..verbs import extract as verb
 from .extractors import settings_of, weights_of
 from .inputs import hashes
+from .marking import Marked, detector_of
 from .options import Out, chosen, json_of, pairs
 from .run import clock
 from .work import get_ready
@@ -35,6 +36,10 @@ def extract(
         list[str] | None, typer.Option(help="SET=FILE of real data, for extractors that look through the model")
     ] = None,
     as_reference: Annotated[bool, typer.Option(help="store neighbours and moments: many will compare with it")] = False,
+    mark: Marked = "{}",
+    study_seed: Annotated[int, typer.Option(help="the study's seed, of which the key of the mark is made")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="the replicate, likewise")] = 0,
+    stream: Annotated[int, typer.Option(min=0, help="random stream of the arm, likewise")] = 0,
 ) -> None:
     """Turn sample sets into feature matrices."""
     sets = {name: Path(path) for name, path in pairs(samples, "--samples", files=True).items()}
@@ -49,9 +54,14 @@ def extract(
     for name, weights_path in pairs(extractor, "--extractor").items():
         entry = chosen(FEATURES, name, "--extractor")
         settings = settings_of(entry, name, said.get(name, {}))
-        weights, extractors[name] = weights_of(entry, name, weights_path)
+        if entry.needs.through == "mark":
+            asked, key = settings.pop("calibration"), (study_seed, seed, stream)
+            train = pools["train"].data[: settings["rows"]] if "train" in pools else None
+            weights, extractors[name] = detector_of(mark, weights_path, key, asked, train)
+        else:
+            weights, extractors[name] = weights_of(entry, name, weights_path)
         extractors[name] |= settings
-        through = entry.needs.through_model or entry.needs.through_truth
+        through = entry.needs.through_model or entry.needs.through_own or entry.needs.through_truth
         get_ready(entry.uses_torch or (through and weights is not None and weights.uses_torch))
         look = verb.Look(entry, weights, settings)
         for which in verb.looked_at(look, list(sets), list(reals), as_reference):

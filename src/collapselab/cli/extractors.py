@@ -17,8 +17,8 @@ from .options import chosen, json_of, pairs, parsed
 
 
 def looks_outside(entry: Extractor) -> bool:
-    """Whether an extractor looks at samples of which neither the model nor the truth is there."""
-    return not (entry.needs.through_model or entry.needs.through_truth)
+    """Whether an extractor looks at samples of which neither model, mark nor truth is there."""
+    return not (entry.needs.through_model or entry.needs.through_own or entry.needs.through_truth)
 
 
 def settings_of(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:

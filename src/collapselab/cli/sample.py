@@ -11,7 +11,9 @@ from .. import store
 from ..core.sets import SampleSet
 from ..machine import processes
 from ..verbs import sample as verb
+from ..verbs.transform import key_of
 from .inputs import hashes, model_in
+from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
 from .steering import Guided, Others, steering
@@ -35,11 +37,13 @@ def sample(
     stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
     guide: Guided = "{}",
     auxiliary: Others = None,
+    mark: Marked = "{}",
 ) -> None:
     """Sample a model."""
     trained, metadata = model_in(model)
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     steers, lost = steering(said, others)
+    marks = mark_in(mark, "noise")
     lineage: dict[str, Any] = {
         "generation": generation,
         "seed": seed,
@@ -50,6 +54,7 @@ def sample(
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
         **({"guide": said} if said else {}),
+        **({"mark": json_of(mark, "--mark", dict)} if marks else {}),
         **{key: value for key, value in metadata["lineage"].items() if key == "adapter"},
     }
     if diverged := metadata["lineage"].get("diverged", lost):
@@ -57,6 +62,10 @@ def sample(
         return
     get_ready(trained.uses_torch)
     lineage["device"] = clock.facts["device_name"]
+    marked = None
+    if marks:
+        name, entry, options = marks
+        marked = verb.marking(entry, options, key_of(study_seed, seed, stream, name))
     number = verb.sample_seed(study_seed, seed, generation, stage, stream)
     with processes.joined(), told(f"{stage} {out.parent}", count) as tell:
         with clock.work("sampling") as seen:
@@ -68,7 +77,7 @@ def sample(
                 seen(made)
                 tell(made, None)
 
-            parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers)
+            parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers, marked)
         _write_shared(out, parts, lineage)
     count_operations("sampling", trained, count)
 

@@ -12,6 +12,7 @@ from ..transforms import TRANSFORMS
 from ..verbs import transform as verb
 from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes
+from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, choices
 from .run import clock
 from .select import expect_needed
@@ -31,10 +32,13 @@ def transform(
     extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
     extractor_options: ExtractorOptions = "{}",
     train: Annotated[Path | None, typer.Option(help="the training split, for a transform that looks at it")] = None,
+    mark: Marked = "{}",
 ) -> None:
-    """Change samples on their way into the world: mark, correct or compress them."""
+    """Change samples on their way into the world: correct, compress and mark them."""
     steps = [verb.Step(*one) for one in choices(TRANSFORMS, transforms, "--transforms")]
     expect_needed([(one.transform, one.options) for one in steps], extractor or [], {"--train": train})
+    if marks := mark_in(mark, "pixels"):
+        steps.append(verb.marking(*marks))
     released = pool = store.read_samples(samples)
     looks, split = looks_of(extractor or [], extractor_options), store.read_samples(train) if train else None
     if "diverged" not in pool.lineage:
@@ -46,5 +50,6 @@ def transform(
         **pool.lineage,
         "inputs": {**pool.lineage.get("inputs", {}), **inputs},
         "transforms": json.loads(transforms),
+        **({"mark": json.loads(mark)} if marks else {}),
     }
     store.write_samples(out, replace(released, lineage=lineage))

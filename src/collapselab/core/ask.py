@@ -1,6 +1,6 @@
 """What a sampler is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,8 @@ class Ask:
 
     bias: MAD's lambda in (0, 1], where 1 samples the model as it is (Alemohammad et al. 2023,
     https://arxiv.org/abs/2307.01850). condition: (count,) int64 labels, or as many prompts; None leaves it to the rule
-    that sample i is of class i mod classes. guide: what steers the sampler beside the model itself, or None.
+    that sample i is of class i mod classes. guide: what steers the sampler beside the model itself, or None. mark: what
+    is done to the initial noise, ``f(noise, start) -> noise`` of rows of which the first is sample ``start``, or None.
     """
 
     count: int
@@ -25,3 +26,4 @@ class Ask:
     bias: float = 1.0
     condition: np.ndarray | Sequence[str] | None = None
     guide: Any | None = None
+    mark: Callable[[np.ndarray, int], np.ndarray] | None = None

@@ -7,6 +7,7 @@ from .cifar10 import Cifar10Batches
 from .digits import Digits
 from .folder import ImageFolder
 from .mnist import MnistIdx
+from .mnist_5k import Mnist5k
 from .torchvision import Torchvision
 
 DATASETS: Registry[type[Dataset]] = Registry(
@@ -18,6 +19,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "mnist_idx": MnistIdx,
         "cifar10_batches": Cifar10Batches,
         "torchvision": Torchvision,
+        "mnist-5k": Mnist5k,
     },
     type[Dataset],
 )

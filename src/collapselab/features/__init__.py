@@ -16,6 +16,7 @@ from .colours import FACTS as COLOURS
 from .colours import colours
 from .lenet import LeNetOptions, lenet, train_lenet
 from .likelihood import SEED, LikelihoodOptions, likelihood
+from .mark import DetectionOptions, mark
 from .moments import moments
 from .plain import identity, pixels
 from .published import (
@@ -74,6 +75,13 @@ FEATURES: Registry[Extractor] = Registry(
         "colours": Extractor(colours, statistic=True, facts=COLOURS),
         "spectrum": Extractor(spectrum, statistic=True, facts=SPECTRUM),
         "attributes": Extractor(attributes, statistic=True),
+        "mark": Extractor(
+            mark,
+            Options=DetectionOptions,
+            takes=("images", "vectors"),
+            needs=Needs("mark"),
+            statistic=True,
+        ),
         "truth": Extractor(
             truth,
             takes=("images", "vectors", "categories"),

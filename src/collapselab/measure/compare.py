@@ -9,9 +9,13 @@ from .. import store
 
 # Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
 MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")
-ALTERED = ("adapter", "transforms")  # likewise, told only of samples to which, or to whose model, something was done
+ALTERED = (
+    "adapter",
+    "transforms",
+    "mark",
+)  # likewise, told only of samples to which, or to whose model, something was done
 # What is told and keeps no numbers apart: another source may compute the same.
-TOLD = (*MADE, *ALTERED, "source")
+TOLD = (*MADE, *ALTERED, "source", "extractor_mark")
 # What is a cell's own when it is measured against data of its own.
 OWN = {"training_set": ("reference_hash", "n_real")}
 # Of samples from outside a later version tells more than an earlier one did: what only one tells keeps none apart.

@@ -25,6 +25,7 @@ from .colour import colour_share as colour_share
 from .colour import hue_distance as hue_distance
 from .colour import hue_share as hue_share
 from .colour import level_share as level_share
+from .entropy import neighbour_entropy as neighbour_entropy
 from .estimates import Estimate as Estimate
 from .frechet import frechet_distance as frechet_distance
 from .frechet import frechet_distance_infinity as frechet_distance_infinity
@@ -38,10 +39,16 @@ from .laws import surviving_categories as surviving_categories
 from .likelihood import bits_per_dimension as bits_per_dimension
 from .likelihood import coverage_calibration as coverage_calibration
 from .likelihood import likelihood_gap as likelihood_gap
+from .marks import mark_detection as mark_detection
+from .marks import mark_false_alarms as mark_false_alarms
+from .marks import mark_robustness as mark_robustness
+from .marks import radioactivity as radioactivity
+from .marks import residual_share as residual_share
 from .memorisation import authenticity as authenticity
 from .memorisation import copies as copies
 from .memorisation import data_copying as data_copying
 from .memorisation import duplicates as duplicates
+from .memorisation import mean_nearest_distance as mean_nearest_distance
 from .memorisation import nearest_distance as nearest_distance
 from .memorisation import nearest_ratio as nearest_ratio
 from .neighbours import coverage as coverage
@@ -77,18 +84,21 @@ METRICS: Registry[Metric] = Registry(
             "Fréchet distance",
             "lower",
             of_moments=True,
-            roles=Roles(stands_for=("risk",), squares=True),
+            roles=Roles(stands_for=("risk",), squares=True, filtered=True),
             stacked=Stacked(stacks.frechet_distance, covariances=True),
         ),
         "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
-        "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
+        "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower", roles=Roles(filtered=True)),
         "precision": Metric(precision, "Precision", "higher", roles=Roles(stands_for=("reality",)), chance="fake"),
-        "recall": Metric(recall, "Recall", "higher", roles=Roles(stands_for=("tails",), losable=True), chance="real"),
+        "recall": Metric(
+            recall, "Recall", "higher", roles=Roles(stands_for=("tails",), losable=True, filtered=True), chance="real"
+        ),
         "density": Metric(density, "Density", None, chance="fake"),
         "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True), chance="real"),
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
+        "neighbour_entropy": Metric(neighbour_entropy, "Entropy by neighbours (nats)", None),
         "variance_ratio": Metric(
             variance_ratio,
             "Variance against real",
@@ -114,6 +124,9 @@ METRICS: Registry[Metric] = Registry(
         "duplicates_of_training": Metric(
             duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",), chance="fake"
         ),
+        "nearest_distance": Metric(
+            mean_nearest_distance, "Distance to the nearest training sample", None, "training_set", chance="fake"
+        ),
         "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out", chance="fake"),
         "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),
         "inception_score": Metric(inception_score, "Inception score", "higher", reads="probabilities", chance="fake"),
@@ -131,10 +144,16 @@ METRICS: Registry[Metric] = Registry(
         ),
         "level_share": Metric(level_share, "Share of levels", None, extractors=("colours",), shares=True),
         "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
-        "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
+        "colour_distance": Metric(
+            colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",), roles=Roles(filtered=True)
+        ),
         "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
         "cross_hatching": Metric(
-            cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",), roles=Roles(artefact=True)
+            cross_hatching,
+            "Cross-hatching against real",
+            None,
+            extractors=("spectrum",),
+            roles=Roles(artefact=True, filtered=True),
         ),
         "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
         "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
@@ -208,6 +227,13 @@ METRICS: Registry[Metric] = Registry(
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
         ),
+        "mark_detection": Metric(mark_detection, "Marks found", None, extractors=("mark",), chance="fake"),
+        "mark_false_alarms": Metric(
+            mark_false_alarms, "Marks found in real images", None, extractors=("mark",), chance="real"
+        ),
+        "mark_robustness": Metric(mark_robustness, "Marks found after", None, extractors=("mark",)),
+        "radioactivity": Metric(radioactivity, "Marks learnt (over chance)", None, extractors=("mark",), chance="fake"),
+        "residual_share": Metric(residual_share, "Synthetic share after a purge", None, extractors=("mark",)),
     },
     Metric,
 )

@@ -76,6 +76,23 @@ def share_of(hits: Array) -> Estimate:
     return Estimate(found, found.low, min(found.high, 1.0))  # up to rounding
 
 
+def exact_share_of(hits: Array) -> Estimate:
+    """The share of hits among n, with the exact 95 % interval of Clopper and Pearson (1934, Biometrika 26, 404).
+
+    Its ends are the shares at which as many hits or more, or as few or less, have a chance of 2.5 %: it holds the true
+    share in at least 95 % of all samples, also where hits are few. hits: (n,) booleans. Raises Undefined without any.
+    """
+    from scipy.special import betaincinv
+
+    hits = on_host(hits)
+    if not len(hits):
+        raise Undefined("scores: found none, needed is at least 1")
+    n, k, tail = len(hits), int(np.count_nonzero(hits)), (1 - CONFIDENCE) / 2
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
+    return Estimate(k / n, low, high)
+
+
 def share_over(scores: np.ndarray, expected: float, relative_variance: float = 0.0) -> Estimate:
     """The mean of n scores of 0 to 1 over its expectation p, with a 95 % interval that says something of none, too.
 

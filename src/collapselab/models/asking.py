@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.ask import Ask
-from .capabilities import Denoises
+from .capabilities import Denoises, Inverts
 
 
 def called(asked: Any) -> str:
@@ -18,7 +18,7 @@ def check_ask(ask: Ask, asked: Any) -> None:
     """Raise ValueError where a model or a known truth cannot be sampled as asked.
 
     It says itself what it can: ``bias`` is what one below 1 does, empty where there is no other, ``conditions`` what a
-    sample can be told, and who :class:`Denoises` can be guided.
+    sample can be told, who :class:`Denoises` can be guided, and who :class:`Inverts` can begin with marked noise.
     """
     if not 0 < ask.bias <= 1:
         raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed are numbers above 0 and up to 1")
@@ -27,6 +27,10 @@ def check_ask(ask: Ask, asked: Any) -> None:
     if ask.guide is not None and not isinstance(asked, Denoises):
         found = repr(ask.guide)[:80]  # it may hold the weights of models
         raise ValueError(f"guide: found {found}, allowed is none: samples of {called(asked)} cannot be guided")
+    if ask.mark is not None and not isinstance(asked, Inverts):
+        raise ValueError(
+            f"mark: found one of the noise, allowed is none: {called(asked)} does not tell it from samples"
+        )
     if ask.condition is not None:
         _check_condition(ask, asked)
 

@@ -90,6 +90,24 @@ class Weighted(Protocol):
         ...
 
 
+@runtime_checkable
+class Inverts(Protocol):
+    """A model whose samples tell the noise that they were made of, and whose initial noise can be marked."""
+
+    def invert(self, data: np.ndarray, *, steps: int | None = None) -> np.ndarray:
+        """The noise that samples were made of, as far as it can be told: (n, ...) float64 of the shape of a sample.
+
+        Of samples of the model it is near to what they began with, standard normal numbers; of others it is what the
+        model would have to begin with to make them. Nothing is told to the model, neither a class nor a guide, so that
+        what a guide or a bias has changed is an error of the inversion. A row's noise depends on the row alone, but for
+        rounding.
+
+        steps: of the solver, where the inversion is the solution of an ODE; None for as many as its sampler takes.
+        Raises ValueError for a model that cannot do without a class.
+        """
+        ...
+
+
 class Denoiser(Protocol):
     """D(x; sigma, c): the mean of the clean rows that a noisy x = y + sigma n may come from.
 
@@ -116,6 +134,20 @@ class Denoises(Protocol):
         """Its denoiser on a device, of images in [-1, 1] and of vectors as its network sees them, standardised.
 
         Whoever calls it does so within ``device.exact``, on whose settings its bits depend.
+        """
+        ...
+
+
+@runtime_checkable
+class Discriminates(Protocol):
+    """A model that was trained against a discriminator, and keeps it."""
+
+    def realness(self, data: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """The discriminator's logit of each sample being real, as it was at the end of the training: (n,) float64.
+
+        data, labels: as in a sample set. A sample's logit depends on the others by what a network shares over a batch,
+        if at all, and not on their order. Raises ValueError for data that the model cannot have made, and where the
+        discriminator is not known.
         """
         ...
 

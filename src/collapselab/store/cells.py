@@ -32,6 +32,8 @@ NOUNS: Mapping[str, Noun] = {
     "sample.cost.json": Noun("sample"),
     "raw.safetensors": Noun("sample_raw", "until_measured"),
     "sample_raw.cost.json": Noun("sample_raw"),
+    "marked.safetensors": Noun("sample_marked", "until_measured"),
+    "sample_marked.cost.json": Noun("sample_marked"),
     "grid.safetensors": Noun("grid"),
     "released.safetensors": Noun("transform", "until_measured"),
     "transform.cost.json": Noun("transform"),

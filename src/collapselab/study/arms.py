@@ -99,6 +99,7 @@ def eaten_faults(study: Study) -> Iterator[Fault]:
             eaten[other.name] = other
             passed = [("selector", one.name) for one in other.select]
             passed += [("transform", one.name) for one in other.transform]
+            passed += [("mark", other.mark.name)] if other.mark else []
             for what, which in passed if part.draw == "resample" else []:
                 found = f"{other.name!r} has the {what} {which!r}"
                 yield Fault(where[:3], f"new samples of a model pass no {what}, but {found}; allowed: draw: stored")

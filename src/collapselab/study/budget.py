@@ -22,6 +22,7 @@ def work(study: Study) -> dict[str, Work]:
         model, beside = study.lineages[arm].model, study.auxiliaries(arm, generation).values()
         trained[model] += study.images_beside(arm, generation)
         steered = [name for name in study.measured_sets(arm) if name != "released"]  # which are those that were sampled
+        steered += ["marked"] if study.lineages[arm].marks == "noise" else []
         pictures = pictured(study) if study.is_own(seed) else 0
         sampled[model] += len(steered) * study.file.samples + pictures + sum(one.samples for one in beside)
     return {name: Work(trained[name], sampled[name]) for name in study.file.models}

@@ -13,6 +13,7 @@ from ..core.choice import Choice, nested
 from ..data import DATASETS
 from ..features import FEATURES
 from ..guides import GUIDES
+from ..marks import MARKS
 from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
@@ -59,6 +60,7 @@ CHOICES: Mapping[str, Kind] = {
     "guides": Kind(GUIDES, attrgetter("Options")),
     "rewards": Kind(REWARDS, attrgetter("Options")),
     "transforms": Kind(TRANSFORMS, attrgetter("Options")),
+    "marks": Kind(MARKS, attrgetter("Options")),
     "selectors": Kind(SELECTORS, attrgetter("Options"), "selector"),
 }
 """registry -> what its choices are made from, by the words of :class:`core.choice.From`."""
@@ -108,6 +110,7 @@ ARM = {
     "adapt": "adapters",
     "guide": "guides",
     "transform": "transforms",
+    "mark": "marks",
     "select": "selectors",
 }
 """key of an arm -> the registry of its choice."""

@@ -118,6 +118,9 @@ class Arm(Part):
     transform: list[Annotated[Choice, From("transforms")]] = Field(
         [], description="what is done to the samples before anybody sees them, in order"
     )
+    mark: Annotated[Choice, From("marks")] | None = Field(
+        None, description="the secret in what is released, by which its owner knows it again"
+    )
     select: Annotated[list[Choice], BeforeValidator(_one_or_several), ONE_OR_SEVERAL] = Field(
         [], description="who keeps which samples: one, or several, each of what the one before has kept"
     )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ..compose.regimes import Regime, Synthetic
 from ..core.choice import Choice
+from ..marks import MARKS
 from .file import StudyFile
 
 
@@ -29,10 +30,26 @@ class Lineage(NamedTuple):
     adapt: Choice | None = None
     guide: Choice | None = None
     transform: tuple[Choice, ...] = ()
+    mark: Choice | None = None
     select: tuple[Choice, ...] = ()
     yoked_to: str = ""
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
+
+    @property
+    def marks(self) -> str:
+        """What its mark acts on: noise, or pixels; empty if it has none."""
+        return MARKS[self.mark.name].acts if self.mark else ""
+
+    @property
+    def made(self) -> str:
+        """The noun of its samples as they are made: with a mark of their noise beside those without."""
+        return "marked" if self.marks == "noise" else "samples"
+
+    @property
+    def released(self) -> str:
+        """The noun of its samples as others see them: with its mark, and after its transforms."""
+        return "released" if self.transform or self.marks == "pixels" else self.made
 
     @property
     def is_control(self) -> bool:
@@ -48,7 +65,7 @@ def of_arms(file: StudyFile, regimes: Mapping[str, Regime]) -> list[Lineage]:
         base = base_of(file, arm.model, regime)
         shown = (arm.sampling_bias, arm.stream, arm.about)
         selectors = tuple(one for one in arm.select if one.name != "nobody")
-        chosen = (arm.adapt, arm.guide, tuple(arm.transform), selectors)
+        chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.mark, selectors)
         arms.append(Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen))
     return arms
 

@@ -1,12 +1,16 @@
 """What looks through what in the jobs of a study: extractors through weights, models and known truths."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..core.choice import Choice
 from ..features import FEATURES
 from ..models import MODELS
-from ..store.provenance import PACKAGE, entries
+from ..rewards.asking import files_of
+from ..select import SELECTORS
+from ..store.provenance import APART, PACKAGE, entries
+from ..store.weights import digest_of_all
 from .study import Study
 from .telling import as_json, flags
 
@@ -33,12 +37,33 @@ def reward_roots(study: Study, registry: Mapping[str, Any], choice: Choice) -> l
     return [*entries("rewards:REWARDS", names), *([f"{PACKAGE}.rewards.asking:rewards_of"] if names else [])]
 
 
+def measured_in(study: Study, arm: str) -> list[str]:
+    """The extractors whose features of an arm are measured: a mark is looked for where there is one."""
+    marked = study.lineages[arm].mark is not None
+    return [name for name in study.measured_in if marked or FEATURES[name].needs.through != "mark"]
+
+
+def asked_roots(study: Study, arm: str) -> list[str]:
+    """The source of what an arm's selectors ask its model for beside what every sampling hangs on."""
+    family = MODELS[study.family(study.model_of(arm))]
+    asked = [one for choice in study.lineages[arm].select for one in SELECTORS[choice.name].asks]
+    names = {name for one in asked for name in APART if name in vars(one)}
+    homes = {name: next(kind for kind in family.__mro__ if name in vars(kind)) for name in sorted(names)}
+    return [f"{home.__module__}:{home.__qualname__}/{name}" for name, home in homes.items()]
+
+
+def files(study: Study, registry: Mapping[str, Any], choices: Iterable[Choice]) -> dict[str, str]:
+    """The hashes of the files of the user's that choices name; of one that is not there, nothing."""
+    found = files_of((registry[one.name], study.parsed(registry, one)) for one in choices)
+    return {name: digest_of_all(Path(name)) for name in found if Path(name).exists()}
+
+
 def looks_with(study: Study, name: str, model: str) -> str | None:
     """The file that an extractor looks with; what describes laws looks at the known truth where there is no model."""
     through = FEATURES[name].needs.through
     if through == "truth" or (through == "law" and not model):
         return truth_file(study)
-    return model if through in ("model", "law") else study.weights(name) or None
+    return model if through in ("model", "mark", "law") else study.weights(name) or None
 
 
 def sees_truth(names: Iterable[str]) -> bool:
@@ -46,17 +71,21 @@ def sees_truth(names: Iterable[str]) -> bool:
     return any(FEATURES[name].needs.through_truth for name in names)
 
 
-def eyes(study: Study, names: Iterable[str], model: str = "") -> Iterator[str]:
-    """Extractors as arguments, with their weights, or the model or the known truth that some look through."""
+def eyes(study: Study, names: Iterable[str], model: str = "", marks: str = "noise") -> Iterator[str]:
+    """Extractors as arguments, with their weights, or the model or the known truth that some look through.
+
+    marks: what the arm's mark acts on; one of pixels is looked for without the model.
+    """
     for name in names:
-        path = looks_with(study, name, model)
+        asks = marks == "noise" or FEATURES[name].needs.through != "mark"
+        path = looks_with(study, name, model) if asks else None
         yield from ("--extractor", f"{name}={path}" if path else name)
 
 
-def eyes_with_options(study: Study, names: list[str], model: str = "") -> Iterator[str]:
+def eyes_with_options(study: Study, names: list[str], model: str = "", marks: str = "noise") -> Iterator[str]:
     """The same with their options."""
     options = {name: said for name in names if (said := study.extractor_options(name))}
-    yield from eyes(study, names, model)
+    yield from eyes(study, names, model, marks)
     yield from flags(options=as_json(options))
 
 
@@ -91,21 +120,23 @@ def seer_roots(study: Study, names: Iterable[str]) -> list[str]:
     return [*entries("features:FEATURES", names), *(truth_roots(study) if sees_truth(names) else [])]
 
 
-def through_model(study: Study) -> list[str]:
-    """The extractors that look through the generation's own model."""
-    return [name for name in study.measured_in if FEATURES[name].needs.through_model]
+def through_model(study: Study, arm: str) -> list[str]:
+    """The extractors that look at an arm through the generation's own model, a mark of its noise among them."""
+    needs = {name: FEATURES[name].needs for name in measured_in(study, arm)}
+    told = study.lineages[arm].marks == "noise"
+    return [name for name, one in needs.items() if one.through_model or (one.through == "mark" and told)]
 
 
-def real_seen(study: Study) -> dict[str, str]:
-    """The real data that some extractors see through the generation's own model."""
-    if not any(FEATURES[name].needs.through == "model" for name in study.measured_in):
+def real_seen(study: Study, names: Iterable[str]) -> dict[str, str]:
+    """The real data that some extractors see through what is the generation's own: its model, or its arm's mark."""
+    if not any(FEATURES[name].needs.through_own for name in names):
         return {}
     return {part: study.part_file(part) for part in ("held_out", "train")}
 
 
 def references(study: Study) -> list[str]:
     """The features of the real data that every record is compared with."""
-    seen = [name for name in study.measured_in if FEATURES[name].needs.through != "model"]
+    seen = [name for name in study.measured_in if not FEATURES[name].needs.through_own]
     return [study.extractor_file("features", name) for name in seen]
 
 
@@ -122,5 +153,5 @@ def changes_on_gpu(study: Study, arm: str) -> bool:
 
 def needs_gpu(study: Study, names: Iterable[str]) -> bool:
     """Whether extractors look with a network, their own or the arm's model."""
-    through_network = [name for name in names if FEATURES[name].needs.through == "model" and study.kind == "images"]
+    through_network = [name for name in names if FEATURES[name].needs.through_own and study.kind == "images"]
     return bool(through_network) or any(FEATURES[name].uses_torch for name in names)

@@ -78,9 +78,8 @@ class Study:
         return self.cell(arm, seed, generation, "adapted.safetensors" if adapts else "model.safetensors")
 
     def released_file(self, arm: str, seed: int, generation: int) -> str:
-        """The samples of a generation as others see them: after the arm's transforms, where it has any."""
-        noun = "released" if self.lineages[arm].transform else "samples"
-        return self.cell(arm, seed, generation, f"{noun}.safetensors")
+        """The samples of a generation as others see them: with the arm's mark, and after its transforms."""
+        return self.cell(arm, seed, generation, f"{self.lineages[arm].released}.safetensors")
 
     def report_file(self, noun: str) -> str:
         """A file of the study's report."""
@@ -325,7 +324,7 @@ class Study:
         return bool(self.lineages[arm].select)
 
     def selecting(self, arm: str, need: str) -> bool:
-        """Whether one of the arm's selectors has a need: ``model``, ``ballots``, ``train`` or ``twin``."""
+        """Whether one of the arm's selectors has a need: ``model``, ``mark``, ``ballots``, ``train`` or ``twin``."""
         return any(getattr(SELECTORS[one.name].needs, need) for one in self.lineages[arm].select)
 
     def transforming(self, arm: str, need: str) -> bool:
@@ -496,7 +495,7 @@ class Study:
         """Which samples of an arm are measured apart from the kept ones: raw where anything steers the sampler."""
         arm = self.lineages[arm]
         raw = ("raw",) if arm.sampling_bias != 1.0 or arm.guide else ()
-        return ("sampled", *raw, *(("released",) if arm.transform else ()))
+        return ("sampled", *raw, *(("released",) if arm.released != "samples" else ()))
 
     def lineage(self, arm: str) -> Lineage:
         """An arm, or the first of those that start from a base."""

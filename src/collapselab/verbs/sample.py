@@ -10,6 +10,7 @@ from ..core.seeds import seed_of
 from ..core.sets import SampleSet
 from ..engine.steering import Steering
 from ..guides import GUIDES
+from ..marks import Mark
 
 Stage = Literal["sample", "grid"]
 PIECE = 4  # batches that are sampled between two reports of progress
@@ -35,14 +36,16 @@ def sample(
     size: int,
     done: Callable[[int], None],
     guide: Any | None = None,
+    mark: Callable[[np.ndarray, int], np.ndarray] | None = None,
 ) -> list[SampleSet]:
     """The samples of ``count`` that begin at ``starts``, in pieces of ``size``: none depends on the others.
 
-    done: called with the start of each piece that is made. guide: what steers the sampler (``Ask.guide``).
+    done: called with the start of each piece that is made. guide: what steers the sampler (``Ask.guide``). mark: what
+    is done to its noise (``Ask.mark``).
     """
     parts = []
     for start in starts:
-        parts.append(model.sample(Ask(min(size, count - start), seed, start, sampling_bias, guide=guide)))
+        parts.append(model.sample(Ask(min(size, count - start), seed, start, sampling_bias, guide=guide, mark=mark)))
         done(start)
     return parts
 
@@ -51,6 +54,11 @@ def steering(name: str, options: Any, others: Mapping[str, Any]) -> Steering:
     """What steers a sampler: a guide with its options, and the further models that it steers by, by role."""
     entry = GUIDES[name]
     return Steering(entry.rule, options, entry.reads, others, name)
+
+
+def marking(mark: Mark, options: Any, key: bytes) -> Callable[[np.ndarray, int], np.ndarray]:
+    """What a mark with a key does to the initial noise of a sampler (``Ask.mark``)."""
+    return lambda noise, start: mark.mark(noise, options, key, start)
 
 
 def joined(parts: list[SampleSet], lineage: Mapping[str, Any]) -> SampleSet:

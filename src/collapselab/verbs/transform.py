@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.errors import blamed
+from ..core.needs import Needs
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet, Seen
+from ..marks import Mark
 from ..rewards.asking import looked_through
 from ..transforms.base import Given, Transform
 from .extract import Look
@@ -30,6 +32,15 @@ def key_of(study_seed: int, replicate: int, stream: int, name: str) -> bytes:
     """
     words = (study_seed, replicate, None, f"key/{stream}/{name}")
     return b"".join(seed_of(*words, part).to_bytes(8, "big") for part in range(4))
+
+
+def marking(name: str, mark: Mark, options: Any) -> Step:
+    """The step that marks samples, as the last that is done to them: the one that needs the lineage's key."""
+
+    def marked(given: Given, options: Any, seed: int) -> SampleSet:
+        return replace(given.samples, data=mark.mark(given.samples.data, options, given.key, 0))
+
+    return Step(name, Transform(mark.Options, marked, Needs(key=True), mark.takes), options)
 
 
 class Where(NamedTuple):

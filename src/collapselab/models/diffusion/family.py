@@ -13,7 +13,7 @@ import numpy as np
 from ...core.ask import Ask
 from ...core.run import Run
 from ...core.sets import SampleSet, TrainingSet
-from ...engine.scale import Scale
+from ...engine.scale import Scale, numbers
 from ..arrays import part
 from ..asking import asked_labels, check_ask
 from ..capabilities import ODE_STEPS, PROBES, Denoiser
@@ -149,6 +149,23 @@ class Diffusion:
         if other.shape != self.shape or scales[0] != scales[1]:
             found = "of other rows" if other.shape != self.shape else "trained on vectors of other units"
             raise ValueError(f"guide: found a model {role!r} {found}; allowed is one that sees rows as this model does")
+
+    def invert(self, data: np.ndarray, *, steps: int | None = None) -> np.ndarray:
+        """The noise from which the probability-flow ODE comes to samples (:mod:`inversion`), without a class.
+
+        data: (n, C, H, W) uint8 or (n, d) float of the model's shape. Raises ValueError for others, and for a model of
+        classes whose labels were never dropped in training.
+        """
+        from . import inversion
+
+        check_rows(data, self.shape)
+        if self.options.classes and not self.options.label_dropout:
+            raise ValueError(
+                f"label_dropout: found 0 with {self.options.classes} classes; noise is told without a class, which "
+                "needs training with some"
+            )
+        rows = numbers(data).reshape(data.shape) if self.scale is None else self.scale.standardised(data)
+        return inversion.invert(self.options, self.averaged, rows, steps)
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES

@@ -230,7 +230,10 @@ def sample(
             if labels is not None:
                 told = torch.from_numpy(labels_of_batch(labels, ask.start, batch, size, options.classes)).to(where)
             generator.manual_seed(seeds.seed_of(seed, None, None, "sampler", batch))
-            return sampler(asked(batch), normals(seed, batch).to(where), levels, told, **chosen).cpu().numpy()
+            noise = normals(seed, batch)
+            if ask.mark is not None:
+                noise = torch.from_numpy(ask.mark(noise.numpy(), batch * size))
+            return sampler(asked(batch), noise.to(where), levels, told, **chosen).cpu().numpy()
 
         return in_batches(make, ask.count, ask.start, size, shape)
 

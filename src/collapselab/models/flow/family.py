@@ -62,6 +62,13 @@ class Flow(RowModel):
 
         return SampleSet(sampling.sample(self.options, self.weights, self.scale, self.shape, ask))
 
+    def invert(self, data: np.ndarray, *, steps: int | None = None) -> np.ndarray:
+        """The noise z = f(x) that samples were made of, to the rounding of bytes; steps have no part in it."""
+        from . import sampling
+
+        check_rows(data, self.shape)
+        return sampling.invert(self.options, self.weights, self.scale, data)
+
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
     ) -> np.ndarray:

@@ -10,7 +10,7 @@ from ...core import seeds
 from ...core.ask import Ask
 from ...core.kinds import KINDS
 from ...engine import networks
-from ...engine.scale import Scale
+from ...engine.scale import Scale, numbers
 from ...machine.device import device, exact
 from ..arrays import in_batches
 from ..inputs import dequantised
@@ -34,11 +34,31 @@ def sample(
         network = networks.evaluated(lambda: build(options, shape), weights, where)
 
         def make(batch: int) -> np.ndarray:
-            latents = seeds.normals(ask.seed, batch * size, size, dimensions) * math.sqrt(ask.bias)
+            latents = seeds.normals(ask.seed, batch * size, size, dimensions)
+            if ask.mark is not None:
+                latents = ask.mark(latents.reshape(size, *shape), batch * size).reshape(size, dimensions)
+            latents = latents * math.sqrt(ask.bias)
             rows = network.inverse(torch.from_numpy(latents).to(where)).cpu().numpy()
             return scale.restored(rows).reshape(size, *shape)
 
         return in_batches(make, ask.count, ask.start, size, shape)
+
+
+@torch.inference_mode()
+def invert(options: FlowOptions, weights: Mapping[str, np.ndarray], scale: Scale, data: np.ndarray) -> np.ndarray:
+    """The noise z = f(x) of vectors, or of images as their bytes stand: (n, ...) float64."""
+    where, shape = device(), data.shape[1:]
+    rows = scale.standardised(numbers(data))
+    found = np.empty(rows.shape)
+    with exact(where):
+        network = networks.evaluated(lambda: build(options, shape), weights, where)
+        for start in range(0, len(rows), BATCH):
+            part = np.zeros((BATCH, rows.shape[1]))
+            count = len(rows[start : start + BATCH])
+            part[:count] = rows[start : start + BATCH]
+            latents, _ = network(torch.from_numpy(part).to(where))
+            found[start : start + count] = latents.cpu().numpy()[:count]
+    return found.reshape(data.shape)
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from ...features import FEATURES
 from ...store.provenance import PACKAGE, entries
 from ...together.folded import folded
 from .. import layout, looking
@@ -9,35 +10,48 @@ from ..study import Study
 from ..telling import as_json, flags, plain
 from .base import Job, Place, nothing, verb_roots
 from .models import eaten, home
-from .samples import raw_input
+from .samples import key_words, mark_roots, mark_said, raw_input
 
 # -- extract and record ------------------------------------------------------------------------------------------------
 
 
+SETS = {"sampled": "samples", "raw": "raw"}
+"""set -> noun, of the sets that have the same one in every arm."""
+
+
 def measured(study: Study, place: Place) -> dict[str, str]:
     """The sets of samples that are measured apart, and their files."""
-    nouns = {"sampled": "samples.safetensors", "raw": "raw.safetensors", "released": "released.safetensors"}
-    return {which: study.cell(*place.cell, nouns[which]) for which in study.measured_sets(place.arm)}
+    own = {which: study.cell(*place.cell, f"{noun}.safetensors") for which, noun in SETS.items()}
+    there = own | {"released": study.released_file(*place.cell)}
+    return {which: there[which] for which in study.measured_sets(place.arm)}
 
 
 def _extract_inputs(study: Study, place: Place) -> list[str]:
-    through = [*raw_input(study, place), *looking.real_seen(study).values()] if looking.through_model(study) else []
-    return [*measured(study, place).values(), *through, *looking.weights(study, study.measured_in)]
+    names = looking.measured_in(study, place.arm)
+    model = raw_input(study, place) if looking.through_model(study, place.arm) else []
+    real = looking.real_seen(study, names).values()
+    return [*measured(study, place).values(), *model, *real, *looking.weights(study, names)]
 
 
 def _extract_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(samples=[f"{which}={path}" for which, path in measured(study, place).items()])
-    yield from looking.eyes_with_options(study, study.measured_in, study.model_file(*place.cell))
-    yield from flags(real=[f"{part}={path}" for part, path in looking.real_seen(study).items()])
+    names = looking.measured_in(study, place.arm)
+    yield from looking.eyes_with_options(study, names, study.model_file(*place.cell), study.lineages[place.arm].marks)
+    yield from flags(real=[f"{part}={path}" for part, path in looking.real_seen(study, names).items()])
+    if any(FEATURES[name].needs.through == "mark" for name in names):
+        yield from flags(mark=as_json(mark_said(study, place.arm)), **key_words(study, place))
 
 
 def _extract_outside(study: Study, place: Place) -> dict[str, str]:
-    return looking.published(study, study.measured_in)
+    return looking.published(study, looking.measured_in(study, place.arm))
 
 
 def _extract_roots(study: Study, place: Place) -> list[str]:
-    family = looking.family_roots(study, place.arm) if looking.through_model(study) else []
-    return [*verb_roots("extract", "looked_at", "extract"), *looking.seer_roots(study, study.measured_in), *family]
+    names = looking.measured_in(study, place.arm)
+    family = looking.family_roots(study, place.arm) if looking.through_model(study, place.arm) else []
+    marked = any(FEATURES[name].needs.through == "mark" for name in names)
+    mark = [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
+    return [*verb_roots("extract", "looked_at", "extract"), *looking.seer_roots(study, names), *family, *mark]
 
 
 def _record_inputs(study: Study, place: Place) -> list[str]:

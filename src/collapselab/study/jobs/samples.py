@@ -5,6 +5,7 @@ from typing import Any
 
 from ...compose.regimes import at
 from ...core.choice import Choice
+from ...marks import MARKS
 from ...select import SELECTORS
 from ...store import hash_path, recorded_hash
 from ...store.provenance import entries
@@ -46,6 +47,11 @@ def _sample_raw_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from _sampled(study, place, study.file.samples, False)
 
 
+def _sample_marked_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from _sampled(study, place, study.file.samples, True)
+    yield from flags(mark=as_json(mark_said(study, place.arm)))
+
+
 def _grid_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from _sampled(study, place, study.file.grid, True)
     yield from flags(stage="grid")
@@ -62,6 +68,27 @@ def _sample_roots(study: Study, place: Place) -> list[str]:
     return [*_raw_roots(study, place), *guide_roots(study, place.arm)]
 
 
+def _sample_marked_roots(study: Study, place: Place) -> list[str]:
+    return [*_sample_roots(study, place), *mark_roots(study, place.arm), *verb_roots("sample", "marking")]
+
+
+def mark_said(study: Study, arm: str) -> dict[str, Any]:
+    """The mark of an arm, as a job is told of it."""
+    mark = study.lineages[arm].mark
+    return {mark.name: study.parsed(MARKS, mark).model_dump(mode="json")} if mark else {}
+
+
+def key_words(study: Study, place: Place) -> dict[str, int]:
+    """The words from which the key of a lineage follows (``verbs.transform.key_of``)."""
+    numbers = seeds(study, place, "sampling")
+    return {name: numbers[name] for name in ("study_seed", "seed")} | {"stream": study.lineages[place.arm].stream}
+
+
+def mark_roots(study: Study, arm: str) -> list[str]:
+    """The source of an arm's mark, and of its key."""
+    return [*entries("marks:MARKS", [study.lineages[arm].mark.name]), *verb_roots("transform", "key_of")]
+
+
 # -- release and select ------------------------------------------------------------------------------------------------
 
 
@@ -71,14 +98,20 @@ def _said(study: Study, registry: Mapping[str, Any], choices: Iterable[Choice]) 
 
 
 def _transform_inputs(study: Study, place: Place) -> list[str]:
-    reads, samples = study.changed_by(place.arm), study.cell(*place.cell, "samples.safetensors")
-    return [samples, *looking.seen_files(study, reads, study.transforming(place.arm, "train"))]
+    reads = study.changed_by(place.arm)
+    return [_made(study, place), *looking.seen_files(study, reads, study.transforming(place.arm, "train"))]
+
+
+def _made(study: Study, place: Place) -> str:
+    """The samples that transforms change."""
+    return study.cell(*place.cell, f"{study.lineages[place.arm].made}.safetensors")
 
 
 def _transform_arguments(study: Study, place: Place) -> Iterator[str]:
     arm, reads = study.lineages[place.arm], study.changed_by(place.arm)
     said = _said(study, TRANSFORMS, arm.transform)
-    yield from flags(samples=study.cell(*place.cell, "samples.safetensors"), transforms=said)
+    yield from flags(samples=_made(study, place), transforms=said)
+    yield from flags(mark=as_json(mark_said(study, place.arm)) if study.lineages[place.arm].marks == "pixels" else None)
     yield from flags(stream=arm.stream, **seeds(study, place, "sampling"))
     yield from looking.beside(study, reads, study.transforming(place.arm, "train"))
 
@@ -90,7 +123,9 @@ def _transform_outside(study: Study, place: Place) -> dict[str, str]:
 def _transform_roots(study: Study, place: Place) -> list[str]:
     names = [choice.name for choice in study.lineages[place.arm].transform]
     seen = looking.seer_roots(study, study.changed_by(place.arm))
-    return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names), *seen]
+    marks = study.lineages[place.arm].marks == "pixels"
+    marked = [*mark_roots(study, place.arm), *verb_roots("transform", "marking")] if marks else []
+    return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names), *seen, *marked]
 
 
 def _ballots_inputs(study: Study, place: Place) -> list[str]:
@@ -119,6 +154,8 @@ def _beside(study: Study, place: Place) -> dict[str, str]:
         found["model"] = study.model_file(*place.cell)
     if study.selecting(arm, "ballots"):
         found["ballots"] = study.cell(*place.cell, "ballots.parquet")
+    if study.selecting(arm, "mark") and study.lineages[arm].marks == "noise":
+        found["mark_model"] = study.model_file(*place.cell)
     if twin := study.lineages[arm].yoked_to:
         there = twin, place.seed, place.generation
         found |= {"twin": study.cell(*there, "kept.parquet"), "twin_samples": study.released_file(*there)}
@@ -131,23 +168,32 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(study=study.name, arm=place.arm, **seeds(study, place, "sampling"))
     yield from looking.beside(study, study.read_by(place.arm), study.selecting(place.arm, "train"))
     yield from flags(**_beside(study, place))
+    if study.selecting(place.arm, "mark"):
+        yield from flags(mark=as_json(mark_said(study, place.arm)), stream=study.lineages[place.arm].stream)
 
 
 def _select_outside(study: Study, place: Place) -> dict[str, str]:
-    return looking.published(study, study.read_by(place.arm))
+    own = looking.files(study, SELECTORS, study.lineages[place.arm].select)
+    return looking.published(study, study.read_by(place.arm)) | own
 
 
 def _select_roots(study: Study, place: Place) -> list[str]:
     selectors, seen = study.lineages[place.arm].select, looking.seer_roots(study, study.read_by(place.arm))
-    family = looking.family_roots(study, place.arm) if study.selecting(place.arm, "model") else []
+    marked, noise = study.selecting(place.arm, "mark"), study.lineages[place.arm].marks == "noise"
+    asked = study.selecting(place.arm, "model") or (marked and noise)
+    family = looking.family_roots(study, place.arm) if asked else []
+    family += looking.asked_roots(study, place.arm)
+    seen += [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
+    called = verb_roots("select", "select", "pool_of", *["asked_for"] * study.selecting(place.arm, "ask"))
     chosen = entries("select:SELECTORS", [one.name for one in selectors])
     rewards = [root for one in selectors for root in looking.reward_roots(study, SELECTORS, one)]
-    return [*verb_roots("select", "select", "pool_of"), *chosen, *dict.fromkeys(rewards), *seen, *family]
+    return [*called, *chosen, *dict.fromkeys(rewards), *seen, *family]
 
 
 JOBS: Mapping[str, Job] = {
     "sample": Job(_sample_inputs, _sample_arguments, _sample_roots),
     "sample_raw": Job(raw_input, _sample_raw_arguments, _raw_roots),
+    "sample_marked": Job(_sample_inputs, _sample_marked_arguments, _sample_marked_roots),
     "grid": Job(_sample_inputs, _grid_arguments, _sample_roots),
     "transform": Job(_transform_inputs, _transform_arguments, _transform_roots, _transform_outside),
     "ballots": Job(_ballots_inputs, _ballots_arguments, nothing, _ballots_outside),
