@@ -80,13 +80,12 @@ def select(
         words = (mark, str(mark_model or ""), (study_seed, seed, stream))
         beside["p_mark"] = detector_of(*words, "own", beside["train"].data)[0](pool.data).p
     with clock.compute():
-        again = any(one.selector.needs.ask for one in steps) and "diverged" not in lineage
-        asked = verb.asked_for(pool, study_seed) if again else None
-        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside, ask=asked)
+        if any(one.selector.needs.ask for one in steps) and "diverged" not in lineage:
+            beside["ask"] = verb.asked_for(pool, study_seed)
+        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside)
         found = NOTHING if "diverged" in lineage else verb.select(steps, shown, study_seed, too_few)
     lineage["topped_up"] = found.reasons.count(verb.TOPPED_UP)
-    table = KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights)
-    store.write_kept(out, table)
+    store.write_kept(out, KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights))
 
 
 def _files(chosen: Sequence[tuple[Any, Any]]) -> dict[str, dict[str, str]]:
