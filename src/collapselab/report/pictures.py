@@ -79,5 +79,31 @@ def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
     return {"sheets": [sheet for sheet in sheets if sheet], "rows": rows}
 
 
+Sorted = Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]]
+"""arm -> generation -> the first samples that were kept, and the first that were not, (n, C, H, W) uint8 each."""
+
+
+def kept_and_discarded(sorted_out: Sorted) -> list[dict[str, Any]]:
+    """Contact sheets of what was kept and of what was discarded: an arm each, with a row of both a generation.
+
+    As many columns as fit the file's share of bytes; what one row has fewer of is white.
+    """
+    images = [side for found in sorted_out.values() for pair in found.values() for side in pair if len(side)]
+    if not images:
+        return []
+    size = max(min(one[0].nbytes, one.shape[1] * GRID_SIDE**2) for one in images)
+    columns = int(np.clip(GRID_BYTES // max(1, size * len(images)), 2, GRID_COLUMNS))
+    return [
+        {
+            "arm": arm,
+            "rows": [
+                (generation, *(_png(side[:columns], columns) if len(side) else "" for side in found[generation]))
+                for generation in sorted(found)
+            ],
+        }
+        for arm, found in sorted_out.items()
+    ]
+
+
 def _png(images: np.ndarray, columns: int | None = None) -> str:
     return base64.b64encode(grid_png(images, columns)).decode()
