@@ -100,7 +100,7 @@ def test_no_request_is_a_fault_or_a_leak(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_thousand_requests_of_each_kind_are_none(tmp_path):
+def test_hundreds_of_requests_of_each_kind_are_none(tmp_path):
     fuzzed = Fuzzed(tmp_path)
     for operation in operations(fuzzed.schema):
         fuzzed.try_operation(operation, 300)
