@@ -20,11 +20,12 @@ OPTIONS = {
     "nobody": {},
     "random": {"share": 0.4},
     "yoked": {"count": 30},
+    "unmarked": {"share": 0.4},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
 }
 CHANCE = {"random", "yoked", "verifier"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
-BESIDE = ("seen", "scores", "model", "ballots", "train", "twin")  # what a pool may hold beside the samples
+BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "p_mark")  # what a pool may hold beside the samples
 
 
 @pytest.fixture(params=sorted(SELECTORS))
@@ -59,7 +60,8 @@ def pool_of(name, samples, population="two-classes"):
     if needs.twin:
         rows = np.arange(0, 60, 2)
         twin = Twin(np.arange(60) % 3, KeptTable(rows, np.full(30, np.nan), ("",) * 30, "somebody"))
-    return Pool(samples, CELL, seen, twin=twin)
+    told = np.random.default_rng(7).uniform(size=len(samples)) if needs.mark else None
+    return Pool(samples, CELL, seen, twin=twin, p_mark=told)
 
 
 def chosen(name, samples, seed=5, population="two-classes", **changes):
@@ -146,12 +148,13 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     assert (needs.through, needs.published, needs.ancestors, needs.key) == ("nothing", "", 0, False)  # no pool has them
     plain = pool_of(name, samples_of(200))
     seen = Looked(plain.seen)
-    watched = Watched(plain.samples, CELL, seen, twin=plain.twin)
+    watched = Watched(plain.samples, CELL, seen, twin=plain.twin, p_mark=plain.p_mark)
     object.__setattr__(watched, "looked_at", set())
     SELECTORS[name].select(watched, SELECTORS[name].Options.model_validate(OPTIONS[name]), 5)
     said = {"seen": bool(needs.features)} | {
         part: getattr(needs, part) for part in ("model", "ballots", "train", "twin")
     }
+    said["p_mark"] = needs.mark
     assert watched.looked_at == {part for part, needed in said.items() if needed}
     assert seen.names == set(needs.features)
 

@@ -100,7 +100,7 @@ def expect_needed(steps: Sequence[tuple[Any, Any]], extractors: list[str], files
         )
     needs = [entry.needs for entry, _ in steps]
     needed = {option: any(getattr(one, need) for one in needs) for option, need in NEEDS.items()}
-    needed["--train"] |= bool(through)
+    needed["--train"] |= bool(through) or any(one.mark for one in needs)
     for option, path in files.items():
         if needed[option] != (path is not None):
             said = "it is needed" if needed[option] else "nothing here has a use for it"

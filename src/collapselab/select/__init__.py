@@ -14,7 +14,7 @@ SELECTORS: Registry[Selector] = Registry(
         "random": Selector(ShareOptions, random),
         "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
-        "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True, train=True), takes=("images", "vectors")),
+        "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True)),
     },
     Selector,
 )

@@ -83,8 +83,8 @@ class Pool:
     ballots: Ballots | None = None
     train: SampleSet | None = None
     twin: Twin | None = None
-    places: np.ndarray | None = None
     p_mark: np.ndarray | None = None
+    places: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -146,9 +146,14 @@ def _ballots_outside(study: Study, place: Place) -> dict[str, str]:
     return {"closed": recorded_hash(path) if path.exists() and hash_path(path).exists() else "open"}
 
 
+def _shows_train(study: Study, arm: str) -> bool:
+    """Whether an arm's selectors look at the training split, or a detector is calibrated by it."""
+    return study.selecting(arm, "train") or study.selecting(arm, "mark")
+
+
 def _select_inputs(study: Study, place: Place) -> list[str]:
     reads = study.read_by(place.arm)
-    seen = looking.seen_files(study, reads, study.selecting(place.arm, "train"))
+    seen = looking.seen_files(study, reads, _shows_train(study, place.arm))
     return [study.released_file(*place.cell), *seen, *_beside(study, place).values()]
 
 
@@ -171,7 +176,7 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
     said = _said(study, SELECTORS, study.lineages[place.arm].select)
     yield from flags(samples=study.released_file(*place.cell), selectors=said, too_few=study.file.too_few)
     yield from flags(study=study.name, arm=place.arm, **seeds(study, place, "sampling"))
-    yield from looking.beside(study, study.read_by(place.arm), study.selecting(place.arm, "train"))
+    yield from looking.beside(study, study.read_by(place.arm), _shows_train(study, place.arm))
     yield from flags(**_beside(study, place))
     if study.selecting(place.arm, "mark"):
         yield from flags(mark=as_json(mark_said(study, place.arm)), stream=study.lineages[place.arm].stream)
