@@ -40,7 +40,8 @@ and the column `real data` of `collapselab measure` with `--train`. By theory, w
 | `coverage`, `quantile_coverage` | below 1, by the formulas given there |
 | `precision`, `recall`, `realism`, `rarity` | that of the data: no formula; the first two are below 1 |
 | `class_total_variation`, `colour_distance`, `hue_distance`, `coverage_calibration` | near 0; its `overconfidence` 0 |
-| `vendi_score`, `inception_score`, `class_entropy`, shares, copies, duplicates | those of held-out samples |
+| `vendi_score`, `neighbour_entropy`, `inception_score`, `class_entropy`, `nearest_distance`, shares, copies, \
+duplicates | those of held-out samples |
 
 ## Quoting one
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -90,3 +91,53 @@ def transformer(name):
 def write_preprocessing(folder, side):
     said = {"crop_size": {"height": side, "width": side}, "image_mean": MEAN, "image_std": DEVIATION}
     (folder / "preprocessor_config.json").write_text(json.dumps(said))
+
+
+def captioner(folder):
+    """A CLIP with random weights, saved as its two halves: ``text`` with a tokenizer of bytes, and ``pictures``.
+
+    cosine(data, captions): what transformers' own CLIP of both says, (pictures, captions).
+    """
+    import_torchvision()
+    import torch
+    import transformers
+
+    letters = [chr(code) for code in range(33, 127)]
+    words = {one: place for place, one in enumerate([*letters, *(f"{one}</w>" for one in letters)])}
+    words |= {"<|startoftext|>": len(words), "<|endoftext|>": len(words) + 1}
+    (folder / "vocab.json").write_text(json.dumps(words))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokens = transformers.CLIPTokenizer(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"))
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ends = {"bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1, "pad_token_id": len(words) - 1}
+    text = transformers.CLIPTextConfig(**shape, vocab_size=len(words), max_position_embeddings=32, **ends)
+    vision = transformers.CLIPVisionConfig(**shape, image_size=SIDES["clip"], patch_size=16)
+    config = transformers.CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=8)
+    with seeded():
+        both = transformers.CLIPModel(config).eval()
+    halves = {
+        "text": (transformers.CLIPTextModelWithProjection, "text_model", "text_projection"),
+        "pictures": (transformers.CLIPVisionModelWithProjection, "vision_model", "visual_projection"),
+    }
+    for name, (kind, model, projection) in halves.items():
+        part = kind(getattr(config, {"text": "text_config", "pictures": "vision_config"}[name]))
+        part.config.projection_dim = 8
+        part = kind(part.config)
+        getattr(part, model).load_state_dict(getattr(both, model).state_dict())
+        getattr(part, projection).load_state_dict(getattr(both, projection).state_dict())
+        part.save_pretrained(folder / name)
+    tokens.save_pretrained(folder / "text")
+    write_preprocessing(folder / "pictures", SIDES["clip"])
+
+    def cosine(data, captions):
+        from collapselab.features.resize import resize_into
+
+        images = torch.zeros(len(data), 3, SIDES["clip"], SIDES["clip"])
+        resize_into([torch.from_numpy(one) for one in data], images)
+        mean, deviation = (255 * torch.tensor(values).view(-1, 1, 1) for values in (MEAN, DEVIATION))
+        told = tokens(list(captions), padding=True, return_tensors="pt")
+        with torch.no_grad():
+            found = both(**told, pixel_values=(images - mean) / deviation)
+        return (found.image_embeds @ found.text_embeds.T).numpy()
+
+    return namedtuple("Captioner", ["text", "pictures", "cosine"])(folder / "text", folder / "pictures", cosine)

@@ -31,8 +31,7 @@ from collapselab.guides.base import Auxiliary, Guide
 from collapselab.models.capabilities import Trainable, Weighted
 from collapselab.models.tuning import tuned
 from collapselab.rewards.base import Reward
-from collapselab.select.base import Selection, Selector
-from collapselab.select.basic import ShareOptions
+from collapselab.select.base import Selection, Selector, ShareOptions
 from collapselab.transforms.base import Transform
 
 
@@ -228,6 +227,7 @@ def test_while_people_judge_the_run_says_so_and_everything_else_is_done(project,
     log = project.folder / Cell("carried", "judged", 0, 0).path("ballots.log").replace("results", "logs", 1)
     said = log.read_text(encoding="utf-8")
     assert waiting.returncode and "waiting for people" in said and "ballots/carried/judged/seed0/gen0.parquet" in said
+    assert "collapselab judge serve carried" in said and "waiting for people" in waiting.stderr
     done = project.run("collapselab", "ballots", *arguments_of(project), "--out", "b.parquet", code=6)
     assert "run snakemake again" in done.stderr
     for arm in ("steered", "adapted", "marked"):

@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from scipy.special import betainc
+from scipy.special import betainc, digamma
 
 from collapselab.core.errors import Undefined
 from collapselab.features import Features
 from collapselab.machine.compat import import_torchvision
 from collapselab.metrics import METRICS
 from collapselab.metrics.classes import inception_score
+from collapselab.metrics.entropy import neighbour_entropy
 from collapselab.metrics.memorisation import (
     authenticity,
     copies,
     data_copying,
     duplicates,
+    mean_nearest_distance,
     nearest_distance,
     nearest_ratio,
 )
@@ -222,6 +224,81 @@ def test_shares_have_intervals():
     half = np.concatenate([train[:50], 50 + normal(1, 50)])
     for value in (copies(train, half), duplicates(train, half)):
         assert value == 0.5 and 0.35 < value.low < 0.45 and 0.55 < value.high < 0.65  # sd .05
+
+
+# -- how far, and how much room ----------------------------------------------------------------------------------------
+
+
+def over_replicates(value, draw, replicates):
+    """The mean of a value over draws of their own seeds, and its standard error as they show it."""
+    found = [value(draw(np.random.default_rng(seed))) for seed in range(replicates)]
+    return np.mean(found), np.std(found, ddof=1) / math.sqrt(replicates)
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_the_mean_distance_to_the_nearest_of_n_on_a_circle(n):
+    """A new angle is further than a from all of n with chance (1 - a/pi)^n, and a chord is 2 sin(a/2): so the mean is
+    the integral of cos(a/2) (1 - a/pi)^n over 0 .. pi, exactly. At 4.5 standard errors of the replicates."""
+    angles = (np.arange(100_000) + 0.5) * np.pi / 100_000
+    expected = np.mean(np.cos(angles / 2) * (1 - angles / np.pi) ** n) * np.pi
+    assert n > 1 or expected == pytest.approx(4 / np.pi, rel=1e-9)  # the mean chord
+
+    def value(rows):
+        return mean_nearest_distance(rows[:n], rows[n:])
+
+    mean, error = over_replicates(value, lambda random: circles(1)(random, n + 20), 300)
+    assert mean == pytest.approx(expected, abs=4.5 * error)
+
+
+def test_copies_have_no_distance_and_an_interval_holds_the_mean():
+    train = normal(0, 50)
+    assert mean_nearest_distance(train, train[:9]) == 0
+    found = mean_nearest_distance(train, train[:9] + np.array([3.0, 4.0]))
+    assert found.low <= found <= found.high <= 5 + 1e-9
+
+
+@pytest.mark.parametrize("n", [2, 3, 30])
+def test_the_entropy_of_uniform_numbers_has_an_exact_bias(n):
+    """The n + 1 spacings are exchangeable: an inner point has the smaller of two, half a Beta(1, n), and each of the
+    two ends one, a Beta(1, n). So psi(n) - psi(n+1) + ln 2 - (n-2)/n ln 2 = (2 ln 2 - 1) / n, where the truth is 0."""
+    mean, error = over_replicates(
+        lambda rows: neighbour_entropy(rows, rows), lambda random: random.random((n, 1)), 4000
+    )
+    assert mean == pytest.approx((2 * math.log(2) - 1) / n, abs=4.5 * error)
+    assert abs(mean - (2 * math.log(2) - 1) / n - math.log(2) / n) > 4.5 * error  # an estimate without the ends' share
+
+
+@pytest.mark.parametrize(("width", "k"), [(1, 1), (2, 3), (3, 1)])
+def test_the_entropy_of_a_normal_law(width, k):
+    """d/2 ln(2 pi e), at 4.5 standard errors of 20 replicates and the bias of 800 rows, below (k/n)^(2/d)."""
+    mean, error = over_replicates(
+        lambda rows: neighbour_entropy(rows, rows, k=k), lambda random: random.normal(size=(800, width)), 20
+    )
+    expected = width / 2 * math.log(2 * math.pi * math.e)
+    assert mean == pytest.approx(expected, abs=4.5 * error + (k / 800) ** (2 / width))
+
+
+def test_the_entropy_of_a_grid_moves_and_scales():
+    """Of n points that are h apart on a line every distance is h; scaled by a, d numbers gain d ln a; nothing else."""
+    line = 0.25 * np.arange(9.0)[:, None]
+    expected = digamma(9) - digamma(1) + math.log(2) + math.log(0.25)
+    assert neighbour_entropy(line, line) == pytest.approx(expected, rel=1e-12)
+    rows = normal(4, 60, 3)
+    turned = np.linalg.qr(normal(5, 3, 3))[0]
+    assert neighbour_entropy(rows, 7 * rows @ turned + 100, k=2) == pytest.approx(
+        neighbour_entropy(rows, rows, k=2) + 3 * math.log(7), rel=1e-9
+    )
+
+
+def test_equal_samples_have_no_entropy():
+    rows = normal(6, 20)
+    rows[3] = rows[7]
+    with pytest.raises(Undefined, match="fake: 2 of 20 rows equal 1 other; their entropy is minus infinity"):
+        neighbour_entropy(rows, rows)
+    assert math.isfinite(neighbour_entropy(rows, rows, k=2))
+    rows[4] = rows[7]
+    with pytest.raises(Undefined, match="fake: 3 of 20 rows equal 2 others"):
+        neighbour_entropy(rows, rows, k=2)
 
 
 def test_tensors_are_read_as_arrays_are():

@@ -48,6 +48,7 @@ def numbers(value):
 LOOKS_AT_ONE_SIDE = {
     "inception_score": "fake",
     "vendi_score": "fake",
+    "neighbour_entropy": "fake",
     "bits_per_dimension": "real",
     "likelihood_gap": "real",
     "surviving_categories": "fake",
@@ -77,6 +78,7 @@ ON_ITSELF = {
     "copies_of_training": 1.0,
     "duplicates_of_real": 1.0,
     "duplicates_of_training": 1.0,
+    "nearest_distance": 0.0,
 }
 IN_ORDER = {"inception_score": {"splits": 1}}  # its parts are cut in the rows' order
 

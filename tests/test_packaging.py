@@ -94,6 +94,7 @@ def test_every_import_is_a_declared_dependency():
     names = {
         "PIL": "pillow",
         "array_api_compat": "array-api-compat",
+        "crowdkit": "crowd-kit",
         "pynvml": "nvidia-ml-py",
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from project import Project
 
 from collapselab import study as studies
 
@@ -207,8 +208,7 @@ def test_bertrand_weights_synthetic_rows_and_fine_tunes_a_little():
 def test_ferbach_keeps_one_of_four():
     study = load("ferbach")
     for arm in ("curated", "curated_with_real"):
-        assert study.lineages[arm].select.name == "random"
-        assert study.lineages[arm].select.options == {"share": 1 / 4}
+        assert [(one.name, one.options) for one in study.lineages[arm].select] == [("random", {"share": 1 / 4})]
         assert sizes(study, arm) == 11 * [500]
         files = [source["kept"] for source in study.sources(arm, 0, 2) if "kept" in source]
         assert files == [f"results/ferbach/{arm}/seed0/gen1/kept.parquet"]
@@ -230,3 +230,30 @@ def test_arms_that_feed_each_other_need_each_others_files_of_earlier_generations
         "results/feeding_each_other/right/seed1/gen3/samples.safetensors",
     ]
     assert [study.lineages[arm].stream for arm in ("alone", "left", "right")] == [0, 1, 2]
+
+
+# -- studies after papers, at toy size ---------------------------------------------------------------------------------
+
+TOYS = sorted((ROOT / "config" / "papers").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TOYS, ids=lambda path: path.stem)
+def test_a_toy_study_validates_and_says_what_the_paper_did(path):
+    text, study = path.read_text(), studies.load(path)
+    head = text[: text.index("\nname:")].replace("\n# ", " ")
+    assert head.startswith("# yaml-language-server: $schema=../study.schema.json ")
+    assert "https://arxiv.org/abs/" in head and " here " in head.lower() and study.file.question
+    schema = json.loads((ROOT / "config" / "study.schema.json").read_text())
+    raw = json.loads(json.dumps(yaml.safe_load(text)))
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(raw)] == []
+    assert any(study.lineages[arm].select or study.lineages[arm].transform for arm in study.file.arms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TOYS, ids=lambda path: path.stem)
+def test_a_toy_study_runs_to_its_report(path, tmp_path):
+    project, study = Project.create(tmp_path / "project"), studies.load(path)
+    project.snakemake(study=f"config/papers/{path.name}")
+    results = project.folder / "results" / path.stem
+    assert (results / "report" / "report.html").stat().st_size > 50_000
+    assert len(list(results.glob("*/seed*/gen*/metrics.json"))) == len(list(study.cells()))

@@ -1,16 +1,22 @@
 """What holds for every selector, over the whole registry."""
 
 import inspect
+import math
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from collapselab.core.ask import Ask
-from collapselab.core.sets import KeptTable, SampleSet
-from collapselab.features import FEATURES
+from collapselab.core.choice import nested
+from collapselab.core.sets import Ballots, KeptTable, SampleSet
+from collapselab.engine.steering import levels_of
+from collapselab.features import FEATURES, Features
 from collapselab.populations import POPULATIONS
+from collapselab.rewards.asking import looked_through
 from collapselab.select import SELECTORS
 from collapselab.select.base import Pool, Seen, SelectorOptions, Twin
 from collapselab.store import read_kept, write_kept
@@ -18,14 +24,38 @@ from collapselab.store.cells import Cell
 
 OPTIONS = {
     "nobody": {},
+    "people": {"share": 0.4, "overlap": 2},
     "random": {"share": 0.4},
     "yoked": {"count": 30},
-    "unmarked": {"share": 0.4},
     "verifier": {"phi": 1.0, "psi": 0.5, "share": 0.4},  # every other row is right, so that enough are accepted
+    "verified": {"centre": [0.5], "radius": 100.0, "share": 0.4},  # all are accepted
+    "richness": {"extractor": "identity", "share": 0.4},
+    "tails": {"extractor": "identity", "chosen": 0.2, "quantile": 0.2, "share": 0.4},
+    "quota": {"table": "true", "share": 0.4},  # by label
+    "weighted": {"extractor": "identity", "strength": 0.001},
+    "reward": {"rewards": [{"coordinate": {}}, {"coordinate": {"index": 1}}], "share": 0.4},
+    "realism": {"extractor": "identity", "share": 0.4},
+    "rarity": {"extractor": "identity", "k": 19, "share": 0.4},
+    "novelty": {"extractor": "identity", "alpha": 0.001, "neighbours": 5, "share": 0.4},  # all are new
+    "latent_filter": {"extractor": "identity", "share": 0.4},
+    "classifier": {"share": 0.4},
+    "discriminator": {"share": 0.4},
+    "likelihood": {"share": 0.4},
+    "hallucination": {"window": [0.5, 1.0], "share": 0.4},
+    "unmarked": {"share": 0.4},  # the detector calls none marked
 }
-CHANCE = {"random", "yoked", "verifier"}  # another seed keeps other rows
+CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
-BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "p_mark")  # what a pool may hold beside the samples
+BESIDE = (
+    "seen",
+    "scores",
+    "model",
+    "ballots",
+    "train",
+    "twin",
+    "ask",
+    "p_mark",
+)  # what a pool may hold beside the samples
 
 
 @pytest.fixture(params=sorted(SELECTORS))
@@ -39,7 +69,7 @@ def samples_of(count, data=None):
         data = np.random.default_rng(3).standard_normal((count, 3))
         data[:, 2] = np.where(np.arange(count) % 2, -1, 1) * np.sign(data[:, 0])
     data.flags.writeable = False
-    return SampleSet(data)
+    return SampleSet(data, np.arange(len(data)) % 2)
 
 
 def truth_of(population):
@@ -47,27 +77,87 @@ def truth_of(population):
     return kind.population(kind.PopulationOptions(**({"dimension": 2} if population == "two-classes" else {})))
 
 
-def pool_of(name, samples, population="two-classes"):
+def options_of(name, **changes):
+    return SELECTORS[name].Options.model_validate(OPTIONS[name] | changes)
+
+
+def pool_of(name, samples, options, population="two-classes"):
     """The samples, and beside them what a selector needs, and nothing else."""
     needs, truth = SELECTORS[name].needs, truth_of(population)
-    assert not (needs.model or needs.ballots), "a selector of this kind wants a model or ballots here"
     seen, train = {}, truth.sample(Ask(20, 1)).data
-    for extractor in needs.features if len(samples) else ():
+    looks = looked_through(SELECTORS[name], options)
+    for extractor in looks if len(samples) else ():
         entry = FEATURES[extractor]
-        weights = {"truth": truth, "nothing": None}[entry.needs.through]
-        seen[extractor] = Seen(entry.extract(samples.data, weights), entry.extract(train, weights))
+        weights = {"truth": truth}.get(entry.needs.through)
+        look = classified if entry.needs.through == "learnt" else partial(entry.extract, weights=weights)
+        seen[extractor] = Seen(look(samples.data), look(train))
     twin = None
     if needs.twin:
         rows = np.arange(0, 60, 2)
         twin = Twin(np.arange(60) % 3, KeptTable(rows, np.full(30, np.nan), ("",) * 30, "somebody"))
-    told = np.random.default_rng(7).uniform(size=len(samples)) if needs.mark else None
-    return Pool(samples, CELL, seen, twin=twin, p_mark=told)
+    split = SampleSet(train, np.arange(20) % 2) if looks or needs.train else None
+    scores = {option: numbers(samples.data) for option in nested(options, "rewards")}
+    ballots = ballots_of(len(samples)) if needs.ballots else None
+    model, ask = StandIn(samples) if needs.model else None, Ask(len(samples), 4) if needs.ask else None
+    return Pool(
+        samples,
+        CELL,
+        seen,
+        scores,
+        model,
+        ballots,
+        split,
+        twin,
+        None,
+        ask,
+        p_mark=np.ones(len(samples)) if needs.mark else None,
+    )
+
+
+def numbers(data):
+    """A number of each sample's own: (n,) float64."""
+    width = math.prod(data.shape[1:])
+    return data.reshape(len(data), width).astype(np.float64) @ np.linspace(1, 2, width)
+
+
+def classified(data, weights=None):
+    """What a classifier of two classes would say."""
+    shares = 1 / (1 + np.exp(-numbers(data) / 10))
+    return Features(numbers(data)[:, None], probabilities=np.stack([shares, 1 - shares], axis=1))
+
+
+class StandIn:
+    """A model that made the samples, in four steps, and has an opinion on any."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def log_likelihood(self, data, seed, *, steps, probes):
+        return -(numbers(data) ** 2)
+
+    def realness(self, data, labels):
+        return numbers(data)
+
+    def sample(self, ask):
+        start = torch.from_numpy(numbers(self.samples.data))[:, None]
+        draws = lambda number: torch.ones_like(start)  # noqa: E731
+        asked = ask.guide.steered(lambda x, sigma, condition: x * sigma, None, {}, draws)
+        for at in levels_of(torch.linspace(4, 0, 5)):
+            asked(start, at, None)
+        return self.samples
+
+
+def ballots_of(count):
+    """Two judges call every other sample good, and the one the rest as well, but for every fourth of all."""
+    rows = np.tile(np.arange(count), 2)
+    good = np.concatenate([np.arange(count) % 2 == 0, np.arange(count) % 4 != 3])
+    answers = tuple("good" if one else "bad" for one in good)
+    return Ballots(rows, ("a",) * count + ("b",) * count, answers, np.ones(2 * count))
 
 
 def chosen(name, samples, seed=5, population="two-classes", **changes):
-    entry = SELECTORS[name]
-    options = entry.Options.model_validate(OPTIONS[name] | changes)
-    return entry.select(pool_of(name, samples, population), options, seed)
+    options = options_of(name, **changes)
+    return SELECTORS[name].select(pool_of(name, samples, options, population), options, seed)
 
 
 class Looked(dict):
@@ -138,7 +228,7 @@ def test_the_seed_is_all_the_chance_there_is(name):
 def test_no_selector_can_see_what_the_metrics_compare_with(name):
     """The judge is not the prosecutor: it is handed samples, features of them and of the training split, no more."""
     assert list(inspect.signature(SELECTORS[name].select).parameters) == ["pool", "options", "seed"]
-    assert [one.name for one in fields(Pool)] == ["samples", "cell", *BESIDE, "places"]
+    assert {one.name for one in fields(Pool)} == {"samples", "cell", *BESIDE, "places"}
     assert Seen._fields == ("samples", "train")
 
 
@@ -146,25 +236,26 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     needs = SELECTORS[name].needs
     assert set(needs.features) <= set(FEATURES) and len(set(needs.features)) == len(needs.features)
     assert (needs.through, needs.published, needs.ancestors, needs.key) == ("nothing", "", 0, False)  # no pool has them
-    plain = pool_of(name, samples_of(200))
+    options = options_of(name)
+    plain, looks = pool_of(name, samples_of(200), options), looked_through(SELECTORS[name], options)
     seen = Looked(plain.seen)
-    watched = Watched(plain.samples, CELL, seen, twin=plain.twin, p_mark=plain.p_mark)
+    beside = {part: getattr(plain, part) for part in BESIDE}
+    watched = Watched(plain.samples, CELL, **beside | {"seen": seen})
     object.__setattr__(watched, "looked_at", set())
-    SELECTORS[name].select(watched, SELECTORS[name].Options.model_validate(OPTIONS[name]), 5)
-    said = {"seen": bool(needs.features)} | {
-        part: getattr(needs, part) for part in ("model", "ballots", "train", "twin")
-    }
-    said["p_mark"] = needs.mark
+    SELECTORS[name].select(watched, options, 5)
+    said = {"seen": bool(looks), "scores": bool(nested(options, "rewards"))}
+    said |= {part: getattr(needs, part) for part in ("model", "ballots", "train", "twin", "ask")}
+    said |= {"p_mark": needs.mark, "train": needs.train and not needs.mark}  # which calibrates the detector
     assert watched.looked_at == {part for part, needed in said.items() if needed}
-    assert seen.names == set(needs.features)
+    assert seen.names == set(looks)
 
 
 def test_a_selector_changes_nothing_of_what_it_is_handed(name):
     """It is pure: samples and features are what they were, and a second look at them keeps the same rows."""
-    pool = pool_of(name, samples_of(200))
+    options = options_of(name)
+    pool = pool_of(name, samples_of(200), options)
     arrays = [pool.samples.data, *(np.asarray(one.values) for seen in pool.seen.values() for one in seen)]
     before = [array.copy() for array in arrays]
-    options = SELECTORS[name].Options.model_validate(OPTIONS[name])
     first, again = (SELECTORS[name].select(pool, options, 5) for _ in range(2))
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -179,6 +270,8 @@ def test_an_empty_pool_is_no_fault(name):
         assert len(found.rows) == len(found.scores) == len(found.reasons) == 0 and found.judge
 
 
+LOOK_AT = {"images": "pixels", "vectors": "identity", "categories": "identity"}
+ROWS_ALONE = {"verified"}  # of which a column is an output
 KINDS = {"images": "jars", "vectors": "land", "categories": "outfits"}  # populations that know right and wrong
 
 
@@ -186,14 +279,20 @@ KINDS = {"images": "jars", "vectors": "land", "categories": "outfits"}  # popula
 def test_a_selector_judges_every_kind_that_it_takes(name, kind):
     entry = SELECTORS[name]
     assert entry.takes and set(entry.takes) <= set(KINDS)
+    through = {"extractor": LOOK_AT[kind]} if OPTIONS[name].get("extractor") == "identity" else {}
     if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it
-        assert entry.needs.features and any(kind not in FEATURES[one].takes for one in entry.needs.features)
+        looks = entry.needs.features
+        asks = (
+            entry.asks or entry.needs.ballots or entry.needs.mark or entry.reads == "probabilities"
+        )  # no family has it, or no classifier
+        assert name in ROWS_ALONE or asks or (looks and any(kind not in FEATURES[one].takes for one in looks))
         return
     assert all(kind in FEATURES[one].takes for one in entry.needs.features)
     samples = truth_of(KINDS[kind]).sample(Ask(20, 3))
+    samples = SampleSet(samples.data, np.arange(20) % 2)
     assert samples.kind == kind
-    options = entry.Options.model_validate(OPTIONS[name])
-    assert len(chosen(name, samples, population=KINDS[kind]).rows) == options.keeps(20) > 0
+    kept = options_of(name, **through).keeps(20)
+    assert len(chosen(name, samples, population=KINDS[kind], **through).rows) == kept > 0
 
 
 def test_what_is_kept_can_be_stored(name, tmp_path):

@@ -25,7 +25,15 @@ from collapselab.testing import check_adapter, check_guide, check_reward, check_
 from collapselab.transforms import TRANSFORMS
 from collapselab.transforms.base import Transform
 
-SAID = {"verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9}}
+SAID = {
+    "people": {"share": 0.3, "rule": "any"},
+    "verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9},
+    "rarity": {"extractor": "identity", "share": 0.3},
+    "quota": {"share": 0.3, "table": "even", "extractor": "lenet", "stops": False},
+    "project": {"gamma": 1.0, "clusters": 2},
+    "resize": {"side": 3},
+    "resample": {"share": 0.5},
+}
 """Options that have to be said; of other selectors they are those of test_selectors."""
 
 
@@ -40,13 +48,13 @@ def caught(words, check, entry, options=None):
 
 @pytest.mark.parametrize("name", SELECTORS)
 def test_a_selector_keeps_its_contract(name):
-    check_selector(name, SAID.get(name, OPTIONS[name]))
+    check_selector(name, SAID.get(name, OPTIONS[name]), ("good", "bad"))
 
 
 @pytest.mark.parametrize(
     ("check", "registry"),
-    [(check_transform, TRANSFORMS), (check_guide, GUIDES), (check_adapter, ADAPTERS), (check_reward, REWARDS)],
-    ids=["transforms", "guides", "adapters", "rewards"],
+    [(check_transform, TRANSFORMS), (check_guide, GUIDES), (check_adapter, ADAPTERS)],
+    ids=["transforms", "guides", "adapters"],  # rewards, some of which need a file: test_rewards
 )
 def test_every_other_entry_keeps_its_contract(check, registry):
     for name in registry:
@@ -184,10 +192,34 @@ def spoilt(given, options, seed):
 
 def test_a_transform_changes_samples_and_neither_their_number_nor_their_place():
     check_transform(Transform(NoOptions, nothing))
-    caught("of shape (12, 3, 16, 16), asked are images", check_transform, Transform(NoOptions, halved))
+    caught("of shape (12, 3, 16, 16), asked are uint8 images", check_transform, Transform(NoOptions, halved))
     caught("the labels of its images are others", check_transform, Transform(NoOptions, reordered))
     caught("it has changed the images that it was given", check_transform, Transform(NoOptions, spoilt))
     caught("does the same with another one", check_transform, Transform(NoOptions, nothing, Needs(key=True)))
+
+    def narrowed(given, options, seed):
+        """In single precision."""
+        data = given.samples.data
+        return replace(given.samples, data=data.astype(np.float32) if data.dtype == np.float64 else data)
+
+    def dicey(given, options, seed):
+        """By dice of its own."""
+        return replace(given.samples, data=np.random.default_rng().permuted(given.samples.data, axis=0))
+
+    def spoiling(given, options, seed):
+        """The training split, in place."""
+        given.train.data[:] = 0
+        return given.samples
+
+    def unlabelled(given, options, seed):
+        """Without labels."""
+        return replace(given.samples, labels=None)
+
+    caught("it gave float32 vectors of shape", check_transform, Transform(NoOptions, narrowed, takes=("vectors",)))
+    caught("asked twice with one seed it gives other", check_transform, Transform(NoOptions, dicey))
+    caught("which are not its own", check_transform, Transform(NoOptions, spoiling, Needs(train=True)))
+    caught("are others than those it was given", check_transform, Transform(NoOptions, unlabelled))
+    caught("it relabels, and gave no whole number", check_transform, Transform(NoOptions, unlabelled, relabels=True))
 
 
 # -- guides ------------------------------------------------------------------------------------------------------------

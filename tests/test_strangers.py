@@ -1,5 +1,6 @@
 """What entries of other packages give is checked where it is used, and said with their name; nothing half is kept."""
 
+import json
 from dataclasses import replace
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from collapselab import study as studies
 from collapselab.adapt import ADAPTERS
 from collapselab.adapt.base import Adapter
 from collapselab.core.choice import Choice, From, NoOptions, Options, nested
-from collapselab.core.errors import Damaged, Interrupted, blamed
+from collapselab.core.errors import Damaged, Interrupted, Waiting, blamed
 from collapselab.core.needs import Needs
 from collapselab.core.run import Run
 from collapselab.core.sets import Ballots, SampleSet
@@ -268,6 +269,23 @@ def test_an_export_that_is_damaged_stays_where_it_is(tmp_path, monkeypatch):
     store.hash_path(closed).unlink()
     with pytest.raises(ValueError, match="found no hash beside it"):
         ballots(pool, closed, out)
+    # What a round lacks it says itself, and a lineage that diverged has nothing that could be judged.
+    closed.unlink()
+    with pytest.raises(Waiting, match=r"nobody judges the 20 samples.*\n.*serve STUDY"):
+        ballots(pool, closed, out)
+    facts = {"pool": digest, "done": 3, "of": 9, "missing": {"J02": 6}, "link": "https://page", "close": "close it"}
+    waits = closed.with_suffix(".open.json")
+    waits.write_text(json.dumps(facts))
+    with pytest.raises(Waiting, match=r"3 of 9.*\n.*https://page\n.*J02 \(6 to go\)\n.*close it --anyway\n"):
+        ballots(pool, closed, out)
+    for text in ("{", "[]", json.dumps(facts | {"pool": "another"})):
+        waits.write_text(text)
+        with pytest.raises(Waiting, match="nobody judges"):
+            ballots(pool, closed, out)
+    store.write_samples(pool, SampleSet(POOL.samples.data[:0]))
+    ballots(pool, closed, out)
+    assert len(store.read_ballots(out)) == 0
+    store.write_samples(pool, POOL.samples)
     store.write_ballots(closed, replace(judged, rows=np.arange(0), judges=(), answers=(), seconds=np.empty(0)))
     with pytest.raises(ValueError, match="found no judgement in it"):
         ballots(pool, closed, out)

@@ -54,6 +54,7 @@ VERBS = {
     "sample": Verb("sample", "Sample a model."),
     "transform": Verb("transform", "Change samples on their way into the world."),
     "ballots": Verb("ballots", "Take over the judgements of a closed round.", hidden=True),
+    "judge": Verb("judge", "Let people judge samples in a web page, and close their rounds."),
     "select": Verb("select", "Choose which samples are kept for the next generation."),
     "extract": Verb("extract", "Turn sample sets into feature matrices."),
     "record": Verb("record", "Compare samples with real data and write one record of numbers."),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -58,14 +58,7 @@ def nested(options: BaseModel, registry: str) -> dict[str, Choice]:
     """The choices from a registry among options, by the option that makes them, which may go without, or name several:
     ``rewards.0``, ``rewards.1``.
     """
-    found: dict[str, Choice] = {}
-    for name, about in type(options).model_fields.items():
-        if From(registry) not in (*about.metadata, *_marks(about.annotation)):
-            continue
-        value = getattr(options, name)
-        several = isinstance(value, list | tuple)
-        found |= {f"{name}.{index}": one for index, one in enumerate(value)} if several else {name: value}
-    return {name: choice for name, choice in found.items() if isinstance(choice, Choice)}
+    return _marked(options, From(registry), Choice)
 
 
 def _marks(annotation: Any) -> list[Any]:
@@ -102,11 +95,28 @@ NAMES = "x-names"
 
 def named(options: BaseModel, registry: str) -> dict[str, str]:
     """The names from a registry among options, by the option that says them; several are ``extractors.0``, …``.1``."""
+    return _marked(options, Names(registry), str)
+
+
+class File(NamedTuple):
+    """Says that a word is the path of a file or folder of the user's, whose bytes count like an option."""
+
+
+FileName = Annotated[str, File()]
+
+
+def files(options: BaseModel) -> dict[str, str]:
+    """The paths of files among options, by the option that says them."""
+    return _marked(options, File(), str)
+
+
+def _marked(options: BaseModel, mark: Any, kind: type) -> dict[str, Any]:
+    """The values of options that are marked so, and of such a kind; of several, each with its number."""
     found: dict[str, Any] = {}
     for name, about in type(options).model_fields.items():
-        if Names(registry) not in (*about.metadata, *_marks(about.annotation)):
+        if mark not in (*about.metadata, *_marks(about.annotation)):
             continue
         value = getattr(options, name)
         several = isinstance(value, list | tuple)
         found |= {f"{name}.{index}": one for index, one in enumerate(value)} if several else {name: value}
-    return {name: one for name, one in found.items() if isinstance(one, str)}
+    return {name: one for name, one in found.items() if isinstance(one, kind)}

@@ -15,6 +15,9 @@ from .images import to_uint8, to_unit
 KindName = Literal["images", "vectors", "categories"]
 """What a sample is: (C, H, W) uint8, (d,) float32 or float64, or one int64."""
 
+Part = Literal["values", "classes", "probabilities"]
+"""What features say of a sample: numbers, which class it looks like, how much it looks like each."""
+
 
 def as_they_are(data: np.ndarray) -> np.ndarray:
     """The data, of which nothing is made."""

@@ -20,8 +20,9 @@ class Needs:
     looks through published ones; it needs a path, and never fetches by itself. features: extractors through which it is
     shown samples and the training split. model: the generation's own model. train: the training split itself, which is
     there, too, where features are. twin: what the selector of another arm has kept, as chance is to keep as many.
-    ancestors: how many earlier models of the arm, the last ones; ``ALL`` for all. ballots: a closed export of people's
-    judgements of the samples. key: a secret. mark: whether the samples carry the arm's mark, by its detector.
+    ask: what the model was asked for when it made the samples. ancestors: how many earlier models of the arm, the last
+    ones; ``ALL`` for all. ballots: a closed export of people's judgements of the samples. key: a secret. mark: whether
+    the samples carry the arm's mark, by its detector.
     """
 
     through: Through = "nothing"
@@ -30,6 +31,7 @@ class Needs:
     model: bool = False
     train: bool = False
     twin: bool = False
+    ask: bool = False
     ancestors: int = 0
     ballots: bool = False
     key: bool = False

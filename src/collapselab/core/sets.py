@@ -95,6 +95,14 @@ class Ballots:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def votes(self) -> np.ndarray:
+        """The places of the ballots that are the first of their judge on a sample, rising: a later one is a repeat."""
+        first: dict[tuple[str, int], int] = {}
+        for place, one in enumerate(zip(self.judges, np.asarray(self.rows).tolist(), strict=True)):
+            first.setdefault(one, place)
+        return np.array(list(first.values()), np.int64)
+
     def of(self, rows: np.ndarray) -> "Ballots":
         """The judgements of some of the samples, (n,) int64, ascending, by their places among these."""
         there = np.flatnonzero(np.isin(self.rows, rows))

@@ -168,9 +168,9 @@ def _transformer(kind: str, output: str, folder: Path, where: "torch.device") ->
     import transformers
 
     side, mean, deviation = _preprocessing(folder)
-    _check_configuration(folder)
+    check_configuration(folder)
     network_of = getattr(transformers, kind)
-    with _quiet(transformers):
+    with quiet(transformers):
         try:
             with torch.device("meta"):  # how much memory it would take is known before it takes it
                 expected = sum(weight.numel() for weight in network_of(_configuration(network_of, folder)).parameters())
@@ -202,7 +202,7 @@ def _configuration(network_of: Any, folder: Path) -> Any:
     return network_of.config_class.from_pretrained(folder, local_files_only=True)
 
 
-def _check_configuration(folder: Path) -> None:
+def check_configuration(folder: Path) -> None:
     """Raise Foreign where config.json asks for other code than transformers' own, or for what no such network is."""
     file = folder / "config.json"
     try:
@@ -301,7 +301,7 @@ def _fetched(outputs: tuple["torch.Tensor", ...], rows: int) -> tuple[np.ndarray
     return tuple(output[:rows].float().cpu().numpy() for output in outputs)
 
 
-class _quiet:
+class quiet:
     """Within it transformers neither draws bars nor lists the tensors that it leaves aside."""
 
     def __init__(self, transformers: Any):

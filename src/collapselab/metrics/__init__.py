@@ -25,6 +25,7 @@ from .colour import colour_share as colour_share
 from .colour import hue_distance as hue_distance
 from .colour import hue_share as hue_share
 from .colour import level_share as level_share
+from .entropy import neighbour_entropy as neighbour_entropy
 from .estimates import Estimate as Estimate
 from .frechet import frechet_distance as frechet_distance
 from .frechet import frechet_distance_infinity as frechet_distance_infinity
@@ -47,6 +48,7 @@ from .memorisation import authenticity as authenticity
 from .memorisation import copies as copies
 from .memorisation import data_copying as data_copying
 from .memorisation import duplicates as duplicates
+from .memorisation import mean_nearest_distance as mean_nearest_distance
 from .memorisation import nearest_distance as nearest_distance
 from .memorisation import nearest_ratio as nearest_ratio
 from .neighbours import coverage as coverage
@@ -94,6 +96,7 @@ METRICS: Registry[Metric] = Registry(
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
+        "neighbour_entropy": Metric(neighbour_entropy, "Entropy by neighbours (nats)", None),
         "variance_ratio": Metric(
             variance_ratio,
             "Variance against real",
@@ -118,6 +121,9 @@ METRICS: Registry[Metric] = Registry(
         ),
         "duplicates_of_training": Metric(
             duplicates, "Duplicates of training images", None, "training_set", extractors=("pixels",), chance="fake"
+        ),
+        "nearest_distance": Metric(
+            mean_nearest_distance, "Distance to the nearest training sample", None, "training_set", chance="fake"
         ),
         "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out", chance="fake"),
         "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),

@@ -139,6 +139,20 @@ class Denoises(Protocol):
 
 
 @runtime_checkable
+class Discriminates(Protocol):
+    """A model that was trained against a discriminator, and keeps it."""
+
+    def realness(self, data: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """The discriminator's logit of each sample being real, as it was at the end of the training: (n,) float64.
+
+        data, labels: as in a sample set. A sample's logit depends on the others by what a network shares over a batch,
+        if at all, and not on their order. Raises ValueError for data that the model cannot have made, and where the
+        discriminator is not known.
+        """
+        ...
+
+
+@runtime_checkable
 class Trainable(Protocol):
     """A model that the training loop trains."""
 

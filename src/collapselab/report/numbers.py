@@ -231,6 +231,9 @@ def _of_endpoint(facts: StudyFacts, arm: str, endpoint: Endpoint) -> list[Predic
     return [one for one in facts.predictions.get(arm, ()) if (one.metric, one.extractor) == where]
 
 
+OF_BOUND = {"equal": "", "upper": " (upper bound)", "large": " (of infinitely many rows)"}
+
+
 def _theory_rows(
     facts: StudyFacts, arm: str, found: Mapping[int, Mapping[int, float]], endpoint: Endpoint
 ) -> list[Row]:
@@ -240,7 +243,7 @@ def _theory_rows(
         for generation, mean in enumerate(one.mean):
             count = sum(generation in lineage for lineage in found.values())
             point = {"what": "theory", "arm": arm, "generation": generation, "x": generation, "value": float(mean)}
-            rows.append(point | {"law": one.note + (" (upper bound)" if one.bound == "upper" else "")})
+            rows.append(point | {"law": one.note + OF_BOUND[one.bound]})
             if one.sd is not None and count:
                 half = 1.96 * float(one.sd[generation]) / np.sqrt(count)
                 rows.append(point | {"what": "expected", "low": float(mean) - half, "high": float(mean) + half})

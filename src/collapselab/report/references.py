@@ -143,6 +143,13 @@ PAPERS: dict[str, Paper] = {
         2025,
         "arXiv preprint",
     ),
+    "2509.16499": Paper(
+        "shi2025closer",
+        "Shi, Lianghe and Wu, Meng and Zhang, Huijie and Zhang, Zekai and Tao, Molei and Qu, Qing",
+        "A Closer Look at Model Collapse: From a Generalization-to-Memorization Perspective",
+        2025,
+        "Advances in Neural Information Processing Systems",
+    ),
     "10.1038/s41586-024-07566-y": Paper(
         "shumailov2024collapse",
         "Shumailov, Ilia and Shumaylov, Zakhar and Zhao, Yiren and Papernot, Nicolas and Anderson, Ross and Gal, Yarin",

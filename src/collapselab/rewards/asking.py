@@ -1,11 +1,11 @@
 """Rewards that the options of a selector or of an adapter name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.choice import Choice, named, nested
+from ..core.choice import Choice, files, named, nested
 from ..core.errors import blamed
 from ..core.sets import SampleSet
 from . import REWARDS
@@ -22,6 +22,15 @@ def looked_through(entry: Any, options: Any) -> tuple[str, ...]:
     own = [*entry.needs.features, *named(options, "extractors").values()]
     liked = [one for choice in nested(options, "rewards").values() for one in looked_through(*_entry_of(choice))]
     return tuple(dict.fromkeys([*own, *liked]))
+
+
+def files_of(entries: Iterable[tuple[Any, Any]]) -> tuple[str, ...]:
+    """The files of the user's that the options of entries name, and those of the rewards that they name."""
+    found: list[str] = []
+    for _, options in entries:
+        found += files(options).values()
+        found += files_of(_entry_of(choice) for choice in nested(options, "rewards").values())
+    return tuple(dict.fromkeys(found))
 
 
 def rewards_of(options: Any, look: "Mapping[str, Callable[[np.ndarray], Features]]") -> dict[str, Scored]:
@@ -47,6 +56,8 @@ def _scored(name: str, entry: Reward, options: Any, look: "Mapping[str, Callable
                 raise ValueError(
                     f"gave numbers of shape {found.shape}, allowed is one for each of {len(samples)} samples"
                 )
+            if bad := np.isnan(found).sum():
+                raise ValueError(f"gave {bad} of {len(samples)} samples what is no number (nan), allowed are numbers")
         return found
 
     return score

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.choice import Options
-from ..core.kinds import KindName
+from ..core.kinds import KindName, Part
 from ..core.needs import NOTHING, Needs
 from ..core.sets import SampleSet
 
@@ -23,8 +23,9 @@ class Reward:
     """A liking, for selectors that keep what is liked, and for adapters that make more of it.
 
     reward: ``f(samples, seen, options) -> (n,) float64``, more is better; a sample's is its own, whatever stands beside
-    it. seen: the features of the samples, by extractor, through which it looks (``needs.features``). takes: the kinds
-    of data that it can judge.
+    it. seen: the features of the samples, by extractor, through which it looks: ``needs.features``, and those that its
+    options name. takes: the kinds of data that it can judge. reads: the part of the features that it reads, which an
+    extractor of the user's choice has to give.
 
     A selector or an adapter takes one by an option ``Annotated[Choice, From("rewards")]``, and is handed it by that
     option's name.
@@ -34,3 +35,4 @@ class Reward:
     reward: Callable[[SampleSet, "Mapping[str, Features]", Any], np.ndarray]
     needs: Needs = NOTHING
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
+    reads: Part = "values"

@@ -2,19 +2,51 @@
 
 from ..core.needs import Needs
 from ..core.registry import Registry
+from ..models.capabilities import Denoises, Discriminates, Scores
 from .base import Selector, SelectorOptions, ShareOptions
 from .basic import YokedOptions, nobody, random, yoked
+from .classifier import ClassifierOptions, classifier
+from .discriminator import DiscriminatorOptions, discriminator
+from .hallucination import HallucinationOptions, hallucination
+from .likelihood import LatentFilterOptions, LikelihoodOptions, latent_filter, likelihood
+from .neighbours import NoveltyOptions, RarityOptions, RealismOptions, novelty, rarity, realism
+from .people import PeopleOptions, people
+from .quota import QuotaOptions, quota
+from .reward import RewardOptions, reward
+from .richness import RichnessOptions, richness
+from .tails import TailsOptions, tails
 from .unmarked import UnmarkedOptions, unmarked
+from .verified import VerifiedOptions, verified
 from .verifier import VerifierOptions, verifier
+from .weighted import WeightedOptions, weighted
 
 SELECTORS: Registry[Selector] = Registry(
     "collapselab.selectors",
     {
         "nobody": Selector(SelectorOptions, nobody),
         "random": Selector(ShareOptions, random),
+        "people": Selector(PeopleOptions, people, Needs(ballots=True), ("images",)),
         "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
-        "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True)),
+        "reward": Selector(RewardOptions, reward),
+        "realism": Selector(RealismOptions, realism),
+        "rarity": Selector(RarityOptions, rarity),
+        "novelty": Selector(NoveltyOptions, novelty),
+        "latent_filter": Selector(LatentFilterOptions, latent_filter),
+        "classifier": Selector(ClassifierOptions, classifier, takes=("images",), reads="probabilities"),
+        "discriminator": Selector(
+            DiscriminatorOptions, discriminator, Needs(model=True), ("images", "vectors"), (Discriminates,)
+        ),
+        "likelihood": Selector(LikelihoodOptions, likelihood, Needs(model=True), asks=(Scores,)),
+        "hallucination": Selector(
+            HallucinationOptions, hallucination, Needs(model=True, ask=True), ("images", "vectors"), (Denoises,)
+        ),
+        "verified": Selector(VerifiedOptions, verified, takes=("vectors",)),
+        "richness": Selector(RichnessOptions, richness),
+        "tails": Selector(TailsOptions, tails),
+        "quota": Selector(QuotaOptions, quota, Needs(train=True), reads="classes"),
+        "weighted": Selector(WeightedOptions, weighted, weighs=True),
+        "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True, train=True), takes=("images", "vectors")),
     },
     Selector,
 )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from pydantic import Field
 
+from ..core.ask import Ask
 from ..core.choice import Options
-from ..core.kinds import KindName
+from ..core.kinds import KindName, Part
 from ..core.needs import NOTHING, Needs
 from ..core.sets import Ballots, KeptTable, SampleSet
 from ..core.sets import Seen as Seen
@@ -72,6 +73,7 @@ class Pool:
     (n,) float64 by option. model: the one that made them. ballots: people's judgements of them, whose round is closed;
     rows are those of these samples. train: the training split. twin: what another arm's selector has kept. places:
     (n,) int64, where each of the samples stands among those that its model gave; None where they are all of them.
+    ask: what the model was asked for when it gave them, with the seed; asked the same again, it gives the same.
     p_mark: (n,) float64, how likely each were to look as marked as it does if it had not the arm's mark.
     """
 
@@ -83,8 +85,9 @@ class Pool:
     ballots: Ballots | None = None
     train: SampleSet | None = None
     twin: Twin | None = None
-    p_mark: np.ndarray | None = None
     places: np.ndarray | None = None
+    ask: Ask | None = None
+    p_mark: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -133,7 +136,8 @@ class Selector:
     select: ``f(pool, options, seed) -> Selection``, a pure function, of people's ballots, too; it keeps as many as its
     options say (``keeps``), or fewer where it finds no more that are good enough: then the study's policy counts.
     needs: what the pool holds beside the samples. takes: the kinds of data that it can judge. asks: what the model has
-    to be able to do, where it needs one (``models.capabilities``). weighs: whether it may give weights.
+    to be able to do, where it needs one (``models.capabilities``). weighs: whether it may give weights. reads: the part
+    of the features that it reads, which an extractor of the user's choice has to give.
     """
 
     Options: type[SelectorOptions]
@@ -142,3 +146,4 @@ class Selector:
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     asks: tuple[type, ...] = ()
     weighs: bool = False
+    reads: Part = "values"

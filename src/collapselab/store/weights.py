@@ -121,6 +121,14 @@ def digest(path: Path) -> str:
     return found
 
 
+def digest_of_all(path: Path) -> str:
+    """The SHA-256 of a file in hex; of a folder, that of all files directly in it with their names."""
+    if not path.is_dir():
+        return digest(path)
+    files = sorted(one for one in path.iterdir() if one.is_file() and one.suffix != ".verified")
+    return hashlib.sha256("".join(f"{digest(one)}  {one.name}\n" for one in files).encode()).hexdigest()
+
+
 def _seen(path: Path) -> dict[str, int]:
     status = path.stat()
     return {"bytes": status.st_size, "changed_ns": status.st_mtime_ns}

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ..adapt import ADAPTERS
 from ..compose.regimes import REAL
 from ..core.ask import Ask
-from ..core.choice import Choice
+from ..core.choice import Choice, named, nested
 from ..core.errors import Diverged
 from ..core.needs import NOTHING, Needs
 from ..core.registry import usable
@@ -24,7 +25,7 @@ from ..models import MODELS
 from ..models.capabilities import Denoises, Judges, Knows
 from ..populations import POPULATIONS
 from ..rewards import REWARDS
-from ..rewards.asking import looked_through
+from ..rewards.asking import files_of, looked_through
 from ..select import SELECTORS
 from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
@@ -211,7 +212,7 @@ def kind_faults(study: Study) -> Iterator[Fault]:
 
 HANDED = {  # registry -> what one of its entries can be handed
     "adapters": {"features", "ancestors"},
-    "selectors": {"features", "model", "train", "ballots", "mark"},
+    "selectors": {"features", "model", "train", "ask", "ballots", "mark"},
     "transforms": {"features", "train", "key"},
     "rewards": {"features"},
 }
@@ -303,8 +304,38 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
             yield from lacking(study, arm, where, choice, asked)
         if registry != "guides":
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
+            yield from _own_faults(study, where, choice, entry, options)
     if arm.guide:
         yield from _unguided(study, arm)
+
+
+def _own_faults(
+    study: Study, where: tuple[str | int, ...], choice: Choice, entry: Any, options: Any
+) -> Iterator[Fault]:
+    """The faults of extractors and files that options name, and of samples that cannot be made again."""
+    takers = [(choice, entry, options)]
+    takers += [(one, REWARDS[one.name], study.parsed(REWARDS, one)) for one in nested(options, "rewards").values()]
+    for one, taker, said in takers:
+        yield from _unread(study, where, one, getattr(taker, "reads", "values"), named(said, "extractors"))
+    for file in files_of([(entry, options)]):
+        if not Path(file).exists():
+            yield Fault(where, f"no such file: {file!r}, which {choice.name!r} reads")
+    guide = study.lineages[where[1]].guide
+    if entry.needs.ask and guide:
+        yield Fault(where, f"{choice.name!r} makes the samples again, which it cannot where {guide.name!r} guides them")
+
+
+def _unread(
+    study: Study, where: tuple[str | int, ...], choice: Choice, part: str, said: dict[str, str]
+) -> Iterator[Fault]:
+    """The faults of extractors that options name, and that have not the part of features that is read of them."""
+    for extractor in said.values():
+        if extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
+            able = ", ".join(name for name, other in usable(FEATURES) if other.tells(part, study.kind)) or "none"
+            message = (
+                f"{choice.name!r} reads {part}; {extractor!r} has none of {study.kind}; extractors that do: {able}"
+            )
+            yield Fault(where, message)
 
 
 def lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:

@@ -1,12 +1,16 @@
 """What looks through what in the jobs of a study: extractors through weights, models and known truths."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..core.choice import Choice
 from ..features import FEATURES
 from ..models import MODELS
-from ..store.provenance import PACKAGE, entries
+from ..rewards.asking import files_of
+from ..select import SELECTORS
+from ..store.provenance import APART, PACKAGE, entries
+from ..store.weights import digest_of_all
 from .study import Study
 from .telling import as_json, flags
 
@@ -37,6 +41,21 @@ def measured_in(study: Study, arm: str) -> list[str]:
     """The extractors whose features of an arm are measured: a mark is looked for where there is one."""
     marked = study.lineages[arm].mark is not None
     return [name for name in study.measured_in if marked or FEATURES[name].needs.through != "mark"]
+
+
+def asked_roots(study: Study, arm: str) -> list[str]:
+    """The source of what an arm's selectors ask its model for beside what every sampling hangs on."""
+    family = MODELS[study.family(study.model_of(arm))]
+    asked = [one for choice in study.lineages[arm].select for one in SELECTORS[choice.name].asks]
+    names = {name for one in asked for name in APART if name in vars(one)}
+    homes = {name: next(kind for kind in family.__mro__ if name in vars(kind)) for name in sorted(names)}
+    return [f"{home.__module__}:{home.__qualname__}/{name}" for name, home in homes.items()]
+
+
+def files(study: Study, registry: Mapping[str, Any], choices: Iterable[Choice]) -> dict[str, str]:
+    """The hashes of the files of the user's that choices name; of one that is not there, nothing."""
+    found = files_of((registry[one.name], study.parsed(registry, one)) for one in choices)
+    return {name: digest_of_all(Path(name)) for name in found if Path(name).exists()}
 
 
 def looks_with(study: Study, name: str, model: str) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..core.ask import Ask
 from ..core.sets import TrainingSet
-from ..models.capabilities import Counts, Denoises, Inverts, Scores, Trainable, Weighted
+from ..models.capabilities import Counts, Denoises, Discriminates, Inverts, Scores, Trainable, Weighted
 from .said import differing, law, refused, same
 
 LABELS = np.array([1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 1], np.int64)
@@ -184,11 +184,32 @@ def check_labels(name: str, model: Any, training: TrainingSet) -> None:
         check_conditions(name, model, training)
 
 
+def check_discriminates(name: str, model: Discriminates, training: TrainingSet) -> None:
+    """Hold that a discriminator gives a number to each sample, in whatever order, and none to what is no sample."""
+    data, labels = training.data[:12], training.labels if training.labels is None else training.labels[:12]
+    whole = model.realness(data, labels)
+    law(
+        whole.shape == (12,) and whole.dtype == np.float64 and np.isfinite(whole).all(),
+        f"{name}: realness of 12 rows is {whole.dtype} of shape {whole.shape}, asked are 12 finite numbers, float64",
+    )
+    turned = model.realness(data[::-1], None if labels is None else labels[::-1])
+    law(
+        np.allclose(turned[::-1], whole, rtol=1e-4, atol=1e-4),
+        f"{name}: the realness of a row hangs from the order of the rows beside it",
+    )
+    try:
+        model.realness(data[..., :-1], labels)
+    except ValueError:
+        return
+    law(False, f"{name}: it judges rows of another shape than it makes; it has to refuse them with a ValueError")
+
+
 CHECKS: dict[type, Callable[[str, Any, TrainingSet], None]] = {
     object: check_labels,
     Scores: check_scores,
     Weighted: check_weighted,
     Denoises: check_denoises,
+    Discriminates: check_discriminates,
     Trainable: check_trainable,
     Counts: check_counts,
     Inverts: check_inverts,

@@ -17,7 +17,7 @@ from ..adapt.base import Adapter
 from ..adapt.base import Given as Shown
 from ..core.ask import Ask
 from ..core.choice import nested
-from ..core.kinds import KINDS, KindName
+from ..core.kinds import KINDS, KindName, kind_of
 from ..core.run import Run
 from ..core.sets import Ballots, KeptTable, SampleSet, Seen
 from ..engine.steering import Level, Predictions
@@ -50,7 +50,8 @@ def check_selector(
 
     It is a pure function of the pool, its options and the seed; it keeps rows that are there, in their order, each
     once, and as many as its options say beforehand, or fewer; it says of each why; it is satisfied with what its
-    ``needs`` and its options name, and keeps nothing of nothing.
+    ``needs`` and its options name, and keeps nothing of nothing. Every second
+    row of a pool is a pool, too.
 
     selector: the entry, or its name. options: those that have to be said. answers: what people may answer, for one that
     needs ballots. Raises AssertionError for the first law that is broken.
@@ -71,33 +72,43 @@ def check_selector(
             alike,
             f"{name}: asked twice with one seed it keeps other {kind}; it is a function of pool, options and seed",
         )
+        if pool.twin is None:  # whose rows are those of another pool
+            half = np.arange(0, len(pool), 2)
+            _check_selection(name, entry.select(pool.of(half), chosen, 5), len(half), chosen.keeps(len(half)))
         nothing = replace(pool, samples=SampleSet(pool.samples.data[:0]), seen={}, scores={})
         nothing = replace(nothing, ballots=_ballots(0, answers, entry))
         law(len(entry.select(nothing, chosen, 5).rows) == 0, f"{name}: of no {kind} it keeps some")
 
 
-def check_reward(reward: Any, options: Mapping[str, Any] | None = None) -> None:
+def check_reward(
+    reward: Any,
+    options: Mapping[str, Any] | None = None,
+    data: np.ndarray | None = None,
+    weights: Mapping[str, Any] | None = None,
+) -> None:
     """Hold a reward to its contract (:class:`~collapselab.rewards.base.Reward`) on a few samples of each kind.
 
-    It gives each sample a number of its own, whatever stands beside it, the same each time, and leaves the samples as
-    they are. Arguments and errors as for :func:`check_selector`.
+    It gives each sample a number of its own, whatever stands beside it and in whatever order, the same each time, and
+    leaves the samples as they are. data: 24 samples or more, in the place of ours, which are colour images of 16 x 16
+    pixels, planar vectors and categories 0 .. 4. weights: by extractor, what it looks with, where it is a published
+    network. Other arguments and errors as for :func:`check_selector`.
     """
     name, entry = entry_of(reward, REWARDS)
     chosen = _checked(name, entry, Reward, options)
-    for kind in entry.takes:
-        found = _seen_by(looked_through(entry, chosen), kind)
+    for kind in entry.takes if data is None else [kind_of(data)]:
+        found = _seen_by(looked_through(entry, chosen), kind, weights, data)
         if found is None:
             continue  # an extractor that it looks through does not take this kind
         rows, looks = found
-        data, before = rows[:ROWS], rows[:ROWS].copy()
+        given, before = rows[:ROWS], rows[:ROWS].copy()
         score = partial(_scored_by, entry, chosen, looks)
-        whole, few = score(SampleSet(data)), score(SampleSet(data[: ROWS // 2]))
-        law(same(data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
+        whole, few, turned = (score(SampleSet(some)) for some in (given, given[: ROWS // 2], given[::-1]))
+        law(same(given, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
         law(np.isfinite(whole).all(), f"{name}: its numbers are not all finite")
-        law(same(whole, score(SampleSet(data))), f"{name}: asked twice it gives the same {kind} other numbers")
-        off = np.abs(whole[: ROWS // 2] - few).max()
+        law(same(whole, score(SampleSet(given))), f"{name}: asked twice it gives the same {kind} other numbers")
+        off = max(np.abs(whole[: ROWS // 2] - few).max(), np.abs(whole[::-1] - turned).max())
         law(
-            off <= ROUNDING,
+            off <= ROUNDING * max(1, np.abs(whole).max()),
             f"{name}: {kind} are worth more or less by {off:.2g} among others; a number is its sample's own",
         )
 
@@ -109,8 +120,10 @@ def _scored_by(entry: Reward, options: Any, looks: Mapping[str, Any], pool: Samp
 def check_transform(transform: Any, options: Mapping[str, Any] | None = None) -> None:
     """Hold a transform to its contract (:class:`~collapselab.transforms.base.Transform`) on samples of each kind.
 
-    The same rows come out in the same order, of the same kind and shape, with their labels; it is a pure function; and
-    one that needs a key does something else with another one. Arguments and errors as for :func:`check_selector`.
+    The same rows come out in the same order, of the same kind, shape and type, with their labels unless it
+    ``relabels``, which then is one whole number a row; it is a pure function of what it ``needs`` and is handed, the
+    samples, the training split and the seed, and leaves all of them as they are; and one that needs a key does
+    something else with another one. Arguments and errors as for :func:`check_selector`.
     """
     name, entry = entry_of(transform, TRANSFORMS)
     chosen = _checked(name, entry, Transform, options)
@@ -122,18 +135,34 @@ def check_transform(transform: Any, options: Mapping[str, Any] | None = None) ->
         data, train = rows[:ROWS], rows[ROWS:]
         pool, split = (SampleSet(part, np.arange(ROWS) % 3) for part in (data, train))
         seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
-        before, key = pool.data.copy(), bytes(range(32)) if entry.needs.key else None
+        before, key = copy.deepcopy((pool, split)), bytes(range(32)) if entry.needs.key else None
         given = Given(pool, seen, split if looks or entry.needs.train else None, key)
         changed, again = (entry.transform(given, chosen, 5) for _ in range(2))
-        law(same(pool.data, before), f"{name}: it has changed the {kind} that it was given, which are not its own")
-        found, asked = (changed.kind, changed.data.shape), (pool.kind, pool.data.shape)
-        law(found == asked, f"{name}: it gave {found[0]} of shape {found[1]}, asked are {asked[0]} of shape {asked[1]}")
-        labels = entry.relabels or same(changed.labels, pool.labels)
-        law(labels, f"{name}: the labels of its {kind} are others than those it was given")
-        law(same(changed.data, again.data), f"{name}: asked twice with one seed it gives other {kind}")
+        for own, kept in zip((pool, split), before, strict=True):
+            left = same(own.data, kept.data) and same(own.labels, kept.labels)
+            law(left, f"{name}: it has changed the {kind} that it was given, which are not its own")
+        _check_changed(name, entry, changed, pool)
+        alike = same(changed.data, again.data) and same(changed.labels, again.labels)
+        law(alike, f"{name}: asked twice with one seed it gives other {kind}")
         if key is not None:
             other = entry.transform(given._replace(key=bytes(32)), chosen, 5)
             law(not same(changed.data, other.data), f"{name}: it needs a key, and does the same with another one")
+
+
+def _check_changed(name: str, entry: Transform, changed: SampleSet, pool: SampleSet) -> None:
+    """Hold that what a transform gives are the rows of a pool in all but their contents."""
+    found, asked = (f"{one.data.dtype} {one.kind} of shape {one.data.shape}" for one in (changed, pool))
+    law(found == asked, f"{name}: it gave {found}, asked are {asked}")
+    law(np.isfinite(changed.data).all(), f"{name}: it gave {pool.kind} that are not finite")
+    if not entry.relabels:
+        law(
+            same(changed.labels, pool.labels),
+            f"{name}: the labels of its {pool.kind} are others than those it was given",
+        )
+        return
+    labels = np.asarray(changed.labels)
+    whole = labels.dtype == np.int64 and labels.shape == (len(pool),) and labels.min() >= 0
+    law(whole, f"{name}: it relabels, and gave no whole number from 0 for each of {len(pool)} {pool.kind}")
 
 
 def check_guide(guide: Any, options: Mapping[str, Any] | None = None) -> None:
@@ -211,33 +240,50 @@ def _checked(name: str, entry: Any, kind: type, options: Mapping[str, Any] | Non
     return chosen
 
 
-def _seen_by(extractors: tuple[str, ...], kind: KindName) -> tuple[np.ndarray, dict[str, Any]] | None:
+def _seen_by(
+    extractors: tuple[str, ...],
+    kind: KindName,
+    weights: Mapping[str, Any] | None = None,
+    data: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Samples of a kind, and what makes features of them, by extractor; None where one does not take the kind."""
     if any(kind not in FEATURES[one].takes for one in extractors):
         return None
-    through = {one: small_weights(one, FEATURES[one], kind, None) for one in extractors}
+    through = dict(weights or {})
+    for one in extractors:
+        through[one] = through[one] if one in through else small_weights(one, FEATURES[one], kind, None)
     truth = next((through[one] for one in through if FEATURES[one].needs.through_truth), None)
     # A known truth sees no other samples than such as it draws.
     rows = samples(kind, 2 * ROWS) if truth is None else truth.sample(Ask(2 * ROWS, 3)).data
+    rows = rows if data is None else data
     return rows, {one: partial(FEATURES[one].extract, weights=weights) for one, weights in through.items()}
 
 
 def _pool(entry: Selector, options: Any, kind: KindName, answers: tuple[str, ...]) -> Pool | None:
-    """A pool with just what a selector needs; None where what it looks through does not take the kind."""
-    found = _seen_by(looked_through(entry, options), kind)
+    """A pool with just what a selector needs; None where what it looks through, or asks, does not take the kind."""
+    found, needs = _seen_by(looked_through(entry, options), kind), entry.needs
     if found is None:
         return None
-    (rows, looks), scores = found, {}
-    data, train = rows[:ROWS], rows[ROWS:]
-    for option in nested(options, "rewards"):
-        scores[option] = np.random.default_rng(4).standard_normal(ROWS)
-    seen = {one: Seen(look(data), look(train)) for one, look in looks.items()}
-    model = small_model(kind, training_set(kind), entry.asks) if entry.needs.model else None
-    split = SampleSet(train) if looks or entry.needs.train else None
-    twin = Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if entry.needs.twin else None
-    ballots = _ballots(ROWS, answers, entry)
-    told = np.random.default_rng(6).uniform(size=ROWS) if entry.needs.mark else None
-    return Pool(SampleSet(data), Cell("study", "arm", 0, 1), seen, scores, model, ballots, split, twin, p_mark=told)
+    rows, looks = found
+    own, train, model, ask = SampleSet(rows[:ROWS]), SampleSet(rows[ROWS:]), None, Ask(ROWS, 6)
+    if needs.model:
+        try:
+            model = small_model(kind, training_set(kind), entry.asks, trained=True)
+        except LookupError:
+            return None  # no family of ours can what it asks for with this kind
+        own = model.sample(ask)
+    return Pool(
+        own,
+        Cell("study", "arm", 0, 1),
+        {one: Seen(look(own.data), look(train.data)) for one, look in looks.items()},
+        {option: np.random.default_rng(4).standard_normal(ROWS) for option in nested(options, "rewards")},
+        model,
+        _ballots(ROWS, answers, entry),
+        train if looks or needs.train else None,
+        Twin(None, KeptTable(np.arange(2), np.full(2, np.nan), ("",) * 2, "a twin")) if needs.twin else None,
+        ask=ask if needs.ask else None,
+        p_mark=np.random.default_rng(6).uniform(size=ROWS) if needs.mark else None,
+    )
 
 
 def _ballots(count: int, answers: tuple[str, ...], entry: Selector) -> Ballots | None:

@@ -19,6 +19,15 @@ alpha   alpha            rows that Laplace smoothing adds to each of the K categ
 The formulas follow from the moments of normal and multinomial samples; where a paper states one, it is named.
 """
 
+from .curation import filtered_variance as filtered_variance
+from .curation import likeliest_variance as likeliest_variance
+from .curation import projected_moments as projected_moments
+from .curation import targeted_homozygosity as targeted_homozygosity
+from .curation import targeted_limit as targeted_limit
+from .curation import targeted_shares as targeted_shares
+from .curation import top_variance as top_variance
+from .curation import verified_coefficients as verified_coefficients
+from .curation import verified_contraction as verified_contraction
 from .gaussian import accumulate_limit as accumulate_limit
 from .gaussian import accumulate_moments as accumulate_moments
 from .gaussian import accumulate_subsample_moments as accumulate_subsample_moments

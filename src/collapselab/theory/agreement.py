@@ -40,7 +40,7 @@ def agreement(prediction: Prediction, values: np.ndarray) -> Agreement:
     endpoint cannot be negative, they are not below those of a gamma and of a lognormal law of the same mean and
     variation. Holm (1979) corrects them over the generations. By simulation, of loops that follow their law one in a
     hundred is rejected or fewer; but up to one in ten, where the spread of a skewed endpoint has to be estimated from 8
-    to 30 replicates.
+    to 30 replicates. A law of infinitely many rows is not tested.
 
     values: (replicates, generations + 1), NaN where there is none; those that are there are taken. A generation is not
     tested where the law gives no spread and fewer than three replicates have a value, or fewer than five of them differ
@@ -70,6 +70,8 @@ def agreement(prediction: Prediction, values: np.ndarray) -> Agreement:
         [len(column) > 0 and bool((column == mean).all()) for column, mean in zip(columns, expected, strict=True)]
     )
     z[exact], chances[exact] = 0.0, 1.0
+    if prediction.bound == "large":
+        z, chances = np.full_like(z, np.nan), np.full_like(chances, np.nan)
     departs = _rejected(chances)
     sentence = _sentence(prediction, measured, error, z, chances, departs)
     return Agreement(replicates, measured, error, z, departs, sentence)
@@ -120,6 +122,8 @@ def _sentence(
     chances: np.ndarray,
     departs: list[int],
 ) -> str:
+    if prediction.bound == "large":
+        return "stands beside a law of infinitely many rows, against which a loop of finite ones is not tested"
     tested = np.flatnonzero(np.isfinite(chances))
     if not len(tested):
         return f"cannot be held against the law: fewer than {FEWEST} replicates, or too few that differ"

@@ -37,20 +37,20 @@ LARGEST_CHAIN = 2000  # rows up to which the chance of extinction is computed: i
 # -- how an arm is made up --------------------------------------------------------------------------------------------
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """law: the function of ``theory`` that has the moments of such a regime. words: the regime, for a note."""
 
     law: str
     words: str
 
 
-ONE_SET = _Plan("regime_moments", "one fit to real rows, for ever")
-REPLACE = _Plan("replace_moments", "samples of the last model alone (Shumailov et al. 2024)")
-FRESH = _Plan("fresh_moments", "new real rows beside samples of the last model (Alemohammad et al. 2023)")
-AUGMENTATION = _Plan("augmentation_moments", "the same real rows beside samples of the last model")
-ACCUMULATE = _Plan("accumulate_moments", "all rows so far are kept (Gerstgrasser et al. 2024)")
-SUBSAMPLE = _Plan("accumulate_subsample_moments", "a subsample of all rows so far (Kazdan et al. 2024)")
-OTHER = _Plan("regime_moments", "the exact recursion of this regime")
+ONE_SET = Plan("regime_moments", "one fit to real rows, for ever")
+REPLACE = Plan("replace_moments", "samples of the last model alone (Shumailov et al. 2024)")
+FRESH = Plan("fresh_moments", "new real rows beside samples of the last model (Alemohammad et al. 2023)")
+AUGMENTATION = Plan("augmentation_moments", "the same real rows beside samples of the last model")
+ACCUMULATE = Plan("accumulate_moments", "all rows so far are kept (Gerstgrasser et al. 2024)")
+SUBSAMPLE = Plan("accumulate_subsample_moments", "a subsample of all rows so far (Kazdan et al. 2024)")
+OTHER = Plan("regime_moments", "the exact recursion of this regime")
 
 
 def _makeup(regime: Regime, generations: int) -> Iterator[tuple]:
@@ -60,7 +60,7 @@ def _makeup(regime: Regime, generations: int) -> Iterator[tuple]:
         yield one.draws, one.budget, one.keeps_rows, one.weights
 
 
-def _plan(setting: Setting) -> _Plan:
+def plan_of(setting: Setting) -> Plan:
     """By what its training sets are made of, whether a preset named it or the algebra."""
     found, n = list(_makeup(setting.regime, setting.generations)), setting.regime.initial.real
     # A budget below the set would draw other rows of it in every generation.
@@ -82,7 +82,7 @@ def _plan(setting: Setting) -> _Plan:
     return OTHER
 
 
-def _biases(setting: Setting) -> set[float]:
+def biases_of(setting: Setting) -> set[float]:
     return {at(setting.sampling_bias, generation) for generation in range(setting.generations + 1)}
 
 
@@ -123,16 +123,16 @@ def _recursion(setting: Setting) -> _Recursion | None:
         ddof, kernel = 0, options["regularisation"] * per_dimension
     else:
         ddof, kernel = options["ddof"], 0.0
-    if setting.family in ("kde", "gmm") and _biases(setting) != {1.0}:
+    if setting.family in ("kde", "gmm") and biases_of(setting) != {1.0}:
         return None
     if setting.family == "ppca" and options["noise"] != "keep":
         return None
     return _Recursion(ddof, setting.samples, setting.sampling_bias, kernel)
 
 
-def _limit(setting: Setting, plan: _Plan, one: _Recursion) -> Moments | None:
+def _limit(setting: Setting, plan: Plan, one: _Recursion) -> Moments | None:
     """What drift and variance tend to; None where that is not known."""
-    n, biases = setting.regime.initial.real, _biases(setting)
+    n, biases = setting.regime.initial.real, biases_of(setting)
     if plan == ONE_SET:
         found = regime_moments(setting.regime, 0, *one)
         return Moments(float(found.drift[0]), float(found.variance[0]))
@@ -150,7 +150,7 @@ def drift(setting: Setting) -> Prediction | None:
     """``mean_drift``: D, by the exact recursion of any regime that eats its own samples."""
     if (one := _recursion(setting)) is None:
         return None
-    plan, spread, moments = _plan(setting), _gaussian_deviations(setting), _curves(setting, one)
+    plan, spread, moments = plan_of(setting), _gaussian_deviations(setting), _curves(setting, one)
     law, note = plan.law if setting.family in ("gaussian", "ppca") else "regime_moments", f"drift D: {plan.words}"
     limit = (found := _limit(setting, plan, one)) and found.drift
     return Prediction(law, "mean_drift", EXTRACTOR, moments.drift, spread and spread.drift, "equal", note, limit)
@@ -160,7 +160,7 @@ def variance(setting: Setting) -> Prediction | None:
     """``variance_ratio``: V, by the exact recursion of any regime that eats its own samples."""
     if (one := _recursion(setting)) is None:
         return None
-    plan, spread, moments = _plan(setting), _gaussian_deviations(setting), _curves(setting, one)
+    plan, spread, moments = plan_of(setting), _gaussian_deviations(setting), _curves(setting, one)
     law, note = plan.law if setting.family in ("gaussian", "ppca") else "regime_moments", f"variance V: {plan.words}"
     limit = (found := _limit(setting, plan, one)) and found.variance
     if setting.family == "kde":
@@ -183,11 +183,11 @@ def _normal_loop(setting: Setting) -> tuple[int, int, int, float] | None:
 
     Of one fit the laws have generation 0 alone, which is that of every generation.
     """
-    plan, n = _plan(setting), setting.regime.initial.real
+    plan, n = plan_of(setting), setting.regime.initial.real
     normal = setting.family == setting.population == "gaussian" and n > 1
-    if not normal or plan not in (REPLACE, ONE_SET) or len(_biases(setting)) > 1:
+    if not normal or plan not in (REPLACE, ONE_SET) or len(biases_of(setting)) > 1:
         return None
-    (bias,) = _biases(setting)
+    (bias,) = biases_of(setting)
     return setting.generations if plan == REPLACE else 0, n, setting.options["ddof"], bias
 
 
@@ -219,7 +219,7 @@ def gaussian_distance(setting: Setting) -> Prediction | None:
     # Of replace the expected deviation goes to 0 wherever the expected variance does not grow.
     _, n, ddof, bias = loop
     end = replace_limit(n, ddof, bias)
-    limit = float(mean[-1]) if _plan(setting) == ONE_SET else (end.drift + end.variance + 1) * float(spectrum.sum())
+    limit = float(mean[-1]) if plan_of(setting) == ONE_SET else (end.drift + end.variance + 1) * float(spectrum.sum())
     return Prediction("replace_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note, limit)
 
 
@@ -244,16 +244,16 @@ def gaussian_determinant(setting: Setting) -> Prediction | None:
 # -- the multinomial family -------------------------------------------------------------------------------------------
 
 
-def _shares(setting: Setting) -> np.ndarray | None:
+def true_shares(setting: Setting) -> np.ndarray | None:
     """The true shares, where the family has as many categories and samples them as they are."""
     shares, options = getattr(setting.truth, "probabilities", None), setting.options
-    if shares is None or not hasattr(setting.truth, "moments") or _biases(setting) != {1.0}:
+    if shares is None or not hasattr(setting.truth, "moments") or biases_of(setting) != {1.0}:
         return None
     size = options["categories"] if "categories" in options else math.prod(options["levels"] or ())
     return shares if len(shares) == size else None
 
 
-def _smoothed(setting: Setting) -> bool:
+def is_smoothed(setting: Setting) -> bool:
     return setting.options["alpha"] > 0 or setting.options["estimate"] != "mean"
 
 
@@ -268,11 +268,11 @@ def multinomial_diversity(setting: Setting) -> Prediction | None:
 
 
 def _of_shares(setting: Setting, metric: str) -> Prediction | None:
-    truth, plan = _shares(setting), _plan(setting)
+    truth, plan = true_shares(setting), plan_of(setting)
     if truth is None:
         return None
     unit, what = heterozygosity(truth), "diversity H / H_0" if metric == "variance_ratio" else "drift of shares"
-    if _smoothed(setting):
+    if is_smoothed(setting):
         if plan != REPLACE:
             return None
         alpha, estimate = setting.options["alpha"], setting.options["estimate"]
@@ -302,7 +302,7 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
 
     Draws from the posterior add their own chance to that of the counts: without smoothing their loop is another chain.
     """
-    truth, n = _shares(setting), setting.regime.initial.real
+    truth, n = true_shares(setting), setting.regime.initial.real
     if truth is None or n > LARGEST_CHAIN:
         return None
     everywhere, alpha = np.ones(setting.generations + 1), setting.options["alpha"]
@@ -310,9 +310,9 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
         return None
     if alpha > 0:
         law, mean, note = "laplace_shares", len(truth) * everywhere, "smoothing lets no category die"
-    elif _plan(setting) == ONE_SET:
+    elif plan_of(setting) == ONE_SET:
         law, mean, note = "survivors", survivors(0, n, truth) * everywhere, "sum of 1 - (1 - p)^n: one fit"
-    elif _plan(setting) == REPLACE and not _smoothed(setting):
+    elif plan_of(setting) == REPLACE and not is_smoothed(setting):
         law, mean = "survivors", survivors(setting.generations, n, truth)
         note = "categories left, by the chain of their counts (Wright and Fisher)"
     else:
@@ -325,8 +325,8 @@ def multinomial_survivors(setting: Setting) -> Prediction | None:
 
 def _marginals(setting: Setting) -> list[np.ndarray] | None:
     """The true shares of each feature, where features are independent in truth, unsmoothed, and the arm is replace."""
-    shares, levels = _shares(setting), setting.options["levels"]
-    if shares is None or setting.options["alpha"] > 0 or _plan(setting) != REPLACE:
+    shares, levels = true_shares(setting), setting.options["levels"]
+    if shares is None or setting.options["alpha"] > 0 or plan_of(setting) != REPLACE:
         return None
     table = np.reshape(shares, levels)
     axes = range(len(levels))
@@ -361,7 +361,7 @@ def _of_combinations(setting: Setting, metric: str) -> Prediction | None:
 
 def regression(setting: Setting) -> Prediction | None:
     """``regression_error``: of replace and of one fit exactly, of accumulate with new inputs an upper bound."""
-    plan, n, options, truth = _plan(setting), setting.regime.initial.real, setting.options, setting.truth
+    plan, n, options, truth = plan_of(setting), setting.regime.initial.real, setting.options, setting.truth
     if setting.population != "regression" or n <= truth.options.dimension + 1:
         return None
     if options["inputs"] == "same" and plan != ONE_SET and (setting.samples != n or setting.selector != "nobody"):

@@ -3,6 +3,7 @@
 Entry g of a curve belongs to the model of generation g, the end of g + 1 fits that began at the known truth.
 """
 
+from .chosen import CHOSEN
 from .laws import LAWS
 from .setting import Prediction, Setting
 
@@ -14,7 +15,7 @@ def predict(setting: Setting) -> list[Prediction]:
     if setting.selector == "random":
         # Some of independent samples are independent samples; only how many are stored changes.
         setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
-    elif setting.selector != "nobody":
-        return []
-    found = (law(setting) for law in LAWS.get(setting.family, ()))
+    own = setting.selector in ("nobody", "random")
+    laws = LAWS.get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
+    found = (law(setting) for law in laws)
     return [prediction for prediction in found if prediction is not None]

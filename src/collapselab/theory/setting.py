@@ -34,7 +34,8 @@ class Prediction:
 
     law: the function of ``theory`` that it is. metric, extractor: the endpoint. mean: (generations + 1,) expectation
     over replicates. sd: the standard deviation of one replicate, (generations + 1,), or None where no closed form
-    gives it. bound: whether the mean is the value itself, or only an upper bound of it. note: the law in words. limit:
+    gives it. bound: whether the mean is the value itself, only an upper bound of it, or that of infinitely
+    many rows (large), which is drawn, and never tested. note: the law in words. limit:
     what the mean tends to with ever more generations, infinite where it grows without bound, None where not known.
     """
 
@@ -43,6 +44,6 @@ class Prediction:
     extractor: str
     mean: np.ndarray
     sd: np.ndarray | None
-    bound: Literal["equal", "upper"]
+    bound: Literal["equal", "upper", "large"]
     note: str
     limit: float | None = None

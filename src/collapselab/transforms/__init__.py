@@ -1,6 +1,21 @@
-"""What is done to samples before anybody sees them, by the names that a study uses: none in this version."""
+"""What is done to samples before anybody sees them, by the names that a study uses."""
 
+from ..core.needs import Needs
 from ..core.registry import Registry
 from .base import Transform
+from .project import ProjectOptions, project
+from .relabel import RelabelOptions, relabel
+from .repost import JpegOptions, ResizeOptions, jpeg, resize
+from .resample import ResampleOptions, resample
 
-TRANSFORMS: Registry[Transform] = Registry("collapselab.transforms", {}, Transform)
+TRANSFORMS: Registry[Transform] = Registry(
+    "collapselab.transforms",
+    {
+        "project": Transform(ProjectOptions, project, Needs(train=True), takes=("images", "vectors")),
+        "relabel": Transform(RelabelOptions, relabel, takes=("images",), relabels=True, reads="classes"),
+        "jpeg": Transform(JpegOptions, jpeg, takes=("images",)),
+        "resize": Transform(ResizeOptions, resize, takes=("images",)),
+        "resample": Transform(ResampleOptions, resample, Needs(train=True), takes=("vectors", "categories")),
+    },
+    Transform,
+)

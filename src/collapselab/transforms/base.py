@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..core.choice import Options
 from ..core.kinds import KindName
@@ -29,7 +29,7 @@ class Transform:
 
     transform: ``f(given, options, seed) -> SampleSet``, of the same rows in the same order, as many as there were, of
     the same kind and shape, with their labels unless it ``relabels``. needs: what it is handed. takes: the kinds of
-    data that it can change.
+    data that it can change. reads: the part of the features that it looks at, of an extractor that its options name.
     """
 
     Options: type[Options]
@@ -37,3 +37,4 @@ class Transform:
     needs: Needs = NOTHING
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     relabels: bool = False
+    reads: Literal["values", "classes"] = "values"

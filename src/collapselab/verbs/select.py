@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..core import seeds
+from ..core.ask import Ask
 from ..core.errors import blamed
 from ..core.seeds import seed_of
 from ..core.sets import Ballots, SampleSet, Seen
@@ -15,6 +16,7 @@ from ..rewards.asking import rewards_of
 from ..select.base import Pool, Selection, Selector, Twin, check_selection
 from ..store.cells import Cell
 from .extract import Look
+from .sample import sample_seed
 
 TooFew = Literal["stop", "top_up"]
 """What is done where a selector finds fewer samples than are wanted: nothing more, or chance adds others."""
@@ -49,10 +51,23 @@ def pool_of(
     ballots: Ballots | None = None,
     twin: Twin | None = None,
     p_mark: np.ndarray | None = None,
+    ask: Ask | None = None,
 ) -> Pool:
     """What selectors are handed: the samples, seen through what they look through, and what stands beside them."""
     seen = seen_of(samples, looks or {}, train) if len(samples) else {}
-    return Pool(samples, cell, seen, {}, model, ballots, train, twin, p_mark=p_mark)
+    return Pool(samples, cell, seen, {}, model, ballots, train, twin, ask=ask, p_mark=p_mark)
+
+
+def asked_for(samples: SampleSet, study_seed: int) -> Ask:
+    """What a model was asked for when it made samples: asked the same again, it makes the same.
+
+    Raises ValueError for samples that a guide has steered, which nobody does here a second time.
+    """
+    said = samples.lineage
+    if guide := said.get("guide"):
+        raise ValueError(f"samples: found some that were steered by {next(iter(guide))!r}, allowed are unguided ones")
+    seed = sample_seed(study_seed, said["seed"], said["generation"], said["stage"], said["stream"])
+    return Ask(len(samples), seed, bias=said["sampling_bias"])
 
 
 def scored(pool: Pool, options: Any) -> Pool:

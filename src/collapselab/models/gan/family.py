@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ...core.ask import Ask
 from ...core.run import Run
 from ...core.sets import SampleSet, TrainingSet
 from ...engine.scale import Scale
 from ..asking import check_ask
-from ..rows import RowModel
+from ..rows import RowModel, check_rows
 from .options import GANOptions
 
 
@@ -65,3 +67,10 @@ class GAN(RowModel):
         from . import sampling
 
         return SampleSet(sampling.sample(self.options, self.weights, self.scale, self.shape, ask))
+
+    def realness(self, data: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """The discriminator's logit of each row being real, (n,) float64; labels have no part in it."""
+        from . import critic
+
+        check_rows(data, self.shape)
+        return critic.logits(self.options, self.weights, self.scale, self.shape, data)

@@ -17,6 +17,7 @@ from ...core.sets import SampleSet, TrainingSet
 from ..arrays import part
 from ..asking import asked_labels, check_ask
 from ..inputs import checked_shape, image_shape
+from ..rows import check_rows
 from ..stored import Stored
 from .options import StyleGAN2Options, checked_size
 
@@ -106,6 +107,22 @@ class StyleGAN2:
         check_ask(ask, self)
         labels = asked_labels(ask, self.options.classes)
         return SampleSet(sampling.sample(self.options, self.generator, self.shape, ask, labels), labels)
+
+    def realness(self, data: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """The discriminator's logit of each image being real, of its class: (n,) float64 (:mod:`critic`).
+
+        Raises ValueError for other images, classes that the model does not know, and without a discriminator, as after
+        an import of a generator alone.
+        """
+        from . import critic
+
+        check_rows(data, self.shape)
+        if not self.discriminator:
+            raise ValueError("discriminator: found none in the model, allowed is one that was trained or imported")
+        classes = self.options.classes
+        if classes and (labels is None or not ((labels >= 0) & (labels < classes)).all()):
+            raise ValueError(f"labels: found none, or others than 0 to {classes - 1}, which the model knows")
+        return critic.logits(self.options, self.discriminator, self.shape, data, labels) if len(data) else np.empty(0)
 
     def stored(self) -> Stored:
         """``shape`` (3,), ``generator.<name>`` and ``discriminator.<name>`` for each weight, ``curve.<name>``."""

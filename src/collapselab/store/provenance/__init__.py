@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bytes import FORMAT, write_atomically
+from .source import APART as APART
 from .source import FOLDERS as FOLDERS
 from .source import PACKAGE as PACKAGE
 from .source import Definition, home_of, literal_of, numbered, parts_of, reached_from, root_of

@@ -28,7 +28,7 @@ REGISTRIES = {
 }
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
-    f"{PACKAGE}.core.needs:Needs": {"train", "twin"},
+    f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask"},
     f"{PACKAGE}.core.sets:KeptTable": {"weights"},
     f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
 }  # fields of entries that count only by themselves
@@ -36,6 +36,7 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
+APART = {"realness"}  # methods that neither training nor sampling calls: whoever does names them (``NAME/method``)
 PLANNED = {"of_weights": "Options", "labelled": "Dataset"}  # and those that plans alone call, of such classes
 
 
@@ -192,6 +193,8 @@ def _is_unasked(scope: ast.AST, statement: ast.stmt) -> bool:
     if not (isinstance(scope, ast.ClassDef) and isinstance(statement, ast.FunctionDef)):
         return False
     bases = [base.id for base in scope.bases if isinstance(base, ast.Name)]
+    if statement.name in APART:
+        return True
     if kind := PLANNED.get(statement.name):
         return any(name.endswith((kind, "Pictures")) for name in (scope.name, *bases))
     of_class = any(isinstance(one, ast.Name) and one.id == "classmethod" for one in statement.decorator_list)
@@ -322,6 +325,7 @@ def _said_of(field: str, node: ast.AST, writer: "_Writer") -> Iterator[ast.AST |
     """What is said of a field that counts by itself: by a class its default, by an entry that and what it is told."""
     if isinstance(node, ast.ClassDef):
         yield from (one for one in node.body if isinstance(one, ast.AnnAssign) and one.target.id == field)
+        yield from (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == field)
     for call in (one for one in ast.walk(node) if isinstance(one, ast.Call)):
         called = writer.bound(call.func)
         if isinstance(called, Definition) and field in ASIDE.get(str(called), ()):

@@ -141,7 +141,8 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
 
 
 def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
-    return looking.published(study, study.adapted_by(place.arm))
+    own = looking.files(study, ADAPTERS, [study.lineages[place.arm].adapt])
+    return looking.published(study, study.adapted_by(place.arm)) | own
 
 
 def _adapt_roots(study: Study, place: Place) -> list[str]:

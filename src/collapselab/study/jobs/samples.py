@@ -1,7 +1,6 @@
 """The jobs that make samples: drawn, released, judged and kept."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ...compose.regimes import at
@@ -12,6 +11,7 @@ from ...store import hash_path, recorded_hash
 from ...store.provenance import entries
 from ...transforms import TRANSFORMS
 from .. import looking
+from ..judged import closed_round
 from ..study import Study
 from ..telling import as_json, flags
 from .base import Job, Place, nothing, seeds, verb_roots
@@ -128,32 +128,22 @@ def _transform_roots(study: Study, place: Place) -> list[str]:
     return [*verb_roots("transform", "transform", "key_of"), *entries("transforms:TRANSFORMS", names), *seen, *marked]
 
 
-def _closed(study: Study, place: Place) -> Path:
-    """Where the export of a closed round lies: beside the results, since nobody can compute it again."""
-    return Path("ballots", study.name, place.arm, f"seed{place.seed}", f"gen{place.generation}.parquet")
-
-
 def _ballots_inputs(study: Study, place: Place) -> list[str]:
     return [study.released_file(*place.cell)]
 
 
 def _ballots_arguments(study: Study, place: Place) -> Iterator[str]:
-    yield from flags(pool=study.released_file(*place.cell), closed=str(_closed(study, place)))
+    yield from flags(pool=study.released_file(*place.cell), closed=str(closed_round(study, *place.cell)))
 
 
 def _ballots_outside(study: Study, place: Place) -> dict[str, str]:
-    path = _closed(study, place)
+    path = closed_round(study, *place.cell)
     return {"closed": recorded_hash(path) if path.exists() and hash_path(path).exists() else "open"}
-
-
-def _shows_train(study: Study, arm: str) -> bool:
-    """Whether an arm's selectors look at the training split, or a detector is calibrated by it."""
-    return study.selecting(arm, "train") or study.selecting(arm, "mark")
 
 
 def _select_inputs(study: Study, place: Place) -> list[str]:
     reads = study.read_by(place.arm)
-    seen = looking.seen_files(study, reads, _shows_train(study, place.arm))
+    seen = looking.seen_files(study, reads, study.selecting(place.arm, "train"))
     return [study.released_file(*place.cell), *seen, *_beside(study, place).values()]
 
 
@@ -176,14 +166,15 @@ def _select_arguments(study: Study, place: Place) -> Iterator[str]:
     said = _said(study, SELECTORS, study.lineages[place.arm].select)
     yield from flags(samples=study.released_file(*place.cell), selectors=said, too_few=study.file.too_few)
     yield from flags(study=study.name, arm=place.arm, **seeds(study, place, "sampling"))
-    yield from looking.beside(study, study.read_by(place.arm), _shows_train(study, place.arm))
+    yield from looking.beside(study, study.read_by(place.arm), study.selecting(place.arm, "train"))
     yield from flags(**_beside(study, place))
     if study.selecting(place.arm, "mark"):
         yield from flags(mark=as_json(mark_said(study, place.arm)), stream=study.lineages[place.arm].stream)
 
 
 def _select_outside(study: Study, place: Place) -> dict[str, str]:
-    return looking.published(study, study.read_by(place.arm))
+    own = looking.files(study, SELECTORS, study.lineages[place.arm].select)
+    return looking.published(study, study.read_by(place.arm)) | own
 
 
 def _select_roots(study: Study, place: Place) -> list[str]:
@@ -191,10 +182,12 @@ def _select_roots(study: Study, place: Place) -> list[str]:
     marked, noise = study.selecting(place.arm, "mark"), study.lineages[place.arm].marks == "noise"
     asked = study.selecting(place.arm, "model") or (marked and noise)
     family = looking.family_roots(study, place.arm) if asked else []
+    family += looking.asked_roots(study, place.arm)
     seen += [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
+    called = verb_roots("select", "select", "pool_of", *["asked_for"] * study.selecting(place.arm, "ask"))
     chosen = entries("select:SELECTORS", [one.name for one in selectors])
     rewards = [root for one in selectors for root in looking.reward_roots(study, SELECTORS, one)]
-    return [*verb_roots("select", "select", "pool_of"), *chosen, *dict.fromkeys(rewards), *seen, *family]
+    return [*called, *chosen, *dict.fromkeys(rewards), *seen, *family]
 
 
 JOBS: Mapping[str, Job] = {

@@ -1,0 +1,263 @@
+"""People who judge samples: their page, their links, and the rounds that they judge in."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import store
+from ..core.extras import expect_extra
+from .run import importing
+from .simulate import simulate
+from .study import StudyName, study_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+app = typer.Typer(rich_markup_mode=None)
+
+judge_app = typer.Typer(
+    help="Let people judge samples in a web page, and close their rounds.", rich_markup_mode=None, no_args_is_help=True
+)
+app.add_typer(judge_app, name="judge")
+judge_app.command()(simulate)
+
+HOST, PORT, POLL_S = "127.0.0.1", 8000, 10.0
+
+Database = Annotated[
+    str | None, typer.Option(help="sqlite:///FILE on a local disk, or postgresql+psycopg://…; judging/STUDY/judging.db")
+]
+Arm = Annotated[str | None, typer.Option(help="the arm; may be left out where only one has people")]
+Seed = Annotated[int | None, typer.Option(min=0, help="the replicate of the round")]
+Turn = Annotated[int | None, typer.Option("--generation", min=0, help="the generation of the round")]
+Url = Annotated[str | None, typer.Option(help="by what people call the page, as https://judge.example.org")]
+
+
+# -- what several need -------------------------------------------------------------------------------------------------
+
+
+def _engine(study: Any, database: str | None) -> "Engine":
+    """The database of a study's rounds. Raises ValueError where the extra is not installed."""
+    expect_extra("judge", "fastapi", "sqlalchemy", "uvicorn", "jinja2", "multipart")
+    with importing():
+        from ..judge import database as db
+
+    return db.opened(database or db.default_url(study.name))
+
+
+def _judged(name: str) -> Any:
+    """A study in which people judge. Raises ValueError for one in which nobody does."""
+    study = study_of(name)
+    from ..study.judged import arms_of_people
+
+    if not arms_of_people(study):
+        raise ValueError(f"{study.name}: no arm selects by people; say select: {{people: {{share: …}}}} of one")
+    return study
+
+
+def _arm(study: Any, arm: str | None) -> str:
+    """The arm that is meant. Raises BadParameter where it has no people, or several have and none is said."""
+    from ..study.judged import arms_of_people
+
+    arms = arms_of_people(study)
+    if arm is None and len(arms) == 1:
+        return arms[0]
+    if arm not in arms:
+        raise typer.BadParameter(f"found {arm or 'none'}; people judge in {', '.join(arms)}", param_hint="--arm")
+    return arm
+
+
+def _options(study: Any, arm: str) -> Any:
+    """How the rounds of an arm are held. Raises ValueError for words that the page has no place for."""
+    from ..judge import texts
+    from ..select.judging import Judging
+    from ..study.judged import judging_options
+
+    found = judging_options(study, arm)
+    options = Judging.model_validate({name: getattr(found, name) for name in Judging.model_fields})
+    if faults := texts.faults(options):
+        raise ValueError(f"{study.name}: arms.{arm}.select.people: {'; '.join(faults)}")
+    return options
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+@judge_app.command()
+def serve(
+    name: StudyName,
+    database: Database = None,
+    host: Annotated[str, typer.Option(help="the address at which the server listens")] = HOST,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="and its port")] = PORT,
+    url: Url = None,
+    poll: Annotated[float, typer.Option(min=0.1, help="seconds between looks for samples that wait")] = POLL_S,
+) -> None:
+    """Serve the judging page of a study, and open a round whenever samples have been made that wait for people."""
+    study = _judged(name)
+    engine = _engine(study, database)
+    from ..judge import database as db
+    from ..judge import panel, serving
+    from ..judge.site import Site
+
+    site = Site(engine, study.name, (url or f"http://{host}:{port}").rstrip("/"))
+    with db.writing(engine) as connection:
+        token = panel.new_admin(connection, study.name)
+    print(f"the page: {site.url}\nfor you alone: {site.url}/admin/join/{token}")
+    print(f"links for people: collapselab judge invite {study.name}", flush=True)
+    serving.serve(site, _source(study), host, port, poll)
+
+
+def _source(study: Any) -> Any:
+    """Where the rounds of a study come from."""
+    from ..judge.rounds import Pool
+    from ..judge.serving import Source
+    from ..study.judged import arms_of_people, waiting
+
+    options = {arm: _options(study, arm) for arm in arms_of_people(study)}
+
+    def pools() -> Any:
+        for one in waiting(study):
+            place = (study.name, one.arm, one.seed, one.generation, one.pool, one.export)
+            yield Pool(*place, study.file.seed, one.turns, one.seeds), options[one.arm]
+
+    def real() -> Any:
+        path = Path(study.part_file("train"))
+        if not path.exists():
+            raise ValueError(f"{path}: is not there, of which examples are made; run: snakemake {path}")
+        return store.read_samples(path).data
+
+    return Source(pools, real, Path("judging", study.name))
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
+@judge_app.command()
+def invite(
+    name: StudyName,
+    arm: Arm = None,
+    count: Annotated[int | None, typer.Option(min=1, help="how many; all places that are free if left out")] = None,
+    replace: Annotated[str, typer.Option(help="CODE of somebody whose place is taken over; what they did stays")] = "",
+    renew: Annotated[str, typer.Option(help="CODE of somebody who needs another link; the old one ends")] = "",
+    revoke: Annotated[str, typer.Option(help="CODE of somebody whose link ends, and whose place becomes free")] = "",
+    database: Database = None,
+    url: Url = None,
+) -> None:
+    """Print invite links, a code and a link a line. They are stored nowhere else."""
+    study = _judged(name)
+    arm = _arm(study, arm)
+    options, engine = _options(study, arm), _engine(study, database)
+    from ..judge import database as db
+    from ..judge import panel
+    from ..judge.serving import remembered_link
+
+    if sum(map(bool, (replace, renew, revoke, count))) > 1:
+        raise typer.BadParameter("found several of --count, --replace, --renew and --revoke; allowed is one")
+    with db.writing(engine) as connection:
+        if revoke:
+            panel.revoke(connection, study.name, arm, revoke)
+            found = []
+        elif replace or renew:
+            found = [(panel.replace if replace else panel.renew)(connection, study.name, arm, replace or renew)]
+        else:
+            wanted = panel.free(connection, study.name, arm, options.judges) if count is None else count
+            found = panel.invite(connection, study.name, arm, options.judges, wanted)
+    url = (url or remembered_link(engine, study.name, f"http://{HOST}:{PORT}")).rstrip("/")
+    for one in found:
+        print(f"{one.code}\t{url}/join/{one.token}")
+
+
+@judge_app.command()
+def forget(
+    name: StudyName, code: Annotated[str, typer.Argument(help="whose")], arm: Arm = None, database: Database = None
+) -> None:
+    """Delete everything that hangs on somebody's code."""
+    study = _judged(name)
+    arm, engine = _arm(study, arm), _engine(study, database)
+    from ..judge import database as db
+    from ..judge import panel
+    from ..judge.rounds import rounds_of
+
+    with db.writing(engine) as connection:
+        gone = panel.forget(connection, study.name, arm, code)
+        exports = [Path(one["export"]) for one in rounds_of(connection, study.name, arm)]
+    print(f"{code}: {gone} judgements were deleted, and the link has ended")
+    held = [path for path in exports if path.exists() and code in store.read_ballots(path).judges]
+    for path in held:
+        print(
+            f"{path}: still has the code {code}, which now leads to nobody; what was trained on it cannot be untrained"
+        )
+
+
+# -- rounds ------------------------------------------------------------------------------------------------------------
+
+
+@judge_app.command()
+def status(
+    name: StudyName,
+    database: Database = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with what each person does")] = False,
+) -> None:
+    """Say how rounds and people stand: who is missing, and how well it goes."""
+    study = _judged(name)
+    engine = _engine(study, database)
+    from ..judge.admin import told
+
+    with engine.connect() as connection:
+        found = told(connection, study.name, deep=True)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for one in found["rounds"]:
+        place = f"arm {one['arm']}, seed {one['seed']}, generation {one['generation']}"
+        print(f"{place}: {'open' if one['open'] else 'closed'}, {one['done']} of {one['of']} judgements")
+        if one["open"] and one["missing"]:
+            print("  missing: " + ", ".join(f"{code} ({count} to go)" for code, count in one["missing"].items()))
+        for label, words in one["agreement"].items():
+            print(f"  {label}: {words}")
+    trained = sum(one["trained"] for one in found["people"])
+    print(f"{len(found['people'])} people are invited, {trained} have passed the training")
+
+
+@judge_app.command()
+def close(
+    name: StudyName,
+    arm: Arm = None,
+    seed: Seed = None,
+    generation: Turn = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="although somebody is missing")] = False,
+    database: Database = None,
+) -> None:
+    """Close a round, and write its ballots where the workflow waits for them."""
+    study = _judged(name)
+    engine = _engine(study, database)
+    from ..judge import rounds
+
+    with engine.connect() as connection:
+        one = rounds.one_round(connection, study.name, arm, seed, generation)
+    path = rounds.close(engine, one, anyway)
+    print(f"{path}\nnext: snakemake --config study={study.name}")
+
+
+@judge_app.command()
+def export(
+    name: StudyName,
+    database: Database = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the survey; ballots/STUDY if left out")] = None,
+) -> None:
+    """Write the ballots of all closed rounds again, and the survey, which no code leads to."""
+    study = _judged(name)
+    engine = _engine(study, database)
+    from ..judge import rounds, survey
+
+    with engine.connect() as connection:
+        closed = [one for one in rounds.rounds_of(connection, study.name) if one["closed"] is not None]
+        answered = survey.answered(connection, study.name)
+    for one in closed:
+        if rounds.is_last(engine, one):
+            print(rounds.export(engine, one))
+    path = (out or Path("ballots", study.name)) / "survey.csv"
+    text = survey.table(answered)
+    store.write_hashed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    print(f"{path}: {len(answered)} people have answered")

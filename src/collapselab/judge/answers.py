@@ -1,0 +1,247 @@
+"""What people do on the page: every act is one transaction, and is answered when it is on the disk.
+
+A judgement carries a nonce, a word of the sender's: sent again, it is stored once, and answered as before. So a client
+may send until it hears an answer, over any network and any crash.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.engine import RowMapping
+
+from ..select.judging import ANSWERS, Judging
+from . import database as db
+from .panel import note
+from .rounds import rounds_of
+
+Stage = Literal["consent", "training", "judging", "finish", "survey", "waiting", "thanks"]
+
+UNDOES = 10  # judgements in a row that can be taken back; an earlier one is changed in the list
+
+
+class Refused(Exception):
+    """What is asked for cannot be done now; the message says why."""
+
+
+class Forbidden(Exception):
+    """What is asked for is not the visitor's."""
+
+
+class Invalid(ValueError):
+    """What is said is none of what may be said; the message says what may."""
+
+
+class Place(NamedTuple):
+    """Where a judge stands. round: the next one, if there is one. turn: which of the study's it is, from 1."""
+
+    stage: Stage
+    round: RowMapping | None
+    turn: int
+    turns: int
+    options: Judging
+
+
+def place_of(connection: Connection, judge: Mapping[str, Any]) -> Place:
+    """Where a judge stands, by what is stored alone: the same on any device.
+
+    Raises Refused where no round was ever opened for the judge's arm.
+    """
+    every = rounds_of(connection, judge["study"], judge["arm"])
+    if not every:
+        raise Refused("no round is open yet")
+    asked = select(db.finishes.c.round).where(db.finishes.c.judge == judge["id"])
+    finished = set(connection.scalars(asked).all())
+    mine = next((one for one in every if one["closed"] is None and one["id"] not in finished), None)
+    about = mine or every[-1]
+    turn, turns = about["generation"] + 1, about["turns"]
+    options = Judging.model_validate(about["options"])
+    stage: Stage
+    if judge["consented"] is None:
+        stage = "consent"
+    elif options.training and judge["trained"] is None:
+        stage = "training"
+    elif mine is not None:
+        stage = "judging" if next_item(connection, judge, mine) is not None else "finish"
+    elif len({(one["seed"], one["generation"]) for one in every}) < turns * about["seeds"]:
+        stage = "waiting"
+    else:
+        stage = "thanks" if judge["surveyed"] or not options.survey else "survey"
+    return Place(stage, mine, turn, turns, options)
+
+
+# -- items -------------------------------------------------------------------------------------------------------------
+
+
+def next_item(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any]) -> RowMapping | None:
+    """The first item of the judge's order that is not judged; None where all are."""
+    return next(iter(_unjudged(connection, judge, one, 1)), None)
+
+
+def next_items(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any]) -> list[RowMapping]:
+    """The same, and the one after it, whose image can be fetched meanwhile."""
+    return _unjudged(connection, judge, one, 2)
+
+
+def _unjudged(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any], most: int) -> list[RowMapping]:
+    items = db.items.c
+    asked = (
+        select(db.items)
+        .join(db.judgements, db.judgements.c.item == items.id, isouter=True)
+        .where(items.round == one["id"], items.slot == judge["slot"], db.judgements.c.item.is_(None))
+        .order_by(items.position)
+        .limit(most)
+    )
+    return list(connection.execute(asked).mappings())
+
+
+def item_of(connection: Connection, judge: Mapping[str, Any], word: str) -> RowMapping:
+    """An item by its name, with the answer that is stored. Raises Forbidden unless it is the judge's."""
+    asked = (
+        select(db.items, db.judgements.c.answer, db.judgements.c.judge, db.rounds.c.arm, db.rounds.c.study)
+        .join(db.rounds, db.rounds.c.id == db.items.c.round)
+        .join(db.judgements, db.judgements.c.item == db.items.c.id, isouter=True)
+        .where(db.items.c.word == word, db.items.c.slot == judge["slot"])
+        .where(db.rounds.c.study == judge["study"], db.rounds.c.arm == judge["arm"])
+    )
+    found = connection.execute(asked).mappings().first()
+    if found is None or found["judge"] not in (None, judge["id"]):  # of somebody who had the place before
+        raise Forbidden
+    return found
+
+
+def judged_items(
+    connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any], start: int, most: int
+) -> list[RowMapping]:
+    """What the judge has answered in a round, last first."""
+    asked = (
+        select(db.items, db.judgements.c.answer)
+        .join(db.judgements, db.judgements.c.item == db.items.c.id)
+        .where(db.judgements.c.judge == judge["id"], db.judgements.c.round == one["id"])
+        .order_by(db.items.c.position.desc())
+    )
+    return list(connection.execute(asked.offset(start).limit(most)).mappings())
+
+
+class Progress(NamedTuple):
+    """How far one person is in a round, and everybody together, in items."""
+
+    done: int
+    of: int
+    all_done: int
+    all_of: int
+
+
+def progress(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any]) -> Progress:
+    """How far the judge and everybody are in a round; what somebody did who had the place before counts."""
+    items, judgements = db.items.c, db.judgements.c
+    mine = select(func.count()).select_from(db.items).where(items.round == one["id"], items.slot == judge["slot"])
+    done = mine.join(db.judgements, judgements.item == items.id)
+    all_of = select(func.count()).select_from(db.items).where(items.round == one["id"])
+    all_done = select(func.count()).select_from(db.judgements).where(judgements.round == one["id"])
+    counts = select(*(asked.scalar_subquery() for asked in (done, mine, all_done, all_of)))
+    return Progress(*connection.execute(counts).one())
+
+
+# -- acts --------------------------------------------------------------------------------------------------------------
+
+
+class Judgement(NamedTuple):
+    """What a client says of an item. seconds: how long it was looked at. more: what is written down beside it."""
+
+    word: str
+    answer: str
+    nonce: str
+    seconds: float | None = None
+    zoom: int = 1
+    more: Mapping[str, Any] = {}
+
+
+def record(connection: Connection, judge: Mapping[str, Any], told: Judgement) -> tuple[str, bool]:
+    """Store a judgement; the answer that is stored now, and whether this nonce was heard before.
+
+    A second judgement of an item takes the place of the first; both stay among the events. Raises Forbidden for an item
+    that is not the judge's, and Refused for a round that is closed or that the judge has finished.
+    """
+    assert told.answer in ANSWERS
+    item = item_of(connection, judge, told.word)
+    if _heard(connection, judge, told.nonce):
+        return item["answer"] or told.answer, True
+    _expect_judging(connection, judge, item["round"])
+    values = {"answer": told.answer, "seconds": told.seconds, "zoom": told.zoom, "at": time.time()}
+    if item["answer"] is None:
+        whose = {"item": item["id"], "round": item["round"], "judge": judge["id"]}
+        connection.execute(insert(db.judgements).values(**whose, **values))
+    else:
+        connection.execute(update(db.judgements).where(db.judgements.c.item == item["id"]).values(**values))
+    said = {"answer": told.answer, "before": item["answer"], "seconds": told.seconds, "zoom": told.zoom, **told.more}
+    note(connection, "judgement", judge["id"], item["round"], item["id"], said, told.nonce)
+    return told.answer, False
+
+
+def undo(connection: Connection, judge: Mapping[str, Any], nonce: str) -> bool:
+    """Take back the last judgement, so that its item is the next one; whether this nonce was heard before.
+
+    Raises Refused where nothing is left, or :data:`UNDOES` were taken back in a row.
+    """
+    if _heard(connection, judge, nonce):
+        return True
+    place = place_of(connection, judge)
+    if place.round is None:
+        raise Refused("no round is open")
+    recent = select(db.events.c.kind).where(db.events.c.judge == judge["id"], db.events.c.round == place.round["id"])
+    recent = recent.where(db.events.c.kind.in_(("judgement", "undo"))).order_by(db.events.c.id.desc()).limit(UNDOES)
+    kinds = connection.scalars(recent).all()
+    if len(kinds) == UNDOES and set(kinds) == {"undo"}:
+        raise Refused(f"the last {UNDOES} answers were taken back; earlier ones can be changed in the list")
+    last = next(iter(judged_items(connection, judge, place.round, 0, 1)), None)
+    if last is None:
+        raise Refused("nothing is left to take back")
+    connection.execute(delete(db.judgements).where(db.judgements.c.item == last["id"]))
+    note(connection, "undo", judge["id"], place.round["id"], last["id"], {"before": last["answer"]}, nonce)
+    return False
+
+
+def _heard(connection: Connection, judge: Mapping[str, Any], nonce: str) -> bool:
+    asked = select(db.events.c.id).where(db.events.c.judge == judge["id"], db.events.c.nonce == nonce)
+    return connection.scalar(asked) is not None
+
+
+def _expect_judging(connection: Connection, judge: Mapping[str, Any], number: int) -> None:
+    if judge["consented"] is None:
+        raise Refused("consent comes first")
+    closed = connection.scalar(select(db.rounds.c.closed).where(db.rounds.c.id == number).with_for_update(read=True))
+    if closed is not None:
+        raise Refused("the round is closed")
+    options = connection.scalar(select(db.rounds.c.options).where(db.rounds.c.id == number))
+    if options["training"] and judge["trained"] is None:
+        raise Refused("the training comes first")
+    asked = select(db.finishes.c.at).where(db.finishes.c.judge == judge["id"], db.finishes.c.round == number)
+    if connection.scalar(asked) is not None:
+        raise Refused("you have finished this round")
+
+
+def finish(connection: Connection, judge: Mapping[str, Any]) -> int:
+    """The judge has finished the round, whose number this is; it cannot be changed any more.
+
+    Raises Refused while items are not judged.
+    """
+    place = place_of(connection, judge)
+    if place.stage != "finish":
+        raise Refused("not every image has been judged" if place.stage == "judging" else "there is nothing to finish")
+    connection.execute(insert(db.finishes).values(judge=judge["id"], round=place.round["id"], at=time.time()))
+    note(connection, "finished", judge["id"], place.round["id"])
+    return place.round["id"]
+
+
+def consent(connection: Connection, judge: Mapping[str, Any]) -> None:
+    """The judge agrees to take part."""
+    if judge["consented"] is None:
+        connection.execute(update(db.judges).where(db.judges.c.id == judge["id"]).values(consented=time.time()))
+        note(connection, "consent", judge["id"])
+
+
+def speak(connection: Connection, judge: Mapping[str, Any], language: str) -> None:
+    """The judge reads the page in this language from now on."""
+    connection.execute(update(db.judges).where(db.judges.c.id == judge["id"]).values(language=language))

@@ -1,0 +1,278 @@
+"""The page's HTTP interface: what its script, and judges that only seem to be people, speak.
+
+A visitor's token comes in a cookie, and then every change needs the form's word in ``X-Form``; or in the header
+``Authorization: Bearer TOKEN``, which no browser sends by itself.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import RowMapping
+
+from . import answers, survey, training
+from . import database as db
+from .answers import Forbidden, Judgement, Place
+from .site import Here, Reading, Site, Visitor, expect_own, judge_of, locked
+
+router = APIRouter()
+
+SHOWN = 256  # CSS pixels that the longer side of a small image takes, at most: it fits on the narrowest screens
+
+Answer = Literal["good", "bad"]
+Nonce = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+FormWord = Annotated[str | None, Header(alias="X-Form")]
+Milliseconds = Annotated[float, Field(ge=0, le=1e14)]
+Failures: Any = {code: {"description": words} for code, words in {403: "not yours", 409: "not now"}.items()}
+
+
+class Said(BaseModel):
+    """What a client sends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Consent(Said):
+    """Whether somebody takes part."""
+
+    agrees: Literal[True]
+
+
+class Training(Said):
+    """The answers of an attempt at the training screen, by the questions' names."""
+
+    attempt: int = Field(ge=1, le=100_000)
+    answers: dict[str, Answer] = Field(max_length=100)
+
+
+class Judged(Said):
+    """A judgement. seconds: from the moment the image was there to the answer. The times are the client's, in ms;
+    scale: CSS pixels a pixel.
+    """
+
+    item: Word
+    answer: Answer
+    nonce: Nonce
+    seconds: float | None = Field(None, ge=0, le=1e6)
+    shown_at: Milliseconds | None = None
+    answered_at: Milliseconds | None = None
+    zoom: Literal[1, 2, 4] = 1
+    by: Literal["key", "pointer", "form"] | None = None
+    scale: float | None = Field(None, gt=0, le=1e4)
+
+
+class Undo(Said):
+    """The last judgement is taken back."""
+
+    nonce: Nonce
+
+
+class Survey(Said):
+    """The closing survey: a point of the scale for each question."""
+
+    answers: dict[str, Annotated[int, Field(ge=1, le=4)]] = Field(max_length=100)
+    age_group: str | None = Field(None, max_length=20)
+    profession: str | None = Field(None, max_length=survey.MOST_LETTERS)
+
+
+# -- what is answered --------------------------------------------------------------------------------------------------
+
+
+def progress_said(connection: Connection, judge: RowMapping, place: Place) -> dict[str, int] | None:
+    """How far the judge and everybody are."""
+    return None if place.round is None else answers.progress(connection, judge, place.round)._asdict()
+
+
+def state_said(connection: Connection, judge: RowMapping) -> dict[str, Any]:
+    """Where the judge stands."""
+    place = answers.place_of(connection, judge)
+    progress = progress_said(connection, judge, place)
+    return {"stage": place.stage, "code": judge["code"], "progress": progress}
+
+
+def item_said(items: list[RowMapping], place: Place, of: int, answer: str | None = None) -> dict[str, Any] | None:
+    """The first of some items, and the image after it, as a client sees them: nothing leads to what they stand for."""
+    if not items or place.round is None:
+        return None
+    first, upcoming = items[0], items[1]["word"] if len(items) > 1 else None
+    return {
+        "id": first["word"],
+        "image": f"/images/{first['word']}",
+        "position": first["position"],
+        "of": of,
+        **size_said(*place.round["shape"]),
+        "answer": answer,
+        "upcoming": f"/images/{upcoming}" if upcoming else None,
+    }
+
+
+def size_said(height: int, width: int) -> dict[str, int]:
+    """The size of an image, and how many times it is enlarged where it is small: by whole pixels, to :data:`SHOWN`."""
+    return {"width": width, "height": height, "scale": max(1, SHOWN // max(height, width))}
+
+
+def next_said(connection: Connection, judge: RowMapping) -> dict[str, Any]:
+    """The next item, and how far everybody is."""
+    place = answers.place_of(connection, judge)
+    found: dict[str, Any] = {"stage": place.stage, "next": None, "progress": progress_said(connection, judge, place)}
+    if place.stage == "judging":
+        items = answers.next_items(connection, judge, place.round)
+        found["next"] = item_said(items, place, found["progress"]["of"])
+    return found
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+@router.get("/api/state", responses=Failures)
+def state(judge: Visitor, connection: Reading) -> dict[str, Any]:
+    """Where the visitor stands."""
+    return state_said(connection, judge)
+
+
+@router.get("/api/training", responses=Failures)
+def training_asked(judge: Visitor, connection: Reading) -> dict[str, Any]:
+    """What the training screen shows and asks."""
+    place = answers.place_of(connection, judge)
+    if place.stage != "training":
+        raise answers.Refused(f"it is not the time of the training, but of: {place.stage}")
+    attempt = training.attempt_of(connection, judge)
+    asked = training.questions(connection, judge, place, attempt)
+    shown = training.shown(connection, place.round["id"])
+    return {
+        "attempt": attempt,
+        "needed": min(place.options.gate.right, len(asked)),
+        "shown": {about: [lesson_said(image) for image in images] for about, images in shown.items()},
+        "questions": [lesson_said(image) for image in asked],
+    }
+
+
+def lesson_said(image: RowMapping) -> dict[str, Any]:
+    """An image of the training screen as a client sees it."""
+    return {
+        "id": image["word"],
+        "image": f"/lessons/{image['word']}",
+        "is_strip": image["about"] in ("alike", "diverse"),
+        **size_said(image["height"], image["width"]),
+    }
+
+
+@router.get("/api/next", responses=Failures)
+def following(judge: Visitor, connection: Reading) -> dict[str, Any]:
+    """The next item; none where all are judged, or nothing is to be judged now."""
+    return next_said(connection, judge)
+
+
+@router.get("/api/survey", responses=Failures)
+def survey_asked(judge: Visitor, connection: Reading) -> dict[str, Any]:
+    """The closing survey's questions."""
+    place = answers.place_of(connection, judge)
+    if place.stage != "survey":
+        raise answers.Refused(f"it is not the time of the survey, but of: {place.stage}")
+    questions = place.options.questions(place.turns)
+    return {"questions": list(questions), "scale": list(survey.SCALE), "background": list(place.options.background)}
+
+
+# -- changes -----------------------------------------------------------------------------------------------------------
+
+
+def _acting(site: Site, request: Request, word: str | None) -> RowMapping:
+    """Who asks for a change."""
+    expect_own(site, request, word)
+    with site.engine.connect() as connection:
+        return judge_of(connection, site, request)
+
+
+@router.post("/api/consent", responses=Failures)
+def consent(said: Consent, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
+    """The visitor takes part."""
+    judge = _acting(site, request, form)
+    with db.writing(site.engine) as connection:
+        answers.consent(connection, locked(connection, judge))
+        return state_said(connection, locked(connection, judge))
+
+
+@router.post("/api/training", responses=Failures)
+def attempt(said: Training, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
+    """An attempt at the training screen."""
+    judge = _acting(site, request, form)
+    with db.writing(site.engine) as connection:
+        found = locked(connection, judge)
+        graded = training.grade(connection, found, answers.place_of(connection, found), said.attempt, said.answers)
+        counts = {"passed": graded.passed, "right": graded.right, "of": graded.questions}
+        return {**counts, "wrong": graded.wrong, "state": state_said(connection, locked(connection, judge))}
+
+
+@router.post("/api/judgements", responses=Failures)
+def judgement(said: Judged, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
+    """Store a judgement; the answer comes when it is on the disk. The same nonce again changes nothing."""
+    judge = _acting(site, request, form)
+    more = {name: getattr(said, name) for name in ("shown_at", "answered_at", "by", "scale")}
+    told = Judgement(said.item, said.answer, said.nonce, said.seconds, said.zoom, more)
+    with db.writing(site.engine) as connection:
+        found = locked(connection, judge)
+        stored, again = answers.record(connection, found, told)
+        return {"stored": {"item": said.item, "answer": stored}, "again": again, **next_said(connection, found)}
+
+
+@router.post("/api/undo", responses=Failures)
+def undo(said: Undo, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
+    """Take back the last judgement."""
+    judge = _acting(site, request, form)
+    with db.writing(site.engine) as connection:
+        found = locked(connection, judge)
+        again = answers.undo(connection, found, said.nonce)
+        return {"again": again, **next_said(connection, found)}
+
+
+@router.post("/api/finish", responses=Failures)
+def finish(request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
+    """The visitor has finished the round."""
+    judge = _acting(site, request, form)
+    with db.writing(site.engine) as connection:
+        found = locked(connection, judge)
+        number = answers.finish(connection, found)
+        told = state_said(connection, found)
+    site.changed(number)
+    return told
+
+
+@router.post("/api/survey", responses=Failures)
+def survey_answered(said: Survey, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
+    """Answer the closing survey, once."""
+    judge = _acting(site, request, form)
+    with db.writing(site.engine) as connection:
+        found = locked(connection, judge)
+        place = answers.place_of(connection, found)
+        survey.answer(connection, found, place, said.answers, said.age_group, said.profession)
+        return state_said(connection, locked(connection, judge))
+
+
+# -- images ------------------------------------------------------------------------------------------------------------
+
+PNG: Any = {200: {"content": {"image/png": {}}}, 403: {"description": "not yours"}}
+KEPT = {"Cache-Control": "private, max-age=86400, immutable"}  # what is fetched ahead is there when it is shown
+
+
+@router.get("/images/{word}", response_class=Response, responses=PNG)
+def image(word: Word, judge: Visitor, connection: Reading, site: Here) -> Response:
+    """An item's image: the stored bytes, and nothing about them."""
+    item = answers.item_of(connection, judge, word)
+    return _served(connection, site, db.images.c.id == item["image"])
+
+
+@router.get("/lessons/{word}", response_class=Response, responses=PNG)
+def lesson(word: Word, judge: Visitor, connection: Reading, site: Here) -> Response:
+    """An image of the training screen."""
+    return _served(connection, site, (db.images.c.word == word) & (db.rounds.c.arm == judge["arm"]))
+
+
+def _served(connection: Connection, site: Site, which: Any) -> Response:
+    asked = select(db.images.c.start, db.images.c.length, db.rounds.c.pack, db.rounds.c.study)
+    asked = asked.join(db.rounds, db.rounds.c.id == db.images.c.round).where(which, db.rounds.c.study == site.study)
+    found = connection.execute(asked).mappings().first()
+    if found is None:
+        raise Forbidden
+    return Response(site.png(found, found), media_type="image/png", headers=KEPT)

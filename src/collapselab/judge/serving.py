@@ -1,0 +1,82 @@
+"""The server: one process that answers people, and opens a round whenever samples have been made that wait for one."""
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import uvicorn
+from sqlalchemy import Engine, delete, insert, select
+
+from ..select.judging import Judging
+from . import database as db
+from .rounds import Pool, open_round, rounds_of, say_who_is_missing, waiting_path
+from .service import application
+from .site import Site
+
+
+class Source(NamedTuple):
+    """Where rounds come from. waiting: the pools that can be judged now, with their options. real: of the training
+    split, (n, C, H, W) uint8. folder: where images are put.
+    """
+
+    waiting: Callable[[], Iterable[tuple[Pool, Judging]]]
+    real: Callable[[], np.ndarray]
+    folder: Path
+
+
+def look_around(site: Site, source: Source) -> None:
+    """Open a round for every pool that waits, and say beside the place of each export who is missing."""
+    for pool, options in source.waiting():
+        if (number := open_round(site.engine, pool, source.real(), options, source.folder)) is not None:
+            print(f"open: round {number}, {pool.said}", flush=True)
+    tell(site)
+
+
+def tell(site: Site) -> None:
+    """Say beside the place of each export who is missing; beside that of a closed round, nothing."""
+    with site.engine.connect() as connection:
+        for one in rounds_of(connection, site.study):
+            if one["closed"] is None:
+                say_who_is_missing(connection, one, site.url)
+            else:
+                waiting_path(Path(one["export"])).unlink(missing_ok=True)
+
+
+def serve(site: Site, source: Source, host: str, port: int, poll_s: float) -> None:
+    """Answer until a signal comes. Whoever asks leaves no trace: neither addresses nor links are written down."""
+    look_around(site, source)
+    site.changed = lambda round: tell(site)
+    remember_link(site)
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(poll_s):
+            try:
+                look_around(site, source)
+            except Exception:  # of one pool: people who judge others go on, and it is tried again
+                traceback.print_exc(file=sys.stderr)
+
+    threading.Thread(target=follow, daemon=True).start()
+    try:
+        settings = {"access_log": False, "server_header": False, "log_level": "warning", "timeout_keep_alive": 75}
+        uvicorn.run(application(site), host=host, port=port, **settings)
+    finally:
+        ended.set()
+
+
+def remember_link(site: Site) -> None:
+    """Write down by what people call the page, for whoever is invited next."""
+    name = f"url/{site.study}"
+    with db.writing(site.engine) as connection:
+        connection.execute(delete(db.keys).where(db.keys.c.name == name))
+        connection.execute(insert(db.keys).values(name=name, value=site.url))
+
+
+def remembered_link(engine: Engine, study: str, default: str) -> str:
+    """By what people call the page, where it has been served."""
+    with engine.connect() as connection:
+        return connection.scalar(select(db.keys.c.value).where(db.keys.c.name == f"url/{study}")) or default

@@ -1,0 +1,48 @@
+"""Pools of samples that wait for people: which there are, and where the ballots of each go."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..select import SELECTORS
+from ..store import hash_path
+from .study import Study
+
+
+class Waits(NamedTuple):
+    """A generation whose samples are there, and whose people have not judged yet. turns, seeds: rounds of the arm."""
+
+    arm: str
+    seed: int
+    generation: int
+    pool: Path
+    export: Path
+    turns: int
+    seeds: int
+
+
+def closed_round(study: Study, arm: str, seed: int, generation: int) -> Path:
+    """Where the ballots of a closed round lie: beside the results, since nobody can compute them again."""
+    return Path("ballots", study.name, arm, f"seed{seed}", f"gen{generation}.parquet")
+
+
+def arms_of_people(study: Study) -> list[str]:
+    """The arms whose samples people judge."""
+    return [arm for arm in study.lineages if study.awaits_ballots(arm)]
+
+
+def judging_options(study: Study, arm: str) -> Any:
+    """What a study says of the people of an arm: the options of the selector that follows them."""
+    choice = next(one for one in study.lineages[arm].select if SELECTORS[one.name].needs.ballots)
+    return study.parsed(SELECTORS, choice)
+
+
+def waiting(study: Study) -> Iterator[Waits]:
+    """The pools that can be judged now, in the order of the generations."""
+    cells = [cell for cell in study.all_cells() if study.awaits_ballots(cell[0])]
+    for arm, seed, generation in sorted(cells, key=lambda cell: (cell[2], cell[1], cell[0])):
+        pool, export = Path(study.released_file(arm, seed, generation)), closed_round(study, arm, seed, generation)
+        if pool.exists() and hash_path(pool).exists() and not (export.exists() and hash_path(export).exists()):
+            turns = study.lineages[arm].generations + 1
+            rounds = sum(cell[0] == arm for cell in cells)
+            yield Waits(arm, seed, generation, pool, export, turns, rounds // turns)

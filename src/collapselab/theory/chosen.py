@@ -1,0 +1,179 @@
+"""Which laws hold for an arm whose samples somebody selects, by the selector and the family.
+
+All that is kept has to be eaten: of a part of it, chosen anew, other laws hold.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import ndtr
+
+from ..select import SELECTORS
+from ..select.targeting import wanted_rows
+from .curation import (
+    filtered_variance,
+    likeliest_variance,
+    targeted_homozygosity,
+    top_variance,
+    verified_coefficients,
+)
+from .laws import EXTRACTOR, FRESH, REPLACE, biases_of, is_smoothed, plan_of, true_shares
+from .multinomial import heterozygosity
+from .selection import choice_shares
+from .setting import Prediction, Setting
+
+SLACK = 1.1  # by which more samples than are wanted have to be good enough, so that they are in every replicate
+SPARE_ERRORS = 6.0  # standard deviations of how many samples a class has
+FEW_CHOICES = 12  # samples of which one is chosen, and categories, up to which all sets of them are gone through
+
+
+def _kept(setting: Setting) -> tuple[int, int] | None:
+    """How many samples are kept, and how many new real rows stand beside them, where a generation eats just these."""
+    plan, options = plan_of(setting), _options(setting)
+    if plan not in (REPLACE, FRESH) or biases_of(setting) != {1.0}:
+        return None
+    parts = setting.regime.real
+    fresh = [getattr(parts, key) for key in ("fresh", "redrawn")]
+    eaten = [part.n for part in setting.regime.synthetic]
+    if any(not isinstance(number, int) for number in (*fresh, *eaten)):
+        return None
+    kept = options.keeps(setting.samples)
+    return (kept, sum(fresh)) if eaten == [kept] else None
+
+
+def _options(setting: Setting):
+    return SELECTORS[setting.selector].Options.model_validate(dict(setting.select_options))
+
+
+# -- normal laws -------------------------------------------------------------------------------------------------------
+
+
+def likeliest(setting: Setting) -> Prediction | None:
+    """``variance_ratio`` of a normal loop that keeps its likeliest samples: a cut at c sd in every generation."""
+    d = len(setting.truth.moments()[0]) if setting.population == "gaussian" else 0
+    if (kept := _kept(setting)) is None or not d or kept[1] or _options(setting).end != "top":
+        return None
+    factor = likeliest_variance(kept[0], setting.samples, d)
+    return _filtered(setting, kept[0], factor, "likeliest_variance", f"the likeliest {kept[0]} of {setting.samples}")
+
+
+def best(setting: Setting) -> Prediction | None:
+    """``variance_ratio`` of a normal loop in one dimension that keeps what a linear reward likes most."""
+    options, d = _options(setting), len(setting.truth.moments()[0]) if setting.population == "gaussian" else 0
+    rewards = [(one.name, dict(one.options)) for one in options.rewards]
+    linear = len(rewards) == 1 and rewards[0][0] == "coordinate" and rewards[0][1].get("form", "linear") == "linear"
+    if (kept := _kept(setting)) is None or d != 1 or kept[1] or options.by != "top_fraction" or not linear:
+        return None
+    if not rewards[0][1].get("beta", 1.0):
+        return None
+    factor = top_variance(kept[0], setting.samples)
+    return _filtered(setting, kept[0], factor, "top_variance", f"the top {kept[0]} of {setting.samples}")
+
+
+def _filtered(setting: Setting, kept: int, factor: float, law: str, what: str) -> Prediction | None:
+    n, ddof = setting.regime.initial.real, setting.options["ddof"]
+    if n != kept:
+        return None
+    mean = filtered_variance(setting.generations, n, factor, ddof)
+    note = f"variance V: {what} have {factor:.3g} of their model's, in every generation"
+    return Prediction(law, "variance_ratio", EXTRACTOR, mean, None, "equal", note, 0.0 if factor < 1 else None)
+
+
+# -- categories --------------------------------------------------------------------------------------------------------
+
+
+def table_drift(setting: Setting) -> Prediction | None:
+    """``mean_drift`` under a standing table."""
+    return _of_table(setting, "mean_drift")
+
+
+def table_diversity(setting: Setting) -> Prediction | None:
+    """``variance_ratio`` under a standing table."""
+    return _of_table(setting, "variance_ratio")
+
+
+def _of_table(setting: Setting, metric: str) -> Prediction | None:
+    options, truth, kept = _options(setting), true_shares(setting), _kept(setting)
+    if truth is None or kept is None or is_smoothed(setting) or options.stops or options.extractor != "identity":
+        return None
+    if options.table == "true":
+        return None  # of the shares of a training split, which are not those of the truth
+    table = options.table if isinstance(options.table, dict) else _even(truth)
+    wanted = wanted_rows(table, {}, None, kept[0])
+    chosen = np.array([wanted.get(group, 0) for group in range(len(truth))], np.float64)
+    n = setting.regime.initial.real
+    p, same = targeted_homozygosity(setting.generations, n, truth, chosen, *kept)
+    by_lot = kept[0] - chosen.sum()
+    there = (setting.samples - by_lot) * p - SPARE_ERRORS * np.sqrt(setting.samples * p)
+    if (there < chosen)[:, chosen > 0].any():
+        return None  # a class may run out
+    apart, unit = same - 2 * p @ truth + truth @ truth, heterozygosity(truth)
+    mean = (apart if metric == "mean_drift" else 1 - same) / unit
+    note = f"{int(chosen.sum())} of {kept[0]} kept rows by a table, the rest by lot"
+    return Prediction("targeted_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
+
+
+def _even(truth: np.ndarray) -> dict[int, float]:
+    there = np.flatnonzero(truth)
+    return {int(group): 1 / len(there) for group in there}
+
+
+def choice_drift(setting: Setting) -> Prediction | None:
+    """``mean_drift`` where one of every K samples is chosen by what its category is worth."""
+    return _of_choice(setting, "mean_drift")
+
+
+def choice_diversity(setting: Setting) -> Prediction | None:
+    """``variance_ratio`` where one of every K samples is chosen by what its category is worth."""
+    return _of_choice(setting, "variance_ratio")
+
+
+def _of_choice(setting: Setting, metric: str) -> Prediction | None:
+    options, truth, kept = _options(setting), true_shares(setting), _kept(setting)
+    rewards = [(one.name, dict(one.options)) for one in options.rewards]
+    if truth is None or kept is None or is_smoothed(setting) or options.by != "choice":
+        return None
+    choices = round(1 / options.share)
+    if len(rewards) != 1 or rewards[0][0] != "category" or abs(choices * options.share - 1) > 1e-9:
+        return None
+    if len(truth) * choices > FEW_CHOICES**2 or choices > FEW_CHOICES:
+        return None
+    worth = np.array(rewards[0][1]["worth"], np.float64)[: len(truth)] / options.temperature
+    ratio = kept[0] / kept[1] if kept[1] else np.inf
+    shares = choice_shares(setting.generations, truth, worth, choices, ratio)
+    unit = heterozygosity(truth)
+    mean = ((shares - truth) ** 2).sum(axis=1) / unit if metric == "mean_drift" else 1 - (shares**2).sum(axis=1)
+    mean = mean if metric == "mean_drift" else mean / unit
+    note = f"one of every {choices} chosen by its reward (Ferbach et al. 2024)"
+    return Prediction("choice_shares", metric, EXTRACTOR, mean, None, "large", note)
+
+
+# -- verified labels ---------------------------------------------------------------------------------------------------
+
+
+def verified_regression(setting: Setting) -> Prediction | None:
+    """``regression_error`` of labels that a verifier lets pass: the way to its centre."""
+    kept, options, truth = _kept(setting), _options(setting), setting.truth
+    if setting.population != "regression" or kept is None or setting.options["inputs"] != "fresh":
+        return None
+    w, noise = truth.coefficients, setting.options["noise_sd"]
+    centre = np.broadcast_to(np.asarray(options.centre, np.float64), w.shape)
+    real = kept[1] / sum(kept)
+    found = verified_coefficients(setting.generations, w, centre, options.radius, noise, w, real)
+    distances = np.linalg.norm(found - centre, axis=1)
+    accepted = 2 * ndtr(options.radius / np.sqrt(distances**2 + noise**2)) - 1
+    if noise == 0 or setting.samples * accepted.min() < SLACK * kept[0]:
+        return None  # too few are good enough
+    mean = ((found - w) ** 2).sum(axis=1)
+    limit = None if kept[1] else float(np.sum((centre - w) ** 2))
+    note = "to the verifier's centre, by its map of infinitely many rows (Yi et al. 2025)"
+    return Prediction("verified_coefficients", "regression_error", EXTRACTOR, mean, None, "large", note, limit)
+
+
+CHOSEN: dict[tuple[str, str], tuple[Callable[[Setting], Prediction | None], ...]] = {
+    ("likelihood", "gaussian"): (likeliest,),
+    ("reward", "gaussian"): (best,),
+    ("reward", "multinomial"): (choice_drift, choice_diversity),
+    ("quota", "multinomial"): (table_drift, table_diversity),
+    ("verified", "linear-regression"): (verified_regression,),
+}
