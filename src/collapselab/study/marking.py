@@ -26,9 +26,7 @@ def marking_faults(study: Study) -> Iterator[Fault]:
     marked = any(arm.mark for arm in study.lineages.values())
     for index, name in enumerate(study.measured_in):
         if FEATURES[name].needs.through == "mark" and not marked:
-            yield Fault(
-                ("extractors", index), f"{name!r} looks for the mark of an arm, and no arm has one; leave it out"
-            )
+            yield Fault(("extractors", index), f"{name!r} looks for marks, and no arm has one; leave it out")
     if FEATURES[study.file.primary.extractor].needs.through == "mark":
         message = f"found {study.file.primary.extractor!r}, which looks at marked arms alone; the control has no mark"
         yield Fault(("primary", "extractor"), f"{message}: choose a space in which all arms are measured")
