@@ -246,7 +246,8 @@ def test_a_toy_study_validates_and_says_what_the_paper_did(path):
     schema = json.loads((ROOT / "config" / "study.schema.json").read_text())
     raw = json.loads(json.dumps(yaml.safe_load(text)))
     assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(raw)] == []
-    assert any(study.lineages[arm].select or study.lineages[arm].transform for arm in study.file.arms)
+    steps = [part for arm in study.file.arms for part in (*study.lineages[arm].select, *study.lineages[arm].transform)]
+    assert steps or any(study.lineages[arm].mark for arm in study.file.arms)
 
 
 @pytest.mark.slow

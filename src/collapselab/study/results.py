@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
-from ..compose.regimes import REGIMES
+from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.seeds import Levels
 from ..metrics import METRICS
@@ -19,6 +19,7 @@ from ..together import records as together
 from ..together.folded import unfolded
 from . import crossing
 from .file import FAIRNESS, JUDGING
+from .judged import judging_options
 from .study import Study
 from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
@@ -40,6 +41,17 @@ def setting_of(study: Study, arm: str) -> "Setting | None":
     chosen = lineage.select[0] if lineage.select else Choice("nobody")
     how = (lineage.regime, lineage.generations, lineage.sampling_bias, chosen.name, dict(chosen.options))
     return Setting(family, options, study.population_name, truth, *how, study.file.samples)
+
+
+def rows_of(study: Study, arm: str) -> tuple[int, int]:
+    """How many real and how many synthetic rows the last training set of an arm is drawn from.
+
+    A budget takes some of them: the loop has met the others, and their shares are the same.
+    """
+    lineage = study.lineages[arm]
+    pool = draws(lineage.regime, arm, lineage.generations)
+    real = sum(draw.count for draw in pool if draw.is_real)
+    return real, sum(draw.count for draw in pool) - real
 
 
 def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
@@ -240,16 +252,27 @@ def facts(study: Study) -> Any:
         data=describe_data(study),
         models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
-        rows={name: study.rows(name) for name in study.lineages},
+        rows={name: rows_of(study, name) for name in study.lineages},
         calibration=study.calibrations,
         predictions={name: predict(setting) if setting else [] for name, setting in settings.items()},
         learning_curve=_learning_curve(study),
         waivers=[f"{(FAIRNESS | JUDGING)[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
+        selected={arm: _selected(study, arm, chance) for chance, arm in study.yoked.items()},
         labels={name: metric.label for name, metric in metrics.items()},
         better={name: metric.better for name, metric in metrics.items()},
         shares=[name for name, metric in metrics.items() if metric.shares],
     )
+
+
+def _selected(study: Study, arm: str, chance: str) -> Any:
+    """Who selects in an arm, as the report tells it."""
+    from ..verdicts import Selected
+
+    looks = study.read_by(arm) or study.selecting(arm, "train")
+    rows = len(store.read_samples(path)) if looks and (path := Path(study.part_file("train"))).exists() else 0
+    judges = judging_options(study, arm).judges if study.awaits_ballots(arm) else 0
+    return Selected(chance, rows, judges)
 
 
 def sources(study: Study) -> list[str]:

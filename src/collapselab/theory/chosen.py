@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtr
 
+from ..compose.regimes import recipe
 from ..select import SELECTORS
 from ..select.targeting import wanted_rows
 from .curation import (
@@ -23,7 +24,7 @@ from .selection import choice_shares
 from .setting import Prediction, Setting
 
 SLACK = 1.1  # by which more samples than are wanted have to be good enough, so that they are in every replicate
-SPARE_ERRORS = 6.0  # standard deviations of how many samples a class has
+SPARE_ERRORS = 4.0  # standard deviations of how many samples a class has
 FEW_CHOICES = 12  # samples of which one is chosen, and categories, up to which all sets of them are gone through
 
 
@@ -32,13 +33,10 @@ def _kept(setting: Setting) -> tuple[int, int] | None:
     plan, options = plan_of(setting), _options(setting)
     if plan not in (REPLACE, FRESH) or biases_of(setting) != {1.0}:
         return None
-    parts = setting.regime.real
-    fresh = [getattr(parts, key) for key in ("fresh", "redrawn")]
-    eaten = [part.n for part in setting.regime.synthetic]
-    if any(not isinstance(number, int) for number in (*fresh, *eaten)):
-        return None
+    draws = recipe(setting.regime, "self", 1).draws  # those of all generations after the first are alike
+    fresh, eaten = (sum(draw.count for draw in draws if draw.is_real == is_real) for is_real in (True, False))
     kept = options.keeps(setting.samples)
-    return (kept, sum(fresh)) if eaten == [kept] else None
+    return (kept, fresh) if eaten == kept else None
 
 
 def _options(setting: Setting):
@@ -104,8 +102,9 @@ def _of_table(setting: Setting, metric: str) -> Prediction | None:
     n = setting.regime.initial.real
     p, same = targeted_homozygosity(setting.generations, n, truth, chosen, *kept)
     by_lot = kept[0] - chosen.sum()
-    there = (setting.samples - by_lot) * p - SPARE_ERRORS * np.sqrt(setting.samples * p)
-    if (there < chosen)[:, chosen > 0].any():
+    left, fits = setting.samples - by_lot, np.arange(1, len(p) + 1)[:, None]
+    spread = np.sqrt(left * p * (1 + left * fits / kept[0]))  # of a count of rows whose share has drifted, too
+    if (left * p - SPARE_ERRORS * spread < chosen)[:, chosen > 0].any():
         return None  # a class may run out
     apart, unit = same - 2 * p @ truth + truth @ truth, heterozygosity(truth)
     mean = (apart if metric == "mean_drift" else 1 - same) / unit

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ..core.choice import Options
-from ..core.kinds import KindName
+from ..core.kinds import KindName, Part
 from ..core.needs import NOTHING, Needs
 from ..core.sets import SampleSet, Seen
 
@@ -37,4 +37,4 @@ class Transform:
     needs: Needs = NOTHING
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     relabels: bool = False
-    reads: Literal["values", "classes"] = "values"
+    reads: Part = "values"
