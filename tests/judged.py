@@ -1,11 +1,18 @@
 """Rounds of judging for tests: a small pool of images, opened in a folder, and people who are invited to it."""
 
 import numpy as np
+import pytest
 
-from collapselab import store
-from collapselab.core.sets import SampleSet
-from collapselab.judge import database, panel, rounds
-from collapselab.select.judging import Judging
+for needed in ("fastapi", "multipart", "sqlalchemy", "uvicorn"):
+    pytest.importorskip(needed, reason="needs collapselab[judge]")
+
+from sqlalchemy import select  # noqa: E402
+
+from collapselab import store  # noqa: E402
+from collapselab.core.sets import SampleSet  # noqa: E402
+from collapselab.judge import database, panel, rounds  # noqa: E402
+from collapselab.judge.examples import Example  # noqa: E402
+from collapselab.select.judging import Judging  # noqa: E402
 
 SIDE = 16
 SMALL = {"judges": 2, "per_judge": 40, "gate": {"questions": 10, "right": 8}}
@@ -55,3 +62,10 @@ class Round:
         """The rounds that there are."""
         with self.engine.connect() as connection:
             return rounds.rounds_of(connection, self.study, **which)
+
+
+def right_answers(held):
+    """The right answer to every picture of the training screen, by its name."""
+    with held.engine.connect() as connection:
+        rows = connection.execute(select(database.images.c.word, database.images.c.about)).all()
+    return {word: Example(None, about).answer for word, about in rows if word}

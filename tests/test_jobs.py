@@ -152,13 +152,13 @@ UNUSED = {
     ),
     "transform": (
         "transforms",
-        '"collapselab.transforms", {}',
-        '"collapselab.transforms", {"unused": Transform(Options, lambda samples, *told: samples)}',
+        '"collapselab.transforms",\n    {',
+        '"collapselab.transforms",\n    {\n        "unused": Transform(Options, lambda given, *told: given.samples),',
     ),
     "reward": (
         "rewards",
-        '"collapselab.rewards", {}',
-        '"collapselab.rewards", {"unused": Reward(Options, lambda samples, *told: samples.data)}',
+        '"collapselab.rewards",\n    {',
+        '"collapselab.rewards",\n    {\n        "unused": Reward(Options, lambda samples, *told: samples.data),',
     ),
     "population": ("populations", '"decay": Decay,', '"unused": Decay,\n    "decay": Decay,'),
 }
@@ -268,6 +268,13 @@ def test_other_random_numbers_or_counts_replan_what_depends_on_them(edited, edit
     found = edited(edit)
     wanted = {**expected, **(REPORTED if expected else {})}
     assert found == wanted
+
+
+def test_an_earlier_text_counts_until_the_definition_changes_again(edited):
+    """Of what has learnt to do more for whoever asks, the earlier text counts: ``store.provenance.earlier``."""
+    assert edited(("verbs.sample", "parts.append(", "parts.append(  # as ever\n            ")) == {}
+    found = edited(("verbs.sample", "done(start)", "done(start + 0)"))
+    assert {"sample", "train"} <= set(found)
 
 
 def test_a_definition_that_is_renamed_moved_or_documented_replans_nothing(copy, edited):

@@ -1,11 +1,13 @@
 """What a source hash sees: the definitions that are reached from its roots, and nothing else."""
 
+import ast
 import json
 import subprocess
 import sys
 import time
 
 import pytest
+from project import ROOT
 
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
@@ -13,7 +15,7 @@ from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
 from collapselab.select import SELECTORS
 from collapselab.store import provenance
-from collapselab.store.provenance import PACKAGE, entries, source, source_hash, sources
+from collapselab.store.provenance import PACKAGE, earlier, entries, source, source_hash, sources
 
 REGISTRIES = {
     "metrics:METRICS": METRICS,
@@ -419,3 +421,20 @@ def test_a_field_that_few_ask_for_counts_for_those_alone(toy):
     assert f"{PACKAGE}.metrics.roles:Roles" in sources("toy.main:root/roles")  # what is not told has a default there
     assert f"{PACKAGE}.metrics.roles:Roles" not in sources("toy.main:root")
     assert entries("metrics:METRICS", ["recall"], "roles") == [f"{PACKAGE}.metrics:METRICS[recall]/roles"]
+
+
+# -- what counts as it once was ----------------------------------------------------------------------------------------
+
+
+def test_every_earlier_text_is_of_a_definition_as_it_is_now():
+    """Else it would count no more, and nobody would notice until all models are trained again."""
+    for module, said in earlier.texts().items():
+        path = ROOT / "src" / "collapselab" / f"{module.replace('.', '/')}.py"
+        bound = {}
+        for one in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = [one] if hasattr(one, "name") else getattr(one, "targets", [])
+            bound |= {getattr(target, "name", getattr(target, "id", "")): [one] for target in targets}
+        for name, (now, text) in said.items():
+            found = earlier.hashed(bound[name])
+            assert found == now, f"{module}:{name} is {found} now: say so in earlier.txt, or take it out"
+            assert earlier.hashed(ast.parse(text).body) != now, f"{module}:{name}: its earlier text is its present one"

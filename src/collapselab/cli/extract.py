@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from .. import store
+from ..core.needs import looks_anew
 from ..core.sets import SampleSet
 from ..data.digest import digest
 from ..features import FEATURES
@@ -61,7 +62,7 @@ def extract(
         else:
             weights, extractors[name] = weights_of(entry, name, weights_path)
         extractors[name] |= settings
-        through = entry.needs.through_model or entry.needs.through_own or entry.needs.through_truth
+        through = entry.needs.through_model or looks_anew(entry.needs) or entry.needs.through_truth
         get_ready(entry.uses_torch or (through and weights is not None and weights.uses_torch))
         look = verb.Look(entry, weights, settings)
         for which in verb.looked_at(look, list(sets), list(reals), as_reference):

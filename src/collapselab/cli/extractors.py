@@ -9,6 +9,7 @@ import typer
 
 from .. import store
 from ..core.choice import NoOptions
+from ..core.needs import looks_anew
 from ..features import FEATURES, Extractor
 from ..store import weights as published
 from ..verbs.extract import Look
@@ -18,7 +19,7 @@ from .options import chosen, json_of, pairs, parsed
 
 def looks_outside(entry: Extractor) -> bool:
     """Whether an extractor looks at samples of which neither model, mark nor truth is there."""
-    return not (entry.needs.through_model or entry.needs.through_own or entry.needs.through_truth)
+    return not (entry.needs.through_model or looks_anew(entry.needs) or entry.needs.through_truth)
 
 
 def settings_of(entry: Extractor, name: str, said: Mapping[str, Any]) -> dict[str, Any]:

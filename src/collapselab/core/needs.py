@@ -43,14 +43,14 @@ class Needs:
         return self.through in ("model", "law")
 
     @property
-    def through_own(self) -> bool:
-        """Whether it looks through what is a generation's own, so that real data are looked at anew in each."""
-        return self.through in ("model", "mark")
-
-    @property
     def through_truth(self) -> bool:
         """Whether it looks at the known truth, itself or its law."""
         return self.through in ("truth", "law")
 
 
 NOTHING = Needs()
+
+
+def looks_anew(needs: Needs) -> bool:
+    """Whether it looks through what is a generation's own, so that real data are looked at anew in each."""
+    return needs.through in ("model", "mark")

@@ -48,8 +48,7 @@ def told(connection: Connection, study: str, deep: bool = False) -> dict[str, An
         row = {name: one[name] for name in ("id", "arm", "seed", "generation")}
         row |= {"open": one["closed"] is None, "done": found.done, "of": found.of, "missing": found.missing}
         if deep:
-            row["judges"] = [quality.in_words(judged) for judged in quality.by_judge(connection, one)]
-            row["agreement"] = quality.agreement(connection, one)
+            row |= quality.of_round(connection, one)
         every.append(row)
     tried = select(func.count()).where(db.attempts.c.judge == db.judges.c.id).scalar_subquery()
     people = connection.execute(

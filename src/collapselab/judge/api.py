@@ -18,7 +18,7 @@ from .site import Here, Reading, Site, Visitor, expect_own, judge_of, locked
 
 router = APIRouter()
 
-SHOWN = 256  # CSS pixels that the longer side of a small image takes, at most: it fits on the narrowest screens
+SHOWN, STRIP_SHOWN = 256, 640  # CSS pixels that the longer side of a small image takes, at most, and of a strip
 
 Answer = Literal["good", "bad"]
 Nonce = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
@@ -108,9 +108,12 @@ def item_said(items: list[RowMapping], place: Place, of: int, answer: str | None
     }
 
 
-def size_said(height: int, width: int) -> dict[str, int]:
-    """The size of an image, and how many times it is enlarged where it is small: by whole pixels, to :data:`SHOWN`."""
-    return {"width": width, "height": height, "scale": max(1, SHOWN // max(height, width))}
+def size_said(height: int, width: int, most: int = SHOWN) -> dict[str, int]:
+    """The size of an image, and how many times it is enlarged where it is small: by whole pixels, to ``most`` pixels.
+
+    :data:`SHOWN` fits on the narrowest screen, so that every screen shows an item alike.
+    """
+    return {"width": width, "height": height, "scale": max(1, most // max(height, width))}
 
 
 def next_said(connection: Connection, judge: RowMapping) -> dict[str, Any]:
@@ -151,11 +154,12 @@ def training_asked(judge: Visitor, connection: Reading) -> dict[str, Any]:
 
 def lesson_said(image: RowMapping) -> dict[str, Any]:
     """An image of the training screen as a client sees it."""
+    is_strip = image["about"] in ("alike", "diverse")
     return {
         "id": image["word"],
         "image": f"/lessons/{image['word']}",
-        "is_strip": image["about"] in ("alike", "diverse"),
-        **size_said(image["height"], image["width"]),
+        "is_strip": is_strip,
+        **size_said(image["height"], image["width"], STRIP_SHOWN if is_strip else SHOWN),
     }
 
 

@@ -246,7 +246,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def expect_local(path: Path, mounts: Path = MOUNTS) -> None:
+def expect_local(path: Path, mounts: Path | None = None) -> None:
     """Raise ValueError where a file lies, or would lie, on a file system of other machines.
 
     The mount is that whose folder is the longest beginning of the path. A system that lists none is not asked.
@@ -259,10 +259,10 @@ def expect_local(path: Path, mounts: Path = MOUNTS) -> None:
         )
 
 
-def mounted(path: Path, mounts: Path = MOUNTS) -> tuple[str, str]:
+def mounted(path: Path, mounts: Path | None = None) -> tuple[str, str]:
     """The type of the file system on which a path lies, and the folder at which it is mounted; empty if not known."""
     try:
-        lines = [line.split() for line in os.fsdecode(mounts.read_bytes()).splitlines()]
+        lines = [line.split() for line in os.fsdecode((mounts or MOUNTS).read_bytes()).splitlines()]
     except OSError:
         return "", ""
     found = [(_plain(line[1]), line[2]) for line in lines if len(line) > 2]

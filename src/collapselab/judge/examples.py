@@ -62,8 +62,9 @@ def strip(images: np.ndarray) -> np.ndarray:
 def alike(images: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     """Rows of images that look most alike, ``count`` times :data:`STRIP` (or as many as there are).
 
-    Each is an image by lot and its nearest ones by the Euclidean distance of pixels, among :data:`NEAR` by lot; those
-    whose farthest member is nearest come first, so that a strip shows what has least diversity in this round.
+    Each is an image and its nearest ones by the Euclidean distance of pixels, among :data:`NEAR` by lot. Those whose
+    farthest member is nearest come first, so that a strip shows what has least diversity in this round; then those
+    that share images with an earlier one.
     """
     draws = seeds.generator(seed)
     some = draws.permutation(len(images))[:NEAR]
@@ -73,7 +74,13 @@ def alike(images: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     np.fill_diagonal(apart, -1)  # the image itself comes first
     order = np.argsort(apart, axis=1, kind="stable")[:, :STRIP]
     spread = np.take_along_axis(apart, order, axis=1)[:, -1]
-    return [some[order[index]] for index in np.argsort(spread, kind="stable")[:count]]
+    taken: set[int] = set()
+    fresh, stale = [], []
+    for rows in order[np.argsort(spread, kind="stable")]:
+        overlaps = taken & set(rows.tolist())
+        (stale if overlaps else fresh).append(some[rows])
+        taken |= set() if overlaps else set(rows.tolist())
+    return [*fresh, *stale][:count]
 
 
 def examples(real: np.ndarray, pool: np.ndarray, seed: int) -> list[Example]:

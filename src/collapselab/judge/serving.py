@@ -1,9 +1,12 @@
 """The server: one process that answers people, and opens a round whenever samples have been made that wait for one."""
 
+import contextlib
+import socket
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,10 +65,31 @@ def serve(site: Site, source: Source, host: str, port: int, poll_s: float) -> No
 
     threading.Thread(target=follow, daemon=True).start()
     try:
-        settings = {"access_log": False, "server_header": False, "log_level": "warning", "timeout_keep_alive": 75}
-        uvicorn.run(application(site), host=host, port=port, **settings)
+        uvicorn.Server(_settings(site, host, port)).run()
     finally:
         ended.set()
+
+
+def _settings(site: Site, host: str, port: int) -> uvicorn.Config:
+    quiet = {"access_log": False, "server_header": False, "log_level": "warning"}
+    return uvicorn.Config(application(site), host=host, port=port, timeout_keep_alive=75, **quiet)
+
+
+@contextlib.contextmanager
+def served(engine: Engine, study: str, host: str = "127.0.0.1") -> Iterator[Site]:
+    """Within it the page of a study is served by a thread of this process, at a port that is free."""
+    with socket.create_server((host, 0)) as listening:
+        site = Site(engine, study, f"http://{host}:{listening.getsockname()[1]}")
+        server = uvicorn.Server(_settings(site, host, 0))
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        while thread.is_alive() and not server.started:
+            time.sleep(0.01)
+        try:
+            yield site
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def remember_link(site: Site) -> None:

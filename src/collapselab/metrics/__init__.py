@@ -84,13 +84,15 @@ METRICS: Registry[Metric] = Registry(
             "Fréchet distance",
             "lower",
             of_moments=True,
-            roles=Roles(stands_for=("risk",), squares=True),
+            roles=Roles(stands_for=("risk",), squares=True, filtered=True),
             stacked=Stacked(stacks.frechet_distance, covariances=True),
         ),
         "frechet_distance_infinity": Metric(frechet_distance_infinity, "Fréchet distance at infinity", "lower"),
-        "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower"),
+        "kernel_distance": Metric(kernel_distance, "Kernel distance", "lower", roles=Roles(filtered=True)),
         "precision": Metric(precision, "Precision", "higher", roles=Roles(stands_for=("reality",)), chance="fake"),
-        "recall": Metric(recall, "Recall", "higher", roles=Roles(stands_for=("tails",), losable=True), chance="real"),
+        "recall": Metric(
+            recall, "Recall", "higher", roles=Roles(stands_for=("tails",), losable=True, filtered=True), chance="real"
+        ),
         "density": Metric(density, "Density", None, chance="fake"),
         "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True), chance="real"),
         "realism": Metric(median_realism, "Realism", "higher"),
@@ -142,10 +144,16 @@ METRICS: Registry[Metric] = Registry(
         ),
         "level_share": Metric(level_share, "Share of levels", None, extractors=("colours",), shares=True),
         "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
-        "colour_distance": Metric(colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",)),
+        "colour_distance": Metric(
+            colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",), roles=Roles(filtered=True)
+        ),
         "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
         "cross_hatching": Metric(
-            cross_hatching, "Cross-hatching against real", None, extractors=("spectrum",), roles=Roles(artefact=True)
+            cross_hatching,
+            "Cross-hatching against real",
+            None,
+            extractors=("spectrum",),
+            roles=Roles(artefact=True, filtered=True),
         ),
         "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
         "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),

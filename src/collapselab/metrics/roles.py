@@ -21,6 +21,7 @@ class Roles:
     truth_of: the metric that estimates what this one knows. rest: what it knows is the rest to one.
     artefact: it is the power of an artefact over that of real data, of which the growth a generation is told.
     squares: it is a mean of squares: never negative, and far from normal where they are few.
+    filtered: what somebody who selects does is told by it, beside chance.
     censored: it is undetermined where it is least, so that a mean over those that are determined is too high.
     """
 
@@ -30,6 +31,7 @@ class Roles:
     rest: bool = False
     artefact: bool = False
     squares: bool = False
+    filtered: bool = False
     censored: bool = False
 
 

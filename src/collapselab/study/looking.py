@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.choice import Choice
+from ..core.needs import looks_anew
 from ..features import FEATURES
 from ..models import MODELS
+from ..models.capabilities import Inverts
 from ..rewards.asking import files_of
 from ..select import SELECTORS
 from ..store.provenance import APART, PACKAGE, entries
@@ -44,9 +46,11 @@ def measured_in(study: Study, arm: str) -> list[str]:
 
 
 def asked_roots(study: Study, arm: str) -> list[str]:
-    """The source of what an arm's selectors ask its model for beside what every sampling hangs on."""
+    """The source of what an arm's selectors, and the detector of its mark, ask its model for beside what every sampling
+    hangs on."""
     family = MODELS[study.family(study.model_of(arm))]
     asked = [one for choice in study.lineages[arm].select for one in SELECTORS[choice.name].asks]
+    asked += [Inverts] if study.lineages[arm].marks == "noise" else []
     names = {name for one in asked for name in APART if name in vars(one)}
     homes = {name: next(kind for kind in family.__mro__ if name in vars(kind)) for name in sorted(names)}
     return [f"{home.__module__}:{home.__qualname__}/{name}" for name, home in homes.items()]
@@ -129,14 +133,14 @@ def through_model(study: Study, arm: str) -> list[str]:
 
 def real_seen(study: Study, names: Iterable[str]) -> dict[str, str]:
     """The real data that some extractors see through what is the generation's own: its model, or its arm's mark."""
-    if not any(FEATURES[name].needs.through_own for name in names):
+    if not any(looks_anew(FEATURES[name].needs) for name in names):
         return {}
     return {part: study.part_file(part) for part in ("held_out", "train")}
 
 
 def references(study: Study) -> list[str]:
     """The features of the real data that every record is compared with."""
-    seen = [name for name in study.measured_in if not FEATURES[name].needs.through_own]
+    seen = [name for name in study.measured_in if not looks_anew(FEATURES[name].needs)]
     return [study.extractor_file("features", name) for name in seen]
 
 
@@ -153,5 +157,5 @@ def changes_on_gpu(study: Study, arm: str) -> bool:
 
 def needs_gpu(study: Study, names: Iterable[str]) -> bool:
     """Whether extractors look with a network, their own or the arm's model."""
-    through_network = [name for name in names if FEATURES[name].needs.through_own and study.kind == "images"]
+    through_network = [name for name in names if looks_anew(FEATURES[name].needs) and study.kind == "images"]
     return bool(through_network) or any(FEATURES[name].uses_torch for name in names)

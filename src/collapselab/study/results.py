@@ -19,6 +19,7 @@ from ..together import records as together
 from ..together.folded import unfolded
 from . import crossing
 from .file import FAIRNESS, JUDGING
+from .judged import judging_options
 from .study import Study
 from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
@@ -246,10 +247,21 @@ def facts(study: Study) -> Any:
         learning_curve=_learning_curve(study),
         waivers=[f"{(FAIRNESS | JUDGING)[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
+        selected={arm: _selected(study, arm, chance) for chance, arm in study.yoked.items()},
         labels={name: metric.label for name, metric in metrics.items()},
         better={name: metric.better for name, metric in metrics.items()},
         shares=[name for name, metric in metrics.items() if metric.shares],
     )
+
+
+def _selected(study: Study, arm: str, chance: str) -> Any:
+    """Who selects in an arm, as the report tells it."""
+    from ..verdicts import Selected
+
+    looks = study.read_by(arm) or study.selecting(arm, "train")
+    rows = len(store.read_samples(path)) if looks and (path := Path(study.part_file("train"))).exists() else 0
+    judges = judging_options(study, arm).judges if study.awaits_ballots(arm) else 0
+    return Selected(chance, rows, judges)
 
 
 def sources(study: Study) -> list[str]:

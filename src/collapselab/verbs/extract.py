@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.errors import Undefined
+from ..core.needs import looks_anew
 from ..core.sets import SampleSet
 from ..features import Extractor, Features
 from ..marks import Mark
@@ -37,7 +38,7 @@ def detector(mark: Mark, options: Any, key: bytes, model: Any | None, unmarked: 
 
 def looked_at(look: Look, samples: list[str], real: list[str], as_reference: bool) -> list[str]:
     """Which of the sets an extractor looks at: real ones only through the generation's own model, which has one law."""
-    sets = [*samples, *real] if look.extractor.needs.through_own else samples
+    sets = [*samples, *real] if looks_anew(look.extractor.needs) else samples
     return sets[:1] if look.extractor.needs.through == "law" and not as_reference else sets
 
 
@@ -48,7 +49,7 @@ def extract(look: Look, pool: SampleSet, as_reference: bool) -> Features | None:
     """
     extractor = look.extractor
     if "diverged" in pool.lineage or (
-        look.weights is None and (extractor.needs.through_model or extractor.needs.through_own)
+        look.weights is None and (extractor.needs.through_model or looks_anew(extractor.needs))
     ):
         return None
     told = {"marked": "mark" in pool.lineage} if extractor.needs.through == "mark" else {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ..compose.supply import Used
 from ..core.seeds import Levels
@@ -18,6 +18,16 @@ class Endpoint:
     metric: str
     extractor: str
     set: str = "sampled"  # raw, sampled, released or kept
+
+
+class Selected(NamedTuple):
+    """Who selects in an arm. chance: the arm in which chance keeps as many. seen: the real rows by which samples are
+    scored; 0 where the study shows none to whoever selects. judges: people, or what stands in for them; 0 for no one.
+    """
+
+    chance: str
+    seen: int = 0
+    judges: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class StudyFacts:
     late generation is trained on. calibration: arm -> its number of real rows, for arms that are no loop: they have
     generation 0 alone, and say how the metrics depend on the number of real rows. learning_curve: number of real rows
     -> the primary's expected value of a model fitted to them, where theory gives it. predictions: arm -> what the
-    closed forms say of it.
+    closed forms say of it. selected: arm -> who selects in it, where it stands beside an arm in which chance does.
     """
 
     name: str
@@ -66,6 +76,7 @@ class StudyFacts:
     rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     calibration: Mapping[str, int] = field(default_factory=dict)
     learning_curve: Callable[[float], float] | None = None
+    selected: Mapping[str, Selected] = field(default_factory=dict)
     predictions: Mapping[str, Sequence["Prediction"]] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,7 @@ const status = document.getElementById("status");
 const says = task.dataset;
 const pendingKey = "judge-pending";
 let item = says.item, upcoming = says.upcoming, shownAt = performance.now(), shownTime = Date.now(), zoom = 1;
-let pending = null;
+let pending = null, busy = false; // what is not stored yet; whether the next image is waited for
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => name in values ? values[name] : whole);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -25,15 +25,17 @@ let ahead = upcoming ? fetched(upcoming) : null;
 // -- sending: until an answer comes, with one nonce, so that it is stored once ----------------------------------------
 
 async function send(path, body) {
-  if (pending) return;
+  if (busy) return; // until the next image is there: nobody judges one that they have not seen
+  busy = true;
   pending = { path, body };
   sessionStorage.setItem(pendingKey, JSON.stringify(pending));
   task.setAttribute("aria-busy", "true");
   const told = await answered();
   pending = null;
   sessionStorage.removeItem(pendingKey);
-  task.removeAttribute("aria-busy");
   if (told) await show(told, path);
+  task.removeAttribute("aria-busy");
+  busy = false;
 }
 
 async function answered() {
@@ -89,10 +91,11 @@ async function picture(next) {
   old.replaceWith(image);
   item = next.id; upcoming = next.upcoming;
   ahead = upcoming ? fetched(upcoming) : null;
-  const form = document.getElementById("answer");
-  form.elements.item.value = item;
-  form.elements.nonce.value = nonce();
-  requestAnimationFrame(() => { shownAt = performance.now(); shownTime = Date.now(); });
+  const fields = document.getElementById("answer").elements;
+  fields.namedItem("item").value = item;
+  fields.namedItem("nonce").value = nonce();
+  await new Promise(requestAnimationFrame);
+  shownAt = performance.now(); shownTime = Date.now();
 }
 
 // -- asking -----------------------------------------------------------------------------------------------------------

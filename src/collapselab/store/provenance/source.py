@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from . import earlier
+
 PACKAGE = __name__.partition(".")[0]
 FOLDERS: dict[str, Path] = {PACKAGE: Path(__file__).parents[2]}
 """Packages whose source counts, and where they lie; of others only the names of what is used count."""
@@ -28,7 +30,8 @@ REGISTRIES = {
 }
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
-    f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask"},
+    f"{PACKAGE}.core.ask:Ask": {"mark"},
+    f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask", "mark"},
     f"{PACKAGE}.core.sets:KeptTable": {"weights"},
     f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
 }  # fields of entries that count only by themselves
@@ -36,7 +39,7 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
-APART = {"realness"}  # methods that neither training nor sampling calls: whoever does names them (``NAME/method``)
+APART = {"realness", "invert"}  # methods that no training or sampling calls: whoever does names them (``NAME/method``)
 PLANNED = {"of_weights": "Options", "labelled": "Dataset"}  # and those that plans alone call, of such classes
 
 
@@ -155,6 +158,7 @@ def _source(module: str) -> Source:
             statements.setdefault(name, []).append(statement)
         if not bound and not _is_text(statement):
             effects.append(statement)
+    statements |= earlier.counting(module.removeprefix(f"{PACKAGE}."), statements)
     beside = (file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file.suffix != ".py")
     effects += [file.read_bytes() for file in beside]  # a page's template, a map
     return Source(module, statements, imports, effects, ":=" in text, tuple(stars))

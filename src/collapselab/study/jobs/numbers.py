@@ -50,7 +50,8 @@ def _extract_roots(study: Study, place: Place) -> list[str]:
     names = looking.measured_in(study, place.arm)
     family = looking.family_roots(study, place.arm) if looking.through_model(study, place.arm) else []
     marked = any(FEATURES[name].needs.through == "mark" for name in names)
-    mark = [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
+    detector = [*verb_roots("extract", "detector", "calibrates"), *looking.asked_roots(study, place.arm)]
+    mark = [*mark_roots(study, place.arm), *detector] if marked else []
     return [*verb_roots("extract", "looked_at", "extract"), *looking.seer_roots(study, names), *family, *mark]
 
 
