@@ -125,11 +125,14 @@ def images(count):
 
 def test_contact_sheets_keep_to_their_share_of_bytes():
     large = {"arm": {t: (np.zeros((10, 3, 96, 96), np.uint8),) * 2 for t in range(8)}}
-    (sheet,) = kept_and_discarded(large)
-    (small,) = kept_and_discarded({"arm": {0: (images(10), images(10))}})
+    (sheet,) = kept_and_discarded("made_up", large)
+    (small,) = kept_and_discarded("made_up", {"arm": {0: (images(10), images(10))}})
     widths = [width(one["rows"][0][1]) for one in (sheet, small)]
     assert widths[0] < 10 * 98 and widths[1] == 10 * (4 * 8 + 2)
-    assert kept_and_discarded({}) == [] and kept_and_discarded({"arm": {0: (images(0), images(0))}}) == []
+    assert (
+        kept_and_discarded("made_up", {}) == []
+        and kept_and_discarded("made_up", {"arm": {0: (images(0), images(0))}}) == []
+    )
 
 
 def width(png):

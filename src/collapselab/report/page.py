@@ -53,7 +53,7 @@ def page(
         charts=charts,
         colours=colours(facts),
         pictures=sheets_and_rows(facts, grids),
-        sorted_out=kept_and_discarded(sorted_out),
+        sorted_out=kept_and_discarded(facts.name, sorted_out),
         people=of_people(judged),
         numbers=sections.numbers_table(facts, records),
         risk=sections.risk_table(facts, records),
