@@ -208,8 +208,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "sigma_min": 0.01,
         "sample_batch": 200,
     },
-    # 28x28 digits on one CPU core in four minutes. Of 2,500 of them 1,000 samples have a Fréchet distance of 59 in lenet's
-    # features, where other real digits have 4; precision .65 and recall .94. A perceptron that learns as long has 230.
+    # 28x28 digits on one CPU core in four minutes. Of 2,500 of them 1,000 samples have a Fréchet distance of 59 in
+    # lenet's features, where other real digits have 4; precision .65, recall .94. A wide perceptron comes to 230.
     "digits28": {
         "channels": 8,
         "blocks": 1,
