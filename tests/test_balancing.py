@@ -1,13 +1,17 @@
 """Selectors that look at the set as a whole, or at a table: what they keep, against definitions and exact laws."""
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pydantic import ValidationError
 from scipy.spatial.distance import cdist
 
+from collapselab import study as studies
 from collapselab.core.sets import SampleSet, Seen
 from collapselab.features import Features
 from collapselab.metrics import METRICS
@@ -217,6 +221,17 @@ def test_what_knows_no_classes_is_refused():
     for wrong in ({0: 0.7, 1: 0.4}, {0: -0.1}, {}):
         with pytest.raises(ValidationError, match="table: found"):
             QuotaOptions(share=0.5, table=wrong)
+
+
+def test_a_study_hears_beforehand_of_an_extractor_that_knows_no_classes():
+    raw = yaml.safe_load((Path(__file__).parents[1] / "config" / "papers" / "gillman.yaml").read_text())
+    raw["arms"]["half_way"]["select"] = {"quota": {"share": 0.5, "table": "even", "extractor": "pixels"}}
+    raw["arms"]["nearly_there"]["transform"] = [{"relabel": {"extractor": "random-conv"}}]
+    with pytest.raises(studies.BadStudy) as caught:
+        studies.from_plan(json.dumps(raw))
+    said = str(caught.value)
+    assert "'quota' reads classes; 'pixels' has none of images; extractors that do: lenet" in said
+    assert "'relabel' reads classes; 'random-conv' has none of images; extractors that do: lenet" in said
 
 
 def test_tails_are_those_of_the_real_samples():

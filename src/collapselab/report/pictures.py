@@ -87,3 +87,28 @@ def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
         if len(found) > 1
     ]
     return {"sheets": [sheet for sheet in sheets if sheet], "rows": rows}
+
+
+Sorted = Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]]
+"""arm -> generation -> the first samples that were kept, and the first that were not, (n, C, H, W) uint8 each."""
+
+
+def kept_and_discarded(study: str, sorted_out: Sorted) -> list[dict[str, Any]]:
+    """Contact sheets of what was kept and of what was discarded: an arm each, with a row of both a generation.
+
+    As many columns as fit the file's share of bytes; what one row has fewer of is white.
+    """
+    images = [side for found in sorted_out.values() for pair in found.values() for side in pair if len(side)]
+    if not images:
+        return []
+    size = max(min(one[0].nbytes, one.shape[1] * GRID_SIDE**2) for one in images)
+    columns = int(np.clip(GRID_BYTES // max(1, size * len(images)), 2, GRID_COLUMNS))
+
+    def png(side: np.ndarray, arm: str, generation: int) -> str:
+        origin = Origin(study, arm, generation=generation)
+        return base64.b64encode(grid_png(side[:columns], columns, origin)).decode() if len(side) else ""
+
+    return [
+        {"arm": arm, "rows": [(t, *(png(side, arm, t) for side in found[t])) for t in sorted(found)]}
+        for arm, found in sorted_out.items()
+    ]
