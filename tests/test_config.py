@@ -24,7 +24,7 @@ from collapselab.guides import GUIDES
 from collapselab.guides.base import Auxiliary, Guide
 from collapselab.models.capabilities import Trainable
 from collapselab.select import SELECTORS
-from collapselab.study import budget, jobs, looking, words
+from collapselab.study import budget, jobs, looking, results, words
 from collapselab.study.loading import check
 from collapselab.transforms import TRANSFORMS, Transform
 
@@ -1202,7 +1202,7 @@ def test_rows_are_those_that_a_training_set_is_drawn_from(tmp_path):
     raw["arms"] |= {name: {"model": "moments", "regime": name} for name in ("accumulate", "accumulate_subsample")}
     raw["arms"]["new_rows"] = {"model": "moments", "regime": {"fresh_data": {"fresh": 10}}}
     found = study(tmp_path, raw)
-    rows = {name: found.rows(name) for name in raw["arms"]}
+    rows = {name: results.rows_of(found, name) for name in raw["arms"]}
     assert rows == {
         "eater": (0, 50),
         "accumulate": (50, 150),

@@ -163,7 +163,7 @@ def test_the_page_has_an_example_of_each_kind():
     assert [file for file, _ in BLOCKS] == [
         *(f"{package}/metrics/spread.py", f"{package}/metrics/__init__.py"),
         *(f"{package}/select/central.py", f"{package}/select/__init__.py"),
-        *(f"{package}/rewards/brightness.py", f"{package}/rewards/__init__.py"),
+        *(f"{package}/rewards/contrast.py", f"{package}/rewards/__init__.py"),
         *(f"{package}/transforms/quantised.py", f"{package}/transforms/__init__.py"),
         *(f"{package}/guides/clipped.py", f"{package}/guides/__init__.py"),
         *(f"{package}/adapt/averaged.py", f"{package}/adapt/__init__.py"),
@@ -218,7 +218,7 @@ def test_the_new_names_are_validated_and_in_the_schema(project):
 MUTANTS = [  # file of tests, what is run there, in which module, which text, becomes another one that is wrong
     ("metrics", "spread_of_a_shrunken", "metrics/spread.py", "(after / before) ** power", "(after / before)"),
     ("selectors", "what_lies_closest", "select/central.py", "-np.linalg.norm", "np.linalg.norm"),
-    ("steps", "white_is_brightest", "rewards/brightness.py", "return to_unit", "return -to_unit"),
+    ("rewards", "a_chessboard_has", "rewards/contrast.py", "to_unit(samples.data)", "samples.data"),
     ("steps", "levels_are_rounded", "transforms/quantised.py", "255 / (options.levels - 1)", "256 / options.levels"),
     ("steps", "predictions_are_cut", "guides/clipped.py", "clamp(-options", "clamp(-2 * options"),
     ("steps", "weights_are_averaged", "adapt/averaged.py", "(1 - options.own) *", "(2 - options.own) *"),

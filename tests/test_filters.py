@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from collapselab.verdicts import Endpoint, Selected
-from collapselab.verdicts.effects import smallest_effect
+from collapselab.verdicts.effects import contrasts, resolution, smallest_effect
 from collapselab.verdicts.filters import FILTER, filtering, price
+from collapselab.verdicts.primary import slope_against_control
 
 # Of the made-up arms one whose recall falls slowly stands for a filter, one whose falls fast for chance.
 SELECTED = {"synthetic_augmentation": Selected("fully_synthetic", 800, 25)}
@@ -101,3 +102,13 @@ def test_only_the_sampled_set_is_compared_and_only_metrics_with_the_role():
     found = told()
     assert all(Endpoint(question.removeprefix("filter."), space) for question, space in found)
     assert not any("precision" in question or "class" in question for question, _ in found)
+
+
+def test_what_chance_selects_is_asked_nothing_of_its_own():
+    """Beside the arm that it stands beside it would only make the others' corrections dearer."""
+    facts, records = made_up.facts(selected=SELECTED), made_up.records()
+    chances = {one.chance for one in SELECTED.values()}  # fully_synthetic
+    told = {one.arm: one for one in slope_against_control(facts, records)}
+    assert {arm for arm, one in told.items() if "here chance selects" in one.sentence} == chances
+    assert not chances & {name for one in contrasts(facts, records) for name in (one.arm, one.words["other"])}
+    assert not chances & {one.arm for one in resolution(facts, records)}

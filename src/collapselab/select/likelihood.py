@@ -58,9 +58,9 @@ class LatentFilterOptions(ShareOptions):
 def latent_filter(pool: Pool, options: LatentFilterOptions, seed: int) -> Selection:
     """The samples that are most realistic in a latent space, that is in the features of an extractor of choice.
 
-    By ``likelihood``: the log-density under a normal law that is fitted to the training rows' features, with the
-    covariance of Ledoit and Wolf (2004), which is definite however few rows there are. By ``realism``: as
-    :func:`select.neighbours.realism`. Both are forms of filtering out what leaves the low-dimensional structure of real
+    By ``likelihood``: the log-density under a normal law that is fitted to the training rows' features, with their own
+    variances and the correlations of Ledoit and Wolf (2004), which are definite however few rows there are. By
+    ``realism``: as :func:`select.neighbours.realism`. Both filter out what leaves the low-dimensional structure of real
     data in a latent space (Cai, Wang, Liu and Zhang 2025, arXiv 2511.12742), whose own score is another one. scores:
     nats, or R.
 
@@ -82,12 +82,13 @@ def log_density(train: Features, samples: Features) -> np.ndarray:
     from sklearn.covariance import ledoit_wolf
 
     rows, asked = (np.asarray(on_host(one.values), np.float64) for one in (train, samples))
-    mean = rows.mean(axis=0)
-    covariance, _ = ledoit_wolf(rows - mean, assume_centered=True)
-    values, vectors = np.linalg.eigh(covariance)
+    mean, scale = rows.mean(axis=0), rows.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    correlations, _ = ledoit_wolf((rows - mean) / scale, assume_centered=True)
+    values, vectors = np.linalg.eigh(correlations)
     values = np.maximum(values, values.max() * 1e-12 + np.finfo(float).tiny)
-    along = (asked - mean) @ vectors
-    return -0.5 * ((along**2 / values).sum(axis=1) + np.log(2 * np.pi * values).sum())
+    along = (asked - mean) / scale @ vectors
+    return -0.5 * ((along**2 / values).sum(axis=1) + np.log(2 * np.pi * values * scale**2).sum())
 
 
 def _by_class(pool: Pool, seen: object) -> np.ndarray:

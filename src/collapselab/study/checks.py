@@ -320,9 +320,13 @@ def _own_faults(
     for file in files_of([(entry, options)]):
         if not Path(file).exists():
             yield Fault(where, f"no such file: {file!r}, which {choice.name!r} reads")
-    guide = study.lineages[where[1]].guide
-    if entry.needs.ask and guide:
-        yield Fault(where, f"{choice.name!r} makes the samples again, which it cannot where {guide.name!r} guides them")
+    arm = study.lineages[where[1]]
+    steered = arm.guide or (arm.mark if arm.marks == "noise" else None)
+    if entry.needs.ask and steered:
+        message = (
+            f"{choice.name!r} makes the samples again, which it cannot where {steered.name!r} steers or marks them"
+        )
+        yield Fault(where, message)
 
 
 def _unread(

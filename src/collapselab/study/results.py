@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
-from ..compose.regimes import REGIMES
+from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.seeds import Levels
 from ..metrics import METRICS
@@ -41,6 +41,17 @@ def setting_of(study: Study, arm: str) -> "Setting | None":
     chosen = lineage.select[0] if lineage.select else Choice("nobody")
     how = (lineage.regime, lineage.generations, lineage.sampling_bias, chosen.name, dict(chosen.options))
     return Setting(family, options, study.population_name, truth, *how, study.file.samples)
+
+
+def rows_of(study: Study, arm: str) -> tuple[int, int]:
+    """How many real and how many synthetic rows the last training set of an arm is drawn from.
+
+    A budget takes some of them: the loop has met the others, and their shares are the same.
+    """
+    lineage = study.lineages[arm]
+    pool = draws(lineage.regime, arm, lineage.generations)
+    real = sum(draw.count for draw in pool if draw.is_real)
+    return real, sum(draw.count for draw in pool) - real
 
 
 def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
@@ -241,7 +252,7 @@ def facts(study: Study) -> Any:
         data=describe_data(study),
         models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
-        rows={name: study.rows(name) for name in study.lineages},
+        rows={name: rows_of(study, name) for name in study.lineages},
         calibration=study.calibrations,
         predictions={name: predict(setting) if setting else [] for name, setting in settings.items()},
         learning_curve=_learning_curve(study),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from ..adapt import ADAPTERS
-from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, draws, recipe, sizes
+from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, recipe, sizes
 from ..compose.supply import Used, used
 from ..core.choice import Choice, nested
 from ..core.needs import ALL
@@ -107,16 +107,6 @@ class Study:
             seeds=self.file.seeds,
             metrics=self.metric_options(),
         )
-
-    def rows(self, arm: str) -> tuple[int, int]:
-        """How many real and how many synthetic rows the last training set of an arm is drawn from.
-
-        A budget takes some of them: the loop has met the others, and their shares are the same.
-        """
-        lineage = self.lineages[arm]
-        pool = draws(lineage.regime, arm, lineage.generations)
-        real = sum(draw.count for draw in pool if draw.is_real)
-        return real, sum(draw.count for draw in pool) - real
 
     def cells(self) -> Iterator[tuple[str, int, int]]:
         """Every (arm, seed, generation) that is sampled and measured and counts, by the study's seeds."""
@@ -309,10 +299,7 @@ class Study:
         return self.extractor_options(name).get("weights") or ""
 
     def published_weights(self, name: str) -> str:
-        """The hash of the weights that somebody published, which the study uses where they lie.
-
-        Raises ValueError where they are not there, or are others.
-        """
+        """The hash of published weights, used where they lie. Raises ValueError where they are not there, or others."""
         return published.digest(published.find(FEATURES[name].needs.published, self.weights(name) or None))
 
     def model_of(self, arm: str) -> str:

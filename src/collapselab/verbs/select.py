@@ -12,6 +12,7 @@ from ..core.errors import blamed
 from ..core.seeds import seed_of
 from ..core.sets import Ballots, SampleSet, Seen
 from ..features import Features
+from ..marks import MARKS
 from ..rewards.asking import rewards_of
 from ..select.base import Pool, Selection, Selector, Twin, check_selection
 from ..store.cells import Cell
@@ -61,11 +62,12 @@ def pool_of(
 def asked_for(samples: SampleSet, study_seed: int) -> Ask:
     """What a model was asked for when it made samples: asked the same again, it makes the same.
 
-    Raises ValueError for samples that a guide has steered, which nobody does here a second time.
+    Raises ValueError for samples that a guide has steered or whose noise is marked: nobody does so here a second time.
     """
     said = samples.lineage
-    if guide := said.get("guide"):
-        raise ValueError(f"samples: found some that were steered by {next(iter(guide))!r}, allowed are unguided ones")
+    steered = [*said.get("guide", {}), *(name for name in said.get("mark", {}) if MARKS[name].acts == "noise")]
+    if steered:
+        raise ValueError(f"samples: found some in whose making {steered[0]!r} had a part, allowed are others")
     seed = sample_seed(study_seed, said["seed"], said["generation"], said["stage"], said["stream"])
     return Ask(len(samples), seed, bias=said["sampling_bias"])
 

@@ -30,7 +30,7 @@ def contrasts(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     status: higher or lower slope (the first arm's is surely above or below the second's), alike (surely within the
     margin, and not surely apart), inconclusive. numbers: the difference with its interval, g, and the margin.
     """
-    pairs = list(combinations(sorted(facts.arms), 2))
+    pairs = list(combinations(sorted(arm for arm in facts.arms if not facts.is_chance(arm)), 2))
     found = estimate({pair: _differences(facts, records, *pair) for pair in pairs})
     margin, metric = _margin(facts, records), facts.label(facts.primary.metric)
     findings = []
@@ -133,7 +133,7 @@ def resolution(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     """
     if facts.control is None:
         return []
-    arms = [arm for arm in facts.arms if not facts.is_control(arm)]
+    arms = [arm for arm in facts.arms if not (facts.is_control(arm) or facts.is_chance(arm))]
     found = estimate({arm: _differences(facts, records, arm, facts.control_of(arm)) for arm in arms})
     margin, findings = _margin(facts, records), []
     for arm, one in found.items():

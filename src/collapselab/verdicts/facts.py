@@ -100,6 +100,10 @@ class StudyFacts:
         """The control that an arm stands beside: the one with its model and its sizes."""
         return self.controls.get(arm, self.control)
 
+    def is_chance(self, arm: str) -> bool:
+        """Whether chance keeps in an arm as many samples as somebody selects in another, which is compared with it."""
+        return any(one.chance == arm for one in self.selected.values())
+
     def is_control(self, arm: str) -> bool:
         """Whether an arm is a control."""
         return arm == self.control or arm in self.controls.values() or arm in self.supplies.values()

@@ -120,11 +120,13 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> list[
         return not_testable(name, facts.arms, "the study has no control")
     differences = {}
     for arm in facts.arms:
-        if not facts.is_control(arm):
+        if not (facts.is_control(arm) or facts.is_chance(arm)):
             control = lineages(records, facts.control_of(arm), facts.primary)
             pairs = [(own, control.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
             differences[arm] = [slope_apart(own, other) for own, other in pairs]
     findings = not_testable(name, [arm for arm in facts.arms if facts.is_control(arm)], "this is a control")
+    # Asked of the arm that it stands beside: asked twice, Holm's correction would have twice the questions.
+    findings += not_testable(name, [arm for arm in facts.arms if facts.is_chance(arm)], "here chance selects")
     for arm, found in estimate(differences).items():
         control_name = facts.control_of(arm)
         unit = f" a generation relative to {control_name}"

@@ -42,7 +42,7 @@ def logits(
             head = network.b4
             values = head.out(head.fc(head.conv(torch.cat([features, channel], dim=1)).flatten(1)))
             if network.mapping is not None:
-                told = torch.from_numpy(np.asarray(labels[start : start + len(features)])).to(where)
+                told = torch.from_numpy(np.array(labels[start : start + len(features)])).to(where)
                 mapped = network.mapping(None, F.one_hot(told, options.classes).to(values.dtype))
                 values = (values * mapped).sum(1, keepdim=True) / mapped.shape[1] ** 0.5
             found[start : start + len(features)] = values[:, 0].double().cpu().numpy()
