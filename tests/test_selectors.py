@@ -42,24 +42,12 @@ OPTIONS = {
     "discriminator": {"share": 0.4},
     "likelihood": {"share": 0.4},
     "hallucination": {"window": [0.5, 1.0], "share": 0.4},
+    "unmarked": {"share": 0.4},
 }
 CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
-<<<<<<< HEAD
 # What a pool may hold beside the samples.
 BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "ask", "p_mark")
-=======
-BESIDE = (
-    "seen",
-    "scores",
-    "model",
-    "ballots",
-    "train",
-    "twin",
-    "ask",
-    "p_mark",
-)  # what a pool may hold beside the samples
->>>>>>> score
 
 
 @pytest.fixture(params=sorted(SELECTORS))
@@ -103,25 +91,9 @@ def pool_of(name, samples, options, population="two-classes"):
     scores = {option: numbers(samples.data) for option in nested(options, "rewards")}
     ballots = ballots_of(len(samples)) if needs.ballots else None
     model, ask = StandIn(samples) if needs.model else None, Ask(len(samples), 4) if needs.ask else None
-<<<<<<< HEAD
-    told = np.random.default_rng(2).uniform(size=len(samples)) if needs.mark else None
+    told = np.ones(len(samples)) if needs.mark else None  # none is found out
     ballots = ballots_of(len(samples)) if needs.ballots else None
     return Pool(samples, CELL, seen, scores, model, ballots, split, twin, None, ask, told)
-=======
-    return Pool(
-        samples,
-        CELL,
-        seen,
-        scores,
-        model,
-        ballots,
-        split,
-        twin,
-        None,
-        ask,
-        p_mark=np.ones(len(samples)) if needs.mark else None,
-    )
->>>>>>> score
 
 
 def numbers(data):
@@ -238,11 +210,7 @@ def test_the_seed_is_all_the_chance_there_is(name):
 def test_no_selector_can_see_what_the_metrics_compare_with(name):
     """The judge is not the prosecutor: it is handed samples, features of them and of the training split, no more."""
     assert list(inspect.signature(SELECTORS[name].select).parameters) == ["pool", "options", "seed"]
-<<<<<<< HEAD
     assert [one.name for one in fields(Pool)] == ["samples", "cell", *BESIDE[:6], "places", *BESIDE[6:]]
-=======
-    assert {one.name for one in fields(Pool)} == {"samples", "cell", *BESIDE, "places"}
->>>>>>> score
     assert Seen._fields == ("samples", "train")
 
 
@@ -259,11 +227,7 @@ def test_a_selector_reads_what_it_says_that_it_needs_and_nothing_else(name):
     SELECTORS[name].select(watched, options, 5)
     said = {"seen": bool(looks), "scores": bool(nested(options, "rewards"))}
     said |= {part: getattr(needs, part) for part in ("model", "ballots", "train", "twin", "ask")}
-<<<<<<< HEAD
     said |= {"p_mark": needs.mark, "train": needs.train and not needs.mark}  # the detector is calibrated with it
-=======
-    said |= {"p_mark": needs.mark, "train": needs.train and not needs.mark}  # which calibrates the detector
->>>>>>> score
     assert watched.looked_at == {part for part, needed in said.items() if needed}
     assert seen.names == set(looks)
 
@@ -300,14 +264,8 @@ def test_a_selector_judges_every_kind_that_it_takes(name, kind):
     through = {"extractor": LOOK_AT[kind]} if OPTIONS[name].get("extractor") == "identity" else {}
     if kind not in entry.takes:  # no extractor of its own could look at it, else it would take it
         looks = entry.needs.features
-<<<<<<< HEAD
         # No family has it, no classifier looks at it, or nobody can mark or see it.
         asks = entry.asks or entry.reads == "probabilities" or entry.needs.mark or entry.needs.ballots
-=======
-        asks = (
-            entry.asks or entry.needs.ballots or entry.needs.mark or entry.reads == "probabilities"
-        )  # no family has it, or no classifier
->>>>>>> score
         assert name in ROWS_ALONE or asks or (looks and any(kind not in FEATURES[one].takes for one in looks))
         return
     assert all(kind in FEATURES[one].takes for one in entry.needs.features)
