@@ -126,9 +126,9 @@ def main() -> None:
         with served(name, port):
             while True:
                 judge(study, name, links, arguments.at_once)
+                call("judge", "export", name)  # the survey, before the report is drawn
                 if run(name, arguments.cores):
                     break
-    call("judge", "export", name)
     told = json.loads(call("judge", "status", name, "--json", quiet=True))
     judgements = sum(one["done"] for one in told["rounds"])
     print(f"{len(told['rounds'])} rounds, {judgements} judgements, {time.monotonic() - start:.0f} s")

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from .. import store
-from ..study import results
+from ..study import results, selected
 from .run import clock
 from .study import Planned, StudyName, study_of
 
@@ -36,7 +36,8 @@ def report(
         for (arm, seed, generation), images in results.grids(study).items():
             if seed == 0:
                 grids.setdefault(arm, {})[generation] = images
-        files = reports.build(results.facts(study), records, grids, results.costs(study))
+        judged, sorted_out = selected.judged(study), selected.kept_and_discarded(study)
+        files = reports.build(results.facts(study), records, grids, results.costs(study), True, judged, sorted_out)
     folder = Path(study.report_file(""))
     for file, content in files.items():
         store.write_hashed(folder / file, lambda temporary, content=content: temporary.write_bytes(content))

@@ -18,7 +18,7 @@ from ..store.weights import digest_of_all
 from ..verbs import select as verb
 from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
-from .marking import Marked, detector_of
+from .marking import Marked, p_marked
 from .options import Generation, Out, Replicate, StudySeed, choices, pairs
 from .run import clock
 
@@ -61,10 +61,6 @@ def select(
     paths = {"--train": train, "--model": model, "--ballots": ballots, "--twin": twin, "--twin-samples": twin_samples}
     chosen = [(one.selector, one.options) for one in steps]
     expect_needed(chosen, extractor or [], paths)
-    looks_for_mark = any(one.selector.needs.mark for one in steps)
-    if looks_for_mark != (mark != "{}"):
-        said = "it is needed" if looks_for_mark else "nothing here has a use for it"
-        raise typer.BadParameter(f"found {mark}; {said}", param_hint="--mark")
     pool = store.read_samples(samples)
     read = [path for path in (samples, mark_model, *paths.values()) if path]
     lineage = {"generation": generation, "seed": seed, "selectors": json.loads(selectors), "inputs": hashes(*read)}
@@ -76,13 +72,12 @@ def select(
         "ballots": store.read_ballots(ballots) if ballots else None,
         "twin": Twin(store.read_samples(twin_samples).labels, store.read_kept(twin)) if twin else None,
     }
-    if looks_for_mark and "diverged" not in pool.lineage:
-        words = (mark, str(mark_model or ""), (study_seed, seed, stream))
-        beside["p_mark"] = detector_of(*words, "own", beside["train"].data)[0](pool.data).p
+    looks_for_mark = any(one.selector.needs.mark for one in steps)
     with clock.compute():
-        if any(one.selector.needs.ask for one in steps) and "diverged" not in lineage:
-            beside["ask"] = verb.asked_for(pool, study_seed)
-        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside)
+        again = any(one.selector.needs.ask for one in steps) and "diverged" not in lineage
+        asked = verb.asked_for(pool, study_seed) if again else None
+        told = p_marked(looks_for_mark, mark, mark_model, (study_seed, seed, stream), pool, beside["train"])
+        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside, ask=asked, p_mark=told)
         found = NOTHING if "diverged" in lineage else verb.select(steps, shown, study_seed, too_few)
     lineage["topped_up"] = found.reasons.count(verb.TOPPED_UP)
     store.write_kept(out, KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights))

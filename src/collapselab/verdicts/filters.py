@@ -20,6 +20,7 @@ from .statistics import FEWEST, Estimate, contrast, estimate
 from .words import spell
 
 WAYS = {1: "higher", -1: "lower"}
+WHOLE = ("", "mean")  # of a metric that gives named numbers only their mean is told
 
 
 def filtering(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
@@ -35,7 +36,7 @@ def filtering(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     for arm, one in facts.selected.items():
         for metric, extractor, of in records.measured:
             endpoint = Endpoint(metric, extractor, of)
-            if of == "sampled" and roles_of(metric).filtered:
+            if of == "sampled" and roles_of(metric).filtered and metric.partition(".")[2] in WHOLE:
                 found[arm, endpoint] = _differences(records, arm, one.chance, endpoint)
     told = estimate({key: differences for key, (_, differences) in found.items() if len(differences)})
     return [_finding(facts, *key, found[key][0], one) for key, one in told.items()]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from ...features import FEATURES
 from ...store.provenance import PACKAGE, entries
 from ...together.folded import folded
-from .. import layout, looking
+from .. import layout, looking, selected
 from ..study import Study
 from ..telling import as_json, flags, plain
 from .base import Job, Place, nothing, verb_roots
@@ -117,7 +117,12 @@ def _replicate_roots(study: Study, place: Place) -> list[str]:
 
 
 def _report_inputs(study: Study, place: Place) -> list[str]:
-    return [*layout.records(study), *layout.grids(study), *layout.baseline(study)]
+    told = [*selected.ballots(study), *selected.files(study)]
+    return [*layout.records(study), *layout.grids(study), *layout.baseline(study), *told]
+
+
+def _report_outside(study: Study, place: Place) -> dict[str, str]:
+    return selected.survey_hash(study)
 
 
 def _track_inputs(study: Study, place: Place) -> list[str]:
@@ -133,6 +138,7 @@ def _report_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs", "facts")]
     metrics = entries("metrics:METRICS", study.metric_options())
     roles = entries("metrics:METRICS", study.metric_options(), "roles")
+    read += [f"{PACKAGE}.study.selected:{name}" for name in ("judged", "kept_and_discarded")]
     return [f"{PACKAGE}.report:build", *read, *metrics, *roles]
 
 
@@ -151,6 +157,6 @@ JOBS: Mapping[str, Job] = {
     "record": Job(_record_inputs, _record_arguments, _record_roots),
     "baseline": Job(_baseline_inputs, _baseline_arguments, _baseline_roots),
     "replicate": Job(nothing, _replicate_arguments, _replicate_roots),
-    "report": Job(_report_inputs, _planned, _report_roots),
+    "report": Job(_report_inputs, _planned, _report_roots, _report_outside),
     "track": Job(_track_inputs, _planned, _track_roots),
 }
