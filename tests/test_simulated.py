@@ -215,6 +215,42 @@ def test_simulated_judges_do_over_http_all_that_people_do(served):
     assert [(one.judged, one.stage) for one in again] == [(0, "thanks")] * 4  # there is nothing left to do
 
 
+class Flaky:
+    """A client of a page that has done what was asked, and then falls over before it answers."""
+
+    def __init__(self, client, falls):
+        self.client, self.falls = client, falls
+
+    def request(self, verb, url, **more):
+        from httpx2 import ReadError, Response
+
+        answer = self.client.request(verb, url, **more)
+        if self.falls.pop(url.rpartition("/")[2], None):
+            if url.endswith("survey"):
+                return Response(500)
+            raise ReadError("gone")
+        return answer
+
+
+def test_what_the_page_did_without_an_answer_is_not_done_twice(served, monkeypatch):
+    """Consent, training, a judgement, finish and survey: the first time each falls over after it is stored."""
+    import httpx2
+
+    from collapselab.judge import rounds, visits
+
+    monkeypatch.setattr(visits, "PATIENCE_SECONDS", 0.0)
+    (one,) = served.invite(1)
+    through = eyes_of(SampleSet(served.real), "pixels", "spectrum")
+    falls = dict.fromkeys(("consent", "training", "judgements", "finish", "survey"), True)
+    link = visits.Link(one.code, f"http://127.0.0.1:{served.port}", one.token)
+    with httpx2.Client(trust_env=False) as client:
+        page = visits.Page(link, Flaky(client, falls))
+        done = visits.visit(page, visits.Simulation(judge("perfect"), through, 1))
+    assert (done.judged, done.stage, falls) == (21, "thanks", {})
+    ballots = store.read_ballots(rounds.close(served.engine, served.rounds()[0], anyway=True))
+    assert len(ballots) == 18  # 15 samples, of which 3 were shown again
+
+
 def test_a_link_that_leads_nowhere_is_named(served):
     from collapselab.judge.visits import Link, Simulation, visits
 
