@@ -15,6 +15,7 @@ from collapselab import study as studies
 from collapselab.core.sets import SampleSet, Seen
 from collapselab.features import Features
 from collapselab.metrics import METRICS
+from collapselab.select import SELECTORS
 from collapselab.select.base import Pool
 from collapselab.select.quota import QuotaOptions, quota
 from collapselab.select.richness import (
@@ -31,6 +32,7 @@ from collapselab.select.targeting import targeted, wanted_rows
 from collapselab.select.verified import VerifiedOptions, verified
 from collapselab.select.weighted import WeightedOptions, weighted
 from collapselab.store.cells import Cell
+from collapselab.verbs.select import Choosing, pool_of, select
 
 CELL = Cell("study", "arm", 0, 1)
 ERRORS = 4.5
@@ -294,6 +296,17 @@ def test_weights_follow_the_score_and_have_the_mean_one():
     np.testing.assert_array_equal(same.weights, 1.0)
     liked = Pool(SampleSet(data), CELL, scores={"reward": np.array([2.0, 2.0, 5.0])})
     assert weighted(liked, WeightedOptions(reward="some"), 0).judge == "some"
+
+
+def test_a_reward_weighs_through_the_verb():
+    """What the registry's reward of a coordinate gives, and the weights of its exponential."""
+    data = normal(3, 50)
+    entry = SELECTORS["weighted"]
+    step = Choosing("weighted", entry, entry.Options(reward={"coordinate": {"beta": 2.0}}, strength=0.5))
+    found = select([step], pool_of(SampleSet(data), CELL), 1)
+    np.testing.assert_allclose(found.scores, 2 * data[:, 0])
+    np.testing.assert_allclose(found.weights, np.exp(data[:, 0]) / np.exp(data[:, 0]).mean())
+    assert len(found.rows) == 50 and found.judge == "coordinate"
 
 
 def test_scores_that_are_none_are_refused():
