@@ -218,3 +218,34 @@ def test_the_selector_leaves_the_synthetic_share_of_the_law(share, sensitivity, 
     found, law, error = residual(share, sensitivity, rate)
     assert abs(found - law) < 4.5 * error
     assert stats.norm.sf(4.5) < 1e-5  # what the bound above leaves to chance
+
+
+@pytest.mark.slow
+@pytest.mark.trained
+def test_one_key_in_pixels_is_learnt_over_generations_and_others_are_not(tmp_path, monkeypatch):
+    """The study ``marks`` at toy size: 8 x 8 digits, three arms, two generations beside the first."""
+    monkeypatch.chdir(tmp_path)
+    pixels = {"strength": 40.0}
+    made = {"one_key": {"spread_spectrum": pixels}, "key_of_each": {"spread_spectrum": pixels | {"keys": "per_image"}}}
+    made["rings"] = {"tree_ring": {"radius": 2}}
+    study = study_of(
+        generations=2,
+        samples=400,
+        data={"source": "digits", "split": {"train": 400, "held_out": 500}},
+        initial={"real": 400},
+        train={"images_seen": {0: 64_000, 1: 32_000}},
+        init="previous",
+        extractors=["pixels", {"mark": {"rows": 400}}],
+        arms={name: {"model": "tiny", "regime": "fully_synthetic", "mark": mark} for name, mark in made.items()},
+        control="none",
+    )
+    run(study)
+    found = {name: [numbers(study, name, t)["sampled", "radioactivity"] for t in range(3)] for name in made}
+    chance = stats.binom.ppf(0.9999, 400, 0.01) / 400 / 0.01  # at most so many times, of a model that knows nothing
+    assert found["one_key"][0] <= 3 * chance  # generation 0 has seen real digits alone, and is not quite like them
+    assert found["one_key"][2] > found["one_key"][1] > 2 * chance
+    assert max(found["key_of_each"]) <= chance
+    assert found["rings"][2] <= 2 * chance
+    assert all(
+        numbers(study, name, 2)["released", "mark_detection"] > 5 * 0.01 for name in made
+    )  # marked ones are found

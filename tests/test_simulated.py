@@ -120,6 +120,23 @@ def test_real_images_look_real_and_hatched_ones_do_not(eyes, digits):
     assert right > 0.9  # the nearest neighbour knows digits
 
 
+def test_noise_below_a_level_of_brightness_is_not_seen(digits):
+    """Of real digits with noise of up to 12 of 255 about all are real to somebody who tells 8 levels apart, of 36."""
+    real, unseen = SampleSet(digits.data[:600]), digits.data[600:800].astype(int)
+    noisy = np.clip(unseen + np.random.default_rng(0).integers(0, 13, unseen.shape), 0, 255).astype(np.uint8)
+    passed = {
+        levels: np.mean(
+            [one.quality >= 0 for one in Eyes({"colours": FEATURES["colours"].extract}, real, levels).seen(noisy)]
+        )
+        for levels in (256, 8)
+    }
+    assert passed[256] < 0.2 < 0.8 < passed[8]
+    for levels in (2, 8, 255):
+        seen = []
+        Eyes({"pixels": lambda data, seen=seen: seen.append(data) or FEATURES["pixels"].extract(data)}, real, levels)
+        assert len(np.unique(seen[0])) <= levels and seen[0].min() == 0 and seen[0].max() == 255
+
+
 def test_a_strip_of_one_thing_is_told_from_one_of_many(eyes, digits):
     many = [strip(digits.data[rows]) for rows in np.random.default_rng(0).permutation(1000)[:500].reshape(100, 5)]
     seen = [eyes.look(one).quality >= 0 for one in many]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from ..select.judging import ANSWERS, Judging
@@ -63,7 +63,7 @@ def place_of(connection: Connection, judge: Mapping[str, Any]) -> Place:
     elif options.training and judge["trained"] is None:
         stage = "training"
     elif mine is not None:
-        stage = "judging" if next_item(connection, judge, mine) is not None else "finish"
+        stage = "judging" if next_items(connection, judge, mine["id"]) else "finish"
     elif len({(one["seed"], one["generation"]) for one in every}) < turns * about["seeds"]:
         stage = "waiting"
     else:
@@ -74,41 +74,76 @@ def place_of(connection: Connection, judge: Mapping[str, Any]) -> Place:
 # -- items -------------------------------------------------------------------------------------------------------------
 
 
-def next_item(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any]) -> RowMapping | None:
-    """The first item of the judge's order that is not judged; None where all are."""
-    return next(iter(_unjudged(connection, judge, one, 1)), None)
+def _given(*names: str) -> list[Any]:
+    return [bindparam(name) for name in names]
 
 
-def next_items(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any]) -> list[RowMapping]:
-    """The same, and the one after it, whose image can be fetched meanwhile."""
-    return _unjudged(connection, judge, one, 2)
-
-
-def _unjudged(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any], most: int) -> list[RowMapping]:
-    items = db.items.c
-    asked = (
-        select(db.items)
-        .join(db.judgements, db.judgements.c.item == items.id, isouter=True)
-        .where(items.round == one["id"], items.slot == judge["slot"], db.judgements.c.item.is_(None))
-        .order_by(items.position)
-        .limit(most)
+def _of_judge(*more: Any) -> Any:
+    """Items of a judge by their names, with the answers that are stored."""
+    word, slot, study, arm = _given("word", "slot", "study", "arm")
+    return (
+        select(db.items, db.judgements.c.answer, db.judgements.c.judge, *more)
+        .join(db.rounds, db.rounds.c.id == db.items.c.round)
+        .join(db.judgements, db.judgements.c.item == db.items.c.id, isouter=True)
+        .where(db.items.c.word == word, db.items.c.slot == slot, db.rounds.c.study == study, db.rounds.c.arm == arm)
     )
-    return list(connection.execute(asked).mappings())
+
+
+def _heard() -> Any:
+    judge, nonce = _given("by", "nonce")
+    return select(db.events.c.id).where(db.events.c.judge == judge, db.events.c.nonce == nonce)
+
+
+def _finished() -> Any:
+    where = db.finishes.c
+    return select(where.at).where(where.judge == bindparam("by"), where.round == db.items.c.round)
+
+
+def _unjudged() -> Any:
+    round_, slot = _given("round", "slot")
+    return (
+        select(db.items)
+        .join(db.judgements, db.judgements.c.item == db.items.c.id, isouter=True)
+        .where(db.items.c.round == round_, db.items.c.slot == slot, db.judgements.c.item.is_(None))
+        .order_by(db.items.c.position)
+        .limit(2)
+    )
+
+
+def _counts() -> Any:
+    round_, slot = _given("round", "slot")
+    mine = select(func.count()).select_from(db.items).where(db.items.c.round == round_, db.items.c.slot == slot)
+    done = mine.join(db.judgements, db.judgements.c.item == db.items.c.id)
+    all_done = select(func.count()).select_from(db.judgements).where(db.judgements.c.round == round_)
+    return select(*(asked.scalar_subquery() for asked in (done, mine, all_done)))
+
+
+# Built once: what is asked for with every judgement costs less to ask than to spell.
+HEARD, UNJUDGED, COUNTS, ITEM = _heard(), _unjudged(), _counts(), _of_judge()
+TO_JUDGE = _of_judge(
+    *(db.rounds.c.closed, db.rounds.c.options, db.rounds.c.shape, db.rounds.c.places.label("of")),
+    *(HEARD.scalar_subquery().label("heard"), _finished().correlate(db.items).scalar_subquery().label("finished")),
+).with_for_update(read=True, of=db.rounds)
+
+
+def next_items(connection: Connection, judge: Mapping[str, Any], number: int) -> list[RowMapping]:
+    """The first item of the judge's order that is not judged in a round, and the one after it; none where all are."""
+    return list(connection.execute(UNJUDGED, {"round": number, "slot": judge["slot"]}).mappings())
 
 
 def item_of(connection: Connection, judge: Mapping[str, Any], word: str) -> RowMapping:
     """An item by its name, with the answer that is stored. Raises Forbidden unless it is the judge's."""
-    asked = (
-        select(db.items, db.judgements.c.answer, db.judgements.c.judge, db.rounds.c.arm, db.rounds.c.study)
-        .join(db.rounds, db.rounds.c.id == db.items.c.round)
-        .join(db.judgements, db.judgements.c.item == db.items.c.id, isouter=True)
-        .where(db.items.c.word == word, db.items.c.slot == judge["slot"])
-        .where(db.rounds.c.study == judge["study"], db.rounds.c.arm == judge["arm"])
-    )
-    found = connection.execute(asked).mappings().first()
-    if found is None or found["judge"] not in (None, judge["id"]):  # of somebody who had the place before
+    return _own(connection.execute(ITEM, _whose(judge) | {"word": word}).mappings().first(), judge)
+
+
+def _whose(judge: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: judge[name] for name in ("slot", "study", "arm")}
+
+
+def _own(item: RowMapping | None, judge: Mapping[str, Any]) -> RowMapping:
+    if item is None or item["judge"] not in (None, judge["id"]):  # of somebody who had the place before
         raise Forbidden
-    return found
+    return item
 
 
 def judged_items(
@@ -135,13 +170,8 @@ class Progress(NamedTuple):
 
 def progress(connection: Connection, judge: Mapping[str, Any], one: Mapping[str, Any]) -> Progress:
     """How far the judge and everybody are in a round; what somebody did who had the place before counts."""
-    items, judgements = db.items.c, db.judgements.c
-    mine = select(func.count()).select_from(db.items).where(items.round == one["id"], items.slot == judge["slot"])
-    done = mine.join(db.judgements, judgements.item == items.id)
-    all_of = select(func.count()).select_from(db.items).where(items.round == one["id"])
-    all_done = select(func.count()).select_from(db.judgements).where(judgements.round == one["id"])
-    counts = select(*(asked.scalar_subquery() for asked in (done, mine, all_done, all_of)))
-    return Progress(*connection.execute(counts).one())
+    counts = connection.execute(COUNTS, {"round": one["id"], "slot": judge["slot"]}).one()
+    return Progress(*counts, one["places"])
 
 
 # -- acts --------------------------------------------------------------------------------------------------------------
@@ -158,26 +188,47 @@ class Judgement(NamedTuple):
     more: Mapping[str, Any] = {}
 
 
-def record(connection: Connection, judge: Mapping[str, Any], told: Judgement) -> tuple[str, bool]:
-    """Store a judgement; the answer that is stored now, and whether this nonce was heard before.
+class Stored(NamedTuple):
+    """What is stored of a judgement now. again: whether its nonce was heard before. round: id, shape and places."""
+
+    answer: str
+    again: bool
+    round: Mapping[str, Any]
+
+
+def record(connection: Connection, judge: Mapping[str, Any], told: Judgement) -> Stored:
+    """Store a judgement.
 
     A second judgement of an item takes the place of the first; both stay among the events. Raises Forbidden for an item
     that is not the judge's, and Refused for a round that is closed or that the judge has finished.
     """
     assert told.answer in ANSWERS
-    item = item_of(connection, judge, told.word)
-    if _heard(connection, judge, told.nonce):
-        return item["answer"] or told.answer, True
-    _expect_judging(connection, judge, item["round"])
+    asked = {**_whose(judge), "by": judge["id"], "word": told.word, "nonce": told.nonce}
+    item = _own(connection.execute(TO_JUDGE, asked).mappings().first(), judge)
+    one = {"id": item["round"], "shape": item["shape"], "places": item["of"]}
+    if item["heard"] is not None:
+        return Stored(item["answer"] or told.answer, True, one)
+    _expect_judging(judge, item)
     values = {"answer": told.answer, "seconds": told.seconds, "zoom": told.zoom, "at": time.time()}
     if item["answer"] is None:
         whose = {"item": item["id"], "round": item["round"], "judge": judge["id"]}
-        connection.execute(insert(db.judgements).values(**whose, **values))
+        connection.execute(insert(db.judgements), whose | values)
     else:
         connection.execute(update(db.judgements).where(db.judgements.c.item == item["id"]).values(**values))
     said = {"answer": told.answer, "before": item["answer"], "seconds": told.seconds, "zoom": told.zoom, **told.more}
     note(connection, "judgement", judge["id"], item["round"], item["id"], said, told.nonce)
-    return told.answer, False
+    return Stored(told.answer, False, one)
+
+
+def _expect_judging(judge: Mapping[str, Any], item: Mapping[str, Any]) -> None:
+    if judge["consented"] is None:
+        raise Refused("consent comes first")
+    if item["closed"] is not None:
+        raise Refused("the round is closed")
+    if item["options"]["training"] and judge["trained"] is None:
+        raise Refused("the training comes first")
+    if item["finished"] is not None:
+        raise Refused("you have finished this round")
 
 
 def undo(connection: Connection, judge: Mapping[str, Any], nonce: str) -> bool:
@@ -185,7 +236,7 @@ def undo(connection: Connection, judge: Mapping[str, Any], nonce: str) -> bool:
 
     Raises Refused where nothing is left, or :data:`UNDOES` were taken back in a row.
     """
-    if _heard(connection, judge, nonce):
+    if connection.scalar(HEARD, {"by": judge["id"], "nonce": nonce}) is not None:
         return True
     place = place_of(connection, judge)
     if place.round is None:
@@ -201,25 +252,6 @@ def undo(connection: Connection, judge: Mapping[str, Any], nonce: str) -> bool:
     connection.execute(delete(db.judgements).where(db.judgements.c.item == last["id"]))
     note(connection, "undo", judge["id"], place.round["id"], last["id"], {"before": last["answer"]}, nonce)
     return False
-
-
-def _heard(connection: Connection, judge: Mapping[str, Any], nonce: str) -> bool:
-    asked = select(db.events.c.id).where(db.events.c.judge == judge["id"], db.events.c.nonce == nonce)
-    return connection.scalar(asked) is not None
-
-
-def _expect_judging(connection: Connection, judge: Mapping[str, Any], number: int) -> None:
-    if judge["consented"] is None:
-        raise Refused("consent comes first")
-    closed = connection.scalar(select(db.rounds.c.closed).where(db.rounds.c.id == number).with_for_update(read=True))
-    if closed is not None:
-        raise Refused("the round is closed")
-    options = connection.scalar(select(db.rounds.c.options).where(db.rounds.c.id == number))
-    if options["training"] and judge["trained"] is None:
-        raise Refused("the training comes first")
-    asked = select(db.finishes.c.at).where(db.finishes.c.judge == judge["id"], db.finishes.c.round == number)
-    if connection.scalar(asked) is not None:
-        raise Refused("you have finished this round")
 
 
 def finish(connection: Connection, judge: Mapping[str, Any]) -> int:

@@ -4,17 +4,18 @@ A visitor's token comes in a cookie, and then every change needs the form's word
 ``Authorization: Bearer TOKEN``, which no browser sends by itself.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.engine import RowMapping
 
 from . import answers, survey, training
 from . import database as db
 from .answers import Forbidden, Judgement, Place
-from .site import Here, Reading, Site, Visitor, expect_own, judge_of, locked
+from .site import Here, Reading, Site, Visitor, acting, as_now, judge_of
 
 router = APIRouter()
 
@@ -92,17 +93,15 @@ def state_said(connection: Connection, judge: RowMapping) -> dict[str, Any]:
     return {"stage": place.stage, "code": judge["code"], "progress": progress}
 
 
-def item_said(items: list[RowMapping], place: Place, of: int, answer: str | None = None) -> dict[str, Any] | None:
+def item_said(items: list[RowMapping], shape: list[int], of: int, answer: str | None = None) -> dict[str, Any]:
     """The first of some items, and the image after it, as a client sees them: nothing leads to what they stand for."""
-    if not items or place.round is None:
-        return None
     first, upcoming = items[0], items[1]["word"] if len(items) > 1 else None
     return {
         "id": first["word"],
         "image": f"/images/{first['word']}",
         "position": first["position"],
         "of": of,
-        **size_said(*place.round["shape"]),
+        **size_said(*shape),
         "answer": answer,
         "upcoming": f"/images/{upcoming}" if upcoming else None,
     }
@@ -116,14 +115,16 @@ def size_said(height: int, width: int, most: int = SHOWN) -> dict[str, int]:
     return {"width": width, "height": height, "scale": max(1, most // max(height, width))}
 
 
-def next_said(connection: Connection, judge: RowMapping) -> dict[str, Any]:
-    """The next item, and how far everybody is."""
-    place = answers.place_of(connection, judge)
-    found: dict[str, Any] = {"stage": place.stage, "next": None, "progress": progress_said(connection, judge, place)}
-    if place.stage == "judging":
-        items = answers.next_items(connection, judge, place.round)
-        found["next"] = item_said(items, place, found["progress"]["of"])
-    return found
+def next_said(connection: Connection, judge: RowMapping, one: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The next item, and how far everybody is. one: the round in which somebody judges, where that is known."""
+    place = None
+    if one is None or not (items := answers.next_items(connection, judge, one["id"])):
+        place = answers.place_of(connection, judge)
+        one = place.round
+        items = answers.next_items(connection, judge, one["id"]) if place.stage == "judging" else []
+    progress = answers.progress(connection, judge, one)._asdict() if one else None
+    item = item_said(items, one["shape"], progress["of"]) if items else None
+    return {"stage": place.stage if place else "judging", "next": item, "progress": progress}
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -182,63 +183,48 @@ def survey_asked(judge: Visitor, connection: Reading) -> dict[str, Any]:
 # -- changes -----------------------------------------------------------------------------------------------------------
 
 
-def _acting(site: Site, request: Request, word: str | None) -> RowMapping:
-    """Who asks for a change."""
-    expect_own(site, request, word)
-    with site.engine.connect() as connection:
-        return judge_of(connection, site, request)
-
-
 @router.post("/api/consent", responses=Failures)
 def consent(said: Consent, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
     """The visitor takes part."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        answers.consent(connection, locked(connection, judge))
-        return state_said(connection, locked(connection, judge))
+    with acting(site, request, form) as (connection, judge):
+        answers.consent(connection, judge)
+        return state_said(connection, as_now(connection, judge))
 
 
 @router.post("/api/training", responses=Failures)
 def attempt(said: Training, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
     """An attempt at the training screen."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        found = locked(connection, judge)
-        graded = training.grade(connection, found, answers.place_of(connection, found), said.attempt, said.answers)
+    with acting(site, request, form) as (connection, judge):
+        graded = training.grade(connection, judge, answers.place_of(connection, judge), said.attempt, said.answers)
         counts = {"passed": graded.passed, "right": graded.right, "of": graded.questions}
-        return {**counts, "wrong": graded.wrong, "state": state_said(connection, locked(connection, judge))}
+        return {**counts, "wrong": graded.wrong, "state": state_said(connection, as_now(connection, judge))}
 
 
 @router.post("/api/judgements", responses=Failures)
 def judgement(said: Judged, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
     """Store a judgement; the answer comes when it is on the disk. The same nonce again changes nothing."""
-    judge = _acting(site, request, form)
     more = {name: getattr(said, name) for name in ("shown_at", "answered_at", "by", "scale")}
     told = Judgement(said.item, said.answer, said.nonce, said.seconds, said.zoom, more)
-    with db.writing(site.engine) as connection:
-        found = locked(connection, judge)
-        stored, again = answers.record(connection, found, told)
-        return {"stored": {"item": said.item, "answer": stored}, "again": again, **next_said(connection, found)}
+    with acting(site, request, form) as (connection, judge):
+        stored = answers.record(connection, judge, told)
+        kept = {"stored": {"item": said.item, "answer": stored.answer}, "again": stored.again}
+        return {**kept, **next_said(connection, judge, stored.round)}
 
 
 @router.post("/api/undo", responses=Failures)
 def undo(said: Undo, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
     """Take back the last judgement."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        found = locked(connection, judge)
-        again = answers.undo(connection, found, said.nonce)
-        return {"again": again, **next_said(connection, found)}
+    with acting(site, request, form) as (connection, judge):
+        again = answers.undo(connection, judge, said.nonce)
+        return {"again": again, **next_said(connection, judge)}
 
 
 @router.post("/api/finish", responses=Failures)
 def finish(request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
     """The visitor has finished the round."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        found = locked(connection, judge)
-        number = answers.finish(connection, found)
-        told = state_said(connection, found)
+    with acting(site, request, form) as (connection, judge):
+        number = answers.finish(connection, judge)
+        told = state_said(connection, judge)
     site.changed(number)
     return told
 
@@ -246,12 +232,10 @@ def finish(request: Request, site: Here, form: FormWord = None) -> dict[str, Any
 @router.post("/api/survey", responses=Failures)
 def survey_answered(said: Survey, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
     """Answer the closing survey, once."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        found = locked(connection, judge)
-        place = answers.place_of(connection, found)
-        survey.answer(connection, found, place, said.answers, said.age_group, said.profession)
-        return state_said(connection, locked(connection, judge))
+    with acting(site, request, form) as (connection, judge):
+        place = answers.place_of(connection, judge)
+        survey.answer(connection, judge, place, said.answers, said.age_group, said.profession)
+        return state_said(connection, as_now(connection, judge))
 
 
 # -- images ------------------------------------------------------------------------------------------------------------
@@ -260,23 +244,32 @@ PNG: Any = {200: {"content": {"image/png": {}}}, 403: {"description": "not yours
 KEPT = {"Cache-Control": "private, max-age=86400, immutable"}  # what is fetched ahead is there when it is shown
 
 
+STORED = select(db.images.c.start, db.images.c.length, db.rounds.c.pack).join(db.rounds)
+OF_ITEM = STORED.where(db.images.c.id == bindparam("image"))
+OF_LESSON = STORED.where(
+    *(db.images.c.word == bindparam("word"), db.rounds.c.arm == bindparam("arm")),
+    db.rounds.c.study == bindparam("study"),
+)
+
+
 @router.get("/images/{word}", response_class=Response, responses=PNG)
-def image(word: Word, judge: Visitor, connection: Reading, site: Here) -> Response:
+def image(word: Word, request: Request, site: Here) -> Response:
     """An item's image: the stored bytes, and nothing about them."""
-    item = answers.item_of(connection, judge, word)
-    return _served(connection, site, db.images.c.id == item["image"])
+    with site.engine.connect() as connection:
+        item = answers.item_of(connection, judge_of(connection, site, request), word)
+        return _served(connection.execute(OF_ITEM, {"image": item["image"]}).mappings().first(), site)
 
 
 @router.get("/lessons/{word}", response_class=Response, responses=PNG)
-def lesson(word: Word, judge: Visitor, connection: Reading, site: Here) -> Response:
+def lesson(word: Word, request: Request, site: Here) -> Response:
     """An image of the training screen."""
-    return _served(connection, site, (db.images.c.word == word) & (db.rounds.c.arm == judge["arm"]))
+    with site.engine.connect() as connection:
+        judge = judge_of(connection, site, request)
+        asked = {"word": word, "arm": judge["arm"], "study": judge["study"]}
+        return _served(connection.execute(OF_LESSON, asked).mappings().first(), site)
 
 
-def _served(connection: Connection, site: Site, which: Any) -> Response:
-    asked = select(db.images.c.start, db.images.c.length, db.rounds.c.pack, db.rounds.c.study)
-    asked = asked.join(db.rounds, db.rounds.c.id == db.images.c.round).where(which, db.rounds.c.study == site.study)
-    found = connection.execute(asked).mappings().first()
+def _served(found: RowMapping | None, site: Site) -> Response:
     if found is None:
         raise Forbidden
-    return Response(site.png(found, found), media_type="image/png", headers=KEPT)
+    return Response(site.png(found["pack"], found["start"], found["length"]), media_type="image/png", headers=KEPT)

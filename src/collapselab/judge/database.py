@@ -85,6 +85,7 @@ rounds = Table(
     Column("pool", String, nullable=False),  # the file of the samples, and its SHA-256
     Column("digest", String, nullable=False),
     Column("samples", Integer, nullable=False),
+    Column("places", Integer, nullable=False),  # in the orders of all people together
     Column("export", String, nullable=False),  # where the closed round's ballots go
     Column("options", JSON, nullable=False),
     Column("shape", JSON, nullable=False),  # height and width of an image

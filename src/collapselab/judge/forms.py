@@ -5,15 +5,13 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import HTMLResponse
-from sqlalchemy.engine import RowMapping
 from starlette.datastructures import FormData
 
 from . import answers, survey, training
-from . import database as db
 from .answers import Invalid, Judgement, Refused
 from .api import Answer, Nonce, Word, lesson_said
 from .pages import Turn, survey_page, to, training_page
-from .site import Here, Site, expect_own, judge_of, locked
+from .site import Here, acting
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -28,12 +26,6 @@ async def sent(request: Request) -> FormData:
 Sent = Annotated[FormData, Depends(sent)]
 
 
-def _acting(site: Site, request: Request, word: str) -> RowMapping:
-    expect_own(site, request, word)
-    with site.engine.connect() as connection:
-        return judge_of(connection, site, request)
-
-
 @router.post("/language")
 def language(
     request: Request,
@@ -42,18 +34,16 @@ def language(
     language: Annotated[str, Form(pattern="^[a-z]{2,3}$")],
 ) -> Response:
     """The visitor reads another language from now on."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        answers.speak(connection, locked(connection, judge), language)
+    with acting(site, request, form) as (connection, judge):
+        answers.speak(connection, judge, language)
     return to("/")
 
 
 @router.post("/consent")
 def consent(request: Request, site: Here, form: FormWord, agrees: Annotated[Literal["yes"], Form()]) -> Response:
     """The visitor takes part."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        answers.consent(connection, locked(connection, judge))
+    with acting(site, request, form) as (connection, judge):
+        answers.consent(connection, judge)
     return to("/")
 
 
@@ -61,9 +51,9 @@ def consent(request: Request, site: Here, form: FormWord, agrees: Annotated[Lite
 def attempt(request: Request, site: Here, fields: Sent) -> Response:
     """An attempt at the training screen."""
     told = _strings(fields)
-    judge, number = _acting(site, request, told.pop("form", "")), told.pop("attempt", "")
-    with db.writing(site.engine) as connection:
-        turn = Turn(site, request, connection, locked(connection, judge))
+    number = told.pop("attempt", "")
+    with acting(site, request, told.pop("form", "")) as (connection, judge):
+        turn = Turn(site, request, connection, judge)
         if turn.place.stage != "training" or number != str(training.attempt_of(connection, turn.judge)):
             return to("/")  # sent twice
         images = {image["word"]: image for image in training.questions(connection, turn.judge, turn.place, int(number))}
@@ -93,19 +83,17 @@ def judge(
     back: Annotated[Literal["", "earlier"], Form()] = "",
 ) -> Response:
     """A judgement, of which nobody knows how long it took."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        answers.record(connection, locked(connection, judge), Judgement(item, answer, nonce, more={"by": "form"}))
+    with acting(site, request, form) as (connection, judge):
+        answers.record(connection, judge, Judgement(item, answer, nonce, more={"by": "form"}))
     return to(f"/{back}")
 
 
 @router.post("/undo")
 def undo(request: Request, site: Here, form: FormWord, nonce: Annotated[Nonce, Form()]) -> Response:
     """Take back the last judgement, if there is one."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
+    with acting(site, request, form) as (connection, judge):
         try:
-            answers.undo(connection, locked(connection, judge), nonce)
+            answers.undo(connection, judge, nonce)
         except Refused:
             return to("/earlier")  # where every answer can be changed
     return to("/")
@@ -114,9 +102,8 @@ def undo(request: Request, site: Here, form: FormWord, nonce: Annotated[Nonce, F
 @router.post("/finish")
 def finish(request: Request, site: Here, form: FormWord) -> Response:
     """The visitor has finished the round."""
-    judge = _acting(site, request, form)
-    with db.writing(site.engine) as connection:
-        number = answers.finish(connection, locked(connection, judge))
+    with acting(site, request, form) as (connection, judge):
+        number = answers.finish(connection, judge)
     site.changed(number)
     return to("/")
 
@@ -125,15 +112,15 @@ def finish(request: Request, site: Here, form: FormWord) -> Response:
 def surveyed(request: Request, site: Here, fields: Sent) -> Response:
     """The closing survey."""
     told = _strings(fields)
-    judge = _acting(site, request, told.pop("form", ""))
+    form = told.pop("form", "")
     points = {
         name.removeprefix("q_"): int(value)
         for name, value in told.items()
         if name.startswith("q_") and re.fullmatch("[1-4]", value)
     }
     background = {name: told.get(name) for name in ("age_group", "profession")}
-    with db.writing(site.engine) as connection:
-        turn = Turn(site, request, connection, locked(connection, judge))
+    with acting(site, request, form) as (connection, judge):
+        turn = Turn(site, request, connection, judge)
         if turn.place.stage != "survey":
             return to("/")
         try:

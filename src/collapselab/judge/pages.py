@@ -180,10 +180,10 @@ def judging(turn: Visit) -> Response:
 
 def _judging(turn: Turn) -> Response:
     progress, every = turn.progress(), turn.place.options.break_after
-    items = answers.next_items(turn.connection, turn.judge, turn.place.round)
+    items = answers.next_items(turn.connection, turn.judge, turn.place.round["id"])
     return turn.page(
         "judge",
-        item=item_said(items, turn.place, progress.of),
+        item=item_said(items, turn.place.round["shape"], progress.of),
         progress=progress,
         nonce=secrets.token_hex(12),
         told=turn.words("judge_saved", **progress._asdict()) if progress.done else "",
@@ -218,7 +218,7 @@ def change(turn: Visit, word: Word) -> Response:
     item = answers.item_of(turn.connection, turn.judge, word)
     if item["answer"] is None or item["round"] != turn.place.round["id"]:
         return to("/earlier")
-    told = item_said([item], turn.place, turn.progress().of, item["answer"])
+    told = item_said([item], turn.place.round["shape"], turn.progress().of, item["answer"])
     return turn.page("change", item=told, nonce=secrets.token_hex(12))
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from . import database as db
@@ -91,12 +91,13 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def of_token(connection: Connection, study: str, token: str) -> RowMapping | None:
-    """Whose link it is; None for a token that is forged, revoked or of another study."""
-    asked = select(db.judges).where(
-        db.judges.c.token == digest(token), db.judges.c.study == study, ~db.judges.c.revoked
-    )
-    return connection.execute(asked).mappings().first()
+def of_token(connection: Connection, study: str, token: str, alone: bool = False) -> RowMapping | None:
+    """Whose link it is; None for a token that is forged, revoked or of another study.
+
+    alone: nobody else changes the row until the transaction ends.
+    """
+    asked = OF_TOKEN_ALONE if alone else OF_TOKEN
+    return connection.execute(asked, {"digest": digest(token), "of": study}).mappings().first()
 
 
 def of_code(connection: Connection, study: str, arm: str, code: str) -> RowMapping:
@@ -130,6 +131,14 @@ def forget(connection: Connection, study: str, arm: str, code: str) -> int:
     return gone
 
 
+# Built once: what is asked for with every visit costs less to ask than to spell.
+NOTE = insert(db.events)
+OF_TOKEN = select(db.judges).where(
+    db.judges.c.token == bindparam("digest"), db.judges.c.study == bindparam("of"), ~db.judges.c.revoked
+)
+OF_TOKEN_ALONE = OF_TOKEN.with_for_update()
+
+
 def note(
     connection: Connection,
     kind: str,
@@ -141,7 +150,7 @@ def note(
 ) -> None:
     """Write down that something happened."""
     values = {"judge": judge, "round": round, "item": item, "kind": kind, "said": dict(said or {}), "nonce": nonce}
-    connection.execute(insert(db.events).values(at=time.time(), **values))
+    connection.execute(NOTE, {"at": time.time(), **values})
 
 
 # -- the admin, and forms ----------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def _enter(
     values = {"study": pool.study, "arm": pool.arm, "seed": pool.seed, "generation": pool.generation}
     values |= {"pool": str(pool.samples), "digest": digest, "samples": shape[0], "export": str(pool.export)}
     values |= {"options": options.model_dump(mode="json"), "shape": list(shape[2:]), "turns": pool.turns}
-    values |= {"seeds": pool.seeds, "pack": str(pack.resolve()), "opened": time.time()}
+    values |= {"places": sum(map(len, table)), "seeds": pool.seeds, "pack": str(pack.resolve()), "opened": time.time()}
     _supersede(connection, pool)
     number = connection.execute(insert(db.rounds).values(values)).inserted_primary_key[0]
     start, rows = 0, []

@@ -2,10 +2,9 @@
 
 import functools
 import mmap
-import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -58,19 +57,16 @@ class Site:
         """A cookie's name: by https one that no other host or path can set."""
         return f"__Host-{name}" if self.is_secure else name
 
-    def png(self, round: Mapping[str, Any], image: Mapping[str, Any]) -> bytes:
+    def png(self, pack: str, start: int, length: int) -> bytes:
         """The bytes of an image as they were stored when its round was opened."""
-        if round["pack"] not in self._packs:
-            descriptor = os.open(Path(round["pack"]), os.O_RDONLY)
-            try:
-                self._packs[round["pack"]] = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-            finally:
-                os.close(descriptor)
-        return self._packs[round["pack"]][image["start"] : image["start"] + image["length"]]
+        if pack not in self._packs:
+            with open(pack, "rb") as stream:
+                self._packs[pack] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._packs[pack][start : start + length]
 
 
-def site_of(request: Request) -> Site:
-    """The page that a request is for."""
+async def site_of(request: Request) -> Site:
+    """The page that a request is for; no function that would need a thread."""
     return request.app.state.site
 
 
@@ -99,13 +95,23 @@ def judge_of(connection: Connection, site: Site, request: Request) -> RowMapping
     return judge
 
 
-def locked(connection: Connection, judge: Mapping[str, Any]) -> RowMapping:
-    """A judge as they are now, whom nobody else changes until the transaction ends. Raises Forbidden if revoked."""
-    asked = select(db.judges).where(db.judges.c.id == judge["id"], ~db.judges.c.revoked).with_for_update()
-    found = connection.execute(asked).mappings().first()
-    if found is None:
-        raise Forbidden
-    return found
+@contextmanager
+def acting(site: Site, request: Request, word: str | None) -> Iterator[tuple[Connection, RowMapping]]:
+    """A transaction in which a judge changes something, alone: all of it is on the disk when this ends, or nothing.
+
+    word: the form's. Raises Forbidden where another site may have made the browser send this, or the token is none.
+    """
+    expect_own(site, request, word)
+    with db.writing(site.engine) as connection:
+        judge = of_token(connection, site.study, token_of(request, site.cookie(COOKIE))[0], alone=True)
+        if judge is None:
+            raise Forbidden
+        yield connection, judge
+
+
+def as_now(connection: Connection, judge: Mapping[str, Any]) -> RowMapping:
+    """A judge after what they have done."""
+    return connection.execute(select(db.judges).where(db.judges.c.id == judge["id"])).mappings().one()
 
 
 def visitor(
