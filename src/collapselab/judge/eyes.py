@@ -6,6 +6,7 @@ images and an extractor, comes from files.
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -37,14 +38,15 @@ class Eyes:
     """Sees images through extractors, beside real ones: an image is as good as the worst that is seen of it.
 
     extract: by extractor, features of images (n, C, H, W) uint8. real: images of the training split, with their labels.
-    The first extractor says which class an image is of, and how far a strip is spread. Raises ValueError for fewer real
-    images than that takes.
+    levels: of brightness that are told apart, of 256. The first extractor says which class an image is of, and how far
+    a strip is spread. Raises ValueError for fewer real images than that takes.
     """
 
-    def __init__(self, extract: Mapping[str, Callable[[np.ndarray], Features]], real: SampleSet):
+    def __init__(self, extract: Mapping[str, Callable[[np.ndarray], Features]], real: SampleSet, levels: int = 256):
         if len(real) < FEWEST:
             raise ValueError(f"real: found {len(real)} images, at least {FEWEST} are needed to compare with")
-        self.extract, self.labels, self.side = dict(extract), real.labels, real.data.shape[2:]
+        self.extract = {name: partial(_through, one, levels) for name, one in extract.items()}
+        self.labels, self.side = real.labels, real.data.shape[2:]
         self.real = {name: one(real.data) for name, one in self.extract.items()}
         self.first = next(iter(self.extract))
         # One half of the real images says what the other looks like: in each space, and in the worst of them.
@@ -97,6 +99,12 @@ class Eyes:
         spread = _spread(on_host(self.extract[self.first](np.stack(parts)).values).astype(np.float64))
         ratio = spread / self.least_spread if self.least_spread > 0 else 1.0
         return Impression(float(np.log(ratio)) if ratio > 0 else -np.inf, -1)
+
+
+def _through(extract: Callable[[np.ndarray], Features], levels: int, images: np.ndarray) -> Features:
+    """The features of images as they look to somebody who tells so many levels of brightness apart."""
+    step = 255 / (levels - 1)
+    return extract(images if levels == 256 else np.rint(np.rint(images / step) * step).astype(np.uint8))
 
 
 def name_of(image: np.ndarray) -> str:

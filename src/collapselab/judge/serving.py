@@ -31,6 +31,9 @@ class Source(NamedTuple):
     folder: Path
 
 
+TELLING = threading.Lock()  # people finish at one time, and every file has one temporary name in a process
+
+
 def look_around(site: Site, source: Source) -> None:
     """Open a round for every pool that waits, and say beside the place of each export who is missing."""
     for pool, options in source.waiting():
@@ -41,7 +44,7 @@ def look_around(site: Site, source: Source) -> None:
 
 def tell(site: Site) -> None:
     """Say beside the place of each export who is missing; beside that of a closed round, nothing."""
-    with site.engine.connect() as connection:
+    with TELLING, site.engine.connect() as connection:
         for one in rounds_of(connection, site.study):
             if one["closed"] is None:
                 say_who_is_missing(connection, one, site.url)

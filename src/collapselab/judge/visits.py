@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ATTEMPTS = 200  # at the training screen
 MOST_TRIES = 20  # of a request, while the server is away
+TOO_LATE = 409  # what is asked for was done, or cannot be done any more
 PATIENCE_SECONDS = 0.05  # before the second try, doubled before each further one up to two seconds
 INCLINED = "inclined"  # the question whether one is less inclined now to post generated data
 
@@ -63,7 +64,10 @@ def links_of(lines: Iterable[str]) -> list[Link]:
 
 
 class Page:
-    """The page as one judge reaches it. What a server that is away does not answer is asked again, the same way."""
+    """The page as one judge reaches it.
+
+    What a server that is away does not answer is asked again, the same way; it may have been done at the first time.
+    """
 
     def __init__(self, link: Link, client: "Client"):
         self.link, self.client = link, client
@@ -81,8 +85,11 @@ class Page:
         return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
     def post(self, path: str, said: Mapping[str, Any]) -> Any:
-        """Tell the page something; what it answers."""
-        return self._asked("POST", path, said).json()
+        """Tell the page something; what it answers, and nothing where it says at a further try that it is too late:
+        then it heard the first one, and where the judge stands says the state.
+        """
+        answer = self._asked("POST", path, said)
+        return None if answer.status_code == TOO_LATE else answer.json()
 
     def _asked(self, verb: str, path: str, said: Mapping[str, Any] | None = None) -> "Response":
         from httpx2 import TransportError
@@ -102,7 +109,7 @@ class Page:
             wait = min(2 * wait, 2.0)
         else:
             raise ValueError(f"{self.link.url}: no answer to {verb} {path} in {MOST_TRIES} tries: {failed}")
-        if answer.status_code >= 400:
+        if answer.status_code >= 400 and not (attempt and answer.status_code == TOO_LATE):
             raise ValueError(
                 f"{self.link.url}: {self.link.code}: {verb} {path}: {answer.status_code} {said_by(answer)}"
             )
@@ -189,7 +196,7 @@ def _judge(page: Page, who: Simulation) -> int:
             "nonce": secrets.token_urlsafe(16),
             "seconds": round(0.5 + 3 * pause, 3),  # nobody waits so long, but people do
         }
-        told = page.post("/api/judgements", judgement)
+        told = page.post("/api/judgements", judgement) or page.get("/api/next")
         count += 1
     return count
 

@@ -24,7 +24,7 @@ def gaussian_shading(rows: np.ndarray, options: GaussianShadingOptions, key: byt
 
     rows: (n, ...) float64; the result likewise.
     """
-    flat = rows.reshape(len(rows), -1).copy()
+    flat = rows.reshape(len(rows), math.prod(rows.shape[1:])).copy()
     signs = _signs(rows, options, key, start)
     flat[:, : signs.shape[1]] = np.abs(flat[:, : signs.shape[1]]) * signs
     return flat.reshape(rows.shape)
@@ -37,7 +37,7 @@ def detect(rows: np.ndarray, options: GaussianShadingOptions, key: bytes, start:
     is right where it is marked.
     """
     signs = _signs(rows, options, key, start)
-    told = rows.reshape(len(rows), -1)[:, : signs.shape[1]]
+    told = rows.reshape(len(rows), math.prod(rows.shape[1:]))[:, : signs.shape[1]]
     return of_bits(np.count_nonzero(told * signs > 0, axis=1).astype(np.float64), signs.shape[1])
 
 

@@ -7,16 +7,18 @@ not measured alike are refused (:func:`~collapselab.measure.compare.check_compar
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..judge.told import Judged
 from ..measure.compare import check_comparable
+from ..study.selected import Selecting
 from ..verdicts import Record, StudyFacts, analyse, indexed
 from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, truth_chart
 from .engine import require_room
 from .numbers import Row, endpoints, name_of, sets_of, truth_rows, twins, unchanged
 from .page import page
-from .pictures import Grids, Sorted
+from .pictures import Grids
 from .sections import truth_words
 from .tables import curves_csv, metrics_csv, primary_csv, summary_csv, summary_json, verdicts_json
+
+NOTHING_SELECTED = Selecting()
 
 
 def build(
@@ -25,13 +27,12 @@ def build(
     grids: Grids | None = None,
     costs: Sequence[Mapping[str, Any]] = (),
     figures: bool = True,
-    judged: Judged | None = None,
-    sorted_out: Sorted | None = None,
+    selecting: Selecting = NOTHING_SELECTED,
 ) -> dict[str, bytes]:
     """The files of a study's report: name -> bytes, with ``report.html`` first.
 
     An unfinished study says so at the top, with the number of its cells. figures: also draw each chart as PDF.
-    judged: what people did. sorted_out: what was kept, and what was not.
+    selecting: what selecting has done.
     Raises ValueError when the records are of another study or arm, or were not measured alike; MemoryError where there
     is no room for the engine that draws.
     """
@@ -46,9 +47,7 @@ def build(
     pairs = truth_rows(loops, records)
     charts = _charts(loops, records, pairs)
     content = {
-        "report.html": page(
-            facts, records, grids or {}, costs, found, charts, truth_words(pairs), judged, sorted_out or {}
-        ).encode(),
+        "report.html": page(facts, records, grids or {}, costs, found, charts, truth_words(pairs), selecting).encode(),
         "metrics.csv": metrics_csv(facts, records),
         "summary.csv": summary_csv(loops, records),
         "curves.csv": curves_csv(loops, records),

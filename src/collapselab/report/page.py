@@ -3,20 +3,19 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from types import MappingProxyType
 from typing import Any
 
 import jinja2
 import vl_convert
 
-from ..judge.told import Judged
 from ..measure.roles import reads_classes
+from ..study.selected import Selecting
 from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spell
 from . import sections
 from .charts import VEGA_LITE, colours
 from .numbers import DRAWN, SETS, endpoints, name_of, twins, unchanged
 from .people import of_people
-from .pictures import Grids, Sorted, kept_and_discarded, sheets_and_rows
+from .pictures import Grids, kept_and_discarded, sheets_and_rows
 
 
 def page(
@@ -27,11 +26,10 @@ def page(
     found: Mapping[str, Sequence[Finding]],
     charts: Mapping[str, Mapping[str, Any]],
     truths: Sequence[str],
-    judged: Judged | None = None,
-    sorted_out: Sorted = MappingProxyType({}),
+    selecting: Selecting,
 ) -> str:
     """The whole page. facts: of all arms, also of those that calibrate; truths: what is said of estimates and truth;
-    judged: what people did; sorted_out: what was kept, and what was not.
+    selecting: what selecting has done.
     """
     every, facts = facts, facts.loops  # calibration arms have no curves
     in_all, fingerprints = sections.fingerprint_table(records)
@@ -53,8 +51,9 @@ def page(
         charts=charts,
         colours=colours(facts),
         pictures=sheets_and_rows(facts, grids),
-        sorted_out=kept_and_discarded(sorted_out),
-        people=of_people(judged),
+        sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
+        topped_up=sections.topped_up(selecting.topped_up),
+        people=of_people(selecting.judged),
         numbers=sections.numbers_table(facts, records),
         risk=sections.risk_table(facts, records),
         growth=sections.growth_table(facts, records),

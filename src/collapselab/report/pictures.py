@@ -2,13 +2,14 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..core.kinds import KINDS
+from ..data.provenance import Origin, chunks
 from ..verdicts import StudyFacts
 
 Grids = Mapping[str, Mapping[int, np.ndarray]]
@@ -18,8 +19,10 @@ GRID_COLUMNS, GRID_ROWS = 10, 4
 GRID_SIDE, GRID_PIXELS, GRID_BYTES = 96, 32, 1_500_000
 
 
-def grid_png(images: np.ndarray, columns: int | None = None) -> bytes:
+def grid_png(images: np.ndarray, columns: int | None = None, origin: Origin | None = None) -> bytes:
     """A PNG of images side by side, each enlarged by whole pixels or, if large, shrunk by averaging.
+
+    origin: where the images come from, which the file then tells.
 
     images: (n, C, H, W) uint8 with one or three channels. columns: images in a row, all of them by default.
     """
@@ -41,7 +44,8 @@ def grid_png(images: np.ndarray, columns: int | None = None) -> bytes:
         sheet[index // columns, index % columns, 1:-1, 1:-1] = image.transpose(1, 2, 0)
     sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(rows * (height + 2), columns * (width + 2), channels)
     stream = io.BytesIO()
-    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(stream, "PNG", optimize=True)
+    told = None if origin is None else chunks(origin)
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(stream, "PNG", optimize=True, pnginfo=told)
     return stream.getvalue()
 
 
@@ -58,6 +62,12 @@ def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
     size = min(images[0].nbytes, images.shape[1] * GRID_SIDE**2)
     count = sum(map(len, given.values())) + 2 * GRID_ROWS * len(given)
     columns = int(np.clip(GRID_BYTES // max(1, size * count), 2, GRID_COLUMNS))
+
+    def png(arms: Sequence[str], generation: int, count: int, across: int | None = None) -> str:
+        origin = Origin(facts.name, " ".join(arms), generation=generation)
+        sheet = grid_png(given[arms[0]][generation][:count], across, origin)
+        return base64.b64encode(sheet).decode()
+
     sheets: list[list[dict[str, Any]]] = []
     for end in (min, max):
         alike: dict[tuple[int, bytes], list[str]] = {}
@@ -67,12 +77,12 @@ def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
                 alike.setdefault((generation, found[generation].tobytes()), []).append(arm)
         sheets.append(
             [
-                {"arms": arms, "generation": t, "png": _png(given[arms[0]][t][: GRID_ROWS * columns], columns)}
+                {"arms": arms, "generation": t, "png": png(arms, t, GRID_ROWS * columns, columns)}
                 for (t, _), arms in alike.items()
             ]
         )
     rows = [
-        {"arm": arm, "rows": [(generation, _png(images[:columns])) for generation, images in found.items()]}
+        {"arm": arm, "rows": [(t, png([arm], t, columns)) for t in found]}
         for arm, found in given.items()
         if len(found) > 1
     ]
@@ -83,7 +93,7 @@ Sorted = Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]]
 """arm -> generation -> the first samples that were kept, and the first that were not, (n, C, H, W) uint8 each."""
 
 
-def kept_and_discarded(sorted_out: Sorted) -> list[dict[str, Any]]:
+def kept_and_discarded(study: str, sorted_out: Sorted) -> list[dict[str, Any]]:
     """Contact sheets of what was kept and of what was discarded: an arm each, with a row of both a generation.
 
     As many columns as fit the file's share of bytes; what one row has fewer of is white.
@@ -93,17 +103,12 @@ def kept_and_discarded(sorted_out: Sorted) -> list[dict[str, Any]]:
         return []
     size = max(min(one[0].nbytes, one.shape[1] * GRID_SIDE**2) for one in images)
     columns = int(np.clip(GRID_BYTES // max(1, size * len(images)), 2, GRID_COLUMNS))
+
+    def png(side: np.ndarray, arm: str, generation: int) -> str:
+        origin = Origin(study, arm, generation=generation)
+        return base64.b64encode(grid_png(side[:columns], columns, origin)).decode() if len(side) else ""
+
     return [
-        {
-            "arm": arm,
-            "rows": [
-                (generation, *(_png(side[:columns], columns) if len(side) else "" for side in found[generation]))
-                for generation in sorted(found)
-            ],
-        }
+        {"arm": arm, "rows": [(t, *(png(side, arm, t) for side in found[t])) for t in sorted(found)]}
         for arm, found in sorted_out.items()
     ]
-
-
-def _png(images: np.ndarray, columns: int | None = None) -> str:
-    return base64.b64encode(grid_png(images, columns)).decode()

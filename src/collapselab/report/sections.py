@@ -86,6 +86,15 @@ def tables(facts: StudyFacts, found: Mapping[str, Sequence[Finding]]) -> list[di
     ]
 
 
+def topped_up(shares: Mapping[str, Mapping[int, float]]) -> list[str]:
+    """In which arms chance had to add to what was kept, and how much of it, in a sentence each."""
+    said = []
+    for arm, of in shares.items():
+        told = ", ".join(f"{share:.1%} at generation {generation}" for generation, share in of.items())
+        said.append(f"In {arm} too few were good enough, and chance added others: {told} of what was kept.")
+    return said
+
+
 def truth_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each panel how far the estimates follow the truth, and by how much they are off on average."""
     said = []

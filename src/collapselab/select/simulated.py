@@ -69,6 +69,7 @@ class Simulated(Options):
         min_length=1,
         description="the extractors in which they see how real an image is, at worst",
     )
+    levels: int = Field(256, ge=2, le=256, description="of brightness that they tell apart: noise below is not seen")
     threshold: float = Field(0.0, description="the quality from which an image is good, but to a graded judge")
 
     discouraged: float = Field(

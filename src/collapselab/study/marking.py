@@ -26,9 +26,7 @@ def marking_faults(study: Study) -> Iterator[Fault]:
     marked = any(arm.mark for arm in study.lineages.values())
     for index, name in enumerate(study.measured_in):
         if FEATURES[name].needs.through == "mark" and not marked:
-            yield Fault(
-                ("extractors", index), f"{name!r} looks for the mark of an arm, and no arm has one; leave it out"
-            )
+            yield Fault(("extractors", index), f"{name!r} looks for marks, and no arm has one; leave it out")
     if FEATURES[study.file.primary.extractor].needs.through == "mark":
         message = f"found {study.file.primary.extractor!r}, which looks at marked arms alone; the control has no mark"
         yield Fault(("primary", "extractor"), f"{message}: choose a space in which all arms are measured")
@@ -44,6 +42,9 @@ def _unmarkable(study: Study, arm: Lineage) -> Iterator[Fault]:
         if message := mark.fault(study.shape, study.parsed(MARKS, arm.mark)):
             yield Fault(where, f"{arm.mark.name!r} {message}")
     if mark.acts == "noise":
+        if asking := next((one.name for one in arm.select if SELECTORS[one.name].needs.ask), None):
+            message = f"{asking!r} makes the samples again, which it cannot where {arm.mark.name!r} marks their noise"
+            yield Fault(("arms", arm.name, "select"), message)
         yield from lacking(study, arm, where, arm.mark, Inverts)
         options = study.model_options(arm.model)
         if options.get("classes", 0) and not options.get("label_dropout", 1):

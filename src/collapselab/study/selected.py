@@ -1,7 +1,10 @@
 """What selecting has done in a study, read from its files: people's ballots and surveys, what was kept and what not."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +14,24 @@ from .judged import arms_of_people, judging_options
 from .study import Study
 
 SHOWN = 10  # samples of each kind, of each generation
+
+
+class Selecting(NamedTuple):
+    """What selecting has done in a study.
+
+    judged: what people did, or None. sorted_out: arm -> generation -> the first samples that were kept, and the first
+    that were not, (n, C, H, W) uint8 each. topped_up: arm -> generation -> which share of what was kept chance had to
+    add, a mean over seeds, of the arms in which it had to.
+    """
+
+    judged: Judged | None = None
+    sorted_out: Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]] = MappingProxyType({})
+    topped_up: Mapping[str, Mapping[int, float]] = MappingProxyType({})
+
+
+def selecting(study: Study) -> Selecting:
+    """All of it, as far as it is there."""
+    return Selecting(judged(study), kept_and_discarded(study), topped_up(study))
 
 
 def survey_file(study: Study) -> Path:
@@ -56,16 +77,36 @@ def _surveys(study: Study) -> dict[str, list[dict[str, int | None]]]:
         raise ValueError(f"{path}: {error}") from None
 
 
+def selected(study: Study) -> list[tuple[str, int, int]]:
+    """The cells in which samples are selected, but for those in which chance keeps as many as in another arm."""
+    arms = [] if study.file.together else [arm for arm in study.file.arms if study.selects(arm)]
+    return [cell for cell in study.cells() if cell[0] in arms]
+
+
 def shown(study: Study) -> list[tuple[str, int, int]]:
     """The cells of which is shown what was kept and what was not: of images, of the first seed, of arms that select."""
-    if study.file.together or study.kind != "images":
-        return []
-    return [cell for cell in study.cells() if cell[1] == 0 and cell[0] in study.file.arms and study.selects(cell[0])]
+    return [cell for cell in selected(study) if cell[1] == 0] if study.kind == "images" else []
 
 
 def files(study: Study) -> list[str]:
-    """The files that :func:`kept_and_discarded` reads."""
-    return [file for cell in shown(study) for file in (study.released_file(*cell), study.cell(*cell, "kept.parquet"))]
+    """The files that :func:`selecting` reads, but for the survey, which lies outside the study."""
+    kept = [study.cell(*cell, "kept.parquet") for cell in selected(study)]
+    return [*ballots(study), *kept, *(study.released_file(*cell) for cell in shown(study))]
+
+
+def topped_up(study: Study) -> dict[str, dict[int, float]]:
+    """arm -> generation -> which share of what was kept chance had to add; nothing of arms in which it never had to."""
+    shares: dict[str, dict[int, list[float]]] = {}
+    for arm, seed, generation in selected(study):
+        path = Path(study.cell(arm, seed, generation, "kept.parquet"))
+        if path.exists() and len((kept := store.read_kept(path)).rows):
+            added = kept.lineage.get("topped_up", 0) / len(kept.rows)
+            shares.setdefault(arm, {}).setdefault(generation, []).append(added)
+    return {
+        arm: {generation: float(np.mean(found)) for generation, found in sorted(of.items())}
+        for arm, of in shares.items()
+        if any(map(any, of.values()))
+    }
 
 
 def kept_and_discarded(study: Study) -> dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]:

@@ -299,10 +299,7 @@ class Study:
         return self.extractor_options(name).get("weights") or ""
 
     def published_weights(self, name: str) -> str:
-        """The hash of the weights that somebody published, which the study uses where they lie.
-
-        Raises ValueError where they are not there, or are others.
-        """
+        """The hash of published weights, used where they lie. Raises ValueError where they are not there, or others."""
         return published.digest(published.find(FEATURES[name].needs.published, self.weights(name) or None))
 
     def model_of(self, arm: str) -> str:

@@ -3,6 +3,7 @@
 from .datasets import check_dataset as check_dataset
 from .extractors import check_extractor as check_extractor
 from .families import check_family as check_family
+from .marks import check_mark as check_mark
 from .metrics import check_metric as check_metric
 from .metrics import check_score as check_score
 from .populations import check_population as check_population

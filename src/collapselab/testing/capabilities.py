@@ -7,7 +7,7 @@ import numpy as np
 
 from ..core.ask import Ask
 from ..core.sets import TrainingSet
-from ..models.capabilities import Counts, Denoises, Discriminates, Scores, Trainable, Weighted
+from ..models.capabilities import Counts, Denoises, Discriminates, Inverts, Scores, Trainable, Weighted
 from .said import differing, law, refused, same
 
 LABELS = np.array([1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 1], np.int64)
@@ -152,6 +152,32 @@ def check_counts(name: str, model: Counts, training: TrainingSet) -> None:
     )
 
 
+def check_inverts(name: str, model: Inverts, training: TrainingSet) -> None:
+    """Hold that noise is told of each row, and that a mark of the noise reaches the samples that begin with it."""
+    data = training.data[:8]
+    found = model.invert(data, steps=8)
+    right = found.dtype == np.float64 and found.shape == data.shape and np.isfinite(found).all()
+    law(right, f"{name}: the noise of samples is {found.dtype} {found.shape}, asked is finite float64 {data.shape}")
+    some = model.invert(data[2:5], steps=8)
+    law(np.allclose(some, found[2:5], rtol=1e-3, atol=1e-3), f"{name}: a row's noise hangs from the rows beside it")
+    asked: list[tuple[tuple[int, ...], int]] = []
+
+    def turned(noise: np.ndarray, start: int) -> np.ndarray:
+        asked.append((noise.shape[1:], start))
+        return -noise
+
+    plain, other = model.sample(Ask(6, 1)), model.sample(Ask(6, 1, mark=turned))
+    shapes = {shape for shape, _ in asked}
+    law(
+        shapes == {tuple(model.shape)},
+        f"{name}: a mark was handed noise of {shapes}, asked is a sample's {model.shape}",
+    )
+    law(asked[0][1] == 0, f"{name}: the noise that a mark was handed first begins at {asked[0][1]}, asked is 0")
+    law(not same(plain.data, other.data), f"{name}: other noise at the beginning gives the same samples")
+    same_noise = model.sample(Ask(6, 1, mark=lambda noise, start: noise))
+    law(same(same_noise.data, plain.data), f"{name}: with noise that a mark has left as it is it gives other samples")
+
+
 def check_labels(name: str, model: Any, training: TrainingSet) -> None:
     """The same as :func:`check_conditions` of models that know classes."""
     if "labels" in model.conditions and getattr(model.options, "classes", 0) == 2:
@@ -186,4 +212,5 @@ CHECKS: dict[type, Callable[[str, Any, TrainingSet], None]] = {
     Discriminates: check_discriminates,
     Trainable: check_trainable,
     Counts: check_counts,
+    Inverts: check_inverts,
 }

@@ -180,7 +180,7 @@ def _worth(
     sign: float,
     found: Mapping[int, float],
     measured: Mapping[int, Mapping[int, float]],
-    theory: Callable[[float], float] | None,
+    theory: Callable[[float], float | None] | None,
 ) -> Finding:
     real, synthetic = facts.rows[arm]
     late = window(facts.generations)
@@ -188,8 +188,10 @@ def _worth(
         seeds, sizes = sorted(set(found).intersection(*measured.values())), np.array(list(measured), np.float64)
         values = sign * np.array([[measured[n][seed] for n in measured] for seed in seeds])
     else:
-        seeds, sizes = sorted(found), THEORY_SIZES
-        values = sign * np.array([theory(n) for n in sizes])
+        seeds, known = sorted(found), {n: theory(n) for n in THEORY_SIZES}
+        # Of too few rows for a fit theory says nothing.
+        sizes = np.array([n for n, value in known.items() if value is not None])
+        values = sign * np.array([known[n] for n in sizes])
     own = sign * np.array([found[seed] for seed in seeds])
     limit = size = low = high = np.nan
     if seeds:

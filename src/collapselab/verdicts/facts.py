@@ -75,7 +75,7 @@ class StudyFacts:
     shares: Sequence[str] = ()
     rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     calibration: Mapping[str, int] = field(default_factory=dict)
-    learning_curve: Callable[[float], float] | None = None
+    learning_curve: Callable[[float], float | None] | None = None
     selected: Mapping[str, Selected] = field(default_factory=dict)
     predictions: Mapping[str, Sequence["Prediction"]] = field(default_factory=dict)
 

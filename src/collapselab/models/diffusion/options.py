@@ -208,6 +208,26 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "sigma_min": 0.01,
         "sample_batch": 200,
     },
+    # 28x28 digits on one CPU core in four minutes. Of 2,500 of them 1,000 samples have a Fréchet distance of 59 in
+    # lenet's features, where other real digits have 4; precision .65, recall .94. A wide perceptron comes to 230.
+    "digits28": {
+        "channels": 8,
+        "blocks": 1,
+        "multipliers": (1, 4, 4),
+        "attention": (),
+        "classes": 0,
+        "sigma_data": 0.6,
+        "p_mean": -0.8,
+        "p_std": 1.0,
+        "images_seen": 40_000,
+        "batch": 32,
+        "learning_rate": 3e-3,
+        "warmup_images": 1_000,
+        "ema_half_life": 2_000,
+        "steps": 16,
+        "sigma_min": 0.01,
+        "sample_batch": 200,
+    },
     # Karras et al. 2022, table 7: DDPM++ for CIFAR-10, with labels dropped so that the model can be guided.
     "cifar10": {"dropout": 0.13, "augment": 0.12, "precision": "bfloat16"},
     # Half the channels, a quarter of the parameters and of the work: small enough for many generations.

@@ -117,8 +117,7 @@ def _replicate_roots(study: Study, place: Place) -> list[str]:
 
 
 def _report_inputs(study: Study, place: Place) -> list[str]:
-    told = [*selected.ballots(study), *selected.files(study)]
-    return [*layout.records(study), *layout.grids(study), *layout.baseline(study), *told]
+    return [*layout.records(study), *layout.grids(study), *layout.baseline(study), *selected.files(study)]
 
 
 def _report_outside(study: Study, place: Place) -> dict[str, str]:
@@ -138,8 +137,7 @@ def _report_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs", "facts")]
     metrics = entries("metrics:METRICS", study.metric_options())
     roles = entries("metrics:METRICS", study.metric_options(), "roles")
-    read += [f"{PACKAGE}.study.selected:{name}" for name in ("judged", "kept_and_discarded")]
-    return [f"{PACKAGE}.report:build", *read, *metrics, *roles]
+    return [f"{PACKAGE}.report:build", *read, f"{PACKAGE}.study.selected:selecting", *metrics, *roles]
 
 
 def _track_roots(study: Study, place: Place) -> list[str]:

@@ -1,0 +1,147 @@
+"""Pictures that leave: what they tell of where they come from, and signatures that hold or do not."""
+
+import io
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from collapselab import report, store
+from collapselab.cli.run import app
+from collapselab.core.sets import SampleSet
+from collapselab.data import DATASETS, signing
+from collapselab.data.export import encoder, export_zip
+from collapselab.data.provenance import GENERATED, Origin, encode_told, read_told
+from collapselab.store.cells import Cell
+
+ORIGIN = Origin("loop", "fresh", 2, 3)
+
+
+def images(count=4, channels=1):
+    return np.random.default_rng(0).integers(0, 256, (count, channels, 8, 8), dtype=np.uint8)
+
+
+def pixels(content):
+    found = np.asarray(Image.open(io.BytesIO(content)))
+    return found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def signer():
+    pytest.importorskip("c2pa", reason="signatures need the extra provenance")
+    pytest.importorskip("cryptography", reason="signatures need the extra provenance")
+    made = signing.certificates("Somebody", days=2)
+    return signing.Signer(made["chain"], made["key"]), made
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_tells_its_cell_its_place_and_that_a_model_made_it(channels):
+    picture = images(channels=channels)[0]
+    content = encode_told(picture, ORIGIN._replace(index=7))
+    np.testing.assert_array_equal(pixels(content), picture)
+    assert content == encode_told(picture, ORIGIN._replace(index=7))
+    told = {"study": "loop", "arm": "fresh", "seed": "2", "generation": "3", "index": "7"}
+    assert read_told(content) == told | {"digital_source_type": GENERATED}
+    text = Image.open(io.BytesIO(content)).text["XML:com.adobe.xmp"]
+    assert f'Iptc4xmpExt:DigitalSourceType="{GENERATED}"' in text and text.count("xpacket") == 2
+
+
+def test_real_pictures_tell_their_source_and_nothing_of_models():
+    origin = Origin.of("results/real/digits-1/held_out.safetensors", {"source": "digits"})
+    assert read_told(encode_told(images()[0], origin)) == {"source": "digits"}
+    assert Origin.of("elsewhere.safetensors", {"seed": 1, "generation": 2}) == Origin(seed=1, generation=2)
+
+
+def test_a_zip_of_told_pictures_is_the_same_data_set(tmp_path):
+    labels = np.arange(4) % 2
+    export_zip(SampleSet(images(), labels), tmp_path / "told.zip", ORIGIN)
+    export_zip(SampleSet(images(), labels), tmp_path / "plain.zip")
+    told, plain = (DATASETS["zip"](path=tmp_path / name).load() for name in ("told.zip", "plain.zip"))
+    np.testing.assert_array_equal(told.data, plain.data)
+    np.testing.assert_array_equal(told.labels, plain.labels)
+    with zipfile.ZipFile(tmp_path / "told.zip") as archive:
+        indices = [read_told(archive.read(name))["index"] for name in archive.namelist() if name.endswith("png")]
+    assert indices == ["0", "1", "2", "3"]
+
+
+def test_sheets_of_a_report_tell_their_study():
+    sheet = report.grid_png(images(6), 3, Origin("loop", "one two", generation=4))
+    assert read_told(sheet) == {
+        "study": "loop", "arm": "one two", "generation": "4", "digital_source_type": GENERATED
+    }  # fmt: skip
+    np.testing.assert_array_equal(pixels(sheet), pixels(report.grid_png(images(6), 3)))
+
+
+def test_a_signature_is_valid_trusted_by_its_root_and_broken_by_any_bit(signer):
+    own, made = signer
+    picture = images()[0]
+    content = encoder(ORIGIN, own)(5, picture)
+    np.testing.assert_array_equal(pixels(content), picture)
+    assert read_told(content)["index"] == "5"
+    told = {"study": "loop", "arm": "fresh", "seed": "2", "generation": "3", "index": "5"}
+    verdict = signing.checked(content)
+    assert verdict == signing.Verdict("Valid", ("signingCredential.untrusted",), told)
+    assert signing.checked(content, made["anchor"]) == signing.Verdict("Trusted", (), told)
+    stranger = signing.certificates("Somebody else")["anchor"]
+    assert signing.checked(content, stranger).state == "Valid"
+    broken = bytearray(content)
+    broken[content.rindex(b"IDAT") + 8] ^= 1
+    found = signing.checked(bytes(broken), made["anchor"])
+    assert found.state == "Invalid" and "assertion.dataHash.mismatch" in found.findings
+    again = io.BytesIO()
+    Image.open(io.BytesIO(content)).save(again, "PNG")
+    assert signing.checked(again.getvalue()) == signing.Verdict("none")  # whoever saves it anew takes it away
+    assert len(content) < len(encode_told(picture, ORIGIN)) + 10_000  # and no thumbnail of 90 kB
+
+
+def test_who_cannot_sign_is_told_why(signer, tmp_path):
+    own, made = signer
+    for chain, key, words in (
+        (made["anchor"], own.key, "found a self-signed certificate first"),
+        (b"no certificate", own.key, "found no PEM certificates"),
+        (own.chain, b"no key", "nothing is signed by them"),
+        (
+            own.chain,
+            signing.certificates()["key"],
+            "nothing is signed by them: Signature: the signature does not match",
+        ),
+    ):
+        with pytest.raises(ValueError, match=words):
+            encoder(ORIGIN, signing.Signer(chain, key))(0, images()[0])
+    with pytest.raises(ValueError, match="cannot be read"):
+        signing.read_signer(tmp_path / "chain.pem", tmp_path / "key.pem")
+    with pytest.raises(ValueError, match="found one without an origin"):
+        encoder(None, own)
+
+
+def test_without_the_extra_signing_says_the_cure(monkeypatch):
+    for package in ("c2pa", "cryptography"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=r"the package c2pa-python: pip install 'collapselab\[provenance\]'"):
+        signing.checked(b"")
+    with pytest.raises(ValueError, match=r"the package cryptography: pip install"):
+        signing.certificates()
+    assert read_told(encoder(ORIGIN)(0, images()[0]))["study"] == "loop"  # what needs no extra goes on
+
+
+def test_verbs_export_sign_and_check(signer, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    samples = Cell("loop", "fresh", 2, 3).path("samples.safetensors")
+    store.write_samples(tmp_path / samples, SampleSet(images(), lineage={"seed": 2}))
+    app(["certificate", "--out", "keys", "--organisation", "Somebody"], standalone_mode=False)
+    assert (tmp_path / "keys" / "key.pem").stat().st_mode & 0o077 == 0
+    signs = ["--chain", "keys/chain.pem", "--key", "keys/key.pem"]
+    app(["export", samples, "--out", "pictures", *signs], standalone_mode=False)
+    app(["export", samples, "--out", "plain.zip"], standalone_mode=False)
+    capsys.readouterr()
+    assert app(["check", "pictures", "--anchors", "keys/root.pem"], standalone_mode=False) in (None, 0)
+    said = capsys.readouterr().out
+    assert said.endswith("4 Trusted\n") and "study loop, arm fresh, seed 2, generation 3, index 3" in said
+    one = sorted((tmp_path / "pictures").rglob("*.png"))[1]
+    content = bytearray(one.read_bytes())
+    content[bytes(content).rindex(b"IDAT") + 8] ^= 1
+    one.write_bytes(content)
+    assert app(["check", "pictures"], standalone_mode=False) == 3
+    assert "1 Invalid, 3 Valid" in capsys.readouterr().out
