@@ -137,7 +137,7 @@ def ours(folder: Path, judges: int) -> Iterator[tuple[str, list[str]]]:
     engine = database.opened(url)
     options = Judging(judges=judges, per_judge=400, overlap=judges, training=False)
     pool = rounds.Pool("bench", "people", 0, 0, folder / "pool.safetensors", folder / "gen0.parquet", 1, 1, 1)
-    rounds.open_round(engine, pool, pictures(40), options, folder)
+    rounds.open_round(engine, pool, lambda: pictures(40), options, folder)
     with database.writing(engine) as connection:
         people = panel.invite(connection, "bench", "people", judges, judges)
         connection.execute(database.judges.update().values(consented=1.0))

@@ -485,7 +485,7 @@ def test_the_admin_sees_who_is_missing_and_closes_the_round(trained):
 
 
 def test_more_people_at_once_than_there_are_threads(tmp_path):
-    """Hundreds of requests at one moment, over real HTTP: the server has some forty threads and as many connections."""
+    """Hundreds of requests of one moment, over real HTTP: the server has forty threads, and few more connections."""
     held = Round(tmp_path, judges=50, per_judge=10, overlap=5, training=False)
     people = held.invite(50)
     with database.writing(held.engine) as connection:

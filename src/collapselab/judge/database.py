@@ -230,7 +230,7 @@ def _sqlite(url) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection, record) -> None:
         connection.isolation_level = None  # SQLAlchemy begins and ends transactions, and no one else
-        for line in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 30000"):
+        for line in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
             connection.execute(f"PRAGMA {line}")
 
     @event.listens_for(engine, "begin")
