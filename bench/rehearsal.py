@@ -54,7 +54,9 @@ def served(study: str, port: int) -> Iterator[None]:
     print(f"$ {' '.join(words)} &", flush=True)
     server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     try:
-        until(lambda: _answers(port) or server.poll() is not None, "the server does not start")
+        until(lambda: server.poll() is not None or _answers(port), "the server does not start")
+        if server.poll() is not None:
+            sys.exit(f"{' '.join(words)} ended with {server.returncode}")
         yield
     finally:
         server.terminate()

@@ -222,7 +222,7 @@ def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edit
     module = source.home_of("collapselab.metrics", "recall").module.removeprefix("collapselab.")
     found = edited((module, None, "def _new():\n    return 1"))
     assert found == {}  # nobody calls it
-    found = edited(("metrics", 'recall, "Recall", "higher"', 'recall, "Share: Recall", "higher"'))
+    found = edited(("metrics", 'recall, "Recall"', 'recall, "Share: Recall"'))
     assert found == MEASURED
 
 
