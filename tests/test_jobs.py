@@ -222,12 +222,12 @@ def test_a_metric_that_is_used_replans_records_and_report_but_no_extraction(edit
     module = source.home_of("collapselab.metrics", "recall").module.removeprefix("collapselab.")
     found = edited((module, None, "def _new():\n    return 1"))
     assert found == {}  # nobody calls it
-    found = edited(("metrics", '"recall": Metric(recall, "', '"recall": Metric(recall, "Share: '))
+    found = edited(("metrics", 'recall, "Recall", "higher"', 'recall, "Share: Recall", "higher"'))
     assert found == MEASURED
 
 
 def test_what_is_concluded_of_a_metric_replans_the_report_alone(copy, edited):
-    of_recall = 'roles=Roles(stands_for=("tails",), losable=True), chance="real"'
+    of_recall = 'roles=Roles(stands_for=("tails",), losable=True, filtered=True), chance="real"'
     assert edited(("metrics", of_recall, 'roles=Roles(), chance="real"')) == {"report": 1}
     copy.restore("metrics")
     assert edited(("metrics", of_recall, of_recall.replace("real", "fake"))) == {}  # which no file of a study says

@@ -24,7 +24,7 @@ class DetectionOptions(BaseModel):
     rows: int = Field(ROWS, ge=2, description="samples of each set that are looked at: the first so many")
     calibration: Literal["own", "real", "exact"] = Field(
         "own",
-        description="p-values by the statistics of the real training images (real), or by the law over keys (exact); "
+        description="p-values by the statistics of all real training images (real), or by the law over keys (exact); "
         "own: by real images for one key in pixels, where that law does not hold, else exact",
     )
 
