@@ -448,6 +448,19 @@ def test_every_page_speaks_every_language(tmp_path, language):
     expect("error_title")
 
 
+def test_what_others_write_is_text_and_no_page(tmp_path):
+    words = {"consent": {"en": "<script>1</script>"}, "texts": {"en": {"judge_title": '<b>&"'}}, "languages": ["en"]}
+    held = Round(tmp_path, **words, per_judge=1, gold=0, repeats=0, training=False, background=["profession"])
+    browser = Browser(held, held.invite()[0].token)
+    assert "<p>&lt;script&gt;1&lt;/script&gt;</p>" in browser.page.text
+    browser.send("/consent", agrees="yes")
+    assert "<h1>&lt;b&gt;&amp;&#34;</h1>" in browser.page.text
+    browser.send("/judge", item=browser.field("item"), nonce=browser.field("nonce"), answer="good")
+    browser.send("/finish")
+    browser.send("/survey", profession='"><script>2</script>')
+    assert browser.page.status_code == 422 and "<script>" not in browser.page.text
+
+
 def test_who_comes_without_a_link_is_told_so_in_their_language(held):
     client = TestClient(application_of(held), headers={"Accept-Language": "lt"})
     found = client.get("/judge")
