@@ -6,7 +6,7 @@ In Chromium: from the click to the next image decoded. Under load: from the judg
 by so many simulated judges who think for two seconds on average (exponential), the server on one core and the judges on
 another where there are two. Both pages show an image of 256 x 256 pixels, two buttons and two lines of progress, and
 store every judgement in SQLite with a log that is synced at each. Streamlit is measured where it can be imported, from
-FOLDER if it is given: pip install --no-deps --target FOLDER streamlit. Its judges speak its own protocol.
+FOLDER if it is given: pip install --no-deps --target FOLDER streamlit websockets. Its judges speak its own protocol.
 """
 
 import argparse
@@ -19,9 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -96,21 +98,19 @@ def cores() -> tuple[set[int], set[int]]:
 
 
 @contextmanager
-def running(words: list[str], environment: dict[str, str], port: int) -> Iterator[None]:
+def running(words: list[str], environment: dict[str, str], port: int, ready: str) -> Iterator[None]:
     """A server on a core of its own, from its first answer on."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(words, env=environment, stdout=said, stderr=subprocess.STDOUT)
         os.sched_setaffinity(process.pid, cores()[0])
         try:
             for _ in range(1200):
-                with suppress(OSError):
-                    socket.create_connection(("127.0.0.1", port), 0.2).close()
-                    break
                 if process.poll() is not None:
                     said.seek(0)
                     raise SystemExit(f"the server ended: {said.read().decode(errors='replace')[-2000:]}")
-                time.sleep(0.05)
-            time.sleep(1)
+                with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5):
+                    break
+                time.sleep(0.1)
             yield
         finally:
             process.terminate()
@@ -137,13 +137,13 @@ def ours(folder: Path, judges: int) -> Iterator[tuple[str, list[str]]]:
     engine = database.opened(url)
     options = Judging(judges=judges, per_judge=400, overlap=judges, training=False)
     pool = rounds.Pool("bench", "people", 0, 0, folder / "pool.safetensors", folder / "gen0.parquet", 1, 1, 1)
-    rounds.open_round(engine, pool, pictures(40), options, folder)
+    rounds.open_round(engine, pool, lambda: pictures(40), options, folder)
     with database.writing(engine) as connection:
         people = panel.invite(connection, "bench", "people", judges, judges)
         connection.execute(database.judges.update().values(consented=1.0))
     engine.dispose()
     words = [sys.executable, "-c", OURS, url, str(port)]
-    with running(words, {**os.environ, "OMP_NUM_THREADS": "1"}, port):
+    with running(words, {**os.environ, "OMP_NUM_THREADS": "1"}, port, "/static/icon.svg"):
         yield f"http://127.0.0.1:{port}", [one.token for one in people]
 
 
@@ -159,7 +159,7 @@ def theirs(folder: Path, where: str | None) -> Iterator[str]:
     words = [sys.executable, "-m", "streamlit", "run", str(folder / "page.py")]
     words += [f"--{name}={value}" for name, value in flags.items()]
     path = os.pathsep.join(filter(None, [where, os.environ.get("PYTHONPATH")]))
-    with running(words, {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, port):
+    with running(words, {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, port, "/_stcore/health"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -214,97 +214,104 @@ def in_browser(url: str, path: str, button: str, image: str, clicks: int) -> np.
 # -- under load --------------------------------------------------------------------------------------------------------
 
 
-async def crowd(count: int, seconds: float, judge: Callable[[int, Callable[[], bool], list[float]], Awaitable[None]]):
-    """Milliseconds that each judgement of so many judges took, and how many judges were lost."""
+class Judges(NamedTuple):
+    """How judges of a page come and judge. come: from a place to a visit. once: what is timed of one judgement."""
+
+    come: Callable[[int], Awaitable[dict]]
+    once: Callable[[dict, random.Random], Awaitable[None]]
+
+
+async def crowd(judges: Judges, count: int, seconds: float) -> tuple[np.ndarray, int]:
+    """Milliseconds that each judgement of so many judges took once all had come, and how many judges were lost."""
     found: list[float] = []
+    visits = await asyncio.gather(*(judges.come(place) for place in range(count)), return_exceptions=True)
     end = time.monotonic() + seconds
-    done = await asyncio.gather(
-        *(judge(place, lambda: time.monotonic() < end, found) for place in range(count)), return_exceptions=True
-    )
-    for one in [one for one in done if isinstance(one, BaseException)][:1]:
-        print(f"  a judge was lost: {type(one).__name__}: {str(one)[:120]}")
-    return np.array(found), sum(isinstance(one, BaseException) for one in done)
 
-
-def our_judge(url: str, tokens: list[str], client):
-    """A judge of the judging page."""
-
-    async def judge(place: int, goes_on: Callable[[], bool], found: list[float]) -> None:
-        draws, headers = random.Random(place), {"Authorization": f"Bearer {tokens[place]}"}
-        await asyncio.sleep(draws.expovariate(1 / THINK_S))
-        told = (await client.get(f"{url}/api/next", headers=headers)).json()
-        while goes_on() and told["next"]:
+    async def judge(place: int, visit: dict) -> None:
+        draws = random.Random(place)
+        while True:
             await asyncio.sleep(draws.expovariate(1 / THINK_S))
-            said = {
-                "item": told["next"]["id"],
-                "answer": "good",
-                "nonce": f"{draws.getrandbits(64):016x}",
-                "seconds": 1,
-            }
+            if time.monotonic() > end:
+                return
             start = time.perf_counter()
-            answer = await client.post(f"{url}/api/judgements", headers=headers, json=said)
-            told = answer.json()
-            image = await client.get(url + told["next"]["image"], headers=headers)
+            await judges.once(visit, draws)
             found.append(1000 * (time.perf_counter() - start))
-            assert answer.status_code == image.status_code == 200
 
-    return judge
+    there = [(place, visit) for place, visit in enumerate(visits) if isinstance(visit, dict)]
+    done = await asyncio.gather(*(judge(*one) for one in there), return_exceptions=True)
+    lost = [one for one in (*visits, *done) if isinstance(one, BaseException)]
+    for one in lost[:1]:
+        print(f"  a judge was lost: {type(one).__name__}: {str(one)[:120]}")
+    return np.array(found), len(lost)
 
 
-def their_judge(url: str, client):
-    """A judge of the Streamlit page: a browser's part of its protocol."""
+def our_judges(url: str, tokens: list[str], client: Any) -> Judges:
+    """Judges of the judging page."""
+
+    async def come(place: int) -> dict:
+        headers = {"Authorization": f"Bearer {tokens[place]}"}
+        told = (await client.get(f"{url}/api/next", headers=headers)).json()
+        return {"headers": headers, "item": told["next"]}
+
+    async def once(visit: dict, draws: random.Random) -> None:
+        said = {"item": visit["item"]["id"], "answer": "good", "nonce": f"{draws.getrandbits(64):016x}", "seconds": 1}
+        answer = await client.post(f"{url}/api/judgements", headers=visit["headers"], json=said)
+        visit["item"] = answer.json()["next"]
+        image = await client.get(url + visit["item"]["image"], headers=visit["headers"])
+        assert answer.status_code == image.status_code == 200
+
+    return Judges(come, once)
+
+
+def their_judges(url: str, client: Any) -> Judges:
+    """Judges of the Streamlit page: a browser's part of its protocol."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-    from tornado.websocket import websocket_connect
+    from websockets.asyncio.client import connect
 
-    async def run_once(socket, message, known: dict[str, str]) -> tuple[str, str]:
-        """Have the script run: the button, and where the image is."""
-        await socket.write_message(message.SerializeToString(), binary=True)
+    async def run_once(visit: dict, message: Any) -> None:
+        """Have the script run, and take over the button and where the image is."""
+        await visit["socket"].send(message.SerializeToString())
         while True:
-            raw = await asyncio.wait_for(socket.read_message(), 60)
-            if raw is None:
-                raise ConnectionError("the session was closed")
             told = ForwardMsg()
-            told.ParseFromString(raw)
+            told.ParseFromString(await asyncio.wait_for(visit["socket"].recv(), 120))
             if told.WhichOneof("type") == "delta" and told.delta.WhichOneof("type") == "new_element":
                 element = told.delta.new_element
                 if element.WhichOneof("type") == "button" and "Good" in element.button.label:
-                    known["button"] = element.button.id
+                    visit["button"] = element.button.id
                 if element.WhichOneof("type") == "imgs":
-                    known["image"] = element.imgs.imgs[0].url
+                    visit["image"] = element.imgs.imgs[0].url
             if told.WhichOneof("type") == "script_finished":
-                return known["button"], known["image"]
+                return
 
-    async def judge(place: int, goes_on: Callable[[], bool], found: list[float]) -> None:
-        draws, known = random.Random(place), {}
-        await asyncio.sleep(draws.expovariate(1 / THINK_S))
-        socket = await websocket_connect(url.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"])
+    async def come(place: int) -> dict:
+        await asyncio.sleep(0.1 * place)  # one after the other, so that nobody is turned away
+        address = url.replace("http", "ws") + "/_stcore/stream"
+        visit = {"socket": await connect(address, subprotocols=["streamlit"], max_size=None, open_timeout=120)}
         first = BackMsg()
         first.rerun_script.query_string = ""
-        button, _ = await run_once(socket, first, known)
-        while goes_on():
-            await asyncio.sleep(draws.expovariate(1 / THINK_S))
-            click = BackMsg()
-            state = click.rerun_script.widget_states.widgets.add()
-            state.id, state.trigger_value = button, True
-            start = time.perf_counter()
-            button, image = await run_once(socket, click, known)
-            answer = await client.get(url + image)
-            found.append(1000 * (time.perf_counter() - start))
-            assert answer.status_code == 200
-        socket.close()
+        await run_once(visit, first)
+        return visit
 
-    return judge
+    async def once(visit: dict, draws: random.Random) -> None:
+        click = BackMsg()
+        state = click.rerun_script.widget_states.widgets.add()
+        state.id, state.trigger_value = visit["button"], True
+        await run_once(visit, click)
+        answer = await client.get(url + visit["image"])
+        assert answer.status_code == 200
+
+    return Judges(come, once)
 
 
-def under_load(count: int, seconds: float, make: Callable) -> tuple[np.ndarray, int]:
+def under_load(count: int, seconds: float, make: Callable[[Any], Judges]) -> tuple[np.ndarray, int]:
     """The same of a page's judges, on cores of their own."""
     import httpx2
 
-    async def all_of_them():
+    async def all_of_them() -> tuple[np.ndarray, int]:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx2.AsyncClient(limits=limits, timeout=60) as client:
-            return await crowd(count, seconds, make(client))
+        async with httpx2.AsyncClient(limits=limits, timeout=120) as client:
+            return await crowd(make(client), count, seconds)
 
     return asyncio.run(all_of_them())
 
@@ -314,6 +321,9 @@ def under_load(count: int, seconds: float, make: Callable) -> tuple[np.ndarray, 
 
 def told(name: str, page: str, found: np.ndarray, more: str = "") -> None:
     """One line of figures."""
+    if not len(found):
+        print(f"{name:22} {page:12} nobody came to an end {more}", flush=True)
+        return
     low, mid, high = np.percentile(found, [50, 95, 99])
     print(f"{name:22} {page:12} {len(found):6} p50 {low:8.1f}  p95 {mid:8.1f}  p99 {high:8.1f} ms {more}", flush=True)
 
@@ -330,7 +340,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ours(Path(folder), max(arguments.judges) + 1) as (url, tokens):
         mine = {"one in Chromium": in_browser(url, f"/join/{tokens[-1]}", "#answer button", "#image", arguments.clicks)}
         for count in arguments.judges:
-            found, lost = under_load(count, arguments.seconds, lambda client: our_judge(url, tokens, client))
+            found, lost = under_load(count, arguments.seconds, lambda client: our_judges(url, tokens, client))
             mine[f"{count} simulated"] = found
             told(f"{count} simulated", PAGES[0], found, f"{len(found) / arguments.seconds:.0f}/s, {lost} lost")
     told("one in Chromium", PAGES[0], mine["one in Chromium"])
@@ -342,12 +352,13 @@ def main() -> None:
         other = {"one in Chromium": in_browser(url, "/", buttons, image, arguments.clicks)}
         told("one in Chromium", PAGES[1], other["one in Chromium"])
         for count in arguments.judges:
-            found, lost = under_load(count, arguments.seconds, lambda client: their_judge(url, client))
+            found, lost = under_load(count, arguments.seconds, lambda client: their_judges(url, client))
             other[f"{count} simulated"] = found
             told(f"{count} simulated", PAGES[1], found, f"{len(found) / arguments.seconds:.0f}/s, {lost} lost")
     for name, found in mine.items():
-        ratio = np.percentile(other[name], 95) / np.percentile(found, 95)
-        print(f"{name:22} p95 of Streamlit over that of collapselab: {ratio:.1f}")
+        if len(found) and len(other[name]):
+            ratio = np.percentile(other[name], 95) / np.percentile(found, 95)
+            print(f"{name:22} p95 of Streamlit over that of collapselab: {ratio:.1f}")
 
 
 if __name__ == "__main__":

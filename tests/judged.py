@@ -51,7 +51,7 @@ class Round:
 
     def open(self, generation):
         """The number of a new round."""
-        return rounds.open_round(self.engine, self.pool(generation), self.real, self.options, self.folder)
+        return rounds.open_round(self.engine, self.pool(generation), lambda: self.real, self.options, self.folder)
 
     def invite(self, count=1):
         """People with their links."""

@@ -286,7 +286,8 @@ def test_what_teaches_is_not_what_tests(opened):
 
 def test_a_round_is_opened_once_and_ends_when_its_samples_are_made_anew(tmp_path):
     held = Round(tmp_path)
-    assert held.open(0) is None and len(held.rounds()) == 1
+    assert rounds.open_round(held.engine, held.pool(0), None, held.options, tmp_path) is None  # nothing is read again
+    assert len(held.rounds()) == 1
     store.write_samples(held.pool(0).samples, store.read_samples(held.pool(0).samples).__class__(images(30, seed=7)))
     assert held.open(0) == 2
     old, new = sorted(held.rounds(), key=lambda one: one["id"])
@@ -299,7 +300,7 @@ def test_what_is_no_image_is_not_judged(tmp_path):
         examples.expect_images(np.zeros((4, 2)), "pool")
     held = Round(tmp_path)
     with pytest.raises(ValueError, match=r"found images of \(1, 16, 16\), real ones have \(1, 8, 8\)"):
-        rounds.open_round(held.engine, held.pool(1), np.zeros((9, 1, 8, 8), np.uint8), held.options, tmp_path)
+        rounds.open_round(held.engine, held.pool(1), lambda: np.zeros((9, 1, 8, 8), np.uint8), held.options, tmp_path)
 
 
 # -- acts --------------------------------------------------------------------------------------------------------------
@@ -536,6 +537,8 @@ def test_who_is_forgotten_leaves_nothing_behind(tmp_path):
     held = Round(tmp_path)
     person, other = Person(held), Person(held)
     person.judge(), person.judge(), other.judge()
+    with database.writing(held.engine) as connection:
+        person.invited = panel.renew(connection, held.study, held.arm, "J01")
     with database.writing(held.engine) as connection:
         number = person.row(connection)["id"]
         assert panel.forget(connection, held.study, held.arm, "J01") == 2

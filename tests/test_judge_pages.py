@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,8 +18,11 @@ from collapselab.judge import database, panel
 from collapselab.judge.pages import STATIC
 from collapselab.judge.panel import form_word
 from collapselab.judge.service import MOST_BYTES, application
+from collapselab.judge.serving import served
 from collapselab.judge.site import HEADERS, Site
 from collapselab.select.judging import LANGUAGES
+
+httpx = pytest.importorskip("httpx2", reason="needs collapselab[judge]")
 
 URL = "http://testserver"
 
@@ -478,3 +482,24 @@ def test_the_admin_sees_who_is_missing_and_closes_the_round(trained):
     late = client.post("/api/judgements", json={"item": found["next"]["id"], "answer": "bad", "nonce": "n" * 16})
     assert late.status_code == 409 and late.json() == {"error": "the round is closed"}
     assert client.get("/api/state").json()["stage"] == "survey"
+
+
+def test_more_people_at_once_than_there_are_threads(tmp_path):
+    """Hundreds of requests of one moment, over real HTTP: the server has forty threads, and few more connections."""
+    held = Round(tmp_path, judges=50, per_judge=10, overlap=5, training=False)
+    people = held.invite(50)
+    with database.writing(held.engine) as connection:
+        connection.execute(database.judges.update().values(consented=1.0))
+    everybody = httpx.Limits(max_connections=None)
+    with (
+        served(held.engine, held.study) as site,
+        ThreadPoolExecutor(200) as many,
+        httpx.Client(base_url=site.url, timeout=60, limits=everybody) as client,
+    ):
+
+        def ask(place):
+            headers = {"Authorization": f"Bearer {people[place % 50].token}"}
+            path = ("/api/next", "/api/state")[place % 2]
+            return client.get(path, headers=headers).status_code
+
+        assert set(many.map(ask, range(400))) == {200}

@@ -12,6 +12,7 @@ from scipy import stats
 from collapselab import store, theory
 from collapselab.cli.run import app
 from collapselab.core.sets import SampleSet
+from collapselab.measure.compare import differences
 from collapselab.select import SELECTORS
 from collapselab.select.base import Pool
 from collapselab.store.cells import Cell
@@ -99,6 +100,13 @@ def test_the_verdict_is_not_about_a_mark_that_the_control_has_not():
     assert any("primary.extractor: found 'mark', which looks at marked arms alone" in one for one in found), found
 
 
+def test_too_few_real_images_calibrate_no_detector():
+    data = {"source": "digits", "split": {"train": 60, "held_out": 300}}
+    (found,) = faults_of(data=data)
+    assert found.startswith("extractors.1.mark.rate: found 0.01, at which 60 real training images flag none"), found
+    assert not faults_of(data=data, extractors=["pixels", {"mark": {"calibration": "exact"}}])
+
+
 def test_categories_carry_no_mark():
     changes = {
         "data": {"population": "outfits", "split": {"held_out": 50}},
@@ -177,13 +185,18 @@ def numbers(study, arm, generation):
     return {(one["set"], one["metric"]): one["value"] for one in record["values"] if one["extractor"] == "mark"}
 
 
+def fingerprints(study, arm):
+    record = json.loads(Path(study.cell(arm, 0, 1, "metrics.json")).read_text(encoding="utf-8"))
+    return {(one["set"], one["metric"]): record["fingerprints"][one["fingerprint"]] for one in record["values"]}
+
+
 @pytest.mark.trained
 def test_a_loop_records_who_is_found_and_a_purge_leaves_what_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     purged = {"model": "tiny", "regime": "fully_synthetic", "mark": {"gaussian_shading": {}},
               "select": {"unmarked": {"share": 0.6, "rate": 0.001}}}  # fmt: skip
     study = study_of(generations=1, too_few="top_up", yoked=False, arms={
-        "pattern": {**raw()["arms"]["pattern"], "mark": {"spread_spectrum": {"strength": 60, "keys": "per_image"}}},
+        "pattern": {**raw()["arms"]["pattern"], "mark": {"spread_spectrum": {"strength": 60}}},
         "purged": purged,
     })  # fmt: skip
     run(study)
@@ -197,6 +210,8 @@ def test_a_loop_records_who_is_found_and_a_purge_leaves_what_is_said(tmp_path, m
         hits = kept.reasons.count("no mark found")
         assert hits + kept.reasons.count("topped up") == 60 and kept.lineage["topped_up"] == 60 - hits
         assert 1 - hits / 100 > 0.9  # of a hundred marked ones hardly any pass
+    made = [fingerprints(study, name)["released", "mark_detection"] for name in ("pattern", "purged")]
+    assert not differences(*made)  # so that a report draws them side by side, though marks and calibrations differ
     released = store.read_samples(study.released_file("pattern", 0, 0))
     assert "spread_spectrum" in released.lineage["mark"] and released.aux["altered"].all()
     assert not any(numbers(study, "control", 0))

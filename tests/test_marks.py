@@ -14,8 +14,8 @@ from collapselab.core.ask import Ask
 from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import FEATURES
-from collapselab.features.mark import flagged
+from collapselab.features import FEATURES, Features
+from collapselab.features.mark import NAMES, at_level
 from collapselab.marks import MARKS, Detection, dwt_dct_svd
 from collapselab.marks.attacks import ATTACKS, crop, jpeg, shrink
 from collapselab.marks.base import level_of_bits, of_bits, secret_normals
@@ -386,9 +386,6 @@ def test_attacks_do_what_their_settings_say():
 
 def seen(p, level=0.01, marked=True, **attacked):
     """Features of the extractor ``mark`` with these p-values."""
-    from collapselab.features import Features
-    from collapselab.features.mark import NAMES
-
     p = np.asarray(p, np.float64)
     columns = {"statistic": -p, "p": p, "level": np.full(len(p), level), "marked": np.full(len(p), float(marked))}
     columns |= {f"p_{attack}": np.asarray(attacked.get(attack, p), np.float64) for attack in ATTACKS}
@@ -429,6 +426,11 @@ def test_what_is_left_of_a_mixture_is_what_a_purge_leaves():
     assert synthetic[kept].mean() == pytest.approx(expected, abs=4.5 * error) and expected == pytest.approx(
         0.083, abs=5e-4
     )
+
+
+def flagged(features, column="p"):
+    p, level = (features.values[:, NAMES.index(name)] for name in (column, "level"))
+    return at_level(p, level)
 
 
 def test_the_extractor_tells_the_level_and_attacks_only_what_is_marked():

@@ -25,7 +25,7 @@ from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits,
 from collapselab.store.provenance import named
 from collapselab.store.provenance.source import ASIDE
 from collapselab.testing import check_metric, check_score
-from collapselab.testing.clouds import as_read, cloud
+from collapselab.testing.clouds import as_read, cloud, marked_of
 
 NEIGHBOURS = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
@@ -52,6 +52,9 @@ LOOKS_AT_ONE_SIDE = {
     "bits_per_dimension": "real",
     "likelihood_gap": "real",
     "surviving_categories": "fake",
+    "mark_detection": "fake",
+    "mark_robustness": "fake",
+    "radioactivity": "fake",
     **{name: "fake" for name, metric in METRICS.items() if metric.extractors == ("truth",)},
 }
 
@@ -81,11 +84,14 @@ ON_ITSELF = {
     "nearest_distance": 0.0,
 }
 IN_ORDER = {"inception_score": {"splits": 1}}  # its parts are cut in the rows' order
+SEEN = {
+    "radioactivity": tuple(marked_of(cloud(seed, 130), marked=False) for seed in (0, 1))
+}  # of what nobody has marked
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_keeps_its_contract(name):
-    check_metric(name, options=IN_ORDER.get(name), on_itself=ON_ITSELF.get(name))
+    check_metric(name, SEEN.get(name), IN_ORDER.get(name), ON_ITSELF.get(name))
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -41,7 +41,7 @@ def held(folder: Path) -> Iterator[tuple[Site, list[panel.Invited], str, Any]]:
     store.write_samples(path, SampleSet(images[:200]))
     engine = database.opened(f"sqlite:///{folder / 'judging.db'}")
     place = rounds.Pool("digits", "people", 0, 0, path, folder / "gen0.parquet", 1, 1, 1)
-    rounds.open_round(engine, place, images[200:600], OPTIONS, folder)
+    rounds.open_round(engine, place, lambda: images[200:600], OPTIONS, folder)
     with database.writing(engine) as connection:
         people = panel.invite(connection, "digits", "people", 3, 3)
         admin = panel.new_admin(connection, "digits")

@@ -57,7 +57,7 @@ def extract(
         settings = settings_of(entry, name, said.get(name, {}))
         if entry.needs.through == "mark":
             asked, key = settings.pop("calibration"), (study_seed, seed, stream)
-            train = pools["train"].data[: settings["rows"]] if "train" in pools else None
+            train = pools["train"].data if "train" in pools else None
             weights, extractors[name] = detector_of(mark, weights_path, key, asked, train)
         else:
             weights, extractors[name] = weights_of(entry, name, weights_path)

@@ -71,16 +71,12 @@ def _arm(study: Any, arm: str | None) -> str:
 
 
 def _options(study: Any, arm: str) -> Any:
-    """How the rounds of an arm are held. Raises ValueError for words that the page has no place for."""
-    from ..judge import texts
+    """How the rounds of an arm are held."""
     from ..select.judging import Judging
     from ..study.judged import judging_options
 
     found = judging_options(study, arm)
-    options = Judging.model_validate({name: getattr(found, name) for name in Judging.model_fields})
-    if faults := texts.faults(options):
-        raise ValueError(f"{study.name}: arms.{arm}.select.people: {'; '.join(faults)}")
-    return options
+    return Judging.model_validate({name: getattr(found, name) for name in Judging.model_fields})
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------

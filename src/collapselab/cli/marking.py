@@ -52,7 +52,8 @@ def detector_of(
         raise typer.BadParameter(f"found no train=FILE; {name} is calibrated by real samples", param_hint="--real")
     model = model_in(Path(path))[0] if path else None
     made = detector(entry, options, key_of(*lineage, name), model, train if by_real else None)
-    return made, {"mark": json_of(said, "--mark", dict), "calibration": "real" if by_real else "exact"}
+    # One fact, by which arms that mark in other ways are not kept apart (measure.compare).
+    return made, {"mark": json_of(said, "--mark", dict) | {"calibration": "real" if by_real else "exact"}}
 
 
 def p_marked(

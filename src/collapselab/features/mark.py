@@ -24,7 +24,7 @@ class DetectionOptions(BaseModel):
     rows: int = Field(ROWS, ge=2, description="samples of each set that are looked at: the first so many")
     calibration: Literal["own", "real", "exact"] = Field(
         "own",
-        description="p-values by the statistics of the real training images (real), or by the law over keys (exact); "
+        description="p-values by the statistics of all real training images (real), or by the law over keys (exact); "
         "own: by real images for one key in pixels, where that law does not hold, else exact",
     )
 
@@ -55,7 +55,6 @@ def mark(
     return Features(np.stack(columns, axis=1).astype(np.float64), names=NAMES)
 
 
-def flagged(features: Features, column: str = "p") -> np.ndarray:
+def at_level(p: np.ndarray, level: np.ndarray) -> np.ndarray:
     """Which samples a detector takes for marked, at the level that it attains: (n,) bool."""
-    p, level = (features.values[:, features.names.index(name)] for name in (column, "level"))
-    return np.asarray(p) <= np.asarray(level) * (1 + ROUNDING)
+    return p <= level * (1 + ROUNDING)

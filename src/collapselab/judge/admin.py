@@ -1,8 +1,10 @@
 """The page of whoever holds the rounds: who is missing, how well it goes, and the button that closes a round."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, func, select
@@ -15,20 +17,19 @@ from .forms import FormWord
 from .pages import Token, page, remembering, to
 from .panel import form_word, is_admin
 from .rounds import close, rounds_of, standing
-from .site import ADMIN_COOKIE, Here, Reading, Site, expect_admin, expect_own, token_of
+from .site import ADMIN_COOKIE, Here, Site, expect_admin, expect_own, token_of
 
 router = APIRouter()
 
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-def admin(request: Request, site: Here, connection: Reading) -> Connection:
-    """A connection for whoever holds the admin's link."""
-    expect_admin(connection, site, request)
-    return connection
-
-
-Admin = Annotated[Connection, Depends(admin)]
+@contextmanager
+def visiting(site: Site, request: Request) -> Iterator[Connection]:
+    """A transaction that reads, for whoever holds the admin's link. Raises Forbidden for everybody else."""
+    with site.engine.connect() as connection:
+        expect_admin(connection, site, request)
+        yield connection
 
 
 class Closing(BaseModel):
@@ -91,9 +92,10 @@ Failures: Any = {code: {"description": words} for code, words in {403: "not the 
 
 
 @router.get("/api/admin/status", responses=Failures)
-def status(site: Here, connection: Admin) -> dict[str, Any]:
+def status(request: Request, site: Here) -> dict[str, Any]:
     """How rounds and people stand."""
-    return told(connection, site.study)
+    with visiting(site, request) as connection:
+        return told(connection, site.study)
 
 
 @router.post("/api/admin/close", responses=Failures)
@@ -110,17 +112,19 @@ def close_round(said: Closing, request: Request, site: Here) -> dict[str, Any]:
 
 
 @router.get("/admin/join/{token}", response_class=HTMLResponse)
-def join(token: Token, site: Here, connection: Reading) -> Response:
+def join(token: Token, site: Here) -> Response:
     """The admin's link."""
-    if not is_admin(connection, site.study, token):
-        raise Forbidden
+    with site.engine.connect() as connection:
+        if not is_admin(connection, site.study, token):
+            raise Forbidden
     return remembering(site, to("/admin"), ADMIN_COOKIE, token)
 
 
 @router.get("/admin", response_class=HTMLResponse)
-def overview(request: Request, site: Here, connection: Admin) -> Response:
+def overview(request: Request, site: Here) -> Response:
     """The page, in English."""
-    return _overview(request, site, connection)
+    with visiting(site, request) as connection:
+        return _overview(request, site, connection)
 
 
 def _overview(request: Request, site: Site, connection: Connection, status: int = 200, **given: str) -> Response:
@@ -140,8 +144,8 @@ def close_by_form(
 ) -> Response:
     """End a round."""
     expect_own(site, request, form, ADMIN_COOKIE)
-    with site.engine.connect() as connection:
-        expect_admin(connection, site, request)
+    with visiting(site, request):
+        pass
     try:
         said, status = {"told": f"The round is closed; its ballots are in {closed(site, round, anyway == 'yes')}."}, 200
     except Refused as error:

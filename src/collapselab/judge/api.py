@@ -15,7 +15,7 @@ from sqlalchemy.engine import RowMapping
 from . import answers, survey, training
 from . import database as db
 from .answers import Forbidden, Judgement, Place
-from .site import Here, Reading, Site, Visitor, acting, as_now, judge_of
+from .site import Here, Site, acting, as_now, visiting
 
 router = APIRouter()
 
@@ -131,20 +131,22 @@ def next_said(connection: Connection, judge: RowMapping, one: Mapping[str, Any] 
 
 
 @router.get("/api/state", responses=Failures)
-def state(judge: Visitor, connection: Reading) -> dict[str, Any]:
+def state(request: Request, site: Here) -> dict[str, Any]:
     """Where the visitor stands."""
-    return state_said(connection, judge)
+    with visiting(site, request) as (connection, judge):
+        return state_said(connection, judge)
 
 
 @router.get("/api/training", responses=Failures)
-def training_asked(judge: Visitor, connection: Reading) -> dict[str, Any]:
+def training_asked(request: Request, site: Here) -> dict[str, Any]:
     """What the training screen shows and asks."""
-    place = answers.place_of(connection, judge)
-    if place.stage != "training":
-        raise answers.Refused(f"it is not the time of the training, but of: {place.stage}")
-    attempt = training.attempt_of(connection, judge)
-    asked = training.questions(connection, judge, place, attempt)
-    shown = training.shown(connection, place.round["id"])
+    with visiting(site, request) as (connection, judge):
+        place = answers.place_of(connection, judge)
+        if place.stage != "training":
+            raise answers.Refused(f"it is not the time of the training, but of: {place.stage}")
+        attempt = training.attempt_of(connection, judge)
+        asked = training.questions(connection, judge, place, attempt)
+        shown = training.shown(connection, place.round["id"])
     return {
         "attempt": attempt,
         "needed": min(place.options.gate.right, len(asked)),
@@ -165,15 +167,17 @@ def lesson_said(image: RowMapping) -> dict[str, Any]:
 
 
 @router.get("/api/next", responses=Failures)
-def following(judge: Visitor, connection: Reading) -> dict[str, Any]:
+def following(request: Request, site: Here) -> dict[str, Any]:
     """The next item; none where all are judged, or nothing is to be judged now."""
-    return next_said(connection, judge)
+    with visiting(site, request) as (connection, judge):
+        return next_said(connection, judge)
 
 
 @router.get("/api/survey", responses=Failures)
-def survey_asked(judge: Visitor, connection: Reading) -> dict[str, Any]:
+def survey_asked(request: Request, site: Here) -> dict[str, Any]:
     """The closing survey's questions."""
-    place = answers.place_of(connection, judge)
+    with visiting(site, request) as (connection, judge):
+        place = answers.place_of(connection, judge)
     if place.stage != "survey":
         raise answers.Refused(f"it is not the time of the survey, but of: {place.stage}")
     questions = place.options.questions(place.turns)
@@ -255,16 +259,15 @@ OF_LESSON = STORED.where(
 @router.get("/images/{word}", response_class=Response, responses=PNG)
 def image(word: Word, request: Request, site: Here) -> Response:
     """An item's image: the stored bytes, and nothing about them."""
-    with site.engine.connect() as connection:
-        item = answers.item_of(connection, judge_of(connection, site, request), word)
+    with visiting(site, request) as (connection, judge):
+        item = answers.item_of(connection, judge, word)
         return _served(connection.execute(OF_ITEM, {"image": item["image"]}).mappings().first(), site)
 
 
 @router.get("/lessons/{word}", response_class=Response, responses=PNG)
 def lesson(word: Word, request: Request, site: Here) -> Response:
     """An image of the training screen."""
-    with site.engine.connect() as connection:
-        judge = judge_of(connection, site, request)
+    with visiting(site, request) as (connection, judge):
         asked = {"word": word, "arm": judge["arm"], "study": judge["study"]}
         return _served(connection.execute(OF_LESSON, asked).mappings().first(), site)
 

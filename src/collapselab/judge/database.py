@@ -39,6 +39,8 @@ NETWORK = {
 }
 """File systems that lie on other machines, as /proc/mounts names them."""
 
+CONNECTIONS = 48  # more than the server has threads, so that none waits for another
+
 MOUNTS = Path("/proc/mounts")
 
 metadata = MetaData()
@@ -200,7 +202,7 @@ def opened(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError(f"database: found {parsed.get_backend_name()!r}; allowed are sqlite and postgresql")
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else create_engine(parsed, pool_size=20)
+    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else create_engine(parsed, pool_size=CONNECTIONS)
     try:
         metadata.create_all(engine)
         with writing(engine) as connection:
@@ -223,12 +225,12 @@ def _sqlite(url) -> Engine:
     path = Path(url.database).resolve()
     expect_local(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=20, connect_args={"timeout": 30})
+    engine = create_engine(url, pool_size=CONNECTIONS, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection, record) -> None:
         connection.isolation_level = None  # SQLAlchemy begins and ends transactions, and no one else
-        for line in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 30000"):
+        for line in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
             connection.execute(f"PRAGMA {line}")
 
     @event.listens_for(engine, "begin")

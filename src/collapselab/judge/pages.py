@@ -4,12 +4,13 @@ import functools
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from typing import Annotated, Any
 
 import jinja2
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import Field
 from sqlalchemy import Connection
@@ -19,7 +20,7 @@ from . import answers, survey, texts, training
 from .answers import Forbidden, Place
 from .api import Word, item_said, lesson_said, size_said
 from .panel import form_word, of_token
-from .site import COOKIE, COOKIE_DAYS, Here, Reading, Site, Visitor, token_of
+from .site import COOKIE, COOKIE_DAYS, Here, Site, token_of, visiting
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -91,11 +92,13 @@ class Turn:
         return answers.progress(self.connection, self.judge, self.place.round)
 
 
-def _turn(site: Here, request: Request, connection: Reading, judge: Visitor) -> Turn:
-    return Turn(site, request, connection, judge)
+@contextmanager
+def visit(site: Site, request: Request) -> Iterator[Turn]:
+    """A visit that changes nothing."""
+    with visiting(site, request) as (connection, judge):
+        yield Turn(site, request, connection, judge)
 
 
-Visit = Annotated[Turn, Depends(_turn)]
 WHERE = {"consent": "/consent", "training": "/training", "judging": "/judge", "finish": "/finish", "survey": "/survey"}
 
 
@@ -112,10 +115,11 @@ def _elsewhere(turn: Turn, *stages: str) -> Response | None:
 
 
 @router.get("/join/{token}")
-def join(token: Token, site: Here, connection: Reading) -> Response:
+def join(token: Token, site: Here) -> Response:
     """The invite link: the browser keeps it, and goes on to where its owner stands."""
-    if of_token(connection, site.study, token) is None:
-        raise Forbidden
+    with site.engine.connect() as connection:
+        if of_token(connection, site.study, token) is None:
+            raise Forbidden
     return remembering(site, to("/"), COOKIE, token)
 
 
@@ -127,9 +131,10 @@ def remembering(site: Site, response: Response, cookie: str, token: str) -> Resp
 
 
 @router.get("/")
-def start(turn: Visit) -> Response:
+def start(request: Request, site: Here) -> Response:
     """To where the visitor stands."""
-    return _elsewhere(turn)
+    with visit(site, request) as turn:
+        return _elsewhere(turn)
 
 
 @router.get("/static/{name}")
@@ -145,15 +150,17 @@ def shared(name: str) -> Response:
 
 
 @router.get("/consent")
-def consent(turn: Visit) -> Response:
+def consent(request: Request, site: Here) -> Response:
     """What the visitor agrees to."""
-    return _elsewhere(turn, "consent") or turn.page("consent")
+    with visit(site, request) as turn:
+        return _elsewhere(turn, "consent") or turn.page("consent")
 
 
 @router.get("/training")
-def teach(turn: Visit) -> Response:
+def teach(request: Request, site: Here) -> Response:
     """Examples, and what must be told apart."""
-    return _elsewhere(turn, "training") or training_page(turn)
+    with visit(site, request) as turn:
+        return _elsewhere(turn, "training") or training_page(turn)
 
 
 def training_page(turn: Turn, fault: str = "", said: Mapping[str, str] | None = None, status: int = 200) -> Response:
@@ -173,9 +180,10 @@ def training_page(turn: Turn, fault: str = "", said: Mapping[str, str] | None = 
 
 
 @router.get("/judge")
-def judging(turn: Visit) -> Response:
+def judging(request: Request, site: Here) -> Response:
     """The next image."""
-    return _elsewhere(turn, "judging") or _judging(turn)
+    with visit(site, request) as turn:
+        return _elsewhere(turn, "judging") or _judging(turn)
 
 
 def _judging(turn: Turn) -> Response:
@@ -194,16 +202,19 @@ def _judging(turn: Turn) -> Response:
 
 
 @router.get("/earlier")
-def earlier(turn: Visit, start: str = "0") -> Response:
+def earlier(request: Request, site: Here, start: str = "0") -> Response:
     """What the visitor has answered, last first."""
-    if other := _elsewhere(turn, "judging", "finish"):
-        return other
-    first = int(start) if re.fullmatch("[0-9]{1,6}", start, re.ASCII) else 0
-    found = answers.judged_items(turn.connection, turn.judge, turn.place.round, first, EARLIER + 1)
-    size = size_said(*turn.place.round["shape"])
-    shown = [{**size, "id": one["word"], "image": f"/images/{one['word']}", **_plain(one)} for one in found[:EARLIER]]
-    newer = max(0, first - EARLIER) if first else None
-    return turn.page("earlier", items=shown, newer=newer, older=first + EARLIER if len(found) > EARLIER else None)
+    with visit(site, request) as turn:
+        if other := _elsewhere(turn, "judging", "finish"):
+            return other
+        first = int(start) if re.fullmatch("[0-9]{1,6}", start, re.ASCII) else 0
+        found = answers.judged_items(turn.connection, turn.judge, turn.place.round, first, EARLIER + 1)
+        size = size_said(*turn.place.round["shape"])
+        shown = [
+            {**size, "id": one["word"], "image": f"/images/{one['word']}", **_plain(one)} for one in found[:EARLIER]
+        ]
+        newer = max(0, first - EARLIER) if first else None
+        return turn.page("earlier", items=shown, newer=newer, older=first + EARLIER if len(found) > EARLIER else None)
 
 
 def _plain(one: RowMapping) -> dict[str, Any]:
@@ -211,27 +222,30 @@ def _plain(one: RowMapping) -> dict[str, Any]:
 
 
 @router.get("/earlier/{word}")
-def change(turn: Visit, word: Word) -> Response:
+def change(request: Request, site: Here, word: Word) -> Response:
     """One answer, which can be changed."""
-    if other := _elsewhere(turn, "judging", "finish"):
-        return other
-    item = answers.item_of(turn.connection, turn.judge, word)
-    if item["answer"] is None or item["round"] != turn.place.round["id"]:
-        return to("/earlier")
-    told = item_said([item], turn.place.round["shape"], turn.progress().of, item["answer"])
-    return turn.page("change", item=told, nonce=secrets.token_hex(12))
+    with visit(site, request) as turn:
+        if other := _elsewhere(turn, "judging", "finish"):
+            return other
+        item = answers.item_of(turn.connection, turn.judge, word)
+        if item["answer"] is None or item["round"] != turn.place.round["id"]:
+            return to("/earlier")
+        told = item_said([item], turn.place.round["shape"], turn.progress().of, item["answer"])
+        return turn.page("change", item=told, nonce=secrets.token_hex(12))
 
 
 @router.get("/finish")
-def finishing(turn: Visit) -> Response:
+def finishing(request: Request, site: Here) -> Response:
     """Everything is judged."""
-    return _elsewhere(turn, "finish") or turn.page("finish")
+    with visit(site, request) as turn:
+        return _elsewhere(turn, "finish") or turn.page("finish")
 
 
 @router.get("/survey")
-def surveying(turn: Visit) -> Response:
+def surveying(request: Request, site: Here) -> Response:
     """The closing survey."""
-    return _elsewhere(turn, "survey") or survey_page(turn)
+    with visit(site, request) as turn:
+        return _elsewhere(turn, "survey") or survey_page(turn)
 
 
 def survey_page(turn: Turn, fault: str = "", said: Mapping[str, Any] | None = None, status: int = 200) -> Response:
@@ -260,10 +274,15 @@ def question(words: texts.Words, options: Any, name: str) -> str:
 
 
 @router.get("/thanks")
-def thanks(turn: Visit) -> Response:
+def thanks(request: Request, site: Here) -> Response:
     """Nothing is to be done: for now, or any more."""
-    if other := _elsewhere(turn, "waiting", "thanks"):
-        return other
-    stage = turn.place.stage
-    told = {"heading": turn.words(f"{stage}_title"), "text": turn.words(f"{stage}_text"), "back": stage == "waiting"}
-    return turn.page("message", **told)
+    with visit(site, request) as turn:
+        if other := _elsewhere(turn, "waiting", "thanks"):
+            return other
+        stage = turn.place.stage
+        told = {
+            "heading": turn.words(f"{stage}_title"),
+            "text": turn.words(f"{stage}_text"),
+            "back": stage == "waiting",
+        }
+        return turn.page("message", **told)

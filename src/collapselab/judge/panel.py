@@ -120,6 +120,9 @@ def forget(connection: Connection, study: str, arm: str, code: str) -> int:
     gone = connection.execute(delete(db.judgements).where(db.judgements.c.judge == judge["id"])).rowcount
     for table in (db.events, db.attempts, db.finishes):
         connection.execute(delete(table).where(table.c.judge == judge["id"]))
+    for event in connection.execute(select(db.events).where(db.events.c.judge.is_(None))).mappings():
+        if code in event["said"].values():
+            connection.execute(update(db.events).where(db.events.c.id == event["id"]).values(said={}))
     emptied: Mapping[str, Any] = {
         **dict.fromkeys(("language", "consented", "trained")),
         "revoked": True,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,23 +61,26 @@ class _Picture(NamedTuple):
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
-def open_round(engine: Engine, pool: Pool, real: np.ndarray, options: Judging, folder: Path) -> int | None:
+def open_round(
+    engine: Engine, pool: Pool, real: Callable[[], np.ndarray], options: Judging, folder: Path
+) -> int | None:
     """Open a round over a pool, with all its images as they will be served and who judges what; its number.
 
-    real: (n, C, H, W) uint8, the training split, of which examples are made. folder: where the images are put.
-    None where there is a round over these very samples already. Every image is encoded once, by a function of its
-    pixels alone, and its SHA-256 is stored. Raises ValueError for samples that are no images.
+    real: gives (n, C, H, W) uint8, the training split, of which examples are made. folder: where the images are put.
+    None, before anything is read, where there is a round over these very samples already. Every image is encoded once,
+    by a function of its pixels alone, and its SHA-256 is stored. Raises ValueError for samples that are no images.
     """
-    samples, digest = store.read_samples(pool.samples), store.recorded_hash(pool.samples)
+    digest = store.recorded_hash(pool.samples)
     with engine.connect() as connection:
         if _found(connection, pool, digest):
             return None
+    samples, split = store.read_samples(pool.samples), real()
     expect_images(samples.data, str(pool.samples))
-    expect_images(real, "the training split")
-    if real.shape[1:] != samples.data.shape[1:]:
-        raise ValueError(f"{pool.samples}: found images of {samples.data.shape[1:]}, real ones have {real.shape[1:]}")
+    expect_images(split, "the training split")
+    if split.shape[1:] != samples.data.shape[1:]:
+        raise ValueError(f"{pool.samples}: found images of {samples.data.shape[1:]}, real ones have {split.shape[1:]}")
     seed = seeds.seed_of(pool.study_seed, pool.seed, pool.generation, "judge")
-    pictures = list(_pictures(samples.data, real, options, seed))
+    pictures = list(_pictures(samples.data, split, options, seed))
     pack = folder / f"{pool.arm}-seed{pool.seed}-gen{pool.generation}-{digest[:12]}.pack"
     store.write_hashed(pack, lambda temporary: temporary.write_bytes(b"".join(one.png for one in pictures)))
     known = sum(one.role == "gold" for one in pictures)

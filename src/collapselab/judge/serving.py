@@ -37,7 +37,7 @@ TELLING = threading.Lock()  # people finish at one time, and every file has one 
 def look_around(site: Site, source: Source) -> None:
     """Open a round for every pool that waits, and say beside the place of each export who is missing."""
     for pool, options in source.waiting():
-        if (number := open_round(site.engine, pool, source.real(), options, source.folder)) is not None:
+        if (number := open_round(site.engine, pool, source.real, options, source.folder)) is not None:
             print(f"open: round {number}, {pool.said}", flush=True)
     tell(site)
 
@@ -52,10 +52,18 @@ def tell(site: Site) -> None:
                 waiting_path(Path(one["export"])).unlink(missing_ok=True)
 
 
+def tell_if_possible(site: Site) -> None:
+    """The same after somebody's act, which is stored whatever becomes of these files: the next look writes them."""
+    try:
+        tell(site)
+    except OSError:
+        traceback.print_exc(file=sys.stderr)
+
+
 def serve(site: Site, source: Source, host: str, port: int, poll_s: float) -> None:
     """Answer until a signal comes. Whoever asks leaves no trace: neither addresses nor links are written down."""
     look_around(site, source)
-    site.changed = lambda round: tell(site)
+    site.changed = lambda round: tell_if_possible(site)
     remember_link(site)
     ended = threading.Event()
 

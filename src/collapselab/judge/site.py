@@ -70,12 +70,6 @@ async def site_of(request: Request) -> Site:
     return request.app.state.site
 
 
-def reading(site: Annotated[Site, Depends(site_of)]) -> Iterator[Connection]:
-    """A transaction that reads."""
-    with site.engine.connect() as connection:
-        yield connection
-
-
 # -- visitors ----------------------------------------------------------------------------------------------------------
 
 
@@ -114,11 +108,15 @@ def as_now(connection: Connection, judge: Mapping[str, Any]) -> RowMapping:
     return connection.execute(select(db.judges).where(db.judges.c.id == judge["id"])).mappings().one()
 
 
-def visitor(
-    request: Request, site: Annotated[Site, Depends(site_of)], connection: Annotated[Connection, Depends(reading)]
-) -> RowMapping:
-    """The judge of a request that changes nothing."""
-    return judge_of(connection, site, request)
+@contextmanager
+def visiting(site: Site, request: Request) -> Iterator[tuple[Connection, RowMapping]]:
+    """A transaction that reads, and whose visit it is. Raises Forbidden as :func:`judge_of`.
+
+    No route gets its connection from a dependency: one that has a connection and waits for a thread, while all threads
+    wait for connections, would wait for ever.
+    """
+    with site.engine.connect() as connection:
+        yield connection, judge_of(connection, site, request)
 
 
 def expect_own(site: Site, request: Request, said: str | None, cookie: str = COOKIE) -> None:
@@ -135,5 +133,3 @@ def expect_admin(connection: Connection, site: Site, request: Request) -> None:
 
 
 Here = Annotated[Site, Depends(site_of)]
-Reading = Annotated[Connection, Depends(reading)]
-Visitor = Annotated[RowMapping, Depends(visitor)]

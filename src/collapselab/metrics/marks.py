@@ -11,13 +11,13 @@ from pydantic import Field
 
 from ..core.distances import on_host
 from ..core.errors import Undefined
-from ..features import Features
-from ..features.mark import flagged
+from ..features import Array, Features
+from ..features.mark import at_level
 from ..marks.attacks import ATTACKS
 from .estimates import Estimate, exact_share_of
 
 
-def mark_detection(real: Features, fake: Features) -> Estimate:
+def mark_detection(real: Features | Array, fake: Features | Array) -> Estimate:
     """The share of the fakes in which the mark is found, with the exact interval of a binomial share.
 
     Of marked samples, ``released`` ones, the rate of hits at the detector's rate of false alarms; of ``sampled`` ones,
@@ -26,7 +26,7 @@ def mark_detection(real: Features, fake: Features) -> Estimate:
     return exact_share_of(_found(fake, "fake"))
 
 
-def mark_false_alarms(real: Features, fake: Features) -> Estimate:
+def mark_false_alarms(real: Features | Array, fake: Features | Array) -> Estimate:
     """The share of the real samples in which a mark is found, where nobody has put one.
 
     With the exact interval of a binomial share. The fakes have no part in it.
@@ -34,7 +34,7 @@ def mark_false_alarms(real: Features, fake: Features) -> Estimate:
     return exact_share_of(_found(real, "real"))
 
 
-def mark_robustness(real: Features, fake: Features) -> dict[str, float]:
+def mark_robustness(real: Features | Array, fake: Features | Array) -> dict[str, float]:
     """The share of marked fakes in which the mark is still found after each of the attacks.
 
     jpeg at quality 75; crop, the middle nine tenths of each side, enlarged again; resize, to half of each side and back
@@ -47,7 +47,7 @@ def mark_robustness(real: Features, fake: Features) -> dict[str, float]:
     return {attack: float(np.mean(_found(fake, "fake", f"p_{attack}"))) for attack in ATTACKS}
 
 
-def radioactivity(real: Features, fake: Features) -> Estimate:
+def radioactivity(real: Features | Array, fake: Features | Array) -> Estimate:
     """How often the mark is found in samples that nobody has marked, over how often chance finds it.
 
         (hits / n) / level
@@ -62,7 +62,7 @@ def radioactivity(real: Features, fake: Features) -> Estimate:
     found = _found(fake, "fake")
     if _marked(fake):
         raise Undefined("fake: these samples are marked; what a model has learnt shows in those that are not")
-    level = float(_column(fake, "level")[0])
+    level = float(_column(fake, "fake", "level")[0])
     if level == 0:
         raise Undefined("level: the detector has no false alarms at any threshold, and no rate to compare with")
     share = exact_share_of(found)
@@ -70,7 +70,7 @@ def radioactivity(real: Features, fake: Features) -> Estimate:
 
 
 def residual_share(
-    real: Features, fake: Features, *, synthetic: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    real: Features | Array, fake: Features | Array, *, synthetic: Annotated[float, Field(gt=0, lt=1)] = 0.5
 ) -> dict[str, float]:
     """The synthetic share that is left when what carries the mark is thrown out of a mixture.
 
@@ -80,10 +80,10 @@ def residual_share(
 
     Raises Undefined for samples without a mark, and where nothing is left of the mixture.
     """
+    alarms, hits = _found(real, "real"), _found(fake, "fake")
     if not _marked(fake):
         raise Undefined("fake: nobody has marked these samples")
-    hits, alarms = _found(fake, "fake"), _found(real, "real")
-    level = float(_column(fake, "level")[0])
+    level = float(_column(fake, "fake", "level")[0])
     kept = synthetic * (1 - float(np.mean(hits)))
     left = {"theory": (1 - synthetic) * (1 - level), "found": (1 - synthetic) * (1 - float(np.mean(alarms)))}
     if any(kept + others == 0 for others in left.values()):
@@ -91,16 +91,19 @@ def residual_share(
     return {name: kept / (kept + others) for name, others in left.items()}
 
 
-def _column(features: Features, name: str) -> np.ndarray:
-    return on_host(features.values[:, features.names.index(name)])
+def _column(features: Features | Array, role: str, name: str) -> np.ndarray:
+    """A column of what a detector told: (n,) float64. Raises Undefined without rows, ValueError for other features."""
+    features = Features.of(features)
+    if features.names is None or name not in features.names:
+        raise ValueError(f"{role}: found columns {features.names}, allowed are those of mark, with {name!r}")
+    features.require(1, role)
+    return on_host(features.values)[:, features.names.index(name)].astype(np.float64)
 
 
-def _found(features: Features, role: str, column: str = "p") -> np.ndarray:
-    """Which samples count as marked. Raises Undefined without any, or for numbers that are not finite."""
-    features.require(1, role, np.inf)
-    return on_host(flagged(features, column))
+def _found(features: Features | Array, role: str, column: str = "p") -> np.ndarray:
+    """Which samples count as marked: (n,) bool."""
+    return at_level(_column(features, role, column), _column(features, role, "level"))
 
 
-def _marked(features: Features) -> bool:
-    features.require(1, "fake", np.inf)
-    return bool(_column(features, "marked")[0])
+def _marked(fake: Features | Array) -> bool:
+    return bool(_column(fake, "fake", "marked")[0])

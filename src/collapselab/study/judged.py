@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..select import SELECTORS
+from ..select.judging import LANGUAGES, Judging
 from ..store import hash_path
+from .faults import Fault
 from .study import Study
 
 
@@ -35,6 +37,18 @@ def judging_options(study: Study, arm: str) -> Any:
     """What a study says of the people of an arm: the options of the selector that follows them."""
     choice = next(one for one in study.lineages[arm].select if SELECTORS[one.name].needs.ballots)
     return study.parsed(SELECTORS, choice)
+
+
+def people_faults(study: Study) -> Iterator[Fault]:
+    """Words for the judging page that it has no place for, and languages of which some are lacking."""
+    for arm in study.file.arms:
+        for index, choice in enumerate(study.lineages[arm].select):
+            options = study.parsed(SELECTORS, choice)
+            if isinstance(options, Judging) and (options.texts or set(options.languages) - set(LANGUAGES)):
+                from ..judge.texts import faults  # reads the words that are shipped
+
+                place = ("arms", arm, "select", *([index] if len(study.file.arms[arm].select) > 1 else []))
+                yield from (Fault((*place, choice.name), message) for message in faults(options))
 
 
 def waiting(study: Study) -> Iterator[Waits]:

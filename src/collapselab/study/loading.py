@@ -26,6 +26,7 @@ from .choices import as_said
 from .controls import size_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
+from .judged import people_faults
 from .marking import marking_faults
 from .presets import regimes
 from .reading import parse
@@ -120,7 +121,8 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if any(fault.path[:1] == ("arms",) for fault in faults):
         return study, list(dict.fromkeys([*faults, *absent]))
     if not faults:
-        faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *together_faults(study)]
+        faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study)]
+        faults += [*people_faults(study), *together_faults(study)]
     faults += crossing.faults(file)
     faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
     faults += label_faults(study) if not absent else []

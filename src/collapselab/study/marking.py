@@ -1,12 +1,15 @@
 """Faults of marks: of what cannot carry one, or tell it again, and of what looks for one that nobody makes."""
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..features import FEATURES
 from ..marks import MARKS
 from ..models.capabilities import Inverts
 from ..select import SELECTORS
+from ..verbs.extract import calibrates
 from .checks import lacking
 from .faults import Fault
 from .lineages import Lineage
@@ -27,9 +30,26 @@ def marking_faults(study: Study) -> Iterator[Fault]:
     for index, name in enumerate(study.measured_in):
         if FEATURES[name].needs.through == "mark" and not marked:
             yield Fault(("extractors", index), f"{name!r} looks for marks, and no arm has one; leave it out")
+        if FEATURES[name].needs.through == "mark" and marked:
+            yield from _uncalibrated(study, ("extractors", index, name), study.extractor_options(name))
     if FEATURES[study.file.primary.extractor].needs.through == "mark":
         message = f"found {study.file.primary.extractor!r}, which looks at marked arms alone; the control has no mark"
         yield Fault(("primary", "extractor"), f"{message}: choose a space in which all arms are measured")
+
+
+def _uncalibrated(study: Study, where: tuple[str | int, ...], said: Mapping[str, Any]) -> Iterator[Fault]:
+    """The fault of a detector that is calibrated by too few real images to flag any at its rate."""
+    chosen = [(MARKS[arm.mark.name], study.parsed(MARKS, arm.mark)) for arm in study.lineages.values() if arm.mark]
+    there = study.file.data.split.train
+    by_real = any(calibrates(mark, options, said["calibration"]) for mark, options in chosen)
+    if study.population_name is None and by_real and (there + 1) * said["rate"] < 1:
+        needed = math.ceil(1 / said["rate"]) - 1
+        message = (
+            f"found {said['rate']}, at which {there} real training images flag none; allowed with so many are rates"
+        )
+        yield Fault(
+            (*where, "rate"), f"{message} from {1 / (there + 1):.2g} on, or data: split: train: {needed} and more"
+        )
 
 
 def _unmarkable(study: Study, arm: Lineage) -> Iterator[Fault]:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.special import erfc
 
 from ..features import FEATURES, Features
+from ..features.mark import NAMES as MARK_COLUMNS
 from ..populations.gaussians import Gaussians, GaussiansOptions
 
 WIDTH = 16
@@ -37,6 +39,8 @@ def as_read(entry: Any, side: Features) -> Features:
         return truth_of(side)
     if found[0].needs.through == "law":
         return law_of(side, "categories" in entry.takes and len(entry.takes) == 1)
+    if found[0].needs.through == "mark":
+        return marked_of(side)
     if found[0].needs.through == "model":
         return Features(side.values[:, :1])
     return statistics_of(entry.extractors[0], side)
@@ -68,6 +72,19 @@ def truth_of(side: Features) -> Features:
     """A cloud as a known truth judges its first two columns; what is not finite stays so."""
     seen = FEATURES["truth"].extract(side.values[:, :2], TRUTH)
     return replace(seen, values=np.where(np.isfinite(side.values).all(axis=1, keepdims=True), seen.values, np.nan))
+
+
+def marked_of(side: Features, marked: bool = True) -> Features:
+    """A cloud as the detector of a mark sees it: a p-value of each row's first number, as if it were a normal one.
+
+    What is not finite stays so; of marked rows half as much is left by each attack.
+    """
+    first = side.values[:, 0]
+    p = np.where(np.isfinite(side.values).all(axis=1), erfc(first / np.sqrt(2)) / 2, np.nan)
+    columns = {"statistic": first, "p": p, "level": np.full(len(p), 0.2), "marked": np.full(len(p), float(marked))}
+    attacked = np.minimum(1.0, 2 * p)
+    values = np.stack([columns.get(name, attacked) for name in MARK_COLUMNS], axis=1)
+    return Features(values.astype(np.float64), names=MARK_COLUMNS)
 
 
 def taken(side: Features, rows: np.ndarray | slice) -> Features:

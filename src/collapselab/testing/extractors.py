@@ -8,6 +8,8 @@ import numpy as np
 from ..core.ask import Ask
 from ..core.kinds import KINDS, KindName
 from ..features import FEATURES, Extractor, Features
+from ..marks import MARKS
+from ..marks.detector import Detector
 from ..models.capabilities import Knows, Scores
 from ..populations import POPULATIONS
 from .families import small_model, training_set
@@ -86,6 +88,9 @@ def small_weights(name: str, entry: Extractor, kind: KindName, options: Any) -> 
     if through == "truth":
         judge = {"images": "jars", "vectors": "gaussians", "categories": "outfits"}[kind]
         return POPULATIONS[judge].population(POPULATIONS[judge].PopulationOptions())
+    if through == "mark":
+        entry = MARKS["spread_spectrum"]
+        return Detector(entry, entry.Options(strength=1.0), bytes(32))
     if through in ("model", "law"):
         able = Knows if through == "law" else Scores
         return small_model(kind, _training(kind), (able,))
