@@ -53,7 +53,7 @@ def call(command, folder, code=0, **environment):
         ("--config study=smoke seeds=5", ["'seeds'", "study=NAME"]),
         ("--configfile config/smoke.yaml", ["'arms'", "study=NAME"]),
         ("--config study=", ["--config: 1 fault", "study", "study=NAME"]),
-        ("--config study=nosuch", ["no such study", "config/nosuch.yaml", "quickstart, smoke"]),
+        ("--config study=nosuch", ["no such study", "config/nosuch.yaml", "quickstart, rehearsal"]),
         ("--config study=elsewhere/nosuch.yaml", ["no such study", "elsewhere/nosuch.yaml"]),
     ],
 )

@@ -25,7 +25,7 @@ def export(
     chain: Annotated[Path | None, typer.Option(help="PEM certificates to sign with by C2PA, one's own first")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the private key of the first of them")] = None,
 ) -> None:
-    """Write samples as PNG files that say where they come from; with a key of one's own they are signed."""
+    """Write samples as pictures that say where they come from, signed on request."""
     if (chain is None) != (key is None):
         raise typer.BadParameter(f"found {chain or key} alone; who signs needs both", param_hint="--chain, --key")
     signer = signing.read_signer(chain, key) if chain and key else None
