@@ -81,9 +81,10 @@ class Project:
         assert code is None or done.returncode == code, f"{command} ended with {done.returncode}\n{said(done)}"
         return done
 
-    def snakemake(self, *arguments, study="smoke", code=0):
+    def snakemake(self, *arguments, study="smoke", code=0, timeout=300):
         """Snakemake on two cores."""
-        return self.run("snakemake", "--cores", 2, "--config", f"study={study}", "--", *arguments, code=code)
+        command = ("snakemake", "--cores", 2, "--config", f"study={study}", "--", *arguments)
+        return self.run(*command, code=code, timeout=timeout)
 
     def plan(self, *targets, study="smoke"):
         """rule -> number of jobs that would run."""

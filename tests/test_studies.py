@@ -83,9 +83,9 @@ def test_a_small_copy_runs_to_the_report(name, tmp_path, published_network):
     study, _ = missing_parts(file)
     rounds = 1 + study.file.generations if any(map(study.awaits_ballots, study.lineages)) else 0
     for _ in range(rounds):
-        assert "waiting for people" in project.snakemake(study=small, code=1).stderr
+        assert "waiting for people" in project.snakemake(study=small, code=1, timeout=1500).stderr
         close_rounds(project, study)
-    project.snakemake(study=small)
+    project.snakemake(study=small, timeout=1500)
     report = project.folder / "results" / small / "report"
     assert (report / "report.html").stat().st_size > 100_000
     records = list((project.folder / "results" / small).glob("*/seed0/gen*/metrics.json"))
