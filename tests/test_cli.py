@@ -201,8 +201,9 @@ BAD = {
     f'{RECORD.replace("--features features", "--features model")} --metrics \'{{"recall": {{"k": 5}}}}\'': [
         "model.safetensors"
     ],
-    f"{SELECT} --selector jury": ["--selector", "'jury'", "nobody"],
-    f"{SELECT} --selector random --options '{{\"share\": 2}}'": ["share", "2"],
+    f"{SELECT} --selectors '[\"jury\"]'": ["--selectors", "'jury'", "nobody"],
+    f'{SELECT} --selectors \'[{{"random": {{"share": 2}}}}]\'': ["share", "2"],
+    f"{SELECT} --selectors '{{}}'": ["--selectors", "'{}'", "array"],
     f"{SELECT.replace('--samples samples', '--samples model')}": ["model.safetensors"],
     "extract --samples =x --extractor identity --out other.safetensors": ["--samples", "NAME=VALUE"],
     "extract --samples a=samples.safetensors --extractor incption --out other.safetensors": ["'incption'", "lenet"],
@@ -270,8 +271,8 @@ def test_a_tensor_for_which_there_is_no_memory_is_said(capsys):
 
 def test_what_looks_at_the_first_samples_is_not_measured_of_those_that_were_kept(folder):
     verbs = [
-        f"select --samples samples.safetensors {WHERE} --generation 0 --out half.parquet --selector random "
-        "--options '{\"share\": 0.5}'",
+        f"select --samples samples.safetensors {WHERE} --generation 0 --out half.parquet "
+        '--selectors \'[{"random": {"share": 0.5}}]\'',
         "extract --samples sampled=samples.safetensors --real held_out=real/held_out.safetensors "
         "--out seen.safetensors "
         '--extractor identity --extractor likelihood=model.safetensors --options \'{"likelihood": {"rows": 40}}\'',

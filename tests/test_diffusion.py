@@ -302,7 +302,7 @@ def test_presets_fill_in_and_give_way(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "tyni"}, "preset: found 'tyni', allowed are 'tiny', 'cifar10'"),
+        ({"preset": "tyni"}, "preset: found 'tyni', allowed are 'tiny', 'digits28', 'cifar10'"),
         ({"sigma_min": 5.0, "sigma_max": 2.0}, "sigma_min: found 5.0"),
         ({"betas": (0.9, 1.0)}, "betas: found"),
         ({"beta_start": 0.5, "beta_end": 0.1}, "beta_start: found 0.5, .*up to beta_end = 0.1"),

@@ -251,7 +251,7 @@ def test_a_bad_study_ends_with_its_faults(smoke):
     assert "2 faults" in said(done) and "generations" in said(done) and "fully_synthetic" in said(done)
     assert "Traceback" not in said(done)
     done = smoke.run("snakemake", "-n", "--config", "study=nosuch", code=None)
-    assert done.returncode != 0 and "quickstart, smoke" in said(done) and "Traceback" not in said(done)
+    assert done.returncode != 0 and "quickstart, rehearsal" in said(done) and "Traceback" not in said(done)
 
 
 # -- the profiles ------------------------------------------------------------------------------------------------------

@@ -43,7 +43,10 @@ def certificate(
     organisation: Annotated[str, typer.Option(help="who signs, as the certificates say it")] = "collapselab test",
     days: Annotated[int, typer.Option(min=1, help="how long they hold")] = 365,
 ) -> None:
-    """Make a key and certificates to try signing with: nobody trusts them but whoever is given root.pem."""
+    """Make a key and certificates by which pictures are signed, to try with.
+
+    Nobody trusts them but whoever is given root.pem.
+    """
     if out.exists():
         raise typer.BadParameter(f"{out} is there already; keys are written to a new folder", param_hint="--out")
     found = signing.certificates(organisation, days)
@@ -60,7 +63,10 @@ def check(
     pictures: Annotated[list[Path], typer.Argument(help="PNG files, and folders of them")],
     anchors: Annotated[Path | None, typer.Option(help="PEM certificates that one trusts")] = None,
 ) -> None:
-    """Say what pictures tell of where they come from, and whether their signatures hold; exit 3 if one does not."""
+    """Say where pictures come from by their own account, and whether their signatures hold.
+
+    It ends with 3 where one does not.
+    """
     trusted, states = anchors.read_bytes() if anchors else None, Counter()
     for path in _files(pictures):
         content = path.read_bytes()

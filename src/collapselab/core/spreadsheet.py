@@ -28,6 +28,11 @@ def _is_number(text: str) -> bool:
     return text == text.strip()
 
 
+def csv_rows(text: str) -> list[dict[str, str]]:
+    """The rows of such a text, each by the columns' names."""
+    return list(csv.DictReader(text.splitlines()))
+
+
 def csv_text(columns: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     """A line of the columns' names, and one for each row, each with its end; nothing stands where there is None."""
     stream = io.StringIO()

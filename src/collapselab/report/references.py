@@ -59,6 +59,13 @@ PAPERS: dict[str, Paper] = {
         2020,
         "IEEE/CVF Conference on Computer Vision and Pattern Recognition",
     ),
+    "2002.00937": Paper(
+        "sablayrolles2020radioactive",
+        "Sablayrolles, Alexandre and Douze, Matthijs and Schmid, Cordelia and Jégou, Hervé",
+        "Radioactive data: tracing through training",
+        2020,
+        "International Conference on Machine Learning",
+    ),
     "2002.09797": Paper(
         "naeem2020reliable",
         "Naeem, Muhammad Ferjad and Oh, Seong Joon and Uh, Youngjung and Choi, Yunjey and Yoo, Jaejun",

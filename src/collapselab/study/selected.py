@@ -1,6 +1,5 @@
 """What selecting has done in a study, read from its files: people's ballots and surveys, what was kept and what not."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import store
+from ..core.spreadsheet import csv_rows
 from ..judge.told import Judged, Round, surveys_of
 from .judged import arms_of_people, judging_options
 from .study import Study
@@ -72,7 +72,7 @@ def _surveys(study: Study) -> dict[str, list[dict[str, int | None]]]:
     if not store.hash_path(path).exists() or store.content_hash(path) != store.recorded_hash(path):
         raise ValueError(f"{path}: is not what its hash says; export it again: collapselab judge export {study.name}")
     try:
-        return surveys_of(list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())))
+        return surveys_of(csv_rows(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
