@@ -103,8 +103,34 @@ def test_the_verdict_is_not_about_a_mark_that_the_control_has_not():
 def test_too_few_real_images_calibrate_no_detector():
     data = {"source": "digits", "split": {"train": 60, "held_out": 300}}
     (found,) = faults_of(data=data)
-    assert found.startswith("extractors.1.mark.rate: found 0.01, at which 60 real training images flag none"), found
+    assert found.startswith("extractors.1.mark.rate: found 0.01, at which 60 real training samples flag none"), found
     assert not faults_of(data=data, extractors=["pixels", {"mark": {"calibration": "exact"}}])
+
+
+BITS = {"gaussian_shading": {"bits": 3}}
+
+
+@pytest.mark.parametrize(
+    ("train", "mark", "selector", "words"),
+    [
+        (50, {"spread_spectrum": {}}, {}, "found 0.01, at which 50 real training samples flag none"),
+        (100, {"spread_spectrum": {}}, {"rate": 1e-4}, "found 0.0001, at which 100 real training samples flag none"),
+        (300, BITS, {}, "found 0.01, at which the detector of 'gaussian_shading' flags none"),
+        (300, BITS, {"rate": 0.125}, ""),
+        (99, {"spread_spectrum": {}}, {}, ""),
+    ],
+)
+def test_a_selector_whose_detector_can_flag_nothing_is_a_fault(train, mark, selector, words):
+    data = {"source": "digits", "split": {"train": train, "held_out": 300}}
+    arms = arm(mark, select={"unmarked": {"share": 0.6, **selector}})
+    found = faults_of(data=data, arms=arms, extractors=["pixels"], metrics=["variance_ratio"])
+    told = [one for one in found if one.startswith("arms.one.select.unmarked.rate: ")]
+    assert len(told) == bool(words) and all(words in one for one in told), found
+
+
+def test_an_extractor_whose_detector_counts_too_few_bits_is_a_fault():
+    found = faults_of(arms=arm(BITS))
+    assert any("extractors.1.mark.rate: found 0.01, at which the detector of 'gauss" in one for one in found), found
 
 
 def test_categories_carry_no_mark():
