@@ -372,7 +372,12 @@ def _looking_faults(
             continue
         if FEATURES[extractor].needs.through_model:
             yield Fault(where, f"{choice.name!r} looks through {extractor!r}, which sees through a model")
-        if extractor not in study.measured_in and (message := _extractor_fault(study, extractor)):
+        elif FEATURES[extractor].needs.through == "mark":
+            message = (
+                f"{choice.name!r} looks through {extractor!r}, which only measures: nobody hands it a mark's detector"
+            )
+            yield Fault(where, f"{message} here; take another extractor, or the selector unmarked")
+        elif extractor not in study.measured_in and (message := _extractor_fault(study, extractor)):
             yield Fault(where, f"{choice.name!r} looks through {extractor!r}: {message}")
         if extractor == study.file.primary.extractor and "primary_space" not in study.file.waive:
             what = {"select": "selector", "adapt": "adapter", "transform": "transform"}[where[2]]

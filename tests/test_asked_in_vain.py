@@ -1,0 +1,124 @@
+"""What an entry of a study cannot do with the study's data is a fault of the study, and no failure of its job."""
+
+import numpy as np
+import pytest
+import yaml
+
+from collapselab.core.sets import SampleSet
+from collapselab.features import FEATURES
+from collapselab.rewards import REWARDS
+from collapselab.select import SELECTORS
+from collapselab.store.cells import Cell
+from collapselab.study.loading import check
+from collapselab.transforms import TRANSFORMS
+from collapselab.verbs import select as selecting
+from collapselab.verbs import transform as transforming
+from collapselab.verbs.extract import Look
+
+IMAGES = """
+name: vain
+seed: 3
+seeds: 1
+generations: 2
+data: {source: digits, split: {train: 60, held_out: 300}}
+models: {tiny: {diffusion: {preset: tiny, classes: 0, images_seen: 6400}}}
+initial: {real: 60}
+samples: 200
+extractors: [pixels]
+metrics: [variance_ratio]
+primary: {metric: variance_ratio, extractor: pixels}
+arms: {one: {model: tiny, regime: {fully_synthetic: {n: 20}}}}
+"""
+VECTORS = """
+name: vain
+seeds: 1
+generations: 2
+data: {population: {gaussian: {dimension: 2}}, split: {held_out: 60}}
+models: {law: {gaussian: {ddof: 0}}}
+initial: {real: 50}
+samples: 200
+extractors: [identity]
+metrics: [frechet_distance]
+primary: {metric: frechet_distance, extractor: identity}
+arms: {one: {model: law, regime: {fully_synthetic: {n: 20}}}}
+"""
+
+
+def faults(text, **arm):
+    """The faults of a study whose one arm says more."""
+    raw = yaml.safe_load(text)
+    raw["arms"]["one"] |= arm
+    return [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in check(raw, "vain")[1]]
+
+
+@pytest.mark.parametrize("text", [IMAGES, VECTORS])
+def test_the_studies_are_right_without_what_is_asked_in_vain(text):
+    assert not faults(text)
+
+
+NOT_HANDED = [name for name, one in FEATURES.items() if one.needs.through in ("model", "mark", "law", "truth")]
+
+
+@pytest.mark.parametrize("name", NOT_HANDED)
+def test_a_selector_looks_through_nothing_that_it_is_not_handed(name):
+    found = faults(IMAGES, select={"realism": {"share": 0.5, "extractor": name}})
+    assert any(f"'realism' looks through '{name}'" in one for one in found), found
+    mine = {"rewards": [{"linear_head": {"file": "README.md", "extractor": name}}], "share": 0.5}
+    found = faults(IMAGES, select={"reward": mine})
+    assert any(f"'reward' looks through '{name}'" in one for one in found), found
+
+
+# -- the verbs ---------------------------------------------------------------------------------------------------------
+
+KINDS = {
+    "images": np.zeros((12, 1, 8, 8), np.uint8),
+    "vectors": np.zeros((12, 2)),
+    "categories": np.zeros(12, np.int64),
+}
+OPTIONS = {  # those without which an entry cannot be asked
+    "resize": {"side": 4},
+    "project": {"gamma": 1},
+    "resample": {"share": 0.5},
+    "verified": {"centre": [1], "radius": 1, "share": 0.5},
+    "people": {"share": 0.5},
+    "classifier": {"share": 0.5},
+    "discriminator": {"share": 0.5},
+    "hallucination": {"share": 0.5},
+    "unmarked": {"share": 0.5},
+    "linear_head": {"file": "no", "extractor": "pixels"},
+    "caption": {"captions": ["no"], "text": "no"},
+    "category": {"worth": [1]},
+}
+
+
+def refused(entries):
+    return [(name, kind) for name, entry in entries.items() for kind in KINDS if kind not in entry.takes]
+
+
+@pytest.mark.parametrize(("name", "kind"), refused(SELECTORS))
+def test_a_selector_is_told_of_samples_that_it_does_not_take(name, kind):
+    entry, pool = SELECTORS[name], selecting.pool_of(SampleSet(KINDS[kind]), Cell("s", "a", 0, 0))
+    step = selecting.Choosing(name, entry, entry.Options.model_validate(OPTIONS.get(name, {})))
+    with pytest.raises(ValueError, match=f"selector '{name}': samples: found {kind}, allowed are {entry.takes[0]}"):
+        selecting.select([step], pool, 1)
+
+
+@pytest.mark.parametrize(("name", "kind"), refused(TRANSFORMS))
+def test_a_transform_is_told_of_samples_that_it_does_not_take(name, kind):
+    entry, where = TRANSFORMS[name], transforming.Where(1, 0, 0, 0)
+    step = transforming.Step(name, entry, entry.Options.model_validate(OPTIONS.get(name, {})))
+    with pytest.raises(ValueError, match=f"transform '{name}': samples: found {kind}, allowed are {entry.takes[0]}"):
+        transforming.transform([step], SampleSet(KINDS[kind]), where)
+
+
+@pytest.mark.parametrize(("name", "kind"), refused(REWARDS))
+def test_a_reward_is_told_of_samples_that_it_does_not_take(name, kind):
+    said = SELECTORS["reward"].Options.model_validate({"rewards": [{name: OPTIONS.get(name, {})}], "share": 0.5})
+    with pytest.raises(ValueError, match=f"reward '{name}': samples: found {kind}, allowed are"):
+        selecting.scored(selecting.pool_of(SampleSet(KINDS[kind]), Cell("s", "a", 0, 0)), said)
+
+
+def test_an_extractor_is_told_of_samples_that_it_does_not_take():
+    look = Look(FEATURES["pixels"], None, {})
+    with pytest.raises(ValueError, match="extractor 'pixels': samples: found vectors, allowed are images"):
+        selecting.seen_of(SampleSet(KINDS["vectors"]), {"pixels": look}, SampleSet(KINDS["vectors"]))
