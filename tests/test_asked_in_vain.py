@@ -68,6 +68,34 @@ def test_a_selector_looks_through_nothing_that_it_is_not_handed(name):
     assert any(f"'reward' looks through '{name}'" in one for one in found), found
 
 
+IN_VAIN = [
+    (
+        VECTORS,
+        {"reward": {"share": 0.5, "rewards": [{"coordinate": {"index": 7}}]}},
+        "index: found 7, allowed are 0 to",
+    ),
+    (VECTORS, {"tails": {"share": 0.5, "chosen": 0.2, "extractor": "identity", "attribute": "9"}}, "found '9'"),
+    (VECTORS, {"verified": {"share": 0.5, "radius": 1, "centre": [1, 2, 3]}}, "centre: found 3 numbers, allowed are 1"),
+    (VECTORS, {"quota": {"share": 0.5, "table": "even"}}, "extractor: found none, and the data have no labels"),
+    (
+        IMAGES,
+        {"realism": {"share": 0.5, "extractor": "colours", "k": 1000}},
+        "k: found 1000, allowed are 1 to 59",
+    ),
+    (IMAGES, {"quota": {"share": 0.5, "table": {99: 0.5}}}, "table: found class 99, allowed are 0 to 9"),
+    (IMAGES, {"quota": {"share": 0.5, "table": {-1: 0.5}}}, "table: found class -1, allowed are 0 to 9"),
+    (IMAGES, {"reward": {"share": 0.5, "rewards": [{"class": {"label": 99}}]}}, "rewards.0.class.label: found 99"),
+    (IMAGES, {"reward": {"share": 0.5, "rewards": ["brisque"]}}, "brisque: tells pictures of 32 pixels a side or more"),
+    (IMAGES, {"reward": {"share": 0.5, "rewards": [{"linear_head": {"file": ".", "extractor": "colours"}}]}}, "file: "),
+]
+
+
+@pytest.mark.parametrize(("text", "select", "words"), IN_VAIN)
+def test_what_the_data_have_not_is_a_fault_of_the_study(text, select, words):
+    found = faults(text, select=select)
+    assert any(one.startswith("arms.one.select") and words in one for one in found), found
+
+
 # -- the verbs ---------------------------------------------------------------------------------------------------------
 
 KINDS = {
