@@ -96,6 +96,34 @@ def test_what_the_data_have_not_is_a_fault_of_the_study(text, select, words):
     assert any(one.startswith("arms.one.select") and words in one for one in found), found
 
 
+PEOPLE = {"people": {"share": 0.9, "judges": 5, "per_judge": 200}}
+HALF = {"random": {"share": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        ([HALF, PEOPLE], "arms.one.select.1: 'people' is number 2 of its chain; allowed is the first"),
+        ([PEOPLE, PEOPLE], "arms.one.select.1: 'people' is asked a second time; allowed is once"),
+    ],
+)
+def test_people_are_the_first_of_a_chain_and_are_asked_once(select, words):
+    (found,) = faults(IMAGES, select=select)
+    assert found.startswith(words), found
+    assert not faults(IMAGES, select=[PEOPLE, HALF])
+
+
+def test_of_too_few_samples_the_arm_tells_and_not_its_control():
+    (found,) = faults(VECTORS, select=HALF, regime={"fully_synthetic": {"n": 150}})
+    assert found.startswith("arms.one.regime: eats 150 samples of 'one'"), found
+
+
+def test_more_people_than_judge_is_told_at_the_share():
+    few = {"people": PEOPLE["people"] | {"per_judge": 20}}
+    (found,) = faults(IMAGES, select=few)
+    assert found.startswith("arms.one.select.people.share: found 0.9 of 200 samples"), found
+
+
 # -- the verbs ---------------------------------------------------------------------------------------------------------
 
 KINDS = {

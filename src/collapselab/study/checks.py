@@ -284,11 +284,28 @@ def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
         )
         try:
             found = number()
+        except ValueError as error:
+            yield _of_option(study, arm, where, str(error))
+            continue
         except Exception as error:  # likewise
             yield Fault(where, f"{name!r}: {what}: {type(error).__name__}: {error}")
             continue
         if type(found) is not int or found < least:
             yield Fault(where, f"{name!r}: {what}: found {found!r}, allowed is a whole number from {least} up")
+
+
+def _of_option(study: Study, arm: Lineage, where: tuple[str | int, ...], message: str) -> Fault:
+    """What an arm's entry says of its options, where the option stands that the message begins with."""
+    option, _, rest = message.partition(": ")
+    for place, _, registry, choice in placed(study, arm.name) if arm.name in study.file.arms else ():
+        if place[: len(where)] == where and rest and option in registry[choice.name].Options.model_fields:
+            try:
+                options = study.parsed(registry, choice)
+                options.keeps(study.file.samples) if where[-1] == "select" else None
+            except ValueError as error:
+                if str(error) == message:
+                    return Fault((*place, choice.name, option), rest)
+    return Fault(where, message)
 
 
 def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
