@@ -124,6 +124,38 @@ def test_more_people_than_judge_is_told_at_the_share():
     assert found.startswith("arms.one.select.people.share: found 0.9 of 200 samples"), found
 
 
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        (
+            {"reward": {"share": 0.5, "rewards": "brightness"}},
+            "'brightness'; should be a valid list, such as [brightness]",
+        ),
+        (
+            {"reward": {"share": 0.5, "rewards": {"brightness": {}}}},
+            "should be a valid list, such as [{brightness: {}}]",
+        ),
+        ({"people": PEOPLE["people"] | {"languages": "en"}}, "should be a valid list, such as [en]"),
+        ({"people": PEOPLE["people"] | {"languages": ["en", "en"]}}, "languages: found 'en' more than once"),
+        (
+            {"people": PEOPLE["people"] | {"background": ["age_group"] * 2}},
+            "background: found 'age_group' more than once",
+        ),
+    ],
+)
+def test_lists_are_lists_that_say_a_word_once(select, words):
+    (found,) = faults(IMAGES, select=select)
+    assert words in found and "tuple" not in found, found
+
+
+def test_a_waived_space_is_one_that_somebody_looks_through():
+    raw = yaml.safe_load(IMAGES) | {"waive": {"primary_space": "why not"}}
+    (found,) = check(raw, "vain")[1]
+    assert found.path == ("waive", "primary_space") and found.message.startswith("nothing to waive")
+    raw["arms"]["one"]["select"] = {"realism": {"share": 0.5, "extractor": "pixels"}}
+    assert not check(raw, "vain")[1]
+
+
 # -- the verbs ---------------------------------------------------------------------------------------------------------
 
 KINDS = {

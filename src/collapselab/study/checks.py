@@ -31,7 +31,7 @@ from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
 from .choices import checked, found
 from .faults import Fault, flow, known, mapping, quoted, unknown
-from .file import CONTROLS
+from .file import CONTROLS, JUDGING
 from .lineages import Lineage
 from .starts import path_fault
 from .study import Study
@@ -208,6 +208,11 @@ def kind_faults(study: Study) -> Iterator[Fault]:
             yield Fault(("extractors", index), message)
     for name in study.file.arms:
         yield from _steering_faults(study, name)
+    read = {
+        one for arm in study.lineages for by in (study.read_by, study.changed_by, study.adapted_by) for one in by(arm)
+    }
+    if "primary_space" in study.file.waive and study.file.primary.extractor not in read:
+        yield Fault(("waive", "primary_space"), f"nothing to waive: {JUDGING['primary_space']} here")
 
 
 HANDED = {  # registry -> what one of its entries can be handed
