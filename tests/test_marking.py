@@ -79,12 +79,12 @@ VAIN = [
     ),
     (
         arm("gaussian_shading") | {"two": {"model": "tiny", "regime": "fully_synthetic"} | PURGED},
-        "arms.two.select.0: 'unmarked' looks for the arm's mark, and it has none",
+        "arms.two.select: 'unmarked' looks for the arm's mark, and it has none",
     ),
     ({"one": {"model": "tiny", "regime": "fully_synthetic"}}, "extractors.1: 'mark' looks for marks, and no arm has"),
     (
         arm("gaussian_shading", select={"hallucination": {"share": 0.6}}),
-        "'hallucination' makes the samples again, which it cannot where 'gaussian_shading' marks their noise",
+        "'hallucination' makes the samples again, which it cannot where 'gaussian_shading' steers or marks them",
     ),
 ]
 
@@ -290,3 +290,8 @@ def test_one_key_in_pixels_is_learnt_over_generations_and_others_are_not(tmp_pat
     assert all(
         numbers(study, name, 2)["released", "mark_detection"] > 5 * 0.01 for name in made
     )  # marked ones are found
+
+
+def test_who_makes_marked_samples_again_is_told_of_once():
+    found = faults_of(arms=arm("gaussian_shading", select={"hallucination": {"share": 0.6}}))
+    assert len([one for one in found if "makes the samples again" in one]) == 1, found

@@ -120,7 +120,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     study = Study(file, found)
     faults += entry_faults(study)
     if any(fault.path[:1] == ("arms",) for fault in faults):
-        return study, list(dict.fromkeys([*faults, *absent]))
+        return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
         faults += [*people_faults(study), *together_faults(study)]
@@ -132,7 +132,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         faults += [*supply_faults(study), *fairness_faults(study)]
     if not faults:
         faults += fit_faults(study)
-    return study, list(dict.fromkeys([*faults, *absent]))
+    return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
 
 
 def _about_measures(faults: list[Fault]) -> bool:

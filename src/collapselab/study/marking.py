@@ -82,9 +82,6 @@ def _unmarkable(study: Study, arm: Lineage) -> Iterator[Fault]:
         if message := mark.fault(study.shape, study.parsed(MARKS, arm.mark)):
             yield Fault(where, f"{arm.mark.name!r} {message}")
     if mark.acts == "noise":
-        if asking := next((one.name for one in arm.select if SELECTORS[one.name].needs.ask), None):
-            message = f"{asking!r} makes the samples again, which it cannot where {arm.mark.name!r} marks their noise"
-            yield Fault(("arms", arm.name, "select"), message)
         yield from lacking(study, arm, where, arm.mark, Inverts)
         options = study.model_options(arm.model)
         if options.get("classes", 0) and not options.get("label_dropout", 1):
