@@ -145,3 +145,29 @@ def test_verbs_export_sign_and_check(signer, tmp_path, monkeypatch, capsys):
     one.write_bytes(content)
     assert app(["check", "pictures"], standalone_mode=False) == 3
     assert "1 Invalid, 3 Valid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (["--days", "99999999"], "36500"),
+        (["--organisation", ""], "found 0 letters; allowed are 1 to 57"),
+        (["--organisation", "a" * 5000], "found 5000 letters; allowed are 1 to 57"),
+    ],
+)
+def test_a_certificate_that_cannot_be_is_refused_and_no_folder_made(said, words, tmp_path):
+    with pytest.raises(Exception, match=words):
+        app(["certificate", "--out", str(tmp_path / "keys"), *said], standalone_mode=False)
+    assert not (tmp_path / "keys").exists()
+
+
+def test_the_longest_name_and_time_make_a_certificate(signer, tmp_path):
+    most = ["--days", "36500", "--organisation", "a" * 57]
+    app(["certificate", "--out", str(tmp_path / "keys"), *most], standalone_mode=False)
+    assert (tmp_path / "keys" / "root.pem").exists()
+
+
+def test_anchors_that_hold_no_certificate_are_refused_and_no_picture_blamed(signer, tmp_path):
+    (tmp_path / "empty.pem").write_text("none here")
+    with pytest.raises(ValueError, match="anchors: found no PEM certificates in"):
+        app(["check", str(tmp_path), "--anchors", str(tmp_path / "empty.pem")], standalone_mode=False)

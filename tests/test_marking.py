@@ -79,12 +79,12 @@ VAIN = [
     ),
     (
         arm("gaussian_shading") | {"two": {"model": "tiny", "regime": "fully_synthetic"} | PURGED},
-        "arms.two.select.0: 'unmarked' looks for the arm's mark, and it has none",
+        "arms.two.select: 'unmarked' looks for the arm's mark, and it has none",
     ),
     ({"one": {"model": "tiny", "regime": "fully_synthetic"}}, "extractors.1: 'mark' looks for marks, and no arm has"),
     (
         arm("gaussian_shading", select={"hallucination": {"share": 0.6}}),
-        "'hallucination' makes the samples again, which it cannot where 'gaussian_shading' marks their noise",
+        "'hallucination' makes the samples again, which it cannot where 'gaussian_shading' steers or marks them",
     ),
 ]
 
@@ -103,8 +103,34 @@ def test_the_verdict_is_not_about_a_mark_that_the_control_has_not():
 def test_too_few_real_images_calibrate_no_detector():
     data = {"source": "digits", "split": {"train": 60, "held_out": 300}}
     (found,) = faults_of(data=data)
-    assert found.startswith("extractors.1.mark.rate: found 0.01, at which 60 real training images flag none"), found
+    assert found.startswith("extractors.1.mark.rate: found 0.01, at which 60 real training samples flag none"), found
     assert not faults_of(data=data, extractors=["pixels", {"mark": {"calibration": "exact"}}])
+
+
+BITS = {"gaussian_shading": {"bits": 3}}
+
+
+@pytest.mark.parametrize(
+    ("train", "mark", "selector", "words"),
+    [
+        (50, {"spread_spectrum": {}}, {}, "found 0.01, at which 50 real training samples flag none"),
+        (100, {"spread_spectrum": {}}, {"rate": 1e-4}, "found 0.0001, at which 100 real training samples flag none"),
+        (300, BITS, {}, "found 0.01, at which the detector of 'gaussian_shading' flags none"),
+        (300, BITS, {"rate": 0.125}, ""),
+        (99, {"spread_spectrum": {}}, {}, ""),
+    ],
+)
+def test_a_selector_whose_detector_can_flag_nothing_is_a_fault(train, mark, selector, words):
+    data = {"source": "digits", "split": {"train": train, "held_out": 300}}
+    arms = arm(mark, select={"unmarked": {"share": 0.6, **selector}})
+    found = faults_of(data=data, arms=arms, extractors=["pixels"], metrics=["variance_ratio"])
+    told = [one for one in found if one.startswith("arms.one.select.unmarked.rate: ")]
+    assert len(told) == bool(words) and all(words in one for one in told), found
+
+
+def test_an_extractor_whose_detector_counts_too_few_bits_is_a_fault():
+    found = faults_of(arms=arm(BITS))
+    assert any("extractors.1.mark.rate: found 0.01, at which the detector of 'gauss" in one for one in found), found
 
 
 def test_categories_carry_no_mark():
@@ -264,3 +290,8 @@ def test_one_key_in_pixels_is_learnt_over_generations_and_others_are_not(tmp_pat
     assert all(
         numbers(study, name, 2)["released", "mark_detection"] > 5 * 0.01 for name in made
     )  # marked ones are found
+
+
+def test_who_makes_marked_samples_again_is_told_of_once():
+    found = faults_of(arms=arm("gaussian_shading", select={"hallucination": {"share": 0.6}}))
+    assert len([one for one in found if "makes the samples again" in one]) == 1, found

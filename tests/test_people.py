@@ -111,6 +111,8 @@ def test_options_that_cannot_go_together_are_refused():
         ({"simulated": {"noisy": {}, "tired": {}}}, "found noisy, tired, allowed is one of"),
         ({"simulated": "sleepy"}, "sleepy"),
         ({"simulated": {"perfect": {}, "through": ["pixel"]}}, "unknown extractor of images 'pixel'"),
+        ({"simulated": {"perfect": {}, "through": ["mark"]}}, "unknown extractor of images 'mark'; allowed: pixels"),
+        ({"simulated": {"perfect": {}, "through": ["moments"]}}, "unknown extractor of images 'moments'"),
     ]:
         with pytest.raises(ValidationError, match=words):
             PeopleOptions(share=0.5, **said)

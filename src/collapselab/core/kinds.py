@@ -66,3 +66,12 @@ def kind_of_shape(shape: Sequence[int]) -> KindName:
         if kind.ndim == 1 + len(shape):
             return name
     raise ValueError(f"shape: found {tuple(shape)}, allowed are (C, H, W), (d,) and ()")
+
+
+def check_taken(what: str, takes: Sequence[KindName], kind: KindName | None, where: str) -> None:
+    """Raise ValueError unless data of a kind are among those that an entry takes. what: the entry, as ``reward 'a'``.
+
+    where: which data they are, as ``samples``.
+    """
+    if kind not in takes:
+        raise ValueError(f"{what}: {where}: found {kind or 'data of no kind'}, allowed are {' and '.join(takes)}")

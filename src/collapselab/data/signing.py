@@ -173,6 +173,19 @@ def read_signer(chain: Path, key: Path) -> Signer:
         raise ValueError(f"chain, key: cannot be read: {error}; {HELP}") from None
 
 
+def read_anchors(path: Path) -> bytes:
+    """The PEM certificates of a file. Raises ValueError for a file that cannot be read, or holds none."""
+    _package("cryptography")
+    from cryptography import x509
+
+    try:
+        content = path.read_bytes()
+        x509.load_pem_x509_certificates(content)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"anchors: found no PEM certificates in {path} ({error}); allowed is a file of them") from None
+    return content
+
+
 def _package(name: str) -> Any:
     from importlib import import_module
 

@@ -4,10 +4,13 @@ from ..core.choice import NoOptions
 from ..core.registry import Registry
 from .base import Reward
 from .brisque import brisque
+from .brisque import fault as brisque_fault
 from .caption import CaptionOptions, caption
 from .classifier import ClassOptions, class_probability
-from .exact import CategoryOptions, CoordinateOptions, category, coordinate
+from .classifier import fault as class_fault
+from .exact import CategoryOptions, CoordinateOptions, category, coordinate, coordinate_fault
 from .head import HeadOptions, linear_head
+from .head import fault as head_fault
 from .pictures import JPEGOptions, brightness, jpeg_size
 
 REWARDS: Registry[Reward] = Registry(
@@ -15,11 +18,11 @@ REWARDS: Registry[Reward] = Registry(
     {
         "jpeg_size": Reward(JPEGOptions, jpeg_size, takes=("images",)),
         "brightness": Reward(NoOptions, brightness, takes=("images",)),
-        "class": Reward(ClassOptions, class_probability, takes=("images",), reads="probabilities"),
-        "linear_head": Reward(HeadOptions, linear_head),
-        "brisque": Reward(NoOptions, brisque, takes=("images",)),
+        "class": Reward(ClassOptions, class_probability, takes=("images",), reads="probabilities", fault=class_fault),
+        "linear_head": Reward(HeadOptions, linear_head, fault=head_fault),
+        "brisque": Reward(NoOptions, brisque, takes=("images",), fault=brisque_fault),
         "caption": Reward(CaptionOptions, caption, takes=("images",)),
-        "coordinate": Reward(CoordinateOptions, coordinate, takes=("vectors",)),
+        "coordinate": Reward(CoordinateOptions, coordinate, takes=("vectors",), fault=coordinate_fault),
         "category": Reward(CategoryOptions, category, takes=("categories",)),
     },
     Reward,

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..core.choice import Choice, files, named, nested
 from ..core.errors import blamed
+from ..core.kinds import check_taken
 from ..core.sets import SampleSet
 from . import REWARDS
 from .base import Reward, Scored
@@ -49,6 +50,7 @@ def _entry_of(choice: Choice) -> tuple[Reward, Any]:
 
 def _scored(name: str, entry: Reward, options: Any, look: "Mapping[str, Callable[[np.ndarray], Features]]") -> Scored:
     def score(samples: SampleSet) -> np.ndarray:
+        check_taken(f"reward {name!r}", entry.takes, samples.kind, "samples")
         with blamed("reward", name):
             seen = {one: look[one](samples.data) for one in looked_through(entry, options)}
             found = np.asarray(entry.reward(samples, seen, options), np.float64)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.choice import Options
+from ..core.facts import Facts, no_fault
 from ..core.kinds import KindName, Part
 from ..core.needs import NOTHING, Needs
 from ..core.sets import SampleSet
@@ -26,6 +27,7 @@ class Reward:
     it. seen: the features of the samples, by extractor, through which it looks: ``needs.features``, and those that its
     options name. takes: the kinds of data that it can judge. reads: the part of the features that it reads, which an
     extractor of the user's choice has to give.
+    fault: ``f(facts, options) -> str``: what keeps it from working on data of which so much is known; empty if nothing.
 
     A selector or an adapter takes one by an option ``Annotated[Choice, From("rewards")]``, and is handed it by that
     option's name.
@@ -36,3 +38,4 @@ class Reward:
     needs: Needs = NOTHING
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     reads: Part = "values"
+    fault: Callable[[Facts, Any], str] = no_fault

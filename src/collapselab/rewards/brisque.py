@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..core.choice import NoOptions
+from ..core.facts import Facts
 from ..core.sets import SampleSet
 
 LEAST = 32  # pixels of a side: of smaller pictures it says one and the same, or nothing
@@ -29,6 +30,13 @@ def brisque(samples: SampleSet, seen: object, options: NoOptions) -> np.ndarray:
         )
     judge = _judge() if len(samples) else None
     return np.array([-_score(judge, image) for image in samples.data], np.float64)
+
+
+def fault(facts: Facts, options: NoOptions) -> str:
+    """Pictures that are too small."""
+    short = min(facts.shape[1:])
+    cure = f"tells pictures of {LEAST} pixels a side or more apart; the images have {short}"
+    return "" if short >= LEAST else f"{cure}: take another reward (jpeg_size enlarges small pictures)"
 
 
 def _score(judge: Any, image: np.ndarray) -> float:

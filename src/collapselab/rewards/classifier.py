@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ..core.choice import Options
+from ..core.facts import Facts
 from ..core.sets import SampleSet
 from ..features.base import ExtractorName
 
@@ -44,3 +45,11 @@ def probabilities(features: "Features", name: str) -> np.ndarray:
     if features.probabilities is None:
         raise ValueError(f"extractor: found {name!r}, which gives no probabilities; allowed is a classifier")
     return np.asarray(features.probabilities, np.float64)
+
+
+def fault(facts: Facts, options: ClassOptions) -> str:
+    """A class that a classifier of the data's own labels does not know."""
+    count = facts.classes() if options.extractor == "lenet" and options.label is not None else None
+    if not count or options.label < count:
+        return ""
+    return f"label: found {options.label}, allowed are 0 to {count - 1} of {options.extractor}"

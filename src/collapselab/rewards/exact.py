@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from ..core.choice import Options
+from ..core.facts import Facts
 from ..core.sets import SampleSet
 
 
@@ -31,6 +32,12 @@ def coordinate(samples: SampleSet, seen: object, options: CoordinateOptions) -> 
         raise ValueError(f"index: found {options.index}, allowed are 0 to {samples.data.shape[1] - 1}")
     x = samples.data[:, options.index].astype(np.float64)
     return options.beta * x if options.form == "linear" else -options.beta * (x - options.centre) ** 2 / 2
+
+
+def coordinate_fault(facts: Facts, options: CoordinateOptions) -> str:
+    """A coordinate that samples do not have."""
+    width = facts.shape[0]
+    return "" if options.index < width else f"index: found {options.index}, allowed are 0 to {width - 1}"
 
 
 class CategoryOptions(Options):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..core.choice import FileName, Options
 from ..core.distances import on_host
+from ..core.facts import Facts
 from ..core.sets import SampleSet
 from ..features.base import ExtractorName
 
@@ -43,6 +44,21 @@ def linear_head(samples: SampleSet, seen: "Mapping[str, Features]", options: Hea
         lengths = np.linalg.norm(features, axis=1, keepdims=True)
         features = np.divide(features, lengths, out=np.zeros_like(features), where=lengths > 0)
     return np.einsum("nd,d->n", features, weight) + bias  # row by row: a product of matrices rounds by their size
+
+
+def fault(facts: Facts, options: HeadOptions) -> str:
+    """A file that is no head, or one of features of another width. Of a file that is not there others tell."""
+    path = Path(options.file)
+    if not path.exists():
+        return ""
+    try:
+        weight, _ = read_head(path)
+    except ValueError as error:
+        return str(error)
+    width = len(facts.columns(options.extractor))
+    if not width or len(weight) == width:
+        return ""
+    return f"file: {options.file} is a head of {len(weight)} numbers, {options.extractor!r} gives {width}"
 
 
 def read_head(path: Path) -> tuple[np.ndarray, float]:

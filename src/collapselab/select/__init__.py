@@ -10,13 +10,17 @@ from .discriminator import DiscriminatorOptions, discriminator
 from .hallucination import HallucinationOptions, hallucination
 from .likelihood import LatentFilterOptions, LikelihoodOptions, latent_filter, likelihood
 from .neighbours import NoveltyOptions, RarityOptions, RealismOptions, novelty, rarity, realism
+from .neighbours import fault as neighbours_fault
 from .people import PeopleOptions, people
 from .quota import QuotaOptions, quota
+from .quota import fault as quota_fault
 from .reward import RewardOptions, reward
 from .richness import RichnessOptions, richness
 from .tails import TailsOptions, tails
+from .tails import fault as tails_fault
 from .unmarked import UnmarkedOptions, unmarked
 from .verified import VerifiedOptions, verified
+from .verified import fault as verified_fault
 from .verifier import VerifierOptions, verifier
 from .weighted import WeightedOptions, weighted
 
@@ -29,8 +33,8 @@ SELECTORS: Registry[Selector] = Registry(
         "yoked": Selector(YokedOptions, yoked, Needs(twin=True), weighs=True),
         "verifier": Selector(VerifierOptions, verifier, Needs(features=("truth",))),
         "reward": Selector(RewardOptions, reward),
-        "realism": Selector(RealismOptions, realism),
-        "rarity": Selector(RarityOptions, rarity),
+        "realism": Selector(RealismOptions, realism, fault=neighbours_fault),
+        "rarity": Selector(RarityOptions, rarity, fault=neighbours_fault),
         "novelty": Selector(NoveltyOptions, novelty),
         "latent_filter": Selector(LatentFilterOptions, latent_filter),
         "classifier": Selector(ClassifierOptions, classifier, takes=("images",), reads="probabilities"),
@@ -41,10 +45,10 @@ SELECTORS: Registry[Selector] = Registry(
         "hallucination": Selector(
             HallucinationOptions, hallucination, Needs(model=True, ask=True), ("images", "vectors"), (Denoises,)
         ),
-        "verified": Selector(VerifiedOptions, verified, takes=("vectors",)),
+        "verified": Selector(VerifiedOptions, verified, takes=("vectors",), fault=verified_fault),
         "richness": Selector(RichnessOptions, richness),
-        "tails": Selector(TailsOptions, tails),
-        "quota": Selector(QuotaOptions, quota, Needs(train=True), reads="classes"),
+        "tails": Selector(TailsOptions, tails, fault=tails_fault),
+        "quota": Selector(QuotaOptions, quota, Needs(train=True), reads="classes", fault=quota_fault),
         "weighted": Selector(WeightedOptions, weighted, weighs=True),
         "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True, train=True), takes=("images", "vectors")),
     },

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..core.ask import Ask
 from ..core.choice import Options
+from ..core.facts import Facts, no_fault
 from ..core.kinds import KindName, Part
 from ..core.needs import NOTHING, Needs
 from ..core.sets import Ballots, KeptTable, SampleSet
@@ -138,6 +139,7 @@ class Selector:
     needs: what the pool holds beside the samples. takes: the kinds of data that it can judge. asks: what the model has
     to be able to do, where it needs one (``models.capabilities``). weighs: whether it may give weights. reads: the part
     of the features that it reads, which an extractor of the user's choice has to give.
+    fault: ``f(facts, options) -> str``: what keeps it from working on data of which so much is known; empty if nothing.
     """
 
     Options: type[SelectorOptions]
@@ -147,3 +149,4 @@ class Selector:
     asks: tuple[type, ...] = ()
     weighs: bool = False
     reads: Part = "values"
+    fault: Callable[[Facts, Any], str] = no_fault

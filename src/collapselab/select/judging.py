@@ -86,6 +86,8 @@ class Judging(Options):
             for language in self.languages
             if language not in one.text
         ]
+        for key, several in (("languages", self.languages), ("background", self.background)):
+            faults += [f"{key}: found {one!r} more than once" for one in sorted(set(several)) if several.count(one) > 1]
         for key, said in (("consent", self.consent), ("texts", self.texts)):
             faults += [
                 f"{key}: found {one!r}, which is not among languages" for one in said if one not in self.languages

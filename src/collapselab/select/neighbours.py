@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from ..core.facts import Facts, neighbours_fault
 from ..features.base import ExtractorName
 from ..metrics import memorisation
 from ..metrics import neighbours as balls
@@ -90,3 +91,8 @@ def novelty(pool: Pool, options: NoveltyOptions, seed: int) -> Selection:
     train, samples = pool.seen[options.extractor].train, pool.seen[options.extractor].samples
     ratio = memorisation.nearest_ratio(train, samples, neighbours=options.neighbours)
     return first(ratio >= options.alpha, ratio, options.keeps(len(pool)), "no copy", "novelty")
+
+
+def fault(facts: Facts, options: NeighbourOptions) -> str:
+    """A neighbour that the training split has not."""
+    return neighbours_fault(facts, options.k)

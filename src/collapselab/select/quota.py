@@ -6,6 +6,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from ..core.facts import Facts
 from ..features.base import ExtractorName
 from .base import Pool, Selection, ShareOptions
 from .targeting import shares_of, targeted, wanted_rows
@@ -83,3 +84,16 @@ def _classes(pool: Pool, options: QuotaOptions) -> tuple[np.ndarray, np.ndarray]
     if any(one is None for one in found):
         raise ValueError(f"extractor: {cure}")
     return found[0], found[1]
+
+
+def fault(facts: Facts, options: QuotaOptions) -> str:
+    """Labels that the data have not, and classes of the table that they have not."""
+    if options.extractor is None and facts.classes() == 0:
+        return "extractor: found none, and the data have no labels; name an extractor that knows classes, such as lenet"
+    count = facts.classes()
+    unknown = (
+        [one for one in options.table if one < 0 or (count and one >= count)] if isinstance(options.table, dict) else []
+    )
+    if not unknown:
+        return ""
+    return f"table: found class {unknown[0]}, allowed are " + (f"0 to {count - 1}" if count else "whole numbers from 0")

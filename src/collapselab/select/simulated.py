@@ -10,7 +10,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from ..core.choice import Options
-from ..features import FEATURES
+from ..core.registry import usable
+from ..features import FEATURES, Extractor
 
 
 class Perfect(Options):
@@ -87,8 +88,8 @@ class Simulated(Options):
         if len(said) != 1:
             raise ValueError(f"found {', '.join(said) or 'none'}, allowed is one of {', '.join(POLICIES)}")
         for one in self.through:
-            if one not in FEATURES or "images" not in FEATURES[one].takes:
-                allowed = ", ".join(name for name, entry in FEATURES.items() if "images" in entry.takes)
+            if one not in FEATURES or not _sees_images(FEATURES[one]):
+                allowed = ", ".join(name for name, entry in usable(FEATURES) if _sees_images(entry))
                 raise ValueError(f"through: unknown extractor of images {one!r}; allowed: {allowed}")
         return self
 
@@ -96,6 +97,11 @@ class Simulated(Options):
     def policy(self) -> Options:
         """The one that is said."""
         return next(one for name in POLICIES if (one := getattr(self, name)) is not None)
+
+
+def _sees_images(entry: Extractor) -> bool:
+    """Whether an extractor sees an image by itself, as people do: without a model, a mark, the truth or a law."""
+    return "images" in entry.takes and entry.needs.through in ("nothing", "learnt", "published")
 
 
 POLICIES = ("perfect", "noisy", "tired", "biased", "adversarial", "graded")

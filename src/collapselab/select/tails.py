@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from ..core.distances import on_host, squared_distances
+from ..core.facts import Facts, neighbours_fault
 from ..features.base import ExtractorName
 from .base import Pool, Seen, Selection, ShareOptions
 from .targeting import targeted, wanted_rows
@@ -86,3 +87,14 @@ def column_of(seen: Seen, attribute: str) -> int:
         said = ", ".join(allowed) if names else f"0 to {width - 1}"
         raise ValueError(f"attribute: found {attribute!r}, allowed are {said}")
     return allowed.index(attribute)
+
+
+def fault(facts: Facts, options: TailsOptions) -> str:
+    """An attribute that the extractor has not, or a neighbour that the training split has not."""
+    if options.by == "density":
+        return neighbours_fault(facts, options.k)
+    allowed = facts.columns(options.extractor)
+    if not allowed or options.attribute in allowed:
+        return ""
+    said = f"0 to {len(allowed) - 1}" if allowed[0] == "0" else ", ".join(allowed)
+    return f"attribute: found {options.attribute!r}, allowed are {said} of {options.extractor}"

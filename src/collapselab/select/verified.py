@@ -3,6 +3,7 @@
 import numpy as np
 from pydantic import Field
 
+from ..core.facts import Facts
 from .base import Pool, Selection, ShareOptions
 
 
@@ -38,3 +39,11 @@ def verified(pool: Pool, options: VerifiedOptions, seed: int) -> Selection:
     off = np.abs(rows[:, -1] - np.einsum("nd,d->n", rows[:, :-1], np.broadcast_to(centre, inputs)))
     kept = np.flatnonzero(off <= options.radius)[: options.keeps(count)]
     return Selection(kept, off[kept].astype(np.float64), ("within the ball",) * len(kept), "verified")
+
+
+def fault(facts: Facts, options: VerifiedOptions) -> str:
+    """A centre of another number of inputs."""
+    inputs = facts.shape[0] - 1
+    if inputs >= 1 and len(options.centre) in (1, inputs):
+        return ""
+    return f"centre: found {len(options.centre)} numbers, allowed are {inputs}, one an input, or 1 for all"

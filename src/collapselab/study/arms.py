@@ -120,7 +120,7 @@ def supply_faults(study: Study) -> Iterator[Fault]:
             most = max((draw.count for pool in pools for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)
             if most > split.train:
                 yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
-        if arm.regime.resamples:
+        if arm.regime.resamples or name in study.yoked:  # of chance the arm's own fault tells
             continue
         for eaten in (draw for pool in pools for draw in pool if not draw.is_real):
             there = study.kept(eaten.arm)

@@ -31,7 +31,7 @@ from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
 from .choices import checked, found
 from .faults import Fault, flow, known, mapping, quoted, unknown
-from .file import CONTROLS
+from .file import CONTROLS, JUDGING
 from .lineages import Lineage
 from .starts import path_fault
 from .study import Study
@@ -208,6 +208,11 @@ def kind_faults(study: Study) -> Iterator[Fault]:
             yield Fault(("extractors", index), message)
     for name in study.file.arms:
         yield from _steering_faults(study, name)
+    read = {
+        one for arm in study.lineages for by in (study.read_by, study.changed_by, study.adapted_by) for one in by(arm)
+    }
+    if "primary_space" in study.file.waive and study.file.primary.extractor not in read:
+        yield Fault(("waive", "primary_space"), f"nothing to waive: {JUDGING['primary_space']} here")
 
 
 HANDED = {  # registry -> what one of its entries can be handed
@@ -289,11 +294,28 @@ def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
         )
         try:
             found = number()
+        except ValueError as error:
+            yield _of_option(study, arm, where, str(error))
+            continue
         except Exception as error:  # likewise
             yield Fault(where, f"{name!r}: {what}: {type(error).__name__}: {error}")
             continue
         if type(found) is not int or found < least:
             yield Fault(where, f"{name!r}: {what}: found {found!r}, allowed is a whole number from {least} up")
+
+
+def _of_option(study: Study, arm: Lineage, where: tuple[str | int, ...], message: str) -> Fault:
+    """What an arm's entry says of its options, where the option stands that the message begins with."""
+    option, _, rest = message.partition(": ")
+    for place, _, registry, choice in placed(study, arm.name) if arm.name in study.file.arms else ():
+        if place[: len(where)] == where and rest and option in registry[choice.name].Options.model_fields:
+            try:
+                options = study.parsed(registry, choice)
+                options.keeps(study.file.samples) if where[-1] == "select" else None
+            except ValueError as error:
+                if str(error) == message:
+                    return Fault((*place, choice.name, option), rest)
+    return Fault(where, message)
 
 
 def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
@@ -377,7 +399,12 @@ def _looking_faults(
             continue
         if FEATURES[extractor].needs.through_model:
             yield Fault(where, f"{choice.name!r} looks through {extractor!r}, which sees through a model")
-        if extractor not in study.measured_in and (message := _extractor_fault(study, extractor)):
+        elif FEATURES[extractor].needs.through == "mark":
+            message = (
+                f"{choice.name!r} looks through {extractor!r}, which only measures: nobody hands it a mark's detector"
+            )
+            yield Fault(where, f"{message} here; take another extractor, or the selector unmarked")
+        elif extractor not in study.measured_in and (message := _extractor_fault(study, extractor)):
             yield Fault(where, f"{choice.name!r} looks through {extractor!r}: {message}")
         if extractor == study.file.primary.extractor and "primary_space" not in study.file.waive:
             what = {"select": "selector", "adapt": "adapter", "transform": "transform"}[where[2]]

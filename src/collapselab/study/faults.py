@@ -125,7 +125,9 @@ def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None, hint: boo
             return f"unknown key {entry['loc'][-1]!r}; there are no options"
         return unknown(entry["loc"][-1], allowed, "key", hint)
     message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if entry["type"] == "list_type" and isinstance(entry["input"], str | dict):
+    if entry["type"] in ("list_type", "tuple_type"):
+        message = "should be a valid list"
+    if entry["type"] in ("list_type", "tuple_type") and isinstance(entry["input"], str | dict):
         message += f", such as {flow([entry['input']])}"
     if entry["type"] == "string_pattern_mismatch":
         message = f"allowed is {PATTERNS.get(entry['ctx']['pattern'], entry['ctx']['pattern'])}"

@@ -40,8 +40,17 @@ def judging_options(study: Study, arm: str) -> Any:
 
 
 def people_faults(study: Study) -> Iterator[Fault]:
-    """Words for the judging page that it has no place for, and languages of which some are lacking."""
+    """People who are not the first of a chain, words that the judging page has no place for, and lacking languages."""
     for arm in study.file.arms:
+        asked = [index for index, one in enumerate(study.lineages[arm].select) if SELECTORS[one.name].needs.ballots]
+        for index in asked:
+            name = study.lineages[arm].select[index].name
+            if index and index == asked[0]:
+                message = f"{name!r} is number {index + 1} of its chain; allowed is the first: people see all samples"
+                yield Fault(("arms", arm, "select", index), message)
+            elif index:
+                message = f"{name!r} is asked a second time; allowed is once: a generation has one round of judging"
+                yield Fault(("arms", arm, "select", index), message)
         for index, choice in enumerate(study.lineages[arm].select):
             options = study.parsed(SELECTORS, choice)
             if isinstance(options, Judging) and (options.texts or set(options.languages) - set(LANGUAGES)):

@@ -32,6 +32,7 @@ from .presets import regimes
 from .reading import parse
 from .starts import label_faults
 from .study import Study
+from .unsuited import unsuited_faults
 
 STUDIES = Path("config")  # where a study lies that is called by its name
 
@@ -119,9 +120,9 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     study = Study(file, found)
     faults += entry_faults(study)
     if any(fault.path[:1] == ("arms",) for fault in faults):
-        return study, list(dict.fromkeys([*faults, *absent]))
+        return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
-        faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study)]
+        faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
         faults += [*people_faults(study), *together_faults(study)]
     faults += crossing.faults(file)
     faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
@@ -131,7 +132,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         faults += [*supply_faults(study), *fairness_faults(study)]
     if not faults:
         faults += fit_faults(study)
-    return study, list(dict.fromkeys([*faults, *absent]))
+    return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
 
 
 def _about_measures(faults: list[Fault]) -> bool:

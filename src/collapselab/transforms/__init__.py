@@ -5,7 +5,7 @@ from ..core.registry import Registry
 from .base import Transform
 from .project import ProjectOptions, project
 from .relabel import RelabelOptions, relabel
-from .repost import JpegOptions, ResizeOptions, jpeg, resize
+from .repost import JpegOptions, ResizeOptions, jpeg, jpeg_fault, resize, resize_fault
 from .resample import ResampleOptions, resample
 
 TRANSFORMS: Registry[Transform] = Registry(
@@ -13,8 +13,8 @@ TRANSFORMS: Registry[Transform] = Registry(
     {
         "project": Transform(ProjectOptions, project, Needs(train=True), takes=("images", "vectors")),
         "relabel": Transform(RelabelOptions, relabel, takes=("images",), relabels=True, reads="classes"),
-        "jpeg": Transform(JpegOptions, jpeg, takes=("images",)),
-        "resize": Transform(ResizeOptions, resize, takes=("images",)),
+        "jpeg": Transform(JpegOptions, jpeg, takes=("images",), fault=jpeg_fault),
+        "resize": Transform(ResizeOptions, resize, takes=("images",), fault=resize_fault),
         "resample": Transform(ResampleOptions, resample, Needs(train=True), takes=("vectors", "categories")),
     },
     Transform,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..core.choice import Options
+from ..core.facts import Facts, no_fault
 from ..core.kinds import KindName, Part
 from ..core.needs import NOTHING, Needs
 from ..core.sets import SampleSet, Seen
@@ -30,6 +31,7 @@ class Transform:
     transform: ``f(given, options, seed) -> SampleSet``, of the same rows in the same order, as many as there were, of
     the same kind and shape, with their labels unless it ``relabels``. needs: what it is handed. takes: the kinds of
     data that it can change. reads: the part of the features that it looks at, of an extractor that its options name.
+    fault: ``f(facts, options) -> str``: what keeps it from working on data of which so much is known; empty if nothing.
     """
 
     Options: type[Options]
@@ -38,3 +40,4 @@ class Transform:
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     relabels: bool = False
     reads: Part = "values"
+    fault: Callable[[Facts, Any], str] = no_fault

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from ..core.choice import Options
+from ..core.facts import Facts
 from ..core.sets import SampleSet
 from ..data.resize import Resize
 from ..data.resize import resize as resized
@@ -46,6 +47,11 @@ def jpeg(given: Given, options: JpegOptions, seed: int) -> SampleSet:
     return replace(given.samples, data=data)
 
 
+def jpeg_fault(facts: Facts, options: JpegOptions) -> str:
+    """Images that no JPEG file holds."""
+    return "" if facts.shape[0] in (1, 3) else f"found images of {facts.shape[0]} channels, a JPEG file has 1 or 3"
+
+
 class ResizeOptions(Options):
     """Through how few pixels."""
 
@@ -66,3 +72,9 @@ def resize(given: Given, options: ResizeOptions, seed: int) -> SampleSet:
     through = resized(images, options.side, options.down if options.side < images.shape[-1] else options.up)
     back = resized(through, images.shape[-1], options.up if options.side < images.shape[-1] else options.down)
     return replace(given.samples, data=back)
+
+
+def resize_fault(facts: Facts, options: ResizeOptions) -> str:
+    """Images that are not square."""
+    height, width = facts.shape[1:]
+    return "" if height == width else f"found images of {height} x {width} pixels, allowed are square ones"

@@ -9,6 +9,7 @@ import numpy as np
 from ..core import seeds
 from ..core.ask import Ask
 from ..core.errors import blamed
+from ..core.kinds import check_taken
 from ..core.seeds import seed_of
 from ..core.sets import Ballots, SampleSet, Seen
 from ..features import Features
@@ -39,7 +40,10 @@ def looked_at(look: Look, data: np.ndarray) -> Features:
 
 
 def seen_of(samples: SampleSet, looks: Mapping[str, Look], train: SampleSet | None) -> dict[str, Seen]:
-    """The samples and the training split, seen through extractors."""
+    """The samples and the training split, seen through extractors. Raises ValueError for what one cannot look at."""
+    for name, look in looks.items():
+        for where, one in (("samples", samples), ("train", train)):
+            check_taken(f"extractor {name!r}", look.extractor.takes, one.kind, where)
     return {name: Seen(looked_at(look, samples.data), looked_at(look, train.data)) for name, look in looks.items()}
 
 
@@ -84,10 +88,17 @@ def scored(pool: Pool, options: Any) -> Pool:
 def select(steps: Sequence[Choosing], pool: Pool, study_seed: int, too_few: TooFew = "stop") -> Selection:
     """The rows of a pool that selectors keep, each of what the one before has kept.
 
+<<<<<<< HEAD
     Scores and reasons are the last one's, but that whatever chance has added says so to the end; weights are the
     product of all, over its mean, so that samples and real rows count as the regime says. Raises ValueError for what is
     no selection, and where one finds fewer than are wanted and ``too_few`` is stop.
+=======
+    Scores and reasons are the last one's, weights the product of all. Raises ValueError for samples of a kind that one
+    does not take, for what is no selection, and where one finds fewer than are wanted and ``too_few`` is stop.
+>>>>>>> doors2
     """
+    for step in steps if len(pool) else ():
+        check_taken(f"selector {step.name!r}", step.selector.takes, pool.samples.kind, "samples")
     rows, judges = np.arange(len(pool)), []
     weights, weighted, found, added = np.ones(len(pool)), False, None, np.zeros(len(pool), bool)
     for index, step in enumerate(steps):

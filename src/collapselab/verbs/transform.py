@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.errors import blamed
+from ..core.kinds import check_taken
 from ..core.needs import Needs
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet, Seen
@@ -65,10 +66,14 @@ def transform(
     """The samples after all steps, in order: the same rows, as many and of the same kind, with their labels unless a
     step relabels them. A column ``altered``, (n,) bool, says which rows are others than the model made.
 
-    looks: the extractors that steps look through, each at what the step before has left. Raises ValueError for a
-    transform that gives others.
+    looks: the extractors that steps look through, each at what the step before has left. Raises ValueError for samples
+    of a kind that a step or an extractor does not take, and for a transform that gives others.
     """
     made, looks = samples, looks or {}
+    takers = [(f"transform {name!r}", entry.takes) for name, entry, _ in steps]
+    takers += [(f"extractor {name!r}", look.extractor.takes) for name, look in looks.items()]
+    for what, takes in takers:
+        check_taken(what, takes, samples.kind, "samples")
     seen_train = {name: looked_at(look, train.data) for name, look in looks.items()}
     for index, (name, entry, options) in enumerate(steps):
         seed = seed_of(where.study_seed, where.replicate, where.generation, f"transform/{where.stream}/{name}", index)

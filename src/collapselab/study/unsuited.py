@@ -1,0 +1,66 @@
+"""Faults that the entries of a study's arms tell of themselves, of data of which much is known before any work."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..adapt import ADAPTERS
+from ..core.ask import Ask
+from ..core.choice import nested
+from ..core.facts import Facts
+from ..core.kinds import KINDS
+from ..features import FEATURES
+from ..guides import GUIDES
+from ..rewards import REWARDS
+from .checks import placed
+from .faults import Fault
+from .study import Study
+
+
+def unsuited_faults(study: Study) -> Iterator[Fault]:
+    """What selectors, transforms, and the rewards that they or adapters follow cannot do with the study's data."""
+    try:
+        facts = _facts(study)
+    except (ValueError, OSError):
+        return  # of data that cannot be read another fault tells
+    for name in study.file.arms:
+        for where, _, registry, choice in placed(study, name):
+            if registry is GUIDES:
+                continue
+            entry, options = registry[choice.name], study.parsed(registry, choice)
+            asked = [((*where, choice.name), entry, options)] if registry is not ADAPTERS else []
+            for option, one in nested(options, "rewards").items():
+                path = (int(part) if part.isdigit() else part for part in option.split("."))
+                place = (*where, choice.name, *path, one.name)
+                asked.append((place, REWARDS[one.name], study.parsed(REWARDS, one)))
+            yield from (fault for one in asked for fault in _told(facts, study.kind, *one))
+
+
+def _told(facts: Facts, kind: str, where: tuple[str | int, ...], entry: Any, options: Any) -> Iterator[Fault]:
+    """What one entry says, where its option stands if it begins with one."""
+    message = entry.fault(facts, options) if kind in entry.takes else ""
+    option, _, rest = message.partition(": ")
+    if rest and option in type(options).model_fields:
+        yield Fault((*where, option), rest)
+    elif message:
+        yield Fault(where, message)
+
+
+def _facts(study: Study) -> Facts:
+    """What is known of a study's data. Raises ValueError or OSError for what cannot be read."""
+    shape, split, drawn = tuple(study.shape), study.file.data.split, study.population_name is not None
+
+    def classes() -> int | None:
+        if not drawn:
+            return study.dataset.labelled()
+        return 0 if study.population.sample(Ask(2, 0)).labels is None and study.kind != "categories" else None
+
+    def columns(name: str) -> tuple[str, ...]:
+        extractor = FEATURES[name]
+        if extractor.needs.through != "nothing" or study.kind not in extractor.takes:
+            return ()
+        found = extractor.extract(np.zeros((2, *shape), KINDS[study.kind].dtypes[-1]))
+        return found.names or tuple(map(str, range(found.values.shape[1])))
+
+    return Facts(shape, split.held_out if drawn else split.train, classes, columns)
