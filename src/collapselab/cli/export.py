@@ -47,17 +47,13 @@ def certificate(
     organisation: Annotated[str, typer.Option(help="who signs, as the certificates say it")] = "collapselab test",
     days: Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="how long they hold")] = 365,
 ) -> None:
-<<<<<<< HEAD
     """Make a key and certificates by which pictures are signed, to try with.
 
     Nobody trusts them but whoever is given root.pem.
     """
-=======
-    """Make a key and certificates to try signing with: nobody trusts them but whoever is given root.pem."""
     if not 1 <= len(organisation.strip()) <= LETTERS_MAX:
         found = f"found {len(organisation)} letters; allowed are 1 to {LETTERS_MAX}, which a certificate has place for"
         raise typer.BadParameter(found, param_hint="--organisation")
->>>>>>> doors2
     if out.exists():
         raise typer.BadParameter(f"{out} is there already; keys are written to a new folder", param_hint="--out")
     found = signing.certificates(organisation, days)
@@ -74,16 +70,11 @@ def check(
     pictures: Annotated[list[Path], typer.Argument(help="PNG files, and folders of them")],
     anchors: Annotated[Path | None, typer.Option(help="PEM certificates that one trusts")] = None,
 ) -> None:
-<<<<<<< HEAD
     """Say where pictures come from by their own account, and whether their signatures hold.
 
     It ends with 3 where one does not.
     """
-    trusted, states = anchors.read_bytes() if anchors else None, Counter()
-=======
-    """Say what pictures tell of where they come from, and whether their signatures hold; exit 3 if one does not."""
     trusted, states = signing.read_anchors(anchors) if anchors else None, Counter()
->>>>>>> doors2
     for path in _files(pictures):
         content = path.read_bytes()
         verdict = signing.checked(content, trusted)

@@ -88,14 +88,10 @@ def scored(pool: Pool, options: Any) -> Pool:
 def select(steps: Sequence[Choosing], pool: Pool, study_seed: int, too_few: TooFew = "stop") -> Selection:
     """The rows of a pool that selectors keep, each of what the one before has kept.
 
-<<<<<<< HEAD
     Scores and reasons are the last one's, but that whatever chance has added says so to the end; weights are the
-    product of all, over its mean, so that samples and real rows count as the regime says. Raises ValueError for what is
-    no selection, and where one finds fewer than are wanted and ``too_few`` is stop.
-=======
-    Scores and reasons are the last one's, weights the product of all. Raises ValueError for samples of a kind that one
-    does not take, for what is no selection, and where one finds fewer than are wanted and ``too_few`` is stop.
->>>>>>> doors2
+    product of all, over its mean, so that samples and real rows count as the regime says. Raises ValueError for samples
+    of a kind that one does not take, for what is no selection, and where one finds fewer than are wanted and
+    ``too_few`` is stop.
     """
     for step in steps if len(pool) else ():
         check_taken(f"selector {step.name!r}", step.selector.takes, pool.samples.kind, "samples")
