@@ -658,6 +658,22 @@ def test_a_closed_round_of_other_samples_is_not_written_over(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_an_export_stays_as_it_was_when_a_judge_is_forgotten(tmp_path):
+    held = Round(tmp_path)
+    people = [Person(held), Person(held)]
+    for person in people:
+        person.judge_all()
+    one = held.rounds()[0]
+    path = rounds.close(held.engine, one, anyway=True)
+    before = path.read_bytes(), store.recorded_hash(path)
+    for code in ("J01", "J02"):  # the last one leaves nothing in the database
+        with database.writing(held.engine) as connection:
+            panel.forget(connection, held.study, held.arm, code)
+        assert rounds.is_exported(one) and rounds.export(held.engine, one) == path
+        assert (path.read_bytes(), store.recorded_hash(path)) == before
+    assert set(store.read_ballots(path).judges) == {"J01", "J02"}
+
+
 def test_a_waiting_workflow_is_told_who_is_missing(tmp_path):
     held = Round(tmp_path)
     person = Person(held)

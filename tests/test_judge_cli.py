@@ -127,6 +127,8 @@ def test_a_round_from_the_first_link_to_the_ballots(project, call):
     found = store.read_ballots(closed_round(study, "judged", 0, 0))
     assert sorted(set(zip(found.judges, found.answers, strict=True))) == [("J01", "good"), ("J02", "bad")]
     assert [one.generation for one in waiting(study)] == [1]
+    path, before = closed_round(study, "judged", 0, 0), closed_round(study, "judged", 0, 0).read_bytes()
+    assert f"{path}: is there, and stays as it was" in call("export", "faces") and path.read_bytes() == before
     assert "J02 (21 to go)" in call("status", "faces") or "J02 (22 to go)" in call("status", "faces")
 
 

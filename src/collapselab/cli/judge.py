@@ -244,7 +244,7 @@ def export(
     database: Database = None,
     out: Annotated[Path | None, typer.Option(help="folder for the survey; ballots/STUDY if left out")] = None,
 ) -> None:
-    """Write the ballots of all closed rounds again, and the survey, which no code leads to."""
+    """Write the ballots of closed rounds that are not there, and the survey, which no code leads to."""
     study = _judged(name)
     engine = _engine(study, database)
     from ..judge import rounds, survey
@@ -254,7 +254,8 @@ def export(
         answered = survey.answered(connection, study.name)
     for one in closed:
         if rounds.is_last(engine, one):
-            print(rounds.export(engine, one))
+            stays = ": is there, and stays as it was" if rounds.is_exported(one) else ""
+            print(f"{rounds.export(engine, one)}{stays}")
     path = (out or Path("ballots", study.name)) / "survey.csv"
     text = survey.table(answered)
     store.write_hashed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -290,28 +290,31 @@ def is_last(engine: Engine, one: Mapping[str, Any]) -> bool:
 
 
 def export(engine: Engine, one: Mapping[str, Any]) -> Path:
-    """Write the ballots of a closed round: the same judgements, the same bytes. Raises ValueError for an open one."""
+    """Write the ballots of a closed round: the same judgements, the same bytes.
+
+    An export of these samples that is there stays as it is, whoever was forgotten since: a model was trained on it, and
+    nobody can judge again. Raises ValueError for an open round, and for ballots of other samples in this place.
+    """
     path = Path(one["export"])
     waiting_path(path).unlink(missing_ok=True)
     with engine.connect() as connection:
         if _is_open(connection, one):
             raise ValueError(f"round {words(one)}: is open; close it first: collapselab judge close {one['study']}")
         found = ballots(connection, one)
-    if path.exists() and store.hash_path(path).exists():
-        there = store.read_ballots(path)
-        if there.lineage.get("pool") != one["digest"]:
+    if is_exported(one):
+        if store.read_ballots(path).lineage.get("pool") != one["digest"]:
             raise ValueError(
                 f"{path}: holds the ballots of other samples than this round's; move it away, and its hash"
             )
-        if _alike(there, found):  # a file that nothing changes makes no job run again
-            return path
+        return path
     store.write_ballots(path, found)
     return path
 
 
-def _alike(there: Ballots, found: Ballots) -> bool:
-    same = (there.judges, there.answers, dict(there.lineage)) == (found.judges, found.answers, dict(found.lineage))
-    return same and np.array_equal(there.rows, found.rows) and np.array_equal(there.seconds, found.seconds, True)
+def is_exported(one: Mapping[str, Any]) -> bool:
+    """Whether ballots lie where those of a round go."""
+    path = Path(one["export"])
+    return path.exists() and store.hash_path(path).exists()
 
 
 def ballots(connection: Connection, one: Mapping[str, Any]) -> Ballots:
