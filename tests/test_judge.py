@@ -356,7 +356,7 @@ class Person:
 def test_a_nonce_is_heard_once(tmp_path):
     person = Person(Round(tmp_path))
     first = person.judge(BAD, "nonce-one")
-    again = answers.Judgement(first, GOOD, "nonce-one")
+    again = answers.Judgement(first, BAD, "nonce-one")
     assert person.do(answers.record, again)[:2] == (BAD, True)  # what is stored, and that it was heard before
     assert person.answers() == {first: BAD}
     assert person.do(answers.record, answers.Judgement(first, GOOD, "nonce-two"))[:2] == (GOOD, False)
@@ -366,6 +366,26 @@ def test_a_nonce_is_heard_once(tmp_path):
         events = connection.execute(select(database.events).where(database.events.c.kind == "judgement")).mappings()
         told = [(event["said"]["before"], event["said"]["answer"]) for event in events]
     assert told == [(None, BAD), (BAD, GOOD)] and person.answers() == {first: GOOD}
+
+
+def test_a_nonce_stands_for_one_act_alone(tmp_path):
+    person = Person(Round(tmp_path))
+    first = person.judge(BAD, "nonce-one")
+    second = person.next()["word"]
+    for act in (
+        (answers.record, answers.Judgement(first, GOOD, "nonce-one")),  # another answer
+        (answers.record, answers.Judgement(second, BAD, "nonce-one")),  # another item
+        (answers.undo, "nonce-one"),  # another kind
+    ):
+        with pytest.raises(answers.Refused, match="came before with something else; nothing was stored"):
+            person.do(*act)
+        assert person.answers() == {first: BAD}
+    person.do(answers.undo, "nonce-two")
+    with pytest.raises(answers.Refused, match="nothing was stored"):
+        person.do(answers.record, answers.Judgement(second, GOOD, "nonce-two"))
+    # The first one comes late, when it was taken back: nothing is stored, and that is said.
+    assert person.do(answers.record, answers.Judgement(first, BAD, "nonce-one"))[:2] == (None, True)
+    assert person.answers() == {}
 
 
 def test_ten_answers_in_a_row_are_taken_back_and_no_eleventh(tmp_path):
