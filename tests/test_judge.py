@@ -537,6 +537,29 @@ def test_places_are_limited_and_each_code_is_one_person(tmp_path):
             panel.revoke(connection, held.study, held.arm, "J09")
 
 
+def test_a_place_is_one_persons_at_a_time(tmp_path):
+    held = Round(tmp_path, judges=3)
+    held.invite(3)
+
+    def refused(act, code, words):
+        with pytest.raises(ValueError, match=words), database.writing(held.engine) as connection:
+            act(connection, held.study, held.arm, code)
+
+    with database.writing(held.engine) as connection:
+        panel.replace(connection, held.study, held.arm, "J02")
+        panel.revoke(connection, held.study, held.arm, "J03")
+        panel.forget(connection, held.study, held.arm, "J01")
+    for act in (panel.replace, panel.renew):
+        refused(act, "J02", r"found 'J02', .*its place is J02.2's now: say J02.2 instead")
+        refused(act, "J03", "found 'J03', which was revoked, .*its place is free: invite somebody new")
+        refused(act, "forgotten-1", "its place is free")
+    assert [one.code for one in held.invite(2)] == ["J01.2", "J03.2"]
+    refused(panel.renew, "forgotten-1", "its place is J01.2's now")
+    with held.engine.connect() as connection:
+        slots = connection.scalars(select(database.judges.c.slot).where(~database.judges.c.revoked)).all()
+    assert sorted(slots) == [0, 1, 2]
+
+
 def test_who_takes_over_a_place_goes_on_where_the_other_stopped(tmp_path):
     held = Round(tmp_path, gold=0, repeats=0, per_judge=5)
     person = Person(held)

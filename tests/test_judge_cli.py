@@ -168,6 +168,8 @@ def test_links_are_renewed_taken_over_and_ended(project, call):
     assert "of the 2 places of faces/judged are free" in call("invite", "faces", "--count", "1", code=EXIT_BAD_INPUT)
     assert call("invite", "faces", "--renew", "J01").startswith("J01\thttp://127.0.0.1:8000/join/")
     assert call("invite", "faces", "--replace", "J01").startswith("J01.2\t")
+    assert "its place is J01.2's now" in call("invite", "faces", "--replace", "J01", code=EXIT_BAD_INPUT)
+    assert "its place is J01.2's now" in call("invite", "faces", "--renew", "J01", code=EXIT_BAD_INPUT)
     assert call("invite", "faces", "--revoke", "J02") == ""
     both = call("invite", "faces", "--renew", "J01.2", "--revoke", "J02", code=EXIT_BAD_INPUT)
     assert "allowed is one" in both
