@@ -22,6 +22,7 @@ from collapselab.judge.assignment import APART, assigned
 from collapselab.judge.texts import PLACE, shipped
 from collapselab.metrics.artefacts import cross_hatching
 from collapselab.select.judging import BAD, GOOD, LANGUAGES, SHIPPED, Judging, Question
+from collapselab.select.people import tally_of
 
 # -- options -----------------------------------------------------------------------------------------------------------
 
@@ -672,6 +673,31 @@ def test_the_export_is_what_people_said_of_samples_and_no_gold(tmp_path):
     assert rounds.export(held.engine, one).read_bytes() == before  # the same judgements, the same bytes
     with pytest.raises(answers.Refused, match="closed"):
         people[0].do(answers.record, answers.Judgement(next(iter(said)), BAD, "too-late-1"))
+
+
+def test_a_place_that_was_taken_over_has_one_vote_on_a_sample(tmp_path):
+    held = Round(tmp_path, samples=40, judges=1, overlap=1, repeats=0.5)
+    person = Person(held)
+    for _ in range(20):
+        person.judge(BAD)
+    with database.writing(held.engine) as connection:
+        person.invited = panel.replace(connection, held.study, held.arm, "J01")
+        connection.execute(database.judges.update().values(consented=1.0, trained=1.0))
+    person.judge_all()
+    found = store.read_ballots(rounds.close(held.engine, held.rounds()[0], anyway=True))
+    with held.engine.connect() as connection:
+        asked = select(database.items.c.kind, database.items.c.position, database.images.c.row)
+        items = connection.execute(asked.join(database.images).order_by(database.items.c.position)).all()
+    first = {item.row: "J01" if item.position <= 20 else "J01.2" for item in items if item.kind == "study"}
+    taken = {item.row for item in items if item.kind == "repeat" and item.position > 20 and first[item.row] == "J01"}
+    assert taken  # samples that the one judged and the other saw again
+    tally = tally_of(found, 40)
+    assert (tally.good + tally.bad == 1).all()
+    votes = {int(found.rows[at]): found.judges[at] for at in found.votes}
+    assert votes == first and set(votes.values()) == {"J01", "J01.2"}
+    # What somebody said again of their own is there; the answers to another's repeats are not.
+    again = [item for item in items if item.kind == "repeat" and (item.row not in taken or item.position <= 20)]
+    assert len(found) == 40 + len(again) < 40 + sum(item.kind == "repeat" for item in items)
 
 
 def test_gold_never_can_be_a_sample(tmp_path):

@@ -320,12 +320,15 @@ def is_exported(one: Mapping[str, Any]) -> bool:
 def ballots(connection: Connection, one: Mapping[str, Any]) -> Ballots:
     """The judgements of a round, by judge and in the order of their items: of samples alone, repeats among them.
 
-    Images whose answer is known are told apart in the lineage: they are no samples, and never can be kept as such.
+    A place has one vote on a sample, its first answer. A repeat that somebody else answers, who took over the place, is
+    neither a vote nor said again by anybody: it stays in the database alone. Images whose answer is known are told
+    apart in the lineage: they are no samples, and never can be kept as such.
     """
     rows = connection.execute(
         select(
             db.judges.c.code,
             db.items.c.kind,
+            db.items.c.slot,
             db.images.c.role,
             db.images.c.row,
             db.images.c.about,
@@ -339,7 +342,7 @@ def ballots(connection: Connection, one: Mapping[str, Any]) -> Ballots:
         .where(db.judgements.c.round == one["id"])
         .order_by(db.items.c.slot, db.items.c.position)
     ).all()
-    found = [row for row in rows if row.kind != "gold"]
+    found = _own_words([row for row in rows if row.kind != "gold"])
     assert all(row.role == "pool" and 0 <= row.row < one["samples"] for row in found), "gold is no sample"
     lineage = {name: one[name] for name in ("study", "arm", "seed", "generation")}
     lineage |= {"pool": one["digest"], "options": one["options"], "checks": checks(rows)}
@@ -351,6 +354,12 @@ def ballots(connection: Connection, one: Mapping[str, Any]) -> Ballots:
         np.array([np.nan if row.seconds is None else row.seconds for row in found], np.float64),
         lineage | {"counts": counts},
     )
+
+
+def _own_words(rows: Sequence[Any]) -> list[Any]:
+    """Of answers in the order of a place's items, the first one on each sample, and what the same person said again."""
+    first: dict[tuple[int, int], str] = {}
+    return [row for row in rows if first.setdefault((row.slot, row.row), row.code) == row.code]
 
 
 def checks(rows: Sequence[Any]) -> dict[str, dict[str, list[int]]]:
