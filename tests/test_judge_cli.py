@@ -192,6 +192,19 @@ def test_the_survey_is_exported_beside_the_ballots(project, call):
     assert text.splitlines() == ["arm,inclined,age_group,profession", "judged,4,,'@x", "judged,1,,'@x"]
 
 
+def test_what_no_round_has_said_is_not_written(project, call):
+    call("invite", "faces")
+    assert "faces: no round was opened yet" in call("export", "faces", code=EXIT_BAD_INPUT)
+    assert "found none of faces" in call("close", "faces", code=EXIT_BAD_INPUT)
+    assert not (project / "ballots").exists()
+
+
+NO_DATABASE = (
+    "found no rounds of judging in sqlite:///no/such.db; say --database as it was said to collapselab judge serve"
+)
+READ = (["status", "faces"], ["close", "faces"], ["export", "faces"], ["forget", "faces", "J01"])
+
+
 @pytest.mark.parametrize(
     ("change", "words", "expected"),
     [
@@ -200,7 +213,11 @@ def test_the_survey_is_exported_beside_the_ballots(project, call):
         ({"good: Keep": "god: Keep"}, ["serve", "faces"], "texts: en: unknown key 'god'"),
         ({}, ["invite", "faces", "--arm", "other"], "found other; people judge in judged"),
         ({}, ["serve", "faces", "--database", "mysql://x"], "allowed are sqlite and postgresql"),
-        ({}, ["close", "faces"], "found none of faces"),
+        *(({}, [*words, "--database", "sqlite:///no/such.db"], NO_DATABASE) for words in READ),
+        *(
+            ({}, [*words, "--database", "sqlite:///config/faces.yaml"], "faces.yaml cannot be opened: file is not a")
+            for words in READ
+        ),
     ],
 )
 def test_what_cannot_be_is_said_with_its_cure(project, call, change, words, expected):
@@ -210,6 +227,7 @@ def test_what_cannot_be_is_said_with_its_cure(project, call, change, words, expe
     (project / "config" / "faces.yaml").write_text(text)
     found = call(*words, code=EXIT_BAD_INPUT)
     assert expected in found and "Traceback" not in found
+    assert not (project / "no").exists() and (project / "config" / "faces.yaml").read_text() == text
 
 
 def test_an_extra_that_is_missing_is_named():

@@ -39,13 +39,15 @@ Url = Annotated[str | None, typer.Option(help="by what people call the page, as 
 # -- what several need -------------------------------------------------------------------------------------------------
 
 
-def _engine(study: Any, database: str | None) -> "Engine":
-    """The database of a study's rounds. Raises ValueError where the extra is not installed."""
+def _engine(study: Any, database: str | None, new: bool = False) -> "Engine":
+    """The database of a study's rounds. Raises ValueError where there is none, unless it may be ``new``, and where the
+    extra is not installed.
+    """
     expect_extra("judge", "fastapi", "sqlalchemy", "uvicorn", "jinja2", "multipart")
     with importing():
         from ..judge import database as db
 
-    return db.opened(database or db.default_url(study.name))
+    return db.opened(database or db.default_url(study.name), new)
 
 
 def _judged(name: str) -> Any:
@@ -93,7 +95,7 @@ def serve(
 ) -> None:
     """Serve the judging page of a study, and open a round whenever samples have been made that wait for people."""
     study = _judged(name)
-    engine = _engine(study, database)
+    engine = _engine(study, database, new=True)
     from ..judge import database as db
     from ..judge import panel, serving
     from ..judge.site import Site
@@ -145,7 +147,7 @@ def invite(
     """Print invite links, a code and a link a line. They are stored nowhere else."""
     study = _judged(name)
     arm = _arm(study, arm)
-    options, engine = _options(study, arm), _engine(study, database)
+    options, engine = _options(study, arm), _engine(study, database, new=True)
     from ..judge import database as db
     from ..judge import panel
     from ..judge.serving import remembered_link
@@ -250,10 +252,12 @@ def export(
     from ..judge import rounds, survey
 
     with engine.connect() as connection:
-        closed = [one for one in rounds.rounds_of(connection, study.name) if one["closed"] is not None]
+        every = rounds.rounds_of(connection, study.name)
         answered = survey.answered(connection, study.name)
-    for one in closed:
-        if rounds.is_last(engine, one):
+    if not every and not answered:
+        raise ValueError(f"{study.name}: no round was opened yet, so that there is nothing to export")
+    for one in every:
+        if one["closed"] is not None and rounds.is_last(engine, one):
             stays = ": is there, and stays as it was" if rounds.is_exported(one) else ""
             print(f"{rounds.export(engine, one)}{stays}")
     path = (out or Path("ballots", study.name)) / "survey.csv"
