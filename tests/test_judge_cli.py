@@ -16,7 +16,7 @@ from collapselab import study as studies
 from collapselab.cli.run import EXIT_BAD_INPUT, run
 from collapselab.core.extras import expect_extra
 from collapselab.core.sets import SampleSet
-from collapselab.judge import database
+from collapselab.judge import database, panel
 from collapselab.study.judged import closed_round, waiting
 
 httpx = pytest.importorskip("httpx2", reason="needs collapselab[judge]")
@@ -160,6 +160,43 @@ def judge_all(client, answer):
         said = {"item": found["next"]["id"], "answer": answer, "nonce": f"nonce-{found['next']['id']}", "seconds": 1}
         found = client.post("/api/judgements", json=said).json()
     assert client.post("/api/finish").json()["stage"] == "waiting"
+
+
+def test_a_server_that_cannot_start_ends_nobodys_link(project, call):
+    engine = database.opened(database.default_url("faces"))
+    with database.writing(engine) as connection:
+        token = panel.new_admin(connection, "faces")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = call("serve", "faces", "--port", str(port), code=EXIT_BAD_INPUT)
+    assert f"cannot listen at 127.0.0.1, port {port}: Address already in use; if it is served already" in found
+    found = call("serve", "faces", "--host", "no.such.host.invalid", code=EXIT_BAD_INPUT)
+    assert "cannot listen at no.such.host.invalid" in found and "Traceback" not in found
+    (project / studies.find("faces").part_file("train")).unlink()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "of which examples are made" in call("serve", "faces", "--port", str(port), code=EXIT_BAD_INPUT)
+    with engine.connect() as connection:
+        assert panel.is_admin(connection, "faces", token)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_address_of_ipv6_is_a_link_that_leads_there(project):
+    server = Server("--host", "::1")
+    try:
+        link = server.line(r"the page: (\S+)")[1]
+        assert link == f"http://[::1]:{server.port}"
+        assert httpx.get(f"{link}/api/state", trust_env=False).status_code == 403
+    finally:
+        server.end()
+
+
+@pytest.mark.parametrize("url", ["judge.example.org", "//x.example", "ftp://x", "https://x/judge", "http://[::1"])
+def test_an_address_that_leads_nowhere_is_refused(project, call, url):
+    for verb in ("serve", "invite"):
+        found = call(verb, "faces", "--url", url, code=EXIT_BAD_INPUT)
+        assert f"found '{url}'" in found and "allowed is https://HOST" in found
+    assert not (project / "judging").exists()
 
 
 def test_links_are_renewed_taken_over_and_ended(project, call):

@@ -95,17 +95,39 @@ def serve(
 ) -> None:
     """Serve the judging page of a study, and open a round whenever samples have been made that wait for people."""
     study = _judged(name)
+    address = _address(url, f"http://{f'[{host}]' if ':' in host else host}:{port}")
     engine = _engine(study, database, new=True)
     from ..judge import database as db
     from ..judge import panel, serving
     from ..judge.site import Site
 
-    site = Site(engine, study.name, (url or f"http://{host}:{port}").rstrip("/"))
-    with db.writing(engine) as connection:
-        token = panel.new_admin(connection, study.name)
-    print(f"the page: {site.url}\nfor you alone: {site.url}/admin/join/{token}")
-    print(f"links for people: collapselab judge invite {study.name}", flush=True)
-    serving.serve(site, _source(study), host, port, poll)
+    site, source = Site(engine, study.name, address), _source(study)
+    with serving.listening(host, port) as listens:
+        opened = serving.look_around(site, source)
+        with db.writing(engine) as connection:  # at last: it ends the link of a server that may still run
+            token = panel.new_admin(connection, study.name)
+        print(f"the page: {site.url}\nfor you alone: {site.url}/admin/join/{token}")
+        print("\n".join([f"links for people: collapselab judge invite {study.name}", *opened]), flush=True)
+        serving.serve(site, source, listens, poll)
+
+
+def _address(url: str | None, default: str) -> str:
+    """By what people call the page. Raises BadParameter for what leads nowhere from a browser or a letter."""
+    from urllib.parse import urlsplit
+
+    said = (url or default).rstrip("/")
+    try:
+        parts = urlsplit(said)
+        is_whole = (
+            parts.scheme in ("http", "https") and parts.hostname and not parts.path + parts.query + parts.fragment
+        )
+    except ValueError:  # brackets that do not close
+        is_whole = False
+    if not is_whole:
+        raise typer.BadParameter(
+            f"found {said!r}; allowed is https://HOST or http://HOST:PORT, without a path", param_hint="--url"
+        )
+    return said
 
 
 def _source(study: Any) -> Any:
@@ -147,6 +169,7 @@ def invite(
     """Print invite links, a code and a link a line. They are stored nowhere else."""
     study = _judged(name)
     arm = _arm(study, arm)
+    url = url and _address(url, "")
     options, engine = _options(study, arm), _engine(study, database, new=True)
     from ..judge import database as db
     from ..judge import panel
