@@ -451,6 +451,21 @@ def test_rounds_come_one_after_the_other_and_the_survey_after_the_last(tmp_path)
     assert place.stage == "survey" and place.options.questions(place.turns)[1:3] == ("understood_1", "understood_2")
 
 
+def test_a_newcomer_between_rounds_waits_for_the_training(tmp_path):
+    held = Round(tmp_path, generations=2, gold=0, repeats=0, per_judge=3)
+    Person(held).judge_all()
+    rounds.close(held.engine, held.rounds()[0], anyway=True)
+    newcomer = Person(held, trained=False)
+    assert newcomer.place().stage == "waiting"
+    with pytest.raises(answers.Refused, match="the training waits for the next round"):
+        newcomer.do(lambda connection, judge: training.grade(connection, judge, newcomer.place(), 1, {}))
+    held.open(1)
+    assert newcomer.place().stage == "training"
+    with database.writing(held.engine) as connection:
+        connection.execute(database.rounds.update().values(closed=1.0))
+    assert newcomer.place().stage == "thanks"  # who has judged nothing is asked nothing
+
+
 def test_without_training_nobody_is_taught(tmp_path):
     person = Person(Round(tmp_path, training=False), trained=False)
     assert person.place().stage == "judging"

@@ -69,6 +69,8 @@ def _sent(said: "Simulated", visitors: list[Any], eyes: "Eyes", at_once: int, se
     print(f", the training passed at attempt {tried} at the latest" if tried else "", end="")
     print(f", {answered} surveys answered" if (answered := sum(one.surveyed for one in done)) else "", end="")
     print(f"; they are at: {', '.join(stages)}")
+    if waits := sum(one.stage == "waiting" for one in done):
+        print(f"{waits} wait: no round is open for them; send them again when judge serve has opened the next one")
 
 
 def _links(path: Path) -> list[Any]:

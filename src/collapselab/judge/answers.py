@@ -25,6 +25,10 @@ class Refused(Exception):
     """What is asked for cannot be done now; the message says why."""
 
 
+class TooEarly(Refused):
+    """No round was ever opened: whoever comes is to come back."""
+
+
 class Forbidden(Exception):
     """What is asked for is not the visitor's."""
 
@@ -46,28 +50,30 @@ class Place(NamedTuple):
 def place_of(connection: Connection, judge: Mapping[str, Any]) -> Place:
     """Where a judge stands, by what is stored alone: the same on any device.
 
-    Raises Refused where no round was ever opened for the judge's arm.
+    Who has not passed the training waits for a round that is open, from whose images it is made. Raises TooEarly where
+    no round was ever opened for the judge's arm.
     """
     every = rounds_of(connection, judge["study"], judge["arm"])
     if not every:
-        raise Refused("no round is open yet")
+        raise TooEarly("no round is open yet; come back with the same link when one is")
     asked = select(db.finishes.c.round).where(db.finishes.c.judge == judge["id"])
     finished = set(connection.scalars(asked).all())
     mine = next((one for one in every if one["closed"] is None and one["id"] not in finished), None)
     about = mine or every[-1]
     turn, turns = about["generation"] + 1, about["turns"]
     options = Judging.model_validate(about["options"])
+    is_taught = judge["trained"] is not None or not options.training
     stage: Stage
     if judge["consented"] is None:
         stage = "consent"
-    elif options.training and judge["trained"] is None:
+    elif mine is not None and not is_taught:
         stage = "training"
     elif mine is not None:
         stage = "judging" if next_items(connection, judge, mine["id"]) else "finish"
     elif len({(one["seed"], one["generation"]) for one in every}) < turns * about["seeds"]:
         stage = "waiting"
     else:
-        stage = "thanks" if judge["surveyed"] or not options.survey else "survey"
+        stage = "survey" if is_taught and options.survey and not judge["surveyed"] else "thanks"
     return Place(stage, mine, turn, turns, options)
 
 
