@@ -613,6 +613,26 @@ def test_who_is_forgotten_leaves_nothing_behind(tmp_path):
     assert new.code == "J01.2"
 
 
+def test_the_files_have_no_byte_of_who_was_forgotten(tmp_path):
+    held = Round(tmp_path)
+    person, other = Person(held), Person(held)
+    for place in range(30):
+        person.judge(nonce=f"of-the-forgotten-{place}")
+    other.judge(nonce="of-another")
+    words = [b"of-the-forgotten", panel.digest(person.invited.token).encode()]
+    with database.writing(held.engine) as connection:
+        panel.renew(connection, held.study, held.arm, "J01")  # an event that has the code alone
+
+    def stored():
+        return b"".join(path.read_bytes() for path in tmp_path.glob("judging.db*"))
+
+    assert all(word in stored() for word in words)
+    with database.writing(held.engine) as connection:
+        panel.forget(connection, held.study, held.arm, "J01")
+    assert database.emptied(held.engine)
+    assert not any(word in stored() for word in [*words, b"J01"]) and b"of-another" in stored()
+
+
 def _answer_survey(person, point):
     def answer(points, *background):
         def act(connection, judge):

@@ -206,6 +206,8 @@ def forget(
         gone = panel.forget(connection, study.name, arm, code)
         exports = [Path(one["export"]) for one in rounds_of(connection, study.name, arm)]
     print(f"{code}: {gone} judgements were deleted, and the link has ended")
+    if not db.emptied(engine):
+        print(f"{engine.url.database}-wal: is being read, and has what was deleted until the server ends")
     held = [path for path in exports if path.exists() and code in store.read_ballots(path).judges]
     for path in held:
         print(

@@ -262,6 +262,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def emptied(engine: Engine) -> bool:
+    """Write SQLite's log into its file and empty it, so that nothing of what was deleted is in either; whether nobody
+    was reading meanwhile. Other databases have their own ways, and are left alone.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    with contextlib.closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        return cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
 def expect_local(path: Path, mounts: Path | None = None) -> None:
     """Raise ValueError where a file lies, or would lie, on a file system of other machines.
 
