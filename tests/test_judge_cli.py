@@ -247,6 +247,8 @@ READ = (["status", "faces"], ["close", "faces"], ["export", "faces"], ["forget",
     [
         ({}, ["serve", "other-study"], "no such study"),
         ({"people: {share": "random: {share", ", judges: 2.*": "}}"}, ["serve", "faces"], "no arm selects by people"),
+        ({"people: {share": "random: {share", ", judges: 2.*": "}}"}, ["posting", "faces"], "nobody judges there"),
+        ({}, ["posting", "faces"], "has no answers; write it by: collapselab judge export faces"),
         ({"good: Keep": "god: Keep"}, ["serve", "faces"], "texts: en: unknown key 'god'"),
         ({}, ["invite", "faces", "--arm", "other"], "found other; people judge in judged"),
         ({}, ["serve", "faces", "--database", "mysql://x"], "allowed are sqlite and postgresql"),

@@ -10,7 +10,7 @@ from .. import store
 from ..core.extras import expect_extra
 from .agreement import agreement, posting
 from .run import importing
-from .simulate import simulate
+from .simulate import arm_of_people, people_of, simulate
 from .study import StudyName, study_of
 
 if TYPE_CHECKING:
@@ -53,23 +53,8 @@ def _engine(study: Any, database: str | None, new: bool = False) -> "Engine":
 def _judged(name: str) -> Any:
     """A study in which people judge. Raises ValueError for one in which nobody does."""
     study = study_of(name)
-    from ..study.judged import arms_of_people
-
-    if not arms_of_people(study):
-        raise ValueError(f"{study.name}: no arm selects by people; say select: {{people: {{share: …}}}} of one")
+    people_of(study)
     return study
-
-
-def _arm(study: Any, arm: str | None) -> str:
-    """The arm that is meant. Raises BadParameter where it has no people, or several have and none is said."""
-    from ..study.judged import arms_of_people
-
-    arms = arms_of_people(study)
-    if arm is None and len(arms) == 1:
-        return arms[0]
-    if arm not in arms:
-        raise typer.BadParameter(f"found {arm or 'none'}; people judge in {', '.join(arms)}", param_hint="--arm")
-    return arm
 
 
 def _options(study: Any, arm: str) -> Any:
@@ -168,7 +153,7 @@ def invite(
 ) -> None:
     """Print invite links, a code and a link a line. They are stored nowhere else."""
     study = _judged(name)
-    arm = _arm(study, arm)
+    arm = arm_of_people(study, arm)
     url = url and _address(url, "")
     options, engine = _options(study, arm), _engine(study, database, new=True)
     from ..judge import database as db
@@ -197,7 +182,7 @@ def forget(
 ) -> None:
     """Delete everything that hangs on somebody's code."""
     study = _judged(name)
-    arm, engine = _arm(study, arm), _engine(study, database)
+    arm, engine = arm_of_people(study, arm), _engine(study, database)
     from ..judge import database as db
     from ..judge import panel
     from ..judge.rounds import rounds_of

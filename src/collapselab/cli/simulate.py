@@ -84,13 +84,20 @@ def _links(path: Path) -> list[Any]:
         raise ValueError(f"{path}: {error}") from None
 
 
-def arm_of_people(study: Any, arm: str | None) -> str:
-    """The arm that is meant. Raises BadParameter where nobody judges in it, or in several and none is said."""
+def people_of(study: Any) -> list[str]:
+    """The arms in which people judge. Raises ValueError for a study in which nobody does."""
     from ..study.judged import arms_of_people
 
-    arms = arms_of_people(study)
-    if not arms:
-        raise ValueError(f"{study.name}: no arm selects by people; say select: {{people: {{share: …}}}} of one")
+    if arms := arms_of_people(study):
+        return arms
+    raise ValueError(
+        f"{study.name}: nobody judges there: no arm selects by people; say select: {{people: {{share: …}}}} of one"
+    )
+
+
+def arm_of_people(study: Any, arm: str | None) -> str:
+    """The arm that is meant. Raises BadParameter where nobody judges in it, or in several and none is said."""
+    arms = people_of(study)
     if arm is None and len(arms) == 1:
         return arms[0]
     if arm not in arms:
