@@ -154,7 +154,9 @@ def option_rows(options: type[BaseModel], leave_out: tuple[str, ...] = ()) -> It
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, default=str)
+    return json.dumps(
+        value, default=lambda one: one.model_dump(mode="json") if isinstance(one, BaseModel) else str(one)
+    )
 
 
 def _first(thing: Any) -> str:

@@ -57,7 +57,9 @@ with, and found again by the model; one of pixels is the last thing that is done
 beside them, so that the extractor `mark` and its metrics say whether a later model has learnt it.""",
     "Rewards": """\
 Under an option of a selector or of an adapter that takes one: a number that says how much somebody likes a sample.""",
-    "Selectors": "Under an arm's `select`: who keeps which samples.",
+    "Selectors": """\
+Under an arm's `select`: who keeps which samples; a list of them is a chain. `yoked` is the control that every arm with
+a selector gets by itself, and no arm's to choose.""",
     "Extractors": "Under `extractors`: what metrics look at. [The numbers](metrics.md#extractors) has them in full.",
     "Metrics": "Under `metrics`. [The numbers](metrics.md#metrics) has them in full, with the papers and the options.",
 }

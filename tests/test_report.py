@@ -355,6 +355,17 @@ def test_the_first_line_names_every_arm_in_order_and_real_data(records):
     assert sections.headline(made_up.facts(), []) == ""
 
 
+def test_whoever_looks_through_the_primarys_space_is_told_of():
+    from collapselab.study.file import JUDGING
+
+    held, _ = sections.fairness(made_up.facts())
+    assert "and looks in another space" in held[sections.YARDSTICK]
+    rule = JUDGING["primary_space"]
+    held, waived = sections.fairness(made_up.facts(waivers=[f"{rule}: to see by how much it flatters"]))
+    assert "not all look in another space" in held[sections.YARDSTICK]
+    assert waived == [(rule, "to see by how much it flatters")]
+
+
 def test_a_waived_rule_is_not_told_as_fact():
     rule = FAIRNESS["training_set_size"]
     for waivers, matched in ([], ["the control has"]), ([f"{rule}: arms differ: on purpose"], []):

@@ -49,9 +49,11 @@ def test_a_chain_is_each_selector_of_what_the_one_before_has_kept():
     assert first.rows.tolist() == [1, 3, 4, 6, 7, 8]
     both = verb.select([step("good", share=0.6), step("random", share=0.5)], pool, 1)
     assert set(both.rows) < set(first.rows) and len(both.rows) == 3 and both.judge == "good then chance"
-    np.testing.assert_array_equal(both.weights, pool.samples.data[both.rows, 0])  # chance leaves weights as they were
+    weights = pool.samples.data[both.rows, 0]  # chance leaves their relations as they were, and their mean is 1
+    np.testing.assert_allclose(both.weights, weights / weights.mean())
     twice = verb.select([step("good", share=0.6), step("good", share=1)], pool, 1)
-    np.testing.assert_array_equal(twice.weights, pool.samples.data[twice.rows, 0] ** 2)
+    squares = pool.samples.data[twice.rows, 0] ** 2
+    np.testing.assert_allclose(twice.weights, squares / squares.mean())
 
 
 def test_two_of_a_kind_in_a_chain_have_dice_of_their_own():
@@ -83,7 +85,10 @@ def test_where_too_few_are_good_the_study_stops_or_chance_adds_others():
     assert len(found.rows) == 6 and {1, 3} < set(found.rows) and (np.diff(found.rows) > 0).all()
     assert [found.reasons[at] for at, row in enumerate(found.rows) if row in (1, 3)] == ["positive"] * 2
     assert found.reasons.count(verb.TOPPED_UP) == 4 and np.isnan(found.scores).sum() == 4
-    assert found.weights[list(found.rows).index(3)] == 4 and sorted(found.weights) == [1, 1, 1, 1, 2, 4]
+    np.testing.assert_allclose(sorted(found.weights), np.array([1, 1, 1, 1, 2, 4]) * 6 / 10)
+    chain = verb.select([step("good", share=0.6), step("random", share=0.5)], pool, 1, "top_up")
+    chances = [row not in (1, 3) for row in chain.rows]  # what chance has added says so to the end of the chain
+    assert [reason.startswith(verb.TOPPED_UP) for reason in chain.reasons] == chances
     others = {tuple(verb.select([step("good", share=0.6)], pool, seed, "top_up").rows) for seed in range(20)}
     assert len(others) > 5  # by chance
 
@@ -112,7 +117,7 @@ def test_chance_keeps_as_many_of_each_class_as_the_selector_did():
     weights = np.arange(1, 28) / 7
     weighed = replace(pool, twin=Twin(labels, kept_table(rows, weights)))
     found = verb.select([step("yoked", count=27)], weighed, 1)
-    np.testing.assert_array_equal(np.sort(found.weights), weights)  # whoever is weighed, it is chance
+    np.testing.assert_allclose(np.sort(found.weights), weights / weights.mean())  # whoever is weighed, it is chance
 
 
 STUDY = {
@@ -171,7 +176,7 @@ def test_a_name_that_a_control_of_selectors_would_have_is_refused(tmp_path):
     with pytest.raises(studies.BadStudy, match="begins as the controls of selectors do"):
         study(tmp_path, arms=arms)
     study(tmp_path, arms=arms, yoked=False)
-    with pytest.raises(studies.BadStudy, match="'yoked' needs twin, which none of the selectors is handed"):
+    with pytest.raises(studies.BadStudy, match="'yoked' is the control that arms with a selector get by themselves"):
         study(tmp_path, arms={"own": {**STUDY["arms"]["all"], "select": {"yoked": {"count": 3}}}})
 
 

@@ -79,7 +79,7 @@ def select(
         told = p_marked(looks_for_mark, mark, mark_model, (study_seed, seed, stream), pool, beside["train"])
         shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside, ask=asked, p_mark=told)
         found = NOTHING if "diverged" in lineage else verb.select(steps, shown, study_seed, too_few)
-    lineage["topped_up"] = found.reasons.count(verb.TOPPED_UP)
+    lineage["topped_up"] = sum(reason.startswith(verb.TOPPED_UP) for reason in found.reasons)
     store.write_kept(out, KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights))
 
 

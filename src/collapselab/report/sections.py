@@ -10,19 +10,20 @@ import numpy as np
 from ..core.errors import Undefined
 from ..measure.roles import roles_of
 from ..metrics.artefacts import growth_rate
-from ..study.file import FAIRNESS
+from ..study.file import FAIRNESS, JUDGING
 from ..verdicts import ANALYSES, Endpoint, Finding, Record, StudyFacts, Table, at_risk, digits_apart, lineages, spell
 from .numbers import SETS, arms_with, endpoints, final, in_order, sets_of
 
 LISTED = 2000  # cells in the table of lineages
 NAMED = ("extractor", "reference")  # what a row of the table of fingerprints is called by
+YARDSTICK = "Selectors never see the yardstick"
 CONTRACT = {
     "Common random numbers": "seeds name the study, the replicate, the generation and the stage, never the arm: "
     "generation 0 is shared, arms are compared in pairs, and the grids show the same latents in every generation.",
     "One split": "training, held-out and fresh data are split once for the whole study; from a known population each "
     "seed draws its own, and the population itself is the reference.",
-    "Selectors never see the yardstick": "selectors see features of the training split only, in another space than "
-    "that of the primary endpoint.",
+    YARDSTICK: "whoever selects, corrects or adapts is shown no held-out image, and looks in another space than that "
+    "of the primary endpoint.",
     "Raw, biased, kept": "the model itself, its samples and what was kept of them are measured apart, at equal n.",
     "Nothing tuned on the yardstick": "the last snapshot counts; nothing is chosen by a metric shown here.",
     "Failures stay in the picture": "diverged lineages are drawn up to where they end, and counted.",
@@ -59,15 +60,22 @@ def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
 
     A waiver is a rule's words, a colon and the reason; a rule that is waived is not among what holds.
     """
+    rules = (FAIRNESS | JUDGING).values()
     waived = [
-        next(((rule, w[len(rule) + 2 :]) for rule in FAIRNESS.values() if w.startswith(f"{rule}: ")), ("", w))
+        next(((rule, w[len(rule) + 2 :]) for rule in rules if w.startswith(f"{rule}: ")), ("", w))
         for w in facts.waivers
     ]
     gone = {rule for rule, _ in waived}
     held = [rule for rule in FAIRNESS.values() if rule not in gone]
+    contract = dict(CONTRACT)
+    if JUDGING["primary_space"] in gone:
+        contract[YARDSTICK] = (
+            "whoever selects, corrects or adapts is shown no held-out image; but not all look in another space than "
+            "that of the primary endpoint."
+        )
     held.append("all arms have the same number of evaluated samples")
     held += facts.matched
-    return {"Equal budgets": "; ".join(held) + "."} | CONTRACT, waived
+    return {"Equal budgets": "; ".join(held) + "."} | contract, waived
 
 
 def answers(found: Mapping[str, Sequence[Finding]], section: str) -> dict[str, dict[str, Finding]]:

@@ -242,6 +242,11 @@ def placed(study: Study, arm: str) -> Iterator[tuple[tuple[str | int, ...], str,
 
 def _needs_faults(kind: str, needs: Needs, name: str, where: tuple[str | int, ...]) -> Iterator[Fault]:
     """Needs that no entry of a kind is handed, and extractors that nobody has."""
+    if needs.twin:
+        yield Fault(
+            where, f"{name!r} is the control that arms with a selector get by themselves; choose another selector"
+        )
+        return
     said = {key for key, value in vars(needs).items() if value != getattr(NOTHING, key)}
     if excess := sorted(said - HANDED[kind]):
         allowed = ", ".join(sorted(HANDED[kind]))

@@ -84,20 +84,28 @@ def scored(pool: Pool, options: Any) -> Pool:
 def select(steps: Sequence[Choosing], pool: Pool, study_seed: int, too_few: TooFew = "stop") -> Selection:
     """The rows of a pool that selectors keep, each of what the one before has kept.
 
-    Scores and reasons are the last one's, weights the product of all. Raises ValueError for what is no selection, and
-    where one finds fewer than are wanted and ``too_few`` is stop.
+    Scores and reasons are the last one's, but that whatever chance has added says so to the end; weights are the
+    product of all, over its mean, so that samples and real rows count as the regime says. Raises ValueError for what is
+    no selection, and where one finds fewer than are wanted and ``too_few`` is stop.
     """
     rows, judges = np.arange(len(pool)), []
-    weights, weighted, found = np.ones(len(pool)), False, None
+    weights, weighted, found, added = np.ones(len(pool)), False, None, np.zeros(len(pool), bool)
     for index, step in enumerate(steps):
         here = pool.of(rows) if index else pool
         found = _one(step, index, scored(here, step.options), study_seed, too_few)
         rows, judges = rows[found.rows], [*judges, found.judge]
         weights = weights[found.rows] * (1 if found.weights is None else found.weights)
         weighted |= found.weights is not None
+        by_chance = np.array([reason == TOPPED_UP for reason in found.reasons], bool)
+        added = added[found.rows] | by_chance
     if found is None:
         raise ValueError("selectors: found none, allowed is at least one")
-    return Selection(rows, found.scores, found.reasons, " then ".join(judges), weights if weighted else None)
+    told = [
+        reason if not chance or reason == TOPPED_UP else f"{TOPPED_UP}, then {reason}"
+        for reason, chance in zip(found.reasons, added, strict=True)
+    ]
+    shares = weights / weights.mean() if weighted and len(weights) else None
+    return Selection(rows, found.scores, tuple(told), " then ".join(judges), shares)
 
 
 def _one(step: Choosing, index: int, pool: Pool, study_seed: int, too_few: TooFew) -> Selection:
