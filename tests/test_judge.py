@@ -288,6 +288,9 @@ def test_what_teaches_is_not_what_tests(opened):
 def test_a_round_is_opened_once_and_ends_when_its_samples_are_made_anew(tmp_path):
     held = Round(tmp_path)
     assert rounds.open_round(held.engine, held.pool(0), None, held.options, tmp_path) is None  # nothing is read again
+    pool = held.pool(0)
+    pool.samples.unlink()  # nor is the file of the samples: its hash beside it is enough
+    assert rounds.open_round(held.engine, pool, None, held.options, tmp_path) is None
     assert len(held.rounds()) == 1
     store.write_samples(held.pool(0).samples, store.read_samples(held.pool(0).samples).__class__(images(30, seed=7)))
     assert held.open(0) == 2
