@@ -22,6 +22,7 @@ from collapselab.judge.assignment import APART, assigned
 from collapselab.judge.texts import PLACE, shipped
 from collapselab.metrics.artefacts import cross_hatching
 from collapselab.select.judging import BAD, GOOD, LANGUAGES, SHIPPED, Judging, Question
+from collapselab.select.people import tally_of
 
 # -- options -----------------------------------------------------------------------------------------------------------
 
@@ -287,6 +288,9 @@ def test_what_teaches_is_not_what_tests(opened):
 def test_a_round_is_opened_once_and_ends_when_its_samples_are_made_anew(tmp_path):
     held = Round(tmp_path)
     assert rounds.open_round(held.engine, held.pool(0), None, held.options, tmp_path) is None  # nothing is read again
+    pool = held.pool(0)
+    pool.samples.unlink()  # nor is the file of the samples: its hash beside it is enough
+    assert rounds.open_round(held.engine, pool, None, held.options, tmp_path) is None
     assert len(held.rounds()) == 1
     store.write_samples(held.pool(0).samples, store.read_samples(held.pool(0).samples).__class__(images(30, seed=7)))
     assert held.open(0) == 2
@@ -356,7 +360,7 @@ class Person:
 def test_a_nonce_is_heard_once(tmp_path):
     person = Person(Round(tmp_path))
     first = person.judge(BAD, "nonce-one")
-    again = answers.Judgement(first, GOOD, "nonce-one")
+    again = answers.Judgement(first, BAD, "nonce-one")
     assert person.do(answers.record, again)[:2] == (BAD, True)  # what is stored, and that it was heard before
     assert person.answers() == {first: BAD}
     assert person.do(answers.record, answers.Judgement(first, GOOD, "nonce-two"))[:2] == (GOOD, False)
@@ -366,6 +370,26 @@ def test_a_nonce_is_heard_once(tmp_path):
         events = connection.execute(select(database.events).where(database.events.c.kind == "judgement")).mappings()
         told = [(event["said"]["before"], event["said"]["answer"]) for event in events]
     assert told == [(None, BAD), (BAD, GOOD)] and person.answers() == {first: GOOD}
+
+
+def test_a_nonce_stands_for_one_act_alone(tmp_path):
+    person = Person(Round(tmp_path))
+    first = person.judge(BAD, "nonce-one")
+    second = person.next()["word"]
+    for act in (
+        (answers.record, answers.Judgement(first, GOOD, "nonce-one")),  # another answer
+        (answers.record, answers.Judgement(second, BAD, "nonce-one")),  # another item
+        (answers.undo, "nonce-one"),  # another kind
+    ):
+        with pytest.raises(answers.Refused, match="came before with something else; nothing was stored"):
+            person.do(*act)
+        assert person.answers() == {first: BAD}
+    person.do(answers.undo, "nonce-two")
+    with pytest.raises(answers.Refused, match="nothing was stored"):
+        person.do(answers.record, answers.Judgement(second, GOOD, "nonce-two"))
+    # The first one comes late, when it was taken back: nothing is stored, and that is said.
+    assert person.do(answers.record, answers.Judgement(first, BAD, "nonce-one"))[:2] == (None, True)
+    assert person.answers() == {}
 
 
 def test_ten_answers_in_a_row_are_taken_back_and_no_eleventh(tmp_path):
@@ -428,6 +452,21 @@ def test_rounds_come_one_after_the_other_and_the_survey_after_the_last(tmp_path)
     person.do(answers.finish)
     place = person.place()
     assert place.stage == "survey" and place.options.questions(place.turns)[1:3] == ("understood_1", "understood_2")
+
+
+def test_a_newcomer_between_rounds_waits_for_the_training(tmp_path):
+    held = Round(tmp_path, generations=2, gold=0, repeats=0, per_judge=3)
+    Person(held).judge_all()
+    rounds.close(held.engine, held.rounds()[0], anyway=True)
+    newcomer = Person(held, trained=False)
+    assert newcomer.place().stage == "waiting"
+    with pytest.raises(answers.Refused, match="the training waits for the next round"):
+        newcomer.do(lambda connection, judge: training.grade(connection, judge, newcomer.place(), 1, {}))
+    held.open(1)
+    assert newcomer.place().stage == "training"
+    with database.writing(held.engine) as connection:
+        connection.execute(database.rounds.update().values(closed=1.0))
+    assert newcomer.place().stage == "thanks"  # who has judged nothing is asked nothing
 
 
 def test_without_training_nobody_is_taught(tmp_path):
@@ -517,6 +556,29 @@ def test_places_are_limited_and_each_code_is_one_person(tmp_path):
             panel.revoke(connection, held.study, held.arm, "J09")
 
 
+def test_a_place_is_one_persons_at_a_time(tmp_path):
+    held = Round(tmp_path, judges=3)
+    held.invite(3)
+
+    def refused(act, code, words):
+        with pytest.raises(ValueError, match=words), database.writing(held.engine) as connection:
+            act(connection, held.study, held.arm, code)
+
+    with database.writing(held.engine) as connection:
+        panel.replace(connection, held.study, held.arm, "J02")
+        panel.revoke(connection, held.study, held.arm, "J03")
+        panel.forget(connection, held.study, held.arm, "J01")
+    for act in (panel.replace, panel.renew):
+        refused(act, "J02", r"found 'J02', .*its place is J02.2's now: say J02.2 instead")
+        refused(act, "J03", "found 'J03', which was revoked, .*its place is free: invite somebody new")
+        refused(act, "forgotten-1", "its place is free")
+    assert [one.code for one in held.invite(2)] == ["J01.2", "J03.2"]
+    refused(panel.renew, "forgotten-1", "its place is J01.2's now")
+    with held.engine.connect() as connection:
+        slots = connection.scalars(select(database.judges.c.slot).where(~database.judges.c.revoked)).all()
+    assert sorted(slots) == [0, 1, 2]
+
+
 def test_who_takes_over_a_place_goes_on_where_the_other_stopped(tmp_path):
     held = Round(tmp_path, gold=0, repeats=0, per_judge=5)
     person = Person(held)
@@ -552,6 +614,26 @@ def test_who_is_forgotten_leaves_nothing_behind(tmp_path):
     assert kept["consented"] is kept["trained"] is kept["language"] is None and "J01" not in kept["code"]
     (new,) = held.invite()
     assert new.code == "J01.2"
+
+
+def test_the_files_have_no_byte_of_who_was_forgotten(tmp_path):
+    held = Round(tmp_path)
+    person, other = Person(held), Person(held)
+    for place in range(30):
+        person.judge(nonce=f"of-the-forgotten-{place}")
+    other.judge(nonce="of-another")
+    words = [b"of-the-forgotten", panel.digest(person.invited.token).encode()]
+    with database.writing(held.engine) as connection:
+        panel.renew(connection, held.study, held.arm, "J01")  # an event that has the code alone
+
+    def stored():
+        return b"".join(path.read_bytes() for path in tmp_path.glob("judging.db*"))
+
+    assert all(word in stored() for word in words)
+    with database.writing(held.engine) as connection:
+        panel.forget(connection, held.study, held.arm, "J01")
+    assert database.emptied(held.engine)
+    assert not any(word in stored() for word in [*words, b"J01"]) and b"of-another" in stored()
 
 
 def _answer_survey(person, point):
@@ -631,6 +713,31 @@ def test_the_export_is_what_people_said_of_samples_and_no_gold(tmp_path):
         people[0].do(answers.record, answers.Judgement(next(iter(said)), BAD, "too-late-1"))
 
 
+def test_a_place_that_was_taken_over_has_one_vote_on_a_sample(tmp_path):
+    held = Round(tmp_path, samples=40, judges=1, overlap=1, repeats=0.5)
+    person = Person(held)
+    for _ in range(20):
+        person.judge(BAD)
+    with database.writing(held.engine) as connection:
+        person.invited = panel.replace(connection, held.study, held.arm, "J01")
+        connection.execute(database.judges.update().values(consented=1.0, trained=1.0))
+    person.judge_all()
+    found = store.read_ballots(rounds.close(held.engine, held.rounds()[0], anyway=True))
+    with held.engine.connect() as connection:
+        asked = select(database.items.c.kind, database.items.c.position, database.images.c.row)
+        items = connection.execute(asked.join(database.images).order_by(database.items.c.position)).all()
+    first = {item.row: "J01" if item.position <= 20 else "J01.2" for item in items if item.kind == "study"}
+    taken = {item.row for item in items if item.kind == "repeat" and item.position > 20 and first[item.row] == "J01"}
+    assert taken  # samples that the one judged and the other saw again
+    tally = tally_of(found, 40)
+    assert (tally.good + tally.bad == 1).all()
+    votes = {int(found.rows[at]): found.judges[at] for at in found.votes}
+    assert votes == first and set(votes.values()) == {"J01", "J01.2"}
+    # What somebody said again of their own is there; the answers to another's repeats are not.
+    again = [item for item in items if item.kind == "repeat" and (item.row not in taken or item.position <= 20)]
+    assert len(found) == 40 + len(again) < 40 + sum(item.kind == "repeat" for item in items)
+
+
 def test_gold_never_can_be_a_sample(tmp_path):
     held = Round(tmp_path)
     Person(held).judge_all()
@@ -656,6 +763,22 @@ def test_a_closed_round_of_other_samples_is_not_written_over(tmp_path):
     with pytest.raises(ValueError, match="holds the ballots of other samples than this round's; move it away"):
         rounds.export(held.engine, new)
     assert path.read_bytes() == before
+
+
+def test_an_export_stays_as_it_was_when_a_judge_is_forgotten(tmp_path):
+    held = Round(tmp_path)
+    people = [Person(held), Person(held)]
+    for person in people:
+        person.judge_all()
+    one = held.rounds()[0]
+    path = rounds.close(held.engine, one, anyway=True)
+    before = path.read_bytes(), store.recorded_hash(path)
+    for code in ("J01", "J02"):  # the last one leaves nothing in the database
+        with database.writing(held.engine) as connection:
+            panel.forget(connection, held.study, held.arm, code)
+        assert rounds.is_exported(one) and rounds.export(held.engine, one) == path
+        assert (path.read_bytes(), store.recorded_hash(path)) == before
+    assert set(store.read_ballots(path).judges) == {"J01", "J02"}
 
 
 def test_a_waiting_workflow_is_told_who_is_missing(tmp_path):

@@ -16,7 +16,7 @@ from collapselab import study as studies
 from collapselab.cli.run import EXIT_BAD_INPUT, run
 from collapselab.core.extras import expect_extra
 from collapselab.core.sets import SampleSet
-from collapselab.judge import database
+from collapselab.judge import database, panel
 from collapselab.study.judged import closed_round, waiting
 
 httpx = pytest.importorskip("httpx2", reason="needs collapselab[judge]")
@@ -127,6 +127,8 @@ def test_a_round_from_the_first_link_to_the_ballots(project, call):
     found = store.read_ballots(closed_round(study, "judged", 0, 0))
     assert sorted(set(zip(found.judges, found.answers, strict=True))) == [("J01", "good"), ("J02", "bad")]
     assert [one.generation for one in waiting(study)] == [1]
+    path, before = closed_round(study, "judged", 0, 0), closed_round(study, "judged", 0, 0).read_bytes()
+    assert f"{path}: is there, and stays as it was" in call("export", "faces") and path.read_bytes() == before
     assert "J02 (21 to go)" in call("status", "faces") or "J02 (22 to go)" in call("status", "faces")
 
 
@@ -160,12 +162,51 @@ def judge_all(client, answer):
     assert client.post("/api/finish").json()["stage"] == "waiting"
 
 
+def test_a_server_that_cannot_start_ends_nobodys_link(project, call):
+    engine = database.opened(database.default_url("faces"))
+    with database.writing(engine) as connection:
+        token = panel.new_admin(connection, "faces")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = call("serve", "faces", "--port", str(port), code=EXIT_BAD_INPUT)
+    assert f"cannot listen at 127.0.0.1, port {port}: Address already in use; if it is served already" in found
+    found = call("serve", "faces", "--host", "no.such.host.invalid", code=EXIT_BAD_INPUT)
+    assert "cannot listen at no.such.host.invalid" in found and "Traceback" not in found
+    (project / studies.find("faces").part_file("train")).unlink()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "of which examples are made" in call("serve", "faces", "--port", str(port), code=EXIT_BAD_INPUT)
+    with engine.connect() as connection:
+        assert panel.is_admin(connection, "faces", token)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_address_of_ipv6_is_a_link_that_leads_there(project):
+    server = Server("--host", "::1")
+    try:
+        link = server.line(r"the page: (\S+)")[1]
+        assert link == f"http://[::1]:{server.port}"
+        assert httpx.get(f"{link}/api/state", trust_env=False).status_code == 403
+    finally:
+        server.end()
+
+
+@pytest.mark.parametrize("url", ["judge.example.org", "//x.example", "ftp://x", "https://x/judge", "http://[::1"])
+def test_an_address_that_leads_nowhere_is_refused(project, call, url):
+    for verb in ("serve", "invite"):
+        found = call(verb, "faces", "--url", url, code=EXIT_BAD_INPUT)
+        assert f"found '{url}'" in found and "allowed is https://HOST" in found
+    assert not (project / "judging").exists()
+
+
 def test_links_are_renewed_taken_over_and_ended(project, call):
     first = dict(line.split("\t") for line in call("invite", "faces", "--url", "https://x.example/").splitlines())
     assert all(link.startswith("https://x.example/join/") for link in first.values())
     assert "of the 2 places of faces/judged are free" in call("invite", "faces", "--count", "1", code=EXIT_BAD_INPUT)
     assert call("invite", "faces", "--renew", "J01").startswith("J01\thttp://127.0.0.1:8000/join/")
     assert call("invite", "faces", "--replace", "J01").startswith("J01.2\t")
+    assert "its place is J01.2's now" in call("invite", "faces", "--replace", "J01", code=EXIT_BAD_INPUT)
+    assert "its place is J01.2's now" in call("invite", "faces", "--renew", "J01", code=EXIT_BAD_INPUT)
     assert call("invite", "faces", "--revoke", "J02") == ""
     both = call("invite", "faces", "--renew", "J01.2", "--revoke", "J02", code=EXIT_BAD_INPUT)
     assert "allowed is one" in both
@@ -188,15 +229,34 @@ def test_the_survey_is_exported_beside_the_ballots(project, call):
     assert text.splitlines() == ["arm,inclined,age_group,profession", "judged,4,,'@x", "judged,1,,'@x"]
 
 
+def test_what_no_round_has_said_is_not_written(project, call):
+    call("invite", "faces")
+    assert "faces: no round was opened yet" in call("export", "faces", code=EXIT_BAD_INPUT)
+    assert "found none of faces" in call("close", "faces", code=EXIT_BAD_INPUT)
+    assert not (project / "ballots").exists()
+
+
+NO_DATABASE = (
+    "found no rounds of judging in sqlite:///no/such.db; say --database as it was said to collapselab judge serve"
+)
+READ = (["status", "faces"], ["close", "faces"], ["export", "faces"], ["forget", "faces", "J01"])
+
+
 @pytest.mark.parametrize(
     ("change", "words", "expected"),
     [
         ({}, ["serve", "other-study"], "no such study"),
         ({"people: {share": "random: {share", ", judges: 2.*": "}}"}, ["serve", "faces"], "no arm selects by people"),
+        ({"people: {share": "random: {share", ", judges: 2.*": "}}"}, ["posting", "faces"], "nobody judges there"),
+        ({}, ["posting", "faces"], "has no answers; write it by: collapselab judge export faces"),
         ({"good: Keep": "god: Keep"}, ["serve", "faces"], "texts: en: unknown key 'god'"),
         ({}, ["invite", "faces", "--arm", "other"], "found other; people judge in judged"),
         ({}, ["serve", "faces", "--database", "mysql://x"], "allowed are sqlite and postgresql"),
-        ({}, ["close", "faces"], "found none of faces"),
+        *(({}, [*words, "--database", "sqlite:///no/such.db"], NO_DATABASE) for words in READ),
+        *(
+            ({}, [*words, "--database", "sqlite:///config/faces.yaml"], "faces.yaml cannot be opened: file is not a")
+            for words in READ
+        ),
     ],
 )
 def test_what_cannot_be_is_said_with_its_cure(project, call, change, words, expected):
@@ -206,6 +266,7 @@ def test_what_cannot_be_is_said_with_its_cure(project, call, change, words, expe
     (project / "config" / "faces.yaml").write_text(text)
     found = call(*words, code=EXIT_BAD_INPUT)
     assert expected in found and "Traceback" not in found
+    assert not (project / "no").exists() and (project / "config" / "faces.yaml").read_text() == text
 
 
 def test_an_extra_that_is_missing_is_named():

@@ -14,12 +14,14 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from collapselab import store
+from collapselab.cli.simulate import _sent
 from collapselab.judge import database, panel
 from collapselab.judge.pages import STATIC
 from collapselab.judge.panel import form_word
 from collapselab.judge.service import MOST_BYTES, application
 from collapselab.judge.serving import served
 from collapselab.judge.site import HEADERS, Site
+from collapselab.judge.visits import Link
 from collapselab.select.judging import LANGUAGES
 
 httpx = pytest.importorskip("httpx2", reason="needs collapselab[judge]")
@@ -86,6 +88,30 @@ def judged(client, found, **more):
     done = client.post("/api/judgements", json=said)
     assert done.status_code == 200, done.text
     return done.json()
+
+
+def test_who_comes_between_rounds_is_told_to_wait(tmp_path, capsys):
+    found = Round(tmp_path, generations=2, per_judge=20)
+    (newcomer,) = found.invite()
+    with database.writing(found.engine) as connection:
+        connection.execute(database.rounds.update().values(closed=1.0))
+        early = panel.invite(connection, found.study, "an arm without rounds", 1, 1)[0]
+    browser = Browser(found, newcomer.token)
+    assert browser.path() == "/consent"
+    page = browser.send("/consent", agrees="yes")
+    assert (page.status_code, browser.path()) == (200, "/thanks") and "The next round begins when" in page.text
+    client = client_of(found, newcomer.token)
+    assert client.get("/training").url.path == "/thanks"
+    assert client.get("/api/state").json()["stage"] == "waiting"
+    answer = client.get("/api/training")
+    assert answer.status_code == 409 and "but of: waiting" in answer.json()["error"]
+    answer = client_of(found, early.token).get("/")
+    assert answer.status_code == 409 and "The next round begins when" in answer.text
+    with served(found.engine, found.study) as site:
+        _sent(None, [Link(newcomer.code, site.url, newcomer.token)], None, 1, 0)
+        assert "1 wait: no round is open for them" in capsys.readouterr().out
+        with pytest.raises(ValueError, match="409 no round is open yet; come back with the same link when one is"):
+            _sent(None, [Link(early.code, site.url, early.token)], None, 1, 0)
 
 
 # -- who gets in -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .. import store
-from .simulate import arm_of_people
+from .simulate import arm_of_people, people_of
 from .study import StudyName, study_of
 
 Arm = Annotated[str | None, typer.Option(help="the arm; all arms in which people judge if left out")]
@@ -58,11 +58,10 @@ def posting(
     """
     from ..judge.posting import INCLINED, regime_of
     from ..judge.posting import posting as following
-    from ..study.judged import arms_of_people
     from ..study.selected import judged, survey_file
 
     study = study_of(name)
-    arms = arms_of_people(study) if arm is None else [arm_of_people(study, arm)]
+    arms = people_of(study) if arm is None else [arm_of_people(study, arm)]
     told = judged(study)
     answers = {
         one: [said for row in told.surveys.get(one, ()) if (said := row.get(INCLINED)) is not None] for one in arms

@@ -10,7 +10,7 @@ from .. import store
 from ..core.extras import expect_extra
 from .agreement import agreement, posting
 from .run import importing
-from .simulate import simulate
+from .simulate import arm_of_people, people_of, simulate
 from .study import StudyName, study_of
 
 if TYPE_CHECKING:
@@ -39,35 +39,22 @@ Url = Annotated[str | None, typer.Option(help="by what people call the page, as 
 # -- what several need -------------------------------------------------------------------------------------------------
 
 
-def _engine(study: Any, database: str | None) -> "Engine":
-    """The database of a study's rounds. Raises ValueError where the extra is not installed."""
+def _engine(study: Any, database: str | None, new: bool = False) -> "Engine":
+    """The database of a study's rounds. Raises ValueError where there is none, unless it may be ``new``, and where the
+    extra is not installed.
+    """
     expect_extra("judge", "fastapi", "sqlalchemy", "uvicorn", "jinja2", "multipart")
     with importing():
         from ..judge import database as db
 
-    return db.opened(database or db.default_url(study.name))
+    return db.opened(database or db.default_url(study.name), new)
 
 
 def _judged(name: str) -> Any:
     """A study in which people judge. Raises ValueError for one in which nobody does."""
     study = study_of(name)
-    from ..study.judged import arms_of_people
-
-    if not arms_of_people(study):
-        raise ValueError(f"{study.name}: no arm selects by people; say select: {{people: {{share: …}}}} of one")
+    people_of(study)
     return study
-
-
-def _arm(study: Any, arm: str | None) -> str:
-    """The arm that is meant. Raises BadParameter where it has no people, or several have and none is said."""
-    from ..study.judged import arms_of_people
-
-    arms = arms_of_people(study)
-    if arm is None and len(arms) == 1:
-        return arms[0]
-    if arm not in arms:
-        raise typer.BadParameter(f"found {arm or 'none'}; people judge in {', '.join(arms)}", param_hint="--arm")
-    return arm
 
 
 def _options(study: Any, arm: str) -> Any:
@@ -93,17 +80,39 @@ def serve(
 ) -> None:
     """Serve the judging page of a study, and open a round whenever samples have been made that wait for people."""
     study = _judged(name)
-    engine = _engine(study, database)
+    address = _address(url, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    engine = _engine(study, database, new=True)
     from ..judge import database as db
     from ..judge import panel, serving
     from ..judge.site import Site
 
-    site = Site(engine, study.name, (url or f"http://{host}:{port}").rstrip("/"))
-    with db.writing(engine) as connection:
-        token = panel.new_admin(connection, study.name)
-    print(f"the page: {site.url}\nfor you alone: {site.url}/admin/join/{token}")
-    print(f"links for people: collapselab judge invite {study.name}", flush=True)
-    serving.serve(site, _source(study), host, port, poll)
+    site, source = Site(engine, study.name, address), _source(study)
+    with serving.listening(host, port) as listens:
+        opened = serving.look_around(site, source)
+        with db.writing(engine) as connection:  # at last: it ends the link of a server that may still run
+            token = panel.new_admin(connection, study.name)
+        print(f"the page: {site.url}\nfor you alone: {site.url}/admin/join/{token}")
+        print("\n".join([f"links for people: collapselab judge invite {study.name}", *opened]), flush=True)
+        serving.serve(site, source, listens, poll)
+
+
+def _address(url: str | None, default: str) -> str:
+    """By what people call the page. Raises BadParameter for what leads nowhere from a browser or a letter."""
+    from urllib.parse import urlsplit
+
+    said = (url or default).rstrip("/")
+    try:
+        parts = urlsplit(said)
+        is_whole = (
+            parts.scheme in ("http", "https") and parts.hostname and not parts.path + parts.query + parts.fragment
+        )
+    except ValueError:  # brackets that do not close
+        is_whole = False
+    if not is_whole:
+        raise typer.BadParameter(
+            f"found {said!r}; allowed is https://HOST or http://HOST:PORT, without a path", param_hint="--url"
+        )
+    return said
 
 
 def _source(study: Any) -> Any:
@@ -144,8 +153,9 @@ def invite(
 ) -> None:
     """Print invite links, a code and a link a line. They are stored nowhere else."""
     study = _judged(name)
-    arm = _arm(study, arm)
-    options, engine = _options(study, arm), _engine(study, database)
+    arm = arm_of_people(study, arm)
+    url = url and _address(url, "")
+    options, engine = _options(study, arm), _engine(study, database, new=True)
     from ..judge import database as db
     from ..judge import panel
     from ..judge.serving import remembered_link
@@ -172,7 +182,7 @@ def forget(
 ) -> None:
     """Delete everything that hangs on somebody's code."""
     study = _judged(name)
-    arm, engine = _arm(study, arm), _engine(study, database)
+    arm, engine = arm_of_people(study, arm), _engine(study, database)
     from ..judge import database as db
     from ..judge import panel
     from ..judge.rounds import rounds_of
@@ -181,6 +191,8 @@ def forget(
         gone = panel.forget(connection, study.name, arm, code)
         exports = [Path(one["export"]) for one in rounds_of(connection, study.name, arm)]
     print(f"{code}: {gone} judgements were deleted, and the link has ended")
+    if not db.emptied(engine):
+        print(f"{engine.url.database}-wal: is being read, and has what was deleted until the server ends")
     held = [path for path in exports if path.exists() and code in store.read_ballots(path).judges]
     for path in held:
         print(
@@ -244,17 +256,20 @@ def export(
     database: Database = None,
     out: Annotated[Path | None, typer.Option(help="folder for the survey; ballots/STUDY if left out")] = None,
 ) -> None:
-    """Write the ballots of all closed rounds again, and the survey, which no code leads to."""
+    """Write the ballots of closed rounds that are not there, and the survey, which no code leads to."""
     study = _judged(name)
     engine = _engine(study, database)
     from ..judge import rounds, survey
 
     with engine.connect() as connection:
-        closed = [one for one in rounds.rounds_of(connection, study.name) if one["closed"] is not None]
+        every = rounds.rounds_of(connection, study.name)
         answered = survey.answered(connection, study.name)
-    for one in closed:
-        if rounds.is_last(engine, one):
-            print(rounds.export(engine, one))
+    if not every and not answered:
+        raise ValueError(f"{study.name}: no round was opened yet, so that there is nothing to export")
+    for one in every:
+        if one["closed"] is not None and rounds.is_last(engine, one):
+            stays = ": is there, and stays as it was" if rounds.is_exported(one) else ""
+            print(f"{rounds.export(engine, one)}{stays}")
     path = (out or Path("ballots", study.name)) / "survey.csv"
     text = survey.table(answered)
     store.write_hashed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -69,6 +69,8 @@ def _sent(said: "Simulated", visitors: list[Any], eyes: "Eyes", at_once: int, se
     print(f", the training passed at attempt {tried} at the latest" if tried else "", end="")
     print(f", {answered} surveys answered" if (answered := sum(one.surveyed for one in done)) else "", end="")
     print(f"; they are at: {', '.join(stages)}")
+    if waits := sum(one.stage == "waiting" for one in done):
+        print(f"{waits} wait: no round is open for them; send them again when judge serve has opened the next one")
 
 
 def _links(path: Path) -> list[Any]:
@@ -82,13 +84,20 @@ def _links(path: Path) -> list[Any]:
         raise ValueError(f"{path}: {error}") from None
 
 
-def arm_of_people(study: Any, arm: str | None) -> str:
-    """The arm that is meant. Raises BadParameter where nobody judges in it, or in several and none is said."""
+def people_of(study: Any) -> list[str]:
+    """The arms in which people judge. Raises ValueError for a study in which nobody does."""
     from ..study.judged import arms_of_people
 
-    arms = arms_of_people(study)
-    if not arms:
-        raise ValueError(f"{study.name}: no arm selects by people; say select: {{people: {{share: …}}}} of one")
+    if arms := arms_of_people(study):
+        return arms
+    raise ValueError(
+        f"{study.name}: nobody judges there: no arm selects by people; say select: {{people: {{share: …}}}} of one"
+    )
+
+
+def arm_of_people(study: Any, arm: str | None) -> str:
+    """The arm that is meant. Raises BadParameter where nobody judges in it, or in several and none is said."""
+    arms = people_of(study)
     if arm is None and len(arms) == 1:
         return arms[0]
     if arm not in arms:

@@ -25,6 +25,10 @@ class Refused(Exception):
     """What is asked for cannot be done now; the message says why."""
 
 
+class TooEarly(Refused):
+    """No round was ever opened: whoever comes is to come back."""
+
+
 class Forbidden(Exception):
     """What is asked for is not the visitor's."""
 
@@ -46,28 +50,30 @@ class Place(NamedTuple):
 def place_of(connection: Connection, judge: Mapping[str, Any]) -> Place:
     """Where a judge stands, by what is stored alone: the same on any device.
 
-    Raises Refused where no round was ever opened for the judge's arm.
+    Who has not passed the training waits for a round that is open, from whose images it is made. Raises TooEarly where
+    no round was ever opened for the judge's arm.
     """
     every = rounds_of(connection, judge["study"], judge["arm"])
     if not every:
-        raise Refused("no round is open yet")
+        raise TooEarly("no round is open yet; come back with the same link when one is")
     asked = select(db.finishes.c.round).where(db.finishes.c.judge == judge["id"])
     finished = set(connection.scalars(asked).all())
     mine = next((one for one in every if one["closed"] is None and one["id"] not in finished), None)
     about = mine or every[-1]
     turn, turns = about["generation"] + 1, about["turns"]
     options = Judging.model_validate(about["options"])
+    is_taught = judge["trained"] is not None or not options.training
     stage: Stage
     if judge["consented"] is None:
         stage = "consent"
-    elif options.training and judge["trained"] is None:
+    elif mine is not None and not is_taught:
         stage = "training"
     elif mine is not None:
         stage = "judging" if next_items(connection, judge, mine["id"]) else "finish"
     elif len({(one["seed"], one["generation"]) for one in every}) < turns * about["seeds"]:
         stage = "waiting"
     else:
-        stage = "thanks" if judge["surveyed"] or not options.survey else "survey"
+        stage = "survey" if is_taught and options.survey and not judge["surveyed"] else "thanks"
     return Place(stage, mine, turn, turns, options)
 
 
@@ -189,9 +195,11 @@ class Judgement(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What is stored of a judgement now. again: whether its nonce was heard before. round: id, shape and places."""
+    """What is stored of an item now. answer: None where it was taken back. again: whether this very judgement was heard
+    before. round: id, shape and places.
+    """
 
-    answer: str
+    answer: str | None
     again: bool
     round: Mapping[str, Any]
 
@@ -200,14 +208,16 @@ def record(connection: Connection, judge: Mapping[str, Any], told: Judgement) ->
     """Store a judgement.
 
     A second judgement of an item takes the place of the first; both stay among the events. Raises Forbidden for an item
-    that is not the judge's, and Refused for a round that is closed or that the judge has finished.
+    that is not the judge's, and Refused for a round that is closed or that the judge has finished, and for a nonce that
+    came before with anything else.
     """
     assert told.answer in ANSWERS
     asked = {**_whose(judge), "by": judge["id"], "word": told.word, "nonce": told.nonce}
     item = _own(connection.execute(TO_JUDGE, asked).mappings().first(), judge)
     one = {"id": item["round"], "shape": item["shape"], "places": item["of"]}
     if item["heard"] is not None:
-        return Stored(item["answer"] or told.answer, True, one)
+        _expect_heard(connection, item["heard"], "judgement", item["id"], told.answer)
+        return Stored(item["answer"], True, one)
     _expect_judging(judge, item)
     values = {"answer": told.answer, "seconds": told.seconds, "zoom": told.zoom, "at": time.time()}
     if item["answer"] is None:
@@ -218,6 +228,16 @@ def record(connection: Connection, judge: Mapping[str, Any], told: Judgement) ->
     said = {"answer": told.answer, "before": item["answer"], "seconds": told.seconds, "zoom": told.zoom, **told.more}
     note(connection, "judgement", judge["id"], item["round"], item["id"], said, told.nonce)
     return Stored(told.answer, False, one)
+
+
+def _expect_heard(
+    connection: Connection, number: int, kind: str, item: int | None = None, answer: str | None = None
+) -> None:
+    """Raise Refused unless the event that had a nonce was of this kind, and of this item with this answer if said."""
+    where = db.events.c
+    before = connection.execute(select(where.kind, where.item, where.said).where(where.id == number)).one()
+    if before.kind != kind or (item is not None and (before.item, before.said.get("answer")) != (item, answer)):
+        raise Refused("nonce: this one came before with something else; nothing was stored: send it with a new one")
 
 
 def _expect_judging(judge: Mapping[str, Any], item: Mapping[str, Any]) -> None:
@@ -234,9 +254,10 @@ def _expect_judging(judge: Mapping[str, Any], item: Mapping[str, Any]) -> None:
 def undo(connection: Connection, judge: Mapping[str, Any], nonce: str) -> bool:
     """Take back the last judgement, so that its item is the next one; whether this nonce was heard before.
 
-    Raises Refused where nothing is left, or :data:`UNDOES` were taken back in a row.
+    Raises Refused where nothing is left or :data:`UNDOES` were taken back in a row, and for the nonce of a judgement.
     """
-    if connection.scalar(HEARD, {"by": judge["id"], "nonce": nonce}) is not None:
+    if (heard := connection.scalar(HEARD, {"by": judge["id"], "nonce": nonce})) is not None:
+        _expect_heard(connection, heard, "undo")
         return True
     place = place_of(connection, judge)
     if place.round is None:

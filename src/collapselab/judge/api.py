@@ -206,7 +206,10 @@ def attempt(said: Training, request: Request, site: Here, form: FormWord = None)
 
 @router.post("/api/judgements", responses=Failures)
 def judgement(said: Judged, request: Request, site: Here, form: FormWord = None) -> dict[str, Any]:
-    """Store a judgement; the answer comes when it is on the disk. The same nonce again changes nothing."""
+    """Store a judgement; the answer comes when it is on the disk, and says what is stored then.
+
+    The same judgement with the same nonce changes nothing; another one with it is refused.
+    """
     more = {name: getattr(said, name) for name in ("shown_at", "answered_at", "by", "scale")}
     told = Judgement(said.item, said.answer, said.nonce, said.seconds, said.zoom, more)
     with acting(site, request, form) as (connection, judge):

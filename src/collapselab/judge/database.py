@@ -27,10 +27,11 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     select,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 NETWORK = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "lustre", "gpfs", "beegfs", "ceph", "glusterfs"),
@@ -188,11 +189,11 @@ def default_url(study: str) -> str:
     return f"sqlite:///{Path('judging', study, 'judging.db')}"
 
 
-def opened(url: str) -> Engine:
-    """The database at a URL, with its tables.
+def opened(url: str, new: bool = True) -> Engine:
+    """The database at a URL, with its tables. new: whether it is made where there is none.
 
-    Raises ValueError for a URL that is none, a SQLite file on a file system of other machines, or a database that
-    cannot be reached.
+    Raises ValueError for a URL that is none, a SQLite file on a file system of other machines, a database that cannot
+    be reached, a file that is none, and where there is none and it is not to be made.
     """
     try:
         parsed = make_url(url)
@@ -202,16 +203,26 @@ def opened(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError(f"database: found {parsed.get_backend_name()!r}; allowed are sqlite and postgresql")
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else create_engine(parsed, pool_size=CONNECTIONS)
+    is_file = parsed.get_backend_name() == "sqlite"
+    engine = _sqlite(parsed, new) if is_file else create_engine(parsed, pool_size=CONNECTIONS)
     try:
+        if not new and not inspect(engine).has_table(rounds.name):
+            raise _none_at(parsed)
         metadata.create_all(engine)
         with writing(engine) as connection:
             if key(connection) is None:
                 connection.execute(insert(keys).values(name="forms", value=secrets.token_hex(32)))
-    except OperationalError as error:
+    except DBAPIError as error:
         said = " ".join(str(error.orig).split())[:200]
         raise ValueError(f"database: {parsed.render_as_string()} cannot be opened: {said}") from None
     return engine
+
+
+def _none_at(url: URL) -> ValueError:
+    return ValueError(
+        f"database: found no rounds of judging in {url.render_as_string()}; say --database as it was said to "
+        "collapselab judge serve"
+    )
 
 
 def key(connection: Connection) -> str | None:
@@ -219,11 +230,13 @@ def key(connection: Connection) -> str | None:
     return connection.scalar(select(keys.c.value).where(keys.c.name == "forms"))
 
 
-def _sqlite(url) -> Engine:
+def _sqlite(url: URL, new: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise ValueError("database: found SQLite in memory, which forgets everything; allowed is sqlite:///FILE")
     path = Path(url.database).resolve()
     expect_local(path)
+    if not new and not path.exists():  # SQLite would make an empty one
+        raise _none_at(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, pool_size=CONNECTIONS, connect_args={"timeout": 30})
 
@@ -247,6 +260,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: all of it is on the disk at the end, or nothing."""
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         yield connection
+
+
+def emptied(engine: Engine) -> bool:
+    """Write SQLite's log into its file and empty it, so that nothing of what was deleted is in either; whether nobody
+    was reading meanwhile. Other databases have their own ways, and are left alone.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    with contextlib.closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        return cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
 
 def expect_local(path: Path, mounts: Path | None = None) -> None:

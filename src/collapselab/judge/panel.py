@@ -48,9 +48,9 @@ def invite(connection: Connection, study: str, arm: str, places: int, count: int
 def replace(connection: Connection, study: str, arm: str, code: str) -> Invited:
     """Somebody new in the place of another, whose link ends, and whose judgements stay.
 
-    Raises ValueError for a code that nobody has.
+    Raises ValueError for a code that nobody has, or whose link has ended already.
     """
-    judge = of_code(connection, study, arm, code)
+    judge = _seated(connection, study, arm, code)
     connection.execute(update(db.judges).where(db.judges.c.id == judge["id"]).values(revoked=True))
     found = _enter(connection, study, arm, judge["slot"])
     note(connection, "replaced", said={"code": code, "by": found.code})
@@ -65,12 +65,32 @@ def revoke(connection: Connection, study: str, arm: str, code: str) -> None:
 
 
 def renew(connection: Connection, study: str, arm: str, code: str) -> Invited:
-    """A new link for somebody who has lost theirs: the old one ends, and everything else stays."""
-    judge, token = of_code(connection, study, arm, code), secrets.token_urlsafe(32)
-    values = {"token": digest(token), "revoked": False}
-    connection.execute(update(db.judges).where(db.judges.c.id == judge["id"]).values(**values))
+    """A new link for somebody who has lost theirs: the old one ends, and everything else stays.
+
+    Raises ValueError for a code that nobody has, or whose link was ended on purpose.
+    """
+    judge, token = _seated(connection, study, arm, code), secrets.token_urlsafe(32)
+    connection.execute(update(db.judges).where(db.judges.c.id == judge["id"]).values(token=digest(token)))
     note(connection, "renewed", said={"code": code})
     return Invited(code, token)
+
+
+def _seated(connection: Connection, study: str, arm: str, code: str) -> RowMapping:
+    """Who has a code and the place that goes with it: a place is one person's at a time, so that a sample has one vote
+    of it. Raises ValueError where nobody has the code, or it was revoked, replaced or forgotten.
+    """
+    judge = of_code(connection, study, arm, code)
+    if judge["revoked"]:
+        where = db.judges.c
+        others = select(where.code).where(where.study == study, where.arm == arm, where.slot == judge["slot"])
+        now = connection.scalar(others.where(~where.revoked))
+        place = (
+            f"its place is {now}'s now: say {now} instead"
+            if now
+            else "its place is free: invite somebody new with --count 1"
+        )
+        raise ValueError(f"code: found {code!r}, which was revoked, replaced or forgotten; {place}")
+    return judge
 
 
 def _enter(connection: Connection, study: str, arm: str, slot: int) -> Invited:

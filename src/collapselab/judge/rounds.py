@@ -290,39 +290,45 @@ def is_last(engine: Engine, one: Mapping[str, Any]) -> bool:
 
 
 def export(engine: Engine, one: Mapping[str, Any]) -> Path:
-    """Write the ballots of a closed round: the same judgements, the same bytes. Raises ValueError for an open one."""
+    """Write the ballots of a closed round: the same judgements, the same bytes.
+
+    An export of these samples that is there stays as it is, whoever was forgotten since: a model was trained on it, and
+    nobody can judge again. Raises ValueError for an open round, and for ballots of other samples in this place.
+    """
     path = Path(one["export"])
     waiting_path(path).unlink(missing_ok=True)
     with engine.connect() as connection:
         if _is_open(connection, one):
             raise ValueError(f"round {words(one)}: is open; close it first: collapselab judge close {one['study']}")
         found = ballots(connection, one)
-    if path.exists() and store.hash_path(path).exists():
-        there = store.read_ballots(path)
-        if there.lineage.get("pool") != one["digest"]:
+    if is_exported(one):
+        if store.read_ballots(path).lineage.get("pool") != one["digest"]:
             raise ValueError(
                 f"{path}: holds the ballots of other samples than this round's; move it away, and its hash"
             )
-        if _alike(there, found):  # a file that nothing changes makes no job run again
-            return path
+        return path
     store.write_ballots(path, found)
     return path
 
 
-def _alike(there: Ballots, found: Ballots) -> bool:
-    same = (there.judges, there.answers, dict(there.lineage)) == (found.judges, found.answers, dict(found.lineage))
-    return same and np.array_equal(there.rows, found.rows) and np.array_equal(there.seconds, found.seconds, True)
+def is_exported(one: Mapping[str, Any]) -> bool:
+    """Whether ballots lie where those of a round go."""
+    path = Path(one["export"])
+    return path.exists() and store.hash_path(path).exists()
 
 
 def ballots(connection: Connection, one: Mapping[str, Any]) -> Ballots:
     """The judgements of a round, by judge and in the order of their items: of samples alone, repeats among them.
 
-    Images whose answer is known are told apart in the lineage: they are no samples, and never can be kept as such.
+    A place has one vote on a sample, its first answer. A repeat that somebody else answers, who took over the place, is
+    neither a vote nor said again by anybody: it stays in the database alone. Images whose answer is known are told
+    apart in the lineage: they are no samples, and never can be kept as such.
     """
     rows = connection.execute(
         select(
             db.judges.c.code,
             db.items.c.kind,
+            db.items.c.slot,
             db.images.c.role,
             db.images.c.row,
             db.images.c.about,
@@ -336,7 +342,7 @@ def ballots(connection: Connection, one: Mapping[str, Any]) -> Ballots:
         .where(db.judgements.c.round == one["id"])
         .order_by(db.items.c.slot, db.items.c.position)
     ).all()
-    found = [row for row in rows if row.kind != "gold"]
+    found = _own_words([row for row in rows if row.kind != "gold"])
     assert all(row.role == "pool" and 0 <= row.row < one["samples"] for row in found), "gold is no sample"
     lineage = {name: one[name] for name in ("study", "arm", "seed", "generation")}
     lineage |= {"pool": one["digest"], "options": one["options"], "checks": checks(rows)}
@@ -348,6 +354,12 @@ def ballots(connection: Connection, one: Mapping[str, Any]) -> Ballots:
         np.array([np.nan if row.seconds is None else row.seconds for row in found], np.float64),
         lineage | {"counts": counts},
     )
+
+
+def _own_words(rows: Sequence[Any]) -> list[Any]:
+    """Of answers in the order of a place's items, the first one on each sample, and what the same person said again."""
+    first: dict[tuple[int, int], str] = {}
+    return [row for row in rows if first.setdefault((row.slot, row.row), row.code) == row.code]
 
 
 def checks(rows: Sequence[Any]) -> dict[str, dict[str, list[int]]]:

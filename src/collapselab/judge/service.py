@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..select.judging import Judging
 from . import admin, api, forms, pages, texts
-from .answers import Forbidden, Invalid, Refused
+from .answers import Forbidden, Invalid, Refused, TooEarly
 from .panel import of_token
 from .site import COOKIE, HEADERS, Site, token_of
 
@@ -80,7 +80,7 @@ async def _forbidden(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return _failed(request, 409, str(error), "error_now")
+    return _failed(request, 409, str(error), "waiting_text" if isinstance(error, TooEarly) else "error_now")
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -34,12 +34,16 @@ class Source(NamedTuple):
 TELLING = threading.Lock()  # people finish at one time, and every file has one temporary name in a process
 
 
-def look_around(site: Site, source: Source) -> None:
-    """Open a round for every pool that waits, and say beside the place of each export who is missing."""
+def look_around(site: Site, source: Source) -> list[str]:
+    """Open a round for every pool that waits, and say beside the place of each export who is missing; what was opened,
+    a line a round.
+    """
+    opened = []
     for pool, options in source.waiting():
         if (number := open_round(site.engine, pool, source.real, options, source.folder)) is not None:
-            print(f"open: round {number}, {pool.said}", flush=True)
+            opened.append(f"open: round {number}, {pool.said}")
     tell(site)
+    return opened
 
 
 def tell(site: Site) -> None:
@@ -60,9 +64,21 @@ def tell_if_possible(site: Site) -> None:
         traceback.print_exc(file=sys.stderr)
 
 
-def serve(site: Site, source: Source, host: str, port: int, poll_s: float) -> None:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address of this machine. Raises ValueError where it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = str(error.strerror or error).partition(" (while")[0]  # the address stands there once
+        raise ValueError(
+            f"serve: cannot listen at {host}, port {port}: {reason}; if it is served already, end "
+            "that first, or say another --port, and as --host an address of this machine (0.0.0.0: all of them)"
+        ) from None
+
+
+def serve(site: Site, source: Source, listens: socket.socket, poll_s: float) -> None:
     """Answer until a signal comes. Whoever asks leaves no trace: neither addresses nor links are written down."""
-    look_around(site, source)
     site.changed = lambda round: tell_if_possible(site)
     remember_link(site)
     ended = threading.Event()
@@ -70,29 +86,30 @@ def serve(site: Site, source: Source, host: str, port: int, poll_s: float) -> No
     def follow() -> None:
         while not ended.wait(poll_s):
             try:
-                look_around(site, source)
+                for line in look_around(site, source):
+                    print(line, flush=True)
             except Exception:  # of one pool: people who judge others go on, and it is tried again
                 traceback.print_exc(file=sys.stderr)
 
     threading.Thread(target=follow, daemon=True).start()
     try:
-        uvicorn.Server(_settings(site, host, port)).run()
+        uvicorn.Server(_settings(site)).run([listens])
     finally:
         ended.set()
 
 
-def _settings(site: Site, host: str, port: int) -> uvicorn.Config:
+def _settings(site: Site) -> uvicorn.Config:
     quiet = {"access_log": False, "server_header": False, "log_level": "warning"}
-    return uvicorn.Config(application(site), host=host, port=port, timeout_keep_alive=75, **quiet)
+    return uvicorn.Config(application(site), timeout_keep_alive=75, **quiet)
 
 
 @contextlib.contextmanager
 def served(engine: Engine, study: str, host: str = "127.0.0.1") -> Iterator[Site]:
     """Within it the page of a study is served by a thread of this process, at a port that is free."""
-    with socket.create_server((host, 0)) as listening:
-        site = Site(engine, study, f"http://{host}:{listening.getsockname()[1]}")
-        server = uvicorn.Server(_settings(site, host, 0))
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    with listening(host, 0) as listens:
+        site = Site(engine, study, f"http://{host}:{listens.getsockname()[1]}")
+        server = uvicorn.Server(_settings(site))
+        thread = threading.Thread(target=server.run, args=([listens],), daemon=True)
         thread.start()
         while thread.is_alive() and not server.started:
             time.sleep(0.01)

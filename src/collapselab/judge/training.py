@@ -86,7 +86,9 @@ def grade(
     if judge["consented"] is None:
         raise Refused("consent comes first")
     if place.stage != "training":
-        raise Refused("the training is done")
+        raise Refused(
+            "the training is done" if judge["trained"] is not None else "the training waits for the next round"
+        )
     if attempt != attempt_of(connection, judge):
         raise Refused("this attempt was handed in already; a new one has begun")
     asked = questions(connection, judge, place, attempt)
