@@ -27,7 +27,6 @@ from ..populations import POPULATIONS
 from ..rewards import REWARDS
 from ..rewards.asking import files_of, looked_through
 from ..select import SELECTORS
-from ..together.loop import FAMILIES as REPLICATED
 from ..transforms import TRANSFORMS
 from .choices import checked, found
 from .faults import Fault, flow, known, mapping, quoted, unknown
@@ -436,35 +435,6 @@ def fit_faults(study: Study) -> Iterator[Fault]:
             family.fit(TrainingSet(data, None, np.ones(len(data))), options, Run(0))
         except (ValueError, Diverged) as error:
             yield Fault(("models", name), f"{error} (as a trial with {min(sizes)} rows, the fewest of an arm)")
-
-
-def together_faults(study: Study) -> Iterator[Fault]:
-    """What keeps all seeds of an arm from running in one job."""
-    if not study.file.together:
-        return
-    for name, spec in study.file.models.items():
-        if spec.name not in REPLICATED:
-            message = f"together: {spec.name!r} has no fit by formula; allowed: {', '.join(REPLICATED)}"
-            yield Fault(("models", name), message)
-    if study.population_name not in REPLICATED:
-        said = f"together: found {study.origin.name!r}; allowed populations: {', '.join(REPLICATED)}"
-        yield Fault(("data",), said)
-    if study.measured_in != ["moments"]:
-        yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
-    for index, choice in enumerate(study.file.metrics):
-        if METRICS[choice.name].stacked is None:
-            allowed = ", ".join(other for other, metric in usable(METRICS) if metric.stacked)
-            yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {allowed}")
-    for name, arm in study.lineages.items():
-        if arm.select:
-            yield Fault(("arms", name, "select"), f"together: found {arm.select[0].name!r}; allowed is nobody")
-        for key in ("adapt", "guide", "transform", "mark"):
-            if getattr(arm, key):
-                yield Fault(("arms", name, key), "together: laws are fitted and sampled by formula; leave it out")
-        for index, part in enumerate(arm.regime.synthetic):
-            if part.of not in ("self", name):
-                where = ("arms", name, "regime", "synthetic", index, "of")
-                yield Fault(where, f"together: found {part.of!r}; an arm eats only its own samples")
 
 
 def _compares_rows(study: Study, metric: Metric) -> bool:

@@ -20,7 +20,6 @@ from .checks import (
     kind_faults,
     measured_faults,
     name_faults,
-    together_faults,
 )
 from .choices import as_said
 from .controls import size_faults
@@ -32,7 +31,7 @@ from .presets import regimes
 from .reading import parse
 from .starts import label_faults
 from .study import Study
-from .unsuited import unsuited_faults
+from .unsuited import together_faults, unsuited_faults
 
 STUDIES = Path("config")  # where a study lies that is called by its name
 

@@ -1,4 +1,4 @@
-"""Faults that the entries of a study's arms tell of themselves, of data of which much is known before any work."""
+"""What entries of a study cannot do with its data, of which much is known before any work, or with all seeds in one job."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +10,12 @@ from ..core.ask import Ask
 from ..core.choice import nested
 from ..core.facts import Facts
 from ..core.kinds import KINDS
+from ..core.registry import usable
 from ..features import FEATURES
 from ..guides import GUIDES
+from ..metrics import METRICS
 from ..rewards import REWARDS
+from ..together.loop import FAMILIES as REPLICATED
 from .checks import placed
 from .faults import Fault
 from .study import Study
@@ -64,3 +67,32 @@ def _facts(study: Study) -> Facts:
         return found.names or tuple(map(str, range(found.values.shape[1])))
 
     return Facts(shape, split.held_out if drawn else split.train, classes, columns)
+
+
+def together_faults(study: Study) -> Iterator[Fault]:
+    """What keeps all seeds of an arm from running in one job."""
+    if not study.file.together:
+        return
+    for name, spec in study.file.models.items():
+        if spec.name not in REPLICATED:
+            message = f"together: {spec.name!r} has no fit by formula; allowed: {', '.join(REPLICATED)}"
+            yield Fault(("models", name), message)
+    if study.population_name not in REPLICATED:
+        said = f"together: found {study.origin.name!r}; allowed populations: {', '.join(REPLICATED)}"
+        yield Fault(("data",), said)
+    if study.measured_in != ["moments"]:
+        yield Fault(("extractors",), f"together: found {', '.join(study.measured_in)}; allowed is moments alone")
+    for index, choice in enumerate(study.file.metrics):
+        if METRICS[choice.name].stacked is None:
+            allowed = ", ".join(other for other, metric in usable(METRICS) if metric.stacked)
+            yield Fault(("metrics", index), f"together: found {choice.name!r}; allowed: {allowed}")
+    for name, arm in study.lineages.items():
+        if arm.select:
+            yield Fault(("arms", name, "select"), f"together: found {arm.select[0].name!r}; allowed is nobody")
+        for key in ("adapt", "guide", "transform", "mark"):
+            if getattr(arm, key):
+                yield Fault(("arms", name, key), "together: laws are fitted and sampled by formula; leave it out")
+        for index, part in enumerate(arm.regime.synthetic):
+            if part.of not in ("self", name):
+                where = ("arms", name, "regime", "synthetic", index, "of")
+                yield Fault(where, f"together: found {part.of!r}; an arm eats only its own samples")
