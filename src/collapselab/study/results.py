@@ -271,7 +271,8 @@ def _selected(study: Study, arm: str, chance: str) -> Any:
 
     looks = study.read_by(arm) or study.selecting(arm, "train")
     rows = len(store.read_samples(path)) if looks and (path := Path(study.part_file("train"))).exists() else 0
-    judges = judging_options(study, arm).judges if study.awaits_ballots(arm) else 0
+    # A selector of somebody's own may follow ballots and not say how many judges there are.
+    judges = getattr(judging_options(study, arm), "judges", 0) if study.awaits_ballots(arm) else 0
     return Selected(chance, rows, judges)
 
 

@@ -1,4 +1,4 @@
-"""What entries of a study cannot do with its data, of which much is known before any work, or with all seeds in one job."""
+"""What entries cannot do with a study's data, of which much is known before any work, or with all seeds in one job."""
 
 from collections.abc import Iterator
 from typing import Any
