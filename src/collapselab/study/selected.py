@@ -48,7 +48,8 @@ def survey_hash(study: Study) -> dict[str, str]:
 
 def ballots(study: Study) -> list[str]:
     """The files of the closed rounds, as the workflow has taken them over."""
-    cells = [cell for cell in study.cells() if study.awaits_ballots(cell[0])]
+    arms = arms_of_people(study)
+    cells = [cell for cell in study.cells() if cell[0] in arms]
     return [study.cell(*cell, "ballots.parquet") for cell in cells]
 
 
