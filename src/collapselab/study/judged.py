@@ -29,7 +29,7 @@ def closed_round(study: Study, arm: str, seed: int, generation: int) -> Path:
 
 
 def arms_of_people(study: Study) -> list[str]:
-    """The arms whose samples people judge on the judging page; a selector of somebody's own may follow other ballots."""
+    """The arms whose samples people judge on the page; a selector of somebody's own may follow other ballots."""
     awaiting = [arm for arm in study.lineages if study.awaits_ballots(arm)]
     return [arm for arm in awaiting if isinstance(judging_options(study, arm), Judging)]
 
