@@ -129,6 +129,7 @@ def test_doctor_looks_at_this_machine(tmp_path):
     assert "run from the root of the repository" in run("doctor", tmp_path, code=4)
 
 
+@pytest.mark.slow
 def test_a_new_study_validates_and_plans(tmp_path):
     for part in ("Snakefile", "workflow", "profiles", "config", "environment.yml"):
         target = tmp_path / part
@@ -143,6 +144,7 @@ def test_a_new_study_validates_and_plans(tmp_path):
     assert json.loads(run("schema", tmp_path))["title"]
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_a_dry_run_has_said(tmp_path):
     assert "config/mine.yaml" in run("init mine", tmp_path)
     (tmp_path / "Snakefile").write_text('raise ValueError("no such thing")\n')
@@ -529,6 +531,7 @@ def test_a_budget_of_nothing_takes_a_model_as_it_is(trained, tmp_path):
 
 
 @pytest.mark.trained
+@pytest.mark.slow
 def test_what_generation_0_chooses_holds_for_later_ones(trained, tmp_path):
     folder = copied(trained, tmp_path)
     options = {"images_seen": 320, "ema": "power"}
@@ -558,6 +561,7 @@ def test_an_import_says_what_a_study_s_model_is(published_network, tmp_path):
 
 
 @pytest.mark.trained
+@pytest.mark.slow
 def test_snapshots_are_kept_for_inspection_and_the_last_weights_count(trained, tmp_path):
     folder = copied(trained, tmp_path)
     run(diffusion("whole.safetensors", images_seen=320), folder)

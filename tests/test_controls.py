@@ -99,6 +99,7 @@ def test_the_order_of_arms_changes_no_control(kind):
         assert (other.controls, other.supplies) == (first.controls, first.supplies)
 
 
+@pytest.mark.slow
 def test_the_order_of_arms_changes_no_finding():
     arms = {name: ARMS[name] for name in ("renewed", "synthetic", "growing")}
 

@@ -75,6 +75,7 @@ def test_a_name_and_a_path_are_the_same_study_of_the_workflow(folder, tmp_path):
 # -- the verbs' door ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_study_may_lie_anywhere(folder, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     shutil.copy2(SMOKE, tmp_path / "elsewhere")

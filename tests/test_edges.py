@@ -47,22 +47,24 @@ def test_of_many_at_once_one_has_it_at_any_time(tmp_path):
     path, inside, most, done = tmp_path / "model", [], [], []
 
     def work():
-        for _ in range(60):
+        held = 0
+        while held < 8:  # who finds it held tries again: how often that is, is chance
             try:
                 with store.held(path):
                     inside.append(1)
                     most.append(len(inside))
                     inside.pop()
-                    done.append(1)
+                    held += 1
             except Held:
                 pass
+        done.append(held)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(most) == {1} and len(done) >= 60
+    assert set(most) == {1} and done == [8] * 8
 
 
 def test_what_a_killed_process_left_is_taken_over(tmp_path):

@@ -198,6 +198,7 @@ for verb in ("record", "baseline", "report"):
 """
 
 
+@pytest.mark.slow
 def test_a_strangers_metric_is_judged_by_the_roles_that_it_states(laboratory):
     found = json.loads(told(laboratory, "-c", JUDGED))
     lost = found["lost_tails"]["loop"]

@@ -453,6 +453,7 @@ def test_selected_samples_are_measured_at_the_n_of_all_and_reported(smoke):
     assert (smoke.folder / "results/picky/report/report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_mirror_that_another_process_holds_is_said_and_holds_no_study_up(smoke):
     """By hand the exit code says so; in the workflow the study is whole without its mirror."""
     from filelock import FileLock
