@@ -186,7 +186,8 @@ def test_an_address_of_ipv6_is_a_link_that_leads_there(project):
     try:
         link = server.line(r"the page: (\S+)")[1]
         assert link == f"http://[::1]:{server.port}"
-        assert httpx.get(f"{link}/api/state", trust_env=False).status_code == 403
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:  # it listens a moment later
+            assert client.get(f"{link}/api/state").status_code == 403
     finally:
         server.end()
 

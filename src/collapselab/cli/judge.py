@@ -87,7 +87,7 @@ def serve(
     from ..judge.site import Site
 
     site, source = Site(engine, study.name, address), _source(study)
-    with serving.listening(host, port) as listens:
+    with serving.bound(host, port) as listens:
         opened = serving.look_around(site, source)
         with db.writing(engine) as connection:  # at last: it ends the link of a server that may still run
             token = panel.new_admin(connection, study.name)

@@ -64,15 +64,19 @@ def tell_if_possible(site: Site) -> None:
         traceback.print_exc(file=sys.stderr)
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens at an address of this machine. Raises ValueError where it cannot."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address of this machine at which nobody listens; nor does it, so that whoever waits for the page
+    waits until it answers. Raises ValueError where there can be none.
+    """
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server((host, port), family=family)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a server that has just ended
+        found.bind((host, port))
+        return found
     except OSError as error:
-        reason = str(error.strerror or error).partition(" (while")[0]  # the address stands there once
+        found.close()
         raise ValueError(
-            f"serve: cannot listen at {host}, port {port}: {reason}; if it is served already, end "
+            f"serve: cannot listen at {host}, port {port}: {error.strerror or error}; if it is served already, end "
             "that first, or say another --port, and as --host an address of this machine (0.0.0.0: all of them)"
         ) from None
 
@@ -106,7 +110,7 @@ def _settings(site: Site) -> uvicorn.Config:
 @contextlib.contextmanager
 def served(engine: Engine, study: str, host: str = "127.0.0.1") -> Iterator[Site]:
     """Within it the page of a study is served by a thread of this process, at a port that is free."""
-    with listening(host, 0) as listens:
+    with bound(host, 0) as listens:
         site = Site(engine, study, f"http://{host}:{listens.getsockname()[1]}")
         server = uvicorn.Server(_settings(site))
         thread = threading.Thread(target=server.run, args=([listens],), daemon=True)
