@@ -263,4 +263,3 @@ def test_a_toy_study_runs_to_its_report(path, tmp_path):
     results = project.folder / "results" / path.stem
     assert (results / "report" / "report.html").stat().st_size > 50_000
     assert len(list(results.glob("*/seed*/gen*/metrics.json"))) == len(list(study.cells()))
-    assert study.file.data.source is not None
