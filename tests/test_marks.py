@@ -35,7 +35,7 @@ EXTRA = {"dwt_dct_svd": "imwatermark"}
 
 def needs_its_extra(name):
     if name in EXTRA:
-        pytest.importorskip(EXTRA[name], reason=f"{name} needs the extra marks")
+        pytest.importorskip(EXTRA[name], reason=f"{name} needs the extra marks", exc_type=ImportError)
 
 
 def options_of(name, **said):

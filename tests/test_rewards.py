@@ -48,7 +48,7 @@ def test_a_reward_is_its_samples_own(name, tmp_path, clip):
         save_file({"weight": np.linspace(-1, 1, PIXELS), "bias": np.ones(1)}, tmp_path / "head.safetensors")
         given = {"options": {"file": str(tmp_path / "head.safetensors"), "extractor": "pixels"}}
     elif name == "brisque":
-        pytest.importorskip("brisque", reason="the extra collapselab[brisque] is not installed")
+        pytest.importorskip("brisque", reason="the extra collapselab[brisque] is not installed", exc_type=ImportError)
         given = {"data": np.random.default_rng(0).integers(0, 256, (24, 3, 40, 48), np.uint8)}
     elif name == "caption":
         given = {"options": {"captions": ["a seven"], "text": str(clip.text)}, "weights": {"clip": clip.pictures}}
@@ -112,7 +112,7 @@ def test_white_is_brightest_and_black_is_darkest():
 
 
 def test_a_blurred_photograph_is_worse_and_what_is_no_photograph_is_worst():
-    pytest.importorskip("brisque", reason="the extra collapselab[brisque] is not installed")
+    pytest.importorskip("brisque", reason="the extra collapselab[brisque] is not installed", exc_type=ImportError)
     from PIL import Image, ImageFilter
     from sklearn.datasets import load_sample_images
 
