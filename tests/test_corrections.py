@@ -163,9 +163,11 @@ def test_a_share_of_rows_is_the_models_and_the_rest_real():
 
 def test_whether_a_row_is_drawn_says_nothing_of_the_real_one():
     """The lots of rows and of partners are not the same numbers."""
-    data, train = np.full(20_000, -1), np.arange(2)
+    data, train = np.full(20_000, -1), np.arange(20_000)  # as many partners as samples: each row once
     found = resample(given(data, train), ResampleOptions(share=0.5), 4).data
-    assert np.mean(found[found >= 0]) == pytest.approx(0.5, abs=ERRORS * 0.5 / np.sqrt(10_000))
+    stayed = found[found >= 0] / 20_000
+    assert stayed.mean() == pytest.approx(0.5, abs=ERRORS * np.sqrt(1 / 12) / np.sqrt(10_000))
+    assert stayed.var() == pytest.approx(1 / 12, abs=ERRORS * np.sqrt(1 / 180) / np.sqrt(10_000))
 
 
 def test_coordinates_of_mixed_rows_keep_their_law_and_lose_covariance():

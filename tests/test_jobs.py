@@ -160,6 +160,12 @@ UNUSED = {
         '"collapselab.rewards",\n    {',
         '"collapselab.rewards",\n    {\n        "unused": Reward(Options, lambda samples, *told: samples.data),',
     ),
+    "mark": (
+        "marks",
+        '"spread_spectrum": Mark(',
+        '"unused": Mark(tree_ring.TreeRingOptions, "noise", print, print, exactly, print),\n'
+        '        "spread_spectrum": Mark(',
+    ),
     "population": ("populations", '"decay": Decay,', '"unused": Decay,\n    "decay": Decay,'),
 }
 

@@ -28,8 +28,13 @@ def brisque(samples: SampleSet, seen: object, options: NoOptions) -> np.ndarray:
             f"data: found pictures with a side of {short} pixels, brisque tells those of {LEAST} or more apart; take "
             "another reward (jpeg_size enlarges small pictures), or larger pictures"
         )
-    judge = _judge() if len(samples) else None
-    return np.array([-_score(judge, image) for image in samples.data], np.float64)
+    if not len(samples):
+        return np.empty(0)
+    judge = _judge()
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # several threads sum in another order each time
+        return np.array([-_score(judge, image) for image in samples.data], np.float64)
 
 
 def fault(facts: Facts, options: NoOptions) -> str:

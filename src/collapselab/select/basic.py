@@ -38,6 +38,7 @@ def yoked(pool: Pool, options: YokedOptions, seed: int) -> Selection:
     same: what is missing is drawn from the others. Weights are those of the other arm, in an order by lot.
     """
     kept, own = pool.twin.kept, pool.samples.labels
+    lot = seeds.seed_of(seed, None, None, "weights")
     order = seeds.generator(seed).permutation(len(pool))
     if own is None or pool.twin.labels is None:
         rows = order[: options.keeps(len(pool))]
@@ -46,5 +47,5 @@ def yoked(pool: Pool, options: YokedOptions, seed: int) -> Selection:
         rows = np.concatenate([order[own[order] == one][:count] for one, count in wanted.items()])
         rest = order[~np.isin(order, rows)]
         rows = np.concatenate([rows, rest[: options.keeps(len(pool)) - len(rows)]])
-    weights = None if kept.weights is None else seeds.generator(seed + 1).permutation(kept.weights)[: len(rows)]
+    weights = None if kept.weights is None else seeds.generator(lot).permutation(kept.weights)[: len(rows)]
     return Selection(np.sort(rows), np.full(len(rows), np.nan), ("drawn",) * len(rows), "chance", weights)
