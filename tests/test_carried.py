@@ -348,8 +348,8 @@ def test_the_images_of_adapters_and_of_further_models_are_counted(project):
     found = dict(re.findall(r"(steered|adapted|marked|judged) (\d+) at every generation", done.stderr))
     assert found == {"steered": "128", "adapted": "112", "marked": "64", "judged": "64"}
     told = project.run("collapselab", "plan", "carried").stdout
-    # A base and four arms of one more generation train, at 64 images; two generations have what is beside.
-    assert f"{5 * 64 + 2 * (48 + 32 + 32):,}" in told
+    # A base, four arms and the controls of two that select train, at 64 images; two generations have what is beside.
+    assert f"{7 * 64 + 2 * (48 + 32 + 32):,}" in told
 
 
 def test_ballots_that_are_closed_anew_are_followed(finished):
@@ -359,5 +359,6 @@ def test_ballots_that_are_closed_anew_are_followed(finished):
     store.write_ballots(
         folder / "gen1.parquet", Ballots(ballots.rows, ballots.judges, answers, ballots.seconds, ballots.lineage)
     )
-    again = {"ballots": 1, "select": 1, "record": 1, "report": 1, "track": 1}
+    # Of the arm, and of the one beside it in which chance keeps as many.
+    again = {"ballots": 1, "select": 2, "record": 2, "report": 1, "track": 1}
     assert {rule: count for rule, count in finished.plan(study="carried").items() if rule != "all"} == again
