@@ -1,6 +1,7 @@
 """What a mark is: a secret in samples, by which its owner knows them again."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -92,7 +93,10 @@ def of_bits(right: np.ndarray, bits: int) -> Detection:
 
 def level_of_bits(bits: int, rate: float) -> float:
     """The largest level of a count of fair coins that is at most ``rate``: 0 where even all right are likelier."""
-    from scipy.stats import binom
-
-    tails = binom.sf(np.arange(bits + 1) - 1, bits, 0.5)
-    return float(tails[tails <= rate].max(initial=0.0))
+    found, ways = 0.0, 0
+    for right in range(bits, -1, -1):
+        ways += math.comb(bits, right)
+        if ways / 2**bits > rate:  # of whole numbers: exact but for the last rounding
+            break
+        found = ways / 2**bits
+    return found

@@ -61,8 +61,8 @@ def _facts(study: Study) -> Facts:
 
     def columns(name: str) -> tuple[str, ...]:
         extractor = FEATURES[name]
-        if extractor.needs.through != "nothing" or study.kind not in extractor.takes:
-            return ()
+        if extractor.needs.through != "nothing" or extractor.uses_torch or study.kind not in extractor.takes:
+            return ()  # a plan does without torch
         found = extractor.extract(np.zeros((2, *shape), KINDS[study.kind].dtypes[-1]))
         return found.names or tuple(map(str, range(found.values.shape[1])))
 
