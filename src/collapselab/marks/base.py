@@ -1,9 +1,9 @@
 """What a mark is: a secret in samples, by which its owner knows them again."""
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -93,10 +93,8 @@ def of_bits(right: np.ndarray, bits: int) -> Detection:
 
 def level_of_bits(bits: int, rate: float) -> float:
     """The largest level of a count of fair coins that is at most ``rate``: 0 where even all right are likelier."""
-    found, ways = 0.0, 0
-    for right in range(bits, -1, -1):
-        ways += math.comb(bits, right)
-        if ways / 2**bits > rate:  # of whole numbers: exact but for the last rounding
-            break
-        found = ways / 2**bits
-    return found
+    most = int(Fraction(rate) * 2**bits)  # of 2^bits outcomes that are as likely as each other: whole numbers are exact
+    ways, more, right = 0, 1, bits
+    while right >= 0 and ways + more <= most:
+        ways, more, right = ways + more, more * right // (bits - right + 1), right - 1
+    return ways / 2**bits
