@@ -228,7 +228,7 @@ async def crowd(judges: Judges, count: int, seconds: float) -> tuple[np.ndarray,
     end = time.monotonic() + seconds
 
     async def judge(place: int, visit: dict) -> None:
-        draws = random.Random(place)
+        draws = random.Random(f"{count} {place}")  # no word of an earlier crowd comes again
         while True:
             await asyncio.sleep(draws.expovariate(1 / THINK_S))
             if time.monotonic() > end:
@@ -245,25 +245,25 @@ async def crowd(judges: Judges, count: int, seconds: float) -> tuple[np.ndarray,
     return np.array(found), len(lost)
 
 
-def our_judges(url: str, tokens: list[str], client: Any) -> Judges:
+def our_judges(url: str, tokens: list[str], clients: list[Any]) -> Judges:
     """Judges of the judging page."""
 
     async def come(place: int) -> dict:
         headers = {"Authorization": f"Bearer {tokens[place]}"}
-        told = (await client.get(f"{url}/api/next", headers=headers)).json()
-        return {"headers": headers, "item": told["next"]}
+        told = (await clients[place].get(f"{url}/api/next", headers=headers)).json()
+        return {"client": clients[place], "headers": headers, "item": told["next"]}
 
     async def once(visit: dict, draws: random.Random) -> None:
         said = {"item": visit["item"]["id"], "answer": "good", "nonce": f"{draws.getrandbits(64):016x}", "seconds": 1}
-        answer = await client.post(f"{url}/api/judgements", headers=visit["headers"], json=said)
+        answer = await visit["client"].post(f"{url}/api/judgements", headers=visit["headers"], json=said)
         visit["item"] = answer.json()["next"]
-        image = await client.get(url + visit["item"]["image"], headers=visit["headers"])
+        image = await visit["client"].get(url + visit["item"]["image"], headers=visit["headers"])
         assert answer.status_code == image.status_code == 200
 
     return Judges(come, once)
 
 
-def their_judges(url: str, client: Any) -> Judges:
+def their_judges(url: str, clients: list[Any]) -> Judges:
     """Judges of the Streamlit page: a browser's part of its protocol."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -287,7 +287,10 @@ def their_judges(url: str, client: Any) -> Judges:
     async def come(place: int) -> dict:
         await asyncio.sleep(0.1 * place)  # one after the other, so that nobody is turned away
         address = url.replace("http", "ws") + "/_stcore/stream"
-        visit = {"socket": await connect(address, subprotocols=["streamlit"], max_size=None, open_timeout=120)}
+        visit = {
+            "client": clients[place],
+            "socket": await connect(address, subprotocols=["streamlit"], max_size=None, open_timeout=120),
+        }
         first = BackMsg()
         first.rerun_script.query_string = ""
         await run_once(visit, first)
@@ -298,7 +301,7 @@ def their_judges(url: str, client: Any) -> Judges:
         state = click.rerun_script.widget_states.widgets.add()
         state.id, state.trigger_value = visit["button"], True
         await run_once(visit, click)
-        answer = await client.get(url + visit["image"])
+        answer = await visit["client"].get(url + visit["image"])
         assert answer.status_code == 200
 
     return Judges(come, once)
@@ -309,9 +312,12 @@ def under_load(count: int, seconds: float, make: Callable[[Any], Judges]) -> tup
     import httpx2
 
     async def all_of_them() -> tuple[np.ndarray, int]:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx2.AsyncClient(limits=limits, timeout=120) as client:
-            return await crowd(make(client), count, seconds)
+        # One pool of connections a judge, as every browser has its own: one of all would be looked through each time.
+        clients = [httpx2.AsyncClient(timeout=120, verify=False) for _ in range(count)]
+        try:
+            return await crowd(make(clients), count, seconds)
+        finally:
+            await asyncio.gather(*(client.aclose() for client in clients))
 
     return asyncio.run(all_of_them())
 
@@ -340,7 +346,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ours(Path(folder), max(arguments.judges) + 1) as (url, tokens):
         mine = {"one in Chromium": in_browser(url, f"/join/{tokens[-1]}", "#answer button", "#image", arguments.clicks)}
         for count in arguments.judges:
-            found, lost = under_load(count, arguments.seconds, lambda client: our_judges(url, tokens, client))
+            found, lost = under_load(count, arguments.seconds, lambda clients: our_judges(url, tokens, clients))
             mine[f"{count} simulated"] = found
             told(f"{count} simulated", PAGES[0], found, f"{len(found) / arguments.seconds:.0f}/s, {lost} lost")
     told("one in Chromium", PAGES[0], mine["one in Chromium"])
@@ -352,7 +358,7 @@ def main() -> None:
         other = {"one in Chromium": in_browser(url, "/", buttons, image, arguments.clicks)}
         told("one in Chromium", PAGES[1], other["one in Chromium"])
         for count in arguments.judges:
-            found, lost = under_load(count, arguments.seconds, lambda client: their_judges(url, client))
+            found, lost = under_load(count, arguments.seconds, lambda clients: their_judges(url, clients))
             other[f"{count} simulated"] = found
             told(f"{count} simulated", PAGES[1], found, f"{len(found) / arguments.seconds:.0f}/s, {lost} lost")
     for name, found in mine.items():

@@ -7,8 +7,10 @@ which needs a disk of this machine: the locks and the shared memory of that log 
 import contextlib
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     JSON,
@@ -43,6 +45,8 @@ NETWORK = {
 CONNECTIONS = 48  # more than the server has threads, so that none waits for another
 
 MOUNTS = Path("/proc/mounts")
+
+TURNS: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()  # of each database whose writers take turns
 
 metadata = MetaData()
 
@@ -258,8 +262,17 @@ def _sqlite(url: URL, new: bool) -> Engine:
 @contextlib.contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: all of it is on the disk at the end, or nothing."""
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with _turn(engine), engine.connect().execution_options(writes=True) as connection, connection.begin():
         yield connection
+
+
+def _turn(engine: Engine) -> contextlib.AbstractContextManager:
+    """What a writer of this process holds. SQLite lets one write at a time, and has the others look again after ever
+    longer pauses; a lock wakes the next one at once. Other databases let writers of other rows go on.
+    """
+    if engine.dialect.name != "sqlite":
+        return contextlib.nullcontext()
+    return TURNS.setdefault(engine, threading.Lock())
 
 
 def emptied(engine: Engine) -> bool:
