@@ -192,6 +192,11 @@ class StudyFile(Part):
         description="all seeds of an arm in one job and one table, for families whose fit is a formula; metrics are of "
         "their exact moments",
     )
+    nonidentical: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="what becomes of a training that would go on on other hardware, or another torch, than it began "
+        "on, and so to other bits: it is refused, or allowed, and the report says so",
+    )
     waive: dict[Literal[tuple(FAIRNESS | JUDGING)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"
     )
