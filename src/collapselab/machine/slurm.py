@@ -204,14 +204,9 @@ def _submission(profile: Mapping[str, Any], gres: str, wait_s: float) -> Iterato
         )
         number = done.stdout.strip().split(";")[0]
         if done.returncode or not number.isdigit():
-            without = (
-                f"; on a cluster without GPUs, or with another name for them than {gres}: export COLLAPSELAB_GRES"
-                if gres
-                else ""
-            )
-            yield Line(
-                "submission", "refused", (" ".join(done.stderr.split())[:300] or "sbatch says nothing") + without
-            )
+            said = " ".join(done.stderr.split())[:300] or "sbatch says nothing"
+            without = f"; COLLAPSELAB_GRES says what to ask for in place of {gres}, and may be empty" if gres else ""
+            yield Line("submission", "refused", said + without)
             return
         begin = time.time()
         found = _awaited(number, wait_s)

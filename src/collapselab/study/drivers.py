@@ -1,5 +1,6 @@
-"""Who runs a study: one snakemake at a time. Whoever comes second is told so before it meets snakemake's own lock, whose
-text would have a run unlocked that is alive.
+"""Who runs a study: one snakemake at a time. Whoever comes second is told so.
+
+It is told before it meets snakemake's own lock, whose text would have a run unlocked that is alive.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,10 +35,9 @@ def refuse_second(study: Study, arguments: Sequence[str]) -> None:
     for path, what in _claims(study):
         if found := holder(path):
             number = found.removeprefix("process ").partition(" ")[0]
-            raise Held(
-                f"{what}: {found}, runs it; nothing was begun here, and there is nothing to unlock. Wait for it, or end "
-                f"it where it runs: kill -INT {number} ends its jobs, too; kill {number} lets them finish"
-            )
+            ends = f"kill -INT {number} ends its jobs, too; kill {number} lets them finish"
+            cure = f"Nothing was begun here, and nothing is to be unlocked: wait, or end it where it runs: {ends}"
+            raise Held(f"{what}: {found}, runs it. {cure}")
 
 
 def begin(study: Study) -> None:
