@@ -81,6 +81,22 @@ def nets(reference, tmp_path):
     return project
 
 
+@pytest.fixture
+def drive():
+    """Starts drivers, and ends those that still run after the test, with their jobs."""
+    started = []
+
+    def start(*words):
+        started.append(Driver(*words))
+        return started[-1]
+
+    yield start
+    for driver in started:
+        if driver.process.poll() is None:
+            driver.process.send_signal(signal.SIGINT)
+            driver.process.wait(60)
+
+
 class Driver:
     """A snakemake that runs a study on the cluster, in the background."""
 
@@ -160,12 +176,12 @@ def same(project, reference):
 # -- as the README says ------------------------------------------------------------------------------------------------
 
 
-def test_the_smoke_study_runs_as_the_readme_says(slurm, finished, tmp_path):
+def test_the_smoke_study_runs_as_the_readme_says(slurm, finished, tmp_path, drive):
     """Also that what it says of itself is right: every job is in the queue under its own name, none asks for a GPU."""
     line = " ".join(README).format("mine")
     assert line in (Path(__file__).parents[2] / "README.md").read_text()
     project = Project.create(tmp_path / "project")
-    driver = Driver(project, "smoke")
+    driver = drive(project, "smoke")
     seen = {}
     while driver.process.poll() is None:
         seen |= jobs("all")
@@ -183,16 +199,19 @@ def test_the_smoke_study_runs_as_the_readme_says(slurm, finished, tmp_path):
 # -- what happens to jobs ----------------------------------------------------------------------------------------------
 
 
-def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone, nets, reference):
+def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone, nets, reference, drive):
     """One run in which a node is drained and resumed, a job meets its time limit, one is requeued, one is cancelled,
     and one is killed behind a finished training. Both trainings wait for the one GPU.
     """
     profile = nets.folder / "profiles" / "slurm" / "profile.yaml"
     text = profile.read_text().replace("    slurm_extra: \"'--signal=TERM@300'\"\n", "")
-    profile.write_text(text.replace("  train:\n    gpu: 0\n", "  train:\n    gpu: 0\n    runtime: 1 * attempt\n"))
+    minutes = {"draw": "0", "train": "1 * attempt"}  # which are one job, whose time is their sum
+    for verb, asked in minutes.items():
+        text = text.replace(f"  {verb}:\n    gpu: 0", f"  {verb}:\n    gpu: 0\n    runtime: {asked}")
+    profile.write_text(text)
     host = ask("hostname", "-s").strip()
     ask("scontrol", "update", f"nodename={host}", "state=drain", "reason=test")
-    driver = Driver(nets, "nets")
+    driver = drive(nets, "nets")
     until(lambda: jobs("PENDING"), "a job that waits for the drained node")
     assert not jobs()
     ask("scontrol", "update", f"nodename={host}", "state=resume")
@@ -204,7 +223,8 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     stopped = process_of(nets, "train", f"seed{first}/")
     os.kill(stopped, signal.SIGSTOP)  # until Slurm wakes it up to tell it that its time is over
     assert not training(second)  # there is one GPU
-    until(lambda: facts(number)["JobState"] == "TIMEOUT", "the time limit", 200)
+    until(lambda: facts(number)["JobState"] not in ("RUNNING", "COMPLETING"), "the time limit", 200)
+    assert facts(number)["JobState"] == "TIMEOUT", (facts(number), driver.said[-3000:])
     assert states_of(nets, first)
 
     number = until(lambda: training(second), "the second training")
@@ -232,22 +252,22 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
 # -- what happens to the driver ----------------------------------------------------------------------------------------
 
 
-def test_a_driver_that_is_killed_and_one_that_is_interrupted(alone, nets, reference):
+def test_a_driver_that_is_killed_and_one_that_is_interrupted(alone, nets, reference, drive):
     """Killed: its jobs run on, the next driver's are told who holds their files, and nothing is trained twice.
     Interrupted: its jobs are cancelled, and what they had finished is there.
     """
-    first = Driver(nets, "nets")
+    first = drive(nets, "nets")
     until(lambda: [seed for seed in (0, 1) if states_of(nets, seed)], "a training")
     first.process.kill()
     first.process.wait()
     nets.run("snakemake", "--unlock", "--config", "study=nets")
-    second = Driver(nets, "nets", "--retries", "0")
+    second = drive(nets, "nets", "--retries", "0")
     text = second.end(code=1)
     assert re.search(r"model\.safetensors: process \d+ on .*, Slurm's job \d+, since .* works at it", text), text[
         -3000:
     ]
     until(lambda: not jobs("PENDING,RUNNING"), "the end of the first driver's jobs")
-    third = Driver(nets, "nets")
+    third = drive(nets, "nets")
     until(lambda: process_of(nets, "sample", "seed0/"), "samples")
     models = sorted(nets.folder.glob("results/nets/base_points/seed*/gen0/model.safetensors"))
     before = [path.stat().st_mtime_ns for path in models]
@@ -255,7 +275,7 @@ def test_a_driver_that_is_killed_and_one_that_is_interrupted(alone, nets, refere
     third.process.wait(120)
     until(lambda: not jobs("PENDING,RUNNING"), "the end of the cancelled jobs", 60)
     assert [path.stat().st_mtime_ns for path in models] == before
-    Driver(nets, "nets").end()
+    drive(nets, "nets").end()
     same(nets, reference)
     logs = nets.folder.glob("logs/nets/base_points/seed*/gen0/train.log*")
     assert (
