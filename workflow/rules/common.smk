@@ -3,6 +3,7 @@
 import sys
 
 from collapselab import study as studies
+from collapselab.cli import warm
 from collapselab.study import jobs, layout, looking, reasons
 from collapselab.store import provenance
 from collapselab.store.cells import CELL
@@ -73,6 +74,8 @@ def source(*verbs):
 
 onstart:
     reasons.remember(STUDY)
+    if workflow.local_exec:  # jobs of a cluster run elsewhere
+        warm.start()
 
 
 onerror:
