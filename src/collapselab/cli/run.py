@@ -13,8 +13,9 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -68,6 +69,7 @@ VERBS = {
     "validate": Verb("study", "Check a study and report every fault."),
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
+    "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
@@ -255,7 +257,19 @@ def _write_cost(path: Path, arguments: list[str]) -> None:
 
 def run(verb: list[str]) -> int:
     """Run one verb with its arguments; its exit code."""
-    return guarded(lambda: _shared(verb) or app(_spelled_out(verb), prog_name="collapselab", standalone_mode=False))
+    return guarded(lambda: _shared(verb) or _alone(_spelled_out(verb)))
+
+
+def _alone(verb: list[str]) -> Any:
+    """Run a verb in this process, which says that it is at work where it writes results."""
+    out = next((after for word, after in pairwise(verb) if word == "--out"), "")
+    says = nullcontext()
+    if RESULTS in Path(out).parts and processes.is_first():
+        from ..store.beats import beating
+
+        says = beating(verb[0], Path(out))
+    with says:
+        return app(verb, prog_name="collapselab", standalone_mode=False)
 
 
 def _spelled_out(verb: list[str]) -> list[str]:
@@ -268,6 +282,7 @@ def _spelled_out(verb: list[str]) -> list[str]:
 
 
 TORCHRUN = ("RANK", "WORLD_SIZE")  # which of several processes this one is, and how many there are
+RESULTS = "results"  # the folder in which a verb that writes says that it is at work
 SHARED = {"train", "adapt", "auxiliary", "sample"}  # verbs at which several processes work together
 
 
