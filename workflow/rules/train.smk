@@ -9,10 +9,10 @@ rule draw:
         drawn=cell("drawn.safetensors"),
     log:
         told_in("draw"),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
+    resources:
+        **asked("draw"),
     params:
         source=source("draw"),
         arguments=told("draw"),
@@ -29,11 +29,11 @@ rule train:
         cost=cell("train.cost.json"),
     log:
         told_in("train"),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("train"),
     params:
         source=source("compose", "train"),
         compose=told("compose"),
@@ -53,11 +53,11 @@ rule adapt:
         told_in("adapt"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("adapt"),
     params:
         source=source("adapt"),
         arguments=told("adapt"),
@@ -75,11 +75,11 @@ rule auxiliary:
         told_in("auxiliary-{role}"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("auxiliary"),
     params:
         source=source("auxiliary"),
         arguments=told("auxiliary"),
