@@ -5,7 +5,7 @@ import sys
 from collapselab import study as studies
 from collapselab.cli import warm
 from collapselab.study import jobs, layout, reasons, requests
-from collapselab.store import provenance
+from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
@@ -44,6 +44,13 @@ def generation(wildcards):
     """The job of a cluster that a rule belongs to: all of a generation of a lineage after its training, which is a job
     of its own, since a job that fails is begun anew, with the files that it had made."""
     return requests.cell_group(STUDY.name, Place.of(wildcards))
+
+
+def training(wildcards):
+    """The job of a training, and of what is drawn for it where that costs little; else each is one by itself."""
+    place = Place.of(wildcards)
+    cheap = STUDY.needs_drawing(place.arm, place.generation) and not STUDY.resampled(*place.cell)
+    return f"{generation(wildcards)}/train" if cheap else None
 
 
 def judged_generation(wildcards):
@@ -92,6 +99,10 @@ onstart:
     reasons.remember(STUDY)
     if workflow.local_exec:  # jobs of a cluster run elsewhere
         warm.start()
+
+
+onsuccess:
+    kept.forget_below(f"results/{STUDY.name}")
 
 
 onerror:

@@ -9,6 +9,8 @@ rule draw:
         drawn=cell("drawn.safetensors"),
     log:
         told_in("draw"),
+    group:
+        training
     conda:
         "../../environment.yml"
     resources:
@@ -29,6 +31,8 @@ rule train:
         cost=cell("train.cost.json"),
     log:
         told_in("train"),
+    group:
+        training
     conda:
         "../../environment.yml"
     threads: 1
