@@ -195,7 +195,7 @@ def main() -> None:
         signal.signal(number, _on_signal)
     _find_home()
     verbs = _joined(arguments)
-    code = guarded(_check_processes) or guarded(lambda: _alone(verbs))
+    code = guarded(_check_processes) or guarded(lambda: _hold(verbs))
     for verb in verbs if not code else ():
         code = run(verb)
         if code or _signals:
@@ -243,7 +243,7 @@ def _check_processes() -> None:
         raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
 
 
-def _alone(verbs: list[list[str]]) -> None:
+def _hold(verbs: list[list[str]]) -> None:
     """Hold all that the verbs will write, until this process ends; Held where another process works at one of it.
 
     By hand a folder may not be there yet: then a verb that takes long holds its file by itself.
