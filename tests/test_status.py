@@ -14,7 +14,7 @@ from project import ROOT
 
 from collapselab.cli import status as told
 from collapselab.store import beats
-from collapselab.store.cells import Cell
+from collapselab.store.cells import Cell, left_by
 from collapselab.study import layout, progress
 from collapselab.study.loading import check
 from collapselab.study.telling import duration
@@ -38,8 +38,8 @@ def write(path, content="x"):
 
 def measure(found, arm, seed, generation, seconds=2.0, **record):
     """All files of a generation, as far as a look reads them."""
-    for file in layout._whole(found, arm, seed, generation):
-        write(file, json.dumps({"wall_seconds": seconds}))
+    for noun in (noun for verb in ("train", *layout.verbs_of(found, arm, seed)) for noun in left_by(verb)):
+        write(found.cell(arm, seed, generation, noun), json.dumps({"wall_seconds": seconds}))
     write(
         found.cell(arm, seed, generation, "metrics.json"),
         json.dumps({"arm": arm, "diverged": None, "status": "ok"} | record, indent=1, sort_keys=True),
