@@ -2,6 +2,7 @@
 
 from ..store.cells import left_by
 from . import looking
+from .stopping import decides
 from .study import Study
 
 WRITTEN = ("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv", "summary.json", "verdicts.json")
@@ -59,6 +60,7 @@ def whole(study: Study) -> list[str]:
 def _whole(study: Study, arm: str, seed: int, generation: int) -> list[str]:
     drawn = ["draw"] if study.needs_drawing(arm, generation) else []
     nouns = [noun for verb in (*drawn, "train", *verbs_of(study, arm, seed)) for noun in left_by(verb)]
+    nouns += left_by("stop") if decides(study, arm, seed, generation) else []
     nouns += [noun for role in study.auxiliaries(arm, generation) for noun in left_by("auxiliary", role)]
     return [study.cell(arm, seed, generation, noun) for noun in nouns]
 
