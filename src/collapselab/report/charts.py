@@ -203,7 +203,7 @@ def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> 
     share = alt.Y("value:Q", title="share that goes on", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
     channels = _channels(facts, "share", 4)
     axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
-    x = alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[0, facts.generations + 0.5], nice=False))
+    x = alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.35, facts.generations + 0.5], nice=False))
     colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=[colours(facts)[arm] for arm in arms]), title=None)
     tips = [*channels.where(), *(channels.number(name) for name in ("value", "low", "high"))]
     steps = _rows_that_are("step").mark_line(interpolate="step-after", strokeWidth=2)

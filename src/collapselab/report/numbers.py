@@ -277,7 +277,8 @@ def survival_rows(facts: StudyFacts, records: Sequence[Record]) -> list[Row]:
             rows.append({"what": "step", "arm": arm, "x": 0.0, "value": 1.0, "at_risk": steps[0].at_risk})
         for one in steps:
             point = {"arm": arm, "x": one.generation + 0.5, "value": one.share, "at_risk": one.at_risk}
-            rows.append({"what": "step", **point, "low": one.low, "high": one.high})
+            interval = {"low": one.low, "high": one.high} if 0 < one.share < 1 else {}
+            rows.append({"what": "step", **point, **interval})
             rows.append({"what": "count", **point, "x": one.generation})
     return rows
 
