@@ -38,8 +38,11 @@ def write(path, content="x"):
 
 def measure(found, arm, seed, generation, seconds=2.0, **record):
     """All files of a generation, as far as a look reads them."""
-    for file in layout._whole(found, arm, seed, generation):
-        write(file, json.dumps({"wall_seconds": seconds}))
+    cell = Cell(found.name, arm, seed, generation)
+    for folder, nouns in layout.made(found):
+        if folder in (cell.folder, cell._replace(arm=found.lineages[arm].base).folder):
+            for noun in nouns:
+                write(f"{folder}/{noun}", json.dumps({"wall_seconds": seconds}))
     write(
         found.cell(arm, seed, generation, "metrics.json"),
         json.dumps({"arm": arm, "status": "ok"} | record, indent=1, sort_keys=True),

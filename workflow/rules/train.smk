@@ -11,9 +11,11 @@ rule draw:
     log:
         told_in("draw"),
     group:
-        "generation_{generation}"
+        training
     conda:
         "../../environment.yml"
+    resources:
+        **asked("draw"),
     params:
         source=source("draw"),
         arguments=told("draw"),
@@ -32,10 +34,12 @@ rule train:
     log:
         told_in("train"),
     group:
-        "generation_{generation}"
+        training
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("train"),
     params:
         source=source("compose", "train"),
         compose=told("compose"),
@@ -55,11 +59,11 @@ rule adapt:
         told_in("adapt"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("adapt"),
     params:
         source=source("adapt"),
         arguments=told("adapt"),
@@ -77,11 +81,11 @@ rule auxiliary:
         told_in("auxiliary-{role}"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("auxiliary"),
     params:
         source=source("auxiliary"),
         arguments=told("auxiliary"),

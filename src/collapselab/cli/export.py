@@ -9,8 +9,11 @@ import typer
 
 from .. import store
 from ..data import signing
-from ..data.export import export_folder, export_zip
+from ..data.export import MANIFEST, unlike_manifest
+from ..data.formats import FORMATS, Given
+from ..data.formats import check as check_format
 from ..data.provenance import Origin, read_told
+from .options import chosen
 from .run import EXIT_DAMAGED
 
 app = typer.Typer(rich_markup_mode=None)
@@ -21,20 +24,25 @@ def export(
     samples: Annotated[
         Path, typer.Argument(help="samples of a study, such as results/S/A/seed0/gen1/samples.safetensors")
     ],
-    out: Annotated[Path, typer.Option(help="a new folder, or a file.zip, which is written")],
+    out: Annotated[Path, typer.Option(help="a new folder or file, which is written; its suffix says the format")],
+    form: Annotated[
+        str, typer.Option("--format", help=f"{', '.join(FORMATS)}; by the suffix of --out, else folder")
+    ] = "",
     chain: Annotated[Path | None, typer.Option(help="PEM certificates to sign with by C2PA, one's own first")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the private key of the first of them")] = None,
 ) -> None:
-    """Write samples as pictures that say where they come from, signed on request."""
+    """Write samples as pictures or columns that say where they come from, signed on request."""
     if (chain is None) != (key is None):
         raise typer.BadParameter(f"found {chain or key} alone; who signs needs both", param_hint="--chain, --key")
+    name = form or next((name for name, one in FORMATS.items() if one.suffix and one.suffix == out.suffix), "folder")
+    wanted = chosen(FORMATS, name, "--format")
     signer = signing.read_signer(chain, key) if chain and key else None
     pool = store.read_samples(samples)
-    if pool.kind != "images":
-        raise typer.BadParameter(f"{samples}: found {pool.kind or 'none'}, exported are images", param_hint="samples")
-    origin = Origin.of(str(samples), pool.lineage)
-    (export_zip if out.suffix == ".zip" else export_folder)(pool, out, origin, signer)
-    print(f"{out}: {len(pool)} pictures{', signed' if signer else ''}; {_said(origin.told)}")
+    given = Given(pool, Origin.of(str(samples), pool.lineage), signer)
+    if faults := list(check_format(name, given, out)):
+        raise ValueError("\n".join(f"{samples}: {fault}" for fault in faults))
+    wanted.write(given, out)
+    print(f"{out}: {len(pool)} {pool.kind}{', signed' if signer else ''}; {_said(given.origin.plain)}")
 
 
 DAYS_MAX = 36_500  # a hundred years
@@ -72,9 +80,10 @@ def check(
 ) -> None:
     """Say where pictures come from by their own account, and whether their signatures hold.
 
-    It ends with 3 where one does not.
+    It ends with 3 where one does not, and where a folder's pictures are not those of its manifest.
     """
     trusted, states = signing.read_anchors(anchors) if anchors else None, Counter()
+    unlike = [fault for place in pictures if (place / MANIFEST).is_file() for fault in unlike_manifest(place)]
     for path in _files(pictures):
         content = path.read_bytes()
         verdict = signing.checked(content, trusted)
@@ -83,7 +92,9 @@ def check(
         found = f" ({', '.join(verdict.findings)})" if verdict.findings else ""
         print(f"{path}: signature {verdict.state}{found}; {told}")
     print(", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no pictures")
-    if states["Invalid"]:
+    for fault in unlike:
+        print(fault)
+    if states["Invalid"] or unlike:
         raise typer.Exit(EXIT_DAMAGED)
 
 
@@ -96,5 +107,4 @@ def _files(places: list[Path]) -> Iterator[Path]:
 
 def _said(told: dict[str, Any]) -> str:
     """What is told of an origin, in a line."""
-    plain = {name.removeprefix("collapselab:"): text for name, text in told.items()}
-    return ", ".join(f"{name} {text}" for name, text in plain.items()) or "it says nothing of where it comes from"
+    return ", ".join(f"{name} {text}" for name, text in told.items()) or "it says nothing of where it comes from"

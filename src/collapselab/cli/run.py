@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,8 @@ EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DI
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 clock = Clock()
+_holding = ExitStack()
+_held: set[Path] = set()
 
 # -- verbs ------------------------------------------------------------------------------------------------------------
 
@@ -193,14 +195,16 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, _on_signal)
     _find_home()
-    code = guarded(_check_processes)
-    for verb in _joined(arguments) if not code else ():
+    verbs = _joined(arguments)
+    code = guarded(_check_processes) or guarded(lambda: _hold(verbs))
+    for verb in verbs if not code else ():
         code = run(verb)
         if code or _signals:
             code = code or _signal_exit()
             break
     if not code and cost is not None and processes.is_first():
         code = guarded(lambda: _write_cost(cost, arguments))
+    _holding.close()
     sys.stdout.flush()
     sys.stderr.flush()
     # Taking torch down in order costs up to a second, and there is nothing left to save.
@@ -238,6 +242,28 @@ def _check_processes() -> None:
     if said and not processes.rank() < processes.count():
         found = f"found {processes.rank()} of {processes.count()} processes"
         raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
+
+
+def _hold(verbs: list[list[str]]) -> None:
+    """Hold all that the verbs will write, until this process ends; Held where another process works at one of it.
+
+    By hand a folder may not be there yet: then a verb that takes long holds its file by itself.
+    """
+    if processes.rank():  # the first of several processes holds it for all
+        return
+    for verb in verbs:
+        launches = processes.wanted() > 1 and processes.count() == 1 and {*verb[:1]} & SHARED
+        for flag, path in () if launches else pairwise(verb):
+            if flag == "--out" and Path(path).parent.is_dir() and os.access(Path(path).parent, os.W_OK):
+                from ..store.locks import held
+
+                _holding.enter_context(held(Path(path)))
+                _held.add(Path(path))
+
+
+def holds(path: Path) -> bool:
+    """Whether this process alone works at a file, from its beginning to its end."""
+    return path in _held
 
 
 def _joined(arguments: list[str]) -> list[list[str]]:
