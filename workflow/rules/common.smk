@@ -85,6 +85,11 @@ def read_by(verb):
     return lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards)))
 
 
+def waited_for_by(verb):
+    """The decisions that a job waits for: nothing is trained again since one was made anew."""
+    return lambda wildcards: [ancient(file) for file in hashed(*jobs.decisions(STUDY, verb, Place.of(wildcards)))]
+
+
 def told(verb):
     """What a job is told."""
     return lambda wildcards: jobs.arguments(STUDY, verb, Place.of(wildcards))

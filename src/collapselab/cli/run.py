@@ -61,6 +61,7 @@ VERBS = {
     "select": Verb("select", "Choose which samples are kept for the next generation."),
     "extract": Verb("extract", "Turn sample sets into feature matrices."),
     "record": Verb("record", "Compare samples with real data and write one record of numbers."),
+    "stop": Verb("stop", "Decide whether a lineage is stopped after a generation.", hidden=True),
     "baseline": Verb("record", "Compare real data with real data."),
     "replicate": Verb("replicate", "Run all seeds of an arm in one go."),
     "measure": Verb("measure", "Compare any two sets of samples, without a study."),

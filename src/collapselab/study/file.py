@@ -98,6 +98,15 @@ class Endpoint(Part):
     extractor: _name_in(FEATURES)
 
 
+class OneOrSeveral:
+    """Says that a list may be one of its items alone."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """One item, or the list."""
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
+
 ONE_OR_SEVERAL = WithJsonSchema({"anyOf": [(one := {CHOICE: "selectors"}), {"type": "array", "items": dict(one)}]})
 
 
@@ -140,6 +149,25 @@ class SeedsVary(Part):
     )
     training: bool = Field(True, description="which rows are trained on, and the training")
     sampling: bool = Field(True, description="which samples are drawn and selected")
+
+
+Bound = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Stop(Part):
+    """When a lineage of an arm is stopped: after the first generation of which this holds, none is trained."""
+
+    when: Literal["collapsed", "converged", "diverged"] = Field(
+        description="collapsed: the metric is below or above a bound; converged: it moves no more; diverged: a training"
+    )
+    metric: _name_in(METRICS) | None = Field(None, description="the metric; that of the primary endpoint if left out")
+    extractor: _name_in(FEATURES) | None = Field(None, description="where it is measured; as the primary if left out")
+    below: Bound | None = Field(None, description="collapsed: the metric is below it")
+    above: Bound | None = Field(None, description="collapsed: the metric is above it")
+    within: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="converged: the largest and the smallest of the generations are no further apart"
+    )
+    generations: int = Field(1, ge=1, le=2_000, description="generations, one after the other, of which it must hold")
 
 
 class StudyFile(Part):
@@ -186,6 +214,9 @@ class StudyFile(Part):
         [],
         description="numbers of real images: for each a model of them alone, by which the report says how many real "
         "images an arm's limit is worth",
+    )
+    stop: Annotated[list[Stop], BeforeValidator(_one_or_several), OneOrSeveral()] = Field(
+        [], description="when a lineage of an arm is stopped; controls go on. One rule, or several: the first counts"
     )
     together: bool = Field(
         False,
