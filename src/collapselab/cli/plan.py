@@ -74,7 +74,12 @@ def _told_cost(study: Any, file: Path | None) -> dict[str, str]:
     for what, (low, expected, high) in (("hours of one device", cost.hours), ("kWh", cost.kilowatt_hours)):
         said = f"{expected:,.3g} ({low:,.3g} to {high:,.3g})" if high >= 0.001 else "less than 0.001"
         told[what] = said
-    return told | {f"  {model}": _rates(one) for model, one in measured.items()}
+    longest = budget.longest(study)
+    for model, one in measured.items():
+        told[f"  {model}"] = _rates(one)
+        train, sample = (speeds.cost({model: todo}, measured).hours[1] for todo in longest[model])
+        told[f"  {model}, hours of a job"] = f"{train:,.2g} to train at most, {sample:,.2g} to sample"
+    return told
 
 
 @app.command()
