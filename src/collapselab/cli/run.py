@@ -80,6 +80,7 @@ VERBS = {
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
     "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
+    "verify": Verb("verify", "Recompute every hash of a study, and say which file is damaged or belongs elsewhere."),
     "export": Verb("export", "Write samples as pictures that say where they come from, signed on request."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
     "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),
