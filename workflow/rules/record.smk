@@ -12,12 +12,12 @@ rule extract:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        generation
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=int(looking.needs_gpu(STUDY, STUDY.measured_in)),
+        **asked("extract"),
     params:
         source=source("extract"),
         arguments=told("extract"),
@@ -36,10 +36,12 @@ rule record:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        after_judging
+        judged_generation
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("record"),
     params:
         source=source("record"),
         arguments=told("record"),
@@ -56,6 +58,8 @@ rule baseline:
         "logs/{study}/baseline.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("baseline"),
     params:
         source=source("baseline"),
         arguments=told("baseline"),

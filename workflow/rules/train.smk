@@ -10,9 +10,11 @@ rule draw:
     log:
         told_in("draw"),
     group:
-        "generation_{generation}"
+        training
     conda:
         "../../environment.yml"
+    resources:
+        **asked("draw"),
     params:
         source=source("draw"),
         arguments=told("draw"),
@@ -30,10 +32,12 @@ rule train:
     log:
         told_in("train"),
     group:
-        "generation_{generation}"
+        training
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("train"),
     params:
         source=source("compose", "train"),
         compose=told("compose"),
@@ -53,11 +57,11 @@ rule adapt:
         told_in("adapt"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("adapt"),
     params:
         source=source("adapt"),
         arguments=told("adapt"),
@@ -75,11 +79,11 @@ rule auxiliary:
         told_in("auxiliary-{role}"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("auxiliary"),
     params:
         source=source("auxiliary"),
         arguments=told("auxiliary"),

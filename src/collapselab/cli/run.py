@@ -13,8 +13,9 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -30,6 +31,8 @@ EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DI
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 clock = Clock()
+_holding = ExitStack()
+_held: set[Path] = set()
 
 # -- verbs ------------------------------------------------------------------------------------------------------------
 
@@ -68,6 +71,7 @@ VERBS = {
     "validate": Verb("study", "Check a study and report every fault."),
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
+    "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
@@ -191,14 +195,16 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, _on_signal)
     _find_home()
-    code = guarded(_check_processes)
-    for verb in _joined(arguments) if not code else ():
+    verbs = _joined(arguments)
+    code = guarded(_check_processes) or guarded(lambda: _hold(verbs))
+    for verb in verbs if not code else ():
         code = run(verb)
         if code or _signals:
             code = code or _signal_exit()
             break
     if not code and cost is not None and processes.is_first():
         code = guarded(lambda: _write_cost(cost, arguments))
+    _holding.close()
     sys.stdout.flush()
     sys.stderr.flush()
     # Taking torch down in order costs up to a second, and there is nothing left to save.
@@ -238,6 +244,28 @@ def _check_processes() -> None:
         raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
 
 
+def _hold(verbs: list[list[str]]) -> None:
+    """Hold all that the verbs will write, until this process ends; Held where another process works at one of it.
+
+    By hand a folder may not be there yet: then a verb that takes long holds its file by itself.
+    """
+    if processes.rank():  # the first of several processes holds it for all
+        return
+    for verb in verbs:
+        launches = processes.wanted() > 1 and processes.count() == 1 and {*verb[:1]} & SHARED
+        for flag, path in () if launches else pairwise(verb):
+            if flag == "--out" and Path(path).parent.is_dir() and os.access(Path(path).parent, os.W_OK):
+                from ..store.locks import held
+
+                _holding.enter_context(held(Path(path)))
+                _held.add(Path(path))
+
+
+def holds(path: Path) -> bool:
+    """Whether this process alone works at a file, from its beginning to its end."""
+    return path in _held
+
+
 def _joined(arguments: list[str]) -> list[list[str]]:
     verbs: list[list[str]] = [[]]
     for word in arguments:
@@ -256,7 +284,19 @@ def _write_cost(path: Path, arguments: list[str]) -> None:
 
 def run(verb: list[str]) -> int:
     """Run one verb with its arguments; its exit code."""
-    return guarded(lambda: _shared(verb) or app(_spelled_out(verb), prog_name="collapselab", standalone_mode=False))
+    return guarded(lambda: _shared(verb) or _alone(_spelled_out(verb)))
+
+
+def _alone(verb: list[str]) -> Any:
+    """Run a verb in this process, which says that it is at work where it writes results."""
+    out = next((after for word, after in pairwise(verb) if word == "--out"), "")
+    says = nullcontext()
+    if RESULTS in Path(out).parts and processes.is_first():
+        from ..store.beats import beating
+
+        says = beating(verb[0], Path(out))
+    with says:
+        return app(verb, prog_name="collapselab", standalone_mode=False)
 
 
 def _spelled_out(verb: list[str]) -> list[str]:
@@ -269,6 +309,7 @@ def _spelled_out(verb: list[str]) -> list[str]:
 
 
 TORCHRUN = ("RANK", "WORLD_SIZE")  # which of several processes this one is, and how many there are
+RESULTS = "results"  # the folder in which a verb that writes says that it is at work
 SHARED = {"train", "adapt", "auxiliary", "sample"}  # verbs at which several processes work together
 
 

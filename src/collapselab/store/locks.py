@@ -15,20 +15,26 @@ from ..core.errors import Held
 def held(path: Path) -> Iterator[None]:
     """Within it this process alone works at what will be at ``path``. Raises Held, at once, where another one does.
 
-    The lock is the system's own, on a file beside it: it ends with the process, however that ends.
+    The lock is the system's own, on a file beside it: it ends with the process, however that ends, and holds over all
+    machines that share the file system, if that has locks.
     """
     beside = Path(path).with_name(f".{Path(path).name}.lock")
     beside.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _locked(path, beside)
     try:
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {since}".encode(), 0)
+        os.pwrite(descriptor, _holder().encode(), 0)
         yield
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()  # before the lock ends: who opens it then finds that it is another file
         os.close(descriptor)
+
+
+def _holder() -> str:
+    """This process, as whoever comes after it is told."""
+    job = f", Slurm's job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    return f"process {os.getpid()} on {socket.gethostname()}{job}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
 
 
 def _locked(path: Path, beside: Path) -> int:
