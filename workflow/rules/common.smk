@@ -4,6 +4,7 @@ import os
 import sys
 
 from collapselab import study as studies
+from collapselab.cli import warm
 from collapselab.core.errors import Held
 from collapselab.study import drivers, jobs, layout, reasons, requests
 from collapselab.store import kept, provenance
@@ -99,6 +100,11 @@ def read_by(verb):
     return lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards)))
 
 
+def waited_for_by(verb):
+    """The decisions that a job waits for: nothing is trained again since one was made anew."""
+    return lambda wildcards: [ancient(file) for file in hashed(*jobs.decisions(STUDY, verb, Place.of(wildcards)))]
+
+
 def told(verb):
     """What a job is told."""
     return lambda wildcards: jobs.arguments(STUDY, verb, Place.of(wildcards))
@@ -112,6 +118,8 @@ def source(*verbs):
 onstart:
     drivers.begin(STUDY)
     reasons.remember(STUDY)
+    if workflow.local_exec:  # jobs of a cluster run elsewhere
+        warm.start()
 
 
 onsuccess:

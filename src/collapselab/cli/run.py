@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +63,7 @@ VERBS = {
     "select": Verb("select", "Choose which samples are kept for the next generation."),
     "extract": Verb("extract", "Turn sample sets into feature matrices."),
     "record": Verb("record", "Compare samples with real data and write one record of numbers."),
+    "stop": Verb("stop", "Decide whether a lineage is stopped after a generation.", hidden=True),
     "baseline": Verb("record", "Compare real data with real data."),
     "replicate": Verb("replicate", "Run all seeds of an arm in one go."),
     "measure": Verb("measure", "Compare any two sets of samples, without a study."),
@@ -73,13 +74,17 @@ VERBS = {
     "validate": Verb("study", "Check a study and report every fault."),
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
+    "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
+    "gc": Verb("gc", "Show what of a study may go, and free it on request."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
     "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
-    "export": Verb("export", "Write samples as pictures that say where they come from, signed on request."),
+    "verify": Verb("verify", "Recompute every hash of a study, and say which file is damaged or belongs elsewhere."),
+    "export": Verb("export", "Write samples or a study for others: as pictures, tables, data sets and a crate."),
+    "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
     "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),
     "families": Verb("doctor", "List the model families."),
@@ -196,7 +201,7 @@ def main() -> None:
         signal.signal(number, _on_signal)
     _find_home()
     verbs = _joined(arguments)
-    code = guarded(_check_processes) or guarded(lambda: _alone(verbs))
+    code = guarded(_check_processes) or guarded(lambda: _hold(verbs))
     for verb in verbs if not code else ():
         code = run(verb)
         if code or _signals:
@@ -256,7 +261,7 @@ def _keep_log() -> None:
                 stream.write(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')} on {socket.gethostname()}\n".encode() + said)
 
 
-def _alone(verbs: list[list[str]]) -> None:
+def _hold(verbs: list[list[str]]) -> None:
     """Hold all that the verbs will write, until this process ends; Held where another process works at one of it.
 
     By hand a folder may not be there yet: then a verb that takes long holds its file by itself.
@@ -296,7 +301,19 @@ def _write_cost(path: Path, arguments: list[str]) -> None:
 
 def run(verb: list[str]) -> int:
     """Run one verb with its arguments; its exit code."""
-    return guarded(lambda: _shared(verb) or app(_spelled_out(verb), prog_name="collapselab", standalone_mode=False))
+    return guarded(lambda: _shared(verb) or _alone(_spelled_out(verb)))
+
+
+def _alone(verb: list[str]) -> Any:
+    """Run a verb in this process, which says that it is at work where it writes results."""
+    out = next((after for word, after in pairwise(verb) if word == "--out"), "")
+    says = nullcontext()
+    if RESULTS in Path(out).parts and processes.is_first():
+        from ..store.beats import beating
+
+        says = beating(verb[0], Path(out))
+    with says:
+        return app(verb, prog_name="collapselab", standalone_mode=False)
 
 
 def _spelled_out(verb: list[str]) -> list[str]:
@@ -309,6 +326,7 @@ def _spelled_out(verb: list[str]) -> list[str]:
 
 
 TORCHRUN = ("RANK", "WORLD_SIZE")  # which of several processes this one is, and how many there are
+RESULTS = "results"  # the folder in which a verb that writes says that it is at work
 SHARED = {"train", "adapt", "auxiliary", "sample"}  # verbs at which several processes work together
 
 

@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..machine import processes, turns
-from ..machine.clock import progress
+from ..machine.clock import Tell, progress
 from ..models.capabilities import Counts
+from ..store import beats
 from .run import clock
 
 LONG_S = 60.0  # of compute
@@ -41,9 +42,19 @@ def take_gpu() -> None:
         os.environ[turns.VISIBLE] = _taken[0]
 
 
-def told(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> AbstractContextManager[Any]:
-    """The progress of some work, of which the first of several processes tells for all."""
-    return progress(what, total, stopping) if processes.is_first() else nullcontext(lambda seen, loss: stopping())
+@contextmanager
+def told(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> Iterator[Tell]:
+    """The progress of some work, of which the first of several processes tells for all: here, and to who watches."""
+    if not processes.is_first():
+        yield lambda seen, loss: stopping()
+        return
+    with progress(what, total, stopping) as show:
+
+        def tell(seen: int, loss: float | None) -> bool:
+            beats.tell(seen, total, loss)
+            return show(seen, loss)
+
+        yield tell
 
 
 def count_operations(work: str, model: Any, images: int) -> None:

@@ -24,7 +24,7 @@ from .study import Study
 GRES_VARIABLE = "COLLAPSELAB_GRES"  # what a job with a GPU asks Slurm for; empty on a cluster without GPUs
 TRAINING = frozenset({"train", "adapt", "auxiliary"})  # each a job of its own: what it took hours to make is at stake
 SAMPLING = frozenset({"draw", "sample", "sample_raw", "sample_marked", "grid"})
-GROUPED = ("sample", "sample_raw", "sample_marked", "grid", "transform", "select", "extract", "record")
+GROUPED = ("sample", "sample_raw", "sample_marked", "grid", "transform", "select", "extract", "record", "stop")
 """The verbs of a generation that share a job of a cluster, but those that wait for people."""
 
 FRAME_MB = 1_500  # Python, its libraries and the two snakemakes around a job
