@@ -166,6 +166,19 @@ def test_the_slurm_profile_counts_no_gpu_where_slurm_would_add_it_up():
     assert profile["slurm-status-command"] == "squeue"
 
 
+def test_the_manifest_for_kubernetes_runs_what_there_is(tmp_path):
+    """Its command, with -n: a study is planned, on as many GPUs as the pod has."""
+    manifest = yaml.safe_load((ROOT / "profiles/kubernetes/job.yaml").read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == ("batch/v1", "Job")
+    pod = manifest["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command = container["args"][0].rpartition("exec ")[2]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == int(re.search(r"--resources gpu=(\d+)", command)[1])
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+    done = Project.create(tmp_path).run(*command.replace("study=mine", "study=smoke").split(), "-n", "--quiet", "rules")
+    assert "train" in done.stdout
+
+
 # -- the doctor --------------------------------------------------------------------------------------------------------
 
 CONFIG = "AccountingStorageType   = accounting_storage/{}\nMinJobAge               = {} sec\n"

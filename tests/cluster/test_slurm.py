@@ -202,12 +202,6 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     """One run in which a node is drained and resumed, a job meets its time limit, one is requeued, one is cancelled,
     and one is killed behind a finished training. Both trainings wait for the one GPU.
     """
-    profile = nets.folder / "profiles" / "slurm" / "profile.yaml"
-    text = profile.read_text().replace("    slurm_extra: \"'--signal=TERM@300'\"\n", "")
-    minutes = {"draw": "0", "train": "1 * attempt"}  # which are one job, whose time is their sum
-    for verb, asked in minutes.items():
-        text = text.replace(f"  {verb}:\n    gpu: 0", f"  {verb}:\n    gpu: 0\n    runtime: {asked}")
-    profile.write_text(text)
     host = ask("hostname", "-s").strip()
     ask("scontrol", "update", f"nodename={host}", "state=drain", "reason=test")
     driver = drive(nets, "nets")
@@ -221,6 +215,8 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     assert "gpu:1" in facts(number)["TresPerNode"]
     stopped = process_of(nets, "train", f"seed{first}/")
     os.kill(stopped, signal.SIGSTOP)  # until Slurm wakes it up to tell it that its time is over
+    assert facts(number)["TimeLimit"] == "1-00:05:00"  # of what is drawn and of a network that nobody has timed
+    ask("scontrol", "update", f"jobid={number}", "timelimit=1")
     assert not training(second)  # there is one GPU
     until(lambda: facts(number)["JobState"] not in ("RUNNING", "COMPLETING"), "the time limit", 200)
     # A training that writes its state when it is told ends by itself before Slurm ends it: both are what a limit does.
@@ -237,7 +233,7 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     ask("scancel", str(number))
 
     again = until(lambda: training(first), "the first training, again")
-    assert again != number and facts(again)["TimeLimit"] == "00:02:00"
+    assert again != number and facts(again)["TimeLimit"] == "2-00:10:00"
     killed = until(lambda: process_of(nets, "sample", "seed0/"), "samples")
     model = nets.folder / "results/nets/base_points/seed0/gen0/model.safetensors"
     before = model.stat()

@@ -77,7 +77,7 @@ def judged_generation(wildcards):
 def asked(verb):
     """What the jobs of a rule ask a cluster for; a GPU is counted where several share a machine, too."""
     return {
-        "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus,
+        "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus or None,
         "gres": lambda wildcards: requests.gres(STUDY, verb, Place.of(wildcards)),
         "runtime": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes,
         "mem_mb": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb,
