@@ -82,6 +82,7 @@ VERBS = {
     "export": Verb("export", "Write samples as pictures that say where they come from, signed on request."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
     "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),
+    "trace": Verb("trace", "Print a sample's line back to real data, from its own words and its files'."),
     "families": Verb("doctor", "List the model families."),
     "doctor": Verb("doctor", "Look at this machine."),
     "explain": Verb("doctor", "Say in one place what the failed jobs of a run said.", hidden=True),
