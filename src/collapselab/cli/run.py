@@ -10,10 +10,12 @@ import getpass
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -210,6 +212,8 @@ def main() -> None:
     _holding.close()
     sys.stdout.flush()
     sys.stderr.flush()
+    if code:
+        _keep_log()
     # Taking torch down in order costs up to a second, and there is nothing left to save.
     os._exit(code)
 
@@ -245,6 +249,16 @@ def _check_processes() -> None:
     if said and not processes.rank() < processes.count():
         found = f"found {processes.rank()} of {processes.count()} processes"
         raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
+
+
+def _keep_log() -> None:
+    """Put what a failed job of the workflow has said to what those before it did: its log begins anew at each retry."""
+    with suppress(OSError):
+        log = Path(os.readlink("/proc/self/fd/2"))
+        if log.suffix == ".log" and log.is_file():
+            said = log.read_bytes()
+            with open(f"{log}.failed", "ab") as stream:
+                stream.write(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')} on {socket.gethostname()}\n".encode() + said)
 
 
 def _hold(verbs: list[list[str]]) -> None:
