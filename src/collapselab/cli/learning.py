@@ -93,6 +93,10 @@ def leave(
         except Diverged as error:
             what = {"generation": lineage["generation"], "images_seen": error.images_seen}
             diverged(out, family, settings, lineage, what | {"loss": str(error.loss), "model": str(out)}, mark_diverged)
+        except ValueError as error:
+            if "--allow-nonidentical" in str(error):  # no job of a study can be given an option
+                raise ValueError(f"{error}; a study says so by nonidentical: allow") from error
+            raise
         else:
             budget = _write(out, family, model, lineage, budget, of_model)
         if processes.is_first():

@@ -10,10 +10,12 @@ import getpass
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -73,13 +75,16 @@ VERBS = {
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
     "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
+    "gc": Verb("gc", "Show what of a study may go, and free it on request."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
     "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
-    "export": Verb("export", "Write samples as pictures that say where they come from, signed on request."),
+    "verify": Verb("verify", "Recompute every hash of a study, and say which file is damaged or belongs elsewhere."),
+    "export": Verb("export", "Write samples or a study for others: as pictures, tables, data sets and a crate."),
+    "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
     "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),
     "trace": Verb("trace", "Print a sample's line back to real data, from its own words and its files'."),
@@ -208,6 +213,8 @@ def main() -> None:
     _holding.close()
     sys.stdout.flush()
     sys.stderr.flush()
+    if code:
+        _keep_log()
     # Taking torch down in order costs up to a second, and there is nothing left to save.
     os._exit(code)
 
@@ -243,6 +250,16 @@ def _check_processes() -> None:
     if said and not processes.rank() < processes.count():
         found = f"found {processes.rank()} of {processes.count()} processes"
         raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
+
+
+def _keep_log() -> None:
+    """Put what a failed job of the workflow has said to what those before it did: its log begins anew at each retry."""
+    with suppress(OSError):
+        log = Path(os.readlink("/proc/self/fd/2"))
+        if log.suffix == ".log" and log.is_file():
+            said = log.read_bytes()
+            with open(f"{log}.failed", "ab") as stream:
+                stream.write(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')} on {socket.gethostname()}\n".encode() + said)
 
 
 def _hold(verbs: list[list[str]]) -> None:

@@ -90,7 +90,7 @@ def write_imagefolder(given: Given, path: Path) -> None:
     """
     samples, made = given.samples, encoder(given.origin, given.signer)
     names = [f"{PICTURES}/{name}" for name in export_names(samples)]
-    told, columns = given.origin.plain, _columns(samples, slice(None))
+    told, columns = given.origin.plain, beside(samples)
 
     def write(temporary: Path) -> None:
         put_pictures(samples, names, made, given.origin, lambda name, content: put_file(temporary / name, content))
@@ -112,7 +112,7 @@ def _json(value: np.ndarray) -> Any:
 # -- columns -----------------------------------------------------------------------------------------------------------
 
 
-def _columns(samples: SampleSet, rows: slice) -> dict[str, np.ndarray]:
+def beside(samples: SampleSet, rows: slice = slice(None)) -> dict[str, np.ndarray]:
     """What stands beside the data of some rows: labels, and what the sampler told, by name."""
     labels = {} if samples.labels is None else {"label": samples.labels[rows]}
     return labels | {name: column[rows] for name, column in samples.aux.items()}
@@ -141,8 +141,8 @@ def write_parquet(given: Given, path: Path) -> None:
             first = {"image": pyarrow.StructArray.from_arrays(fields, names=["bytes", "path"])}
         else:
             first = {"vector" if samples.kind == "vectors" else "category": _nested(data)}
-        beside = {name: _nested(column) for name, column in _columns(samples, rows).items()}
-        return pyarrow.table(first | beside).replace_schema_metadata(said)
+        others = {name: _nested(column) for name, column in beside(samples, rows).items()}
+        return pyarrow.table(first | others).replace_schema_metadata(said)
 
     told = {"origin": given.origin.plain, "generated": given.origin.generated}
     said = {HUGGINGFACE: json.dumps({"info": {"features": features(samples)}}), store.METADATA_KEY: json.dumps(told)}
@@ -175,7 +175,7 @@ def features(samples: SampleSet) -> dict[str, Any]:
     """The columns as ``datasets`` calls them: an ``Image``, values, lists of a fixed length, and classes by number."""
     names = {"images": "image", "vectors": "vector", "categories": "category"}
     first = {"_type": "Image"} if samples.kind == "images" else _feature(samples.data)
-    found = {names[samples.kind]: first} | {name: _feature(one) for name, one in _columns(samples, slice(None)).items()}
+    found = {names[samples.kind]: first} | {name: _feature(one) for name, one in beside(samples).items()}
     labels = samples.labels
     if labels is not None and len(labels) and labels.min() >= 0 and labels.max() < CLASSES_MAX:
         found["label"] = {"_type": "ClassLabel", "names": [str(label) for label in range(labels.max() + 1)]}
@@ -191,7 +191,7 @@ def _feature(array: np.ndarray) -> dict[str, Any]:
 def flat_columns(samples: SampleSet) -> dict[str, np.ndarray]:
     """Vectors or categories with what stands beside them as columns (n,): ``x0``, ``x1``, … or ``category``."""
     first = {"category": samples.data} if samples.kind == "categories" else _spread("x", samples.data)
-    for name, column in _columns(samples, slice(None)).items():
+    for name, column in beside(samples).items():
         first |= {name: column} if column.ndim == 1 else _spread(f"{name}.", column)
     return first
 

@@ -170,6 +170,19 @@ class Stop(Part):
     generations: int = Field(1, ge=1, le=2_000, description="generations, one after the other, of which it must hold")
 
 
+KEEP_PATTERN = r"^(all|none|every [1-9][0-9]{0,3}(st|nd|rd|th))$"
+Kept = Annotated[str, Field(pattern=KEEP_PATTERN)]
+
+
+class Keep(Part):
+    """What is kept of finished generations, when ``collapselab gc`` makes room. Whatever a job still reads stays."""
+
+    weights: Kept = Field("all", description="trained models: all, every Nth generation (every 5th) and the last, none")
+    samples: Kept = Field("all", description="sample sets, likewise; an accumulating arm eats all of them")
+    features: Kept = Field("all", description="what extractors made of samples, likewise; a new metric reads them")
+    next: bool = Field(True, description="also keep what one more generation would read")
+
+
 class StudyFile(Part):
     """What a study's file may say."""
 
@@ -222,6 +235,12 @@ class StudyFile(Part):
         False,
         description="all seeds of an arm in one job and one table, for families whose fit is a formula; metrics are of "
         "their exact moments",
+    )
+    keep: Keep = Field(Keep(), description="what is kept of finished generations: collapselab gc frees the rest")
+    nonidentical: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="what becomes of a training that would go on on other hardware, or another torch, than it began "
+        "on, and so to other bits: it is refused, or allowed, and the report says so",
     )
     waive: dict[Literal[tuple(FAIRNESS | JUDGING)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"

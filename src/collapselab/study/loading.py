@@ -94,6 +94,18 @@ def written_in(folder: Path) -> list[Study]:
     return found
 
 
+def all_written_in(folder: Path) -> list[Study]:
+    """All studies in a folder and below it, small copies too. Raises BadStudy for a file that says no study."""
+    found = []
+    for path in sorted(folder.rglob("*.yaml")):
+        raw, lines, faults = parse(path)
+        study, more = check(raw, path.stem)
+        if study is None or faults:
+            raise BadStudy(path, [*faults, *more], lines)
+        found.append(study)
+    return found
+
+
 def from_plan(text: str) -> Study:
     """The study that a rule handed on as JSON (see ``Study.plan``): the file may have changed since."""
     raw = json.loads(text)

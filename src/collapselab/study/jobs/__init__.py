@@ -7,7 +7,7 @@ hash of its source, where a change is seen. Nothing cheap is an argument of some
 from collections.abc import Iterator, Mapping
 
 from ...store.provenance import source_hash
-from .. import layout
+from .. import layout, looking
 from ..stopping import decides
 from ..study import Study
 from ..telling import shell
@@ -59,7 +59,7 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
         for real in (one.real for one in study.splits):
             yield from ((layout.preparing(study), Place(part=part, real=real)) for part in layout.parts(study))
             yield from (("learn", Place(extractor=name, real=real)) for name in study.trained_extractors)
-            yield from (("extract_real", Place(extractor=name, real=real)) for name in study.extractors)
+            yield from (("extract_real", Place(extractor=name, real=real)) for name in looking.referenced(study))
         yield "baseline", Place()
         for cell in [*study.base_cells(), *(cell for cell in study.all_cells() if cell[2])]:
             yield from (("draw", Place(*cell)),) if study.needs_drawing(cell[0], cell[2]) else ()

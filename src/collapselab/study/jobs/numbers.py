@@ -8,6 +8,7 @@ from ...together.folded import folded
 from .. import layout, looking, selected, stopping
 from ..study import Study
 from ..telling import as_json, flags, plain
+from ..thinning import keeps
 from .base import Job, Place, nothing, verb_roots
 from .models import eaten, home
 from .samples import key_words, mark_roots, mark_said, raw_input
@@ -140,8 +141,12 @@ def _report_outside(study: Study, place: Place) -> dict[str, str]:
     return selected.survey_hash(study)
 
 
+MODEL = "model.safetensors"
+
+
 def _track_inputs(study: Study, place: Place) -> list[str]:
-    models = [] if study.file.together else [study.cell(*cell, "model.safetensors") for cell in study.cells()]
+    cells = [] if study.file.together else study.cells()
+    models = [study.cell(*cell, MODEL) for cell in cells if keeps(study, cell[2], MODEL)]
     return [*layout.records(study), *models, *layout.grids(study), *layout.baseline(study)]
 
 
