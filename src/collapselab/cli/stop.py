@@ -61,7 +61,8 @@ def _acted_upon(training: Path | None) -> dict[str, Any] | None:
 
 def mark_of(stopped: Mapping[str, Any]) -> dict[str, Any]:
     """What the files of a lineage say where it was stopped, in the place of what they would hold: as of one that
-    diverged, so that whoever reads them passes it on.
+    diverged, so that whoever reads them passes it on. The decision itself, and not the hash of its file: that may be
+    decided anew, to the same, from other records.
     """
     return {"generation": stopped["generation"], "images_seen": 0, "stopped": dict(stopped)}
 

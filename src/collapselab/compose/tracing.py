@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import store
+from ..core.errors import Damaged
 from ..core.sets import TrainingTable
 from ..data.provenance import read_told
 from ..store.cells import Cell
@@ -134,9 +135,12 @@ class _Walk:
 
     def of_row(self, path: str, row: int, digest: str | None = None) -> tuple[list[Link], str | None]:
         """The line of a row of a sample set, and the model that made it; None of a real one, and where it ends."""
-        if (lost := _lost(path, digest)) is not None:
+        if digest is not None and (lost := _lost(path, digest)) is not None:
             return [lost], None
-        samples = store.read_samples(Path(path))
+        try:
+            samples = store.read_samples(Path(path))
+        except Damaged as error:
+            return [_refused(path, error)], None
         _expect_row(Path(path), row, len(samples))
         said = samples.lineage
         if "source" in said or "population" in said:
@@ -188,7 +192,11 @@ class _Walk:
 
     def _trained_on(self, model: str) -> tuple[TrainingTable | None, str]:
         """The training set of a model, and its file."""
-        inputs = store.read_tensors(Path(model))[1].get("lineage", {}).get("inputs", {})
+        try:
+            inputs = store.read_tensors(Path(model))[1].get("lineage", {}).get("inputs", {})
+        except Damaged as error:
+            self.ends.append(_refused(model, error))
+            return None, ""
         name = next((one for one in inputs if one.endswith("training.parquet")), "")
         if not name:
             self.ends.append(Link("a model from outside: its file names no training set", model))
@@ -196,7 +204,11 @@ class _Walk:
         if (lost := _lost(name, inputs[name])) is not None:
             self.ends.append(lost)
             return None, ""
-        return store.read_training(Path(name)), name
+        try:
+            return store.read_training(Path(name)), name
+        except Damaged as error:
+            self.ends.append(_refused(name, error))
+            return None, ""
 
     def _parts(self, table: TrainingTable) -> tuple[dict[Place, int], list[str]]:
         """What a training set consists of, and the models that made its synthetic parts."""
@@ -259,6 +271,11 @@ def _lost(path: str, digest: str | None) -> Link | None:
         said = f"holds {found[:12]}…, and {digest[:12]}… was used: it was made again since, and the line ends here"
         return Link(said, path, False)
     return None
+
+
+def _refused(path: str, error: Damaged) -> Link:
+    """The link at which a line ends since a file's reader refuses it."""
+    return Link(str(error).removeprefix(f"{path}: "), path, False)
 
 
 def _real_row(said: Mapping[str, Any], aux: Mapping[str, np.ndarray], row: int) -> str:
