@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..store.cells import Cell, left_by
 from . import looking
+from .stopping import decides
 from .study import Study
 from .thinning import keeps
 
@@ -71,6 +72,7 @@ def made(study: Study) -> Iterator[tuple[str, list[str]]]:
         found = list(nouns(arm, 0 if study.is_own(seed) else study.file.seeds))
         if generation:
             found += [*(left_by("draw") if study.needs_drawing(arm, generation) else []), *left_by("train")]
+        found += left_by("stop") if study.file.stop and decides(study, arm, seed, generation) else []
         found += [noun for role in study.auxiliaries(arm, generation) for noun in left_by("auxiliary", role)]
         yield Cell(study.name, arm, seed, generation).folder, found
 

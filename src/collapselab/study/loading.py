@@ -30,6 +30,7 @@ from .marking import marking_faults
 from .presets import regimes
 from .reading import parse
 from .starts import label_faults
+from .stopping import stop_faults
 from .study import Study
 from .unsuited import together_faults, unsuited_faults
 
@@ -134,7 +135,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
-        faults += [*people_faults(study), *together_faults(study)]
+        faults += [*people_faults(study), *together_faults(study), *stop_faults(study)]
     faults += crossing.faults(file)
     faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
     faults += label_faults(study) if not absent else []
