@@ -9,6 +9,7 @@ from .bytes import recorded_hash as recorded_hash
 from .bytes import understood as understood
 from .bytes import verify as verify
 from .bytes import write_atomically as write_atomically
+from .bytes import write_folder_atomically as write_folder_atomically
 from .bytes import write_hashed as write_hashed
 from .examine import examine as examine
 from .locks import held as held

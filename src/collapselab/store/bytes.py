@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -101,6 +102,31 @@ def write_atomically(path: Path, write: Callable[[Path], None], needs: int | Non
     _sync_folder(path.parent)
 
 
+def write_folder_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary folder, and put it at ``path`` in one step: readers see all of it, or none.
+
+    Raises ValueError where there is something at ``path`` already. A failed write leaves nothing; what a writer left
+    behind that was killed is removed.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"path: {str(path)!r} exists already, exported is to a new folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path, folders=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir()
+        write(temporary)
+        for file in sorted(temporary.rglob("*")):  # a folder may outlive a crash in which its files' contents are lost
+            if file.is_file():
+                with open(file, "rb") as stream:
+                    os.fsync(stream.fileno())
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
 def _room(folder: Path, needs: int | None) -> str:
     """What a full disk has, and what was to be written, in words."""
     asked = "" if needs is None else f"; about {needs:,} bytes are needed"
@@ -111,14 +137,17 @@ def _room(folder: Path, needs: int | None) -> str:
     return f"{asked}; {there.f_bavail * there.f_frsize:,} bytes are free"
 
 
-def _sweep(path: Path) -> None:
-    """Remove what a writer of this file left behind when it was killed; what only looks so stays."""
+def _sweep(path: Path, folders: bool = False) -> None:
+    """Remove what a writer of this file, or folder, left behind when it was killed; what only looks so stays."""
     for leftover in path.parent.iterdir():
         owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
         named = leftover.name == f".{path.name}.{owner}.tmp" and re.fullmatch("[0-9]{1,10}", owner)
-        if named and leftover.is_file() and not leftover.is_symlink() and not _runs(int(owner)):
+        if named and not leftover.is_symlink() and not _runs(int(owner)):
             with contextlib.suppress(OSError):  # of somebody else, in a folder that several write to
-                leftover.unlink()
+                if leftover.is_file():
+                    leftover.unlink()
+                elif folders and leftover.is_dir():
+                    shutil.rmtree(leftover)
 
 
 def _runs(process: int) -> bool:

@@ -46,6 +46,7 @@ NOUNS: Mapping[str, Noun] = {
     "extract.cost.json": Noun("extract"),
     "metrics.json": Noun("record"),
     "record.cost.json": Noun("record"),
+    "stop.json": Noun("stop"),
 }
 """noun -> whose it is, in the order in which they come to be."""
 

@@ -41,7 +41,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
 APART = {"realness", "invert"}  # methods that no training or sampling calls: whoever does names them (``NAME/method``)
-PLANNED = {"of_weights": "Options", "labelled": "Dataset"}  # and those that plans alone call, of such classes
+PLANNED = {"of_weights": "Options", "labelled": "Dataset", "rights": "Dataset"}  # that no job calls, of such classes
 
 
 class Definition(NamedTuple):
