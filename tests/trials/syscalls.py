@@ -41,7 +41,7 @@ def _samples(value):
 
 
 def _training(value):
-    part = Reference("0" * 64, "x", "real", "fixed", 0, np.full(5, value), np.arange(5), 1.0)
+    part = Reference("0" * 64, "x", np.full(5, value), "real", "fixed", 0, np.arange(5), 1.0)
     return TrainingTable((part,), {"recipe": {"generation": 1}})
 
 
