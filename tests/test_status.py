@@ -38,11 +38,14 @@ def write(path, content="x"):
 
 def measure(found, arm, seed, generation, seconds=2.0, **record):
     """All files of a generation, as far as a look reads them."""
-    for file in layout._whole(found, arm, seed, generation):
-        write(file, json.dumps({"wall_seconds": seconds}))
+    cell = Cell(found.name, arm, seed, generation)
+    for folder, nouns in layout.made(found):
+        if folder in (cell.folder, cell._replace(arm=found.lineages[arm].base).folder):
+            for noun in nouns:
+                write(f"{folder}/{noun}", json.dumps({"wall_seconds": seconds}))
     write(
         found.cell(arm, seed, generation, "metrics.json"),
-        json.dumps({"arm": arm, "diverged": None, "status": "ok"} | record, indent=1, sort_keys=True),
+        json.dumps({"arm": arm, "status": "ok"} | record, indent=1, sort_keys=True),
     )
 
 
@@ -130,11 +133,12 @@ def test_time_is_that_of_the_file_system(here, monkeypatch):
 
 
 def test_every_state_is_told_from_files_alone(here):
-    found = study(generations=5)
+    found = study(generations=5, seeds=3)
     at = Cell(found.name, "fully_synthetic", 0, 0)
     for generation in range(3):
         measure(found, "fully_synthetic", 0, generation)
     measure(found, "fully_synthetic", 0, 2, diverged={"generation": 2}, status="diverged")
+    measure(found, "k_memory", 2, 0, stopped={"generation": 0}, status="stopped")
     beat(at._replace(generation=3).path("model.safetensors"), done=45, of=100, begun=0, begun_at=0.0)
     log = Path("logs/watched/k_memory/seed0/gen0/sample.log")
     log.parent.mkdir(parents=True)
@@ -145,6 +149,7 @@ def test_every_state_is_told_from_files_alone(here):
     assert states["fully_synthetic", 0] == ["measured", "measured", "diverged", "running", "later", "later"]
     assert states["k_memory", 0] == ["failed", *["later"] * 5] and states["k_memory", 1][0] == "silent"
     assert states["control", 0] == ["next", *["later"] * 5]
+    assert states["k_memory", 2] == ["stopped", "next", *["later"] * 4]
     failed = look.lineages["k_memory", 0][0]
     assert failed.about == f"sample: no room: 12 bytes are free ({log})"
     assert [sign.beat.host for sign in look.at_work] == ["elsewhere"] and not look.is_finished
@@ -217,7 +222,7 @@ def test_a_look_at_thousands_of_generations_calls_for_each_of_them_a_few_times(h
     for arm in found.lineages:
         for seed in range(20):
             for generation in range(40):
-                write(found.cell(arm, seed, generation, "metrics.json"), '{\n "diverged": null\n}')
+                write(found.cell(arm, seed, generation, "metrics.json"), '{\n "status": "ok"\n}')
     calls = {"listdir": 0, "open": 0}
 
     def counted(name, call):

@@ -1,10 +1,12 @@
 # The study, what names may stand in paths, and what a rule asks of the package.
 
+import os
 import sys
 
 from collapselab import study as studies
 from collapselab.cli import warm
-from collapselab.study import jobs, layout, reasons, requests
+from collapselab.core.errors import Held
+from collapselab.study import drivers, jobs, layout, reasons, requests
 from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
@@ -15,6 +17,19 @@ try:
 except (ValueError, LookupError) as fault:  # a bad study's, or of an entry that another package brings
     print(fault if isinstance(fault, ValueError) else f"config: {fault!r}", file=sys.stderr)
     sys.exit(2)
+
+
+# How a training goes on is no part of what it is: a study may say it afterwards, and nothing runs again.
+if STUDY.file.nonidentical == "allow":
+    os.environ["COLLAPSELAB_ALLOW_NONIDENTICAL"] = "1"
+
+
+if workflow.is_main_process:
+    try:
+        drivers.refuse_second(STUDY, sys.argv)
+    except Held as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(5)
 
 
 wildcard_constraints:
@@ -85,6 +100,11 @@ def read_by(verb):
     return lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards)))
 
 
+def waited_for_by(verb):
+    """The decisions that a job waits for: nothing is trained again since one was made anew."""
+    return lambda wildcards: [ancient(file) for file in hashed(*jobs.decisions(STUDY, verb, Place.of(wildcards)))]
+
+
 def told(verb):
     """What a job is told."""
     return lambda wildcards: jobs.arguments(STUDY, verb, Place.of(wildcards))
@@ -96,6 +116,7 @@ def source(*verbs):
 
 
 onstart:
+    drivers.begin(STUDY)
     reasons.remember(STUDY)
     if workflow.local_exec:  # jobs of a cluster run elsewhere
         warm.start()

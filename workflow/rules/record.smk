@@ -49,6 +49,30 @@ rule record:
         "collapselab --cost {output.cost[0]} record {params.arguments} --out {output.metrics[0]} 2> {log}"
 
 
+# Whether the lineage goes on. It looks at what was found, and what comes after it waits for it.
+rule stop:
+    input:
+        read_by("stop"),
+    output:
+        stop=cell("stop.json"),
+    log:
+        told_in("stop"),
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        judged_generation
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **asked("stop"),
+    params:
+        source=source("stop"),
+        arguments=told("stop"),
+    shell:
+        "collapselab stop {params.arguments} --out {output.stop[0]} 2> {log}"
+
+
 rule baseline:
     input:
         read_by("baseline"),

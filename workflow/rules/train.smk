@@ -5,6 +5,7 @@
 rule draw:
     input:
         read_by("draw"),
+        waited_for_by("draw"),
     output:
         drawn=cell("drawn.safetensors"),
     log:
@@ -25,6 +26,7 @@ rule draw:
 rule train:
     input:
         read_by("train"),
+        waited_for_by("train"),
     output:
         training=cell("training.parquet"),
         model=cell("model.safetensors"),

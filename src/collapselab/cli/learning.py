@@ -16,6 +16,7 @@ from ..machine import processes
 from ..models.files import write_model
 from ..store import kept
 from .run import EXIT_DIVERGED, clock, holds, interruptible, stop_requested
+from .stop import words_of
 from .work import count_operations, get_ready, told
 
 AllowNonidentical = Annotated[
@@ -92,6 +93,10 @@ def leave(
         except Diverged as error:
             what = {"generation": lineage["generation"], "images_seen": error.images_seen}
             diverged(out, family, settings, lineage, what | {"loss": str(error.loss), "model": str(out)}, mark_diverged)
+        except ValueError as error:
+            if "--allow-nonidentical" in str(error):  # no job of a study can be given an option
+                raise ValueError(f"{error}; a study says so by nonidentical: allow") from error
+            raise
         else:
             budget = _write(out, family, model, lineage, budget, of_model)
         if processes.is_first():
@@ -138,6 +143,9 @@ def diverged(
     metadata = {"family": family, "options": options, "lineage": lineage | {"diverged": dict(what)}}
     if processes.is_first():
         store.write_tensors(out, {}, metadata)
+    if "stopped" in what:
+        print(f"{out}: its lineage was {words_of(what['stopped'])}", file=sys.stderr)
+        return
     message = f"{out}: the training of generation {what['generation']} diverged after {what['images_seen']} images"
     print(message, file=sys.stderr)
     if not mark:

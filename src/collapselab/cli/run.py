@@ -10,10 +10,12 @@ import getpass
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -61,6 +63,7 @@ VERBS = {
     "select": Verb("select", "Choose which samples are kept for the next generation."),
     "extract": Verb("extract", "Turn sample sets into feature matrices."),
     "record": Verb("record", "Compare samples with real data and write one record of numbers."),
+    "stop": Verb("stop", "Decide whether a lineage is stopped after a generation.", hidden=True),
     "baseline": Verb("record", "Compare real data with real data."),
     "replicate": Verb("replicate", "Run all seeds of an arm in one go."),
     "measure": Verb("measure", "Compare any two sets of samples, without a study."),
@@ -72,12 +75,14 @@ VERBS = {
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
     "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
+    "gc": Verb("gc", "Show what of a study may go, and free it on request."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
     "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
+    "verify": Verb("verify", "Recompute every hash of a study, and say which file is damaged or belongs elsewhere."),
     "export": Verb("export", "Write samples or a study for others: as pictures, tables, data sets and a crate."),
     "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
@@ -207,6 +212,8 @@ def main() -> None:
     _holding.close()
     sys.stdout.flush()
     sys.stderr.flush()
+    if code:
+        _keep_log()
     # Taking torch down in order costs up to a second, and there is nothing left to save.
     os._exit(code)
 
@@ -242,6 +249,16 @@ def _check_processes() -> None:
     if said and not processes.rank() < processes.count():
         found = f"found {processes.rank()} of {processes.count()} processes"
         raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
+
+
+def _keep_log() -> None:
+    """Put what a failed job of the workflow has said to what those before it did: its log begins anew at each retry."""
+    with suppress(OSError):
+        log = Path(os.readlink("/proc/self/fd/2"))
+        if log.suffix == ".log" and log.is_file():
+            said = log.read_bytes()
+            with open(f"{log}.failed", "ab") as stream:
+                stream.write(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')} on {socket.gethostname()}\n".encode() + said)
 
 
 def _hold(verbs: list[list[str]]) -> None:

@@ -64,9 +64,9 @@ def sample(
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
         return
     number = verb.sample_seed(study_seed, seed, generation, stage, stream)
-    made_from = {"verb": "sample", "count": count, "numbers": [study_seed, number], "lineage": dict(lineage)}
-    made_from["source"] = _source(metadata["family"], said, marks) if trained.uses_torch else ""
-    if trained.uses_torch and put_back(out, made_from):
+    numbers = {"count": count, "study_seed": study_seed, "number": number}
+    made_from = _made_from(numbers, lineage, said, marks) if trained.uses_torch else {}
+    if made_from and put_back(out, made_from):
         return
     get_ready(trained.uses_torch)
     lineage["device"] = clock.facts["device_name"]
@@ -87,15 +87,21 @@ def sample(
             parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers, marked)
         _write_shared(out, parts, lineage)
     count_operations("sampling", trained, count)
-    if trained.uses_torch:
+    if made_from:
         keep(out, made_from)
 
 
-def _source(family: str, guide: Mapping[str, Any], mark: tuple[str, Any, Any] | None) -> str:
-    """The source that the samples of a network hang on."""
+def _made_from(
+    numbers: Mapping[str, int], lineage: Mapping[str, Any], guide: Mapping[str, Any], mark: tuple[str, Any, Any] | None
+) -> dict[str, Any]:
+    """All that the samples of a network follow from: how many, of which seeds, of which models, and the source."""
     roots = [f"{PACKAGE}.verbs.sample:{name}" for name in ("sample", "piece_size", "joined", "steering", "marking")]
-    roots += [*provenance.entries("models:MODELS", [family]), *provenance.entries("guides:GUIDES", list(guide))]
-    return provenance.source_hash(*roots, *provenance.entries("marks:MARKS", [mark[0]] if mark else []))
+    roots += provenance.entries("models:MODELS", [lineage["family"]])
+    roots += [
+        *provenance.entries("guides:GUIDES", list(guide)),
+        *provenance.entries("marks:MARKS", list(mark or ())[:1]),
+    ]
+    return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}
 
 
 def _write_shared(out: Path, parts: list[SampleSet], lineage: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ SIGNS = {
     "next": ("o", "white"),
     "later": (".", "dim"),
     "diverged": ("~", "red"),
+    "stopped": ("=", "blue"),
     "measured": ("#", "green"),
 }
 """state -> its sign in the picture, and its colour. Of several generations in one place the first of these is drawn."""
@@ -112,8 +113,10 @@ def _lines(found: "Look") -> Iterator[str]:
 
 
 def _totals(found: "Look") -> Iterator[str]:
+    from ..study.progress import DONE
+
     counts, every = found.counts, len(found.cells)
-    done = sum(count for state, count in counts.items() if state in ("measured", "diverged"))
+    done = sum(count for state, count in counts.items() if state in DONE)
     what = "arms" if all(one.seed is None for one in found.cells) else "generations"
     others = [f"{counts[state]} {words}" for state, words in _words().items() if counts[state] and state != "measured"]
     yield f"{found.study}: {done} of {every} {what} done{''.join(f', {one}' for one in others)}"

@@ -8,6 +8,7 @@ import typer
 from .. import store
 from ..data.provenance import Origin
 from ..study import results, words
+from ..study.thinning import CURVE
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
 from .study import Planned, StudyName, study_of
@@ -27,7 +28,10 @@ def track(name: StudyName, planned: Planned = None) -> None:
     curves = {}
     for record in [] if study.file.together else records:
         where = record["arm"], record["seed"], record["generation"]
-        tensors, _ = store.read_tensors(Path(study.cell(*where, "model.safetensors")))
+        # Of a model that was thinned its curve has stayed.
+        files = (Path(study.cell(*where, noun)) for noun in ("model.safetensors", CURVE))
+        file = next((one for one in files if one.exists()), None)
+        tensors = store.read_tensors(file)[0] if file else {}
         if "curve.loss" in tensors:
             curves[where] = tensors["curve.images_seen"], tensors["curve.loss"]
     grids = results.grids(study)

@@ -3,6 +3,9 @@
 A file is written to a temporary name, synced and renamed; then its SHA-256 is written beside it the same way, in the
 format of ``sha256sum``, so that ``sha256sum -c`` checks it too. A reader that keeps finding other bytes than the hash
 promises renames the file to ``<file>.damaged`` and raises :class:`Damaged`: the next run of the workflow remakes it.
+
+A hash travels with its file, also to where the file does not belong. So of a file that has a place in the grammar of
+``results/`` the hash is noted there, too, before the file is (:mod:`.identity` reads it).
 """
 
 import contextlib
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import Damaged
+from .cells import Spot
 
 FORMAT = 2  # raised when a stored layout changes meaning; part of every rule's source hash
 READ = (1, FORMAT)  # formats that are read: files of the first say nothing of the kind of their samples
@@ -38,7 +42,7 @@ def content_hash(path: Path) -> str:
 
 def recorded_hash(path: Path) -> str:
     """The SHA-256 that was recorded when the file was written. Raises Damaged where there is none."""
-    found = _recorded(path)
+    found = known_hash(path)
     if not found:
         raise _without_hash(path)
     return found
@@ -51,7 +55,7 @@ def _without_hash(path: Path) -> Damaged:
     )
 
 
-def _recorded(path: Path) -> str:
+def known_hash(path: Path) -> str:
     """The hash beside a file, in whichever of the common formats it is written; empty where there is none.
 
     Raises Damaged, which leaves the file where it is, for what is no SHA-256: nobody can say that the file has changed.
@@ -173,11 +177,37 @@ def write_hashed(path: Path, write: Callable[[Path], None], needs: int | None = 
         nonlocal digest
         write(temporary)
         digest = content_hash(temporary)
+        _note(path, digest)
 
     write_atomically(path, write_and_digest, needs)
     line = f"{digest}  ".encode() + os.fsencode(path.name) + b"\n"
     write_atomically(hash_path(path), lambda temporary: temporary.write_bytes(line))
     return digest
+
+
+def _note(path: Path, digest: str) -> None:
+    """Note what is about to be put at a place of the grammar, as a line of ``sha256sum``; once, however often it is."""
+    spot = Spot.of(path)
+    if spot is None:
+        return
+    said = spot.notes.read_bytes() if spot.notes.is_file() else b""
+    line = f"{digest}  {spot.place}\n".encode("utf-8", "surrogateescape")
+    if line not in said:
+        write_atomically(spot.notes, lambda temporary: temporary.write_bytes(said + line))
+
+
+def noted(spot: Spot) -> dict[str, set[str]]:
+    """place -> the hashes that were noted of it beside a file; nothing where nobody has noted anything.
+
+    What is no such line says nothing.
+    """
+    found: dict[str, set[str]] = {}
+    with contextlib.suppress(OSError):
+        for line in spot.notes.read_text("utf-8", "surrogateescape").splitlines():
+            digest, _, place = line.partition("  ")
+            if re.fullmatch("[0-9a-f]{64}", digest):
+                found.setdefault(place, set()).add(digest)
+    return found
 
 
 def verify(path: Path) -> str:
@@ -187,13 +217,13 @@ def verify(path: Path) -> str:
     may be somebody's own, is left where it is. What changes between two looks is being written, and is looked at again.
     """
     path = Path(path)
-    found, expected = content_hash(path), _recorded(path)
+    found, expected = content_hash(path), known_hash(path)
     looks = 1
     while found != expected and looks < LOOKS:
         time.sleep(PAUSE)
         before = found, expected
         try:
-            found, expected = content_hash(path), _recorded(path)
+            found, expected = content_hash(path), known_hash(path)
         except FileNotFoundError:  # another reader was faster
             break
         looks = looks + 1 if (found, expected) == before else 1

@@ -31,6 +31,20 @@ def held(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(path: Path) -> str:
+    """Who works at what will be at ``path``; empty where nobody does, or nobody can tell."""
+    beside = Path(path).with_name(f".{Path(path).name}.lock")
+    try:
+        with open(beside, encoding="utf-8", errors="replace") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return stream.read(200) or "another process"
+    except OSError:
+        pass
+    return ""
+
+
 def _holder() -> str:
     """This process, as whoever comes after it is told."""
     job = f", Slurm's job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""

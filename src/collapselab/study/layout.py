@@ -7,7 +7,9 @@ from pathlib import Path
 
 from ..store.cells import Cell, left_by
 from . import looking
+from .stopping import decides
 from .study import Study
+from .thinning import keeps
 
 WRITTEN = ("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv", "summary.json", "verdicts.json")
 RECORD = "metrics.json"
@@ -70,6 +72,7 @@ def made(study: Study) -> Iterator[tuple[str, list[str]]]:
         found = list(nouns(arm, 0 if study.is_own(seed) else study.file.seeds))
         if generation:
             found += [*(left_by("draw") if study.needs_drawing(arm, generation) else []), *left_by("train")]
+        found += left_by("stop") if study.file.stop and decides(study, arm, seed, generation) else []
         found += [noun for role in study.auxiliaries(arm, generation) for noun in left_by("auxiliary", role)]
         yield Cell(study.name, arm, seed, generation).folder, found
 
@@ -78,7 +81,8 @@ def missing(study: Study, root: Path = Path()) -> list[str]:
     """The files of generations that are not there, each asked for by its name. root: where ``results`` lies.
 
     To Snakemake a file that is missing in the middle is no reason to make it again, as long as what was made from it is
-    there. Of a generation of which nothing is there its record alone is asked for, which asks for the rest.
+    there. Of a generation of which nothing is there its record alone is asked for, which asks for the rest. What was
+    made and has gone since, as the study's ``keep`` says, is not asked for: its hash is still there.
     """
     if study.file.together:
         return []
@@ -86,7 +90,11 @@ def missing(study: Study, root: Path = Path()) -> list[str]:
     for folder, nouns in made(study):
         there = _names_in(root / folder)
         asked = nouns if there or RECORD not in nouns else [RECORD]
-        found += [f"{folder}/{noun}" for noun in asked if not {noun, f"{noun}.sha256"} <= there]
+        generation = int(folder.rpartition("gen")[2])
+        lacking = [noun for noun in asked if not {noun, f"{noun}.sha256"} <= there]
+        found += [
+            f"{folder}/{noun}" for noun in lacking if f"{noun}.sha256" not in there or keeps(study, generation, noun)
+        ]
     return found
 
 

@@ -20,7 +20,7 @@ from . import layout
 from .judged import closed_round
 from .study import Study
 
-State = Literal["failed", "silent", "waiting", "running", "next", "later", "diverged", "measured"]
+State = Literal["failed", "silent", "waiting", "running", "next", "later", "diverged", "stopped", "measured"]
 STATES: Mapping[str, str] = {
     "failed": "failed",
     "silent": "silent (killed?)",
@@ -29,13 +29,14 @@ STATES: Mapping[str, str] = {
     "next": "next",
     "later": "later",
     "diverged": "diverged",
+    "stopped": "stopped",
     "measured": "measured",
 }
 """state -> its words, those first that call for somebody: of several generations the first of them is told."""
 
-DONE = ("measured", "diverged")
+DONE = ("measured", "diverged", "stopped")
 RECORD = "metrics.json"
-HEAD_BYTES = 4096  # of a record, in which it says whether it diverged, unless it lists hundreds of sources before
+HEAD_BYTES = 16_384  # of a record, in which one without numbers says why it has none
 SAMPLED = 8  # costs of a verb of an arm that a rate is made of: those of the latest generations
 TAIL_BYTES = 4096  # of a log, in which a job says why it failed
 
@@ -153,7 +154,7 @@ def _seen(study: Study, folders: _Folders, cell: Cell, now: float) -> Seen:
     (own, names), *base = folders.of(cell)
     where = cell.arm, cell.seed, cell.generation
     if {RECORD, f"{RECORD}.sha256"} <= names:
-        return Seen(*where, "diverged" if _diverged(own / RECORD) else "measured")
+        return Seen(*where, _status(own / RECORD))
     signs = tuple(one for folder, there in [(own, names), *base] for one in _beats(folder, there, now))
     if any(one.lives for one in signs):
         return Seen(*where, "running", signs=tuple(one for one in signs if one.lives))
@@ -174,16 +175,17 @@ def _in_order(lineage: list[Seen]) -> list[Seen]:
     return lineage
 
 
-def _diverged(record: Path) -> bool:
-    """Whether a record says that its training diverged; from its beginning, since its numbers come after."""
+def _status(record: Path) -> State:
+    """Whether a record says that its training diverged, or its lineage was stopped: at its beginning, since one that
+    does has no numbers before.
+    """
     try:
         with open(record, encoding="utf-8") as stream:
             head = stream.read(HEAD_BYTES)
-            found = re.search(r'^ "diverged": (.)', head, re.MULTILINE)
-            found = found or re.search(r'^ "diverged": (.)', head + stream.read(), re.MULTILINE)
     except (OSError, ValueError):
-        return False
-    return found is not None and found[1] != "n"  # null
+        return "measured"
+    found = re.search(r'^ "status": "(diverged|stopped)"', head, re.MULTILINE)
+    return found[1] if found else "measured"
 
 
 def _beats_in(folder: Path, now: float) -> list[Sign]:
@@ -255,14 +257,16 @@ def _with_seconds(
     study: Study, folders: _Folders, found: Mapping[tuple[str, int], Sequence[Seen]]
 ) -> dict[tuple[str, int], list[Seen]]:
     """The generations with what is left of each: of its verbs that have left no cost yet, the mean of those before."""
-    rates, shared, timed = _Rates(study, folders), set(), {}
+    measured = [one for lineage in found.values() for one in lineage if one.state not in ("diverged", "stopped")]
+    rates, shared, timed = _Rates(study, folders, measured), set(), {}
     for key, lineage in found.items():
-        timed[key] = []
+        timed[key], ended = [], False
         for one in lineage:
             cell = Cell(study.name, one.arm, one.seed, one.generation)
             base = study.lineages[one.arm].base, one.seed
             seconds: float | None = 0.0
-            for verb in _costly(study, cell) if one.state not in DONE else ():
+            ended |= one.state == "stopped"
+            for verb in _costly(study, cell) if one.state not in DONE and not ended else ():
                 if verb == "train" and cell.generation == 0 and (base in shared or shared.add(base)):
                     continue  # it is trained once for all arms that begin there
                 if not any(f"{verb}.cost.json.sha256" in names for _, names in folders.of(cell)):
@@ -284,12 +288,12 @@ def _costly(study: Study, cell: Cell) -> list[str]:
 class _Rates:
     """What a stage has taken on average, in an arm; where it has ended in none of its generations, in all arms."""
 
-    def __init__(self, study: Study, folders: _Folders) -> None:
-        self._study, self._folders = study, folders
+    def __init__(self, study: Study, folders: _Folders, measured: Sequence[Seen]) -> None:
+        self._folders = folders
         self._own: dict[tuple[str, str], list[float]] = {}
         self._cells: dict[str, list[Cell]] = {}
-        for arm, seed, generation in study.all_cells():
-            self._cells.setdefault(arm, []).append(Cell(study.name, arm, seed, generation))
+        for one in measured:  # what has ended costs next to nothing
+            self._cells.setdefault(one.arm, []).append(Cell(study.name, one.arm, one.seed, one.generation))
         for cells in self._cells.values():
             cells.sort(key=lambda cell: -cell.generation)
 
@@ -302,7 +306,7 @@ class _Rates:
     def _seconds(self, arm: str, verb: str) -> list[float]:
         if (arm, verb) not in self._own:
             own = self._own[arm, verb] = []
-            for cell in self._cells[arm]:
+            for cell in self._cells.get(arm, ()):
                 for folder, names in self._folders.of(cell):
                     if f"{verb}.cost.json.sha256" in names and len(own) < SAMPLED:
                         own += _wall_seconds(folder / f"{verb}.cost.json")

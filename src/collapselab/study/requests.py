@@ -8,7 +8,6 @@ profile beats them. They are no part of what makes a job run again.
 import math
 import os
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,13 +24,14 @@ from .study import Study
 GRES_VARIABLE = "COLLAPSELAB_GRES"  # what a job with a GPU asks Slurm for; empty on a cluster without GPUs
 TRAINING = frozenset({"train", "adapt", "auxiliary"})  # each a job of its own: what it took hours to make is at stake
 SAMPLING = frozenset({"draw", "sample", "sample_raw", "sample_marked", "grid"})
-GROUPED = ("sample", "sample_raw", "sample_marked", "grid", "transform", "select", "extract", "record")
+GROUPED = ("sample", "sample_raw", "sample_marked", "grid", "transform", "select", "extract", "record", "stop")
 """The verbs of a generation that share a job of a cluster, but those that wait for people."""
 
 FRAME_MB = 1_500  # Python, its libraries and the two snakemakes around a job
 TORCH_MB = 2_500  # torch, and on a GPU the driver's part of the host's memory
 COPIES = 6  # of its data that a job holds at most
 BEGIN_MINUTES = 5  # that a job takes beside its work: imports, reading, a busy file system
+TRAINING_MINUTES = 15  # beside its work, of which the profile keeps 5 for the state at the end
 MARGIN = 1.5  # by which a measured time may be off beside its own spread: nodes differ
 UNKNOWN_MINUTES = {"training": 1440, "sampling": 120}  # of a network that nobody has timed
 FEW_ROWS = 5_000  # samples up to which metrics take moments
@@ -68,8 +68,12 @@ def gres(study: Study, verb: str, place: Place) -> str | None:
     The rules of one Slurm job say the same, since Snakemake takes only equal words together.
     """
     verbs = GROUPED if verb in GROUPED else (verb,)
-    wanted = os.environ.get(GRES_VARIABLE, "gpu:1").strip()
-    return wanted or None if any(needs_gpu(study, one, place) for one in verbs) else None
+    return (wanted_gres() or None) if any(needs_gpu(study, one, place) for one in verbs) else None
+
+
+def wanted_gres() -> str:
+    """What a job with a GPU asks for on this cluster; empty where there are none."""
+    return os.environ.get(GRES_VARIABLE, "gpu:1").strip()
 
 
 def needs_gpu(study: Study, verb: str, place: Place) -> bool:
@@ -94,14 +98,15 @@ def _minutes(study: Study, verb: str, place: Place) -> int:
         return 240
     if verb not in TRAINING | SAMPLING:
         return BEGIN_MINUTES if study.file.samples <= FEW_ROWS else 60
+    beside = TRAINING_MINUTES if verb in TRAINING else BEGIN_MINUTES
     if not needs_gpu(study, verb, place):
-        return BEGIN_MINUTES
+        return beside
     work, images = _images(study, verb, place)
     timed = _timed(study, study.model_of(place.arm))
     if timed is None:
         return UNKNOWN_MINUTES[work]
     seconds = images / getattr(timed, f"{work}_images_per_second") / (1 - min(timed.spread, 0.9))
-    return BEGIN_MINUTES + math.ceil(MARGIN * seconds / 60)
+    return beside + math.ceil(MARGIN * seconds / 60)
 
 
 def _images(study: Study, verb: str, place: Place) -> tuple[str, int]:
@@ -154,15 +159,17 @@ def again(study: Study, verb: str, wildcards: Any, attempt: int) -> Request:
 def _was_cut_off(study: str, verb: str, place: Place, wildcards: str) -> bool:
     """Whether the last attempt at a job ended at its time limit, or was asked to stop ahead of it, by what it left."""
     group = cell_group(study, place)
-    folders = [SLURM_LOGS / f"rule_{verb}" / wildcards, *SLURM_LOGS.glob(f"group_{group}_*"), *_judged(group)]
+    patterns = (
+        [f"group_{group}/train_*"] if verb in ("draw", "train") else [f"group_{group}_*", f"group_{group}/judged_*"]
+    )
+    folders = [
+        SLURM_LOGS / f"rule_{verb}" / wildcards,
+        *(one for pattern in patterns for one in SLURM_LOGS.glob(pattern)),
+    ]
     logs = [path for folder in folders for path in folder.glob("*.log")]
     latest = [max(logs, key=lambda path: path.stat().st_mtime)] if logs else []
     own = Path("logs", group, f"{verb}-{place.role}.log" if place.role else f"{verb}.log")
     return any(OUT_OF_TIME.search(_end_of(path)) for path in [own, *latest])
-
-
-def _judged(group: str) -> Iterable[Path]:
-    return SLURM_LOGS.glob(f"group_{group}/judged_*")
 
 
 def _end_of(path: Path) -> str:

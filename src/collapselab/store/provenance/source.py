@@ -20,8 +20,9 @@ NAMESPACES: dict[str, list[Path]] = {}
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
 # stored files counts through FORMAT, a regime through the recipe that it comes to, an option of the rule.
 EDGES = {
-    *("store.bytes", "store.cells", "store.tensors", "store.samples", "store.tables", "store.records"),
-    *("store.outside", "store.provenance", "cli", "compose.regimes", "machine.clock", "machine.energy", "study"),
+    *("store.bytes", "store.cells", "store.identity", "store.tensors", "store.samples", "store.tables"),
+    *("store.records", "store.examine", "store.outside", "store.provenance", "cli", "compose.regimes", "machine.clock"),
+    *("machine.energy", "study"),
 }
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
