@@ -75,5 +75,11 @@ onstart:
     reasons.remember(STUDY)
 
 
+onsuccess:
+    said = Path(f"logs/{STUDY.name}/track.log")
+    if said.exists():
+        print(said.read_text(encoding="utf-8").strip(), file=sys.stderr)
+
+
 onerror:
     shell("collapselab explain {log:q} >&2 || true")
