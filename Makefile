@@ -4,6 +4,7 @@
 # make test-all   the suite, and after it what is slow by nature
 # make check   the quick checks alone: style, types of files, the import contract
 # make docs    writes anew all pages that are made from the code, and the schema of a study
+# make test-cluster   the workflow on a Slurm of one node, which is brought up for it: on Debian as root, minutes
 # make test-processors   what trainings reach, and their bits, as on other processors: half an hour on two cores
 # PYTHON=python3.12 chooses another interpreter; TORCH_FLAGS="--index-url <PyTorch's CPU index>" a smaller torch.
 
@@ -18,7 +19,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo restore test test-slow test-all test-processors check docs setup clean
+.PHONY: demo restore test test-slow test-all test-cluster test-processors check docs setup clean
 
 setup: $(READY)
 
@@ -60,6 +61,15 @@ test-slow: $(READY)
 	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m 'slow and not gpu and not cluster' --durations 20
 
 test-all: test test-slow
+
+# A real Slurm of one node on this machine, with fake GPUs: brought up, used and taken down. As root on Debian what it
+# needs is installed first; elsewhere it says what is missing, and skips. One that is there already is not touched.
+test-cluster: $(READY)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! tests/cluster/slurm.sh lacks >/dev/null; then \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+			munge slurmctld slurmd slurm-client slurmdbd mariadb-server >/dev/null; fi || true
+	@lacks=$$(tests/cluster/slurm.sh lacks) || { echo "no cluster is tested; missing: $$lacks"; exit 0; }; \
+		source $(VENV)/bin/activate && OMP_NUM_THREADS=1 pytest -m cluster --durations 0 tests/cluster
 
 # A line for each kind of processor; those that this one cannot be are skipped and named.
 test-processors: $(READY)

@@ -42,6 +42,7 @@ metrics: [frechet_distance]
 primary: {metric: frechet_distance, extractor: identity}
 arms: {one: {model: law, regime: {fully_synthetic: {n: 20}}}}
 """
+LABELLED = VECTORS.replace("gaussian: {dimension: 2}", "gaussians: {}").replace("gaussian: {ddof: 0}", "kde: {}")
 
 
 def faults(text, **arm):
@@ -51,7 +52,7 @@ def faults(text, **arm):
     return [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in check(raw, "vain")[1]]
 
 
-@pytest.mark.parametrize("text", [IMAGES, VECTORS])
+@pytest.mark.parametrize("text", [IMAGES, VECTORS, LABELLED])
 def test_the_studies_are_right_without_what_is_asked_in_vain(text):
     assert not faults(text)
 
@@ -84,6 +85,7 @@ IN_VAIN = [
     ),
     (IMAGES, {"quota": {"share": 0.5, "table": {99: 0.5}}}, "table: found class 99, allowed are 0 to 9"),
     (IMAGES, {"quota": {"share": 0.5, "table": {-1: 0.5}}}, "table: found class -1, allowed are 0 to 9"),
+    (LABELLED, {"quota": {"share": 0.5, "table": {25: 0.5}}}, "table: found class 25, allowed are 0 to 24"),
     (IMAGES, {"reward": {"share": 0.5, "rewards": [{"class": {"label": 99}}]}}, "rewards.0.class.label: found 99"),
     (IMAGES, {"reward": {"share": 0.5, "rewards": ["brisque"]}}, "brisque: tells pictures of 32 pixels a side or more"),
     (IMAGES, {"reward": {"share": 0.5, "rewards": [{"linear_head": {"file": ".", "extractor": "colours"}}]}}, "file: "),

@@ -147,6 +147,24 @@ def test_verbs_export_sign_and_check(signer, tmp_path, monkeypatch, capsys):
     assert "1 Invalid, 3 Valid" in capsys.readouterr().out
 
 
+def test_the_suffix_says_the_format_and_a_manifest_is_checked(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("c2pa", reason="signatures need the extra provenance")
+    monkeypatch.chdir(tmp_path)
+    samples = Cell("loop", "fresh", 2, 3).path("samples.safetensors")
+    store.write_samples(tmp_path / samples, SampleSet(images(), np.arange(4) % 2, lineage={"seed": 2}))
+    for out in ("a.zip", "b.parquet", "c", "d.safetensors"):
+        app(["export", samples, "--out", out], standalone_mode=False)
+        assert "4 images; study loop, arm fresh, seed 2, generation 3" in capsys.readouterr().out
+    app(["export", samples, "--out", "e", "--format", "imagefolder"], standalone_mode=False)
+    assert (tmp_path / "e" / "metadata.jsonl").is_file() and not (tmp_path / "c" / "metadata.jsonl").exists()
+    assert app(["check", "c", "e"], standalone_mode=False) in (None, 0)
+    sorted((tmp_path / "c").rglob("*.png"))[0].unlink()
+    assert app(["check", "c"], standalone_mode=False) == 3
+    assert "is lacking, and manifest.json lists it" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"'csv' holds vectors and categories(.|\n)*--out: c is there already"):
+        app(["export", samples, "--out", "c", "--format", "csv"], standalone_mode=False)
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,38 @@ def test_a_database_that_is_none_is_refused_and_keeps_its_secret(url, words):
     with pytest.raises(ValueError) as error:
         database.opened(url)
     assert words in str(error.value) and "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("ALTER TABLE rounds DROP COLUMN turns", "its table rounds lacks turns;"),
+        ("ALTER TABLE judges ADD COLUMN shoe_size INTEGER", "its table judges has besides shoe_size;"),
+    ],
+)
+def test_a_database_of_another_version_is_refused_in_words(tmp_path, change, words):
+    url = f"sqlite:///{tmp_path}/judging.db"
+    with database.writing(database.opened(url)) as connection:
+        connection.exec_driver_sql(change)
+    with pytest.raises(ValueError, match="another version of collapselab") as error:
+        database.opened(url)
+    assert words in str(error.value)
+
+
+def test_writers_of_a_file_take_turns_without_looking_again(tmp_path):
+    engine, order = database.opened(f"sqlite:///{tmp_path}/judging.db"), []
+
+    def write(name):
+        with database.writing(engine):
+            order.append(name)
+
+    with database.writing(engine):
+        other = threading.Thread(target=write, args=("second",))
+        other.start()
+        assert database.TURNS[engine].locked() and not order
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
 
 
 def test_every_commit_is_synced_to_the_disk(tmp_path):

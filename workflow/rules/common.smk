@@ -1,10 +1,13 @@
 # The study, what names may stand in paths, and what a rule asks of the package.
 
+import os
 import sys
 
 from collapselab import study as studies
-from collapselab.study import jobs, layout, looking, reasons
-from collapselab.store import provenance
+from collapselab.cli import warm
+from collapselab.core.errors import Held
+from collapselab.study import drivers, jobs, layout, reasons, requests
+from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
@@ -14,6 +17,19 @@ try:
 except (ValueError, LookupError) as fault:  # a bad study's, or of an entry that another package brings
     print(fault if isinstance(fault, ValueError) else f"config: {fault!r}", file=sys.stderr)
     sys.exit(2)
+
+
+# How a training goes on is no part of what it is: a study may say it afterwards, and nothing runs again.
+if STUDY.file.nonidentical == "allow":
+    os.environ["COLLAPSELAB_ALLOW_NONIDENTICAL"] = "1"
+
+
+if workflow.is_main_process:
+    try:
+        drivers.refuse_second(STUDY, sys.argv)
+    except Held as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(5)
 
 
 wildcard_constraints:
@@ -39,11 +55,34 @@ def told_in(verb):
     return f"{place}/{verb}.log"
 
 
-def after_judging(wildcards):
-    """The group of what follows people's judgement: the jobs of a generation are one of a cluster, but nobody waits."""
+def generation(wildcards):
+    """The job of a cluster that a rule belongs to: all of a generation of a lineage after its training, which is a job
+    of its own, since a job that fails is begun anew, with the files that it had made."""
+    return requests.cell_group(STUDY.name, Place.of(wildcards))
+
+
+def training(wildcards):
+    """The job of a training, and of what is drawn for it where that costs little; else each is one by itself."""
+    place = Place.of(wildcards)
+    cheap = STUDY.needs_drawing(place.arm, place.generation) and not STUDY.resampled(*place.cell)
+    return f"{generation(wildcards)}/train" if cheap else None
+
+
+def judged_generation(wildcards):
+    """The same of what follows people's judgement: nobody holds a job while others wait."""
     arms = wildcards.arm, STUDY.yoked.get(wildcards.arm, wildcards.arm)
-    judged = "_judged" if any(map(STUDY.awaits_ballots, arms)) else ""
-    return f"generation_{wildcards.generation}{judged}"
+    return generation(wildcards) + ("/judged" if any(map(STUDY.awaits_ballots, arms)) else "")
+
+
+def asked(verb):
+    """What the jobs of a rule ask a cluster for; a GPU is counted where several share a machine, too."""
+    return {
+        "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus,
+        "gres": lambda wildcards: requests.gres(STUDY, verb, Place.of(wildcards)),
+        "runtime": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes,
+        "mem_mb": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb,
+        "cpus_per_task": lambda wildcards: requests.cpus(STUDY, verb, Place.of(wildcards)),
+    }
 
 
 def hashed(*files):
@@ -61,6 +100,11 @@ def read_by(verb):
     return lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards)))
 
 
+def waited_for_by(verb):
+    """The decisions that a job waits for: nothing is trained again since one was made anew."""
+    return lambda wildcards: [ancient(file) for file in hashed(*jobs.decisions(STUDY, verb, Place.of(wildcards)))]
+
+
 def told(verb):
     """What a job is told."""
     return lambda wildcards: jobs.arguments(STUDY, verb, Place.of(wildcards))
@@ -72,10 +116,14 @@ def source(*verbs):
 
 
 onstart:
+    drivers.begin(STUDY)
     reasons.remember(STUDY)
+    if workflow.local_exec:  # jobs of a cluster run elsewhere
+        warm.start()
 
 
 onsuccess:
+    kept.forget_below(f"results/{STUDY.name}")
     said = Path(f"logs/{STUDY.name}/track.log")
     if said.exists():
         print(said.read_text(encoding="utf-8").strip(), file=sys.stderr)

@@ -20,6 +20,8 @@ rule prepare:
         "logs/real/{real}/prepare-{part}.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("prepare"),
     params:
         verb=layout.preparing(STUDY),
         source=source(layout.preparing(STUDY)),
@@ -37,6 +39,8 @@ rule learn:
         "logs/real/{real}/learn-{extractor}{variant}.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("learn"),
     params:
         source=source("learn"),
         arguments=told("learn"),
@@ -54,7 +58,7 @@ rule extract_real:
     conda:
         "../../environment.yml"
     resources:
-        gpu=lambda wildcards: int(looking.needs_gpu(STUDY, [wildcards.extractor])),
+        **asked("extract_real"),
     params:
         source=source("extract_real"),
         arguments=told("extract_real"),

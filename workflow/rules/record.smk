@@ -12,12 +12,12 @@ rule extract:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        generation
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=int(looking.needs_gpu(STUDY, STUDY.measured_in)),
+        **asked("extract"),
     params:
         source=source("extract"),
         arguments=told("extract"),
@@ -36,15 +36,41 @@ rule record:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        after_judging
+        judged_generation
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("record"),
     params:
         source=source("record"),
         arguments=told("record"),
     shell:
         "collapselab --cost {output.cost[0]} record {params.arguments} --out {output.metrics[0]} 2> {log}"
+
+
+# Whether the lineage goes on. It looks at what was found, and what comes after it waits for it.
+rule stop:
+    input:
+        read_by("stop"),
+    output:
+        stop=cell("stop.json"),
+    log:
+        told_in("stop"),
+    wildcard_constraints:
+        arm="|".join(STUDY.lineages),
+    group:
+        judged_generation
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **asked("stop"),
+    params:
+        source=source("stop"),
+        arguments=told("stop"),
+    shell:
+        "collapselab stop {params.arguments} --out {output.stop[0]} 2> {log}"
 
 
 rule baseline:
@@ -56,6 +82,8 @@ rule baseline:
         "logs/{study}/baseline.log",
     conda:
         "../../environment.yml"
+    resources:
+        **asked("baseline"),
     params:
         source=source("baseline"),
         arguments=told("baseline"),

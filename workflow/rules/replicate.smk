@@ -12,6 +12,8 @@ rule replicate:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("replicate"),
     params:
         source=source("replicate"),
         arguments=told("replicate"),

@@ -17,10 +17,12 @@ rule sample:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        generation
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("sample"),
     params:
         source=source("sample"),
         arguments=told("sample"),
@@ -39,10 +41,12 @@ rule sample_raw:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        generation
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("sample_raw"),
     params:
         source=source("sample_raw"),
         arguments=told("sample_raw"),
@@ -61,10 +65,12 @@ rule sample_marked:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        generation
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("sample_marked"),
     params:
         source=source("sample_marked"),
         arguments=told("sample_marked"),
@@ -82,10 +88,12 @@ rule grid:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        generation
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("grid"),
     params:
         source=source("grid"),
         arguments=told("grid"),
@@ -104,12 +112,12 @@ rule transform:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        "generation_{generation}"
+        generation
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=lambda wildcards: int(looking.changes_on_gpu(STUDY, wildcards.arm)),
+        **asked("transform"),
     params:
         source=source("transform"),
         arguments=told("transform"),
@@ -148,12 +156,12 @@ rule select:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     group:
-        after_judging
+        judged_generation
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=lambda wildcards: int(looking.selects_on_gpu(STUDY, wildcards.arm)),
+        **asked("select"),
     params:
         source=source("select"),
         arguments=told("select"),

@@ -5,14 +5,17 @@
 rule draw:
     input:
         read_by("draw"),
+        waited_for_by("draw"),
     output:
         drawn=cell("drawn.safetensors"),
     log:
         told_in("draw"),
     group:
-        "generation_{generation}"
+        training
     conda:
         "../../environment.yml"
+    resources:
+        **asked("draw"),
     params:
         source=source("draw"),
         arguments=told("draw"),
@@ -23,6 +26,7 @@ rule draw:
 rule train:
     input:
         read_by("train"),
+        waited_for_by("train"),
     output:
         training=cell("training.parquet"),
         model=cell("model.safetensors"),
@@ -30,10 +34,12 @@ rule train:
     log:
         told_in("train"),
     group:
-        "generation_{generation}"
+        training
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("train"),
     params:
         source=source("compose", "train"),
         compose=told("compose"),
@@ -53,11 +59,11 @@ rule adapt:
         told_in("adapt"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("adapt"),
     params:
         source=source("adapt"),
         arguments=told("adapt"),
@@ -75,11 +81,11 @@ rule auxiliary:
         told_in("auxiliary-{role}"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    group:
-        "generation_{generation}"
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        **asked("auxiliary"),
     params:
         source=source("auxiliary"),
         arguments=told("auxiliary"),

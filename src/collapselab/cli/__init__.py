@@ -3,4 +3,15 @@
 A rule of the workflow and a person at a shell call the same verbs in the same words.
 """
 
-from .run import main as main
+import os
+
+
+def main() -> None:
+    """Run the verbs of the command line, in a process that is warm where there is one, and end with an exit code."""
+    from .handing import PLACE, hand_over
+
+    if place := os.environ.get(PLACE):
+        hand_over(place)
+    from .run import main as run
+
+    run()

@@ -9,9 +9,12 @@ import typer
 from .. import store
 from ..adapt import ADAPTERS
 from ..adapt.base import Adapter
+from ..core.run import Run
 from ..guides.base import Auxiliary
 from ..models import MODELS
 from ..rewards.asking import looked_through
+from ..store import provenance
+from ..store.provenance import PACKAGE
 from ..verbs import adapt as verb
 from ..verbs.train import rows_of, weighted
 from .extractors import ExtractorOptions, looks_of
@@ -20,6 +23,9 @@ from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave,
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, json_of, pairs, parsed
 
 app = typer.Typer(rich_markup_mode=None)
+
+ROWS = [f"{PACKAGE}.verbs.train:{name}" for name in ("rows_of", "weighted")]
+OWN = ("adapt", "given", "own_samples")
 
 ModelFile = Annotated[Path, typer.Option(help="model as it was trained")]
 
@@ -74,7 +80,18 @@ def adapt(
             shown = verb.given(settings, trained, rows, run.seed, looks, split, models)
             return verb.adapt(adapter, entry, settings, trained, shown, replace(run, progress=tell))
 
-    leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged, of_model=False)
+    roots = [*provenance.entries("adapt:ADAPTERS", [adapter]), *(f"{PACKAGE}.verbs.adapt:{one}" for one in OWN)]
+    made_from = (
+        beside | _made_from(family, lineage, run, roots) | {"eyes": [extractor_options, *map(_eye, extractor or [])]}
+    )
+    made_from = made_from if trained.uses_torch else None
+    leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged, of_model=False, made_from=made_from)
+
+
+def _eye(said: str) -> list[str]:
+    """An extractor as it is said, and the hash of what it looks with."""
+    path = said.partition("=")[2]
+    return [said, *(hashes(Path(path)).values() if path else ())]
 
 
 @app.command()
@@ -109,7 +126,15 @@ def auxiliary(
             rows = None if own else weighted(rows_of(table, store.referred(table)), table)
             return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell))
 
-    leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged)
+    made_from = {"asked": one._asdict()} | _made_from(family, lineage, run, [f"{PACKAGE}.verbs.adapt:auxiliary"])
+    made_from = made_from if kind.uses_torch else None
+    leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged, made_from=made_from)
+
+
+def _made_from(family: str, lineage: dict[str, Any], run: Run, roots: list[str]) -> dict[str, Any]:
+    """What a changed or a further network follows from, beside what it is told."""
+    source = provenance.source_hash(*provenance.entries("models:MODELS", [family]), *roots, *ROWS)
+    return {"lineage": dict(lineage), "seed": run.seed, "source": source}
 
 
 def _asked(text: str) -> Auxiliary:

@@ -5,17 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from pydantic import BaseModel
 
 from .. import store
 from ..compose.regimes import Recipe
-from ..core.sets import SampleSet
+from ..core.sets import SampleSet, TrainingTable
 from ..verbs import compose as verb
 from .inputs import hashes, model_in
 from .options import Out, Replicate, StudySeed, json_of, pairs, parsed
 from .run import clock
 from .steering import steering
+from .stop import Decided, decided, mark_of
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -33,9 +35,14 @@ def draw(
     about: Annotated[
         str, typer.Option(help="JSON: sampling bias, random stream and guide of each ARM:GENERATION")
     ] = "{}",
+    stop: Decided = None,
 ) -> None:
     """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
     wanted = parsed(Recipe, recipe, "--recipe")
+    if stopped := decided(stop):
+        lineage = {"parts": [], "diverged": mark_of(stopped), "inputs": hashes(*stop)}
+        store.write_samples(out, SampleSet(np.empty(0), lineage=lineage))
+        return
     arms = json_of(about, "--about", dict)
     paths = {name: Path(path) for name, path in pairs(model or [], "--model", files=True).items()}
     truth = model_in(population)[0] if population else None
@@ -88,9 +95,14 @@ def compose(
         str, typer.Option(help="JSON list of {arm, generation, samples, kept}; arms fixed, redrawn, fresh are real")
     ],
     drawn: Annotated[Path | None, typer.Option(help="what the draw verb made for this training set")] = None,
+    stop: Decided = None,
 ) -> None:
     """Write down which rows make the training set of a generation: a table of references."""
     wanted = parsed(Recipe, recipe, "--recipe")
+    if stopped := decided(stop):
+        lineage = {"recipe": wanted.model_dump(mode="json"), "seed": seed, "diverged": mark_of(stopped)}
+        store.write_training(out, TrainingTable((), lineage | {"inputs": hashes(*stop)}))
+        return
     listed = [parsed(Source, json.dumps(entry), "--sources") for entry in json_of(sources, "--sources", list)]
     stored = {(source.arm, source.generation): source for source in listed}
     sets = {path: store.read_samples(Path(path)) for path in dict.fromkeys(s.samples for s in stored.values())}

@@ -28,29 +28,93 @@ def families() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    profile: Annotated[
+        str, typer.Option(help="slurm, or a folder or file of a profile for it: test this cluster, by a small job, too")
+    ] = "",
+) -> None:
     """Look at this machine: versions against the pins, device, disk, and what the workflow needs."""
     from ..machine.doctor import examine
 
+    path = _profile(profile) if profile else None
     faults = 0
     for what, found, fault in examine():
         faults += bool(fault)
         print(f"{'FAULT' if fault else 'ok':6} {what:28} {found}{f': {fault}' if fault else ''}")
+    if path:
+        faults += _doctor_of_cluster(path)
     if faults:
         raise typer.Exit(EXIT_RESOURCES)
+
+
+def _profile(said: str) -> Path:
+    """The file of a profile, by its name, its folder or itself."""
+    tried = [Path(said), Path(said, "profile.yaml"), Path("profiles", said, "profile.yaml")]
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        raise typer.BadParameter(f"found {said!r}; tried {', '.join(map(str, tried))}", param_hint="--profile")
+    return found
+
+
+def _doctor_of_cluster(path: Path) -> int:
+    """Say what was found of the cluster that a profile is for; how many faults there are."""
+    import yaml
+
+    from ..machine import slurm
+    from ..study.requests import wanted_gres
+
+    try:
+        profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"{path}: {' '.join(str(error).split())}", param_hint="--profile") from None
+    if not isinstance(profile, dict) or profile.get("executor") != "slurm":
+        raise typer.BadParameter(
+            f"{path}: found no executor: slurm in it, which is what is tested", param_hint="--profile"
+        )
+    faults = 0
+    for line in slurm.examine(profile, wanted_gres()):
+        faults += bool(line.fault)
+        verdict = "FAULT" if line.fault else "advice" if line.advice else "ok"
+        more = line.fault or line.advice
+        print(f"{verdict:6} {line.what:28} {line.found}{f': {more}' if more else ''}", flush=True)
+    return faults
 
 
 @app.command(hidden=True)
 def explain(log: Annotated[Path, typer.Argument(help="a log of snakemake")]) -> None:
     """Say in one place what the failed jobs of a run said: who is waited for, what is damaged, what diverged."""
-    said: dict[str, str] = {}
-    for path in dict.fromkeys(re.findall(r"^ *log: (\S+)", _text(log), re.MULTILINE)):
+    said = {said: job for job, said in _of_slurm(_text(log)).items()}
+    for path in dict.fromkeys(re.findall(r"^ *log: ([^\s,]+)", _text(log), re.MULTILINE)):
         lines = _text(Path(path)).splitlines() if Path(path).exists() else []
         begin = next((at for at, line in enumerate(lines) if line.startswith("collapselab: ")), None)
         if begin is not None:
             said["\n".join(lines[begin:]).removeprefix("collapselab: ")] = path
     for message, path in said.items():
         print(f"{message} ({path})", file=sys.stderr)
+
+
+SLURM = re.compile(r"SLURM-job '(\d+)' failed, SLURM status is: '(\w+)'.*?^ *log: ([^\n]*)", re.DOTALL | re.MULTILINE)
+STATES = {
+    "TIMEOUT": "met its time limit; a training goes on from its last state, with more time",
+    "OUT_OF_MEMORY": "took more memory than it had asked for; the next attempt asks for more",
+    "CANCELLED": "was cancelled",
+    "NODE_FAIL": "lost its node",
+}
+TOLD = re.compile(r"^(?:srun|slurmstepd[^:]*|slurmd[^:]*): (?:error: )?(.*)$", re.MULTILINE)
+
+
+def _of_slurm(text: str) -> dict[str, str]:
+    """Slurm's job -> why it ended, of the jobs that failed by Slurm's own account, and not by their own."""
+    found = {}
+    for number, state, logs in SLURM.findall(text):
+        files = [Path(name.strip()) for name in re.split(r", | \(", logs) if "slurm_logs" in name]
+        lines = [line for path in files if path.exists() for line in TOLD.findall(_text(path))]
+        wrong = [line for line in lines if re.search("invalid|unable|denied|more processors|requested|oom", line, re.I)]
+        if state in STATES or wrong:
+            name = next((path.parent.name for path in files), "")
+            more = f": {wrong[0]}" if wrong else ""
+            found[f"Slurm's job {number}"] = f"{name} {STATES.get(state, 'failed')}{more}"
+    return found
 
 
 def _text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,32 +10,99 @@ import typer
 
 from .. import store
 from ..data import signing
-from ..data.export import export_folder, export_zip
+from ..data.export import MANIFEST, unlike_manifest
+from ..data.formats import FORMATS, Given
+from ..data.formats import check as check_format
 from ..data.provenance import Origin, read_told
+from .options import chosen
 from .run import EXIT_DAMAGED
+from .study import study_of
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
 def export(
-    samples: Annotated[
-        Path, typer.Argument(help="samples of a study, such as results/S/A/seed0/gen1/samples.safetensors")
+    what: Annotated[
+        str,
+        typer.Argument(help="samples, such as results/S/A/seed0/gen1/samples.safetensors, or a study's name or file"),
     ],
-    out: Annotated[Path, typer.Option(help="a new folder, or a file.zip, which is written")],
+    out: Annotated[Path, typer.Option(help="a new folder or file, which is written; its suffix says the format")],
+    form: Annotated[
+        str, typer.Option("--format", help=f"{', '.join(FORMATS)}; else by the suffix, folder, or parquet of a study")
+    ] = "",
+    arm: Annotated[list[str] | None, typer.Option(help="of a study: only this arm; may be said again")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="of a study: only this seed; may be said again")] = None,
+    generation: Annotated[
+        list[int] | None, typer.Option(help="of a study: only this generation; may be said again")
+    ] = None,
+    real: Annotated[bool, typer.Option("--real", help="of a study: also the real data")] = False,
+    so_far: Annotated[bool, typer.Option("--so-far", help="of a study: pass over what is not there")] = False,
+    answers: Annotated[Path | None, typer.Option(help="of a study: YAML file of what no record can say")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="say what would be written, and write nothing")
+    ] = False,
     chain: Annotated[Path | None, typer.Option(help="PEM certificates to sign with by C2PA, one's own first")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the private key of the first of them")] = None,
 ) -> None:
-    """Write samples as pictures that say where they come from, signed on request."""
+    """Write samples, or a whole study, as pictures and tables that say where they come from; signed on request."""
     if (chain is None) != (key is None):
         raise typer.BadParameter(f"found {chain or key} alone; who signs needs both", param_hint="--chain, --key")
+    name = form or next((name for name, one in FORMATS.items() if one.suffix and one.suffix == out.suffix), "")
+    if name:
+        chosen(FORMATS, name, "--format")
     signer = signing.read_signer(chain, key) if chain and key else None
+    if not what.endswith(".safetensors"):
+        wanted = (name or "parquet", tuple(arm or ()), tuple(seed or ()), tuple(generation or ()), real, so_far)
+        _export_study(what, wanted, out, answers, signer, dry_run)
+        return
+    if said := [option for option, value in (("--arm", arm), ("--seed", seed), ("--generation", generation)) if value]:
+        raise typer.BadParameter(f"found {what}, which is one set of samples; these are of a study", param_hint=said[0])
+    _export_samples(Path(what), name or "folder", out, signer, dry_run)
+
+
+def _export_samples(samples: Path, name: str, out: Path, signer: signing.Signer | None, dry_run: bool) -> None:
     pool = store.read_samples(samples)
-    if pool.kind != "images":
-        raise typer.BadParameter(f"{samples}: found {pool.kind or 'none'}, exported are images", param_hint="samples")
-    origin = Origin.of(str(samples), pool.lineage)
-    (export_zip if out.suffix == ".zip" else export_folder)(pool, out, origin, signer)
-    print(f"{out}: {len(pool)} pictures{', signed' if signer else ''}; {_said(origin.told)}")
+    given = Given(pool, Origin.of(str(samples), pool.lineage), signer)
+    if faults := list(check_format(name, given, out)):
+        raise ValueError("\n".join(f"{samples}: {fault}" for fault in faults))
+    if not dry_run:
+        FORMATS[name].write(given, out)
+    would = "would be written as " if dry_run else ""
+    print(f"{out}: {would}{len(pool)} {pool.kind}{', signed' if signer else ''}; {_said(given.origin.plain)}")
+
+
+def _export_study(
+    what: str,
+    said: tuple[Any, ...],
+    out: Path,
+    answers: Path | None,
+    signer: signing.Signer | None,
+    dry_run: bool,
+) -> None:
+    from ..publish import answers as answering
+    from ..publish import parts, whole
+    from ..publish.known import Known
+    from ..study.loading import STUDIES
+
+    known, wanted = Known(study_of(what), answering.read(answers)), parts.Wanted(*said)
+    faults = list(parts.faults(known, wanted, out))
+    if signer and (known.study.kind != "images" or wanted.form == "safetensors"):
+        faults.append(f"--chain, --key: signed are PNG files, and {wanted.form!r} of {known.study.kind} has none")
+    if faults:
+        raise ValueError(
+            "\n".join([f"{what}: {len(faults)} fault{'s' if len(faults) > 1 else ''}", *(f"  {one}" for one in faults)])
+        )
+    if dry_run:
+        for part in parts.parts(known, wanted):
+            print(f"{out / part.folder}: {part.path}{'' if part.path.exists() else ' (not there)'}")
+        return
+    file = Path(what) if Path(what).is_file() else STUDIES / f"{known.study.name}.yaml"
+    today = datetime.now(UTC).date().isoformat()
+    made = whole.write(known, wanted, out, file, today, signer)
+    passed = f"; passed over: {', '.join(made.passed)}" if made.passed else ""
+    print(f"{out}: {made.sets} sample sets of {made.samples:,} samples in all, as {wanted.form}{passed}")
+    print(f"next: read {out / 'dossier.html'}; sha256sum -c SHA256SUMS in the folder checks every file")
 
 
 DAYS_MAX = 36_500  # a hundred years
@@ -72,9 +140,10 @@ def check(
 ) -> None:
     """Say where pictures come from by their own account, and whether their signatures hold.
 
-    It ends with 3 where one does not.
+    It ends with 3 where one does not, and where a folder's pictures are not those of its manifest.
     """
     trusted, states = signing.read_anchors(anchors) if anchors else None, Counter()
+    unlike = [fault for place in pictures if (place / MANIFEST).is_file() for fault in unlike_manifest(place)]
     for path in _files(pictures):
         content = path.read_bytes()
         verdict = signing.checked(content, trusted)
@@ -83,7 +152,9 @@ def check(
         found = f" ({', '.join(verdict.findings)})" if verdict.findings else ""
         print(f"{path}: signature {verdict.state}{found}; {told}")
     print(", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no pictures")
-    if states["Invalid"]:
+    for fault in unlike:
+        print(fault)
+    if states["Invalid"] or unlike:
         raise typer.Exit(EXIT_DAMAGED)
 
 
@@ -96,5 +167,4 @@ def _files(places: list[Path]) -> Iterator[Path]:
 
 def _said(told: dict[str, Any]) -> str:
     """What is told of an origin, in a line."""
-    plain = {name.removeprefix("collapselab:"): text for name, text in told.items()}
-    return ", ".join(f"{name} {text}" for name, text in plain.items()) or "it says nothing of where it comes from"
+    return ", ".join(f"{name} {text}" for name, text in told.items()) or "it says nothing of where it comes from"

@@ -14,7 +14,9 @@ from ..core.errors import Diverged
 from ..core.run import Inspect, Run
 from ..machine import processes
 from ..models.files import write_model
-from .run import EXIT_DIVERGED, clock, interruptible, stop_requested
+from ..store import kept
+from .run import EXIT_DIVERGED, clock, holds, interruptible, stop_requested
+from .stop import words_of
 from .work import count_operations, get_ready, told
 
 AllowNonidentical = Annotated[
@@ -75,23 +77,48 @@ def leave(
     run: Run,
     mark_diverged: bool,
     of_model: bool = True,
+    made_from: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the model that ``fit`` trains, or that it diverged; then its checkpoint is needed no more.
 
-    of_model: whether its curve says how many images were seen; else it may be that of the training before. Raises Held
-    where another process trains the same model: they would share the checkpoint.
+    of_model: whether its curve says how many images were seen; else it may be that of the training before. made_from:
+    all that the model follows from, where it is worth keeping: one that was trained whole, from just this, is put back,
+    with its costs. Raises Held where another process trains the same model: they would share the checkpoint.
     """
-    with store.held(out) if processes.is_first() else nullcontext():
+    with store.held(out) if processes.is_first() and not holds(out) else nullcontext():
+        if made_from and put_back(out, made_from):
+            return
         try:
             model = fit()
         except Diverged as error:
             what = {"generation": lineage["generation"], "images_seen": error.images_seen}
             diverged(out, family, settings, lineage, what | {"loss": str(error.loss), "model": str(out)}, mark_diverged)
+        except ValueError as error:
+            if "--allow-nonidentical" in str(error):  # no job of a study can be given an option
+                raise ValueError(f"{error}; a study says so by nonidentical: allow") from error
+            raise
         else:
             budget = _write(out, family, model, lineage, budget, of_model)
         if processes.is_first():
             shutil.rmtree(run.checkpoint, ignore_errors=True)
         clock.facts["images_seen"] = budget
+        if made_from:
+            keep(out, made_from)
+
+
+def put_back(out: Path, made_from: Mapping[str, Any]) -> bool:
+    """Whether just this was made before and kept: it then is in its place, and its costs are counted."""
+    cost = kept.again(out, kept.identity(**made_from))
+    if cost is not None:
+        clock.add(cost)
+        print(f"{out}: was whole, made from just this; it is put back", file=sys.stderr)
+    return cost is not None
+
+
+def keep(out: Path, made_from: Mapping[str, Any]) -> None:
+    """Keep a file that was made at a price, until the workflow has seen all of it through."""
+    if processes.is_first():
+        kept.keep(out, kept.identity(**made_from), clock.record())
 
 
 def _write(
@@ -116,6 +143,9 @@ def diverged(
     metadata = {"family": family, "options": options, "lineage": lineage | {"diverged": dict(what)}}
     if processes.is_first():
         store.write_tensors(out, {}, metadata)
+    if "stopped" in what:
+        print(f"{out}: its lineage was {words_of(what['stopped'])}", file=sys.stderr)
+        return
     message = f"{out}: the training of generation {what['generation']} diverged after {what['images_seen']} images"
     print(message, file=sys.stderr)
     if not mark:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..study import budget, words
+from ..study import budget, clearing, words
 from ..study import throughput as speeds
 from .run import EXIT_BAD_INPUT
 from .study import StudyName, study_of
@@ -35,23 +35,35 @@ def plan(
     told |= _told_cost(study, throughput) if cost else {}
     for what, said in told.items():
         print(f"{what:32} {said}")
-    command = ["snakemake", "--dry-run", "--config", f"study={name}"]
-    print(f"\n{' '.join(command)}", flush=True)
+    print(f"\n{' '.join(dry_run_of(name))}", flush=True)
+    planned = dry_run(name)
+    why = reasons.causes(planned, reasons.remembered(), reasons.sources(study))
+    for rule, counted in why.items():
+        for cause, count in counted.most_common():
+            print(f"{rule:14} {count:6}  {cause}")
+    print(f"{'total':14} {sum(map(Counter.total, why.values())):6}" if why else "nothing to be done")
+    if gone := clearing.thinned_away(study, planned):
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        print(f"of these, gc has thinned what they read: {gone[0]}{more}; it is made again, and all that hangs from it")
+
+
+def dry_run_of(name: str) -> list[str]:
+    """The command by which Snakemake says what of a study would run now."""
+    return ["snakemake", "--dry-run", "--config", f"study={name}"]
+
+
+def dry_run(name: str) -> str:
+    """What Snakemake says of what would run now. Ends with what it says where it refuses the study."""
     environment = os.environ | {"PYTHONUTF8": "1"}  # its files and words are, whatever the locale says
+    how = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace", "env": environment}
     try:
-        planned = subprocess.run(
-            command, check=False, capture_output=True, text=True, encoding="utf-8", errors="replace", env=environment
-        )
+        planned = subprocess.run(dry_run_of(name), check=False, **how)
     except FileNotFoundError:
         raise typer.BadParameter("snakemake is not on the PATH; activate the environment") from None
     if planned.returncode:
         print(planned.stdout, planned.stderr, sep="\n", file=sys.stderr)  # a dry run tells faults on either
         raise typer.Exit(EXIT_BAD_INPUT)
-    why = reasons.causes(planned.stdout, reasons.remembered(), reasons.sources(study))
-    for rule, counted in why.items():
-        for cause, count in counted.most_common():
-            print(f"{rule:14} {count:6}  {cause}")
-    print(f"{'total':14} {sum(map(Counter.total, why.values())):6}" if why else "nothing to be done")
+    return planned.stdout
 
 
 def _told_cost(study: Any, file: Path | None) -> dict[str, str]:
@@ -62,7 +74,12 @@ def _told_cost(study: Any, file: Path | None) -> dict[str, str]:
     for what, (low, expected, high) in (("hours of one device", cost.hours), ("kWh", cost.kilowatt_hours)):
         said = f"{expected:,.3g} ({low:,.3g} to {high:,.3g})" if high >= 0.001 else "less than 0.001"
         told[what] = said
-    return told | {f"  {model}": _rates(one) for model, one in measured.items()}
+    longest = budget.longest(study)
+    for model, one in measured.items():
+        told[f"  {model}"] = _rates(one)
+        train, sample = (speeds.cost({model: todo}, measured).hours[1] for todo in longest[model])
+        told[f"  {model}, hours of a job"] = f"{train:,.2g} to train at most, {sample:,.2g} to sample"
+    return told
 
 
 @app.command()

@@ -53,10 +53,12 @@ def record(
     own = {key: fakes.pop(key) for key in list(fakes) if key[0] in REAL_PARTS}
     marks = [entry["diverged"] for entry in sets.values() if "diverged" in entry]
     table = store.read_training(training) if training else None
+    stopped = next((mark["stopped"] for mark in marks if "stopped" in mark), None)
     content = {
         **json_of(cell, "--cell", dict),
-        "status": "diverged" if marks else "ok",
-        "diverged": marks[0] if marks else None,
+        "status": "stopped" if stopped else "diverged" if marks else "ok",
+        "diverged": marks[0] if marks and not stopped else None,
+        **({"stopped": stopped} if stopped else {}),
         "lineage": {
             **{name: entry["hash"] for name, entry in sets.items()},
             **({"training": store.recorded_hash(training)} if training else {}),

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from .. import store
-from ..machine.clock import progress
 from ..together import loop
 from ..together.folded import unfolded
 from .options import Out, json_of, parsed
 from .run import clock
+from .work import told
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -24,6 +24,6 @@ def replicate(
     said = json_of(arm, "--arm", dict)
     wanted = parsed(loop.Replicates, json.dumps(unfolded(said)), "--arm")
     total = wanted.seeds * len(wanted.recipes)
-    with progress(f"replicate {wanted.name}", total) as tell, clock.compute():
+    with told(f"replicate {wanted.name}", total) as tell, clock.compute():
         columns = loop.run(wanted, progress=lambda done: tell(done, None))
     store.write_table(out, columns, {"arm": said})

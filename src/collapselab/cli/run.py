@@ -10,11 +10,14 @@ import getpass
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -30,6 +33,8 @@ EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DI
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 clock = Clock()
+_holding = ExitStack()
+_held: set[Path] = set()
 
 # -- verbs ------------------------------------------------------------------------------------------------------------
 
@@ -58,6 +63,7 @@ VERBS = {
     "select": Verb("select", "Choose which samples are kept for the next generation."),
     "extract": Verb("extract", "Turn sample sets into feature matrices."),
     "record": Verb("record", "Compare samples with real data and write one record of numbers."),
+    "stop": Verb("stop", "Decide whether a lineage is stopped after a generation.", hidden=True),
     "baseline": Verb("record", "Compare real data with real data."),
     "replicate": Verb("replicate", "Run all seeds of an arm in one go."),
     "measure": Verb("measure", "Compare any two sets of samples, without a study."),
@@ -68,13 +74,17 @@ VERBS = {
     "validate": Verb("study", "Check a study and report every fault."),
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
+    "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
+    "gc": Verb("gc", "Show what of a study may go, and free it on request."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
     "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
-    "export": Verb("export", "Write samples as pictures that say where they come from, signed on request."),
+    "verify": Verb("verify", "Recompute every hash of a study, and say which file is damaged or belongs elsewhere."),
+    "export": Verb("export", "Write samples or a study for others: as pictures, tables, data sets and a crate."),
+    "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
     "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),
     "families": Verb("doctor", "List the model families."),
@@ -190,16 +200,20 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, _on_signal)
     _find_home()
-    code = guarded(_check_processes)
-    for verb in _joined(arguments) if not code else ():
+    verbs = _joined(arguments)
+    code = guarded(_check_processes) or guarded(lambda: _hold(verbs))
+    for verb in verbs if not code else ():
         code = run(verb)
         if code or _signals:
             code = code or _signal_exit()
             break
     if not code and cost is not None and processes.is_first():
         code = guarded(lambda: _write_cost(cost, arguments))
+    _holding.close()
     sys.stdout.flush()
     sys.stderr.flush()
+    if code:
+        _keep_log()
     # Taking torch down in order costs up to a second, and there is nothing left to save.
     os._exit(code)
 
@@ -237,6 +251,38 @@ def _check_processes() -> None:
         raise ValueError(f"RANK: {found}; allowed are 0 to WORLD_SIZE - 1")
 
 
+def _keep_log() -> None:
+    """Put what a failed job of the workflow has said to what those before it did: its log begins anew at each retry."""
+    with suppress(OSError):
+        log = Path(os.readlink("/proc/self/fd/2"))
+        if log.suffix == ".log" and log.is_file():
+            said = log.read_bytes()
+            with open(f"{log}.failed", "ab") as stream:
+                stream.write(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')} on {socket.gethostname()}\n".encode() + said)
+
+
+def _hold(verbs: list[list[str]]) -> None:
+    """Hold all that the verbs will write, until this process ends; Held where another process works at one of it.
+
+    By hand a folder may not be there yet: then a verb that takes long holds its file by itself.
+    """
+    if processes.rank():  # the first of several processes holds it for all
+        return
+    for verb in verbs:
+        launches = processes.wanted() > 1 and processes.count() == 1 and {*verb[:1]} & SHARED
+        for flag, path in () if launches else pairwise(verb):
+            if flag == "--out" and Path(path).parent.is_dir() and os.access(Path(path).parent, os.W_OK):
+                from ..store.locks import held
+
+                _holding.enter_context(held(Path(path)))
+                _held.add(Path(path))
+
+
+def holds(path: Path) -> bool:
+    """Whether this process alone works at a file, from its beginning to its end."""
+    return path in _held
+
+
 def _joined(arguments: list[str]) -> list[list[str]]:
     verbs: list[list[str]] = [[]]
     for word in arguments:
@@ -255,7 +301,19 @@ def _write_cost(path: Path, arguments: list[str]) -> None:
 
 def run(verb: list[str]) -> int:
     """Run one verb with its arguments; its exit code."""
-    return guarded(lambda: _shared(verb) or app(_spelled_out(verb), prog_name="collapselab", standalone_mode=False))
+    return guarded(lambda: _shared(verb) or _alone(_spelled_out(verb)))
+
+
+def _alone(verb: list[str]) -> Any:
+    """Run a verb in this process, which says that it is at work where it writes results."""
+    out = next((after for word, after in pairwise(verb) if word == "--out"), "")
+    says = nullcontext()
+    if RESULTS in Path(out).parts and processes.is_first():
+        from ..store.beats import beating
+
+        says = beating(verb[0], Path(out))
+    with says:
+        return app(verb, prog_name="collapselab", standalone_mode=False)
 
 
 def _spelled_out(verb: list[str]) -> list[str]:
@@ -268,6 +326,7 @@ def _spelled_out(verb: list[str]) -> list[str]:
 
 
 TORCHRUN = ("RANK", "WORLD_SIZE")  # which of several processes this one is, and how many there are
+RESULTS = "results"  # the folder in which a verb that writes says that it is at work
 SHARED = {"train", "adapt", "auxiliary", "sample"}  # verbs at which several processes work together
 
 

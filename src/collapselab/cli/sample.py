@@ -10,9 +10,12 @@ import typer
 from .. import store
 from ..core.sets import SampleSet
 from ..machine import processes
+from ..store import provenance
+from ..store.provenance import PACKAGE
 from ..verbs import sample as verb
 from ..verbs.transform import key_of
 from .inputs import hashes, model_in
+from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
@@ -60,13 +63,17 @@ def sample(
     if diverged := metadata["lineage"].get("diverged", lost):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
         return
+    number = verb.sample_seed(study_seed, seed, generation, stage, stream)
+    numbers = {"count": count, "study_seed": study_seed, "number": number}
+    made_from = _made_from(numbers, lineage, said, marks) if trained.uses_torch else {}
+    if made_from and put_back(out, made_from):
+        return
     get_ready(trained.uses_torch)
     lineage["device"] = clock.facts["device_name"]
     marked = None
     if marks:
         name, entry, options = marks
         marked = verb.marking(entry, options, key_of(study_seed, seed, stream, name))
-    number = verb.sample_seed(study_seed, seed, generation, stage, stream)
     with processes.joined(), told(f"{stage} {out.parent}", count) as tell:
         with clock.work("sampling") as seen:
             size = verb.piece_size(trained, count, processes.count())
@@ -80,6 +87,21 @@ def sample(
             parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers, marked)
         _write_shared(out, parts, lineage)
     count_operations("sampling", trained, count)
+    if made_from:
+        keep(out, made_from)
+
+
+def _made_from(
+    numbers: Mapping[str, int], lineage: Mapping[str, Any], guide: Mapping[str, Any], mark: tuple[str, Any, Any] | None
+) -> dict[str, Any]:
+    """All that the samples of a network follow from: how many, of which seeds, of which models, and the source."""
+    roots = [f"{PACKAGE}.verbs.sample:{name}" for name in ("sample", "piece_size", "joined", "steering", "marking")]
+    roots += provenance.entries("models:MODELS", [lineage["family"]])
+    roots += [
+        *provenance.entries("guides:GUIDES", list(guide)),
+        *provenance.entries("marks:MARKS", list(mark or ())[:1]),
+    ]
+    return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}
 
 
 def _write_shared(out: Path, parts: list[SampleSet], lineage: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import typer
 from .. import store
 from ..data.provenance import Origin
 from ..study import layout, results, words
+from ..study.thinning import CURVE
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
 from .study import Planned, StudyName, study_of
@@ -83,7 +84,10 @@ def _curves(study: Any, cells: Sequence[tuple[str, int, int]]) -> dict[tuple[str
     """The training curves that the models have."""
     found = {}
     for cell in cells:
-        tensors, _ = store.read_tensors(Path(study.cell(*cell, "model.safetensors")))
+        # Of a model that was thinned its curve has stayed.
+        files = (Path(study.cell(*cell, noun)) for noun in ("model.safetensors", CURVE))
+        file = next((one for one in files if one.exists()), None)
+        tensors = store.read_tensors(file)[0] if file else {}
         if "curve.loss" in tensors:
             found[cell] = tensors["curve.images_seen"], tensors["curve.loss"]
     return found

@@ -10,8 +10,11 @@ import typer
 from pydantic import BaseModel
 
 from .. import store
+from ..core.run import Run
 from ..models import MODELS
 from ..models.files import write_model
+from ..store import provenance
+from ..store.provenance import PACKAGE
 from ..verbs import train as verb
 from .inputs import hashes, model_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
@@ -65,7 +68,25 @@ def train(
             looked_at = verb.whole(store.read_samples(validation)) if validation else None
             return verb.train(kind, settings, data, replace(run, progress=tell, validation=looked_at), start)
 
-    leave(out, family, settings, lineage, budget, fit, run, mark_diverged)
+    made_from = _made_from(family, settings, lineage, run, validation) if kind.uses_torch else None
+    leave(out, family, settings, lineage, budget, fit, run, mark_diverged, made_from=made_from)
+
+
+def _made_from(
+    family: str, settings: BaseModel, lineage: Mapping[str, Any], run: Run, validation: Path | None
+) -> dict[str, Any]:
+    """All that a trained network follows from: its options, its rows, what it starts from, its seed and its source."""
+    roots = [f"{PACKAGE}.verbs.train:{name}" for name in ("train", "rows_of", "weighted", "whole")]
+    return {
+        "verb": "train",
+        "family": family,
+        "options": settings.model_dump(mode="json"),
+        "lineage": dict(lineage),
+        "validation": hashes(validation) if validation else {},
+        "images_seen": run.images_seen,
+        "seed": run.seed,
+        "source": provenance.source_hash(*provenance.entries("models:MODELS", [family]), *roots),
+    }
 
 
 def _write_as_it_is(out: Path, family: str, settings: BaseModel, lineage: Mapping[str, Any], start: Any) -> None:

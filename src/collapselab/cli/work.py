@@ -1,15 +1,19 @@
 """What the pieces of work have in common: a device, progress, and what they cost."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from ..machine import processes
-from ..machine.clock import progress
+from ..machine import processes, turns
+from ..machine.clock import Tell, progress
 from ..models.capabilities import Counts
+from ..store import beats
 from .run import clock
 
 LONG_S = 60.0  # of compute
+_taken: list[str] = []  # the GPU of this process, if it chose one
 
 
 def get_ready(uses_torch: bool) -> None:
@@ -17,14 +21,40 @@ def get_ready(uses_torch: bool) -> None:
     for fact in ("device", "device_name"):
         clock.facts.setdefault(fact, "cpu")
     if uses_torch:
+        take_gpu()
         from ..machine.device import device, name
 
         clock.facts |= {"device": str(device()), "device_name": name(device())}
 
 
-def told(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> AbstractContextManager[Any]:
-    """The progress of some work, of which the first of several processes tells for all."""
-    return progress(what, total, stopping) if processes.is_first() else nullcontext(lambda seen, loss: stopping())
+def take_gpu() -> None:
+    """Keep this process to one GPU of the machine, that which fewest others use, before torch looks for any.
+
+    Several processes of one training share the GPUs out by their numbers, and a device that is named is taken.
+    """
+    named = os.environ.get("COLLAPSELAB_DEVICE", "auto").strip().lower() not in ("auto", "cuda")
+    if named or processes.count() > 1 or processes.wanted() > 1 or _taken:
+        return
+    gpus, places = turns.visible(), turns.places()
+    if len(gpus) > 1 or (gpus and places is not None):
+        _taken.append(turns.take(gpus, places, lambda: print("waits for a GPU", file=sys.stderr, flush=True)))
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as NVML counts
+        os.environ[turns.VISIBLE] = _taken[0]
+
+
+@contextmanager
+def told(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> Iterator[Tell]:
+    """The progress of some work, of which the first of several processes tells for all: here, and to who watches."""
+    if not processes.is_first():
+        yield lambda seen, loss: stopping()
+        return
+    with progress(what, total, stopping) as show:
+
+        def tell(seen: int, loss: float | None) -> bool:
+            beats.tell(seen, total, loss)
+            return show(seen, loss)
+
+        yield tell
 
 
 def count_operations(work: str, model: Any, images: int) -> None:

@@ -10,7 +10,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +22,21 @@ FEW_FILES = 20  # of so many, the beginnings are looked at
 BEGINNING_BYTES = 2**16
 
 Subset = Literal["train", "test", "all"]
+
+
+class Rights(NamedTuple):
+    """Whose data they are and what may be done with them, as their publishers say it; empty where nobody knows.
+
+    licence: an identifier of SPDX. owner: who made or publishes them. collected: when. people: what of people is in
+    them. address: where they are published. note: what else whoever passes them on has to know.
+    """
+
+    licence: str = ""
+    owner: str = ""
+    collected: str = ""
+    people: str = ""
+    address: str = ""
+    note: str = ""
 
 
 class Dataset(BaseModel):
@@ -67,6 +82,10 @@ class Dataset(BaseModel):
     @abstractmethod
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Images (N, C, H, W) uint8 and labels (N,) or None, as stored."""
+
+    def rights(self) -> Rights:
+        """Whose data they are, and what may be done with them; empty of a user's own, who says it in an export."""
+        return Rights()
 
     def load(self) -> SampleSet:
         """The images, (N, C, H, W) uint8, with labels (N,) int64 or None, and with source and options as lineage.

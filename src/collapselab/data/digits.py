@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Dataset
+from .base import Dataset, Rights
 
 
 class Digits(Dataset):
@@ -31,6 +31,16 @@ class Digits(Dataset):
     def labelled(self) -> int:
         self.require()
         return 10
+
+    def rights(self) -> Rights:
+        return Rights(
+            licence="CC-BY-4.0",
+            owner="E. Alpaydin and C. Kaynak; UCI Machine Learning Repository",
+            collected="published in 1998",
+            people="handwriting of 43 people, who are not named",
+            address="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+            note="the 1,797 digits of its test set, as scikit-learn carries them",
+        )
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Values 0..16 become round(255 v / 16)."""

@@ -6,8 +6,16 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from .base import Dataset, Subset
+from .base import Dataset, Rights, Subset
 from .idx import IdxFiles
+
+MNIST = Rights(
+    licence="CC-BY-SA-3.0",
+    owner="Y. LeCun, C. Cortes and C. J. C. Burges, after NIST's Special Databases 1 and 3",
+    collected="published in 1998",
+    people="handwriting of about 500 people, who are not named",
+    address="http://yann.lecun.com/exdb/mnist/",
+)
 
 
 class MnistIdx(Dataset):
@@ -29,6 +37,10 @@ class MnistIdx(Dataset):
     def stored_shape(self) -> tuple[int, int, int]:
         self.require()
         return self._content().shape()
+
+    def rights(self) -> Rights:
+        """Nothing: other data sets, with other owners, have the same format."""
+        return Rights(note="files in the format of MNIST, which may be those of another data set")
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         return self._content().read()

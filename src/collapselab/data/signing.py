@@ -52,7 +52,7 @@ def signed(png: bytes, origin: Origin, signer: Signer) -> bytes:
         "title": "_".join(origin.told.values()) or "collapselab",
         "assertions": [
             {"label": "c2pa.actions", "data": {"actions": [action]}},
-            {"label": LABEL, "data": {name.partition(":")[2]: text for name, text in origin.told.items()}},
+            {"label": LABEL, "data": origin.plain},
         ],
     }
     _check_chain(signer)

@@ -212,6 +212,7 @@ def opened(url: str, new: bool = True) -> Engine:
     try:
         if not new and not inspect(engine).has_table(rounds.name):
             raise _none_at(parsed)
+        expect_columns(engine, parsed)
         metadata.create_all(engine)
         with writing(engine) as connection:
             if key(connection) is None:
@@ -220,6 +221,25 @@ def opened(url: str, new: bool = True) -> Engine:
         said = " ".join(str(error.orig).split())[:200]
         raise ValueError(f"database: {parsed.render_as_string()} cannot be opened: {said}") from None
     return engine
+
+
+def expect_columns(engine: Engine, url: URL) -> None:
+    """Raise ValueError for a database whose tables were made by another version: with fewer columns, or others."""
+    found = inspect(engine)
+    for name in {*found.get_table_names()} & {*metadata.tables}:
+        there, wanted = (
+            {*columns} for columns in ((c["name"] for c in found.get_columns(name)), metadata.tables[name].c.keys())
+        )
+        if there != wanted:
+            said = "; ".join(
+                f"{words} {', '.join(sorted(names))}"
+                for words, names in (("lacks", wanted - there), ("has besides", there - wanted))
+                if names
+            )
+            raise ValueError(
+                f"database: {url.render_as_string()} was made by another version of collapselab: its table {name} "
+                f"{said}; close and export its rounds with that version, and say another --database here"
+            )
 
 
 def _none_at(url: URL) -> ValueError:

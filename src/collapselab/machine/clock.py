@@ -23,6 +23,10 @@ class Clock:
     """
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on, as in a process that has just been forked."""
         self._start, self._began_at = time.monotonic(), time.time()
         self.compute_cpu_s = 0.0
         self.compute_wall_s = 0.0

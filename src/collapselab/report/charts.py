@@ -10,7 +10,7 @@ import vl_convert
 
 from ..verdicts import Endpoint, Record, StudyFacts
 from .colours import colours_of
-from .numbers import BAND_FROM, KINDS, composition_rows, curve_rows, shares, some
+from .numbers import BAND_FROM, KINDS, composition_rows, curve_rows, shares, some, survival_rows
 
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
@@ -174,15 +174,46 @@ def _mean_points(facts: StudyFacts, channels: _Channels) -> Any:
 
 
 def _ends(channels: _Channels) -> list[Any]:
-    """A cross where a lineage diverged, and how many are left where some have ended."""
+    """A cross where a lineage diverged, a square where one was stopped, and how many are left where some have ended."""
     look = {"color": channels.colour, "opacity": channels.fade}
     crosses = _rows_that_are("diverged").mark_point(shape=CROSS, size=160, strokeWidth=3, filled=False)
     counts = _rows_that_are("few").mark_text(align="left", dx=7, dy=-7, fontSize=11)
     tips = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="diverged at")]
+    squares = _rows_that_are("stopped").mark_point(shape="square", size=130, strokeWidth=3, filled=False)
+    ended = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="stopped after")]
     return [
         crosses.encode(channels.x, channels.y, tooltip=tips, **look),
+        squares.encode(channels.x, channels.y, tooltip=ended, **look),
         counts.encode(channels.x, channels.y, text="text:N", **look),
     ]
+
+
+def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
+    """The Vega-Lite specification of the share of lineages that go on, with how many are watched at each generation
+    below it; None for a study that stops none.
+    """
+    rows = survival_rows(facts, records)
+    if not rows:
+        return None
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    share = alt.Y("value:Q", title="share that goes on", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    channels = _channels(facts, "share", 4)
+    axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
+    x = alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.35, facts.generations + 0.5], nice=False))
+    colour = alt.Color("arm:N", scale=alt.Scale(domain=arms, range=[colours(facts)[arm] for arm in arms]), title=None)
+    tips = [*channels.where(), *(channels.number(name) for name in ("value", "low", "high"))]
+    steps = _rows_that_are("step").mark_line(interpolate="step-after", strokeWidth=2)
+    bands = _rows_that_are("step").mark_area(interpolate="step-after", opacity=0.15)
+    curve = alt.layer(
+        bands.encode(x, alt.Y("low:Q", title="share that goes on"), alt.Y2("high:Q"), color=colour),
+        steps.encode(x, share, color=colour, tooltip=tips),
+    ).properties(width=width, height=180)
+    counts = _rows_that_are("count").mark_text(fontSize=11)
+    beneath = counts.encode(x, alt.Y("arm:N", sort=arms, title="at risk"), text="at_risk:Q", color=colour).properties(
+        width=width, height=18 * len(arms)
+    )
+    title = alt.TitleParams("Lineages that go on (Kaplan and Meier)", anchor="start")
+    return _styled(alt.vconcat(curve, beneath, data=alt.Data(values=[])).properties(title=title), rows)
 
 
 # -- a panel for each arm ----------------------------------------------------------------------------------------------

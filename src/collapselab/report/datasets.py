@@ -14,7 +14,20 @@ from pathlib import Path
 from .. import store
 
 # What .dvcignore leaves out of every folder.
-LEFT_OUT = ("__pycache__", "*.pyc", "*.damaged", ".*.tmp", ".*.training", ".snakemake_timestamp")
+LEFT_OUT = (
+    *(
+        "__pycache__",
+        "*.pyc",
+        "*.damaged",
+        ".*.tmp",
+        ".*.training",
+        ".*.at_work",
+        ".*.whole",
+        ".*.whole.json",
+        ".*.lock",
+    ),
+    ".snakemake_timestamp",
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from ..measure.compare import check_comparable
 from ..study.selected import Selecting
 from ..verdicts import Record, StudyFacts, analyse, indexed
-from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, truth_chart
+from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, survival_chart, truth_chart
 from .engine import require_room
 from .numbers import Row, endpoints, name_of, sets_of, truth_rows, twins, unchanged
 from .page import page
@@ -70,6 +70,7 @@ def _charts(facts: StudyFacts, records: Sequence[Record], pairs: Sequence[Row]) 
         width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
         charts[name_of(endpoint)] = curve_chart(facts, records, endpoint, width, height)
     drawn = {name: share_chart(facts, records, name, WIDTH) for name in facts.shares}
+    drawn["survival"] = survival_chart(facts, records, WIDTH)
     drawn["composition"] = composition_chart(facts, records, WIDTH)
     drawn["truth"] = truth_chart(facts, pairs, WIDTH)
     return charts | {name: chart for name, chart in drawn.items() if chart}

@@ -8,7 +8,18 @@ import numpy as np
 
 from ..measure.roles import roles_of, truths
 from ..theory.setting import Prediction
-from ..verdicts import Endpoint, Record, StudyFacts, at_risk, diverged, indexed, lineages, natural, t_interval
+from ..verdicts import (
+    Endpoint,
+    Record,
+    StudyFacts,
+    at_risk,
+    diverged,
+    indexed,
+    lineages,
+    natural,
+    of_arm,
+    t_interval,
+)
 
 DRAWN = 12  # lineages of an arm that are drawn one by one where there are many
 BAND_FROM = 8  # lineages: below, a band would feign a precision that so few do not have
@@ -167,7 +178,7 @@ def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint)
             found, aside = lineages(records, arm, of_set), _aside(facts, arm)
             own = _lineage_rows(facts, arm, found, aside)
             own += _mean_rows(facts, records, arm, of_set, aside)
-            own += _end_rows(records, arm, found, aside)
+            own += _end_rows(facts, records, arm, found, aside)
             if panel == panels[0]:  # the others are drawn with another bias, or chosen
                 own += [row | {"x": row["x"] + aside} for row in _theory_rows(facts, arm, found, endpoint)]
             rows += [there | row for row in own]
@@ -214,15 +225,19 @@ def _mean_rows(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint:
     return rows
 
 
-def _end_rows(records: Sequence[Record], arm: str, found: Mapping[int, Mapping[int, float]], aside: float) -> list[Row]:
-    """Where lineages diverged, at their last value."""
-    rows, gone = [], diverged(records, arm)
-    for seed in some(gone):
-        generation, before = gone[seed], found.get(seed, {})
-        if before:
-            last = max(before)
-            point = {"what": "diverged", "arm": arm, "seed": seed, "generation": generation}
-            rows.append(point | {"x": last + aside, "value": before[last]})
+def _end_rows(
+    facts: StudyFacts, records: Sequence[Record], arm: str, found: Mapping[int, Mapping[int, float]], aside: float
+) -> list[Row]:
+    """Where lineages diverged or were stopped, at their last value."""
+    stopped = {seed: one["generation"] for seed, one in facts.stopped.get(arm, {}).items()}
+    rows = []
+    for what, gone in (("diverged", diverged(records, arm)), ("stopped", stopped)):
+        for seed in some(gone):
+            generation, before = gone[seed], found.get(seed, {})
+            if before:
+                last = max(before)
+                point = {"what": what, "arm": arm, "seed": seed, "generation": generation}
+                rows.append(point | {"x": last + aside, "value": before[last]})
     return rows
 
 
@@ -247,6 +262,24 @@ def _theory_rows(
             if one.sd is not None and count:
                 half = 1.96 * float(one.sd[generation]) / np.sqrt(count)
                 rows.append(point | {"what": "expected", "low": float(mean) - half, "high": float(mean) + half})
+    return rows
+
+
+def survival_rows(facts: StudyFacts, records: Sequence[Record]) -> list[Row]:
+    """The share of each arm's lineages that go on, from the start of generation 0 to the end of the last, as steps.
+
+    Empty for a study that stops none. A lineage that is stopped after generation t has lived up to t + 1/2.
+    """
+    rows = []
+    for arm in facts.arms:
+        steps = [] if facts.is_control(arm) else of_arm(facts, records, arm)
+        if steps:
+            rows.append({"what": "step", "arm": arm, "x": 0.0, "value": 1.0, "at_risk": steps[0].at_risk})
+        for one in steps:
+            point = {"arm": arm, "x": one.generation + 0.5, "value": one.share, "at_risk": one.at_risk}
+            interval = {"low": one.low, "high": one.high} if 0 < one.share < 1 else {}
+            rows.append({"what": "step", **point, **interval})
+            rows.append({"what": "count", **point, "x": one.generation})
     return rows
 
 

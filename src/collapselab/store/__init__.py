@@ -9,7 +9,9 @@ from .bytes import recorded_hash as recorded_hash
 from .bytes import understood as understood
 from .bytes import verify as verify
 from .bytes import write_atomically as write_atomically
+from .bytes import write_folder_atomically as write_folder_atomically
 from .bytes import write_hashed as write_hashed
+from .examine import examine as examine
 from .locks import held as held
 from .records import read_json as read_json
 from .records import write_json as write_json

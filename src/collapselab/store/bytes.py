@@ -3,6 +3,9 @@
 A file is written to a temporary name, synced and renamed; then its SHA-256 is written beside it the same way, in the
 format of ``sha256sum``, so that ``sha256sum -c`` checks it too. A reader that keeps finding other bytes than the hash
 promises renames the file to ``<file>.damaged`` and raises :class:`Damaged`: the next run of the workflow remakes it.
+
+A hash travels with its file, also to where the file does not belong. So of a file that has a place in the grammar of
+``results/`` the hash is noted there, too, before the file is (:mod:`.identity` reads it).
 """
 
 import contextlib
@@ -11,12 +14,14 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import Damaged
+from .cells import Spot
 
 FORMAT = 2  # raised when a stored layout changes meaning; part of every rule's source hash
 READ = (1, FORMAT)  # formats that are read: files of the first say nothing of the kind of their samples
@@ -37,7 +42,7 @@ def content_hash(path: Path) -> str:
 
 def recorded_hash(path: Path) -> str:
     """The SHA-256 that was recorded when the file was written. Raises Damaged where there is none."""
-    found = _recorded(path)
+    found = known_hash(path)
     if not found:
         raise _without_hash(path)
     return found
@@ -50,7 +55,7 @@ def _without_hash(path: Path) -> Damaged:
     )
 
 
-def _recorded(path: Path) -> str:
+def known_hash(path: Path) -> str:
     """The hash beside a file, in whichever of the common formats it is written; empty where there is none.
 
     Raises Damaged, which leaves the file where it is, for what is no SHA-256: nobody can say that the file has changed.
@@ -97,6 +102,31 @@ def write_atomically(path: Path, write: Callable[[Path], None], needs: int | Non
     _sync_folder(path.parent)
 
 
+def write_folder_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary folder, and put it at ``path`` in one step: readers see all of it, or none.
+
+    Raises ValueError where there is something at ``path`` already. A failed write leaves nothing; what a writer left
+    behind that was killed is removed.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"path: {str(path)!r} exists already, exported is to a new folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path, folders=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir()
+        write(temporary)
+        for file in sorted(temporary.rglob("*")):  # a folder may outlive a crash in which its files' contents are lost
+            if file.is_file():
+                with open(file, "rb") as stream:
+                    os.fsync(stream.fileno())
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
 def _room(folder: Path, needs: int | None) -> str:
     """What a full disk has, and what was to be written, in words."""
     asked = "" if needs is None else f"; about {needs:,} bytes are needed"
@@ -107,14 +137,17 @@ def _room(folder: Path, needs: int | None) -> str:
     return f"{asked}; {there.f_bavail * there.f_frsize:,} bytes are free"
 
 
-def _sweep(path: Path) -> None:
-    """Remove what a writer of this file left behind when it was killed; what only looks so stays."""
+def _sweep(path: Path, folders: bool = False) -> None:
+    """Remove what a writer of this file, or folder, left behind when it was killed; what only looks so stays."""
     for leftover in path.parent.iterdir():
         owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
         named = leftover.name == f".{path.name}.{owner}.tmp" and re.fullmatch("[0-9]{1,10}", owner)
-        if named and leftover.is_file() and not leftover.is_symlink() and not _runs(int(owner)):
+        if named and not leftover.is_symlink() and not _runs(int(owner)):
             with contextlib.suppress(OSError):  # of somebody else, in a folder that several write to
-                leftover.unlink()
+                if leftover.is_file():
+                    leftover.unlink()
+                elif folders and leftover.is_dir():
+                    shutil.rmtree(leftover)
 
 
 def _runs(process: int) -> bool:
@@ -144,11 +177,37 @@ def write_hashed(path: Path, write: Callable[[Path], None], needs: int | None = 
         nonlocal digest
         write(temporary)
         digest = content_hash(temporary)
+        _note(path, digest)
 
     write_atomically(path, write_and_digest, needs)
     line = f"{digest}  ".encode() + os.fsencode(path.name) + b"\n"
     write_atomically(hash_path(path), lambda temporary: temporary.write_bytes(line))
     return digest
+
+
+def _note(path: Path, digest: str) -> None:
+    """Note what is about to be put at a place of the grammar, as a line of ``sha256sum``; once, however often it is."""
+    spot = Spot.of(path)
+    if spot is None:
+        return
+    said = spot.notes.read_bytes() if spot.notes.is_file() else b""
+    line = f"{digest}  {spot.place}\n".encode("utf-8", "surrogateescape")
+    if line not in said:
+        write_atomically(spot.notes, lambda temporary: temporary.write_bytes(said + line))
+
+
+def noted(spot: Spot) -> dict[str, set[str]]:
+    """place -> the hashes that were noted of it beside a file; nothing where nobody has noted anything.
+
+    What is no such line says nothing.
+    """
+    found: dict[str, set[str]] = {}
+    with contextlib.suppress(OSError):
+        for line in spot.notes.read_text("utf-8", "surrogateescape").splitlines():
+            digest, _, place = line.partition("  ")
+            if re.fullmatch("[0-9a-f]{64}", digest):
+                found.setdefault(place, set()).add(digest)
+    return found
 
 
 def verify(path: Path) -> str:
@@ -158,13 +217,13 @@ def verify(path: Path) -> str:
     may be somebody's own, is left where it is. What changes between two looks is being written, and is looked at again.
     """
     path = Path(path)
-    found, expected = content_hash(path), _recorded(path)
+    found, expected = content_hash(path), known_hash(path)
     looks = 1
     while found != expected and looks < LOOKS:
         time.sleep(PAUSE)
         before = found, expected
         try:
-            found, expected = content_hash(path), _recorded(path)
+            found, expected = content_hash(path), known_hash(path)
         except FileNotFoundError:  # another reader was faster
             break
         looks = looks + 1 if (found, expected) == before else 1

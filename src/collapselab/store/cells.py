@@ -1,7 +1,9 @@
 """The one grammar of ``results/``: which generation of which lineage a file is of, and which verb leaves it."""
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 CELL = "results/{study}/{arm}/seed{seed}/gen{generation}"
@@ -44,6 +46,7 @@ NOUNS: Mapping[str, Noun] = {
     "extract.cost.json": Noun("extract"),
     "metrics.json": Noun("record"),
     "record.cost.json": Noun("record"),
+    "stop.json": Noun("stop"),
 }
 """noun -> whose it is, in the order in which they come to be."""
 
@@ -91,3 +94,44 @@ def _noun(name: str) -> Noun | None:
         return None
     plain = re.sub(r"^(auxiliary-)[a-z0-9_]+(\.)", r"\1{role}\2", name)
     return NOUNS.get(plain)
+
+
+class Spot(NamedTuple):
+    """Where a file of results lies.
+
+    root: the folder of the project, with a slash. place: the path from there, the same in every clone. cell: of a
+    generation's file; None for real data, a report's, and those of all seeds.
+    """
+
+    root: str
+    place: str
+    cell: Cell | None
+
+    @classmethod
+    def of(cls, path: Path) -> Self | None:
+        """Where a file lies; None for one that has no place in the grammar, which may be anybody's."""
+        full = os.path.abspath(path)
+        found, there = _PATH.search(full), Cell.parse(full)
+        if there is None:
+            found = _BESIDE.search(full)
+        if found is None:
+            return None
+        start = found.start() + (full[found.start()] == "/")
+        return cls(full[:start], full[start:], there[0] if there else None)
+
+    @property
+    def verb(self) -> str:
+        """Whose file it is; with its role for one of several models, and its own name outside of cells."""
+        name = self.place.rpartition("/")[2]
+        noun = _noun(name) if self.cell else None
+        if noun is None:
+            return name
+        return name.partition(".")[0] if noun.verb == "auxiliary" else noun.verb
+
+    @property
+    def notes(self) -> Path:
+        """The file in which its verb notes the hash of all that it leaves here, before it does."""
+        return Path(f"{self.root}{self.place}").with_name(f".{self.verb}.made")
+
+
+_BESIDE = re.compile(r"(?:^|/)results/(?:real/[^/]+/[^/.][^/]*|[^/]+/report/[^/.][^/]*|[^/]+/[^/]+/replicates\.[^/]+)$")

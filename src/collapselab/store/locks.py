@@ -15,20 +15,40 @@ from ..core.errors import Held
 def held(path: Path) -> Iterator[None]:
     """Within it this process alone works at what will be at ``path``. Raises Held, at once, where another one does.
 
-    The lock is the system's own, on a file beside it: it ends with the process, however that ends.
+    The lock is the system's own, on a file beside it: it ends with the process, however that ends, and holds over all
+    machines that share the file system, if that has locks.
     """
     beside = Path(path).with_name(f".{Path(path).name}.lock")
     beside.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _locked(path, beside)
     try:
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {since}".encode(), 0)
+        os.pwrite(descriptor, _holder().encode(), 0)
         yield
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()  # before the lock ends: who opens it then finds that it is another file
         os.close(descriptor)
+
+
+def holder(path: Path) -> str:
+    """Who works at what will be at ``path``; empty where nobody does, or nobody can tell."""
+    beside = Path(path).with_name(f".{Path(path).name}.lock")
+    try:
+        with open(beside, encoding="utf-8", errors="replace") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return stream.read(200) or "another process"
+    except OSError:
+        pass
+    return ""
+
+
+def _holder() -> str:
+    """This process, as whoever comes after it is told."""
+    job = f", Slurm's job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    return f"process {os.getpid()} on {socket.gethostname()}{job}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
 
 
 def _locked(path: Path, beside: Path) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import identity
 from .bytes import understood, verify, write_hashed
 
 
@@ -31,6 +32,8 @@ def _finite(content: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """A verified JSON record."""
-    verify(path)
+    digest = verify(path)
     with understood(path):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    identity.check(path, digest, content)
+    return content

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import Damaged
 from ..core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
+from . import identity
 from .bytes import METADATA_KEY, check_stamp, expect, recorded_hash, stamped, understood, verify, write_hashed
 from .outside import Budget, bytes_on_disk
 from .samples import read_samples
@@ -31,7 +32,7 @@ def _write_parquet(path: Path, columns: Mapping[str, Any], metadata: Mapping[str
 def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
     import pyarrow.parquet
 
-    verify(path)
+    digest = verify(path)
     with open(path, "rb") as stream:  # given a path, pyarrow would read columns from folders that are called a=b
         try:
             words = [field.name for field in pyarrow.parquet.read_schema(stream) if pyarrow.types.is_string(field.type)]
@@ -42,10 +43,28 @@ def _read_parquet(path: Path) -> tuple[Any, dict[str, Any]]:
             budget.take(sum(map(_letters, table.columns)), bytes_on_disk(path))
         except pyarrow.ArrowInvalid:
             raise ValueError(f"{path}: found no table in it; was another file meant?") from None
-    with understood(path):
-        metadata = dict(json.loads((table.schema.metadata or {}).get(METADATA_KEY.encode(), b"{}")))
-    check_stamp(path, metadata.pop("format", None))
+    metadata = _said(path, table.schema)
+    identity.check(path, digest, metadata)
     return table, metadata
+
+
+def _said(path: Path, schema: Any) -> dict[str, Any]:
+    """What a table says of itself."""
+    with understood(path):
+        metadata = dict(json.loads((schema.metadata or {}).get(METADATA_KEY.encode(), b"{}")))
+    check_stamp(path, metadata.pop("format", None))
+    return metadata
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a table says of itself, by its foot alone: its hash is not looked at. Raises Damaged for any other file."""
+    import pyarrow.parquet
+
+    try:
+        with open(path, "rb") as stream:
+            return _said(path, pyarrow.parquet.read_schema(stream))
+    except pyarrow.ArrowInvalid:
+        raise Damaged(path, "is no table") from None
 
 
 def _claimed(said: Any) -> int:

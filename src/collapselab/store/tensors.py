@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Damaged
+from . import identity
 from .bytes import METADATA_KEY, check_stamp, stamped, verify, write_hashed
 
 HEADER_BYTES_MAX = 100_000_000  # the limit of safetensors' own reader
@@ -67,17 +68,29 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappi
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The named arrays (memory-mapped, read-only) and the metadata of a file, after verifying its hash."""
     path = Path(path)
-    verify(path)
+    digest = verify(path)
+    entries, metadata, start = _head(path)
+    identity.check(path, digest, metadata)
+    blob = np.empty(0, np.uint8)
+    if path.stat().st_size > start:  # nothing cannot be mapped
+        blob = np.memmap(path, dtype=np.uint8, mode="r", offset=start)
+    return {name: blob[begin:end].view(kind).reshape(shape) for name, kind, shape, begin, end in entries}, metadata
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a file says of itself, by its head alone: its hash is not looked at. Raises Damaged for any other file."""
+    return _head(Path(path))[1]
+
+
+def _head(path: Path) -> tuple[list[tuple[str, type, list[int], int, int]], dict[str, Any], int]:
+    """Where the arrays of a file lie, what it says of itself, and where they begin."""
     try:
         entries, said, start = _header(path)
         metadata = _json_object(said.get(METADATA_KEY, "{}"))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(path, f"not a file of tensors: {str(error)[:SHOWN_LETTERS]}") from None
     check_stamp(path, metadata.pop("format", None))
-    blob = np.empty(0, np.uint8)
-    if path.stat().st_size > start:  # nothing cannot be mapped
-        blob = np.memmap(path, dtype=np.uint8, mode="r", offset=start)
-    return {name: blob[begin:end].view(kind).reshape(shape) for name, kind, shape, begin, end in entries}, metadata
+    return entries, metadata, start
 
 
 def _json_object(text: str | bytes) -> dict[str, Any]:

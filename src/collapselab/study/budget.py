@@ -1,9 +1,5 @@
-"""What a study costs, counted before it is spent: images that its models see and make, and bytes on disk."""
+"""What a study costs, counted before it is spent: images that its models see and make."""
 
-import math
-from functools import cache
-
-from ..models import MODELS
 from .study import Study
 from .throughput import Work
 
@@ -28,33 +24,19 @@ def work(study: Study) -> dict[str, Work]:
     return {name: Work(trained[name], sampled[name]) for name in study.file.models}
 
 
+def longest(study: Study) -> dict[str, tuple[Work, Work]]:
+    """The work of the longest job that trains each model, and of one that samples it.
+
+    What an adapter or a guide trains beside it are jobs of their own.
+    """
+    most = dict.fromkeys(study.file.models, 0)
+    for arm, generation in dict.fromkeys((arm, t) for arm, _, t in [*study.base_cells(), *study.all_cells()]):
+        lineage, budget = study.lineage(arm), study.images_seen(arm, generation)
+        seen = study.sizes(lineage.name)[generation] if budget is None else budget
+        most[lineage.model] = max(most[lineage.model], seen)
+    return {name: (Work(seen, 0), Work(0, study.file.samples)) for name, seen in most.items()}
+
+
 def pictured(study: Study) -> int:
     """Samples in the picture of a generation; 0 where there are no pictures."""
     return study.file.grid if study.kind == "images" and not study.file.together else 0
-
-
-def disk_bytes(study: Study) -> int:
-    """What samples and models take."""
-    shape = study.shape
-    row = math.prod(shape) * (1 if study.kind == "images" else 8)  # bytes: uint8, or float64 and int64
-
-    @cache
-    def stored(model: str, rows: int) -> int:
-        return MODELS[study.family(model)].stored_bytes(study.parsed_options(model), shape, rows)
-
-    def kept(arm: str, rows: int) -> int:
-        model = study.model_of(arm)
-        return stored(model, rows * (not MODELS[study.family(model)].uses_torch))  # a network keeps no rows
-
-    def fitted_to(arm: str, generation: int) -> int:
-        return study.sizes(study.lineage(arm).name)[generation]
-
-    cells = list(study.all_cells())
-    models = [(arm, fitted_to(arm, t)) for arm, _, t in [*study.base_cells(), *(cell for cell in cells if cell[2])]]
-    for arm, _, generation in cells:
-        models += [(arm, fitted_to(arm, generation))] if study.lineages[arm].adapt else []
-        beside = study.auxiliaries(arm, generation).values()
-        models += [(arm, one.samples if one.on == "own" else fitted_to(arm, generation)) for one in beside]
-    samples = sum(len(study.measured_sets(arm)) * study.file.samples for arm, _, _ in cells)
-    samples += pictured(study) * len(list(study.cells()))
-    return samples * row + sum(kept(arm, rows) for arm, rows in models)

@@ -39,7 +39,7 @@ def size_faults(file: StudyFile, regimes: Mapping[str, Regime]) -> Iterator[Faul
     supplied = "real_supply" in CONTROLS[file.control]
     amounts = used(regimes, file.generations, _train(file)) if supplied else {}
     for arm, regime in regimes.items():
-        rows = max(*sizes_of(regime, arm, file.generations), *(one.real for one in amounts.get(arm, ())))
+        rows = max([*sizes_of(regime, arm, file.generations), *(one.real for one in amounts.get(arm, ()))])
         if rows > ROWS_MAX:
             yield Fault(("arms", arm, "regime"), f"comes to {rows:,} rows; allowed are {ROWS_MAX:,} and fewer")
 

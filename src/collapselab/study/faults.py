@@ -15,6 +15,7 @@ PATTERNS = {  # what a text has to be like, in words
     r"^[A-Za-z][A-Za-z0-9_]*$": "a name of letters, digits and _ that begins with a letter",
     r"^[A-Za-z][A-Za-z0-9_-]*$": "a name of letters, digits, _ and - that begins with a letter",
     r"^(\d+(,\d+)*)?$": "numbers of classes, such as '0,3'",
+    r"^(all|none|every [1-9][0-9]{0,3}(st|nd|rd|th))$": "all, none, or every Nth generation, such as 'every 5th'",
 }
 HINTS_MAX = 100  # names for which the nearest is looked for, which takes a thousandth of a second
 

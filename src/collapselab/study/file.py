@@ -98,6 +98,15 @@ class Endpoint(Part):
     extractor: _name_in(FEATURES)
 
 
+class OneOrSeveral:
+    """Says that a list may be one of its items alone."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """One item, or the list."""
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
+
 ONE_OR_SEVERAL = WithJsonSchema({"anyOf": [(one := {CHOICE: "selectors"}), {"type": "array", "items": dict(one)}]})
 
 
@@ -140,6 +149,38 @@ class SeedsVary(Part):
     )
     training: bool = Field(True, description="which rows are trained on, and the training")
     sampling: bool = Field(True, description="which samples are drawn and selected")
+
+
+Bound = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Stop(Part):
+    """When a lineage of an arm is stopped: after the first generation of which this holds, none is trained."""
+
+    when: Literal["collapsed", "converged", "diverged"] = Field(
+        description="collapsed: the metric is below or above a bound; converged: it moves no more; diverged: a training"
+    )
+    metric: _name_in(METRICS) | None = Field(None, description="the metric; that of the primary endpoint if left out")
+    extractor: _name_in(FEATURES) | None = Field(None, description="where it is measured; as the primary if left out")
+    below: Bound | None = Field(None, description="collapsed: the metric is below it")
+    above: Bound | None = Field(None, description="collapsed: the metric is above it")
+    within: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="converged: the largest and the smallest of the generations are no further apart"
+    )
+    generations: int = Field(1, ge=1, le=2_000, description="generations, one after the other, of which it must hold")
+
+
+KEEP_PATTERN = r"^(all|none|every [1-9][0-9]{0,3}(st|nd|rd|th))$"
+Kept = Annotated[str, Field(pattern=KEEP_PATTERN)]
+
+
+class Keep(Part):
+    """What is kept of finished generations, when ``collapselab gc`` makes room. Whatever a job still reads stays."""
+
+    weights: Kept = Field("all", description="trained models: all, every Nth generation (every 5th) and the last, none")
+    samples: Kept = Field("all", description="sample sets, likewise; an accumulating arm eats all of them")
+    features: Kept = Field("all", description="what extractors made of samples, likewise; a new metric reads them")
+    next: bool = Field(True, description="also keep what one more generation would read")
 
 
 class StudyFile(Part):
@@ -187,10 +228,19 @@ class StudyFile(Part):
         description="numbers of real images: for each a model of them alone, by which the report says how many real "
         "images an arm's limit is worth",
     )
+    stop: Annotated[list[Stop], BeforeValidator(_one_or_several), OneOrSeveral()] = Field(
+        [], description="when a lineage of an arm is stopped; controls go on. One rule, or several: the first counts"
+    )
     together: bool = Field(
         False,
         description="all seeds of an arm in one job and one table, for families whose fit is a formula; metrics are of "
         "their exact moments",
+    )
+    keep: Keep = Field(Keep(), description="what is kept of finished generations: collapselab gc frees the rest")
+    nonidentical: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="what becomes of a training that would go on on other hardware, or another torch, than it began "
+        "on, and so to other bits: it is refused, or allowed, and the report says so",
     )
     waive: dict[Literal[tuple(FAIRNESS | JUDGING)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"

@@ -1,13 +1,19 @@
 """The files of a study: what the verbs leave in a generation's folder, and what the workflow is asked for."""
 
 import json
+import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-from ..store.cells import left_by
+from ..store.cells import Cell, left_by
 from . import looking
+from .stopping import decides
 from .study import Study
+from .thinning import keeps
 
 WRITTEN = ("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv", "summary.json", "verdicts.json")
+RECORD = "metrics.json"
 
 GLANCED = ("metrics", "plots")  # what DVC shows
 
@@ -62,19 +68,55 @@ def verbs_of(study: Study, arm: str, seed: int) -> list[str]:
 
 
 def whole(study: Study) -> list[str]:
-    """All files of all generations: asked for one by one, since a file that is missing in the middle is no reason to
-    Snakemake to make it again, as long as what was made from it is there.
-    """
+    """All files of all generations, each once."""
     if study.file.together:
         return records(study)
-    return list(dict.fromkeys(file for cell in study.all_cells() for file in _whole(study, *cell)))
+    return [path for folder, nouns in made(study) for path in (f"{folder}/{noun}" for noun in nouns)]
 
 
-def _whole(study: Study, arm: str, seed: int, generation: int) -> list[str]:
-    drawn = ["draw"] if study.needs_drawing(arm, generation) else []
-    nouns = [noun for verb in (*drawn, "train", *verbs_of(study, arm, seed)) for noun in left_by(verb)]
-    nouns += [noun for role in study.auxiliaries(arm, generation) for noun in left_by("auxiliary", role)]
-    return [study.cell(arm, seed, generation, noun) for noun in nouns]
+def made(study: Study) -> Iterator[tuple[str, list[str]]]:
+    """Every folder of a generation, with the nouns that are made there: bases first, whose generation 0 arms share."""
+    for arm, seed, generation in study.base_cells():
+        drawn = left_by("draw") if study.needs_drawing(arm, generation) else []
+        yield Cell(study.name, arm, seed, generation).folder, [*drawn, *left_by("train")]
+    nouns = cache(lambda arm, own: [noun for verb in verbs_of(study, arm, own) for noun in left_by(verb)])
+    for arm, seed, generation in study.all_cells():
+        found = list(nouns(arm, 0 if study.is_own(seed) else study.file.seeds))
+        if generation:
+            found += [*(left_by("draw") if study.needs_drawing(arm, generation) else []), *left_by("train")]
+        found += left_by("stop") if study.file.stop and decides(study, arm, seed, generation) else []
+        found += [noun for role in study.auxiliaries(arm, generation) for noun in left_by("auxiliary", role)]
+        yield Cell(study.name, arm, seed, generation).folder, found
+
+
+def missing(study: Study, root: Path = Path()) -> list[str]:
+    """The files of generations that are not there, each asked for by its name. root: where ``results`` lies.
+
+    To Snakemake a file that is missing in the middle is no reason to make it again, as long as what was made from it is
+    there. Of a generation of which nothing is there its record alone is asked for, which asks for the rest. What was
+    made and has gone since, as the study's ``keep`` says, is not asked for: its hash is still there.
+    """
+    if study.file.together:
+        return []
+    found = []
+    for folder, nouns in made(study):
+        there = _names_in(root / folder)
+        asked = nouns if there or RECORD not in nouns else [RECORD]
+        generation = int(folder.rpartition("gen")[2])
+        lacking = [noun for noun in asked if not {noun, f"{noun}.sha256"} <= there]
+        found += [
+            f"{folder}/{noun}" for noun in lacking if f"{noun}.sha256" not in there or keeps(study, generation, noun)
+        ]
+    return found
+
+
+def _names_in(folder: Path) -> set[str]:
+    """The names of what lies in a folder; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def records(study: Study) -> list[str]:

@@ -30,6 +30,7 @@ from .marking import marking_faults
 from .presets import regimes
 from .reading import parse
 from .starts import label_faults
+from .stopping import stop_faults
 from .study import Study
 from .unsuited import together_faults, unsuited_faults
 
@@ -93,6 +94,18 @@ def written_in(folder: Path) -> list[Study]:
     return found
 
 
+def all_written_in(folder: Path) -> list[Study]:
+    """All studies in a folder and below it, small copies too. Raises BadStudy for a file that says no study."""
+    found = []
+    for path in sorted(folder.rglob("*.yaml")):
+        raw, lines, faults = parse(path)
+        study, more = check(raw, path.stem)
+        if study is None or faults:
+            raise BadStudy(path, [*faults, *more], lines)
+        found.append(study)
+    return found
+
+
 def from_plan(text: str) -> Study:
     """The study that a rule handed on as JSON (see ``Study.plan``): the file may have changed since."""
     raw = json.loads(text)
@@ -122,7 +135,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
-        faults += [*people_faults(study), *together_faults(study)]
+        faults += [*people_faults(study), *together_faults(study), *stop_faults(study)]
     faults += crossing.faults(file)
     faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
     faults += label_faults(study) if not absent else []

@@ -140,8 +140,12 @@ def real_seen(study: Study, names: Iterable[str]) -> dict[str, str]:
 
 def references(study: Study) -> list[str]:
     """The features of the real data that every record is compared with."""
-    seen = [name for name in study.measured_in if not looks_anew(FEATURES[name].needs)]
-    return [study.extractor_file("features", name) for name in seen]
+    return [study.extractor_file("features", name) for name in referenced(study)]
+
+
+def referenced(study: Study) -> list[str]:
+    """The extractors through which the real data is looked at once, for all records."""
+    return [name for name in study.measured_in if not looks_anew(FEATURES[name].needs)]
 
 
 def selects_on_gpu(study: Study, arm: str) -> bool:

@@ -1,7 +1,7 @@
 """What a study has found so far, read from its files: records, pictures, costs, and the facts that a report needs."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,7 +17,7 @@ from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
-from . import crossing
+from . import crossing, stopping
 from .file import FAIRNESS, JUDGING
 from .judged import judging_options
 from .study import Study
@@ -62,7 +62,16 @@ def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
         return [one for path in paths.values() if path.exists() for one in replicated(study.name, path)], missing
     paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
     missing = [str(path) for path in paths.values() if not path.exists()]
-    return [read_as(Record, path) for path in paths.values() if path.exists()], missing
+    gone = stopping.stopped(study) if study.file.stop else {}
+    return [_ended(read_as(Record, path), gone) for path in paths.values() if path.exists()], missing
+
+
+def _ended(record: dict[str, Any], gone: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> dict[str, Any]:
+    """A record, without its numbers where its lineage was stopped before: by a rule that came after it was trained."""
+    decision = gone.get(record["arm"], {}).get(record["seed"])
+    if decision is None or record["generation"] <= decision["generation"]:
+        return record
+    return {**record, "status": "stopped", "stopped": dict(decision), "values": [], "fingerprints": {}}
 
 
 class _Said(BaseModel):
@@ -108,8 +117,9 @@ class Record(Baseline):
     arm: str
     seed: int
     generation: int
-    status: Literal["ok", "diverged"]
+    status: Literal["ok", "diverged", "stopped"]
     diverged: dict[str, Any] | None = None
+    stopped: dict[str, Any] | None = None
     lineage: dict[str, str] = {}
     composition: list[_Eaten] = []
 
@@ -258,6 +268,8 @@ def facts(study: Study) -> Any:
         learning_curve=_learning_curve(study),
         waivers=[f"{(FAIRNESS | JUDGING)[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
+        stops=stopping.words(study),
+        stopped=stopping.stopped(study) if study.file.stop else {},
         selected={arm: _selected(study, arm, chance) for chance, arm in study.yoked.items()},
         labels={name: metric.label for name, metric in metrics.items()},
         better={name: metric.better for name, metric in metrics.items()},

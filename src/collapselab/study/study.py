@@ -138,6 +138,10 @@ class Study:
         others = [data.model_copy(update={"split_seed": data.split_seed + further}) for further in range(1, count)]
         return [self, *(Study(self.file.model_copy(update={"data": one}), self._regimes) for one in others)]
 
+    def longer(self, generations: int) -> "Study":
+        """The same study with another number of generations."""
+        return Study(self.file.model_copy(update={"generations": generations}), self._regimes)
+
     def with_split(self, seed: int, real: str = "") -> "Study":
         """The study with the split of a seed, or with that whose data lie in a folder under ``results/real``."""
         return next((one for one in self.splits if one.real == real), self.splits[self.levels[seed].split])
@@ -408,8 +412,8 @@ class Study:
     # What the rules hand to their jobs.
 
     def plan(self) -> str:
-        """The study as JSON, for jobs that are about all of it."""
-        return self.file.model_dump_json(by_alias=True, exclude_unset=True)
+        """The study as JSON, for jobs that are about all of it; what is kept of it changes nothing that they find."""
+        return self.file.model_dump_json(by_alias=True, exclude_unset=True, exclude={"keep"})
 
     def recipe(self, arm: str, generation: int) -> Recipe:
         """What the arm's regime, or that of a base's arms, comes to at a generation."""

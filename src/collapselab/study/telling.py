@@ -40,3 +40,17 @@ def shell(words: Sequence[str]) -> str:
     if len(text.encode()) <= LONGEST_BYTES:
         return text
     return f"{told.OPTION} {quote(str(told.keep(FOLDER / 'told', words)))}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, of two parts at most: ``40 s``, ``12 min``, ``3 h 20 min``, ``2 days 4 h``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} day{'s' * (days > 1)} {hours} h" if hours else f"{days} day{'s' * (days > 1)}"

@@ -20,6 +20,8 @@ from .checks import placed
 from .faults import Fault
 from .study import Study
 
+DRAWN = 10_000  # rows of a population whose labels tell its classes: one with a share of .001 is missed with exp(-10)
+
 
 def unsuited_faults(study: Study) -> Iterator[Fault]:
     """What selectors, transforms, and the rewards that they or adapters follow cannot do with the study's data."""
@@ -57,7 +59,10 @@ def _facts(study: Study) -> Facts:
     def classes() -> int | None:
         if not drawn:
             return study.dataset.labelled()
-        return 0 if study.population.sample(Ask(2, 0)).labels is None and study.kind != "categories" else None
+        if study.kind == "categories":
+            return None
+        labels = study.population.sample(Ask(DRAWN, 0)).labels
+        return 0 if labels is None else int(labels.max()) + 1
 
     def columns(name: str) -> tuple[str, ...]:
         extractor = FEATURES[name]

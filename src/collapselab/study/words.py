@@ -1,9 +1,12 @@
 """What a reader is told of a study: its size, its data, its models and its arms."""
 
 import json
+from collections import Counter
 from typing import Any
 
-from .budget import disk_bytes, pictured, work
+from .budget import pictured, work
+from .jobs import every
+from .storage import disk
 from .study import Study
 
 
@@ -22,8 +25,6 @@ def totals(study: Study) -> dict[str, str]:
         "further models": sum(len(study.auxiliaries(arm, generation)) for arm, _, generation in cells),
     }
     further = " and ".join(f"{count} {what}" for what, count in beside.items() if count)
-    values = len(cells) * (2 + len(study.metric_options())) * 8
-    disk = values if study.file.together else disk_bytes(study)
     return {
         "arms (with the control)": str(len(study.lineages)),
         "lineages": str(len({cell[:2] for cell in cells}))
@@ -32,8 +33,29 @@ def totals(study: Study) -> dict[str, str]:
         + (f", and {further}" if further else ""),
         "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
         "samples": f"{sampled:,}" + (f", and {pictures:,} for pictures" if pictures else ""),
-        "disk": f"{disk / 2**20:,.0f} MiB" + ("" if study.file.together else " and features"),
+        "jobs": said_of_jobs(study),
+        "disk": said_of_disk(study),
     }
+
+
+def said_of_jobs(study: Study) -> str:
+    """How many jobs the workflow has for a study, and of which verbs most."""
+    counted = Counter(verb for verb, _ in every(study) if verb != "compose")  # which is done in the job that trains
+    most = ", ".join(f"{many:,} {verb}" for verb, many in counted.most_common(3))
+    return f"{counted.total():,}, of which {most}"
+
+
+def said_of_disk(study: Study) -> str:
+    """What a study takes on disk, of what, and what its ``keep`` saves."""
+    found = disk(study)
+    parts = [f"{kind} {_mib(size)}" for kind, size in found.bytes.items() if size >= 2**20 / 2]
+    said = _mib(found.total) + (f" ({', '.join(parts)})" if len(parts) > 1 else "")
+    said += f", and the features of {' and '.join(found.unknown)}" if found.unknown else ""
+    return said + (f"; {_mib(found.saved)} less once gc has thinned it" if found.saved else "")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
 
 
 def used(study: Study) -> dict[str, str]:

@@ -28,6 +28,7 @@ from .statistics import Estimate as Estimate
 from .statistics import estimate as estimate
 from .statistics import slope as slope
 from .statistics import t_interval as t_interval
+from .survival import of_arm as of_arm
 from .words import digits_apart as digits_apart
 from .words import natural as natural
 from .words import spell as spell

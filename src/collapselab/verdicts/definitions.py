@@ -20,7 +20,7 @@ from .laws import limit_of
 from .limits import Curves, Tendency, tendencies, tendencies_of_sizes
 from .records import Record, indexed, lineages
 from .statistics import FEWEST, contrast, estimate, first_and_last, is_constant, ratio_interval
-from .words import and_diverged, digits_apart, spell
+from .words import and_ended, digits_apart, spell
 
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
 ZERO = 0.05  # of the first generation's variance: what is less has gone to zero; the report's own, too
@@ -69,7 +69,7 @@ def _growth(
             if found.lineages:
                 change = f"{metric} of generation {last} is {_times(start, end)} that of generation {first}"
             sentence = f"{change}: {found.conclusion(above, below)}"
-        sentence += f".{and_diverged(records, facts, arm)}"
+        sentence += f".{and_ended(records, facts, arm)}"
         numbers = {"ratio": float(end.mean() / start.mean())} if found.lineages and start.mean() > 0 else {}
         findings.append(Finding(name, arm, status, sentence, found.numbers() | numbers))
     return findings
@@ -115,7 +115,7 @@ def _loss(name: str, what: str, lacks: str, facts: StudyFacts, records: Sequence
         change = found.change(metric, spans[arm]) if found.lineages else metric
         conclusion = "no collapse" if found.unchanged else found.conclusion("no collapse", "collapse")
         status = "no collapse" if found.unchanged else found.status(-1)
-        sentence = f"{change}: {conclusion}.{and_diverged(records, facts, arm)}"
+        sentence = f"{change}: {conclusion}.{and_ended(records, facts, arm)}"
         findings.append(Finding(name, arm, status, sentence, found.numbers()))
     return findings
 
@@ -216,7 +216,7 @@ def _limits(
         words = [_at_the_end(metric, one), *([conclusion] if conclusion else [])]
         said = ": ".join(words) + (f"; {_law(law, status)}" if law else "")
         numbers = one.pace.numbers() | ({"limit": law[0]} if law and np.isfinite(law[0]) else {})
-        findings.append(Finding(name, arm, status, f"{said}.{and_diverged(records, facts, arm)}", numbers))
+        findings.append(Finding(name, arm, status, f"{said}.{and_ended(records, facts, arm)}", numbers))
     return findings
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .facts import StudyFacts
 from .findings import Column, Finding, Table
-from .records import Record, lineages
+from .records import Record, comparable, lineages
 from .statistics import CONFIDENCE, FEWEST, Estimate, estimate, slope_apart
 from .words import spell
 
@@ -47,7 +47,7 @@ def contrasts(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
 def _differences(facts: StudyFacts, records: Sequence[Record], arm: str, other: str) -> list[float]:
     """The differences of slopes in pairs of one seed, over the generations that both have."""
     beside = lineages(records, other, facts.primary)
-    pairs = [(own, beside.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
+    pairs = [(own, beside.get(seed, {})) for seed, own in comparable(facts, records, arm, other).items()]
     return [slope_apart(own, theirs) for own, theirs in pairs]
 
 

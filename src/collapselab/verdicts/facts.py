@@ -49,6 +49,8 @@ class StudyFacts:
     generation 0 alone, and say how the metrics depend on the number of real rows. learning_curve: number of real rows
     -> the primary's expected value of a model fitted to them, where theory gives it. predictions: arm -> what the
     closed forms say of it. selected: arm -> who selects in it, where it stands beside an arm in which chance does.
+    stops: the rules by which lineages are stopped, in words. stopped: arm -> seed -> the decision by which one was: the
+    ``generation`` after which none is trained, and ``when``, the rule's kind.
     """
 
     name: str
@@ -78,6 +80,8 @@ class StudyFacts:
     learning_curve: Callable[[float], float | None] | None = None
     selected: Mapping[str, Selected] = field(default_factory=dict)
     predictions: Mapping[str, Sequence["Prediction"]] = field(default_factory=dict)
+    stops: Sequence[str] = ()
+    stopped: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def loops(self) -> Self:
@@ -91,6 +95,11 @@ class StudyFacts:
             return ""
         listed = " and ".join([", ".join(self.shared[:-1]), self.shared[-1]] if len(self.shared) > 1 else self.shared)
         return f"Intervals are over seeds, given {listed}, which all seeds share."
+
+    def horizon(self, *arms: str) -> int:
+        """The last generation that all lineages of arms have, as far as none was stopped before."""
+        gone = [one["generation"] for arm in arms for one in self.stopped.get(arm, {}).values()]
+        return min(gone, default=self.generations)
 
     def is_share(self, metric: str) -> bool:
         """Whether a number is one of the parts of a whole, which are drawn together."""

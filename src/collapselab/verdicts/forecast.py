@@ -18,7 +18,7 @@ from ..measure.roles import losable
 from .curves import LATEST, Candidate, candidates, halvings
 from .facts import Endpoint, StudyFacts
 from .findings import Column, Finding, Table
-from .records import Record, indexed, lineages
+from .records import Record, indexed, lineages, up_to
 from .statistics import FEWEST, Estimate, estimate, slope
 from .words import digits_apart, spell
 
@@ -76,7 +76,7 @@ def forecast(facts: StudyFacts, records: Iterable[Record], fitted: int | None = 
         return []
     if fitted is None:
         fitted = max(FEWEST_POINTS - 1, facts.generations // 2)
-    found = {arm: lineages(records, arm, endpoint) for arm in facts.loops.arms}
+    found = {arm: up_to(lineages(records, arm, endpoint), facts.horizon(arm)) for arm in facts.loops.arms}
     # A lineage needs its first value, which is halved, and enough of the others.
     early = {
         arm: {

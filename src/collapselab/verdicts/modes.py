@@ -8,7 +8,7 @@ from .facts import Endpoint, StudyFacts
 from .findings import Finding, not_testable
 from .records import Record, indexed, lineages
 from .statistics import CONFIDENCE, FEWEST
-from .words import and_diverged, natural
+from .words import and_ended, natural
 
 LOST = 0.1  # a class is lost when its share falls below this part of the real one
 
@@ -54,7 +54,7 @@ def _of_arm(
         status = "collapse"
     elif len(lost) >= FEWEST and not losers and not doubtful:
         status = "no collapse"
-    sentence = f"{_told(lost, losers, unsure)}: {_conclusion(status, len(lost))}.{and_diverged(records, facts, arm)}"
+    sentence = f"{_told(lost, losers, unsure)}: {_conclusion(status, len(lost))}.{and_ended(records, facts, arm)}"
     numbers = {"lineages": len(lost), "lineages_with_loss": losers, "lineages_in_doubt": doubtful}
     return Finding("lost_modes", arm, status, sentence, numbers)
 

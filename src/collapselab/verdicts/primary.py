@@ -10,9 +10,9 @@ import numpy as np
 
 from .facts import StudyFacts
 from .findings import Finding, not_testable
-from .records import Record, lineages
+from .records import Record, comparable, lineages
 from .statistics import FEWEST, Estimate, estimate, slope, slope_apart
-from .words import and_diverged, spell
+from .words import and_ended, spell
 
 
 def _worse(facts: StudyFacts) -> int:
@@ -86,7 +86,8 @@ def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]
     The sentence gives the shape too: a straight fall and one that levels off can have the same slope.
     """
     worse, metric = _worse(facts), facts.label(facts.primary.metric)
-    found_lineages = {arm: lineages(records, arm, facts.primary) for arm in facts.arms}
+    control = {arm: facts.control_of(arm) for arm in facts.arms}
+    found_lineages = {arm: comparable(facts, records, arm, control[arm]) for arm in facts.arms}
     slopes = {arm: [slope(lineage) for lineage in found.values()] for arm, found in found_lineages.items()}
     findings = []
     for arm, found in estimate(slopes).items():
@@ -101,7 +102,7 @@ def primary_slope(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]
             sentence += (
                 f" by more than {spell(abs(bound))} a generation is ruled out" if bound * worse > 0 else " is ruled out"
             )
-        sentence += f".{and_diverged(records, facts, arm)}"
+        sentence += f".{and_ended(records, facts, arm)}"
         numbers = found.numbers()
         if len(course) >= 2:
             numbers |= {"first": course[min(course)], "last": course[max(course)]} | _shape(course)
@@ -122,7 +123,8 @@ def slope_against_control(facts: StudyFacts, records: Sequence[Record]) -> list[
     for arm in facts.arms:
         if not (facts.is_control(arm) or facts.is_chance(arm)):
             control = lineages(records, facts.control_of(arm), facts.primary)
-            pairs = [(own, control.get(seed, {})) for seed, own in lineages(records, arm, facts.primary).items()]
+            own_lineages = comparable(facts, records, arm, facts.control_of(arm))
+            pairs = [(own, control.get(seed, {})) for seed, own in own_lineages.items()]
             differences[arm] = [slope_apart(own, other) for own, other in pairs]
     findings = not_testable(name, [arm for arm in facts.arms if facts.is_control(arm)], "this is a control")
     # Asked of the arm that it stands beside: asked twice, Holm's correction would have twice the questions.

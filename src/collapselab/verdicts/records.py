@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .facts import Endpoint
+from .facts import Endpoint, StudyFacts
 
 Record = Mapping[str, Any]
 """One parsed ``metrics.json``: the numbers of one arm, seed and generation, and how they were made."""
+
+
+Lineages = Mapping[int, Mapping[int, float]]
+"""Values of an arm: seed -> generation -> value."""
 
 
 class Indexed(Sequence[Record]):
@@ -106,6 +110,18 @@ def lineages(records: Iterable[Record], arm: str, endpoint: Endpoint) -> dict[in
     An arm without sampling bias and selection has only ``sampled``, which equals its raw and its kept samples.
     """
     return indexed(records).lineages(arm, endpoint)
+
+
+def comparable(facts: StudyFacts, records: Iterable[Record], arm: str, beside: str | None = None) -> Lineages:
+    """The same of the primary endpoint, up to the generation that all lineages have of the arm, and of the one that it
+    is compared with: the slope of one that was stopped is of other generations than the slope of one that goes on.
+    """
+    return up_to(lineages(records, arm, facts.primary), facts.horizon(arm, *([beside] if beside else [])))
+
+
+def up_to(found: Lineages, last: int) -> Lineages:
+    """The same values up to a generation."""
+    return {seed: {t: value for t, value in lineage.items() if t <= last} for seed, lineage in found.items()}
 
 
 def diverged(records: Iterable[Record], arm: str) -> dict[int, int]:

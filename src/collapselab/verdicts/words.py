@@ -1,6 +1,6 @@
 """Numbers, names and failures in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -33,14 +33,21 @@ def digits_apart(low: float, high: float) -> int:
     return next((n for n in range(3, 8) if low == high or spell(low, high, n) != spell(high, low, n)), 8)
 
 
-def and_diverged(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
-    """The sentence, with a space before it, that names the lineages of an arm that diverged; "" where none did."""
+def and_ended(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
+    """The sentences, with a space before each, that name the lineages of an arm that diverged or were stopped; "" where
+    all go on.
+    """
     gone = diverged(records, arm)
-    if not gone:
-        return ""
+    stopped = {seed: one["generation"] for seed, one in facts.stopped.get(arm, {}).items()}
+    said = f" Training diverged in {_named(facts, gone)}." if gone else ""
+    return f"{said} Stopped {'was' if len(stopped) == 1 else 'were'} {_named(facts, stopped)}." if stopped else said
+
+
+def _named(facts: StudyFacts, gone: Mapping[int, int]) -> str:
+    """Lineages that ended, by the generation at which they did."""
     when = ", ".join(f"seed {seed} at generation {generation}" for seed, generation in list(gone.items())[:NAMED])
     when += f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
-    return f" Training diverged in {len(gone)} of {facts.seeds} lineages ({when}), which count up to there."
+    return f"{len(gone)} of {facts.seeds} lineages ({when}), which count up to there"
 
 
 def natural(name: str) -> tuple[str, int]:

@@ -20,8 +20,9 @@ NAMESPACES: dict[str, list[Path]] = {}
 # They hold the edges (files, words, order), not what is computed: an edit there must not cost GPU days. The layout of
 # stored files counts through FORMAT, a regime through the recipe that it comes to, an option of the rule.
 EDGES = {
-    *("store.bytes", "store.cells", "store.tensors", "store.samples", "store.tables", "store.records"),
-    *("store.outside", "store.provenance", "cli", "compose.regimes", "machine.clock", "machine.energy", "study"),
+    *("store.bytes", "store.cells", "store.identity", "store.tensors", "store.samples", "store.tables"),
+    *("store.records", "store.examine", "store.outside", "store.provenance", "cli", "compose.regimes", "machine.clock"),
+    *("machine.energy", "study"),
 }
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
@@ -40,7 +41,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
 APART = {"realness", "invert"}  # methods that no training or sampling calls: whoever does names them (``NAME/method``)
-PLANNED = {"of_weights": "Options", "labelled": "Dataset"}  # and those that plans alone call, of such classes
+PLANNED = {"of_weights": "Options", "labelled": "Dataset", "rights": "Dataset"}  # that no job calls, of such classes
 
 
 class Definition(NamedTuple):

@@ -7,7 +7,8 @@ hash of its source, where a change is seen. Nothing cheap is an argument of some
 from collections.abc import Iterator, Mapping
 
 from ...store.provenance import source_hash
-from .. import layout
+from .. import layout, looking
+from ..stopping import decides
 from ..study import Study
 from ..telling import shell
 from . import models, numbers, real, samples
@@ -20,12 +21,17 @@ JOBS: Mapping[str, Job] = {**real.JOBS, **models.JOBS, **samples.JOBS, **numbers
 
 def _there(study: Study, place: Place) -> Study:
     """The study with the split of its data that a job sees."""
-    return study.with_split(place.seed, place.real)
+    return study if len(study.splits) == 1 else study.with_split(place.seed, place.real)
 
 
 def inputs(study: Study, verb: str, place: Place) -> list[str]:
     """The files that a job reads, each once."""
     return list(dict.fromkeys(JOBS[verb].inputs(_there(study, place), place)))
+
+
+def decisions(study: Study, verb: str, place: Place) -> list[str]:
+    """The decisions that a job waits for."""
+    return list(JOBS[verb].decisions(_there(study, place), place))
 
 
 def arguments(study: Study, verb: str, place: Place) -> str:
@@ -53,13 +59,14 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
         for real in (one.real for one in study.splits):
             yield from ((layout.preparing(study), Place(part=part, real=real)) for part in layout.parts(study))
             yield from (("learn", Place(extractor=name, real=real)) for name in study.trained_extractors)
-            yield from (("extract_real", Place(extractor=name, real=real)) for name in study.extractors)
+            yield from (("extract_real", Place(extractor=name, real=real)) for name in looking.referenced(study))
         yield "baseline", Place()
         for cell in [*study.base_cells(), *(cell for cell in study.all_cells() if cell[2])]:
             yield from (("draw", Place(*cell)),) if study.needs_drawing(cell[0], cell[2]) else ()
             yield from (("compose", Place(*cell)), ("train", Place(*cell)))
         for cell in study.all_cells():
             yield from ((verb, Place(*cell)) for verb in layout.verbs_of(study, *cell[:2]))
+            yield from (("stop", Place(*cell)),) if decides(study, *cell) else ()
             roles = study.auxiliaries(cell[0], cell[2])
             yield from (("auxiliary", Place(*cell, role=role)) for role in roles)
     yield from (("report", Place()), ("track", Place()))

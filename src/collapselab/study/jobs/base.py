@@ -37,12 +37,14 @@ class Job(NamedTuple):
 
     inputs: the files that it reads. arguments: what it is told. roots: the definitions that its source consists of.
     outside: what lies outside the study and could change there, by name with its hash; the job finds it by itself.
+    decisions: the files that may end its lineage, for which it waits, and whose change is no reason to run it again.
     """
 
     inputs: Callable[[Study, Place], Iterable[str]]
     arguments: Callable[[Study, Place], Iterable[str]]
     roots: Callable[[Study, Place], Iterable[str]]
     outside: Callable[[Study, Place], Mapping[str, str]] = lambda study, place: {}
+    decisions: Callable[[Study, Place], Iterable[str]] = lambda study, place: ()
 
 
 def verb_roots(name: str, *functions: str) -> list[str]:

@@ -8,6 +8,7 @@ from ...compose.regimes import at
 from ...guides import GUIDES
 from ...store.provenance import entries
 from .. import looking
+from ..stopping import waited_for
 from ..study import Study
 from ..telling import as_json, flags
 from .base import Job, Place, replicate, seeds, verb_roots
@@ -36,6 +37,10 @@ def guide_roots(study: Study, arm: str) -> list[str]:
 # -- compose and train -------------------------------------------------------------------------------------------------
 
 
+def _decisions(study: Study, place: Place) -> list[str]:
+    return waited_for(study, *place.cell)
+
+
 def _draw_inputs(study: Study, place: Place) -> list[str]:
     population, models = looking.truth_file(study), []
     for name, path in study.resampled(*place.cell).items():
@@ -59,6 +64,7 @@ def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)), population=looking.truth_file(study))
     yield from flags(model=[f"{name}={path}" for name, path in models.items()], about=as_json(about))
     yield from flags(study_seed=study.file.seed, seed=replicate(study, place, "training"))
+    yield from flags(stop=_decisions(study, place))
 
 
 def _draw_roots(study: Study, place: Place) -> list[str]:
@@ -91,6 +97,7 @@ def _compose_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(sources=as_json(study.sources(*place.cell)))
     yield from flags(drawn=study.cell(*place.cell, "drawn.safetensors") if drawn else None)
     yield from flags(study_seed=study.file.seed, seed=replicate(study, place, "training"))
+    yield from flags(stop=_decisions(study, place))
 
 
 def _train_arguments(study: Study, place: Place) -> Iterator[str]:
@@ -170,9 +177,9 @@ def _auxiliary_roots(study: Study, place: Place) -> list[str]:
 
 
 JOBS: Mapping[str, Job] = {
-    "draw": Job(_draw_inputs, _draw_arguments, _draw_roots),
-    "compose": Job(_train_inputs, _compose_arguments, _compose_roots),
-    "train": Job(_train_inputs, _train_arguments, _train_roots),
+    "draw": Job(_draw_inputs, _draw_arguments, _draw_roots, decisions=_decisions),
+    "compose": Job(_train_inputs, _compose_arguments, _compose_roots, decisions=_decisions),
+    "train": Job(_train_inputs, _train_arguments, _train_roots, decisions=_decisions),
     "adapt": Job(_adapt_inputs, _adapt_arguments, _adapt_roots, _adapt_outside),
     "auxiliary": Job(_auxiliary_inputs, _auxiliary_arguments, _auxiliary_roots),
 }

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from ...features import FEATURES
 from ...store.provenance import PACKAGE, entries
 from ...together.folded import folded
-from .. import layout, looking, selected
+from .. import layout, looking, selected, stopping
 from ..study import Study
 from ..telling import as_json, flags, plain
+from ..thinning import keeps
 from .base import Job, Place, nothing, verb_roots
 from .models import eaten, home
 from .samples import key_words, mark_roots, mark_said, raw_input
@@ -86,6 +87,21 @@ def _record_roots(study: Study, place: Place) -> list[str]:
     return [*verb_roots("record", "role", "composition", "record"), *_metrics(study), *looking.truth_roots(study)]
 
 
+def _stop_inputs(study: Study, place: Place) -> list[str]:
+    seen = stopping.looked_at(study, *place.cell)
+    return [*seen["record"], *([seen["before"]] if "before" in seen else [])]
+
+
+def _stop_arguments(study: Study, place: Place) -> Iterator[str]:
+    rules = [rule._asdict() for rule in stopping.rules(study, place.arm)]
+    after = study.cell(place.arm, place.seed, place.generation + 1, "training.parquet")
+    yield from flags(rules=as_json(rules), **stopping.looked_at(study, *place.cell), next=after)
+
+
+def _stop_roots(study: Study, place: Place) -> list[str]:
+    return verb_roots("stop", "decide")
+
+
 def _baseline_inputs(study: Study, place: Place) -> list[str]:
     population = looking.truth_file(study)
     return [*looking.references(study), *([population] if population else [])]
@@ -117,15 +133,20 @@ def _replicate_roots(study: Study, place: Place) -> list[str]:
 
 
 def _report_inputs(study: Study, place: Place) -> list[str]:
-    return [*layout.records(study), *layout.grids(study), *layout.baseline(study), *selected.files(study)]
+    decisions = [study.cell(*cell, "stop.json") for cell in study.all_cells() if stopping.decides(study, *cell)]
+    return [*layout.records(study), *layout.grids(study), *layout.baseline(study), *selected.files(study), *decisions]
 
 
 def _report_outside(study: Study, place: Place) -> dict[str, str]:
     return selected.survey_hash(study)
 
 
+MODEL = "model.safetensors"
+
+
 def _track_inputs(study: Study, place: Place) -> list[str]:
-    models = [] if study.file.together else [study.cell(*cell, "model.safetensors") for cell in study.cells()]
+    cells = [] if study.file.together else study.cells()
+    models = [study.cell(*cell, MODEL) for cell in cells if keeps(study, cell[2], MODEL)]
     report = study.report_file("report.html")  # which is attached
     return [*layout.records(study), *models, *layout.grids(study), *layout.baseline(study), report]
 
@@ -161,6 +182,7 @@ def _track_roots(study: Study, place: Place) -> list[str]:
 JOBS: Mapping[str, Job] = {
     "extract": Job(_extract_inputs, _extract_arguments, _extract_roots, _extract_outside),
     "record": Job(_record_inputs, _record_arguments, _record_roots),
+    "stop": Job(_stop_inputs, _stop_arguments, _stop_roots),
     "baseline": Job(_baseline_inputs, _baseline_arguments, _baseline_roots),
     "replicate": Job(nothing, _replicate_arguments, _replicate_roots),
     "report": Job(_report_inputs, _planned, _report_roots, _report_outside),

@@ -1,0 +1,54 @@
+"""Who runs a study: one snakemake at a time. Whoever comes second is told so.
+
+It is told before it meets snakemake's own lock, whose text would have a run unlocked that is alive.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..core.errors import Held
+from ..store import held
+from ..store.locks import holder
+from ..store.provenance import FOLDER
+from . import layout
+from .study import Study
+
+LOOKS = frozenset(  # options with which snakemake runs nothing
+    {
+        *("-n", "--dry-run", "--dryrun", "--lint", "--summary", "-S", "--detailed-summary", "-D", "--report", "--list"),
+        *("--dag", "--rulegraph", "--filegraph", "--d3dag", "--list-rules", "-l", "--list-target-rules", "--lt"),
+        *("--list-changes", "--list-input-changes", "--list-params-changes", "--archive", "--containerize"),
+        *("--generate-unit-tests", "--print-compilation", "--list-untracked", "--lu"),
+    }
+)
+_stack = ExitStack()
+
+
+def refuse_second(study: Study, arguments: Sequence[str]) -> None:
+    """Raise Held where another snakemake runs the study, or makes real data that it needs, unless this one only looks.
+
+    arguments: of this snakemake.
+    """
+    if LOOKS.intersection(arguments):
+        return
+    for path, what in _claims(study):
+        if found := holder(path):
+            number = found.removeprefix("process ").partition(" ")[0]
+            ends = f"kill -INT {number} ends its jobs, too; kill {number} lets them finish"
+            cure = f"Nothing was begun here, and nothing is to be unlocked: wait, or end it where it runs: {ends}"
+            raise Held(f"{what}: {found}, runs it. {cure}")
+
+
+def begin(study: Study) -> None:
+    """Be whoever runs the study, until this process ends."""
+    for path, _ in _claims(study):
+        _stack.enter_context(held(path))
+
+
+def _claims(study: Study) -> Iterator[tuple[Path, str]]:
+    """What a run has for itself: the study, and real data that other studies share as long as it is not there."""
+    yield FOLDER / "drivers" / study.name, f"study {study.name}"
+    for one in study.splits:
+        if not all(Path(file).exists() for file in layout.real_of_split(one)):
+            yield FOLDER / "drivers" / f"real-{one.real}", f"the real data {one.real} of study {study.name}"

@@ -1,0 +1,186 @@
+"""What each job of the workflow asks a cluster for: a GPU, processors, memory and minutes, as its model's family needs.
+
+Time of networks follows from ``collapselab throughput``, which keeps in the user's cache what it has measured, on any
+device; without a measurement the default stands, which is long. A rule asks for these, and ``set-resources`` of a
+profile beats them. They are no part of what makes a job run again.
+"""
+
+import math
+import os
+import re
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..features import FEATURES
+from ..models import MODELS
+from ..store.cells import CELL
+from . import looking
+from . import throughput as speeds
+from .jobs import Place
+from .study import Study
+
+GRES_VARIABLE = "COLLAPSELAB_GRES"  # what a job with a GPU asks Slurm for; empty on a cluster without GPUs
+TRAINING = frozenset({"train", "adapt", "auxiliary"})  # each a job of its own: what it took hours to make is at stake
+SAMPLING = frozenset({"draw", "sample", "sample_raw", "sample_marked", "grid"})
+GROUPED = ("sample", "sample_raw", "sample_marked", "grid", "transform", "select", "extract", "record", "stop")
+"""The verbs of a generation that share a job of a cluster, but those that wait for people."""
+
+FRAME_MB = 1_500  # Python, its libraries and the two snakemakes around a job
+TORCH_MB = 2_500  # torch, and on a GPU the driver's part of the host's memory
+COPIES = 6  # of its data that a job holds at most
+BEGIN_MINUTES = 5  # that a job takes beside its work: imports, reading, a busy file system
+TRAINING_MINUTES = 15  # beside its work, of which the profile keeps 5 for the state at the end
+MARGIN = 1.5  # by which a measured time may be off beside its own spread: nodes differ
+UNKNOWN_MINUTES = {"training": 1440, "sampling": 120}  # of a network that nobody has timed
+FEW_ROWS = 5_000  # samples up to which metrics take moments
+GPU_CPUS = 4  # beside a GPU: feeding it, and libraries' threads
+OUT_OF_TIME = re.compile(r"DUE TO TIME LIMIT|the same command goes on from there")
+SLURM_LOGS = Path(".snakemake/slurm_logs")  # where the executor plugin leaves what a failed job said
+TAIL_BYTES = 20_000  # of a log, in which the reason of an end stands
+
+
+class Request(NamedTuple):
+    """gpus: that the job computes on. cpus, minutes, memory_mb: as many as it is likely to need, with room."""
+
+    gpus: int
+    cpus: int
+    minutes: int
+    memory_mb: int
+
+
+def request(study: Study, verb: str, place: Place, attempt: int = 1, out_of_time: bool = False) -> Request:
+    """What a job asks for. attempt: from 1. out_of_time: whether it is tried again for want of time.
+
+    A further attempt asks for more of what was lacking: of time, or else of memory.
+    """
+    gpus = int(needs_gpu(study, verb, place))
+    minutes, memory_mb = _minutes(study, verb, place), _memory_mb(study, verb, bool(gpus))
+    factor = max(1, attempt)
+    minutes, memory_mb = (minutes * factor, memory_mb) if out_of_time else (minutes, memory_mb * factor)
+    return Request(gpus, GPU_CPUS if gpus and verb in TRAINING else 1, minutes, memory_mb)
+
+
+def gres(study: Study, verb: str, place: Place) -> str | None:
+    """The generic resource that a job asks Slurm for; None where it needs no GPU.
+
+    The rules of one Slurm job say the same, since Snakemake takes only equal words together.
+    """
+    verbs = GROUPED if verb in GROUPED else (verb,)
+    return (wanted_gres() or None) if any(needs_gpu(study, one, place) for one in verbs) else None
+
+
+def wanted_gres() -> str:
+    """What a job with a GPU asks for on this cluster; empty where there are none."""
+    return os.environ.get(GRES_VARIABLE, "gpu:1").strip()
+
+
+def needs_gpu(study: Study, verb: str, place: Place) -> bool:
+    """Whether a job computes with a network."""
+    arms = [place.arm]
+    if verb == "draw":
+        arms = [name.partition(":")[0] for name in study.resampled(*place.cell)]
+    if verb in TRAINING | SAMPLING:
+        return any(MODELS[study.family(study.model_of(arm))].uses_torch for arm in arms)
+    if verb in ("learn", "extract_real"):
+        return looking.needs_gpu(study, [place.extractor]) or FEATURES[place.extractor].uses_torch
+    asks = {"extract": lambda: looking.needs_gpu(study, looking.measured_in(study, place.arm))}
+    asks |= {"select": lambda: looking.selects_on_gpu(study, place.arm)}
+    asks |= {"transform": lambda: looking.changes_on_gpu(study, place.arm)}
+    return asks[verb]() if verb in asks else False
+
+
+def _minutes(study: Study, verb: str, place: Place) -> int:
+    if verb in ("prepare", "populate", "learn", "extract_real", "baseline"):
+        return 60
+    if verb == "replicate":
+        return 240
+    if verb not in TRAINING | SAMPLING:
+        return BEGIN_MINUTES if study.file.samples <= FEW_ROWS else 60
+    beside = TRAINING_MINUTES if verb in TRAINING else BEGIN_MINUTES
+    if not needs_gpu(study, verb, place):
+        return beside
+    work, images = _images(study, verb, place)
+    timed = _timed(study, study.model_of(place.arm))
+    if timed is None:
+        return UNKNOWN_MINUTES[work]
+    seconds = images / getattr(timed, f"{work}_images_per_second") / (1 - min(timed.spread, 0.9))
+    return beside + math.ceil(MARGIN * seconds / 60)
+
+
+def _images(study: Study, verb: str, place: Place) -> tuple[str, int]:
+    """Which work a job of a network is, and of how many images."""
+    if verb in TRAINING:
+        beside = study.images_beside(place.arm, place.generation) if verb != "train" else 0
+        return "training", beside or study.images_seen(place.arm, place.generation) or _rows(study)
+    return "sampling", study.file.grid if verb == "grid" else max(study.file.samples, _rows(study) * (verb == "draw"))
+
+
+@cache
+def _timed(study: Study, model: str) -> speeds.Throughput | None:
+    """What was last measured of a model, on whatever device."""
+    with suppress(ValueError, OSError):
+        what = study.family(model), study.parsed_options(model), study.shape
+        return speeds.find(speeds.read(speeds.cache()), *what)
+    return None
+
+
+def _memory_mb(study: Study, verb: str, network: bool) -> int:
+    row = math.prod(study.shape) * (1 if study.kind == "images" else 8)  # bytes, as data lies in a file
+    rows = max(_rows(study), study.file.samples)
+    looks = sum(2048 * 4 for _ in study.measured_in) if verb in ("extract", "record", "baseline", "extract_real") else 0
+    size_mb = COPIES * rows * (row + looks) / 2**20
+    return FRAME_MB + (TORCH_MB if network else 0) + 100 * math.ceil(size_mb / 100)
+
+
+@cache
+def _rows(study: Study) -> int:
+    """The most rows that a training set of the study has."""
+    return max(max(study.sizes(arm)) for arm in study.lineages)
+
+
+def cpus(study: Study, verb: str, place: Place) -> int | None:
+    """The processors that a job needs beside the one that each has."""
+    wanted = request(study, verb, place).cpus
+    return wanted if wanted > 1 else None
+
+
+# -- what was lacking --------------------------------------------------------------------------------------------------
+
+
+def again(study: Study, verb: str, wildcards: Any, attempt: int) -> Request:
+    """What the workflow's job asks for at an attempt, after the reason for which the last one ended."""
+    place = Place.of(wildcards)
+    cut_off = attempt > 1 and _was_cut_off(study.name, verb, place, "_".join(map(str, wildcards)))
+    return request(study, verb, place, attempt, cut_off)
+
+
+def _was_cut_off(study: str, verb: str, place: Place, wildcards: str) -> bool:
+    """Whether the last attempt at a job ended at its time limit, or was asked to stop ahead of it, by what it left."""
+    group = cell_group(study, place)
+    patterns = (
+        [f"group_{group}/train_*"] if verb in ("draw", "train") else [f"group_{group}_*", f"group_{group}/judged_*"]
+    )
+    folders = [
+        SLURM_LOGS / f"rule_{verb}" / wildcards,
+        *(one for pattern in patterns for one in SLURM_LOGS.glob(pattern)),
+    ]
+    logs = [path for folder in folders for path in folder.glob("*.log")]
+    latest = [max(logs, key=lambda path: path.stat().st_mtime)] if logs else []
+    own = Path("logs", group, f"{verb}-{place.role}.log" if place.role else f"{verb}.log")
+    return any(OUT_OF_TIME.search(_end_of(path)) for path in [own, *latest])
+
+
+def _end_of(path: Path) -> str:
+    with suppress(OSError), open(path, "rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return stream.read().decode("utf-8", "replace")
+    return ""
+
+
+def cell_group(study: str, place: Place) -> str:
+    """What a generation of a lineage is called where it is one job of a cluster: study/arm/seed/generation."""
+    return CELL.removeprefix("results/").format(
+        study=study, arm=place.arm, seed=place.seed, generation=place.generation
+    )

@@ -1,0 +1,296 @@
+"""The workflow on a real Slurm of one node, which the tests bring up and down: what a cluster does to jobs, and to the
+driver, costs nothing that was made whole, and no bit."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from project import Project, said
+
+SLURM = Path(__file__).with_name("slurm.sh")
+LOOK_S = 4  # seconds until the driver first asks after a job: a minute's wait for each would be most of the test
+GPUS = 1
+README = ("snakemake", "--config", "study={}", "--workflow-profile", "profiles/slurm")
+NETS = """
+name: nets
+seed: 1
+seeds: 2
+generations: 0
+data: {population: {gaussian: {dimension: 2}}, split: {held_out: 100}}
+models: {points: {diffusion: {preset: points}}}
+initial: {real: 100}
+train: {images_seen: 128000}
+samples: 2000
+extractors: [identity]
+metrics: [frechet_distance]
+primary: {metric: frechet_distance, extractor: identity}
+control: none
+arms: {net: {model: points, regime: fully_synthetic}}
+"""
+
+lacking = subprocess.run([SLURM, "lacks"], capture_output=True, text=True)
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(bool(lacking.returncode), reason=f"no Slurm to start: missing are {lacking.stdout.strip()}"),
+]
+
+
+@pytest.fixture(scope="module", params=["none", "database"], ids=["without accounting", "with accounting"])
+def slurm(request, tmp_path_factory):
+    """A Slurm of one node with one GPU, in which nobody has run anything; whether it has accounting."""
+    folder = tmp_path_factory.mktemp(f"slurm-{request.param}")
+    try:
+        up = subprocess.run(
+            [SLURM, "up", folder, str(GPUS), request.param], capture_output=True, text=True, timeout=120
+        )
+        if up.returncode == 3:
+            pytest.skip(up.stderr.strip())
+        assert not up.returncode, said(up)
+        yield request.param == "database"
+    finally:
+        subprocess.run([SLURM, "down", folder], check=True, timeout=120)
+
+
+@pytest.fixture
+def alone(slurm):
+    """That Slurm, for tests that it is enough to run once."""
+    if slurm:
+        pytest.skip("was tested without accounting")
+    return slurm
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The study of a network as it runs here, uninterrupted, without a cluster."""
+    project = Project.create(tmp_path_factory.mktemp("reference") / "project")
+    (project.folder / "config" / "nets.yaml").write_text(NETS)
+    project.snakemake(study="nets")
+    return project
+
+
+@pytest.fixture
+def nets(reference, tmp_path):
+    """The same study with its real data, to be run on the cluster."""
+    project = Project.create(tmp_path / "project")
+    shutil.copy(reference.folder / "config" / "nets.yaml", project.folder / "config")
+    return project
+
+
+@pytest.fixture
+def drive():
+    """Starts drivers, and ends those that still run after the test, with their jobs."""
+    started = []
+
+    def start(*words):
+        started.append(Driver(*words))
+        return started[-1]
+
+    yield start
+    for driver in started:
+        if driver.process.poll() is None:
+            driver.process.send_signal(signal.SIGINT)
+            driver.process.wait(60)
+
+
+class Driver:
+    """A snakemake that runs a study on the cluster, in the background."""
+
+    def __init__(self, project, study, *words):
+        self.log = project.folder / f"driver{len(list(project.folder.glob('driver*.log')))}.log"
+        command = [word.format(study) for word in README]
+        command += ["--slurm-init-seconds-before-status-checks", str(LOOK_S), *words]
+        environment = project.environment | {"COLLAPSELAB_CHECKPOINT_SECONDS": "0.2"}
+        with open(self.log, "wb") as stream:
+            self.process = subprocess.Popen(
+                command, cwd=project.folder, env=environment, stdout=stream, stderr=stream, start_new_session=True
+            )
+
+    @property
+    def said(self):
+        return self.log.read_text()
+
+    def end(self, code=0, seconds=500):
+        """Wait for its end, and check its exit code."""
+        assert self.process.wait(seconds) == code, self.said[-6000:]
+        return self.said
+
+
+def ask(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def jobs(states="RUNNING"):
+    """comment -> Slurm's number, of the jobs in some states: the comment says which job of the workflow it is."""
+    lines = ask("squeue", "-h", f"--states={states}", "-o", "%i|%k").splitlines()
+    return {comment: int(number) for number, _, comment in (line.partition("|") for line in lines)}
+
+
+def facts(number):
+    """What Slurm knows of a job."""
+    return dict(word.partition("=")[::2] for word in ask("scontrol", "show", "job", "-o", str(number)).split())
+
+
+def until(found, what, seconds=240):
+    """What a function finds, as soon as it finds anything."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if result := found():
+            return result
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds} s in vain for {what}; jobs: {ask('squeue', '-o', '%i %T %r %k')}")
+
+
+def process_of(project, verb, *words):
+    """The process of a verb of a project, with some words on its command line; None where there is none."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            inside = os.readlink(entry / "cwd") == str(project.folder)
+        except OSError:
+            continue
+        itself = Path(line[1] if len(line) > 1 else "").name == "collapselab"  # not the shell that waits for it
+        if inside and itself and verb in line and all(any(word in one for one in line) for word in words):
+            return int(entry.name)
+    return None
+
+
+def states_of(project, seed):
+    return list((project.folder / f"results/nets/base_points/seed{seed}/gen0/.model.training").glob("*.sha256"))
+
+
+def training(seed):
+    """The running job of a seed's training, if there is one."""
+    return next((number for comment, number in jobs().items() if f"seed{seed}/gen0/train" in comment), None)
+
+
+def same(project, reference):
+    found, expected = project.hashes("results/nets"), reference.hashes("results/nets")
+    assert expected and found == expected
+
+
+# -- as the README says ------------------------------------------------------------------------------------------------
+
+
+def test_the_smoke_study_runs_as_the_readme_says(slurm, finished, tmp_path, drive):
+    """Also that what it says of itself is right: every job is in the queue under its own name, none asks for a GPU."""
+    line = " ".join(README).format("mine")
+    assert line in (Path(__file__).parents[2] / "README.md").read_text()
+    project = Project.create(tmp_path / "project")
+    driver = drive(project, "smoke")
+    seen = {}
+    while driver.process.poll() is None:
+        seen |= jobs("all")
+        time.sleep(1)
+    driver.end()
+    assert project.hashes("results/smoke") == finished.hashes("results/smoke")
+    assert "Nothing to be done" in said(project.run(*["snakemake", "-n", "--config", "study=smoke"]))
+    names = [comment for comment in seen if "smoke/" in comment]
+    assert any(re.match(r"rule_smoke/k_memory/seed1/gen2/train_", name) for name in names), names
+    assert any(re.match(r"rule_smoke/k_memory/seed1/gen2_extract_record_sample", name) for name in names), names
+    assert not any("gpu" in facts(number).get("TresPerNode", "") for number in list(seen.values())[:5])
+    assert not list(project.folder.rglob(".*.whole*")) and not list(project.folder.rglob(".*.lock"))
+
+
+# -- what happens to jobs ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone, nets, reference, drive):
+    """One run in which a node is drained and resumed, a job meets its time limit, one is requeued, one is cancelled,
+    and one is killed behind a finished training. Both trainings wait for the one GPU.
+    """
+    profile = nets.folder / "profiles" / "slurm" / "profile.yaml"
+    text = profile.read_text().replace("    slurm_extra: \"'--signal=TERM@300'\"\n", "")
+    minutes = {"draw": "0", "train": "1 * attempt"}  # which are one job, whose time is their sum
+    for verb, asked in minutes.items():
+        text = text.replace(f"  {verb}:\n    gpu: 0", f"  {verb}:\n    gpu: 0\n    runtime: {asked}")
+    profile.write_text(text)
+    host = ask("hostname", "-s").strip()
+    ask("scontrol", "update", f"nodename={host}", "state=drain", "reason=test")
+    driver = drive(nets, "nets")
+    until(lambda: jobs("PENDING"), "a job that waits for the drained node")
+    assert not jobs()
+    ask("scontrol", "update", f"nodename={host}", "state=resume")
+
+    (first,) = until(lambda: [seed for seed in (0, 1) if training(seed) and states_of(nets, seed)], "a training")
+    second = 1 - first
+    number = training(first)
+    assert "gpu:1" in facts(number)["TresPerNode"]
+    stopped = process_of(nets, "train", f"seed{first}/")
+    os.kill(stopped, signal.SIGSTOP)  # until Slurm wakes it up to tell it that its time is over
+    assert not training(second)  # there is one GPU
+    until(lambda: facts(number)["JobState"] not in ("RUNNING", "COMPLETING"), "the time limit", 200)
+    assert facts(number)["JobState"] == "TIMEOUT", (facts(number), driver.said[-3000:])
+    assert states_of(nets, first)
+
+    number = until(lambda: training(second), "the second training")
+    until(lambda: states_of(nets, second), "its state")
+    ask("scontrol", "requeue", str(number))
+    until(
+        lambda: training(second) and facts(number)["Restarts"] == "1" and process_of(nets, "train", f"seed{second}/"),
+        "the second training, begun anew",
+    )
+    ask("scancel", str(number))
+
+    again = until(lambda: training(first), "the first training, again")
+    assert again != number and facts(again)["TimeLimit"] == "00:02:00"
+    killed = until(lambda: process_of(nets, "sample", "seed0/"), "samples")
+    model = nets.folder / "results/nets/base_points/seed0/gen0/model.safetensors"
+    before = model.stat()
+    os.kill(killed, signal.SIGKILL)
+    text = driver.end()
+    assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    same(nets, reference)
+    for reason in ("TIMEOUT", "time limit", "CANCELLED"):
+        assert reason in text, reason
+
+
+# -- what happens to the driver ----------------------------------------------------------------------------------------
+
+
+def test_a_driver_that_is_killed_and_one_that_is_interrupted(alone, nets, reference, drive):
+    """Killed: its jobs run on, the next driver's are told who holds their files, and nothing is trained twice.
+    Interrupted: its jobs are cancelled, and what they had finished is there.
+    """
+    first = drive(nets, "nets")
+    until(lambda: [seed for seed in (0, 1) if states_of(nets, seed)], "a training")
+    first.process.kill()
+    first.process.wait()
+    nets.run("snakemake", "--unlock", "--config", "study=nets")
+    second = drive(nets, "nets", "--retries", "0")
+    text = second.end(code=1)
+    assert re.search(r"model\.safetensors: process \d+ on .*, Slurm's job \d+, since .* works at it", text), text[
+        -3000:
+    ]
+    until(lambda: not jobs("PENDING,RUNNING"), "the end of the first driver's jobs")
+    third = drive(nets, "nets")
+    until(lambda: process_of(nets, "sample", "seed0/"), "samples")
+    models = sorted(nets.folder.glob("results/nets/base_points/seed*/gen0/model.safetensors"))
+    before = [path.stat().st_mtime_ns for path in models]
+    third.process.send_signal(signal.SIGINT)
+    third.process.wait(120)
+    until(lambda: not jobs("PENDING,RUNNING"), "the end of the cancelled jobs", 60)
+    assert [path.stat().st_mtime_ns for path in models] == before
+    drive(nets, "nets").end()
+    same(nets, reference)
+    logs = nets.folder.glob("logs/nets/base_points/seed*/gen0/train.log*")
+    assert (
+        sum("it is put back" in path.read_text() for path in logs)
+        or [path.stat().st_mtime_ns for path in models] == before
+    )
+
+
+# -- the doctor --------------------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_finds_this_cluster_well(slurm, tmp_path):
+    project = Project.create(tmp_path / "project")
+    done = project.run("collapselab", "doctor", "--profile", "slurm", code=None)
+    text = said(done)
+    for what in ("submission", "GPU", "scratch", "clock", "locks", "hard links", "status command", "accounting"):
+        assert re.search(rf"^(ok|FAULT|advice) +{what}", text, re.MULTILINE), (what, text)
+    assert not re.search("^FAULT +(submission|GPU|scratch|clock|locks|status)", text, re.MULTILINE), text

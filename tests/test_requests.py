@@ -1,0 +1,226 @@
+"""What jobs ask a cluster for, and what it is asked for again: by the family's need, and by what was lacking."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from project import Project
+
+from collapselab.machine import slurm
+from collapselab.study import jobs, requests
+from collapselab.study.jobs import Place
+from collapselab.study.loading import find
+
+ROOT = Path(__file__).parents[1]
+CELL = Place("fully_synthetic", 0, 1)
+
+
+@pytest.fixture(scope="module")
+def closed():
+    return find(ROOT / "config" / "smoke.yaml")
+
+
+@pytest.fixture(scope="module")
+def network():
+    return find(ROOT / "config" / "quickstart.yaml")
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured(tmp_path, monkeypatch):
+    """No throughput of this user's is known, and no job has left anything."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(requests.GRES_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    requests._timed.cache_clear()
+    yield
+    requests._timed.cache_clear()
+
+
+def test_a_closed_form_asks_for_no_gpu_and_for_minutes(closed):
+    for verb, place in jobs.every(closed):
+        if verb not in ("compose", "report", "track"):
+            asked = requests.request(closed, verb, place)
+            assert (asked.gpus, asked.cpus) == (0, 1) and requests.gres(closed, verb, place) is None, verb
+            assert asked.minutes <= 60 and 1000 < asked.memory_mb < 3000, (verb, asked)
+    assert requests.request(closed, "train", CELL).minutes < 20
+
+
+def test_a_network_asks_for_a_gpu_for_processors_and_for_a_day_until_it_is_timed(network):
+    asked = requests.request(network, "train", CELL)
+    assert (asked.gpus, asked.minutes) == (1, 1440) and asked.cpus > 1 and asked.memory_mb > 3500
+    assert requests.gres(network, "train", CELL) == "gpu:1"
+    assert requests.request(network, "record", CELL).gpus == 0
+
+
+def test_a_measured_network_asks_for_the_time_that_its_images_take(network, tmp_path):
+    model = network.model_of(CELL.arm)
+    said = {
+        "device": "A GPU that is elsewhere",
+        "torch": "2",
+        "family": network.family(model),
+        "source": "0",
+        "options": network.parsed_options(model).settled().model_dump(mode="json"),
+        "shape": network.shape,
+        "training_images_per_second": 10.0,
+        "sampling_images_per_second": 1.0,
+        "spread": 0.0,
+        "watts": 1.0,
+        "energy_source": "nvml",
+        "peak_memory_bytes": 1,
+    }
+    cache = tmp_path / "cache" / "collapselab" / "throughput.json"
+    cache.parent.mkdir(parents=True)
+    cache.write_text(json.dumps({"throughput": [said]}))
+    images = network.images_seen(CELL.arm, CELL.generation)
+    train, sample = (requests.request(network, verb, CELL).minutes for verb in ("train", "sample"))
+    assert train == requests.TRAINING_MINUTES + -(-requests.MARGIN * images // 600)
+    assert sample == requests.BEGIN_MINUTES + -(-requests.MARGIN * network.file.samples // 60)
+
+
+def test_what_shares_a_job_of_slurm_asks_for_the_same_gpu(network, monkeypatch):
+    """Snakemake refuses a group whose members say different words."""
+    assert {requests.gres(network, verb, CELL) for verb in requests.GROUPED} == {"gpu:1"}
+    monkeypatch.setenv(requests.GRES_VARIABLE, "gpu:a100:1")
+    assert {requests.gres(network, verb, CELL) for verb in ("train", *requests.GROUPED)} == {"gpu:a100:1"}
+    monkeypatch.setenv(requests.GRES_VARIABLE, " ")  # a cluster without GPUs
+    assert {requests.gres(network, verb, CELL) for verb in ("train", *requests.GROUPED)} == {None}
+
+
+class Wildcards(list):
+    """Wildcards as snakemake hands them over: words with names."""
+
+    def __init__(self, **named):
+        super().__init__(named.values())
+        vars(self).update(named)
+
+
+WILDCARDS = Wildcards(study="quickstart", arm="fully_synthetic", seed="0", generation="1")
+ENDS = {
+    "slurmstepd: error: *** JOB 5 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***": (2, 1),
+    "collapselab: interrupted after 64 images; the same command goes on from there": (2, 1),
+    "slurmstepd: error: Detected 1 oom_kill event in StepId=5.0. Some of the step tasks have been OOM Killed.": (1, 2),
+    "Killed": (1, 2),
+    "": (1, 2),
+}
+
+
+@pytest.mark.parametrize("said", ENDS)
+@pytest.mark.parametrize("where", ["job", "group", "verb"])
+def test_an_attempt_after_the_time_limit_has_more_time_and_another_one_more_memory(network, said, where):
+    places = {
+        "job": ".snakemake/slurm_logs/rule_train/quickstart_fully_synthetic_0_1/5.log",
+        "group": ".snakemake/slurm_logs/group_quickstart/fully_synthetic/seed0/gen1/train_draw_train/5.log",
+        "verb": "logs/quickstart/fully_synthetic/seed0/gen1/train.log",
+    }
+    log = Path(places[where])
+    log.parent.mkdir(parents=True)
+    log.write_text(f"begins\n{said}\n", encoding="utf-8")
+    first, second = (requests.again(network, "train", WILDCARDS, attempt) for attempt in (1, 2))
+    assert first == requests.request(network, "train", CELL)
+    assert (second.minutes / first.minutes, second.memory_mb / first.memory_mb) == ENDS[said]
+
+
+def test_the_last_of_several_attempts_counts(network):
+    folder = Path(".snakemake/slurm_logs/rule_train/quickstart_fully_synthetic_0_1")
+    folder.mkdir(parents=True)
+    for number, said in enumerate(ENDS):
+        (folder / f"{number}.log").write_text(said)
+        os.utime(folder / f"{number}.log", (number, number))
+    asked = requests.again(network, "train", WILDCARDS, 3)
+    first = requests.request(network, "train", CELL)
+    assert asked.minutes == first.minutes and asked.memory_mb == 3 * first.memory_mb
+
+
+# -- the profiles ------------------------------------------------------------------------------------------------------
+
+
+def test_every_key_of_the_profiles_has_a_comment():
+    """At the key's own line, at one above it in its paragraph, or at the key that it stands under."""
+    for path in sorted((ROOT / "profiles").glob("*/profile.yaml")):
+        told = []  # (indent, whether a comment is there)
+        comment = False
+        for line in path.read_text().splitlines():
+            text = line.strip()
+            if not text:
+                comment = False
+            elif text.startswith("#"):
+                comment = True
+            else:
+                indent = len(line) - len(line.lstrip())
+                told = [one for one in told if one[0] < indent]
+                has = comment or " #" in line or any(there for _, there in told)
+                assert has or indent, f"{path}: {text}"
+                told.append((indent, has))
+
+
+def test_the_slurm_profile_counts_no_gpu_where_slurm_would_add_it_up():
+    """The plugin would ask srun for the sum of what runs side by side, and sbatch for less."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    said = {rule for rule, asks in profile["set-resources"].items() if asks.get("gpu") == 0}
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    never = {"prepare", "record", "baseline", "replicate"}  # which ask for none, whatever the study
+    assert said == set(re.findall(r'\*\*asked\("(\w+)"\)', rules)) - never
+    assert profile["slurm-status-command"] == "squeue"
+
+
+# -- the doctor --------------------------------------------------------------------------------------------------------
+
+CONFIG = "AccountingStorageType   = accounting_storage/{}\nMinJobAge               = {} sec\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "kept", "storage", "fault"),
+    [
+        ("squeue", 300, "none", ""),
+        ("squeue", 60, "none", "slurm-init-seconds-before-status-checks: 20"),
+        ("squeue", 60, "slurmdbd", "say sacct"),
+        ("sacct", 300, "none", "set slurm-status-command: squeue"),
+        ("sacct", 5, "slurmdbd", ""),
+    ],
+)
+def test_the_doctor_says_how_jobs_have_to_be_asked_after(command, kept, storage, fault):
+    profile = {"slurm-status-command": command, "slurm-init-seconds-before-status-checks": 40}
+    status, accounting = slurm.asking(profile, CONFIG.format(storage, kept), storage != "none")
+    assert fault in status.fault and bool(fault) == bool(status.fault)
+    assert bool(accounting.advice) == (storage == "none")
+
+
+THERE = {"package": "/home/me/src", "gpus": ["GPU 0: A"], "visible": "0", "scratch": "/tmp", "scratch_gb": 9.0}
+THERE |= {"time": 1000.0, "lock": "held", "seen": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "words"),
+    [
+        ({}, "", ""),
+        ({"package": "", "package_error": "No module named 'collapselab'"}, "environment", "shared file system"),
+        ({"gpus": [], "visible": ""}, "GPU", "asked for gpu:1 and was given none"),
+        ({"scratch_gb": 0.5}, "scratch", "set TMPDIR"),
+        ({"scratch_error": "Read-only file system"}, "scratch", "cannot be written: Read-only"),
+        ({"time": 4600.0}, "clock", "the node's clock is another"),
+        ({"time": -2600.0}, "clock", "the node's clock is another"),
+        ({"lock": "free"}, "locks", "never run two"),
+        ({"lock": "No locks available"}, "locks", "never run two drivers"),
+        ({"seen": ""}, "shared files", "raise latency-wait"),
+    ],
+)
+def test_the_doctor_says_what_is_wrong_with_a_node(changes, what, words, monkeypatch):
+    monkeypatch.setattr(slurm.time, "time", lambda: 1002.0)
+    wrong = {line.what: line.fault or line.advice for line in slurm.found_there(THERE | changes, 999.0, "gpu:1")}
+    assert {name: said for name, said in wrong.items() if said} == ({what: wrong[what]} if what else {})
+    assert not what or words in wrong[what]
+
+
+def test_the_doctor_of_a_cluster_that_is_none_says_so(tmp_path, monkeypatch):
+    project = Project.create(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    (line,) = slurm.examine({}, "gpu:1")
+    assert line.found == "not found" and "sbatch" in line.fault and "not on the PATH" in line.fault
+    done = project.run("collapselab", "doctor", "--profile", "nothing", code=2)
+    assert "found 'nothing'" in done.stderr and "profiles/nothing/profile.yaml" in done.stderr
+    (tmp_path / "profile.yaml").write_text("executor: local\n", encoding="utf-8")
+    done = project.run("collapselab", "doctor", "--profile", "profile.yaml", code=2)
+    assert "no executor: slurm" in done.stderr
