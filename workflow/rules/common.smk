@@ -124,6 +124,9 @@ onstart:
 
 onsuccess:
     kept.forget_below(f"results/{STUDY.name}")
+    said = Path(f"logs/{STUDY.name}/track.log")
+    if said.exists():
+        print(said.read_text(encoding="utf-8").strip(), file=sys.stderr)
 
 
 onerror:

@@ -236,12 +236,12 @@ class StudyFile(Part):
         description="all seeds of an arm in one job and one table, for families whose fit is a formula; metrics are of "
         "their exact moments",
     )
+    keep: Keep = Field(Keep(), description="what is kept of finished generations: collapselab gc frees the rest")
     nonidentical: Literal["refuse", "allow"] = Field(
         "refuse",
         description="what becomes of a training that would go on on other hardware, or another torch, than it began "
         "on, and so to other bits: it is refused, or allowed, and the report says so",
     )
-    keep: Keep = Field(Keep(), description="what is kept of finished generations: collapselab gc frees the rest")
     waive: dict[Literal[tuple(FAIRNESS | JUDGING)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"
     )
