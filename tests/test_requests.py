@@ -9,6 +9,7 @@ import pytest
 import yaml
 from project import Project
 
+from collapselab.cli import run as frame
 from collapselab.machine import slurm
 from collapselab.study import jobs, requests
 from collapselab.study.jobs import Place
@@ -227,13 +228,14 @@ def test_the_doctor_says_what_is_wrong_with_a_node(changes, what, words, monkeyp
     assert not what or words in wrong[what]
 
 
-def test_the_doctor_of_a_cluster_that_is_none_says_so(tmp_path, monkeypatch):
-    project = Project.create(tmp_path)
+def test_the_doctor_of_a_cluster_that_is_none_says_so(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
     (line,) = slurm.examine({}, "gpu:1")
     assert line.found == "not found" and "sbatch" in line.fault and "not on the PATH" in line.fault
-    done = project.run("collapselab", "doctor", "--profile", "nothing", code=2)
-    assert "found 'nothing'" in done.stderr and "profiles/nothing/profile.yaml" in done.stderr
-    (tmp_path / "profile.yaml").write_text("executor: local\n", encoding="utf-8")
-    done = project.run("collapselab", "doctor", "--profile", "profile.yaml", code=2)
-    assert "no executor: slurm" in done.stderr
+    assert frame.run(["doctor", "--profile", "nothing"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "found 'nothing'" in said and "profiles/nothing/profile.yaml" in said
+    Path("profile.yaml").write_text("executor: local\n", encoding="utf-8")
+    monkeypatch.setattr("collapselab.machine.doctor.examine", lambda: [])
+    assert frame.run(["doctor", "--profile", "profile.yaml"]) == 2
+    assert "no executor: slurm" in " ".join(capsys.readouterr().err.split())
