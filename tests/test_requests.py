@@ -236,6 +236,6 @@ def test_the_doctor_of_a_cluster_that_is_none_says_so(monkeypatch, capsys):
     said = " ".join(capsys.readouterr().err.split())
     assert "found 'nothing'" in said and "profiles/nothing/profile.yaml" in said
     Path("profile.yaml").write_text("executor: local\n", encoding="utf-8")
-    monkeypatch.setattr("collapselab.machine.doctor.examine", lambda: [])
+    monkeypatch.setattr("collapselab.machine.doctor.examine", list)
     assert frame.run(["doctor", "--profile", "profile.yaml"]) == 2
     assert "no executor: slurm" in " ".join(capsys.readouterr().err.split())
