@@ -230,10 +230,12 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     until(lambda: states_of(nets, second), "its state")
     ask("scontrol", "requeue", str(number))
 
-    # What comes next is Slurm's to choose: a job that is requeued is held back for some minutes.
+    # What comes next is Slurm's to choose.
     limit = model = None
     cancelled = False
     while driver.process.poll() is None:
+        if facts(number)["Reason"] == "BeginTime":  # what is requeued is held back for some minutes
+            ask("scontrol", "update", f"jobid={number}", "starttime=now")
         if limit is None and (again := training(first)):
             limit = facts(again)["TimeLimit"]
         if not cancelled and training(second) and facts(number)["Restarts"] == "1" and at_work("train", second):
