@@ -97,6 +97,11 @@ def drive():
             driver.process.wait(60)
 
 
+def _heed_interrupts():
+    """A shell that puts the tests into the background has them ignore SIGINT, and all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Driver:
     """A snakemake that runs a study on the cluster, in the background."""
 
@@ -105,10 +110,9 @@ class Driver:
         command = [word.format(study) for word in README]
         command += ["--slurm-init-seconds-before-status-checks", str(LOOK_S), *words]
         environment = project.environment | {"COLLAPSELAB_CHECKPOINT_SECONDS": "0.2"}
+        said = {"cwd": project.folder, "env": environment, "start_new_session": True, "preexec_fn": _heed_interrupts}
         with open(self.log, "wb") as stream:
-            self.process = subprocess.Popen(
-                command, cwd=project.folder, env=environment, stdout=stream, stderr=stream, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, stdout=stream, stderr=stream, **said)
 
     @property
     def said(self):
