@@ -13,6 +13,7 @@ import pytest
 from project import Project, said
 
 SLURM = Path(__file__).with_name("slurm.sh")
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
 LOOK_S = 4  # seconds until the driver first asks after a job: a minute's wait for each would be most of the test
 GPUS = 1
 README = ("snakemake", "--config", "study={}", "--workflow-profile", "profiles/slurm")
@@ -225,7 +226,7 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     assert facts(number)["TimeLimit"] == "1-00:05:00"  # of what is drawn and of a network that nobody has timed
     ask("scontrol", "update", f"jobid={number}", "timelimit=1")
     assert not training(second)  # there is one GPU
-    until(lambda: facts(number)["JobState"] not in ("RUNNING", "COMPLETING"), "the time limit", 200)
+    until(lambda: facts(number)["JobState"] in ENDED, "the time limit", 300)
     # A training that writes its state when it is told ends by itself before Slurm ends it: both are what a limit does.
     assert facts(number)["JobState"] in ("TIMEOUT", "FAILED"), driver.said[-3000:]
     assert states_of(nets, first)
