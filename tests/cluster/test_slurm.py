@@ -196,12 +196,15 @@ def test_the_smoke_study_runs_as_the_readme_says(slurm, finished, tmp_path, driv
     made, expected = project.hashes("results/smoke"), finished.hashes("results/smoke")
     assert made and made == {file: digest for file, digest in expected.items() if file in made}
     assert slurm or made == expected
-    assert "Nothing to be done" in said(project.run(*"snakemake -n --config study=smoke".split()))
+    assert "Nothing to be done" in said(project.run("snakemake", "-n", "--config", "study=smoke"))
     names = [comment for comment in seen if "smoke/" in comment]
     assert any(re.match(r"rule_smoke/k_memory/seed0/gen2/train_", name) for name in names), names
     assert any(re.match(r"rule_smoke/k_memory/seed0/gen2_extract_record_sample", name) for name in names), names
     assert not any("gpu" in facts(number).get("TresPerNode", "") for number in list(seen.values())[:5])
-    assert not list(project.folder.rglob(".*.whole*")) and not list(project.folder.rglob(".*.lock"))
+    results = project.folder / "results"
+    assert not [*results.rglob(".*.whole*"), *results.rglob(".*.lock")]
+    if slurm:  # and as the profile says where it may be otherwise
+        drive(project, "smoke", "--slurm-status-command", "sacct", "--forcerun", "baseline").end()
 
 
 # -- what happens to jobs ----------------------------------------------------------------------------------------------
