@@ -5,10 +5,12 @@ Nothing goes that a job still reads, nor what people judged, nor what was found 
 
 import os
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..store import beats
 from ..store.cells import Cell
 from . import jobs, layout
 from .reasons import BLOCK
@@ -16,7 +18,7 @@ from .study import Study
 from .thinning import keeps, kind_of
 
 INPUT = re.compile(r"^\s*input: (.*)$", re.MULTILINE)
-RESULTS = re.compile(r"^(ballots\.parquet|metrics\.json|replicates\..*|.*\.cost\.json)(\.sha256)?$")
+RESULTS = re.compile(r"^(ballots\.parquet|metrics\.json|stop\.json|replicates\..*|.*\.cost\.json)(\.sha256)?$")
 TEMPORARY = re.compile(r"^\..*\.[0-9]{1,10}\.tmp$")
 CHECKPOINT = re.compile(r"^\.(.+)\.training$")
 
@@ -119,6 +121,8 @@ def _leftovers(folder: Path) -> Iterator[Freed]:
         checkpoint = next((part for part in path.parents if CHECKPOINT.match(part.name)), None)
         if path.name.endswith(".damaged"):
             yield Freed(path, path.stat().st_size, "left over: damaged, and made again since")
+        elif path.name.endswith(beats.SUFFIX) and (sign := beats.sign_in(path, time.time())) and not sign.lives:
+            yield Freed(path, path.stat().st_size, "left over: a sign of life of a process that is gone")
         elif TEMPORARY.match(path.name):
             yield Freed(path, path.stat().st_size, "left over: half-written by a process that is gone")
         elif checkpoint is not None and _is_trained(checkpoint):
