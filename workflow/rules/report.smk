@@ -16,8 +16,6 @@ rule report:
         figures=directory("results/{study}/report/figures"),
     log:
         "logs/{study}/report.log",
-    conda:
-        "../../environment.yml"
     params:
         source=source("report"),
         arguments=told("report"),
@@ -32,8 +30,6 @@ rule track:
         hashed("results/{study}/report/tracked.json"),
     log:
         "logs/{study}/track.log",
-    conda:
-        "../../environment.yml"
     params:
         source=source("track"),
         arguments=told("track"),

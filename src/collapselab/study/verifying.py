@@ -3,7 +3,7 @@
 Nothing is computed, renamed or removed here. The work is linear in the files and in the inputs of the jobs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,8 +72,13 @@ def listed(study: Study, made: Mapping[str, Iterable[str]]) -> list[str]:
     return list(dict.fromkeys([*made, *beside, *(path for path in closed if Path(path).exists())]))
 
 
-def faults(files: Iterable[str], eaten: Mapping[str, Iterable[str]]) -> Iterator[Fault | None]:
-    """Of each file what is wrong with it, None for nothing; of one that is not there, if something was made of it."""
+def faults(
+    files: Iterable[str], eaten: Mapping[str, Iterable[str]], went: Callable[[str], bool] = lambda file: False
+) -> Iterator[Fault | None]:
+    """Of each file what is wrong with it, None for nothing; of one that is not there, if something was made of it.
+
+    went: whether a file that is not there was thinned, as the study's ``keep`` says.
+    """
     for file in files:
         path = Path(file)
         if path.exists():
@@ -85,6 +90,8 @@ def faults(files: Iterable[str], eaten: Mapping[str, Iterable[str]]) -> Iterator
                 yield Fault(file, f"{file}: cannot be read: {error}")
             else:
                 yield None
+        elif went(file):
+            yield None
         elif made := [one for one in eaten.get(file, ()) if Path(one).exists()]:
             yield Fault(file, f"{file}: is missing, and {made[0]} was made of it")
         else:
