@@ -1,4 +1,5 @@
 # make demo    sets up the environment if needed and runs the quickstart study to its report
+# make restore STUDY=quickstart   pulls a study that somebody has run: nothing of it is computed again
 # make test    sets up the environment if needed and passes the whole suite
 # make test-all   the suite, and after it what is slow by nature
 # make check   the quick checks alone: style, types of files, the import contract
@@ -9,6 +10,7 @@
 
 SHELL := /bin/bash
 PYTHON ?= python3
+STUDY ?= quickstart
 VENV ?= .venv
 TORCH_FLAGS ?=
 ACTIVATE := source $(VENV)/bin/activate &&
@@ -17,7 +19,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow test-all test-cluster test-processors check docs setup clean
+.PHONY: demo restore test test-slow test-all test-cluster test-processors check docs setup clean
 
 setup: $(READY)
 
@@ -26,13 +28,19 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "collapselab needs Python 3.11 or later; say make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(ACTIVATE) pip install -q -c constraints.txt $(TORCH_FLAGS) "$$(grep '^torch==' constraints.txt)"
-	$(ACTIVATE) pip install -q -c constraints.txt -e '.[dev,slurm,judge,marks,mnist,provenance,crowd]'
+	$(ACTIVATE) pip install -q -c constraints.txt -e '.[dev,slurm,judge,marks,mnist,provenance,crowd,remotes]'
 	@$(ACTIVATE) pip install -q -c constraints.txt -e '.[brisque]' || echo "no brisque: it needs a C++ compiler; its tests are skipped"
 	touch $@
 
 demo: $(READY)
 	@$(ACTIVATE) snakemake --config study=quickstart
 	@echo "The report: $(CURDIR)/results/quickstart/report/report.html"
+
+# What was pulled is newer than Snakemake thinks: told once that it is as it should be, it runs what an edit asks for.
+restore: $(READY)
+	$(ACTIVATE) dvc pull $(STUDY) --with-deps
+	$(ACTIVATE) snakemake --touch --forceall --quiet all --config study=$(STUDY)
+	@echo "Nothing of $(STUDY) is to be run again; collapselab track $(STUDY) shows it in MLflow, too."
 
 check: $(READY)
 	$(ACTIVATE) ruff check . && ruff format --check .

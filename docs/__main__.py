@@ -1,4 +1,4 @@
-"""Writes all that is made from the code: the pages beside this file, and the JSON schema of a study.
+"""Writes all that is made from the code: the pages beside this file, DVC's page of plots, and the schema of a study.
 
 python docs
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 import architecture
 import metrics
 import models
+import plots
 import registries
 
 from collapselab.study.schema import schema
@@ -23,7 +24,7 @@ def written() -> dict[Path, str]:
     return {
         architecture.PAGE: architecture.page(names, imported),
         architecture.PICTURE: architecture.picture(imported),
-        **{page.PAGE: page.page() for page in (metrics, models, registries)},
+        **{page.PAGE: page.page() for page in (metrics, models, plots, registries)},
         ROOT / "config" / "study.schema.json": json.dumps(schema(), indent=1) + "\n",
     }
 

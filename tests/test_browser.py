@@ -1,19 +1,13 @@
 """The report as a reader sees it: opened in a browser, without a network."""
 
 import re
-import shutil
 import subprocess
 
 import made_up
 import pytest
+from browsing import CHROMIUM, FLAGS
 
 from collapselab import report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000"),
-)
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,13 +1,17 @@
 """DVC around a study: it runs it once, shares what it made, and a colleague's machine goes on from there."""
 
 import json
+import re
 import shutil
+import subprocess
 
 import pytest
 import yaml
+from browsing import CHROMIUM, FLAGS
 from project import ROOT, Project, missing_parts, said
 
 from collapselab import study as studies
+from collapselab.metrics import METRICS
 from collapselab.study.loading import written_in
 from collapselab.study.stages import stages
 
@@ -35,15 +39,6 @@ def test_every_study_is_a_stage_after_its_real_data():
         else:
             (real,) = (one for one in STAGES["stages"].values() if one["outs"] == [{folder: {"persist": True}}])
             assert set(stage["deps"]) == {*source, folder} and set(real["deps"]) == source
-        assert f"results/{name}/report/summary.json" in STAGES["metrics"]
-        curves = [
-            plot
-            for entry in STAGES["plots"]
-            for plot in entry.values()
-            if f"results/{name}/report/curves.csv" in plot["y"]
-        ]
-        primary = study.file.primary
-        assert f"{primary.metric}_{primary.extractor}" in {column for plot in curves for column in plot["y"].values()}
 
 
 def test_a_study_of_ones_own_becomes_a_stage(tmp_path):
@@ -60,6 +55,39 @@ def test_a_study_of_ones_own_becomes_a_stage(tmp_path):
         f"real_{studies.load(project.folder / 'config/mine.yaml').real}",
     }
     assert all(written[name] == stage for name, stage in STAGES["stages"].items())
+
+
+def test_init_writes_the_stage_of_a_new_study_and_keeps_what_others_have_added(tmp_path):
+    project = Project.create(tmp_path / "project")
+    file = project.folder / "dvc.yaml"
+    added = yaml.safe_load(file.read_text(encoding="utf-8"))
+    paper = {"cmd": "latexmk paper.tex", "deps": ["results/smoke"], "outs": ["paper.pdf"]}
+    added["stages"]["paper"] = paper
+    added["metrics"].append("paper/pages.json")
+    added["plots"].append({"paper/pages.csv": {"x": "day"}})
+    added["artifacts"] = {"digits": {"path": "data/digits.zip", "type": "dataset"}}
+    file.write_text(yaml.safe_dump(added), encoding="utf-8")
+    assert "dvc.yaml has its stage: dvc repro mine" in project.run("collapselab", "init", "mine").stdout
+    project.run("collapselab", "stages", "--check", "mine")
+    written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert written["stages"]["mine"]["cmd"] == "snakemake --config study=mine"
+    assert written["stages"]["paper"] == paper and written["artifacts"] == added["artifacts"]
+    assert written["metrics"] == added["metrics"] and written["plots"] == added["plots"]
+    project.run("collapselab", "stages", "--out", "dvc.yaml")
+    assert yaml.safe_load(file.read_text(encoding="utf-8")) == written
+    # A stage of ours whose study is gone goes with it.
+    (project.folder / "config/mine.yaml").unlink()
+    project.run("collapselab", "stages", "--out", "dvc.yaml")
+    assert "mine" not in yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+
+
+def test_init_begins_a_study_beside_a_file_of_stages_that_cannot_be_read(tmp_path):
+    project = Project.create(tmp_path / "project")
+    file = project.folder / "dvc.yaml"
+    file.write_text("stages: [", encoding="utf-8")
+    told = project.run("collapselab", "init", "mine").stdout
+    assert "no stage in dvc.yaml yet: dvc.yaml: is no YAML" in told and "collapselab stages --out dvc.yaml" in told
+    assert file.read_text(encoding="utf-8") == "stages: [" and (project.folder / "config/mine.yaml").exists()
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +127,51 @@ def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
 @pytest.mark.slow
 def test_metrics_and_plots_show_the_curves(pushed):
     study = studies.load(ROOT / "config" / "smoke.yaml")
-    shown = json.loads(pushed.run("dvc", "metrics", "show", "--json").stdout)
-    last = shown[""]["data"]["results/smoke/report/summary.json"]["data"]
-    assert set(last) == set(study.lineages)
+    shown = json.loads(pushed.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    last = {file.removeprefix("results/_metrics/smoke/"): one["data"] for file, one in shown.items()}
+    assert set(last) == {f"{arm}.json" for arm in study.lineages}
     plots = json.loads(pushed.run("dvc", "plots", "show", "--json").stdout)["data"]
-    (plot,) = plots["smoke_frechet_distance"]
+    better = [metric for metric in study.metric_options() if METRICS[metric].better]
+    assert set(plots) == {f"results/_plots/smoke/{metric}_identity.csv" for metric in better}
+    (plot,) = plots["results/_plots/smoke/frechet_distance_identity.csv"]
     content = plot["content"] if isinstance(plot["content"], dict) else json.loads(plot["content"])
     rows = content["data"]["values"]
     generations = range(study.file.generations + 1)
     # A line for each arm, from generation 0 to the last, which is the number that metrics show.
-    assert {(row["arm"], int(row["generation"])) for row in rows} == {(arm, t) for arm in last for t in generations}
+    arms = study.lineages
+    assert {(row["arm"], int(row["generation"])) for row in rows} == {(arm, t) for arm in arms for t in generations}
     assert content["encoding"]["color"]["field"] == "arm"
     column = content["encoding"]["y"]["field"]
     for row in rows:
         if int(row["generation"]) == study.file.generations:
-            assert float(row[column]) == pytest.approx(last[row["arm"]][column], abs=1e-6)
+            assert float(row[column]) == pytest.approx(last[f"{row['arm']}.json"]["last"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_what_dvc_shows_fits_a_screen_and_names_no_study_that_has_not_run(pushed):
+    shown = pushed.run("dvc", "metrics", "show")
+    assert "failed to load" not in said(shown)
+    heading, *lines = shown.stdout.splitlines()
+    assert max(map(len, (heading, *lines))) <= 120
+    assert [line.split()[0] for line in lines if not line.startswith("results/_metrics/smoke/")] == []
+    assert len(lines) == 3 and not any("-" in line.split() for line in lines)
+    drawn = pushed.run("dvc", "plots", "show", "--out", "shown")
+    assert "failed to load" not in said(drawn)
+    assert pushed.run("dvc", "metrics", "diff").stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not on the PATH")
+def test_plots_are_drawn_without_a_network(pushed, tmp_path):
+    pushed.run("dvc", "plots", "show", "--out", tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<script[^>]+src=", page) and "default-src 'none'" in page
+    offline = ("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom")
+    command = [CHROMIUM, *FLAGS, *offline, (tmp_path / "index.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    body = done.stdout[done.stdout.index("<body") :]
+    assert body.count("<canvas") == page.count("vegaEmbed('#") == len(list(pushed.folder.glob("results/_plots/*/*")))
 
 
 @pytest.mark.slow
@@ -142,14 +200,102 @@ def test_a_colleague_goes_on_from_what_was_pulled(pushed, tmp_path):
 
 
 @pytest.mark.slow
+def test_make_restore_gives_a_colleague_a_workspace(pushed, tmp_path):
+    """By the command that the docs name, and a generation more runs its own jobs alone."""
+    pushed.run("git", "clone", "--quiet", pushed.folder, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    shutil.copy2(ROOT / "Makefile", project.folder)
+    project.run("dvc", "remote", "add", "--local", "--default", "shared", pushed.folder.parent / "remote")
+    # The environment of this test stands for the one that make would set up.
+    told = project.run("make", "restore", "STUDY=smoke", "READY=", "ACTIVATE=")
+    assert "Nothing of smoke is to be run again" in told.stdout
+    assert project.hashes() == pushed.hashes() and project.plan() == {}
+    before = project.hashes()
+    project.edit("config/smoke.yaml", ("generations: 2", "generations: 3"))
+    ran = said(project.snakemake())
+    assert len(re.findall(r"^(?:local)?rule train:", ran, re.MULTILINE)) == 6
+    assert before.items() <= project.hashes().items()
+    # A run by hand, as on a cluster, is made known by one command.
+    assert "results/smoke" in said(project.run("dvc", "status", "smoke"))
+    project.run("dvc", "commit", "--force", "smoke")
+    assert "up to date" in said(project.run("dvc", "status", "smoke"))
+    assert "Running stage" not in said(project.run("dvc", "repro", "smoke"))
+    changed = json.loads(project.run("dvc", "metrics", "diff", "--json").stdout)
+    assert changed["results/_metrics/smoke/control.json"]["generation"]["new"] == 3
+    project.run("dvc", "push", "smoke")
+
+
+@pytest.mark.slow
+def test_an_experiment_runs_what_its_option_asks_for(pushed, tmp_path):
+    project = pushed.copy(tmp_path / "project")
+    ran = said(project.run("dvc", "exp", "run", "smoke", "-S", "config/smoke.yaml:data.split.held_out=300"))
+    assert "rule record" in ran and "rule train" not in ran and "rule sample" not in ran
+    assert "held_out: 300" in (project.folder / "config/smoke.yaml").read_text()
+    assert project.plan() == {}
+
+
+@pytest.mark.slow
+def test_results_are_taken_from_another_repository(pushed, tmp_path):
+    """``dvc get`` copies files, ``dvc import`` remembers of which commit they are."""
+    author = pushed.copy(tmp_path / "author")
+    author.run("dvc", "remote", "add", "--default", "shared", pushed.folder.parent / "remote")
+    author.run("git", "commit", "--quiet", "-m", "where results lie", ".dvc/config")
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other")
+    other.run("git", "init", "--quiet")
+    other.run("dvc", "init", "--quiet")
+    where = f"file://{author.folder}"
+    other.run("dvc", "get", where, "results/smoke/report/report.html", "--out", "theirs.html")
+    theirs = (author.folder / "results/smoke/report/report.html").read_bytes()
+    assert (other.folder / "theirs.html").read_bytes() == theirs
+    other.run("dvc", "import", where, "results/smoke/report", "--out", "theirs")
+    assert (other.folder / "theirs/report.html").read_bytes() == theirs
+    commit = author.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert yaml.safe_load((other.folder / "theirs.dvc").read_text())["deps"][0]["repo"]["rev_lock"] == commit
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """The address of an S3 that runs here, with a bucket called lab."""
+    server = pytest.importorskip("moto.server", reason="needs moto, of collapselab[dev]")
+    pytest.importorskip("dvc_s3", reason="needs collapselab[remotes]")
+    import boto3
+
+    # No keys but these are ever looked for.
+    keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    held = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    held.start()
+    address = "http://{}:{}".format(*held.get_host_and_port())
+    boto3.client("s3", endpoint_url=address).create_bucket(Bucket="lab")
+    yield address
+    held.stop()
+
+
+@pytest.mark.slow
+def test_results_go_through_a_bucket(pushed, bucket, tmp_path):
+    author = pushed.copy(tmp_path / "author")
+    author.run("dvc", "remote", "add", "--default", "bucket", "s3://lab/studies")
+    author.run("dvc", "remote", "modify", "bucket", "endpointurl", bucket)
+    author.run("git", "commit", "--quiet", "-m", "where results lie", ".dvc/config")
+    author.run("dvc", "push", "smoke", "--with-deps")
+    author.run("git", "clone", "--quiet", author.folder, tmp_path / "project")
+    project = Project(tmp_path / "project")
+    project.run("dvc", "pull", "smoke", "--with-deps")
+    assert project.hashes() == pushed.hashes()
+
+
+@pytest.mark.slow
 def test_changed_parameters_are_seen_and_shown(pushed, tmp_path):
     project = pushed.copy(tmp_path / "project")
     project.edit("config/smoke.yaml", ("recall, density, coverage", "recall"))
     assert "config/smoke.yaml" in said(project.run("dvc", "status", "smoke"))
     ran = said(project.run("dvc", "repro", "smoke"))
     assert "rule record" in ran and "rule train" not in ran and "rule sample" not in ran
-    changed = json.loads(project.run("dvc", "metrics", "diff", "--json").stdout)
-    arms = changed["results/smoke/report/summary.json"]
+    whole = "results/smoke/report/summary.json"
+    changed = json.loads(project.run("dvc", "metrics", "diff", "--json", "--targets", whole).stdout)
+    arms = changed[whole]
     assert {name.split(".")[1] for name in arms} == {"coverage_identity", "density_identity"}
 
 

@@ -15,7 +15,9 @@ import pytest
 
 from collapselab import report
 from collapselab.report import tracking
-from collapselab.report.tracking import TrackingError, address, default_uri, track, without_secrets
+from collapselab.report.addresses import address, default_uri, without_secrets
+from collapselab.report.runs import Beside
+from collapselab.report.tracking import TrackingError, track
 
 ARMS = ("control", "fully_synthetic")
 PARAMS = {arm: {"regime": arm, "model": {"family": "diffusion", "width": 32}} for arm in ARMS}
@@ -49,7 +51,8 @@ def show(records, root, **options):
         "curves": dict.fromkeys(cells, (SEEN, 1 / (1.0 + SEEN))),
         "pictures": {cell: picture for cell in cells if cell[1] == 0},
     }
-    return track("made_up", records, root=root, **(given | options))
+    where = {name: options.pop(name) for name in ("uri", "note") if name in options}
+    return track("made_up", records, Beside(**(given | options)), root=root, **where)
 
 
 def client(root):
@@ -110,8 +113,10 @@ def test_the_runs_show_the_records(root):
     assert child.data.tags["composition"] == "800 fully_synthetic gen 1"
     assert child.data.metrics["lenet_class_histogram/0"] > child.data.metrics["lenet_class_histogram/9"]
     assert points(root, child, "train/loss") == [(int(x), 1 / (1.0 + x)) for x in SEEN]
-    assert [file.path for file in client(root).list_artifacts(child.info.run_id)] == ["samples.png"]
-    assert (root / "mlartifacts" / "made_up" / child.info.run_id / "artifacts" / "samples.png").exists()
+    attached = root / "mlartifacts" / "made_up" / child.info.run_id / "artifacts"
+    assert sorted(file.name for file in attached.iterdir()) == ["data-card.md", "model-card.md", "samples.png"]
+    # By a name in which the project's place does not stand, so that it may be moved.
+    assert child.info.artifact_uri == f"mlflow-artifacts:/made_up/{child.info.run_id}/artifacts"
     experiment = client(root).get_experiment_by_name("made_up")
     assert experiment.tags["mlflow.note.content"] == "Does it collapse?"
 

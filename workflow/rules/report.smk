@@ -14,6 +14,7 @@ rule report:
         files=hashed(*(f"results/{{study}}/report/{name}" for name in layout.WRITTEN)),
         # Emptied before the job: what is no longer drawn does not stay.
         figures=directory("results/{study}/report/figures"),
+        glances=[directory(f"results/_{kind}/{{study}}") for kind in layout.GLANCED],
     log:
         "logs/{study}/report.log",
     params:

@@ -89,7 +89,7 @@ def _free(one: Freed) -> None:
         curve: dict[str, Any] = {key: tensors[key] for key in CURVES if key in tensors}
         if curve:
             store.write_tensors(one.path.with_name(CURVE), curve, metadata)
-    kept.forget(one.path)  # else its room is not free
+    kept.forget(one.path)  # a second name would hold its room
     one.path.unlink(missing_ok=True)
 
 

@@ -1,13 +1,15 @@
 """What people read of a study."""
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from .. import store
-from ..study import results, selected
+from ..study import layout, results, selected
 from .run import clock
 from .study import Planned, StudyName, study_of
 
@@ -21,9 +23,13 @@ def report(
     planned: Planned = None,
 ) -> None:
     """Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."""
+    with store.while_running() if so_far else nullcontext():
+        _draw(study_of(name, planned), so_far)
+
+
+def _draw(study: Any, so_far: bool) -> None:
     from .. import report as reports
 
-    study = study_of(name, planned)
     records, missing = results.records(study)
     if missing and not so_far:
         raise typer.BadParameter(
@@ -36,10 +42,25 @@ def report(
         for (arm, seed, generation), images in results.grids(study).items():
             if seed == 0:
                 grids.setdefault(arm, {})[generation] = images
-        files = reports.build(
-            results.facts(study), records, grids, results.costs(study), True, selected.selecting(study)
-        )
+        facts = results.facts(study)
+        files = reports.build(facts, records, grids, results.costs(study), True, selected.selecting(study))
+        glances = reports.glance(facts, records)
     folder = Path(study.report_file(""))
     for file, content in files.items():
         store.write_hashed(folder / file, lambda temporary, content=content: temporary.write_bytes(content))
+    _show(layout.glances(study), glances)
     print(folder / "report.html")
+
+
+def _show(folders: Mapping[str, str], glances: Mapping[str, bytes]) -> None:
+    """Write what DVC shows of a study, which takes every file in a folder for one: no hash stands beside them.
+
+    What is no longer drawn does not stay.
+    """
+    for kind, folder in folders.items():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        files = {Path(folder) / Path(name).name: glances[name] for name in glances if name.startswith(f"{kind}/")}
+        for file, content in files.items():
+            store.write_atomically(file, lambda temporary, content=content: temporary.write_bytes(content))
+        for file in set(Path(folder).iterdir()) - files.keys():
+            file.unlink()

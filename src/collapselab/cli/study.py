@@ -43,7 +43,29 @@ def init(
         raise typer.BadParameter(f"{path} is there already; choose another name")
     text = (Path(__file__).parents[1] / "study.yaml").read_text(encoding="utf-8").replace("NAME", name)
     store.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    print(f"{path}\nnext: collapselab validate {name}; collapselab plan {name}; snakemake --config study={name}")
+    staged = _stage(Path("dvc.yaml"), name)
+    following = f"collapselab validate {name}; collapselab plan {name}; snakemake --config study={name}"
+    print(f"{path}{staged}\nnext: {following}")
+
+
+def _stage(path: Path, name: str) -> str:
+    """Write the stage of a new study, where DVC has any; what came of it, in words."""
+    if not path.exists():
+        return ""
+    try:
+        _write_stages(path)
+    except ValueError as error:  # another study's fault, or the file's own, is no reason not to begin this one
+        return f"\nno stage in {path} yet: {error}\nafter that: collapselab stages --out {path}"
+    return f"\n{path} has its stage: dvc repro {name}"
+
+
+def _write_stages(path: Path) -> None:
+    from ..study.loading import STUDIES, written_in
+    from ..study.stages import stages as staged
+
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = staged(written_in(STUDIES), before)
+    store.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 @app.command()
@@ -85,11 +107,10 @@ def stages(
         )
     if check:
         return
-    text = staged(written_in(STUDIES))
     if out is None:
-        print(text, end="")
+        print(staged(written_in(STUDIES)), end="")
     else:
-        store.write_atomically(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        _write_stages(out)
 
 
 @app.command()

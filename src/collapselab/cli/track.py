@@ -1,13 +1,15 @@
 """The mirror of a study in MLflow."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from .. import store
 from ..data.provenance import Origin
-from ..study import results, words
+from ..study import layout, results, words
 from ..study.thinning import CURVE
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
@@ -15,46 +17,99 @@ from .study import Planned, StudyName, study_of
 
 app = typer.Typer(rich_markup_mode=None)
 
+ATTACHED = ("report.html", "summary.csv", "primary.csv", "verdicts.json")  # of the report, to the run of the study
+
 
 @app.command()
-def track(name: StudyName, planned: Planned = None) -> None:
+def track(
+    name: StudyName,
+    planned: Planned = None,
+    attempt: Annotated[int, typer.Option(hidden=True, help="how often the mirror was away before")] = 0,
+) -> None:
     """Mirror a study in MLflow; the runs are found again, so that tracking twice changes nothing."""
-    from ..report import grid_png, tracking
+    from ..report import tracking
 
     study = study_of(name, planned)
     records, missing = results.records(study)
     if not records:
         raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
-    curves = {}
-    for record in [] if study.file.together else records:
-        where = record["arm"], record["seed"], record["generation"]
-        # Of a model that was thinned its curve has stayed.
-        files = (Path(study.cell(*where, noun)) for noun in ("model.safetensors", CURVE))
-        file = next((one for one in files if one.exists()), None)
-        tensors = store.read_tensors(file)[0] if file else {}
-        if "curve.loss" in tensors:
-            curves[where] = tensors["curve.images_seen"], tensors["curve.loss"]
-    grids = results.grids(study)
-    pictures = {where: grid_png(images, None, Origin(study.name, *where)) for where, images in grids.items()}
     out = Path(study.report_file("tracked.json"))
+    attempt = attempt or layout.attempts(study)[0]
+    shown = together.means(records) if study.file.together else records
     try:
-        done = tracking.track(
-            study.name,
-            together.means(records) if study.file.together else records,
-            params={arm: words.describe_arm(study, arm) for arm in study.lineages},
-            curves=curves,
-            pictures=pictures,
-            note=study.file.question,
-        )
+        done = tracking.track(study.name, shown, _beside(study, records), note=study.file.question)
     except tracking.TrackingError as error:
         # The mirror may be away; the files are the record, and the study is whole without it.
-        print(f"collapselab: not mirrored: {error}; say collapselab track {study.name} again later", file=sys.stderr)
-        store.write_json(out, {"tracked": False, "reason": str(error)})
+        again = f"the next run of the workflow tries again, and so does: collapselab track {study.name}"
+        print(f"collapselab: not mirrored: {error}; {again}", file=sys.stderr)
+        store.write_json(out, {"tracked": False, "reason": str(error), "attempt": attempt})
         if planned is None:  # in the workflow a mirror that is away holds nothing up
             raise typer.Exit(EXIT_LOCKED if isinstance(error, tracking.Locked) else EXIT_RESOURCES) from None
         return
     # The same after a second call: the file lies among the study's outputs, which DVC compares.
     runs = done.created + done.extended + done.unchanged
-    store.write_json(out, {"tracked": True, "experiment": done.experiment, "runs": runs})
+    store.write_json(out, {"tracked": True, "experiment": done.experiment, "runs": runs, "attempt": attempt})
     changes = f"{done.created} new, {done.extended} extended, {done.deleted} remade"
-    print(f"{runs} runs in experiment {done.experiment!r}: {changes}")
+    print(f"{runs} runs in experiment {done.experiment!r}: {changes}\nthe arms side by side: {done.link}")
+
+
+def _beside(study: Any, records: Sequence[Mapping[str, Any]]) -> Any:
+    """What the mirror shows beside the numbers."""
+    from ..report.colours import colours_of
+    from ..report.datasets import Dataset
+    from ..report.runs import Beside
+
+    loops = [arm for arm in study.lineages if arm not in study.calibrations]
+    controls = [arm for arm, lineage in study.lineages.items() if lineage.is_control]
+    cells = [] if study.file.together else [(one["arm"], one["seed"], one["generation"]) for one in records]
+    data, seeds = words.describe_data(study), dict.fromkeys(seed for _, seed, _ in cells)
+    tables = {cell: Path(study.cell(*cell, "training.parquet")) for cell in cells}
+    real = {seed: Path(study.splits[study.levels[seed].split].real_file("")) for seed in seeds}
+    return Beside(
+        params={arm: words.describe_arm(study, arm) for arm in study.lineages},
+        curves=_curves(study, cells),
+        pictures=_sheets(study),
+        costs=_costs(study),
+        colours=colours_of(loops, controls),
+        controls=controls,
+        training={cell: Dataset("training set", path, "training") for cell, path in tables.items() if path.exists()},
+        real={seed: Dataset(path.name, path, "real data", data) for seed, path in real.items() if path.exists()},
+        models={cell: study.cell(*cell, "model.safetensors") for cell in cells},
+        data=data,
+        report={name: Path(study.report_file(name)) for name in ATTACHED},
+    )
+
+
+def _curves(study: Any, cells: Sequence[tuple[str, int, int]]) -> dict[tuple[str, int, int], tuple[Any, Any]]:
+    """The training curves that the models have."""
+    found = {}
+    for cell in cells:
+        # Of a model that was thinned its curve has stayed.
+        files = (Path(study.cell(*cell, noun)) for noun in ("model.safetensors", CURVE))
+        file = next((one for one in files if one.exists()), None)
+        tensors = store.read_tensors(file)[0] if file else {}
+        if "curve.loss" in tensors:
+            found[cell] = tensors["curve.images_seen"], tensors["curve.loss"]
+    return found
+
+
+def _sheets(study: Any) -> dict[tuple[str, int, int], bytes]:
+    """The sample grids as the report draws its whole sheets."""
+    from ..report.pictures import GRID_COLUMNS, GRID_ROWS, grid_png
+
+    many = GRID_COLUMNS * GRID_ROWS
+    return {
+        cell: grid_png(images[:many], GRID_COLUMNS, Origin(study.name, *cell))
+        for cell, images in results.grids(study).items()
+    }
+
+
+def _costs(study: Any) -> dict[tuple[str, int, int], list[Mapping[str, Any]]]:
+    """The costs of the jobs of each generation; arms that share a generation 0 have the costs of it each."""
+    found: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
+    for cost in results.costs(study):
+        found.setdefault((cost["arm"], cost["seed"], cost["generation"]), []).append(cost)
+    for arm, seed, generation in [] if study.file.together else study.cells():
+        if generation == 0 and (arm, seed, 0) in found:
+            found[arm, seed, 0] = [*found.get((study.lineages[arm].base, seed, 0), ()), *found[arm, seed, 0]]
+    return found

@@ -4,14 +4,12 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..study import verifying
-from ..study.thinning import went
 from .run import EXIT_DAMAGED
 from .study import StudyName, study_of
 
@@ -36,7 +34,7 @@ def verify(
     made = verifying.made_of(study)
     eaten, files = verifying.eaten_by(made), verifying.listed(study, made)
     there = sum(Path(file).exists() for file in files)
-    looked = _told(verifying.faults(files, eaten, partial(went, study)), len(files))
+    looked = _told(verifying.faults(study, files, eaten), len(files))
     wrong = list({fault.path: fault for fault in looked if fault is not None}.values())
     for fault in wrong:
         print(fault.message)

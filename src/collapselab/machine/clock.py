@@ -27,7 +27,7 @@ class Clock:
 
     def begin(self) -> None:
         """Count from now on, as in a process that has just been forked."""
-        self._start = time.monotonic()
+        self._start, self._began_at = time.monotonic(), time.time()
         self.compute_cpu_s = 0.0
         self.compute_wall_s = 0.0
         self.facts: dict[str, Any] = {}
@@ -77,14 +77,17 @@ class Clock:
         self.facts |= {name: value for name, value in record.items() if name not in known}
 
     def record(self) -> dict[str, Any]:
-        """The costs so far: seconds, and the peak memory in MB."""
+        """The costs so far: seconds, the peak memory in MB, and from when to when, in seconds since 1970 (UTC)."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        lasted = time.monotonic() - self._start
         return {
             **self.facts,
+            "began_at": round(self._began_at, 3),
+            "ended_at": round(self._began_at + lasted, 3),  # not another look at a clock that somebody may have set
             "compute_cpu_seconds": round(self.compute_cpu_s, 3),
             "compute_wall_seconds": round(self.compute_wall_s, 3),
             "process_cpu_seconds": round(time.process_time(), 3),
-            "wall_seconds": round(time.monotonic() - self._start, 3),
+            "wall_seconds": round(lasted, 3),
             "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
             "cores": os.cpu_count(),
         }

@@ -2,3 +2,4 @@
 
 from .files import build as build
 from .pictures import grid_png as grid_png
+from .tables import glance as glance

@@ -9,13 +9,11 @@ import altair as alt
 import vl_convert
 
 from ..verdicts import Endpoint, Record, StudyFacts
+from .colours import colours_of
 from .numbers import BAND_FROM, KINDS, composition_rows, curve_rows, shares, some, survival_rows
 
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
-CONTROL_COLOUR = "#333333"
-# Okabe and Ito (2008) without its black and yellow, then Tol's muted scheme: told apart by colour-blind readers.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#44AA99", "#999933", "#332288")
 KIND_COLOURS = dict(zip(KINDS, ("#08519C", "#4292C6", "#9ECAE1", "#D55E00", "#FDAE6B"), strict=True))
 SOFT_COLOUR = "#555555"  # of what stands behind the arms
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "triangle-left")
@@ -25,9 +23,7 @@ THEORY = "dashes: theory, shaded where the mean should lie"  # in 95 of 100 stud
 
 def colours(facts: StudyFacts) -> dict[str, str]:
     """arm -> colour, the control in dark grey."""
-    others = [arm for arm in facts.arms if not facts.is_control(arm)]
-    found = {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
-    return {arm: found.get(arm, CONTROL_COLOUR) for arm in facts.arms}
+    return colours_of(facts.arms, [arm for arm in facts.arms if facts.is_control(arm)])
 
 
 # -- a metric against the generation -----------------------------------------------------------------------------------

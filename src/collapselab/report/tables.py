@@ -43,6 +43,30 @@ def summary_csv(facts: StudyFacts, records: Sequence[Record]) -> bytes:
     return _csv([*columns, "real_against_real", *USED], rows)
 
 
+def glance(facts: StudyFacts, records: Sequence[Record]) -> dict[str, bytes]:
+    """What fits a screen, for DVC: ``metrics/ARM.json`` and ``plots/ENDPOINT.csv`` -> content.
+
+    metrics: the primary endpoint of an arm at its first and its last generation, mean and sd over n lineages. plots:
+    the means by generation of the primary endpoint, and in the same feature space of all of which one knows what is
+    better.
+    """
+    files, facts = {}, facts.loops
+    for arm in facts.arms:
+        if last := final(facts, records, arm, facts.primary):
+            first = next(iter(by_generation(records, arm, facts.primary).values()))
+            numbers = {"first": float(np.mean(first)), "last": last["mean"], "sd": last["sd"]}
+            row = {name: float(f"{number:.6g}") for name, number in numbers.items() if number is not None}
+            what = {"primary": name_of(facts.primary), "generation": last["generation"], "n": last["lineages"]}
+            files[f"metrics/{arm}.json"] = _json(what | row)
+    for endpoint in endpoints(facts, records):
+        same = (endpoint.extractor, endpoint.set) == (facts.primary.extractor, facts.primary.set)
+        if endpoint == facts.primary or (same and facts.better.get(endpoint.metric)):
+            found = {arm: by_generation(records, arm, endpoint) for arm in facts.arms}
+            points = [[arm, t, float(np.mean(found[arm][t]))] for arm in facts.arms for t in sorted(found[arm])]
+            files[f"plots/{name_of(endpoint)}.csv"] = _written(["arm", "generation", "mean"], points)
+    return files
+
+
 def _used(facts: StudyFacts, arm: str) -> dict[str, int]:
     """The distinct real rows and the generated samples that an arm has used by the last generation."""
     return dict(zip(USED, (facts.used[arm].real, facts.used[arm].generated), strict=True)) if arm in facts.used else {}

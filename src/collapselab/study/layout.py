@@ -1,5 +1,6 @@
 """The files of a study: what the verbs leave in a generation's folder, and what the workflow is asked for."""
 
+import json
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +14,17 @@ from .thinning import keeps
 
 WRITTEN = ("report.html", "metrics.csv", "summary.csv", "curves.csv", "primary.csv", "summary.json", "verdicts.json")
 RECORD = "metrics.json"
+
+GLANCED = ("metrics", "plots")  # what DVC shows
+
+
+def glances(study: Study) -> dict[str, str]:
+    """The folders of what DVC shows of a study, by kind: small text, which git keeps.
+
+    Those of all studies lie side by side, so that none is named which has not run; no study can have their folder's
+    name.
+    """
+    return {kind: f"results/_{kind}/{study.name}" for kind in GLANCED}
 
 
 def preparing(study: Study) -> str:
@@ -123,6 +135,25 @@ def grids(study: Study) -> list[str]:
 def baseline(study: Study) -> list[str]:
     """What a perfect model would score."""
     return [] if study.file.together else [study.report_file("baseline.json")]
+
+
+def attempts(study: Study) -> tuple[int, str]:
+    """The number of the last attempt at the mirror, and why it has failed; 0, and nothing, where there is none."""
+    try:
+        found = json.loads(Path(study.report_file("tracked.json")).read_text(encoding="utf-8"))
+        last, reason = int(found.get("attempt", 0)), "" if found["tracked"] else str(found["reason"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none yet, or a damaged file
+        return 0, ""
+    return last, reason
+
+
+def attempt_due(study: Study) -> int:
+    """The number of the attempt at the mirror that the workflow is to make, or has made if it went well.
+
+    A mirror that was away is no result: the next attempt is another job than the last, so that the workflow runs it.
+    """
+    last, reason = attempts(study)
+    return last + bool(reason)
 
 
 def reported(study: Study) -> list[str]:

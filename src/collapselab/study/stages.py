@@ -1,11 +1,12 @@
 """The stages by which DVC runs and shares studies: written from the studies, so that no derived name is copied."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
-from ..metrics import METRICS
+from . import layout
 from .study import Study
 
 SOURCE = ("Snakefile", "workflow", "src/collapselab")  # what every stage hangs on
@@ -14,28 +15,62 @@ HEADER = """\
 # DVC owns the bytes: `dvc repro NAME` runs a study, `dvc push` and `dvc pull` share what it made. What of a study must
 # run again is Snakemake's to say: outputs persist, and an edit that changes nothing runs no job. Real data is shared by
 # the studies that say the same of it, and an output belongs to one stage: so each data set has its own.
+# What `dvc metrics` and `dvc plots` show is small text, which git keeps: results/_metrics and results/_plots.
+# Stages, metrics and plots that somebody adds stay when it is written anew.
 """
+OURS = re.compile(r"(collapselab stages --check|snakemake --config study=)")  # how the command of our stages begins
 
 
-def stages(studies: Iterable[Study]) -> str:
-    """The text of ``dvc.yaml``: a stage for each data set, one behind it for each study, metrics and plots."""
+def stages(studies: Iterable[Study], before: str = "") -> str:
+    """The text of ``dvc.yaml``: a stage for each data set, one behind it for each study, metrics and plots.
+
+    before: the text until now, of which stays what is not written here. Raises ValueError where that is no YAML.
+    """
     studies = list(studies)
     real = {name: stage for study in reversed(studies) for name, stage in _real(study).items()}
+    shown = {kind: f"results/_{kind}" for kind in layout.GLANCED}
     content = {
         "stages": {**real, **{study.name: _study(study) for study in studies}},
-        "metrics": [study.report_file("summary.json") for study in studies],
-        "plots": [plot for study in studies for plot in _plots(study)],
+        "metrics": [shown["metrics"]],
+        "plots": [{shown["plots"]: {"template": "arms", "x": "generation", "y": "mean"}}],
     }
+    for part, entries in _added(before).items():
+        there = content.get(part, type(entries)())
+        content[part] = {**entries, **there} if isinstance(entries, dict) else [*there, *entries]
     return HEADER + "\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _added(text: str) -> dict[str, Any]:
+    """What somebody has added to the text of ``dvc.yaml``: all but our stages, and but metrics and plots of results."""
+    said = _read(text)
+    found = {part: entries for part, entries in said.items() if isinstance(entries, list | dict)}
+    if isinstance(found.get("stages"), dict):
+        found["stages"] = {name: one for name, one in found["stages"].items() if not OURS.match(_command(one))}
+    for part in ("metrics", "plots"):
+        if isinstance(entries := found.get(part), dict):  # as older versions of DVC wrote them
+            entries = [{name: said} for name, said in entries.items()]
+        found[part] = [one for one in entries or () if "results/" not in str(one)]
+    return {part: entries for part, entries in found.items() if entries}
+
+
+def _command(stage: Any) -> str:
+    return str(stage.get("cmd", "")) if isinstance(stage, dict) else ""
+
+
+def _read(text: str) -> Mapping[str, Any]:
+    try:
+        said = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"dvc.yaml: is no YAML: {' '.join(str(error).split())}; mend it, or delete it") from None
+    if not isinstance(said, dict):
+        raise ValueError(f"dvc.yaml: found {type(said).__name__}, allowed is a mapping; mend it, or delete it")
+    return said
 
 
 def outdated(study: Study, text: str) -> bool:
     """Whether the text of ``dvc.yaml`` lacks the stages of a study as it is: its data may lie elsewhere now."""
-    try:
-        said = yaml.safe_load(text)["stages"]
-    except (yaml.YAMLError, LookupError, TypeError):
-        return True
-    return said.get(study.name) != _study(study) or not set(_real(study)) <= set(said)
+    said = _read(text).get("stages")
+    return not isinstance(said, dict) or said.get(study.name) != _study(study) or not set(_real(study)) <= set(said)
 
 
 def _real(study: Study) -> dict[str, Any]:
@@ -52,7 +87,7 @@ def _real_of_split(study: Study) -> dict[str, Any]:
         "cmd": f"collapselab stages --check {name} && snakemake --config study={name} -- {folder}/{name}.made",
         "deps": list(SOURCE),
         "params": [{f"config/{name}.yaml": ["data", "extractors", *varied]}],
-        "outs": [{folder: {"persist": True}}],
+        "outs": [_persists(folder)],
     }
 
 
@@ -62,20 +97,10 @@ def _study(study: Study) -> dict[str, Any]:
         "cmd": f"snakemake --config study={study.name}",
         "deps": [*SOURCE, *real],
         "params": [{f"config/{study.name}.yaml": None}],
-        "outs": [{f"results/{study.name}": {"persist": True}}],
+        "outs": [_persists(f"results/{study.name}")],
     }
 
 
-def _plots(study: Study) -> Iterator[dict[str, Any]]:
-    """Curves of the primary endpoint, and in the same feature space of all of which one knows what is better."""
-    primary, metrics = study.file.primary, {name: METRICS[name] for name in study.metric_options()}
-    beside = [name for name, metric in metrics.items() if metric.better and metric.suits(primary.extractor)]
-    for name in dict.fromkeys([primary.metric, *beside]):
-        yield {
-            f"{study.name}_{name}".replace("-", "_"): {
-                "title": f"{study.name}: {METRICS[name].label}",
-                "template": "arms",
-                "x": "generation",
-                "y": {study.report_file("curves.csv"): f"{name}_{primary.extractor}"},
-            }
-        }
+def _persists(folder: str) -> dict[str, Any]:
+    """An output that DVC leaves where it is before a run: what is in it may be all that is asked for."""
+    return {folder: {"persist": True}}

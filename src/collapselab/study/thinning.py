@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from ..store import hash_path
-from ..store.cells import NOUNS, Cell
+from ..store.cells import NOUNS
 from .study import Study
 
 WEIGHTS = ("train", "adapt", "auxiliary")
@@ -40,9 +38,3 @@ def keeps(study: Study, generation: int, noun: str) -> bool:
         return said == "all"
     nth = int(re.sub(r"\D", "", said))
     return generation % nth == 0 or generation == study.file.generations
-
-
-def went(study: Study, file: str) -> bool:
-    """Whether a file that is not there was thinned: its hash has stayed."""
-    found = Cell.parse(file)
-    return found is not None and not keeps(study, found[0].generation, found[1]) and hash_path(Path(file)).exists()

@@ -147,7 +147,13 @@ MODEL = "model.safetensors"
 def _track_inputs(study: Study, place: Place) -> list[str]:
     cells = [] if study.file.together else study.cells()
     models = [study.cell(*cell, MODEL) for cell in cells if keeps(study, cell[2], MODEL)]
-    return [*layout.records(study), *models, *layout.grids(study), *layout.baseline(study)]
+    report = study.report_file("report.html")  # which is attached
+    return [*layout.records(study), *models, *layout.grids(study), *layout.baseline(study), report]
+
+
+def _track_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from _planned(study, place)
+    yield from flags(attempt=layout.attempt_due(study) or None)
 
 
 def _planned(study: Study, place: Place) -> Iterator[str]:
@@ -158,14 +164,16 @@ def _report_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs", "facts")]
     metrics = entries("metrics:METRICS", study.metric_options())
     roles = entries("metrics:METRICS", study.metric_options(), "roles")
-    return [f"{PACKAGE}.report:build", *read, f"{PACKAGE}.study.selected:selecting", *metrics, *roles]
+    drawn = [f"{PACKAGE}.report:{name}" for name in ("build", "glance")]
+    return [*drawn, *read, f"{PACKAGE}.study.selected:selecting", *metrics, *roles]
 
 
 def _track_roots(study: Study, place: Place) -> list[str]:
-    read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids")]
+    read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs")]
     return [
         f"{PACKAGE}.report.tracking:track",
         f"{PACKAGE}.report:grid_png",
+        f"{PACKAGE}.report.colours:colours_of",
         f"{PACKAGE}.together.records:means",
         *read,
     ]
@@ -178,5 +186,5 @@ JOBS: Mapping[str, Job] = {
     "baseline": Job(_baseline_inputs, _baseline_arguments, _baseline_roots),
     "replicate": Job(nothing, _replicate_arguments, _replicate_roots),
     "report": Job(_report_inputs, _planned, _report_roots, _report_outside),
-    "track": Job(_track_inputs, _planned, _track_roots),
+    "track": Job(_track_inputs, _track_arguments, _track_roots),
 }
