@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..store import beats
 from ..store.cells import Cell
-from . import jobs, layout
+from ..store.locks import holder
+from . import drivers, jobs, layout
 from .reasons import BLOCK
 from .study import Study
 from .thinning import keeps, kind_of
@@ -171,12 +172,12 @@ def _files(folder: Path) -> list[Path]:
 # -- whether one may ---------------------------------------------------------------------------------------------------
 
 
-def held_by_run() -> str:
-    """Why nothing may go now: a run of the workflow in this folder holds its lock; empty where none does."""
+def held_by_run(study: Study) -> str:
+    """Why nothing may go now: a run holds the study, or Snakemake's lock; empty where none does."""
+    for path in drivers.claims(study):
+        if found := holder(path):
+            return f"study {study.name}: {found}, runs it; wait for its end"
     locks = Path(".snakemake/locks")
     if locks.is_dir() and any(locks.iterdir()):
-        return (
-            f"{locks}: a run is going on in this folder, or one was killed; wait for its end, here or on another "
-            "machine, and start it again if it was killed: who ends by itself leaves no lock"
-        )
+        return f"{locks}: a run is going on in this folder, or one was killed; wait for it, or start it again first"
     return ""
