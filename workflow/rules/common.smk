@@ -91,7 +91,7 @@ def asked(verb):
     if not SENT:
         return {"gpu": gpu if requests.may_need_gpu(STUDY) else 0}
     return {
-        "gpu": gpu,
+        "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus or None,
         "gres": lambda wildcards: requests.gres(STUDY, verb, Place.of(wildcards)),
         "runtime": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes,
         "mem_mb": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb,
