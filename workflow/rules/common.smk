@@ -19,6 +19,10 @@ except (ValueError, LookupError) as fault:  # a bad study's, or of an entry that
     sys.exit(2)
 
 
+if workflow.modifier.path_modifier.prefix:
+    reason = "it moves outputs, and jobs are told where they write: leave it out (docs/scale.md)"
+    print(f"module: found prefix: {workflow.modifier.path_modifier.prefix!r}; {reason}", file=sys.stderr)
+    sys.exit(2)
 drivers.allow(STUDY)
 if workflow.is_main_process:
     try:

@@ -3,6 +3,7 @@
 
 localrules:
     all,
+    measured,
     report,
     track,
 
