@@ -3,6 +3,7 @@
 It is told before it meets snakemake's own lock, whose text would have a run unlocked that is alive.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,10 +41,29 @@ def refuse_second(study: Study, arguments: Sequence[str]) -> None:
             raise Held(f"{what}: {found}, runs it. {cure}")
 
 
+def allow(study: Study) -> None:
+    """Let trainings go on where a study says so on other hardware than they began on.
+
+    That is no part of what a training is: a study may say it afterwards, and nothing runs again.
+    """
+    if study.file.nonidentical == "allow":
+        os.environ["COLLAPSELAB_ALLOW_NONIDENTICAL"] = "1"
+
+
 def begin(study: Study) -> None:
     """Be whoever runs the study, until this process ends."""
     for path, _ in _claims(study):
         _stack.enter_context(held(path))
+
+
+def running(study: Study) -> list[str]:
+    """Who runs the study, or makes real data that it needs, as they say themselves."""
+    return list(dict.fromkeys(found for path, _ in _claims(study) if (found := holder(path))))
+
+
+def claims(study: Study) -> Iterator[Path]:
+    """The places that whoever runs a study holds."""
+    return (path for path, _ in _claims(study))
 
 
 def _claims(study: Study) -> Iterator[tuple[Path, str]]:

@@ -91,6 +91,12 @@ def needs_gpu(study: Study, verb: str, place: Place) -> bool:
     return asks[verb]() if verb in asks else False
 
 
+def may_need_gpu(study: Study) -> bool:
+    """Whether any job of a study may compute with a network."""
+    networks = any(MODELS[study.family(model)].uses_torch for model in study.file.models)
+    return networks or looking.needs_gpu(study, study.extractors) or study.kind == "images"
+
+
 def _minutes(study: Study, verb: str, place: Place) -> int:
     if verb in ("prepare", "populate", "learn", "extract_real", "baseline"):
         return 60
@@ -184,3 +190,15 @@ def cell_group(study: str, place: Place) -> str:
     return CELL.removeprefix("results/").format(
         study=study, arm=place.arm, seed=place.seed, generation=place.generation
     )
+
+
+def training_group(study: Study, place: Place) -> str | None:
+    """The job of a training, and of what is drawn for it where that costs little; None where each is one by itself."""
+    cheap = study.needs_drawing(place.arm, place.generation) and not study.resampled(*place.cell)
+    return f"{cell_group(study.name, place)}/train" if cheap else None
+
+
+def judged_group(study: Study, place: Place) -> str:
+    """The job of what selects in a generation; where that follows people's judgement, it is one by itself."""
+    arms = place.arm, study.yoked.get(place.arm, place.arm)
+    return cell_group(study.name, place) + ("/judged" if any(map(study.awaits_ballots, arms)) else "")
