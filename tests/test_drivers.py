@@ -8,11 +8,15 @@ import pytest
 from project import Project, said
 
 from collapselab import store
+from collapselab.cli import learning
 from collapselab.cli import run as frame
 from collapselab.core.errors import Held
 from collapselab.store.locks import holder
-from collapselab.study import drivers
+from collapselab.study import drivers, jobs
+from collapselab.study.jobs import Place
 from collapselab.study.loading import find
+
+ALLOW = "COLLAPSELAB_ALLOW_NONIDENTICAL"
 
 
 @pytest.fixture
@@ -54,6 +58,28 @@ def test_a_driver_holds_its_study_until_it_ends_however_it_ends(project):
         driver.kill()
         driver.communicate()
     drivers.refuse_second(study, ["snakemake", "--cores", "2"])
+
+
+def test_a_study_may_allow_other_hardware_at_any_time_and_no_job_runs_again(project, monkeypatch):
+    monkeypatch.delenv(ALLOW, raising=False)
+    place = Place("fully_synthetic", 0, 1)
+    refuses = find("smoke")
+    drivers.allow(refuses)
+    assert refuses.file.nonidentical == "refuse" and ALLOW not in os.environ
+    project.edit("config/smoke.yaml", ("\nseed: 1\n", "\nseed: 1\nnonidentical: allow\n"))
+    allows = find("smoke")
+    for ask in (jobs.inputs, jobs.arguments, jobs.identity):
+        assert ask(allows, "train", place) == ask(refuses, "train", place)
+    drivers.allow(allows)
+    assert os.environ[ALLOW] == "1"  # which every training reads
+    monkeypatch.delenv(ALLOW)
+    monkeypatch.setattr(learning, "put_back", lambda *told: False)
+
+    def begun_elsewhere():
+        raise ValueError("the training was begun otherwise: device; allowed is --allow-nonidentical")
+
+    with pytest.raises(ValueError, match="a study says so by nonidentical: allow"):
+        learning.leave(project.folder / "m", "gaussian", None, {}, None, begun_elsewhere, None, False)
 
 
 # -- what failed jobs leave --------------------------------------------------------------------------------------------

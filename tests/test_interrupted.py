@@ -48,12 +48,23 @@ def until(condition, what):
         time.sleep(0.05)
 
 
+def heeding():
+    """What a shell runs in the background ignores SIGINT, and so would all that is started here."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(project):
     """A driver with a process group of its own, whose training has begun and has told how far it is."""
     command = ["snakemake", "--cores", "1", "--config", "study=long", "--", SAMPLES]
     log = open(project.folder / "driver.log", "w", encoding="utf-8")  # noqa: SIM115
     driver = subprocess.Popen(
-        command, cwd=project.folder, env=project.environment, start_new_session=True, stdout=log, stderr=log
+        command,
+        cwd=project.folder,
+        env=project.environment,
+        start_new_session=True,
+        stdout=log,
+        stderr=log,
+        preexec_fn=heeding,
     )
     sign = beats.beat_path(project.folder / MODEL)
 

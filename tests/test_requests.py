@@ -9,6 +9,7 @@ import pytest
 import yaml
 from project import Project
 
+from collapselab.cli import run as frame
 from collapselab.machine import slurm
 from collapselab.study import jobs, requests
 from collapselab.study.jobs import Place
@@ -161,9 +162,22 @@ def test_the_slurm_profile_counts_no_gpu_where_slurm_would_add_it_up():
     profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
     said = {rule for rule, asks in profile["set-resources"].items() if asks.get("gpu") == 0}
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    never = {"prepare", "record", "baseline", "replicate"}  # which ask for none, whatever the study
+    never = {"prepare", "record", "stop", "baseline", "replicate"}  # which ask for none, whatever the study
     assert said == set(re.findall(r'\*\*asked\("(\w+)"\)', rules)) - never
     assert profile["slurm-status-command"] == "squeue"
+
+
+def test_the_manifest_for_kubernetes_runs_what_there_is(tmp_path):
+    """Its command, with -n: a study is planned, on as many GPUs as the pod has."""
+    manifest = yaml.safe_load((ROOT / "profiles/kubernetes/job.yaml").read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == ("batch/v1", "Job")
+    pod = manifest["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command = container["args"][0].rpartition("exec ")[2]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == int(re.search(r"--resources gpu=(\d+)", command)[1])
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+    done = Project.create(tmp_path).run(*command.replace("study=mine", "study=smoke").split(), "-n", "--quiet", "rules")
+    assert "train" in done.stdout
 
 
 # -- the doctor --------------------------------------------------------------------------------------------------------
@@ -214,13 +228,14 @@ def test_the_doctor_says_what_is_wrong_with_a_node(changes, what, words, monkeyp
     assert not what or words in wrong[what]
 
 
-def test_the_doctor_of_a_cluster_that_is_none_says_so(tmp_path, monkeypatch):
-    project = Project.create(tmp_path)
+def test_the_doctor_of_a_cluster_that_is_none_says_so(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
     (line,) = slurm.examine({}, "gpu:1")
     assert line.found == "not found" and "sbatch" in line.fault and "not on the PATH" in line.fault
-    done = project.run("collapselab", "doctor", "--profile", "nothing", code=2)
-    assert "found 'nothing'" in done.stderr and "profiles/nothing/profile.yaml" in done.stderr
-    (tmp_path / "profile.yaml").write_text("executor: local\n", encoding="utf-8")
-    done = project.run("collapselab", "doctor", "--profile", "profile.yaml", code=2)
-    assert "no executor: slurm" in done.stderr
+    assert frame.run(["doctor", "--profile", "nothing"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "found 'nothing'" in said and "profiles/nothing/profile.yaml" in said
+    Path("profile.yaml").write_text("executor: local\n", encoding="utf-8")
+    monkeypatch.setattr("collapselab.machine.doctor.examine", list)
+    assert frame.run(["doctor", "--profile", "profile.yaml"]) == 2
+    assert "no executor: slurm" in " ".join(capsys.readouterr().err.split())

@@ -106,7 +106,7 @@ MinJobAge=300
 KillWait=5
 GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus Boards=1 SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=$mem Gres=gpu:fake:$gpus State=UNKNOWN
-PartitionName=main Nodes=$host Default=YES MaxTime=2-00:00:00 State=UP
+PartitionName=main Nodes=$host Default=YES MaxTime=7-00:00:00 State=UP
 CONF
     echo "AutoDetect=off" >"$dir/gres.conf"
     # Slurm counts a GPU only where it finds a character device; these are not opened.

@@ -15,7 +15,7 @@ from ..core.run import Inspect, Run
 from ..machine import processes
 from ..models.files import write_model
 from ..store import kept
-from .run import EXIT_DIVERGED, clock, holds, interruptible, stop_requested
+from .run import EXIT_DIVERGED, RESULTS, clock, holds, interruptible, stop_requested
 from .stop import words_of
 from .work import count_operations, get_ready, told
 
@@ -116,8 +116,8 @@ def put_back(out: Path, made_from: Mapping[str, Any]) -> bool:
 
 
 def keep(out: Path, made_from: Mapping[str, Any]) -> None:
-    """Keep a file that was made at a price, until the workflow has seen all of it through."""
-    if processes.is_first():
+    """Keep a file that was made at a price, until the workflow has seen all through; by hand nobody deletes it."""
+    if processes.is_first() and RESULTS in out.parts:
         kept.keep(out, kept.identity(**made_from), clock.record())
 
 
