@@ -24,7 +24,7 @@ from collapselab.guides import GUIDES
 from collapselab.guides.base import Auxiliary, Guide
 from collapselab.models.capabilities import Trainable
 from collapselab.select import SELECTORS
-from collapselab.study import budget, jobs, looking, results, words
+from collapselab.study import budget, jobs, looking, results, storage, words
 from collapselab.study.loading import check
 from collapselab.transforms import TRANSFORMS, Transform
 
@@ -1106,10 +1106,14 @@ def test_the_size_on_disk_is_told_without_drawing_a_sample(tmp_path):
             data__population={"gaussian": {"dimension": 100_000}}, models__moments__gaussian__covariance="diagonal"
         ),
     )
-    # 2 arms, 2 seeds and 4 generations of 100 samples in float64, of which there are no pictures.
-    mib = int(words.totals(told)["disk"].split()[0].replace(",", ""))
-    assert mib == pytest.approx(2 * 2 * 4 * 100 * 100_000 * 8 / 2**20, rel=0.02)
-    assert words.totals(study(tmp_path, categories(control="none")))["disk"].startswith("0 MiB")
+    # 2 arms, 2 seeds and 4 generations of 100 samples in float64, of which there are no pictures; as wide are their
+    # features, and the rows that training sets draw.
+    said = words.totals(told)["disk"]
+    mib = int(re.search(r"samples ([0-9,]+) MiB", said)[1].replace(",", ""))
+    features = int(re.search(r"features ([0-9,]+) MiB", said)[1].replace(",", ""))
+    assert features == pytest.approx(2 * 2 * 4 * 100 * 100_000 * 8 / 2**20, rel=0.02)
+    assert mib > features
+    assert re.match(r"\d+ KiB", words.totals(study(tmp_path, categories(control="none")))["disk"])
 
 
 def test_what_is_made_beside_trainings_and_samples_is_counted(tmp_path, monkeypatch):
@@ -1128,8 +1132,11 @@ def test_what_is_made_beside_trainings_and_samples_is_counted(tmp_path, monkeypa
     assert before.sampled == cells * (100 + 40)
     assert after.sampled == cells * (2 * 100 + 40 + 50)  # raw and sampled; what is released is no sample of a model
     assert after.trained - before.trained == cells * (100 + 64 + 32)
-    network = budget.disk_bytes(plain) // cells - 140 * 64
-    assert budget.disk_bytes(full) == cells * (4 * network + (3 * 100 + 40) * 64)
+    before, after = storage.disk(plain).bytes, storage.disk(full).bytes
+    head = storage.HEAD_BYTES
+    assert before["samples"] == cells * (100 * 64 + head) and before["pictures"] == cells * (40 * 64 + head)
+    assert after["samples"] == cells * 3 * (100 * 64 + head) and after["pictures"] == before["pictures"]
+    assert after["weights"] == 4 * before["weights"]
 
 
 def test_arms_of_closed_forms_are_said_to_have_no_budget(tmp_path):

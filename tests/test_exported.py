@@ -5,6 +5,7 @@ import sys
 import zipfile
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -13,6 +14,7 @@ from collapselab.cli.run import app
 from collapselab.core.sets import SampleSet
 from collapselab.data import DATASETS, signing
 from collapselab.data.export import encoder, export_zip
+from collapselab.data.formats import FORMATS, Given, check
 from collapselab.data.provenance import GENERATED, Origin, encode_told, read_told
 from collapselab.store.cells import Cell
 
@@ -163,6 +165,26 @@ def test_the_suffix_says_the_format_and_a_manifest_is_checked(tmp_path, monkeypa
     assert "is lacking, and manifest.json lists it" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"'csv' holds vectors and categories(.|\n)*--out: c is there already"):
         app(["export", samples, "--out", "c", "--format", "csv"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if "images" in one.takes])
+def test_pictures_are_signed_in_every_format_that_has_any(signer, tmp_path, name):
+    own, made = signer
+    given, path = Given(SampleSet(images()), ORIGIN, own), tmp_path / f"out{FORMATS[name].suffix}"
+    if name == "safetensors":
+        assert "signed are PNG files" in next(check(name, given, path))
+        return
+    assert not list(check(name, given, path))
+    FORMATS[name].write(given, path)
+    if name == "zip":
+        with zipfile.ZipFile(path) as archive:
+            pngs = [archive.read(one) for one in archive.namelist() if one.endswith("png")]
+    elif name == "parquet":
+        pngs = [one["bytes"] for one in pyarrow.parquet.read_table(path)["image"].to_pylist()]
+    else:
+        pngs = [one.read_bytes() for one in sorted(path.rglob("*.png"))]
+    assert [signing.checked(png, made["anchor"]).origin["index"] for png in pngs] == ["0", "1", "2", "3"]
+    assert {signing.checked(png, made["anchor"]).state for png in pngs} == {"Trusted"}
 
 
 @pytest.mark.parametrize(

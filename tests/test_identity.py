@@ -63,7 +63,7 @@ def test_files_of_earlier_versions_are_known_by_what_they_were_made_of(there):
 
 def test_nothing_else_is_refused(there):
     made = verifying.made_of(there)
-    found = [one for one in verifying.faults(verifying.listed(there, made), verifying.eaten_by(made)) if one]
+    found = [one for one in verifying.faults(there, verifying.listed(there, made), verifying.eaten_by(made)) if one]
     assert found == []
     before = store.recorded_hash(Path(there.cell("memory", 0, 1, "model.safetensors")))
     for verb, place in in_process.in_order(there):
@@ -85,7 +85,7 @@ def test_a_study_works_in_another_place_and_is_clear_under_another_name(there, t
     shutil.copytree("results", tmp_path / "results" / "else" / "results")
     monkeypatch.chdir(tmp_path / "results" / "else")
     made = verifying.made_of(there)
-    assert not any(verifying.faults(made, {}))
+    assert not any(verifying.faults(there, made, {}))
     os.rename("results/whole", "results/renamed")
     with pytest.raises(Damaged, match=r"study whole.*lies in study renamed.*delete both"):
         store.read_json(Path("results/renamed/memory/seed0/gen1/metrics.json"))

@@ -14,8 +14,8 @@ from test_formats import CASES, ORIGIN, samples_of
 from collapselab import store
 from collapselab.cli.run import app
 from collapselab.core.sets import KeptTable, SampleSet
-from collapselab.data.base import Rights
 from collapselab.data.formats import FORMATS, Given
+from collapselab.data.rights import Rights
 from collapselab.models import MODELS
 from collapselab.publish import answers, citation, crate, sayings
 from collapselab.publish.croissant import About, croissant
@@ -151,8 +151,12 @@ def test_croissant_names_files_by_their_hash_and_takes_every_field_from_one_of_t
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_a_reader_of_croissant_finds_no_fault_and_reads_the_records(tmp_path, name, kind):
+def test_a_reader_of_croissant_finds_no_fault_and_reads_the_records(tmp_path, name, kind, monkeypatch):
     mlcroissant = pytest.importorskip("mlcroissant", reason="the dev extra's mlcroissant is not here")
+    # It unpacks zips into the user's home, by their names alone.
+    from mlcroissant._src.operation_graph.operations import extract
+
+    monkeypatch.setattr(extract, "EXTRACT_PATH", type(extract.EXTRACT_PATH)(tmp_path / "unpacked"))
     samples, place, said = described(tmp_path, name, kind)
     found = mlcroissant.Dataset(jsonld=str(place / "croissant.json"))
     assert not found.metadata.ctx.issues.errors and not found.metadata.ctx.issues.warnings
@@ -199,7 +203,7 @@ def test_an_exported_study_is_whole_and_says_so_in_every_file(project, tmp_path,
     real = json.loads((out / "data/real/train/croissant.json").read_text())
     assert real["license"] == "https://spdx.org/licenses/CC-BY-4.0.html" and "30 real images" in real["description"]
     header = (out / "README.md").read_text().split("---")[1]
-    assert yaml.safe_load(header)["configs"][0] == {"config_name": "real", "data_files": "data/real/**/samples.parquet"}
+    assert yaml.safe_load(header)["configs"][0] == {"config_name": "real", "data_files": "data/real/**/*.parquet"}
 
 
 def test_a_reader_of_crates_finds_the_workflow_and_every_file(project):
@@ -219,6 +223,12 @@ def test_a_study_is_exported_in_every_format_of_its_data(project, form, capsys):
     assert (place / "croissant.json").is_file()
     assert len(list(place.rglob("*.png"))) == (0 if FORMATS[form].suffix else 30)
     assert not list((project / "out").rglob(".*.tmp"))
+
+
+def test_no_two_sets_of_an_export_share_a_files_name(project):
+    run("export", "pics", "--out", "out", "--format", "zip", "--real")
+    names = [one.name for one in (project / "out").rglob("*.zip")]
+    assert len(names) == 7 and len(set(names)) == 7
 
 
 def test_all_faults_of_an_export_are_told_before_any_work(project, capsys):
@@ -372,7 +382,7 @@ def test_tables_and_fields_are_markdown():
 def test_a_real_run_is_exported_and_has_a_dossier(finished, tmp_path):
     """The smoke study as its workflow left it: vectors, and a formula for a model."""
     finished.run("collapselab", "export", "smoke", "--out", tmp_path / "out", "--format", "csv", "--seed", 0)
-    table = (tmp_path / "out/data/k_memory/seed0/gen2/samples.csv").read_text().splitlines()
+    table = next((tmp_path / "out/data/k_memory/seed0/gen2").glob("*.csv")).read_text().splitlines()
     study = load(finished.folder / "config/smoke.yaml")
     stored = store.read_samples(finished.folder / study.released_file("k_memory", 0, 2)).data
     np.testing.assert_array_equal(np.array([line.split(",") for line in table[1:]], np.float64), stored)

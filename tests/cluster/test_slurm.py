@@ -178,8 +178,7 @@ def same(project, reference):
 
 def test_the_smoke_study_runs_as_the_readme_says(slurm, finished, tmp_path, drive):
     """Also that what it says of itself is right: every job is in the queue under its own name, none asks for a GPU."""
-    line = " ".join(README).format("mine")
-    assert line in (Path(__file__).parents[2] / "README.md").read_text()
+    assert " ".join(README).format("mine") in (Path(__file__).parents[2] / "README.md").read_text()
     project = Project.create(tmp_path / "project")
     driver = drive(project, "smoke")
     seen = {}
@@ -224,7 +223,8 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     os.kill(stopped, signal.SIGSTOP)  # until Slurm wakes it up to tell it that its time is over
     assert not training(second)  # there is one GPU
     until(lambda: facts(number)["JobState"] not in ("RUNNING", "COMPLETING"), "the time limit", 200)
-    assert facts(number)["JobState"] == "TIMEOUT", (facts(number), driver.said[-3000:])
+    # A training that writes its state when it is told ends by itself before Slurm ends it: both are what a limit does.
+    assert facts(number)["JobState"] in ("TIMEOUT", "FAILED"), driver.said[-3000:]
     assert states_of(nets, first)
 
     number = until(lambda: training(second), "the second training")
@@ -245,8 +245,9 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     text = driver.end()
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     same(nets, reference)
-    for reason in ("TIMEOUT", "time limit", "CANCELLED"):
-        assert reason in text, reason
+    assert "SLURM status is: 'CANCELLED'" in text
+    log = nets.folder / f"logs/nets/base_points/seed{first}/gen0/train.log.failed"
+    assert "the same command goes on from there" in log.read_text()
 
 
 # -- what happens to the driver ----------------------------------------------------------------------------------------

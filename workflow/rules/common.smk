@@ -1,6 +1,5 @@
 # The study, what names may stand in paths, and what a rule asks of the package.
 
-import os
 import sys
 
 from collapselab import study as studies
@@ -19,11 +18,7 @@ except (ValueError, LookupError) as fault:  # a bad study's, or of an entry that
     sys.exit(2)
 
 
-# How a training goes on is no part of what it is: a study may say it afterwards, and nothing runs again.
-if STUDY.file.nonidentical == "allow":
-    os.environ["COLLAPSELAB_ALLOW_NONIDENTICAL"] = "1"
-
-
+drivers.allow(STUDY)
 if workflow.is_main_process:
     try:
         drivers.refuse_second(STUDY, sys.argv)
@@ -56,22 +51,19 @@ def told_in(verb):
 
 
 def generation(wildcards):
-    """The job of a cluster that a rule belongs to: all of a generation of a lineage after its training, which is a job
-    of its own, since a job that fails is begun anew, with the files that it had made."""
+    """One job of a cluster: all of a generation of a lineage after its training, which is a job of its own, since a job
+    that fails is begun anew, with the files that it had made."""
     return requests.cell_group(STUDY.name, Place.of(wildcards))
 
 
 def training(wildcards):
     """The job of a training, and of what is drawn for it where that costs little; else each is one by itself."""
-    place = Place.of(wildcards)
-    cheap = STUDY.needs_drawing(place.arm, place.generation) and not STUDY.resampled(*place.cell)
-    return f"{generation(wildcards)}/train" if cheap else None
+    return requests.training_group(STUDY, Place.of(wildcards))
 
 
 def judged_generation(wildcards):
     """The same of what follows people's judgement: nobody holds a job while others wait."""
-    arms = wildcards.arm, STUDY.yoked.get(wildcards.arm, wildcards.arm)
-    return generation(wildcards) + ("/judged" if any(map(STUDY.awaits_ballots, arms)) else "")
+    return requests.judged_group(STUDY, Place.of(wildcards))
 
 
 def asked(verb):

@@ -40,8 +40,7 @@ def draw(
     """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
     wanted = parsed(Recipe, recipe, "--recipe")
     if stopped := decided(stop):
-        lineage = {"parts": [], "diverged": mark_of(stopped), "inputs": hashes(*stop)}
-        store.write_samples(out, SampleSet(np.empty(0), lineage=lineage))
+        store.write_samples(out, SampleSet(np.empty(0), lineage={"parts": [], "diverged": mark_of(stopped)}))
         return
     arms = json_of(about, "--about", dict)
     paths = {name: Path(path) for name, path in pairs(model or [], "--model", files=True).items()}
@@ -101,7 +100,7 @@ def compose(
     wanted = parsed(Recipe, recipe, "--recipe")
     if stopped := decided(stop):
         lineage = {"recipe": wanted.model_dump(mode="json"), "seed": seed, "diverged": mark_of(stopped)}
-        store.write_training(out, TrainingTable((), lineage | {"inputs": hashes(*stop)}))
+        store.write_training(out, TrainingTable((), lineage))
         return
     listed = [parsed(Source, json.dumps(entry), "--sources") for entry in json_of(sources, "--sources", list)]
     stored = {(source.arm, source.generation): source for source in listed}

@@ -8,6 +8,7 @@ import typer
 
 from .. import store
 from ..core.errors import Held
+from ..store import kept
 from ..study import clearing
 from ..study.clearing import Freed
 from ..study.faults import BadStudy
@@ -87,6 +88,7 @@ def _free(one: Freed) -> None:
         curve: dict[str, Any] = {key: tensors[key] for key in CURVES if key in tensors}
         if curve:
             store.write_tensors(one.path.with_name(CURVE), curve, metadata)
+    kept.forget(one.path)  # a second name would hold its room
     one.path.unlink(missing_ok=True)
 
 

@@ -42,9 +42,9 @@ def plan(
         for cause, count in counted.most_common():
             print(f"{rule:14} {count:6}  {cause}")
     print(f"{'total':14} {sum(map(Counter.total, why.values())):6}" if why else "nothing to be done")
-    if gone := clearing.thinned_away(study, planned):
-        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-        print(f"of these, gc has thinned what they read: {gone[0]}{more}; it is made again, and all that hangs from it")
+    if gone := Counter(map(clearing.kind_if_cell, clearing.thinned_away(study, planned))):
+        listed = ", ".join(f"{count} {kind}" for kind, count in gone.items())
+        print(f"these read what gc has thinned: {listed}; it is made again, and all that hangs from it")
 
 
 def dry_run_of(name: str) -> list[str]:

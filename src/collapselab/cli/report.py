@@ -1,8 +1,9 @@
 """What people read of a study."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -22,9 +23,13 @@ def report(
     planned: Planned = None,
 ) -> None:
     """Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."""
+    with store.while_running() if so_far else nullcontext():
+        _draw(study_of(name, planned), so_far)
+
+
+def _draw(study: Any, so_far: bool) -> None:
     from .. import report as reports
 
-    study = study_of(name, planned)
     records, missing = results.records(study)
     if missing and not so_far:
         raise typer.BadParameter(

@@ -70,10 +70,7 @@ def sample(
         return
     get_ready(trained.uses_torch)
     lineage["device"] = clock.facts["device_name"]
-    marked = None
-    if marks:
-        name, entry, options = marks
-        marked = verb.marking(entry, options, key_of(study_seed, seed, stream, name))
+    marked = verb.marking(*marks[1:], key_of(study_seed, seed, stream, marks[0])) if marks else None
     with processes.joined(), told(f"{stage} {out.parent}", count) as tell:
         with clock.work("sampling") as seen:
             size = verb.piece_size(trained, count, processes.count())

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
-from ..core.sets import TrainingTable
 from ..verbs import stop as verb
 from .inputs import hashes
 from .options import Out, json_of
@@ -54,14 +53,16 @@ def _acted_upon(training: Path | None) -> dict[str, Any] | None:
     """
     if training is None or not (training.exists() and store.hash_path(training).exists()):
         return None
-    table: TrainingTable = store.read_training(training)
-    mark: Mapping[str, Any] = table.lineage.get("diverged") or {}
+    store.verify(training)
+    with store.understood(training):  # its sources may have been made anew since: it will be, too
+        mark: Mapping[str, Any] = store.said(training)["lineage"].get("diverged") or {}
     return dict(mark["stopped"]) if isinstance(mark.get("stopped"), dict) else None
 
 
 def mark_of(stopped: Mapping[str, Any]) -> dict[str, Any]:
     """What the files of a lineage say where it was stopped, in the place of what they would hold: as of one that
-    diverged, so that whoever reads them passes it on.
+    diverged, so that whoever reads them passes it on. The decision itself, and not the hash of its file: that may be
+    decided anew, to the same, from other records.
     """
     return {"generation": stopped["generation"], "images_seen": 0, "stopped": dict(stopped)}
 

@@ -34,7 +34,7 @@ def verify(
     made = verifying.made_of(study)
     eaten, files = verifying.eaten_by(made), verifying.listed(study, made)
     there = sum(Path(file).exists() for file in files)
-    looked = _told(verifying.faults(files, eaten), len(files))
+    looked = _told(verifying.faults(study, files, eaten), len(files))
     wrong = list({fault.path: fault for fault in looked if fault is not None}.values())
     for fault in wrong:
         print(fault.message)

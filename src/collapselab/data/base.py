@@ -10,33 +10,19 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.sets import SampleSet
 from .resize import Resize, resize
+from .rights import Rights
 
 FEW_FILES = 20  # of so many, the beginnings are looked at
 BEGINNING_BYTES = 2**16
 
 Subset = Literal["train", "test", "all"]
-
-
-class Rights(NamedTuple):
-    """Whose data they are and what may be done with them, as their publishers say it; empty where nobody knows.
-
-    licence: an identifier of SPDX. owner: who made or publishes them. collected: when. people: what of people is in
-    them. address: where they are published. note: what else whoever passes them on has to know.
-    """
-
-    licence: str = ""
-    owner: str = ""
-    collected: str = ""
-    people: str = ""
-    address: str = ""
-    note: str = ""
 
 
 class Dataset(BaseModel):

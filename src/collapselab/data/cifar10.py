@@ -6,17 +6,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from .base import Dataset, Rights, Subset
+from .base import Dataset, Subset
 from .batches import BatchFiles
-
-CIFAR10 = Rights(
-    owner="A. Krizhevsky, V. Nair and G. Hinton",
-    collected="published in 2009",
-    people="classes of animals and vehicles; nobody has checked that no person is in a picture",
-    address="https://www.cs.toronto.edu/~kriz/cifar.html",
-    note="a labelled part of 80 Million Tiny Images, which were found by web search and withdrawn by their authors in "
-    "2020; published without a licence",
-)
+from .rights import CIFAR10, Rights
 
 
 class Cifar10Batches(Dataset):

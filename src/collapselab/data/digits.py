@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Dataset, Rights
+from .base import Dataset
+from .rights import Rights
 
 
 class Digits(Dataset):

@@ -6,16 +6,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from .base import Dataset, Rights, Subset
+from .base import Dataset, Subset
 from .idx import IdxFiles
-
-MNIST = Rights(
-    licence="CC-BY-SA-3.0",
-    owner="Y. LeCun, C. Cortes and C. J. C. Burges, after NIST's Special Databases 1 and 3",
-    collected="published in 1998",
-    people="handwriting of about 500 people, who are not named",
-    address="http://yann.lecun.com/exdb/mnist/",
-)
+from .rights import Rights
 
 
 class MnistIdx(Dataset):

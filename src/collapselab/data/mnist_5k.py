@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Dataset, Rights
-from .mnist import MNIST
+from .base import Dataset
+from .rights import MNIST, Rights
 
 
 class Mnist5k(Dataset):

@@ -7,19 +7,10 @@ import numpy as np
 from pydantic import Field
 
 from ..machine.compat import import_torchvision
-from .base import Dataset, Rights, Subset, fingerprint
+from .base import Dataset, Subset, fingerprint
 from .batches import BatchFiles
-from .cifar10 import CIFAR10
 from .idx import IdxFiles
-from .mnist import MNIST
-
-FASHION = Rights(
-    licence="MIT",
-    owner="Zalando SE (H. Xiao, K. Rasul and R. Vollgraf)",
-    collected="published in 2017",
-    people="none: photographs of single pieces of clothing",
-    address="https://github.com/zalandoresearch/fashion-mnist",
-)
+from .rights import CIFAR10, FASHION_MNIST, MNIST, Rights
 
 
 class Torchvision(Dataset):
@@ -59,7 +50,7 @@ class Torchvision(Dataset):
         return 10
 
     def rights(self) -> Rights:
-        return {"MNIST": MNIST, "FashionMNIST": FASHION, "CIFAR10": CIFAR10}[self.name]
+        return {"MNIST": MNIST, "FashionMNIST": FASHION_MNIST, "CIFAR10": CIFAR10}[self.name]
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         if self._content().faults():

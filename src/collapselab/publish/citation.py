@@ -4,7 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 from .. import __version__
-from ..data.base import Rights
+from ..data.rights import Rights
 
 
 class Cited(NamedTuple):

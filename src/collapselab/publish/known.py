@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import store
 from ..compose.regimes import REAL, at
-from ..data.base import Rights
+from ..data.rights import Rights
 from ..metrics import METRICS
 from ..models import MODELS
 from ..models.capabilities import Counts

@@ -41,6 +41,14 @@ class Part(NamedTuple):
     cell: Cell | None = None
     kept: Path | None = None
 
+    def file(self, suffix: str) -> str:
+        """What its file is called in the export: by its place, and by what is in it.
+
+        Readers of Croissant keep what they unpack under a file's name alone: no two sets may share one.
+        """
+        place = f"{self.cell.study}-{self.name}" if self.cell else f"{self.path.parent.name}-{self.path.stem}"
+        return f"{place}-{store.recorded_hash(self.path)[:8]}{suffix}"
+
     def load(self) -> SampleSet:
         """The samples, with a column ``kept`` where somebody has selected among them."""
         samples = store.read_samples(self.path)

@@ -64,7 +64,7 @@ def _data(
 ) -> crate.Set:
     """Write one sample set with its Croissant; what the crate says of it."""
     suffix = FORMATS[form].suffix
-    target = folder / part.folder / f"samples{suffix}" if suffix else folder / part.folder
+    target = folder / part.folder / part.file(suffix) if suffix else folder / part.folder
     target.parent.mkdir(parents=True, exist_ok=True)
     FORMATS[form].write(Given(pool, part.origin(pool), signer), target)
     about = _about(known, part, pool, today)
@@ -181,7 +181,7 @@ def _card(known: Known, sets: list[crate.Set], wanted: Wanted) -> str:
     header = ["---", f"license: {licence}", "tags: [synthetic, model-collapse]"]
     if wanted.form == "parquet":
         header.append("configs:")
-        header += [f"- config_name: {arm}\n  data_files: data/{arm}/**/samples.parquet" for arm in arms]
+        header += [f"- config_name: {arm}\n  data_files: data/{arm}/**/*.parquet" for arm in arms]
     rows = [f"| `{one.path}` | {one.about} |" for one in sets]
     text = [
         f"# Samples of the collapselab study {study.name}",

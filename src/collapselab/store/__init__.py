@@ -12,6 +12,8 @@ from .bytes import write_atomically as write_atomically
 from .bytes import write_folder_atomically as write_folder_atomically
 from .bytes import write_hashed as write_hashed
 from .examine import examine as examine
+from .examine import said as said
+from .identity import while_running as while_running
 from .locks import held as held
 from .records import read_json as read_json
 from .records import write_json as write_json

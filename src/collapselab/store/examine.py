@@ -20,10 +20,11 @@ def examine(path: Path) -> None:
     found, expected = content_hash(path), recorded_hash(path)
     if found != expected:
         raise Damaged(path, f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made")
-    identity.check(path, found, _said(path))
+    identity.check(path, found, said(path))
 
 
-def _said(path: Path) -> Any:
+def said(path: Path) -> Any:
+    """What a file says of itself, whether it is whole and wherever it belongs; nothing of one that says nothing."""
     if path.suffix in SAID:
         return SAID[path.suffix](path)
     if path.suffix != ".json":

@@ -7,6 +7,7 @@ What is not said is not held against a file: those of earlier versions say less,
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,19 @@ HELD = {"sampled": "samples.safetensors", "raw": "raw.safetensors", "training": 
 """What a record names by its role -> the file beside it."""
 BASE = "base_"  # with this begins the arm in which other arms' generation 0 is trained
 CURE = "put the right file there, with its hash; or delete both, and the workflow makes it anew"
+
+
+_runs_on: list[bool] = []
+
+
+@contextmanager
+def while_running() -> Iterator[None]:
+    """Within it a study may be half remade: a file may be of an earlier run than what it was made of."""
+    _runs_on.append(True)
+    try:
+        yield
+    finally:
+        _runs_on.pop()
 
 
 def check(path: Path, digest: str, metadata: Any) -> None:
@@ -39,7 +53,8 @@ def check(path: Path, digest: str, metadata: Any) -> None:
     if fault := _unknown(spot, digest):
         says = _in_words(_facts(said, lineage), made_of)
         raise Damaged(path, f"is whole and belongs elsewhere: {fault}{says}; {CURE}")
-    _check_sources(path, spot, made_of)
+    if not _runs_on:
+        _check_sources(path, spot, made_of)
 
 
 # -- what a file says of itself ----------------------------------------------------------------------------------------
@@ -105,8 +120,11 @@ def _fault(spot: Spot, cell: Cell, facts: Mapping[str, Any], made_of: Mapping[st
     earlier = spot.place.rpartition("/")[2] in EARLIER and latest < cell.generation
     if not earlier and latest != cell.generation:
         return f"it was made of generation {latest}, and lies in generation {cell.generation}"
-    own = [one for one in eaten if one.generation == latest and (one.arm == cell.arm or _is_start(one))]
-    return "" if own or earlier else f"it was made in arm {eaten[0].arm}, and lies in arm {cell.arm}"
+    latest_ones = [one for one in eaten if one.generation == latest]
+    strangers = [one for one in latest_ones if one.arm != cell.arm and not _is_start(one)]
+    if earlier or not strangers or any(one.arm == cell.arm for one in latest_ones):
+        return ""
+    return f"it was made in arm {strangers[0].arm}, and lies in arm {cell.arm}"
 
 
 def _is_start(one: Cell) -> bool:
@@ -145,7 +163,7 @@ def _check_sources(path: Path, spot: Spot, made_of: Mapping[str, str]) -> None:
             raise Damaged(source, f"is whole and belongs elsewhere: {fault}; {CURE}")
         raise Damaged(
             path,
-            f"was made of {place} when that had the SHA-256 {then[:12]}…, and there lies {now[:12]}… now: one of "
-            f"the two belongs elsewhere or is of another run; put the right one there, with its hash; or delete {path} "
-            f"and its hash, and the workflow makes it anew",
+            f"was made of {place} when that had the SHA-256 {then[:12]}…, and there lies {now[:12]}… now: one of the "
+            f"two belongs elsewhere or is of another run; let the workflow finish, if it has not; else put the right "
+            f"one there, with its hash, or delete {path} and its hash, and the workflow makes it anew",
         )

@@ -3,6 +3,7 @@
 It is told before it meets snakemake's own lock, whose text would have a run unlocked that is alive.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +39,15 @@ def refuse_second(study: Study, arguments: Sequence[str]) -> None:
             ends = f"kill -INT {number} ends its jobs, too; kill {number} lets them finish"
             cure = f"Nothing was begun here, and nothing is to be unlocked: wait, or end it where it runs: {ends}"
             raise Held(f"{what}: {found}, runs it. {cure}")
+
+
+def allow(study: Study) -> None:
+    """Let trainings go on where a study says so on other hardware than they began on.
+
+    That is no part of what a training is: a study may say it afterwards, and nothing runs again.
+    """
+    if study.file.nonidentical == "allow":
+        os.environ["COLLAPSELAB_ALLOW_NONIDENTICAL"] = "1"
 
 
 def begin(study: Study) -> None:

@@ -184,3 +184,15 @@ def cell_group(study: str, place: Place) -> str:
     return CELL.removeprefix("results/").format(
         study=study, arm=place.arm, seed=place.seed, generation=place.generation
     )
+
+
+def training_group(study: Study, place: Place) -> str | None:
+    """The job of a training, and of what is drawn for it where that costs little; None where each is one by itself."""
+    cheap = study.needs_drawing(place.arm, place.generation) and not study.resampled(*place.cell)
+    return f"{cell_group(study.name, place)}/train" if cheap else None
+
+
+def judged_group(study: Study, place: Place) -> str:
+    """The job of what selects in a generation; where that follows people's judgement, it is one by itself."""
+    arms = place.arm, study.yoked.get(place.arm, place.arm)
+    return cell_group(study.name, place) + ("/judged" if any(map(study.awaits_ballots, arms)) else "")

@@ -13,6 +13,7 @@ from ..store.cells import Cell, left_by
 from . import jobs, layout
 from .judged import closed_round
 from .study import Study
+from .thinning import keeps
 
 SHARED = {"compose": ["training.parquet"], "train": ["model.safetensors", "train.cost.json"]}
 """What each of two verbs leaves that run as one job."""
@@ -72,23 +73,29 @@ def listed(study: Study, made: Mapping[str, Iterable[str]]) -> list[str]:
     return list(dict.fromkeys([*made, *beside, *(path for path in closed if Path(path).exists())]))
 
 
-def faults(files: Iterable[str], eaten: Mapping[str, Iterable[str]]) -> Iterator[Fault | None]:
-    """Of each file what is wrong with it, None for nothing; of one that is not there, if something was made of it."""
+def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]]) -> Iterator[Fault | None]:
+    """Of each file what is wrong with it, None for nothing.
+
+    One that is not there is missing if something was made of it, and the study's ``keep`` does not let it go.
+    """
     for file in files:
-        path = Path(file)
+        path, found = Path(file), None
         if path.exists():
             try:
                 store.examine(path)
             except Damaged as error:
-                yield Fault(str(error.path), str(error))
+                found = Fault(str(error.path), str(error))
             except (ValueError, OSError) as error:
-                yield Fault(file, f"{file}: cannot be read: {error}")
-            else:
-                yield None
-        elif made := [one for one in eaten.get(file, ()) if Path(one).exists()]:
-            yield Fault(file, f"{file}: is missing, and {made[0]} was made of it")
-        else:
-            yield None
+                found = Fault(file, f"{file}: cannot be read: {error}")
+        elif not _may_be_gone(study, file):
+            made = next((one for one in eaten.get(file, ()) if Path(one).exists()), None)
+            found = Fault(file, f"{file}: is missing, and {made} was made of it") if made else None
+        yield found
+
+
+def _may_be_gone(study: Study, file: str) -> bool:
+    found = Cell.parse(file)
+    return found is not None and not keeps(study, found[0].generation, found[1])
 
 
 def hanging(file: str, eaten: Mapping[str, Iterable[str]]) -> list[str]:

@@ -55,7 +55,7 @@ def said_of_disk(study: Study) -> str:
 
 
 def _mib(size: int) -> str:
-    return f"{size / 2**20:,.0f} MiB"
+    return f"{size / 2**20:,.0f} MiB" if size >= 2**20 else f"{size / 2**10:,.0f} KiB"
 
 
 def used(study: Study) -> dict[str, str]:

@@ -11,9 +11,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..data import DATASETS
-from ..data.base import Dataset, Rights
+from ..data.base import Dataset
 from ..data.digest import digest
 from ..data.resize import resize
+from ..data.rights import Rights
 from .said import law, named, refused, same
 
 NOWHERE = Path("there is no such place")
@@ -35,7 +36,7 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     law(name not in DATASETS or DATASETS[name] is kind, f"{name}: its source is the name of another data set")
     law(kind.__doc__, f"{name}: its class has no docstring")
     law(getattr(kind, "citation", ""), f"{name}: its citation has to say whose data it is")
-    law(isinstance(dataset.rights(), Rights), f"{name}: its rights are no data.base.Rights")
+    law(isinstance(dataset.rights(), Rights), f"{name}: its rights are no data.rights.Rights")
     unsaid = [field for field, one in kind.model_fields.items() if field != "source" and not one.description]
     law(not unsaid, f"{name}: the fields {named(unsaid)} have no description")
     faults = dataset.check()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import effective, effects, filters, forecast, laws, supply, survival, variance
+from . import descent, effective, effects, filters, forecast, laws, supply, survival, variance
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -35,6 +35,7 @@ ANALYSES: dict[str, Analysis] = {
         "Slope against the same real rows alone, paired by seed", supply.TABLE, supply.slope_against_supply
     ),
     "stopping": Analysis("Which lineages were stopped?", survival.TABLE, survival.stopping),
+    "descent": Analysis("How far from real data?", descent.TABLE, descent.descent),
     "filters": Analysis("What does selecting do?", filters.FILTER, filters.filtering),
     "filter_price": Analysis("What is selecting worth in real data?", filters.PRICE, filters.price),
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),

@@ -1,0 +1,144 @@
+"""Faults by the few, as ``python tests/trials`` has them by the hundred: kills, failing calls, bits that flip."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import in_process
+import pytest
+import test_cli
+import whole_study
+from trials import flips, kills, swaps, syscalls, training
+
+pytestmark = pytest.mark.slow
+
+FEW = 25
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished study of every verb, and its folder, in which this process is."""
+    study = whole_study.study_of()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("whole"))
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        in_process.run(study)
+        yield study
+
+
+def wrong(records, *wanted):
+    """The trials in which something that is wanted does not hold."""
+    return [one for one in records if not all(one[name] for name in wanted)]
+
+
+def test_trainings_that_are_killed_go_on_to_the_same_bytes(tmp_path):
+    records = training.run(FEW, "diffusion", seed=1, folder=tmp_path)
+    assert len(records) == FEW and wrong(records, "killed", "same") == []
+    assert sum(one["resumed"] > 0 for one in records) > FEW // 2
+
+
+def test_verbs_that_are_killed_leave_nothing_half_written_and_end_with_the_same_bytes(whole):
+    import torch
+
+    torch.set_num_threads(1)  # children of this process would wait for threads that they do not have
+    records = list(kills.run(whole, 2))
+    assert len({one["verb"] for one in records}) == 19
+    assert wrong(records, "killed", "same") == []
+    assert [one for one in records if one["leftovers"] or "wrong" in one["left"] or one["code"]] == []
+
+
+@needs_strace
+@pytest.mark.parametrize("noun", ["samples.safetensors", syscalls.STATE])
+def test_at_each_call_of_a_writer_a_fault_leaves_old_or_new_or_what_is_refused(tmp_path, noun):
+    records = list(syscalls.run((noun,), folder=tmp_path))
+    assert {one["trial"] for one in records} == set(syscalls.FAULTS)
+    assert len([one for one in records if one["trial"] == "kill at fsync"]) >= 4
+    assert wrong(records, "right") == []
+
+
+def test_every_bit_that_flips_is_found_and_named(whole):
+    assert wrong(list(flips.run(whole, FEW)), "found", "named") == []
+
+
+def test_files_of_another_study_are_found_too(whole):
+    other = whole_study.study_of("other", 9)
+    in_process.run(other)
+    try:
+        records = list(swaps.run(whole, 20 * FEW, "other"))
+        assert len(records) == 20 * FEW and wrong(records, "found", "named") == []
+        assert any(one["differs"] == ["study"] for one in records)
+    finally:
+        shutil.rmtree(Path("results", "other"))
+
+
+def test_the_table_in_the_docs_is_of_trials_by_these_names():
+    text = (Path(__file__).parents[1] / "docs" / "faults.md").read_text(encoding="utf-8")
+    for command in re.findall(r"python tests/trials (\w+)", text):
+        assert command in ("training", "verbs", "syscalls", "flips", "swaps")
+
+
+# -- machines that are not as they should be ---------------------------------------------------------------------------
+
+
+def test_clocks_that_go_wrong_replan_nothing(smoke):
+    """Of two nodes one is an hour ahead, or a day behind: hashes decide."""
+    files = sorted(path for path in (smoke.folder / "results").rglob("*") if path.is_file())
+    for index, path in enumerate(files):
+        when = path.stat().st_mtime + (3600, -86400, 86400, 0)[index % 4]
+        os.utime(path, (when, when))
+    assert smoke.plan() == {}
+    assert "lie where they belong" in smoke.run("collapselab", "verify", "smoke").stdout
+
+
+def test_a_study_runs_in_a_folder_with_odd_signs_and_writes_nothing_outside(finished, tmp_path):
+    odd = tmp_path / "odd a?b#c%41&d"
+    project = finished.copy(odd)
+    files = (project.folder / "results" / "smoke" / "k_memory" / "seed0" / "gen2").iterdir()
+    for path in [*files, *(project.folder / "results" / "smoke" / "report").glob("*.*")]:
+        path.unlink()
+    for path in (project.folder / "mlflow.db", project.folder / "mlflow.db.lock"):
+        path.unlink(missing_ok=True)
+    before = finished.hashes()
+    project.snakemake()
+    assert project.hashes() == before
+    assert (project.folder / "mlflow.db").is_file()
+    assert "lie where they belong" in project.run("collapselab", "verify", "smoke").stdout
+    assert [path.name for path in tmp_path.iterdir()] == [odd.name]
+
+
+def test_a_second_driver_is_refused_while_the_first_runs(smoke):
+    """Snakemake's own lock, and its own words; the first is not disturbed."""
+    lock = smoke.folder / ".snakemake" / "locks"
+    for path in (smoke.folder / "results" / "smoke" / "report").glob("*.*"):
+        path.unlink()
+    command = ["snakemake", "--cores", "1", "--config", "study=smoke"]
+    with subprocess.Popen(
+        command, cwd=smoke.folder, env=smoke.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as first:
+        while first.poll() is None and not list(lock.glob("*.output.lock")):
+            time.sleep(0.05)
+        second = smoke.run(*command, code=None)
+        assert first.wait(300) == 0, first.stderr.read()
+    assert second.returncode and "lock" in second.stderr.lower()
+    assert smoke.plan() == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as a user who may not write here")
+def test_a_folder_that_cannot_be_written_is_said_before_a_training_begins(tmp_path):
+    """As nobody: exit code 4, the folder's name, and no work."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if not parent.stat().st_mode & 0o001:
+            pytest.skip(f"{parent} lets nobody in")
+    if subprocess.run([sys.executable, "-c", "import numpy"], user="nobody", check=False, cwd="/").returncode:
+        pytest.skip("nobody may not run this Python")
+    *before, train = test_cli.CHAIN.split(" + ")[:4]
+    test_cli.run(" + ".join(before), tmp_path)
+    said = test_cli.run(train, tmp_path, code=4, user="nobody")
+    assert "model.safetensors" in said and "Permission denied" in said
+    assert not list(tmp_path.glob("*model*"))
