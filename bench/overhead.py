@@ -6,6 +6,7 @@ folder, with everything from the real data to the report.
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,10 +24,10 @@ def run(study: str, cores: int) -> dict[str, float]:
         for part in PARTS:
             source = REPOSITORY / part
             (shutil.copytree if source.is_dir() else shutil.copy)(source, Path(folder) / part)
-        start = time.monotonic()
+        start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         command = ["snakemake", "--config", f"study={study}", "--cores", str(cores), "--quiet", "all"]
         subprocess.run(command, cwd=folder, check=True)
-        wall = time.monotonic() - start
+        wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         costs = [json.loads(path.read_text()) for path in Path(folder, "results", study).rglob("*.cost.json")]
     return {
         "wall_s": wall,
@@ -34,7 +35,14 @@ def run(study: str, cores: int) -> dict[str, float]:
         "jobs_with_costs": len(costs),
         "compute_cpu_s": sum(cost["compute_cpu_seconds"] for cost in costs),
         "process_cpu_s": sum(cost["process_cpu_seconds"] for cost in costs),
+        # Of Snakemake itself, and of the jobs that tell no costs.
+        "driver_cpu_s": sum(_cpu(one) * sign for one, sign in ((after, 1), (before, -1)))
+        - sum(cost["process_cpu_seconds"] for cost in costs),
     }
+
+
+def _cpu(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:

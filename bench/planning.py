@@ -1,7 +1,7 @@
 """What planning costs: processor seconds of Snakemake's dry run and of `collapselab plan`, and how they grow with jobs.
 
-Three studies are written into a fresh folder: of 2,244 and of 13,084 jobs (many arms and seeds of a Gaussian, of which
-each generation eats the last), and of 808 jobs in one lineage of 200 generations that accumulates, where the last
+Three studies are written into a fresh folder: of 2,288 and of 13,056 jobs (many arms and seeds of a Gaussian, of which
+each generation eats the last), and of 1,013 jobs in one lineage of 200 generations that accumulates, where the last
 training alone eats 200 files.
 """
 

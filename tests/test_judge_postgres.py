@@ -1,14 +1,10 @@
 """Rounds of judging in PostgreSQL: the same page, and many who write at one moment."""
 
-import os
-import shutil
-import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from judged import Round
+from postgres import PROGRAMS, served_by_postgres
 from sqlalchemy import select, text
 from starlette.testclient import TestClient
 
@@ -19,34 +15,14 @@ from collapselab.judge.site import Site
 
 pytest.importorskip("psycopg", reason="needs collapselab[judge]")
 
-PROGRAMS = next((path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
-if PROGRAMS is None and (found := shutil.which("initdb")):
-    PROGRAMS = Path(found).parent
-
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAMS is None, reason="needs PostgreSQL's programs")]
 
 
 @pytest.fixture(scope="module")
 def url():
     """A database of its own, which listens to a socket in a folder alone."""
-    folder, who = Path(tempfile.mkdtemp(prefix="rounds-")), {}
-    if os.getuid() == 0:  # it runs for no root, and pytest's own folders are its user's alone
-        who = {"user": "postgres"}
-        shutil.chown(folder, "postgres")
-
-    def run(program, *words):
-        done = subprocess.run([PROGRAMS / program, *words], capture_output=True, text=True, cwd=folder, **who)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    run("initdb", "-D", folder / "data", "-U", "judge", "--auth=trust", "--no-sync")
-    settings = f"-c listen_addresses= -c unix_socket_directories={folder}"
-    run("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-o", settings, "start")
-    try:
-        run("createdb", "-h", folder, "-U", "judge", "rounds")
-        yield f"postgresql://judge@/rounds?host={folder}"
-    finally:
-        run("pg_ctl", "-D", folder / "data", "-m", "fast", "stop")
-        shutil.rmtree(folder)
+    with served_by_postgres("rounds") as address:
+        yield address
 
 
 @pytest.fixture

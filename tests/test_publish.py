@@ -94,7 +94,7 @@ def lay(folder: Path) -> None:
         record = where | {"status": "ok", "values": values, "fingerprints": {"f": {}}}
         record["composition"] = [{"arm": name, "generation": 0, "count": count} for name, count in eaten.items()]
         store.write_json(folder / study.cell(arm, seed, generation, "metrics.json"), record)
-        cost = {"joules": 1.8e6, "energy_source": "estimate", "images_seen": 300.0}
+        cost = {"joules": 1.8e6, "energy_source": "estimate", "began_at": 86_400.0 + 3600 * generation}
         store.write_json(folder / study.cell(arm, seed, generation, "sample.cost.json"), cost)
     for name in ("report.html", "summary.csv"):
         store.write_hashed(folder / study.report_file(name), lambda temporary: temporary.write_text("told"))
@@ -325,6 +325,8 @@ def test_what_is_said_is_what_the_records_say(project):
     assert (rows["half", 1].real, rows["half", 1].synthetic, rows["half", 1].share) == (15, 15, 0.5)
     assert (rows["half", 1].made, rows["half", 1].kept, rows["alone", 1].kept) == (30, 15, 30)
     assert rows["alone", 1].eaten == "30 of alone 0"
+    assert (rows["alone", 1].depth, rows["half", 1].depth) == (1.0, 0.5)
+    assert found.period == ("1970-01-02", "1970-01-02") and "first day" in sayings.first_used(found)
 
 
 def test_operations_are_those_of_all_trainings_and_samplings(project):

@@ -38,6 +38,21 @@ def test_what_is_asked_for_is_what_is_missing(smoke):
     assert planned["train"] and planned["extract"]
 
 
+def test_a_module_with_a_prefix_is_refused_with_what_to_do(finished, tmp_path):
+    (tmp_path / "Snakefile").write_text(
+        f"""
+module loops:
+    snakefile: {str(finished.folder / "workflow" / "Snakefile")!r}
+    config: {{"study": {str(finished.folder / "config" / "smoke.yaml")!r}}}
+    prefix: "elsewhere"
+
+use rule * from loops as loops_*
+"""
+    )
+    done = finished.run("snakemake", "-n", "--snakefile", tmp_path / "Snakefile", "--directory", tmp_path, code=2)
+    assert "found prefix: 'elsewhere/'" in done.stderr and "leave it out" in done.stderr
+
+
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 

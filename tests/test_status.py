@@ -13,9 +13,9 @@ import yaml
 from project import ROOT
 
 from collapselab.cli import status as told
-from collapselab.store import beats
+from collapselab.store import beats, held
 from collapselab.store.cells import Cell
-from collapselab.study import layout, progress
+from collapselab.study import clearing, drivers, layout, progress
 from collapselab.study.loading import check
 from collapselab.study.telling import duration
 
@@ -157,6 +157,22 @@ def test_every_state_is_told_from_files_alone(here):
     assert "at work: fully_synthetic seed 0 generation 3: train 45 % (45 of 100), 12 s left, process 1 on else" in said
     assert "no sign of life of process 77 on n1 for 1 h: run snakemake again" in said
     assert "fully_synthetic seed 0: generation 0 to 1 measured, 2 diverged, 3 at work, 4 to 5 later" in said
+
+
+def test_who_runs_it_is_told_as_long_as_it_does(here):
+    found = study()
+    with held(drivers.FOLDER / "drivers" / found.name):
+        (said,) = progress.look(found).drivers
+        assert said.startswith(f"process {os.getpid()} on ")
+        assert f"run by {said}" in list(told._lines(progress.look(found)))
+    assert progress.look(found).drivers == []
+
+
+def test_a_sign_of_life_that_was_left_behind_may_go(here):
+    found = study()
+    sign = beat(found.cell("k_memory", 0, 1, "model.safetensors"), age=3600)
+    beat(found.cell("k_memory", 0, 2, "model.safetensors"))
+    assert [one.path for one in clearing.freed(found, ())] == [sign]
 
 
 def test_a_warning_in_a_log_is_no_failure_and_a_trace_is(here):

@@ -1,5 +1,6 @@
 # The study, what names may stand in paths, and what a rule asks of the package.
 
+import inspect
 import sys
 
 from collapselab import study as studies
@@ -18,6 +19,10 @@ except (ValueError, LookupError) as fault:  # a bad study's, or of an entry that
     sys.exit(2)
 
 
+if workflow.modifier.path_modifier.prefix:
+    reason = "it moves outputs, and jobs are told where they write: leave it out (docs/scale.md)"
+    print(f"module: found prefix: {workflow.modifier.path_modifier.prefix!r}; {reason}", file=sys.stderr)
+    sys.exit(2)
 drivers.allow(STUDY)
 if workflow.is_main_process:
     try:
@@ -50,24 +55,45 @@ def told_in(verb):
     return f"{place}/{verb}.log"
 
 
+# Whether jobs are sent away, or this is what was sent. Else there are no groups, over which a dry run goes again and
+# again, and nothing is asked for but a GPU.
+SENT = workflow.resource_settings.nodes is not None or not workflow.is_main_process
+
+
+def known(function):
+    """The function with its signature, which Snakemake asks for at every job, and which takes longest to find out."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+@known
 def generation(wildcards):
     """One job of a cluster: all of a generation of a lineage after its training, which is a job of its own, since a job
     that fails is begun anew, with the files that it had made."""
     return requests.cell_group(STUDY.name, Place.of(wildcards))
 
 
+@known
 def training(wildcards):
     """The job of a training, and of what is drawn for it where that costs little; else each is one by itself."""
     return requests.training_group(STUDY, Place.of(wildcards))
 
 
+@known
 def judged_generation(wildcards):
     """The same of what follows people's judgement: nobody holds a job while others wait."""
     return requests.judged_group(STUDY, Place.of(wildcards))
 
 
+if not SENT:
+    generation = training = judged_generation = None
+
+
 def asked(verb):
     """What the jobs of a rule ask a cluster for; a GPU is counted where several share a machine, too."""
+    gpu = known(lambda wildcards: int(requests.needs_gpu(STUDY, verb, Place.of(wildcards))))
+    if not SENT:
+        return {"gpu": gpu if requests.may_need_gpu(STUDY) else 0}
     return {
         "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus or None,
         "gres": lambda wildcards: requests.gres(STUDY, verb, Place.of(wildcards)),
@@ -89,22 +115,24 @@ def content(*files):
 
 def read_by(verb):
     """The files that a job reads."""
-    return lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards)))
+    return known(lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards))))
 
 
 def waited_for_by(verb):
     """The decisions that a job waits for: nothing is trained again since one was made anew."""
-    return lambda wildcards: [ancient(file) for file in hashed(*jobs.decisions(STUDY, verb, Place.of(wildcards)))]
+    return known(
+        lambda wildcards: [ancient(file) for file in hashed(*jobs.decisions(STUDY, verb, Place.of(wildcards)))]
+    )
 
 
 def told(verb):
     """What a job is told."""
-    return lambda wildcards: jobs.arguments(STUDY, verb, Place.of(wildcards))
+    return known(lambda wildcards: jobs.arguments(STUDY, verb, Place.of(wildcards)))
 
 
 def source(*verbs):
     """The hash of the source that a job depends on, and of what lies outside the study."""
-    return lambda wildcards: " ".join(jobs.identity(STUDY, verb, Place.of(wildcards)) for verb in verbs)
+    return known(lambda wildcards: " ".join(jobs.identity(STUDY, verb, Place.of(wildcards)) for verb in verbs))
 
 
 onstart:

@@ -18,8 +18,6 @@ rule prepare:
         hashed("results/real/{real}/{part}.safetensors"),
     log:
         "logs/real/{real}/prepare-{part}.log",
-    conda:
-        "../../environment.yml"
     resources:
         **asked("prepare"),
     params:
@@ -37,8 +35,6 @@ rule learn:
         weights=hashed("results/real/{real}/weights-{extractor}{variant}.safetensors"),
     log:
         "logs/real/{real}/learn-{extractor}{variant}.log",
-    conda:
-        "../../environment.yml"
     resources:
         **asked("learn"),
     params:
@@ -55,8 +51,6 @@ rule extract_real:
         features=hashed("results/real/{real}/features-{extractor}{variant}.safetensors"),
     log:
         "logs/real/{real}/extract-{extractor}{variant}.log",
-    conda:
-        "../../environment.yml"
     resources:
         **asked("extract_real"),
     params:

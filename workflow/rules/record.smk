@@ -13,8 +13,6 @@ rule extract:
         arm="|".join(STUDY.lineages),
     group:
         generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("extract"),
@@ -37,8 +35,6 @@ rule record:
         arm="|".join(STUDY.lineages),
     group:
         judged_generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("record"),
@@ -61,8 +57,6 @@ rule stop:
         arm="|".join(STUDY.lineages),
     group:
         judged_generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("stop"),
@@ -80,8 +74,6 @@ rule baseline:
         baseline=hashed("results/{study}/report/baseline.json"),
     log:
         "logs/{study}/baseline.log",
-    conda:
-        "../../environment.yml"
     resources:
         **asked("baseline"),
     params:

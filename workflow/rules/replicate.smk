@@ -9,8 +9,6 @@ rule replicate:
         "logs/{study}/{arm}/replicate.log",
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("replicate"),

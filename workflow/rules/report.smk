@@ -3,6 +3,7 @@
 
 localrules:
     all,
+    measured,
     report,
     track,
 
@@ -17,8 +18,6 @@ rule report:
         glances=[directory(f"results/_{kind}/{{study}}") for kind in layout.GLANCED],
     log:
         "logs/{study}/report.log",
-    conda:
-        "../../environment.yml"
     params:
         source=source("report"),
         arguments=told("report"),
@@ -33,8 +32,6 @@ rule track:
         hashed("results/{study}/report/tracked.json"),
     log:
         "logs/{study}/track.log",
-    conda:
-        "../../environment.yml"
     params:
         source=source("track"),
         arguments=told("track"),

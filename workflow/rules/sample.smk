@@ -18,8 +18,6 @@ rule sample:
         arm="|".join(STUDY.lineages),
     group:
         generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("sample"),
@@ -42,8 +40,6 @@ rule sample_raw:
         arm="|".join(STUDY.lineages),
     group:
         generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("sample_raw"),
@@ -66,8 +62,6 @@ rule sample_marked:
         arm="|".join(STUDY.lineages),
     group:
         generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("sample_marked"),
@@ -89,8 +83,6 @@ rule grid:
         arm="|".join(STUDY.lineages),
     group:
         generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("grid"),
@@ -113,8 +105,6 @@ rule transform:
         arm="|".join(STUDY.lineages),
     group:
         generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("transform"),
@@ -136,8 +126,6 @@ rule ballots:
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
     retries: 0
-    conda:
-        "../../environment.yml"
     params:
         source=source("ballots"),
         arguments=told("ballots"),
@@ -157,8 +145,6 @@ rule select:
         arm="|".join(STUDY.lineages),
     group:
         judged_generation
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("select"),

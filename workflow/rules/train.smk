@@ -12,8 +12,6 @@ rule draw:
         told_in("draw"),
     group:
         training
-    conda:
-        "../../environment.yml"
     resources:
         **asked("draw"),
     params:
@@ -35,8 +33,6 @@ rule train:
         told_in("train"),
     group:
         training
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("train"),
@@ -59,8 +55,6 @@ rule adapt:
         told_in("adapt"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("adapt"),
@@ -81,8 +75,6 @@ rule auxiliary:
         told_in("auxiliary-{role}"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
-    conda:
-        "../../environment.yml"
     threads: 1
     resources:
         **asked("auxiliary"),

@@ -21,7 +21,7 @@ def dossier(
         Path | None, typer.Option(help="write a file of all questions to answer, and no dossier")
     ] = None,
 ) -> None:
-    """Write where a study's data come from, field by field as laws on generative models ask it."""
+    """Write where a study's data come from, field by field as laws ask it."""
     from ..publish import answers as answering
 
     study = study_of(name)

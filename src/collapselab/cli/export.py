@@ -45,7 +45,10 @@ def export(
     chain: Annotated[Path | None, typer.Option(help="PEM certificates to sign with by C2PA, one's own first")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the private key of the first of them")] = None,
 ) -> None:
-    """Write samples, or a whole study, as pictures and tables that say where they come from; signed on request."""
+    """Write samples, or a whole study, in formats that say where they come from.
+
+    Pictures are signed on request.
+    """
     if (chain is None) != (key is None):
         raise typer.BadParameter(f"found {chain or key} alone; who signs needs both", param_hint="--chain, --key")
     name = form or next((name for name, one in FORMATS.items() if one.suffix and one.suffix == out.suffix), "")

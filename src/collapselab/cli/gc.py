@@ -13,6 +13,7 @@ from ..study import clearing
 from ..study.clearing import Freed
 from ..study.faults import BadStudy
 from ..study.loading import STUDIES, all_written_in
+from ..study.study import Study
 from ..study.thinning import CURVE
 from .plan import dry_run
 from .run import EXIT_BAD_INPUT
@@ -32,7 +33,7 @@ def gc(
 ) -> None:
     """Show what of a study may go: what its keep leaves out, what it no longer has, and what was left over."""
     study = study_of(name)
-    _expect_no_run()
+    _expect_no_run(study)
     found = [*clearing.freed(study, clearing.read_by(study, dry_run(name))), *_real_data()]
     found = list({one.path: one for one in reversed(found)}.values())[::-1]
     if not found:
@@ -48,7 +49,7 @@ def gc(
         return
     if not yes and not typer.confirm("Free it?"):
         raise typer.Exit(EXIT_BAD_INPUT)
-    _expect_no_run()  # since people take their time
+    _expect_no_run(study)  # since people take their time
     for one in found:
         _free(one)
     _without_empty_folders(found)
@@ -76,8 +77,8 @@ def _real_data() -> Iterator[Freed]:
     yield from clearing.freed_of_real(studies)
 
 
-def _expect_no_run() -> None:
-    if why := clearing.held_by_run():
+def _expect_no_run(study: Study) -> None:
+    if why := clearing.held_by_run(study):
         raise Held(why)
 
 

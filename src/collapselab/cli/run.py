@@ -83,7 +83,7 @@ VERBS = {
     "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
     "verify": Verb("verify", "Recompute every hash of a study, and say which file is damaged or belongs elsewhere."),
-    "export": Verb("export", "Write samples or a study for others: as pictures, tables, data sets and a crate."),
+    "export": Verb("export", "Write samples, or a whole study, in formats that say where they come from."),
     "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
     "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),

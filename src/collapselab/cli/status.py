@@ -120,6 +120,10 @@ def _totals(found: "Look") -> Iterator[str]:
     what = "arms" if all(one.seed is None for one in found.cells) else "generations"
     others = [f"{counts[state]} {words}" for state, words in _words().items() if counts[state] and state != "measured"]
     yield f"{found.study}: {done} of {every} {what} done{''.join(f', {one}' for one in others)}"
+    if found.drivers:
+        yield f"run by {'; '.join(found.drivers)}"
+    elif not found.is_finished and found.at_work:
+        yield "no driver runs it: its jobs may be the last of one that has ended"
     if not found.is_finished:
         yield _left(found)
 
@@ -211,6 +215,7 @@ def _plain(found: "Look") -> dict[str, Any]:
     return {
         "study": found.study,
         "finished": found.is_finished,
+        "drivers": list(found.drivers),
         "counts": dict(found.counts),
         "seconds_left": found.left(),
         "real_data": [of_sign(sign) for sign in found.real],

@@ -103,7 +103,8 @@ def _facts(caption: str, rows: dict[str, str]) -> Table:
 def _generations(known: Known) -> Section:
     words = [
         "Rows of the training sets, of one seed each; real rows are of the real data above, and synthetic ones are "
-        "samples of the study's own models. A kept sample is one that the arm's selectors let the next generation eat."
+        "samples of the study's own models. Models to real data: how many of them stand between a row and real data, "
+        "on average over the rows. A kept sample is one that the arm's selectors let the next generation eat."
     ]
     columns = (
         "arm",
@@ -112,6 +113,7 @@ def _generations(known: Known) -> Section:
         "synthetic rows",
         "synthetic share",
         "of which models",
+        "models to real data",
         "bias",
         "made",
         "kept",
@@ -124,13 +126,14 @@ def _generations(known: Known) -> Section:
             f"{one.synthetic:,g}",
             f"{one.share:.0%}",
             one.eaten or "none",
+            "–" if one.depth is None else spell(one.depth),
             f"{one.bias:g}",
             f"{one.made:,}",
             f"{one.kept:,}",
         ]
         for one in known.generations
     ]
-    found = [Table("Generations", columns, rows, (1, 2, 3, 4, 6, 7, 8))] if rows else []
+    found = [Table("Generations", columns, rows, (1, 2, 3, 4, 6, 7, 8, 9))] if rows else []
     words += [] if rows else ["Nothing is measured yet."]
     return Section("generations", "Real and synthetic, generation by generation", words, [*found, *_steps(known)])
 

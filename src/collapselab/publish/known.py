@@ -19,6 +19,7 @@ from ..store.cells import Cell
 from ..study import results, selected
 from ..study.budget import work
 from ..study.study import Study
+from ..verdicts.descent import real_ancestry
 from .answers import Answers
 
 GPAI_FLOP, SYSTEMIC_FLOP = 1e23, 1e25  # the Commission's guidelines of 18 July 2025, and article 51(2) of the AI Act
@@ -28,8 +29,9 @@ NO_WEIGHTS = ("curve.", "chosen.", "ladder.")  # of a model's file: what tells o
 class Generation(NamedTuple):
     """What one generation of an arm was trained on, and what became of its samples; of its first seed.
 
-    real, synthetic: rows of the training set. eaten: of which models the synthetic ones are, with their numbers. made,
-    kept: samples, before and after its selectors. bias: of the sampler.
+    real, synthetic: rows of the training set. eaten: of which models the synthetic ones are, with their numbers. depth:
+    how many models stand between one of its rows and real data, on average; None where an earlier record is missing.
+    made, kept: samples, before and after its selectors. bias: of the sampler.
     """
 
     arm: str
@@ -37,6 +39,7 @@ class Generation(NamedTuple):
     real: int
     synthetic: int
     eaten: str
+    depth: float | None
     made: int
     kept: int
     bias: float
@@ -97,17 +100,18 @@ class Known:
     @cached_property
     def generations(self) -> list[Generation]:
         """Every generation of every arm that is measured, in order."""
-        found, seen = [], set()
+        found, seen, depths = [], set(), real_ancestry(self.records)
         for record in self.records:
             where = record["arm"], record["generation"]
             if where in seen or record["arm"] not in self.study.lineages:
                 continue
             seen.add(where)
-            found.append(self._generation(record))
+            depth = depths.get(record["arm"], {}).get(record["seed"], {}).get(record["generation"])
+            found.append(self._generation(record, None if depth is None else depth.depth))
         order = list(self.study.lineages)
         return sorted(found, key=lambda one: (order.index(one.arm), one.generation))
 
-    def _generation(self, record: dict[str, Any]) -> Generation:
+    def _generation(self, record: dict[str, Any], depth: float | None) -> Generation:
         arm, generation = record["arm"], record["generation"]
         real = sum(one["count"] for one in record["composition"] if one["arm"] in REAL)
         others = [one for one in record["composition"] if one["arm"] not in REAL]
@@ -115,7 +119,8 @@ class Known:
         made, bias = self.study.file.samples, at(self.study.lineages[arm].sampling_bias, generation)
         table = Path(self.study.cell(arm, record["seed"], generation, "kept.parquet"))
         kept = len(store.read_kept(table).rows) if self.study.selects(arm) and table.exists() else self.study.kept(arm)
-        return Generation(arm, generation, real, sum(one["count"] for one in others), eaten, made, kept, bias)
+        synthetic = sum(one["count"] for one in others)
+        return Generation(arm, generation, real, synthetic, eaten, depth, made, kept, bias)
 
     # -- models
 
@@ -168,7 +173,7 @@ class Known:
         """
         places = [Cell(self.study.name, one["arm"], one["seed"], one["generation"]) for one in self.costs]
         files = [Path(cell.path(f"{one['verb']}.cost.json")) for cell, one in zip(places, self.costs, strict=True)]
-        said = [_day(one[key]) for one in self.costs for key in ("started", "ended") if key in one]
+        said = [_day(one[key]) for one in self.costs for key in ("began_at", "ended_at") if key in one]
         days = sorted(said or [_day(file.stat().st_mtime) for file in files if file.exists()])
         return (days[0], days[-1]) if days else ("", "")
 
@@ -219,8 +224,6 @@ class Known:
         return list(found.items())
 
 
-def _day(moment: Any) -> str:
-    """The day of a moment, in seconds since 1970 or as ISO 8601."""
-    if isinstance(moment, int | float):
-        return datetime.fromtimestamp(moment, UTC).date().isoformat()
-    return str(moment)[:10]
+def _day(moment: float) -> str:
+    """The day of a moment in seconds since 1970."""
+    return datetime.fromtimestamp(moment, UTC).date().isoformat()

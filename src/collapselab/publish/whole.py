@@ -1,7 +1,6 @@
 """A study handed on as one folder: sample sets with their descriptions, what was found, and what made it."""
 
 import shutil
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -207,10 +206,7 @@ def software() -> Mapping[str, str]:
 
 def source() -> tuple[str, bool]:
     """The commit of the working copy, empty where there is none, and whether anything in it is not committed."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=30, check=True)
-        state = ["git", "status", "--porcelain", "--untracked-files=no"]
-        changed = subprocess.run(state, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return "", False
-    return commit.stdout.strip(), bool(changed.stdout.strip())
+    from ..report.workspace import stamp  # brings what charts need
+
+    tags = stamp(Path())
+    return tags.get("mlflow.source.git.commit", ""), tags.get("uncommitted") == "true"

@@ -13,21 +13,9 @@ from pathlib import Path
 
 from .. import store
 
-# What .dvcignore leaves out of every folder.
-LEFT_OUT = (
-    *(
-        "__pycache__",
-        "*.pyc",
-        "*.damaged",
-        ".*.tmp",
-        ".*.training",
-        ".*.at_work",
-        ".*.whole",
-        ".*.whole.json",
-        ".*.lock",
-    ),
-    ".snakemake_timestamp",
-)
+# What .dvcignore leaves out of every folder: at first what is being written.
+WRITING = (".*.tmp", ".*.training", ".*.at_work", ".*.whole", ".*.whole.json", ".*.lock")
+LEFT_OUT = ("__pycache__", "*.pyc", "*.damaged", *WRITING, ".snakemake_timestamp")
 
 
 @dataclass(frozen=True)

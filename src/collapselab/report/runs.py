@@ -114,7 +114,7 @@ def _lineage(cells: Sequence[Record], beside: Beside, place: int) -> tuple[Conte
     tags |= {"mlflow.runColor": beside.colours[arm]} if arm in beside.colours else {}
     children = {f"{arm}/seed{seed}/gen{cell['generation']}": _generation(cell, beside, options, tags) for cell in cells}
     runs = list(children.values())
-    began = min((run.began for run in runs if run.began is not None), default=None)
+    began = runs[0].began  # some arms wait for no samples: a job of a later generation may have begun before
     lineage = Content(
         name=f"{arm} seed {seed}",
         tags=tags | {"level": "lineage"},

@@ -5,18 +5,21 @@ Nothing goes that a job still reads, nor what people judged, nor what was found 
 
 import os
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..store import beats
 from ..store.cells import Cell
-from . import jobs, layout
+from ..store.locks import holder
+from . import drivers, jobs, layout
 from .reasons import BLOCK
 from .study import Study
 from .thinning import keeps, kind_of
 
 INPUT = re.compile(r"^\s*input: (.*)$", re.MULTILINE)
-RESULTS = re.compile(r"^(ballots\.parquet|metrics\.json|replicates\..*|.*\.cost\.json)(\.sha256)?$")
+RESULTS = re.compile(r"^(ballots\.parquet|metrics\.json|stop\.json|replicates\..*|.*\.cost\.json)(\.sha256)?$")
 TEMPORARY = re.compile(r"^\..*\.[0-9]{1,10}\.tmp$")
 CHECKPOINT = re.compile(r"^\.(.+)\.training$")
 
@@ -119,6 +122,8 @@ def _leftovers(folder: Path) -> Iterator[Freed]:
         checkpoint = next((part for part in path.parents if CHECKPOINT.match(part.name)), None)
         if path.name.endswith(".damaged"):
             yield Freed(path, path.stat().st_size, "left over: damaged, and made again since")
+        elif path.name.endswith(beats.SUFFIX) and (sign := beats.sign_in(path, time.time())) and not sign.lives:
+            yield Freed(path, path.stat().st_size, "left over: a sign of life of a process that is gone")
         elif TEMPORARY.match(path.name):
             yield Freed(path, path.stat().st_size, "left over: half-written by a process that is gone")
         elif checkpoint is not None and _is_trained(checkpoint):
@@ -167,12 +172,12 @@ def _files(folder: Path) -> list[Path]:
 # -- whether one may ---------------------------------------------------------------------------------------------------
 
 
-def held_by_run() -> str:
-    """Why nothing may go now: a run of the workflow in this folder holds its lock; empty where none does."""
+def held_by_run(study: Study) -> str:
+    """Why nothing may go now: a run holds the study, or Snakemake's lock; empty where none does."""
+    for path in drivers.claims(study):
+        if found := holder(path):
+            return f"study {study.name}: {found}, runs it; wait for its end"
     locks = Path(".snakemake/locks")
     if locks.is_dir() and any(locks.iterdir()):
-        return (
-            f"{locks}: a run is going on in this folder, or one was killed; wait for its end, here or on another "
-            "machine, and start it again if it was killed: who ends by itself leaves no lock"
-        )
+        return f"{locks}: a run is going on in this folder, or one was killed; wait for it, or start it again first"
     return ""

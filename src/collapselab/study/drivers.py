@@ -56,6 +56,16 @@ def begin(study: Study) -> None:
         _stack.enter_context(held(path))
 
 
+def running(study: Study) -> list[str]:
+    """Who runs the study, or makes real data that it needs, as they say themselves."""
+    return list(dict.fromkeys(found for path, _ in _claims(study) if (found := holder(path))))
+
+
+def claims(study: Study) -> Iterator[Path]:
+    """The places that whoever runs a study holds."""
+    return (path for path, _ in _claims(study))
+
+
 def _claims(study: Study) -> Iterator[tuple[Path, str]]:
     """What a run has for itself: the study, and real data that other studies share as long as it is not there."""
     yield FOLDER / "drivers" / study.name, f"study {study.name}"

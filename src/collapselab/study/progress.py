@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from ..store import beats
 from ..store.beats import Sign
 from ..store.cells import NOUNS, Cell, left_by
-from . import layout
+from . import drivers, layout
 from .judged import closed_round
 from .study import Study
 
@@ -58,11 +58,14 @@ class Seen(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A study as it was found. lineages: (arm, seed) -> its generations; real: the signs of life beside real data."""
+    """A study as it was found. lineages: (arm, seed) -> its generations; real: the signs of life beside real data;
+    drivers: who runs it, in words.
+    """
 
     study: str
     lineages: Mapping[tuple[str, int | None], Sequence[Seen]]
     real: Sequence[Sign]
+    drivers: Sequence[str] = ()
 
     @property
     def cells(self) -> list[Seen]:
@@ -106,12 +109,13 @@ def look(study: Study) -> Look:
     now = beats.now_in(results) if results.is_dir() else 0.0
     real = [one for split in study.splits for one in _beats_in(results / "real" / split.real, now)]
     if study.file.together:
-        return Look(study.name, {(arm, None): [_together(study, arm, now)] for arm in study.lineages}, real)
+        arms = {(arm, None): [_together(study, arm, now)] for arm in study.lineages}
+        return Look(study.name, arms, real, drivers.running(study))
     found, folders = {}, _Folders(study)
     for arm, seed in dict.fromkeys((arm, seed) for arm, seed, _ in study.all_cells()):
         generations = range(study.lineages[arm].generations + 1)
         found[arm, seed] = _in_order([_seen(study, folders, Cell(study.name, arm, seed, t), now) for t in generations])
-    return Look(study.name, _with_seconds(study, folders, found), real)
+    return Look(study.name, _with_seconds(study, folders, found), real, drivers.running(study))
 
 
 # -- one generation ----------------------------------------------------------------------------------------------------

@@ -91,6 +91,12 @@ def needs_gpu(study: Study, verb: str, place: Place) -> bool:
     return asks[verb]() if verb in asks else False
 
 
+def may_need_gpu(study: Study) -> bool:
+    """Whether any job of a study may compute with a network."""
+    networks = any(MODELS[study.family(model)].uses_torch for model in study.file.models)
+    return networks or looking.needs_gpu(study, study.extractors) or study.kind == "images"
+
+
 def _minutes(study: Study, verb: str, place: Place) -> int:
     if verb in ("prepare", "populate", "learn", "extract_real", "baseline"):
         return 60
