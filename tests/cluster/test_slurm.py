@@ -259,7 +259,7 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.1)
     text = driver.end()
-    assert cancelled and limit == "2-00:10:00"
+    assert cancelled and limit == "2-00:05:00"
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     same(nets, reference)
     assert "SLURM status is: 'CANCELLED'" in text
