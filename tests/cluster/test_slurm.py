@@ -230,7 +230,7 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     number = training(first)
     assert "gpu:1" in facts(number)["TresPerNode"]
     os.kill(at_work("train", first), signal.SIGSTOP)  # until Slurm wakes it up to tell it that its time is over
-    assert facts(number)["TimeLimit"] == "1-00:05:00"  # of what is drawn and of a network that nobody has timed
+    assert facts(number)["TimeLimit"] == "1-00:15:00"  # of what is drawn and of a network that nobody has timed
     ask("scontrol", "update", f"jobid={number}", "timelimit=1")
     assert not training(second)  # there is one GPU
     until(lambda: facts(number)["JobState"] in ENDED, "the time limit", 300)
@@ -259,7 +259,7 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.1)
     text = driver.end()
-    assert cancelled and limit == "2-00:05:00"
+    assert cancelled and limit == "2-00:15:00"
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     same(nets, reference)
     assert re.search(rf"JOB {number} .*CANCELLED", text)  # in what failed jobs said
