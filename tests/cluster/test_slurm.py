@@ -198,8 +198,9 @@ def test_the_smoke_study_runs_as_the_readme_says(slurm, finished, tmp_path, driv
     assert slurm or made == expected
     assert "Nothing to be done" in said(project.run("snakemake", "-n", "--config", "study=smoke"))
     names = [comment for comment in seen if "smoke/" in comment]
-    assert any(re.match(r"rule_smoke/k_memory/seed0/gen2/train_", name) for name in names), names
-    assert any(re.match(r"rule_smoke/k_memory/seed0/gen2_extract_record_sample", name) for name in names), names
+    for name in ("smoke/control/seed0/gen2/train_draw_train", "smoke/k_memory/seed0/gen2_extract_record_sample"):
+        assert f"rule_{name}" in names, names
+    assert "rule_train_wildcards_smoke_k_memory_0_2" in seen, seen
     assert not any("gpu" in facts(number).get("TresPerNode", "") for number in list(seen.values())[:5])
     results = project.folder / "results"
     assert not [*results.rglob(".*.whole*"), *results.rglob(".*.lock")]
