@@ -289,7 +289,7 @@ def test_a_driver_that_is_killed_and_one_that_is_interrupted(alone, nets, refere
     assert re.search(held, text), text[-3000:]
     until(lambda: not jobs("PENDING,RUNNING"), "the end of the first driver's jobs")
     third = drive(nets, "nets")
-    until(lambda: process_of(nets, "sample", "seed0/"), "samples")
+    until(lambda: process_of(nets, "sample", f"seed{seed}/"), "samples")  # the other's are there: the second went on
     models = sorted(nets.folder.glob("results/nets/base_points/seed*/gen0/model.safetensors"))
     before = [path.stat().st_mtime_ns for path in models]
     third.process.send_signal(signal.SIGINT)
