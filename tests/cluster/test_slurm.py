@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,9 +43,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module", params=["none", "database"], ids=["without accounting", "with accounting"])
-def slurm(request, tmp_path_factory):
+def slurm(request):
     """A Slurm of one node with one GPU, in which nobody has run anything; whether it has accounting."""
-    folder = tmp_path_factory.mktemp(f"slurm-{request.param}")
+    folder = Path(tempfile.mkdtemp(prefix="collapselab-slurm-"))  # where others than root may enter, too: the database
     try:
         up = subprocess.run(
             [SLURM, "up", folder, str(GPUS), request.param], capture_output=True, text=True, timeout=120
@@ -55,6 +56,7 @@ def slurm(request, tmp_path_factory):
         yield request.param == "database"
     finally:
         subprocess.run([SLURM, "down", folder], check=True, timeout=120)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
