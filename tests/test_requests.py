@@ -101,6 +101,7 @@ class Wildcards(list):
 WILDCARDS = Wildcards(study="quickstart", arm="fully_synthetic", seed="0", generation="1")
 ENDS = {
     "slurmstepd: error: *** JOB 5 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***": (2, 1),
+    "slurmstepd-vm: error: *** STEP 46.0 ON vm CANCELLED AT 2026-01-01T00:00:00 ***": (2, 1),
     "collapselab: interrupted after 64 images; the same command goes on from there": (2, 1),
     "slurmstepd: error: Detected 1 oom_kill event in StepId=5.0. Some of the step tasks have been OOM Killed.": (1, 2),
     "Killed": (1, 2),

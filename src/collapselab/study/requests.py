@@ -38,7 +38,8 @@ MARGIN = 1.5  # by which a measured time may be off beside its own spread: nodes
 UNKNOWN_MINUTES = {"training": 1440, "sampling": 120}  # of a network that nobody has timed
 FEW_ROWS = 5_000  # samples up to which metrics take moments
 GPU_CPUS = 4  # beside a GPU: feeding it, and libraries' threads
-OUT_OF_TIME = re.compile(r"DUE TO TIME LIMIT|the same command goes on from there")
+# What stands in logs of a job that met its limit, or was told ahead of it: Slurm's word of job and step, or the verb's.
+OUT_OF_TIME = re.compile(r"DUE TO TIME LIMIT|STEP [\d.]+ ON \S+ CANCELLED|the same command goes on from there")
 SLURM_LOGS = Path(".snakemake/slurm_logs")  # where the executor plugin leaves what a failed job said
 TAIL_BYTES = 20_000  # of a log, in which the reason of an end stands
 
