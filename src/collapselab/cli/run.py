@@ -75,7 +75,7 @@ VERBS = {
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
     "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
-    "gc": Verb("gc", "Show what of a study may go, and free it on request."),
+    "gc": Verb("gc", "Show what of a study may go."),
     "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
     "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
     "schema": Verb("study", "Print the JSON schema of a study, for editors."),
