@@ -93,27 +93,30 @@ def explain(log: Annotated[Path, typer.Argument(help="a log of snakemake")]) -> 
         print(f"{message} ({path})", file=sys.stderr)
 
 
-SLURM = re.compile(r"SLURM-job '(\d+)' failed, SLURM status is: '(\w+)'.*?^ *log: ([^\n]*)", re.DOTALL | re.MULTILINE)
-STATES = {
-    "TIMEOUT": "met its time limit; a training goes on from its last state, with more time",
-    "OUT_OF_MEMORY": "took more memory than it had asked for; the next attempt asks for more",
-    "CANCELLED": "was cancelled",
-    "NODE_FAIL": "lost its node",
-}
+SLURM_LOG = re.compile(r"[^\s,()]*slurm_logs/[^\s,()]*/(\d+)\.log")
 TOLD = re.compile(r"^(?:srun|slurmstepd[^:]*|slurmd[^:]*): (?:error: )?(.*)$", re.MULTILINE)
+REASONS = {  # in what Slurm says of a job -> in words; the first that fits
+    r"DUE TO TIME LIMIT": "met its time limit; a training goes on from its last state, with more time",
+    r"oom[_-]kill|Out Of Memory": "took more memory than it had asked for; the next attempt asks for more",
+    r"DUE TO NODE FAILURE": "lost its node",
+    r"DUE TO PREEMPTION": "had to make room for another",
+    r"\*\*\* JOB \d+ .*CANCELLED": "was cancelled",
+    r"(?i)invalid|unable|denied|more processors|requested": "was refused what it asked for",
+}
 
 
 def _of_slurm(text: str) -> dict[str, str]:
-    """Slurm's job -> why it ended, of the jobs that failed by Slurm's own account, and not by their own."""
+    """Slurm's job -> why it ended, of the jobs that failed by Slurm's own account, and not by their own.
+
+    Of jobs with several rules snakemake hands on no state, so that it is told by what Slurm wrote into their logs.
+    """
     found = {}
-    for number, state, logs in SLURM.findall(text):
-        files = [Path(name.strip()) for name in re.split(r", | \(", logs) if "slurm_logs" in name]
-        lines = [line for path in files if path.exists() for line in TOLD.findall(_text(path))]
-        wrong = [line for line in lines if re.search("invalid|unable|denied|more processors|requested|oom", line, re.I)]
-        if state in STATES or wrong:
-            name = next((path.parent.name for path in files), "")
-            more = f": {wrong[0]}" if wrong else ""
-            found[f"Slurm's job {number}"] = f"{name} {STATES.get(state, 'failed')}{more}"
+    for path, number in {one[0]: one[1] for one in SLURM_LOG.finditer(text)}.items():
+        lines = TOLD.findall(_text(Path(path))) if Path(path).exists() else []
+        for sign, reason in REASONS.items():
+            if line := next((line for line in lines if re.search(sign, line)), None):
+                found[f"Slurm's job {number}"] = f"{Path(path).parent.name} {reason}: {line}"
+                break
     return found
 
 
