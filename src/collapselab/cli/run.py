@@ -87,7 +87,7 @@ VERBS = {
     "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
     "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),
-    "trace": Verb("trace", "Print a sample's line back to real data, from its own words and its files'."),
+    "trace": Verb("trace", "Print a sample's line back to real data."),
     "families": Verb("doctor", "List the model families."),
     "doctor": Verb("doctor", "Look at this machine."),
     "explain": Verb("doctor", "Say in one place what the failed jobs of a run said.", hidden=True),
