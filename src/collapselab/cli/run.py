@@ -82,7 +82,7 @@ VERBS = {
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
     "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
     "track": Verb("track", "Mirror a study in MLflow."),
-    "verify": Verb("verify", "Recompute every hash of a study, and say which file is damaged or belongs elsewhere."),
+    "verify": Verb("verify", "Recompute the hash of every file of a study, see that it lies where it belongs."),
     "export": Verb("export", "Write samples, or a whole study, in formats that say where they come from."),
     "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
