@@ -167,6 +167,18 @@ def test_the_slurm_profile_counts_no_gpu_where_slurm_would_add_it_up():
     assert profile["slurm-status-command"] == "squeue"
 
 
+def test_what_is_told_ahead_of_its_limit_asks_for_more_time_than_that(closed, network):
+    """A job whose warning comes as long before its end as it lasts is over at once."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    told = {rule: asks["slurm_extra"] for rule, asks in profile["set-resources"].items() if "slurm_extra" in asks}
+    assert set(told) == {"draw", *requests.TRAINING}
+    for rule, said in told.items():
+        ahead_minutes = int(re.search(r"--signal=TERM@(\d+)", said)[1]) / 60
+        for study in (closed, network):
+            asked = requests.request(study, rule, CELL).minutes
+            assert asked >= ahead_minutes + 1 + requests.BEGIN_MINUTES, (rule, asked)  # Slurm is a minute early at most
+
+
 def test_the_manifest_for_kubernetes_runs_what_there_is(tmp_path):
     """Its command, with -n: a study is planned, on as many GPUs as the pod has."""
     manifest = yaml.safe_load((ROOT / "profiles/kubernetes/job.yaml").read_text())

@@ -31,7 +31,9 @@ FRAME_MB = 1_500  # Python, its libraries and the two snakemakes around a job
 TORCH_MB = 2_500  # torch, and on a GPU the driver's part of the host's memory
 COPIES = 6  # of its data that a job holds at most
 BEGIN_MINUTES = 5  # that a job takes beside its work: imports, reading, a busy file system
-TRAINING_MINUTES = 15  # beside its work, of which the profile keeps 5 for the state at the end
+TRAINING_MINUTES = (
+    15  # of a training, and of a draw, which may be one job; the profile keeps 5 for the state at the end
+)
 MARGIN = 1.5  # by which a measured time may be off beside its own spread: nodes differ
 UNKNOWN_MINUTES = {"training": 1440, "sampling": 120}  # of a network that nobody has timed
 FEW_ROWS = 5_000  # samples up to which metrics take moments
@@ -104,7 +106,7 @@ def _minutes(study: Study, verb: str, place: Place) -> int:
         return 240
     if verb not in TRAINING | SAMPLING:
         return BEGIN_MINUTES if study.file.samples <= FEW_ROWS else 60
-    beside = TRAINING_MINUTES if verb in TRAINING else BEGIN_MINUTES
+    beside = TRAINING_MINUTES if verb in TRAINING | {"draw"} else BEGIN_MINUTES
     if not needs_gpu(study, verb, place):
         return beside
     work, images = _images(study, verb, place)
