@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,9 +43,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module", params=["none", "database"], ids=["without accounting", "with accounting"])
-def slurm(request, tmp_path_factory):
+def slurm(request):
     """A Slurm of one node with one GPU, in which nobody has run anything; whether it has accounting."""
-    folder = tmp_path_factory.mktemp(f"slurm-{request.param}")
+    folder = Path(tempfile.mkdtemp(prefix="collapselab-slurm-"))  # where others than root may enter, too: the database
     try:
         up = subprocess.run(
             [SLURM, "up", folder, str(GPUS), request.param], capture_output=True, text=True, timeout=120
@@ -55,6 +56,7 @@ def slurm(request, tmp_path_factory):
         yield request.param == "database"
     finally:
         subprocess.run([SLURM, "down", folder], check=True, timeout=120)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -289,7 +291,7 @@ def test_a_driver_that_is_killed_and_one_that_is_interrupted(alone, nets, refere
     assert re.search(held, text), text[-3000:]
     until(lambda: not jobs("PENDING,RUNNING"), "the end of the first driver's jobs")
     third = drive(nets, "nets")
-    until(lambda: process_of(nets, "sample", "seed0/"), "samples")
+    until(lambda: process_of(nets, "sample", f"seed{seed}/"), "samples")  # the other's are there: the second went on
     models = sorted(nets.folder.glob("results/nets/base_points/seed*/gen0/model.safetensors"))
     before = [path.stat().st_mtime_ns for path in models]
     third.process.send_signal(signal.SIGINT)
