@@ -49,7 +49,7 @@ def test_a_driver_holds_its_study_until_it_ends_however_it_ends(project):
     study = find("smoke")
     try:
         assert driver.stdout.readline() == "begun\n"
-        with pytest.raises(Held, match=rf"study smoke: process {driver.pid} on .* kill -INT {driver.pid} ends"):
+        with pytest.raises(Held, match=rf"study smoke: process {driver.pid} on .* Ctrl-C there ends"):
             drivers.refuse_second(study, ["snakemake", "--cores", "2"])
         drivers.refuse_second(study, ["snakemake", "-n"])
         other = find("theory-gaussian")

@@ -280,7 +280,7 @@ def test_results_go_through_a_bucket(pushed, bucket, tmp_path):
     author.run("dvc", "remote", "add", "--default", "bucket", "s3://lab/studies")
     author.run("dvc", "remote", "modify", "bucket", "endpointurl", bucket)
     author.run("git", "commit", "--quiet", "-m", "where results lie", ".dvc/config")
-    author.run("dvc", "push", "smoke", "--with-deps")
+    author.run("dvc", "push", "smoke", "--with-deps", "--remote", "bucket")  # this copy has a default of its own
     author.run("git", "clone", "--quiet", author.folder, tmp_path / "project")
     project = Project(tmp_path / "project")
     project.run("dvc", "pull", "smoke", "--with-deps")

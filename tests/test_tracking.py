@@ -336,6 +336,14 @@ def test_a_secret_in_an_address_is_in_no_message_and_in_no_name(tmp_path, monkey
     assert not [path for path in tmp_path.rglob("*") if SECRET in path.name]
 
 
+def test_a_database_that_does_not_answer_is_asked_once(tmp_path, monkeypatch):
+    from mlflow.store.db import utils
+
+    monkeypatch.setattr(utils, "create_sqlalchemy_engine", None)  # with which MLflow asks, again and again
+    with pytest.raises(TrackingError, match=r"MLflow at postgresql://127\.0\.0\.1:9: OperationalError"):
+        show(study(1, 0), tmp_path, uri="postgresql://alice@127.0.0.1:9/db")
+
+
 def test_a_folder_with_odd_signs_has_its_database_inside(tmp_path, monkeypatch):
     odd = tmp_path / "odd a?b#c%41&d"
     odd.mkdir()

@@ -128,6 +128,8 @@ def outputs(found, verb, place):
         return [there.part_file(place.part)]
     if verb in ("learn", "extract_real"):
         return [there.extractor_file({"learn": "weights"}.get(verb, "features"), place.extractor)]
+    if verb == "report":
+        return [found.report_file(noun) for noun in layout.WRITTEN]
     return layout.baseline(found) if verb == "baseline" else []
 
 

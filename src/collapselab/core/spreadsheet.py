@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what begins so is computed by spreadsheets when they open a table
 UNSHOWN = "'"  # before such a text: it is then one, and most programs do not show the sign
@@ -33,10 +33,18 @@ def csv_rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def csv_text(columns: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    """A line of the columns' names, and one for each row, each with its end; nothing stands where there is None."""
-    stream = io.StringIO()
+def write_csv(stream: TextIO, columns: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a line of the columns' names, and one for each row, each with its end; nothing stands where there is None.
+
+    stream: opened with ``newline=""``, which leaves ends of lines as they are.
+    """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(map(neutral, columns))
     writer.writerows(map(neutral, row) for row in rows)
+
+
+def csv_text(columns: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+    """The same as a text."""
+    stream = io.StringIO()
+    write_csv(stream, columns, rows)
     return stream.getvalue()

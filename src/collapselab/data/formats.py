@@ -3,7 +3,6 @@
 Pictures are PNG files in all of them, which say where they come from; vectors and categories are columns of numbers.
 """
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import store
+from ..core import spreadsheet
 from ..core.kinds import KindName
 from ..core.sets import SampleSet
-from ..core.spreadsheet import neutral
 from .export import encoder, export_folder, export_names, export_zip, put_file, put_pictures
 from .provenance import Origin
 from .signing import Signer
@@ -207,10 +206,8 @@ def write_csv(given: Given, path: Path) -> None:
 
     def write(temporary: Path) -> None:
         with open(temporary, "w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(map(neutral, columns))
-            for rows in _batches(given.samples):
-                writer.writerows(zip(*(column[rows].tolist() for column in columns.values()), strict=True))
+            parts = ([column[rows].tolist() for column in columns.values()] for rows in _batches(given.samples))
+            spreadsheet.write_csv(stream, list(columns), (row for part in parts for row in zip(*part, strict=True)))
 
     store.write_hashed(path, write)
 

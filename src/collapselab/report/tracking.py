@@ -30,6 +30,7 @@ from .workspace import stamp, workspace
 
 KEY, DIGEST, WORKSPACE = "collapselab.key", "collapselab.digest", "collapselab.workspace"
 PARENT = "mlflow.parentRunId"  # MLflow's own tag for a child
+PATIENCE_S = 20  # for a server to answer
 LOCK_SECONDS = 600  # how long one process waits for another that tracks
 BATCH, FEW = 800, 100  # metrics, and parameters or tags, in one call; MLflow takes 1000 of all and 100 of these
 ARTIFACTS = "mlartifacts"  # where a server that is started in the project's root has them, by MLflow's default
@@ -108,12 +109,27 @@ def _client(uri: str) -> Any:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "CRITICAL",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE_S),
     }.items():
         os.environ.setdefault(name, setting)
+    _expect_database(uri)
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=with_driver(uri))
+
+
+def _expect_database(uri: str) -> None:
+    """Ask a database on another machine once; whatever it raises: MLflow itself would ask it again for minutes."""
+    if not uri.startswith(("postgres", "mysql", "mssql")):
+        return
+    from sqlalchemy import create_engine
+
+    patience = {"connect_timeout": PATIENCE_S} if uri.startswith("postgres") else {}
+    engine = create_engine(with_driver(uri), connect_args=patience)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 class _Mirror:

@@ -165,7 +165,8 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        error.filename = str(folder)
+        if error.errno is not None:  # what a system says of a sync names no file
+            error.filename = str(folder)
         raise
     finally:
         os.close(descriptor)

@@ -36,7 +36,7 @@ def refuse_second(study: Study, arguments: Sequence[str]) -> None:
     for path, what in _claims(study):
         if found := holder(path):
             number = found.removeprefix("process ").partition(" ")[0]
-            ends = f"kill -INT {number} ends its jobs, too; kill {number} lets them finish"
+            ends = f"Ctrl-C there ends its jobs, too; kill {number} lets them finish"
             cure = f"Nothing was begun here, and nothing is to be unlocked: wait, or end it where it runs: {ends}"
             raise Held(f"{what}: {found}, runs it. {cure}")
 

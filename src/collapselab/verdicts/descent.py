@@ -20,7 +20,7 @@ def real_ancestry(records: Sequence[Record]) -> dict[str, dict[int, dict[int, An
     """
     seeds: dict[int, dict[tuple[str, int], list[tuple[str, int, float]]]] = {}
     for record in indexed(records):
-        parts = [(part["arm"], part["generation"], part["count"]) for part in record["composition"]]
+        parts = [(part["arm"], part["generation"], part["count"]) for part in record.get("composition") or ()]
         seeds.setdefault(record["seed"], {})[record["arm"], record["generation"]] = parts
     found: dict[str, dict[int, dict[int, Ancestry]]] = {}
     for seed, eaten in seeds.items():
