@@ -262,7 +262,7 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.1)
     text = driver.end()
-    assert cancelled and limit == "2-00:15:00"
+    assert cancelled and limit == "2-00:30:00"
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     same(nets, reference)
     assert re.search(rf"JOB {number} .*CANCELLED", text)  # in what failed jobs said
