@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import traceback
 from pathlib import Path
 
@@ -144,6 +145,7 @@ def _traced(options, work, folder):
             ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)  # else only an ancestor may watch
             stream = os.open(said, os.O_WRONLY | os.O_CREAT)
             os.dup2(stream, 2)
+            sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", closefd=False)  # pytest has put another in its place
             os.kill(os.getpid(), signal.SIGSTOP)
             os._exit(frame.guarded(work))
         except BaseException:
