@@ -206,10 +206,10 @@ def test_a_study_says_before_any_work_which_options_do_not_suit_its_data(tmp_pat
 
 
 def test_a_plan_counts_the_rows_that_a_model_keeps(tmp_path):
-    """20,000 rows of 100 numbers, 15 MiB, in generation 0; all else is less than 1 MiB."""
+    """20,000 rows of 100 numbers, 15 MiB, in generation 0; later models have less than 1 MiB of them."""
     data = {"population": {"gaussian": {"dimension": 100}}}
     plan = study(tmp_path, {"kernels": "kde"}, data, real=20_000)
-    assert words.totals(plan)["disk"].startswith(("15 MiB", "16 MiB"))
+    assert "weights 15 MiB" in words.totals(plan)["disk"]
 
 
 # -- naive Bayes -------------------------------------------------------------------------------------------------------

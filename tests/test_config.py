@@ -1133,9 +1133,9 @@ def test_what_is_made_beside_trainings_and_samples_is_counted(tmp_path, monkeypa
     assert after.sampled == cells * (2 * 100 + 40 + 50)  # raw and sampled; what is released is no sample of a model
     assert after.trained - before.trained == cells * (100 + 64 + 32)
     before, after = storage.disk(plain).bytes, storage.disk(full).bytes
-    head = storage.HEAD_BYTES
-    assert before["samples"] == cells * (100 * 64 + head) and before["pictures"] == cells * (40 * 64 + head)
-    assert after["samples"] == cells * 3 * (100 * 64 + head) and after["pictures"] == before["pictures"]
+    head = storage.HEAD_BYTES  # and each sample has its class beside its 64 pixels
+    assert before["samples"] == cells * (100 * 72 + head) and before["pictures"] == cells * (40 * 72 + head)
+    assert after["samples"] == cells * 3 * (100 * 72 + head) and after["pictures"] == before["pictures"]
     assert after["weights"] == 4 * before["weights"]
 
 

@@ -183,7 +183,7 @@ def test_real_data_goes_that_no_study_reads(cleared):
 
 def test_real_data_stays_where_a_study_is_not_known(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("real", "smoke", "elsewhere"):
+    for name in ("real", "smoke", "elsewhere", "_metrics"):  # no study is called like the last
         (tmp_path / "results" / name).mkdir(parents=True)
     assert clearing.others({"smoke", "quickstart"}) == ["elsewhere"]
 

@@ -14,6 +14,7 @@ from ..store import beats
 from ..store.cells import Cell
 from ..store.locks import holder
 from . import drivers, jobs, layout
+from .file import STUDY_NAME_PATTERN
 from .reasons import BLOCK
 from .study import Study
 from .thinning import keeps, kind_of
@@ -148,7 +149,8 @@ def freed_of_real(used: Iterable[Study]) -> Iterator[Freed]:
 
 def others(names: Collection[str]) -> list[str]:
     """The folders of results that are of none of some studies."""
-    return [folder.name for folder in _folders(Path("results")) if folder.name not in {*names, "real"}]
+    named = [folder.name for folder in _folders(Path("results")) if re.fullmatch(STUDY_NAME_PATTERN, folder.name)]
+    return [name for name in named if name not in {*names, "real"}]
 
 
 def _whole(folder: Path, why: str) -> Iterator[Freed]:
