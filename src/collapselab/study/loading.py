@@ -82,28 +82,20 @@ def written_in(folder: Path) -> list[Study]:
     """The studies whose files lie in a folder, whether or not their data are there; small copies (``-smoke``) are left
     out. Raises BadStudy for a file that says no study.
     """
-    found = []
-    for path in sorted(folder.glob("*.yaml")):
-        if path.stem.endswith("-smoke"):
-            continue
-        raw, lines, faults = parse(path)
-        study, more = check(raw, path.stem)
-        if study is None or faults:
-            raise BadStudy(path, [*faults, *more], lines)
-        found.append(study)
-    return found
+    return [_said_in(path) for path in sorted(folder.glob("*.yaml")) if not path.stem.endswith("-smoke")]
 
 
 def all_written_in(folder: Path) -> list[Study]:
     """All studies in a folder and below it, small copies too. Raises BadStudy for a file that says no study."""
-    found = []
-    for path in sorted(folder.rglob("*.yaml")):
-        raw, lines, faults = parse(path)
-        study, more = check(raw, path.stem)
-        if study is None or faults:
-            raise BadStudy(path, [*faults, *more], lines)
-        found.append(study)
-    return found
+    return [_said_in(path) for path in sorted(folder.rglob("*.yaml"))]
+
+
+def _said_in(path: Path) -> Study:
+    raw, lines, faults = parse(path)
+    study, more = check(raw, path.stem)
+    if study is None or faults:
+        raise BadStudy(path, [*faults, *more], lines)
+    return study
 
 
 def from_plan(text: str) -> Study:
