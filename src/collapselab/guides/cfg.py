@@ -1,6 +1,7 @@
 """Classifier-free guidance, with a weight that is the same at all noise levels or follows a schedule."""
 
 import math
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -67,10 +68,9 @@ def weight(options: CFGOptions, sigma: "torch.Tensor") -> float:
 
 def _between(points: tuple[tuple[float, float], ...], level: float) -> float:
     """The line through points, at a level."""
-    before = [one for one in points if one[0] <= level][-1:] or points[:1]
-    after = [one for one in points if one[0] > level][:1] or points[-1:]
-    (left, low), (right, high) = before[0], after[0]
-    return low if left >= right else low + (high - low) * (level - left) / (right - left)
+    index = bisect_right(points, level, key=lambda one: one[0])
+    (left, low), (right, high) = points[max(index - 1, 0)], points[min(index, len(points) - 1)]
+    return low if left == right else low + (high - low) * (level - left) / (right - left)
 
 
 def cfg(seen: Predictions, at: Level, state: Any, draws: Draws, options: CFGOptions) -> "tuple[torch.Tensor, Any]":

@@ -53,7 +53,9 @@ def followed(
 
 
 def cut(path: Followed, lowest: float | None, highest: float | None) -> Followed:
-    """A path whose log-ratio goes no further than so."""
+    """A path whose log-ratio goes no further than so; None: as far as it will."""
+    if lowest is None and highest is None:
+        return path
     return path._replace(ratio=path.ratio.clamp(lowest, highest))
 
 
