@@ -34,6 +34,8 @@ SAID = {
     "resize": {"side": 3},
     "resample": {"share": 0.5},
     "neon": {"weight": 0.5, "images_seen": 16},
+    "dynamic_negative": {"negative": 1},
+    "perp_neg": {"negative": 1},
 }
 """Options that have to be said; of other selectors they are those of test_selectors."""
 
