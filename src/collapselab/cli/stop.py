@@ -65,8 +65,3 @@ def mark_of(stopped: Mapping[str, Any]) -> dict[str, Any]:
     decided anew, to the same, from other records.
     """
     return {"generation": stopped["generation"], "images_seen": 0, "stopped": dict(stopped)}
-
-
-def words_of(stopped: Mapping[str, Any]) -> str:
-    """Why a lineage was stopped, as a log says it."""
-    return f"stopped after generation {stopped['generation']} ({json.dumps(stopped['rule'])})"
