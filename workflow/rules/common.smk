@@ -94,13 +94,15 @@ def asked(verb):
     gpu = known(lambda wildcards: int(requests.needs_gpu(STUDY, verb, Place.of(wildcards))))
     if not SENT:
         return {"gpu": gpu if requests.may_need_gpu(STUDY) else 0}
-    return {
-        "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus or None,
+    asks = {
+        "gpu": lambda wildcards: gpu(wildcards) or None,
         "gres": lambda wildcards: requests.gres(STUDY, verb, Place.of(wildcards)),
-        "runtime": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes,
-        "mem_mb": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb,
         "cpus_per_task": lambda wildcards: requests.cpus(STUDY, verb, Place.of(wildcards)),
     }
+    if workflow.is_main_process:  # what was sent has its time and its memory
+        asks["runtime"] = lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes
+        asks["mem_mb"] = lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb
+    return asks
 
 
 def hashed(*files):
@@ -137,6 +139,7 @@ def source(*verbs):
 
 onstart:
     drivers.begin(STUDY)
+    drivers.heed_sigterm()
     reasons.remember(STUDY)
     if workflow.local_exec:  # jobs of a cluster run elsewhere
         warm.start()

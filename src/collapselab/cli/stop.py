@@ -1,6 +1,5 @@
 """Whether a lineage is stopped: decided after each generation, and told to what would come after it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any

@@ -106,7 +106,7 @@ def words(study: Study) -> list[str]:
 
 
 def why(decision: Mapping[str, Any]) -> str:
-    """A decision that stopped a lineage, as a reader is told of it: after which generation, by which rule and values."""
+    """A decision that stopped a lineage, as a reader is told of it: after which generation, and by which rule."""
     rule, values = decision["rule"], decision.get("values") or ()
     found = f" ({', '.join(f'{value:.4g}' for value in values)})" if values else ""
     return f"stopped after generation {decision['generation']}; {_words(rule, rule.get('generations', 1))}{found}"
