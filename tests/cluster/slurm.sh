@@ -104,7 +104,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 $storage
 MinJobAge=300
-KillWait=5
+KillWait=20
 GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus Boards=1 SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=$mem Gres=gpu:fake:$gpus State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=7-00:00:00 State=UP

@@ -6,7 +6,7 @@ import sys
 from collapselab import study as studies
 from collapselab.cli import warm
 from collapselab.core.errors import Held
-from collapselab.study import drivers, jobs, layout, reasons, requests
+from collapselab.study import drivers, jobs, layout, progress, reasons, requests
 from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
@@ -145,7 +145,14 @@ onstart:
         warm.start()
 
 
+def say_who_has_ended():
+    """Lineages that diverged, or were stopped: their jobs have succeeded, and nobody has said so yet."""
+    for line in progress.ended(STUDY):
+        print(f"collapselab: {line}", file=sys.stderr)
+
+
 onsuccess:
+    say_who_has_ended()
     kept.forget_below(f"results/{STUDY.name}")
     said = Path(f"logs/{STUDY.name}/track.log")
     if said.exists():
@@ -153,4 +160,5 @@ onsuccess:
 
 
 onerror:
+    say_who_has_ended()
     shell("collapselab explain {log:q} >&2 || true")
