@@ -6,7 +6,7 @@ import sys
 from collapselab import study as studies
 from collapselab.cli import warm
 from collapselab.core.errors import Held
-from collapselab.study import drivers, jobs, layout, reasons, requests
+from collapselab.study import drivers, jobs, layout, progress, reasons, requests
 from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
@@ -94,13 +94,15 @@ def asked(verb):
     gpu = known(lambda wildcards: int(requests.needs_gpu(STUDY, verb, Place.of(wildcards))))
     if not SENT:
         return {"gpu": gpu if requests.may_need_gpu(STUDY) else 0}
-    return {
-        "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus or None,
+    asks = {
+        "gpu": lambda wildcards: gpu(wildcards) or None,
         "gres": lambda wildcards: requests.gres(STUDY, verb, Place.of(wildcards)),
-        "runtime": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes,
-        "mem_mb": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb,
         "cpus_per_task": lambda wildcards: requests.cpus(STUDY, verb, Place.of(wildcards)),
     }
+    if workflow.is_main_process:  # what was sent has its time and its memory
+        asks["runtime"] = lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes
+        asks["mem_mb"] = lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb
+    return asks
 
 
 def hashed(*files):
@@ -137,12 +139,20 @@ def source(*verbs):
 
 onstart:
     drivers.begin(STUDY)
+    drivers.heed_sigterm()
     reasons.remember(STUDY)
     if workflow.local_exec:  # jobs of a cluster run elsewhere
         warm.start()
 
 
+def say_who_has_ended():
+    """Lineages that diverged, or were stopped: their jobs have succeeded, and nobody has said so yet."""
+    for line in progress.ended(STUDY):
+        print(f"collapselab: {line}", file=sys.stderr)
+
+
 onsuccess:
+    say_who_has_ended()
     kept.forget_below(f"results/{STUDY.name}")
     said = Path(f"logs/{STUDY.name}/track.log")
     if said.exists():
@@ -150,4 +160,5 @@ onsuccess:
 
 
 onerror:
+    say_who_has_ended()
     shell("collapselab explain {log:q} >&2 || true")

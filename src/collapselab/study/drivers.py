@@ -3,7 +3,9 @@
 It is told before it meets snakemake's own lock, whose text would have a run unlocked that is alive.
 """
 
+import _thread
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,6 +56,17 @@ def begin(study: Study) -> None:
     """Be whoever runs the study, until this process ends."""
     for path, _ in _claims(study):
         _stack.enter_context(held(path))
+
+
+def heed_sigterm() -> None:
+    """Have snakemake's handler of SIGTERM work in a thread of its own.
+
+    It takes locks that the main thread may hold at that moment, and a handler runs in the main thread: it would wait
+    for itself, for ever (snakemake 9.27.1, ``JobScheduler.exit_gracefully``). A bare thread takes no lock to begin.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+        signal.signal(signal.SIGTERM, lambda number, frame: _thread.start_new_thread(handler, (number, None)))
 
 
 def running(study: Study) -> list[str]:
