@@ -1,16 +1,22 @@
 # The study, what names may stand in paths, and what a rule asks of the package.
 
+import gc
 import inspect
 import sys
+from functools import cache
+
+from snakemake.settings.enums import RerunTrigger
 
 from collapselab import study as studies
 from collapselab.cli import warm
 from collapselab.core.errors import Held
-from collapselab.study import drivers, jobs, layout, progress, reasons, requests
+from collapselab.study import drivers, heeded, jobs, layout, progress, reasons, requests
 from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
+# A plan makes objects by the million and drops none of them: to look for garbage among them took a fifth of its time.
+gc.disable()
 provenance.remember_in(provenance.FOLDER)
 try:
     STUDY = studies.of_workflow(config)
@@ -110,14 +116,30 @@ def hashed(*files):
     return [name for file in files for name in (file, f"{file}.sha256")]
 
 
+names = cache(layout.names_in)  # as they are while the plan is made
+
+
 def content(*files):
     """Inputs: only the hash counts, so that a checkout or a touched date replans nothing."""
-    return [name for file in files for name in (ancient(file), f"{file}.sha256")]
+    found = [heeded.content(file, names) for file in files]
+    return [name for before in found for name in (*map(ancient, before[:-1]), before[-1])]
+
+
+@cache
+def judged_by_what_they_are_told():
+    """Have no job run again since Snakemake is told of other inputs: what a job reads is among what it is told, or is
+    read on the way to that. So the inputs of a plan may be fewer than those of the run before, or more."""
+    workflow.dag_settings.rerun_triggers = set(workflow.rerun_triggers) - {RerunTrigger.INPUT}
 
 
 def read_by(verb):
-    """The files that a job reads."""
-    return known(lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards))))
+    """The files that a job reads, as far as Snakemake has to know of them."""
+
+    def inputs(wildcards):
+        judged_by_what_they_are_told()
+        return content(*heeded.inputs(STUDY, verb, Place.of(wildcards), names))
+
+    return known(inputs)
 
 
 def waited_for_by(verb):
@@ -138,6 +160,8 @@ def source(*verbs):
 
 
 onstart:
+    gc.freeze()  # what the plan has made stays until the end, and is not looked through again
+    gc.enable()
     drivers.begin(STUDY)
     drivers.heed_sigterm()
     reasons.remember(STUDY)
