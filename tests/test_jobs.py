@@ -142,8 +142,8 @@ UNUSED = {
     "family": ("models", '"box": Box,', '"unused": Box,\n    "box": Box,'),
     "guide": (
         "guides",
-        '"collapselab.guides", {}',
-        '"collapselab.guides", {"unused": Guide(Options, lambda seen, *at: (seen.conditional, None))}',
+        '"collapselab.guides",\n    {',
+        '"collapselab.guides",\n    {\n        "unused": Guide(Options, lambda seen, *at: (seen.conditional, None)),',
     ),
     "adapter": (
         "adapt",
@@ -193,7 +193,7 @@ def test_entries_that_the_study_does_not_use_replan_nothing(copy, before):
 
 
 def test_how_a_guide_steers_replans_nothing_where_nobody_is_guided(edited):
-    assert edited(("engine.steering", "remembered[1] += 1", "remembered[1] += 2")) == {}
+    assert edited(("engine.steering", "self.drawn += 1", "self.drawn += 2")) == {}
 
 
 def test_pictures_of_another_number_are_drawn_again_and_nothing_else(copy, before):

@@ -33,6 +33,8 @@ SAID = {
     "project": {"gamma": 1.0, "clusters": 2},
     "resize": {"side": 3},
     "resample": {"share": 0.5},
+    "dynamic_negative": {"negative": 1},
+    "perp_neg": {"negative": 1},
 }
 """Options that have to be said; of other selectors they are those of test_selectors."""
 

@@ -143,8 +143,10 @@ def _asked(text: str) -> Auxiliary:
     known = Auxiliary._fields
     needed = {"on", "images_seen"} | ({"samples"} if said.get("on") == "own" else set())
     right = needed <= set(said) <= set(known) and said["on"] in ("training", "own")
+    right = right and isinstance(said.get("changed") or {}, dict)
     if not right or not all(type(said[key]) is int and said[key] > 0 for key in needed - {"on"}):
-        allowed = "on (training or own), images_seen, and samples where it is trained on its own, numbers above 0"
+        allowed = "on (training or own), images_seen, and samples where it is trained on its own, numbers above 0, or "
+        allowed += "changed, options of a model that is trained from scratch"
         raise typer.BadParameter(f"found {text}; allowed are {allowed}", param_hint="--asked")
     return Auxiliary(**said)
 

@@ -10,6 +10,7 @@ import typer
 from .. import store
 from ..core.sets import SampleSet
 from ..machine import processes
+from ..models import MODELS
 from ..store import provenance
 from ..store.provenance import PACKAGE
 from ..verbs import sample as verb
@@ -19,7 +20,7 @@ from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
-from .steering import Guided, Others, steering
+from .steering import Guided, Others, expect_suited, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -46,6 +47,8 @@ def sample(
     trained, metadata = model_in(model)
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     steers, lost = steering(said, others)
+    if steers:
+        expect_suited(steers, metadata["options"], sampling_bias < 1)
     marks = mark_in(mark, "noise")
     lineage: dict[str, Any] = {
         "generation": generation,
@@ -92,12 +95,12 @@ def _made_from(
     numbers: Mapping[str, int], lineage: Mapping[str, Any], guide: Mapping[str, Any], mark: tuple[str, Any, Any] | None
 ) -> dict[str, Any]:
     """All that the samples of a network follow from: how many, of which seeds, of which models, and the source."""
-    roots = [f"{PACKAGE}.verbs.sample:{name}" for name in ("sample", "piece_size", "joined", "steering", "marking")]
+    roots = [f"{PACKAGE}.verbs.sample:{name}" for name in ("sample", "piece_size", "joined", "marking")]
     roots += provenance.entries("models:MODELS", [lineage["family"]])
-    roots += [
-        *provenance.entries("guides:GUIDES", list(guide)),
-        *provenance.entries("marks:MARKS", list(mark or ())[:1]),
-    ]
+    roots += provenance.entries("marks:MARKS", list(mark or ())[:1])
+    if guide:
+        asked = getattr(MODELS[lineage["family"]], "denoises", ())
+        roots += [*provenance.entries("guides:GUIDES", list(guide)), f"{PACKAGE}.verbs.sample:steering", *asked]
     return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}
 
 

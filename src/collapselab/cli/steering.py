@@ -23,6 +23,12 @@ Others = Annotated[
 ]
 
 
+def expect_suited(steers: Steering, model: Mapping[str, Any], biased: bool) -> None:
+    """Raise BadParameter for a guide that cannot steer a model of such options; biased: with a bias below 1."""
+    for fault in GUIDES[steers.name].unsuited(steers.options, model, biased):
+        raise typer.BadParameter(f"{steers.name} {fault.format('the model')}", param_hint="--guide")
+
+
 def steering(said: Mapping[str, Any], others: Mapping[str, str]) -> tuple[Steering | None, Any]:
     """The guide that is said, with the further models; None where none is said. Beside it how one of them diverged.
 

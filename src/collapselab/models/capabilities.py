@@ -12,6 +12,8 @@ from ..core.run import Run
 from ..core.sets import TrainingSet
 
 if TYPE_CHECKING:  # what a model can is asked in planning, too, which costs no torch
+    from collections.abc import Sequence
+
     import torch
 
     from ..engine.loop import Trained
@@ -125,10 +127,27 @@ class Denoiser(Protocol):
         """
         ...
 
+    def denoised_together(
+        self, parts: "Sequence[tuple[torch.Tensor, torch.Tensor | None]]", sigma: "torch.Tensor"
+    ) -> "Sequence[torch.Tensor]":
+        """What it gives of several x, each with a condition of its own, in one pass; who has not this is asked in turn.
+
+        condition: also vectors (B, ...) float64, as :meth:`embedded_condition` gives them, or made of these.
+        Raises ValueError for labels that the model does not know.
+        """
+        ...
+
+    def embedded_condition(self, condition: "torch.Tensor") -> "torch.Tensor":
+        """The vectors by which it knows the conditions (B,): (B, ...) float64; for guides that change them."""
+        ...
+
 
 @runtime_checkable
 class Denoises(Protocol):
-    """A model that is sampled by denoising, which a guide may steer."""
+    """A model that is sampled by denoising, which a guide may steer.
+
+    ``denoises``, where the class has it, names as roots of ``store.provenance`` what guides alone ask of its denoiser.
+    """
 
     def denoiser(self, where: "torch.device") -> Denoiser:
         """Its denoiser on a device, of images in [-1, 1] and of vectors as its network sees them, standardised.

@@ -31,6 +31,7 @@ from ..transforms import TRANSFORMS
 from .choices import checked, found
 from .faults import Fault, flow, known, mapping, quoted, unknown
 from .file import CONTROLS, JUDGING
+from .guided import unguided
 from .lineages import Lineage
 from .starts import path_fault
 from .study import Study
@@ -332,7 +333,7 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
             yield from _own_faults(study, where, choice, entry, options)
     if arm.guide:
-        yield from _unguided(study, arm)
+        yield from unguided(study, arm)
 
 
 def _own_faults(
@@ -375,17 +376,6 @@ def lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Ch
         able = ", ".join(name for name, other in usable(MODELS) if issubclass(other, asked)) or "none"
         message = f"{choice.name!r} asks for a model that is {asked.__name__} (models.capabilities)"
         yield Fault(where, f"{message}, as {family!r} is not; families that are: {able}")
-
-
-def _unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
-    """The fault of a guide that reads what the model would make without its class, of one that has none."""
-    options = study.model_options(arm.model)
-    reads = GUIDES[arm.guide.name].reads
-    if lacking := [key for key in ("classes", "label_dropout") if not options.get(key, 0)]:
-        found = " and ".join(f"{key}: 0" for key in lacking)
-        if "unconditional" in reads:
-            message = f"{arm.guide.name!r} reads what the model makes without a class, but {arm.model!r} has {found}"
-            yield Fault(("arms", arm.name, "guide"), message)
 
 
 def _looking_faults(

@@ -169,8 +169,9 @@ def check_guide(guide: Any, options: Mapping[str, Any] | None = None) -> None:
     """Hold a guide to its contract (:class:`~collapselab.guides.base.Guide`), at three levels one after the other.
 
     What it gives has the form of what it was shown, which it leaves as it is; a row hangs from its own predictions, its
-    own state and its own draws, whatever rows stand beside it; and the further models that it asks for have a role that
-    a file can be called by, and a budget. Arguments and errors as for :func:`check_selector`.
+    own state and its own draws, whatever rows stand beside it; what it makes of conditions likewise; with its neutral
+    options it changes nothing; and the further models that it asks for have a role that a file can be called by, and a
+    budget. Arguments and errors as for :func:`check_selector`.
     """
     name, entry = entry_of(guide, GUIDES)
     chosen = _checked(name, entry, Guide, options)
@@ -184,6 +185,15 @@ def check_guide(guide: Any, options: Mapping[str, Any] | None = None) -> None:
         for step, (all_rows, few) in enumerate(zip(whole, half, strict=True)):
             off = np.abs(all_rows[: ROWS // 2] - few).max()
             law(off <= ROUNDING, f"{name}: at step {step} {kind} are steered by the rows beside them, by {off:.2g}")
+        if entry.neutral is not None:
+            said = entry.Options.model_validate(chosen.model_dump(exclude_unset=True) | dict(entry.neutral))
+            plain = _steered(name, entry, said, kind, list(further), slice(0, ROWS), shown=True)
+            off = np.abs(plain).max()
+            law(off <= ROUNDING, f"{name}: with {dict(entry.neutral)} it changes {kind}, by {off:.2g}")
+    if entry.changes is not None:
+        whole, half = (_told(name, entry, chosen, slice(0, rows)) for rows in (ROWS, ROWS // 2))
+        off = np.abs(whole[:, : ROWS // 2] - half).max()
+        law(off <= ROUNDING, f"{name}: what the model is told of a row hangs from the rows beside it, by {off:.2g}")
 
 
 def check_adapter(adapter: Any, options: Mapping[str, Any] | None = None) -> None:
@@ -308,17 +318,21 @@ def _check_selection(name: str, selection: Selection, count: int, keeps: int) ->
     law(selection.judge, f"{name}: it does not say who decided")
 
 
-def _steered(name: str, entry: Guide, options: Any, kind: KindName, roles: list[str], rows: slice) -> list[np.ndarray]:
-    """What a rule makes of some rows of the same predictions at three levels."""
+def _steered(
+    name: str, entry: Guide, options: Any, kind: KindName, roles: list[str], rows: slice, shown: bool = False
+) -> list[np.ndarray]:
+    """What a rule makes of some rows of the same predictions at three levels; less what it was shown."""
     import torch
 
+    less, told = shown, list(entry.told(options))
     shape, state, found = {"images": (3, 4, 4), "vectors": (2,), "categories": ()}[kind], None, []
     levels = torch.tensor([4.0, 1.0, 0.2, 0.0], dtype=torch.float64)
     for step in range(3):
-        whole = iter(np.random.default_rng(step).standard_normal((3 + len(roles), ROWS, *shape)))
+        whole = iter(np.random.default_rng(step).standard_normal((3 + len(told) + len(roles), ROWS, *shape)))
         noisy, conditional, bare, *others = (torch.from_numpy(one[rows]) for one in whole)
-        beside = dict(zip(roles, others, strict=True))
-        shown = Predictions(noisy, conditional, bare if "unconditional" in entry.reads else None, beside)
+        beside = dict(zip([*told, *roles], others, strict=True))
+        further = {role: beside.pop(role) for role in told}
+        shown = Predictions(noisy, conditional, bare if "unconditional" in entry.reads else None, beside, further)
         before, draws = shown.conditional.clone(), partial(_drawn, shape, step, rows)
         denoised, state = entry.rule(shown, Level(levels[step], levels[step + 1], step, 3), state, draws, options)
         law(torch.equal(shown.conditional, before), f"{name}: it has changed what it was shown, which is not its own")
@@ -328,8 +342,25 @@ def _steered(name: str, entry: Guide, options: Any, kind: KindName, roles: list[
             f"{name}: it gave {denoised.dtype} {tuple(denoised.shape)}, asked is {before.dtype} {tuple(before.shape)}",
         )
         law(torch.isfinite(denoised).all(), f"{name}: at step {step} what it gave is not finite")
-        found.append(denoised.numpy())
+        found.append((denoised - before if less else denoised).numpy())
     return found
+
+
+def _told(name: str, entry: Guide, options: Any, rows: slice) -> np.ndarray:
+    """What a guide makes of some rows of the same vectors of conditions at three levels."""
+    import torch
+
+    width, state, found = 5, None, []
+    levels = torch.tensor([4.0, 1.0, 0.2, 0.0], dtype=torch.float64)
+    vectors = torch.from_numpy(np.random.default_rng(0).standard_normal((ROWS, width)))[rows]
+    for step in range(3):
+        before, draws = vectors.clone(), partial(_drawn, (width,), step, rows)
+        told, state = entry.changes(vectors, Level(levels[step], levels[step + 1], step, 3), state, draws, options)
+        law(torch.equal(vectors, before), f"{name}: it has changed the conditions that it was shown")
+        law(told.shape == before.shape, f"{name}: it made {tuple(told.shape)} of conditions {tuple(before.shape)}")
+        law(torch.isfinite(told).all(), f"{name}: at step {step} what the model is told is not finite")
+        found.append(told.numpy())
+    return np.array(found)
 
 
 def _drawn(shape: tuple[int, ...], step: int, rows: slice) -> Any:

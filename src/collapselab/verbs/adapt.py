@@ -69,4 +69,9 @@ def auxiliary(one: Auxiliary, kind: Any, model: Any, training: TrainingSet | Non
     run = replace(run, images_seen=one.images_seen)
     if one.on == "own":
         return tuned(model, whole(own_samples(model, run.seed)(one.samples, 0)), run)
-    return kind.fit(training, settled(model), run)
+    return kind.fit(training, changed(settled(model), one.changed or {}), run)
+
+
+def changed(options: Any, values: Mapping[str, Any]) -> Any:
+    """Options of a family with other values for some of them."""
+    return type(options).model_validate(options.model_dump() | dict(values)) if values else options

@@ -53,7 +53,8 @@ def sample(
 def steering(name: str, options: Any, others: Mapping[str, Any]) -> Steering:
     """What steers a sampler: a guide with its options, and the further models that it steers by, by role."""
     entry = GUIDES[name]
-    return Steering(entry.rule, options, entry.reads, others, name)
+    told = entry.told(options)
+    return Steering(entry.rule, options, entry.reads, others, name, told, entry.wants, entry.changes)
 
 
 def marking(mark: Mark, options: Any, key: bytes) -> Callable[[np.ndarray, int], np.ndarray]:

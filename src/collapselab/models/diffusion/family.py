@@ -41,6 +41,7 @@ class Diffusion:
     bias: ClassVar = "guidance weight"
     conditions: ClassVar = ("labels",)
     uses_torch: ClassVar = True
+    denoises: ClassVar = (f"{__package__}.sampling:NetworkDenoiser/denoised_together",)
 
     options: DiffusionOptions
     shape: tuple[int, ...]

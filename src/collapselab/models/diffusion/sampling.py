@@ -16,6 +16,7 @@ from ...engine.steering import Denoise, Denoiser, levels_of, unsteered
 from ...machine.device import autocast, device, exact
 from ..arrays import in_batches
 from ..asking import labels_of_batch
+from . import conditions as conditioned
 from .networks import loaded
 from .options import DiffusionOptions
 from .parameterisations import Parameterisation, parameterisation
@@ -170,6 +171,22 @@ class NetworkDenoiser:
         level = sigma.float().expand(len(x))
         with autocast(x.device, self.options.precision):
             return self.parameterised.denoise(self.network, x.float(), level, one_hot).double()
+
+    def denoised_together(
+        self, parts: Sequence[tuple[torch.Tensor, torch.Tensor | None]], sigma: torch.Tensor
+    ) -> Sequence[torch.Tensor]:
+        """What each call of the denoiser would give, in one pass of the network."""
+        x = torch.cat([rows for rows, _ in parts])
+        counts = [len(rows) for rows, _ in parts]
+        conditions = list(zip(counts, (one for _, one in parts), strict=True))
+        network, labels = conditioned.told(self.network, conditions, self.options.classes, x.device)
+        level = sigma.float().expand(len(x))
+        with autocast(x.device, self.options.precision):
+            return self.parameterised.denoise(network, x.float(), level, labels).double().split(counts)
+
+    def embedded_condition(self, condition: torch.Tensor) -> torch.Tensor:
+        """The vectors by which the network knows labels (B,): (B, k) float64."""
+        return conditioned.embedded(self.network, condition, len(condition))
 
 
 def denoiser_of(

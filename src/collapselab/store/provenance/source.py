@@ -32,6 +32,7 @@ REGISTRIES = {
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
     f"{PACKAGE}.core.ask:Ask": {"mark"},
+    f"{PACKAGE}.models.diffusion.family:Diffusion": {"denoises"},
     f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask", "mark"},
     f"{PACKAGE}.core.sets:KeptTable": {"weights"},
     f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
@@ -40,7 +41,8 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
-APART = {"realness", "invert"}  # methods that no training or sampling calls: whoever does names them (``NAME/method``)
+# Methods that no training and no plain sampling calls: whoever does names them (``NAME/method``).
+APART = {"realness", "invert", "denoised_together", "embedded_condition"}
 PLANNED = {"of_weights": "Options", "labelled": "Dataset", "rights": "Dataset"}  # that no job calls, of such classes
 
 

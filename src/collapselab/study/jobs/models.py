@@ -6,6 +6,7 @@ from typing import Any
 from ...adapt import ADAPTERS
 from ...compose.regimes import at
 from ...guides import GUIDES
+from ...models import MODELS
 from ...store.provenance import entries
 from .. import looking
 from ..stopping import waited_for
@@ -31,7 +32,10 @@ def guide_said(study: Study, place: Place) -> dict[str, Any]:
 def guide_roots(study: Study, arm: str) -> list[str]:
     """The source of an arm's guide, and of how it steers."""
     guide = study.lineages[arm].guide
-    return [*entries("guides:GUIDES", [guide.name]), *verb_roots("sample", "steering")] if guide else []
+    if not guide:
+        return []
+    asked = getattr(MODELS[study.family(study.model_of(arm))], "denoises", ())
+    return [*entries("guides:GUIDES", [guide.name]), *verb_roots("sample", "steering"), *asked]
 
 
 # -- compose and train -------------------------------------------------------------------------------------------------
