@@ -3,9 +3,7 @@
 import gc
 import inspect
 import sys
-from functools import cache
-
-from snakemake.settings.enums import RerunTrigger
+from functools import cache, partial
 
 from collapselab import study as studies
 from collapselab.cli import warm
@@ -125,18 +123,14 @@ def content(*files):
     return [name for before in found for name in (*map(ancient, before[:-1]), before[-1])]
 
 
-@cache
-def judged_by_what_they_are_told():
-    """Have no job run again since Snakemake is told of other inputs: what a job reads is among what it is told, or is
-    read on the way to that. So the inputs of a plan may be fewer than those of the run before, or more."""
-    workflow.dag_settings.rerun_triggers = set(workflow.rerun_triggers) - {RerunTrigger.INPUT}
+settle = cache(partial(drivers.settle, workflow))  # its settings come after the rules, and before their inputs
 
 
 def read_by(verb):
     """The files that a job reads, as far as Snakemake has to know of them."""
 
     def inputs(wildcards):
-        judged_by_what_they_are_told()
+        settle()
         return content(*heeded.inputs(STUDY, verb, Place.of(wildcards), names))
 
     return known(inputs)

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import Held
 from ..store import held
@@ -25,6 +26,7 @@ LOOKS = frozenset(  # options with which snakemake runs nothing
         *("--generate-unit-tests", "--print-compilation", "--list-untracked", "--lu"),
     }
 )
+UNSAID_RATE = (100, 1)  # jobs and seconds: Snakemake's limit where nobody has said one
 _stack = ExitStack()
 
 
@@ -50,6 +52,23 @@ def allow(study: Study) -> None:
     """
     if study.file.nonidentical == "allow":
         os.environ["COLLAPSELAB_ALLOW_NONIDENTICAL"] = "1"
+
+
+def settle(workflow: Any) -> None:
+    """Have Snakemake judge jobs by what they are told, and spend less of its time between them.
+
+    That its list of a job's inputs has changed is no reason to run it again: what a job reads is among what it is told,
+    which counts, or is read on the way to that. So it may be told of fewer inputs than the run before (``heeded``).
+
+    Its limit of jobs a second starts a timer whenever it has looked for jobs, at whose end it looks again: one more
+    with each job that has ended, until it looks for jobs some hundred times a second (snakemake #2967). Cores, and a
+    cluster's ``jobs``, bound what is started; a limit that somebody has said stays.
+    """
+    workflow.dag_settings.rerun_triggers = {one for one in workflow.rerun_triggers if one.name != "INPUT"}
+    scheduling = workflow.scheduling_settings
+    rate = scheduling and scheduling.max_jobs_per_timespan
+    if rate and (rate.max_jobs, rate.timespan) == UNSAID_RATE:
+        scheduling.max_jobs_per_timespan = None
 
 
 def begin(study: Study) -> None:
