@@ -19,7 +19,7 @@ from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
-from .steering import Guided, Others, steering
+from .steering import Guided, Others, Sampled, sampling, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -34,11 +34,10 @@ def sample(
     generation: Generation,
     out: Out,
     stage: Annotated[verb.Stage, typer.Option(help="grid: the same latents in every generation")] = "sample",
-    sampling_bias: Annotated[
-        float, typer.Option(min=1e-9, max=1.0, help="MAD's lambda: 1 samples the model as it is")
-    ] = 1.0,
+    sampling_bias: Annotated[float, typer.Option(min=1e-9, help="MAD's lambda: 1 samples the model as it is")] = 1.0,
     stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
     guide: Guided = "{}",
+    sampler: Sampled = "{}",
     auxiliary: Others = None,
     mark: Marked = "{}",
 ) -> None:
@@ -46,7 +45,7 @@ def sample(
     trained, metadata = model_in(model)
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     steers, lost = steering(said, others)
-    marks = mark_in(mark, "noise")
+    marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
     lineage: dict[str, Any] = {
         "generation": generation,
         "seed": seed,
@@ -57,6 +56,7 @@ def sample(
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
         **({"guide": said} if said else {}),
+        **({"sampler": by} if by else {}),
         **({"mark": json_of(mark, "--mark", dict)} if marks else {}),
         **{key: value for key, value in metadata["lineage"].items() if key == "adapter"},
     }
@@ -81,7 +81,7 @@ def sample(
                 seen(made)
                 tell(made, None)
 
-            parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers, marked)
+            parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers, marked, sampling(by))
         _write_shared(out, parts, lineage)
     count_operations("sampling", trained, count)
     if made_from:
@@ -98,6 +98,8 @@ def _made_from(
         *provenance.entries("guides:GUIDES", list(guide)),
         *provenance.entries("marks:MARKS", list(mark or ())[:1]),
     ]
+    if lineage.get("sampler"):
+        roots += [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", lineage["sampler"])]
     return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..features import FEATURES
 from ..models import MODELS
 from ..store.cells import CELL
-from . import looking
+from . import looking, sampled
 from . import throughput as speeds
 from .jobs import Place
 from .study import Study
@@ -114,6 +114,7 @@ def _minutes(study: Study, verb: str, place: Place) -> int:
     timed = _timed(study, study.model_of(place.arm))
     if timed is None:
         return UNKNOWN_MINUTES[work]
+    images *= sampled.evaluations(study, place.arm) if work == "sampling" else 1
     seconds = images / getattr(timed, f"{work}_images_per_second") / (1 - min(timed.spread, 0.9))
     return beside + math.ceil(MARGIN * seconds / 60)
 
