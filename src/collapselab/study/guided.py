@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from ..compose.regimes import at
 from ..guides import GUIDES
 from ..models import MODELS
+from ..samplers import SAMPLERS
 from .faults import Fault, faults_of
 from .lineages import Lineage
 from .study import Study
@@ -17,7 +18,10 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
     guide, where = arm.guide, ("arms", arm.name, "guide")
     entry, options = GUIDES[guide.name], study.parsed(GUIDES, guide)
     biased = any(at(arm.sampling_bias, generation) < 1 for generation in range(arm.generations + 1))
-    for said in entry.unsuited(options, study.model_options(arm.model), biased):
+    model = dict(study.model_options(arm.model))
+    if arm.sampler:
+        model |= {"sampler": arm.sampler.name, **study.parsed(SAMPLERS, arm.sampler).model_dump(exclude={"steps"})}
+    for said in entry.unsuited(options, model, biased):
         yield Fault(where, f"{guide.name!r} {said.format(repr(arm.model))}")
     family = MODELS[study.family(arm.model)]
     for role, one in study.auxiliaries(arm.name, 0).items():

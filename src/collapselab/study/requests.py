@@ -22,7 +22,7 @@ from ..models import MODELS
 from ..models.capabilities import Counts
 from ..store.cells import CELL
 from ..store.tensors import read_metadata
-from . import looking
+from . import looking, sampled
 from . import throughput as speeds
 from .jobs import Place, decisions, inputs
 from .study import Study
@@ -158,6 +158,7 @@ def _minutes(study: Study, verb: str, place: Place) -> int:
     if not needs_gpu(study, verb, place):
         return beside
     work, images = _images(study, verb, place)
+    images *= sampled.evaluations(study, place.arm) if work == "sampling" else 1
     timed = _timed(study, study.model_of(place.arm))
     if timed is None:
         guess = math.ceil(GUESS * _guessed_seconds(study, study.model_of(place.arm), work, images) / 60)
