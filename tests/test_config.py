@@ -1138,6 +1138,10 @@ def test_what_is_made_beside_trainings_and_samples_is_counted(tmp_path, monkeypa
     full, cells = study(tmp_path, raw), 8
     assert words.totals(plain)["trainings"] == "8, of which 2 of generation 0 are shared by arms"
     assert words.totals(full)["trainings"].endswith("shared by arms, and 8 adaptations and 16 further models")
+    apart = cells * (100 + 64 + 32)
+    assert words.totals(full)["images seen in training"].endswith(
+        f", of which {apart:,} for adaptations and further models"
+    )
     before, after = budget.work(plain)["tiny"], budget.work(full)["tiny"]
     assert before.sampled == cells * (100 + 40)
     assert after.sampled == cells * (2 * 100 + 40 + 50)  # raw and sampled; what is released is no sample of a model

@@ -28,6 +28,7 @@ from collapselab.models.capabilities import (  # noqa: E402
     Knows,
     Scores,
     Trainable,
+    Varies,
     Weighted,
 )
 from collapselab.models.diffusion import sampling  # noqa: E402
@@ -211,7 +212,8 @@ def test_who_can_what():
     expected = {
         Scores: ours - {"gan", "stylegan2"},
         Knows: formulas,
-        Weighted: {"diffusion", "stylegan2"},
+        Weighted: {"diffusion", "stylegan2", "gaussian"},
+        Varies: {"gaussian"},
         Denoises: {"diffusion"},
         Inverts: {"diffusion", "flow"},
         Trainable: networks_,

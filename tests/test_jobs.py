@@ -147,8 +147,8 @@ UNUSED = {
     ),
     "adapter": (
         "adapt",
-        '"collapselab.adapters", {}',
-        '"collapselab.adapters", {"unused": Adapter(Options, lambda model, *given: model, len)}',
+        '"collapselab.adapters",\n    {',
+        '"collapselab.adapters",\n    {\n        "unused": Adapter(Options, lambda model, *given: model, len),',
     ),
     "transform": (
         "transforms",

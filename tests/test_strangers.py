@@ -144,7 +144,7 @@ def test_arms_of_other_streams_share_neither_key_nor_dice():
 def test_an_adapter_gives_a_model_of_the_same_family_and_shape(monkeypatch):
     training = training_set("vectors")
     model = small_model("vectors", training, (Weighted,), trained=True)
-    other = MODELS["gaussian"].fit(training, MODELS["gaussian"].Options(ddof=0), Run(0))
+    other = MODELS["ppca"].fit(training, MODELS["ppca"].Options(components=2, ddof=0), Run(0))
     shown = adapting.given(NoOptions(), model, training, 1, {}, None, [])
     for found in (other, None):
         entry = Adapter(NoOptions, lambda *given, found=found: found, lambda options: 0)

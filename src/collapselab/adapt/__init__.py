@@ -1,6 +1,17 @@
-"""What is done to a model between training and sampling, by the names that a study uses: none in this version."""
+"""What is done to a model between training and sampling, by the names that a study uses."""
 
 from ..core.registry import Registry
+from ..models.capabilities import Weighted
 from .base import Adapter
+from .neon import NeonOptions, fault, images, neon, validates
 
-ADAPTERS: Registry[Adapter] = Registry("collapselab.adapters", {}, Adapter)
+ADAPTERS: Registry[Adapter] = Registry(
+    "collapselab.adapters",
+    {
+        "neon": Adapter(
+            NeonOptions, neon, images, (Weighted,), takes=("images", "vectors"), validates=validates, fault=fault
+        ),
+    },
+    Adapter,
+)
+"""What an adapter is: what is done to a model between training and sampling."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..core.choice import Options
 from ..core.kinds import KindName
@@ -16,32 +16,63 @@ if TYPE_CHECKING:
     from ..features import Features
 
 
+class Own(Protocol):
+    """Own samples of the model, of the adaptation's own random stream, with the arm's sampling bias and no guide."""
+
+    def __call__(self, count: int, start: int = 0, model: Any = None) -> SampleSet:
+        """Samples ``start .. start + count``; of another model where one is given, from the same random numbers."""
+        ...
+
+
 class Given(NamedTuple):
     """What an adapter is handed beside the model: the rest follows from its ``needs``.
 
-    training: the training set of the generation. own: ``f(count, start) -> SampleSet``, own samples of the model, of
-    the adaptation's own random stream. look: by extractor, ``f(data) -> Features`` of any data, as for a reward; train:
-    the features of the training split, never of the held-out rows. rewards: those that the options name, by option, as
-    functions of samples. ancestors: models of earlier generations of the same
-    arm, as they were sampled, the oldest first.
+    training: the training set of the generation. own: own samples of the model. look: by extractor,
+    ``f(data) -> Features`` of any data, as for a reward; train: the features of the training split, never of the
+    held-out rows. rewards: those that the options name, by option, as functions of samples. ancestors: models of
+    earlier generations of the same arm, as they were sampled, the oldest first. validation: the validation split,
+    where the adapter ``validates``.
     """
 
     training: TrainingSet
-    own: Callable[[int, int], SampleSet]
+    own: Own
     look: Mapping[str, "Callable[[Any], Features]"] = {}
     train: Mapping[str, "Features"] = {}
     rewards: Mapping[str, Scored] = {}
     ancestors: Sequence[Model] = ()
+    validation: SampleSet | None = None
+
+
+class Adapted(NamedTuple):
+    """An adapted model, and what its adapter has found out: JSON-like, it stands in the lineage as ``adaptation``.
+
+    facts: ``chosen`` holds what was chosen on validation rows, by option, which the report tells; others are free.
+    """
+
+    model: Any
+    facts: Mapping[str, Any] = {}
+
+
+def nothing_chosen(options: Any) -> int:
+    """Of an adapter that chooses nothing: no validation rows."""
+    return 0
+
+
+def suits_all(family: type, options: Any) -> str:
+    """Of an adapter that works with every family that can what it asks for."""
+    return ""
 
 
 @dataclass(frozen=True)
 class Adapter:
     """A change of a trained model: reward fine-tuning, unlearning, low-rank updates, extrapolation from own samples.
 
-    adapt: ``f(model, given, options, run) -> Model``, of the same family. run.images_seen is what ``images`` says;
-    checkpoints, progress and interruption are those of a training (:func:`models.tuning.tuned` does them).
+    adapt: ``f(model, given, options, run) -> Model | Adapted``, of the same family. run.images_seen is what ``images``
+    says; checkpoints, progress and interruption are those of a training (:func:`models.tuning.tuned` does them).
     images: ``f(options) -> int``, the images that it sees, which count as the arm's. asks: the capabilities that the
-    model needs, protocols of ``models.capabilities``. takes: the kinds of data.
+    model needs, protocols of ``models.capabilities``. takes: the kinds of data. validates: ``f(options) -> int``, how
+    many validation rows it needs at least to choose what its options leave open; 0: none, and it is handed none.
+    fault: ``f(family, options) -> str``, what keeps it from working with a family; empty if nothing.
     """
 
     Options: type[Options]
@@ -50,3 +81,5 @@ class Adapter:
     asks: tuple[type, ...] = ()
     needs: Needs = NOTHING
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
+    validates: Callable[[Any], int] = nothing_chosen
+    fault: Callable[[type, Any], str] = suits_all

@@ -1,5 +1,7 @@
 """A model that is changed after its training, and further models that a guide steers by."""
 
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +48,8 @@ def adapt(
     extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
     extractor_options: ExtractorOptions = "{}",
     train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
+    validation: Annotated[Path | None, typer.Option(help="the validation split, for one that chooses by it")] = None,
+    sampling_bias: Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")] = 1.0,
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
@@ -54,7 +58,8 @@ def adapt(
     settings = parsed(entry.Options, options, "--options")
     trained, metadata = _trained_in(model)
     earlier = {path: model_in(path) for path in ancestor or []}
-    inputs = hashes(model, training, *earlier, *([train] if train else []))
+    inputs = hashes(model, training, *earlier, *(one for one in (train, validation) if one))
+    _expect_validation(entry, settings, validation)
     _expect_needed(entry, looked_through(entry, settings), extractor or [], train, len(earlier))
     looks = looks_of(extractor or [], extractor_options)
     told = {adapter: json_of(options, "--options", dict)}
@@ -65,20 +70,21 @@ def adapt(
         own = MODELS[family].Options.model_validate(metadata["options"])
         diverged(out, family, own, lineage, marks[0], mark_diverged)
         return
-    if lacking := [asked.__name__ for asked in entry.asks if not isinstance(trained, asked)]:
-        said = f"found a {family!r} model; {adapter} asks for one that is {lacking[0]} (models.capabilities)"
-        raise typer.BadParameter(said, param_hint="--model")
+    _expect_suited(entry, adapter, settings, trained, family)
     number, budget = verb.adaptation_seed(study_seed, seed, generation, adapter), entry.images(settings)
     beside = {"adapter": adapter, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}
+    beside |= {"sampling_bias": sampling_bias} if sampling_bias != 1 else {}
     run = replace(run_of(out, number, None, allow_nonidentical, family, lineage), beside=beside)
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
             rows = weighted(rows_of(table, store.referred(table)), table)
             models = [found for found, _ in earlier.values()]
-            split = store.read_samples(train) if train else None
-            shown = verb.given(settings, trained, rows, run.seed, looks, split, models)
-            return verb.adapt(adapter, entry, settings, trained, shown, replace(run, progress=tell))
+            split, chooses_by = (store.read_samples(path) if path else None for path in (train, validation))
+            shown = verb.given(settings, trained, rows, run.seed, looks, split, models, chooses_by, sampling_bias)
+            adapted, facts = verb.adapt(adapter, entry, settings, trained, shown, replace(run, progress=tell))
+            _note(facts, lineage, f"{out}: {adapter}")
+            return adapted
 
     roots = [*provenance.entries("adapt:ADAPTERS", [adapter]), *(f"{PACKAGE}.verbs.adapt:{one}" for one in OWN)]
     made_from = (
@@ -86,6 +92,13 @@ def adapt(
     )
     made_from = made_from if trained.uses_torch else None
     leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged, of_model=False, made_from=made_from)
+
+
+def _note(facts: Mapping[str, Any], lineage: dict[str, Any], who: str) -> None:
+    """Put what an adapter says of its model into the lineage, and tell what it has chosen."""
+    lineage.update({"adaptation": dict(facts)} if facts else {})
+    for option, value in facts.get("chosen", {}).items():
+        print(f"{who} has chosen {option} {value} on the validation rows", file=sys.stderr)
 
 
 def _eye(said: str) -> list[str]:
@@ -172,3 +185,21 @@ def _expect_needed(
         raise typer.BadParameter(f"found {train or 'nothing'}; {said}", param_hint="--train")
     if ancestors and not entry.needs.ancestors:
         raise typer.BadParameter(f"found {ancestors}; the adapter has no use for them", param_hint="--ancestor")
+
+
+def _expect_suited(entry: Adapter, adapter: str, settings: Any, trained: Any, family: str) -> None:
+    """Raise BadParameter unless an adapter works with a model."""
+    if lacking := [asked.__name__ for asked in entry.asks if not isinstance(trained, asked)]:
+        said = f"found a {family!r} model; {adapter} asks for one that is {lacking[0]} (models.capabilities)"
+        raise typer.BadParameter(said, param_hint="--model")
+    if message := entry.fault(type(trained), settings):
+        raise typer.BadParameter(message, param_hint="--options")
+
+
+def _expect_validation(entry: Adapter, settings: Any, validation: Path | None) -> None:
+    """Raise BadParameter unless an adapter that chooses by validation rows is handed some, and no other is."""
+    if bool(entry.validates(settings)) != (validation is not None):
+        said = (
+            "the adapter has no use for it" if validation else "the adapter chooses by it what its options leave open"
+        )
+        raise typer.BadParameter(f"found {validation or 'nothing'}; {said}", param_hint="--validation")

@@ -58,7 +58,9 @@ def sample(
         "family": metadata["family"],
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
-        **_beside(guide=said, sampler=by, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")),
+        **_beside(
+            guide=said, sampler=by, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")
+        ),
     }
     if diverged := metadata["lineage"].get("diverged", lost):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))

@@ -46,3 +46,10 @@ def symmetric_root(covariance: np.ndarray) -> np.ndarray:
     """
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(values.clip(0.0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+
+
+def check_parts(own: Mapping[str, np.ndarray], given: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError unless named arrays have the names and the shapes of others. what: they are called."""
+    found, allowed = ({name: np.shape(array) for name, array in arrays.items()} for arrays in (given, own))
+    if found != allowed:
+        raise ValueError(f"{what}: found {found}, allowed are {allowed}")

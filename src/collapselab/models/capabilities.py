@@ -78,17 +78,26 @@ class Judges(Protocol):
 
 @runtime_checkable
 class Weighted(Protocol):
-    """A model of a network, whose weights can be taken and exchanged."""
+    """A model whose weights can be taken and exchanged: those of a network, or the parameters of a formula."""
 
     def weights(self) -> Mapping[str, np.ndarray]:
-        """The weights of the network with which it is sampled, by name, float32."""
+        """The weights with which it is sampled, by name: float32 of a network, float64 of a formula."""
         ...
 
     def with_weights(self, weights: Mapping[str, np.ndarray]) -> Self:
         """The model with these weights in the place of its own, and all else as it is.
 
-        Raises ValueError unless their names and shapes are those of its own.
+        Raises ValueError unless their names and shapes are those of its own, and where they are those of no model.
         """
+        ...
+
+
+@runtime_checkable
+class Varies(Protocol):
+    """A model (:class:`Weighted`) some of whose weights are variances or covariance matrices."""
+
+    def variance_weights(self) -> tuple[str, ...]:
+        """The names of these weights."""
         ...
 
 

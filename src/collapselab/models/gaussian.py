@@ -17,6 +17,7 @@ from ..core.errors import Diverged
 from ..core.kinds import KindName
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
+from .arrays import check_parts
 from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES
 from .options import Options
@@ -220,6 +221,31 @@ class Gaussian:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean (d,) and covariance (d, d), float64."""
         return self.mean, np.diag(self.covariance) if self.covariance.ndim == 1 else self.covariance
+
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """mean (d,) and covariance (d, d), or its diagonal (d,): float64."""
+        return {"mean": self.mean, "covariance": self.covariance}
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> Self:
+        """The Gaussian with this mean and this covariance.
+
+        Raises ValueError unless names and shapes are those of its own, for a covariance with a negative variance in
+        some direction, and for numbers that are not finite.
+        """
+        check_parts(self.weights(), weights, "weights")
+        mean, covariance = (np.asarray(weights[name], np.float64) for name in ("mean", "covariance"))
+        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+            raise ValueError("weights: found a mean or a covariance that is not finite, allowed are finite numbers")
+        variances = covariance if covariance.ndim == 1 else np.linalg.eigvalsh(covariance)
+        if variances.min() < -len(mean) * np.finfo(np.float64).eps * variances.max():
+            raise ValueError(
+                f"weights: found a covariance with a variance of {variances.min():.3g}, allowed are from 0"
+            )
+        return type(self)(self.options, mean, covariance)
+
+    def variance_weights(self) -> tuple[str, ...]:
+        """The covariance."""
+        return ("covariance",)
 
     def stored(self) -> Stored:
         """mean, covariance, and a training curve without points: a closed form has no steps."""

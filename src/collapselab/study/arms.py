@@ -72,9 +72,33 @@ def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
             where = ("data", "split", "validation")
             said = f"{name!r} leaves {', '.join(left_open)} open, which generation 0 chooses on these images"
             yield Fault(where, f"found 0; {said}: say how many, or the option")
+    yield from _validation_faults(study)
     train = study.file.train
     if train.images_seen is not None and train.epochs is not None:
         yield Fault(("train",), "the budget is either images_seen or epochs; found both")
+
+
+def _validation_faults(study: Study) -> Iterator[Fault]:
+    """Adapters that choose by more validation rows than there are."""
+    found = study.file.data.split.validation
+    for name in study.file.arms:
+        try:
+            needed = study.validated(name)
+        except Exception as error:  # whatever a stranger's function does
+            yield Fault(("arms", name, "adapt"), f"validates: {type(error).__name__}: {error}")
+            continue
+        if needed > found:
+            chooser = study.lineages[name].adapt.name
+            said = f"found {found}; {chooser!r} of {name!r} chooses what its options leave open on these rows, on "
+            cure = f"{needed} at least: say how many, or say what it is to choose"
+            if study.population_name is not None:
+                said, cure = (
+                    f"{chooser!r} chooses what its options leave open on validation rows, and a ",
+                    ("population has none, for its real data is drawn anew; say what it is to choose"),
+                )
+                yield Fault(("arms", name, "adapt"), said + cure)
+            else:
+                yield Fault(("data", "split", "validation"), said + cure)
 
 
 def _shape(study: Study) -> tuple[int, ...] | None:

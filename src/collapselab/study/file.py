@@ -61,7 +61,7 @@ class Split(Part):
     held_out: int = Field(ge=2, le=ROWS_MAX, description="images that the metrics compare with, never trained on")
     fresh: int = Field(0, ge=0, le=ROWS_MAX, description="images that fresh rows are drawn from, without replacement")
     validation: int = Field(
-        0, ge=0, le=ROWS_MAX, description="images that generation 0 chooses the length of its average on"
+        0, ge=0, le=ROWS_MAX, description="images that choices are made on, such as the length of an average"
     )
 
     def parts(self) -> dict[str, int]:

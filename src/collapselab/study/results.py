@@ -14,6 +14,7 @@ from ..core.choice import Choice
 from ..core.seeds import Levels
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
+from ..store.tensors import read_metadata
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
@@ -208,6 +209,24 @@ def _chosen_by_seeds(study: Study, model: str) -> str:
     return f", {' and '.join(words)} (chosen at generation 0, a number a seed)" if words else ""
 
 
+def _adapted(study: Study) -> dict[str, str]:
+    """What the adapters of arms have chosen on validation rows: in each generation a number a seed, in words."""
+    said = {}
+    for arm in (name for name in study.file.arms if study.validated(name)):
+        chosen: dict[str, dict[int, list[str]]] = {}
+        for _, seed, generation in (cell for cell in study.cells() if cell[0] == arm):
+            path = Path(study.model_file(arm, seed, generation))
+            lineage = read_metadata(path).get("lineage", {}) if path.exists() else {}
+            for option, value in lineage.get("adaptation", {}).get("chosen", {}).items():
+                chosen.setdefault(option, {}).setdefault(generation, []).append(f"{value:g}")
+        words = [
+            f"{option} " + "; ".join(f"{', '.join(values)} at generation {t}" for t, values in sorted(found.items()))
+            for option, found in chosen.items()
+        ]
+        said |= {arm: f"{study.lineages[arm].adapt.name}: {' and '.join(words)}"} if words else {}
+    return said
+
+
 def _learning_curve(study: Study) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
     from ..theory.predict import predict
@@ -260,6 +279,7 @@ def facts(study: Study) -> Any:
         used={arm: amounts[-1] for arm, amounts in study.used.items()},
         question=study.file.question,
         data=describe_data(study),
+        adapted=_adapted(study),
         models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
         rows={name: rows_of(study, name) for name in study.lineages},

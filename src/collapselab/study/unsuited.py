@@ -14,6 +14,7 @@ from ..core.registry import usable
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS
+from ..models import MODELS
 from ..rewards import REWARDS
 from ..together.loop import FAMILIES as REPLICATED
 from .checks import placed
@@ -24,7 +25,14 @@ DRAWN = 10_000  # rows of a population whose labels tell its classes: one with a
 
 
 def unsuited_faults(study: Study) -> Iterator[Fault]:
-    """What selectors, transforms, and the rewards that they or adapters follow cannot do with the study's data."""
+    """What adapters cannot do with the study's models, and what selectors, transforms, and the rewards that they or
+    adapters follow cannot do with its data.
+    """
+    for name in study.file.arms:
+        if (adapt := study.lineages[name].adapt) is not None:
+            options = study.parsed(ADAPTERS, adapt)
+            message = ADAPTERS[adapt.name].fault(MODELS[study.family(study.model_of(name))], options)
+            yield from _placed(message, ("arms", name, "adapt", adapt.name), options)
     try:
         facts = _facts(study)
     except (ValueError, OSError):
@@ -44,7 +52,11 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
 
 def _told(facts: Facts, kind: str, where: tuple[str | int, ...], entry: Any, options: Any) -> Iterator[Fault]:
     """What one entry says, where its option stands if it begins with one."""
-    message = entry.fault(facts, options) if kind in entry.takes else ""
+    yield from _placed(entry.fault(facts, options) if kind in entry.takes else "", where, options)
+
+
+def _placed(message: str, where: tuple[str | int, ...], options: Any) -> Iterator[Fault]:
+    """A message, where the option stands that it begins with."""
     option, _, rest = message.partition(": ")
     if rest and option in type(options).model_fields:
         yield Fault((*where, option), rest)

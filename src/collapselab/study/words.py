@@ -15,7 +15,7 @@ def totals(study: Study) -> dict[str, str]:
     cells, bases = list(study.all_cells()), list(study.base_cells())
     trained = [*bases, *(cell for cell in cells if cell[2])]
     budgets = [study.images_seen(arm, generation) or 0 for arm, _, generation in trained]
-    budgets += [study.images_beside(arm, generation) for arm, _, generation in cells]
+    apart = sum(study.images_beside(arm, generation) for arm, _, generation in cells)
     own = [cell for cell in cells if study.is_own(cell[1])]
     beside_seeds = len({cell[:2] for cell in cells}) - len({cell[:2] for cell in own})
     pictures = len(own) * pictured(study)
@@ -25,13 +25,15 @@ def totals(study: Study) -> dict[str, str]:
         "further models": sum(len(study.auxiliaries(arm, generation)) for arm, _, generation in cells),
     }
     further = " and ".join(f"{count} {what}" for what, count in beside.items() if count)
+    kinds = " and ".join(what for what, count in beside.items() if count)
+    seen = f"{sum(budgets) + apart:,}" if sum(budgets) + apart else "closed form"
     return {
         "arms (with the control)": str(len(study.lineages)),
         "lineages": str(len({cell[:2] for cell in cells}))
         + (f", of which {beside_seeds} only for a table of variances" if beside_seeds else ""),
         "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms"
         + (f", and {further}" if further else ""),
-        "images seen in training": f"{sum(budgets):,}" if any(budgets) else "closed form",
+        "images seen in training": seen + (f", of which {apart:,} for {kinds}" if apart else ""),
         "samples": f"{sampled:,}" + (f", and {pictures:,} for pictures" if pictures else ""),
         "jobs": said_of_jobs(study),
         "disk": said_of_disk(study),

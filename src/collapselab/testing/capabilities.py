@@ -7,7 +7,7 @@ import numpy as np
 
 from ..core.ask import Ask
 from ..core.sets import TrainingSet
-from ..models.capabilities import Counts, Denoises, Discriminates, Inverts, Scores, Trainable, Weighted
+from ..models.capabilities import Counts, Denoises, Discriminates, Inverts, Scores, Trainable, Varies, Weighted
 from .said import differing, law, refused, same
 
 LABELS = np.array([1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 1], np.int64)
@@ -38,8 +38,9 @@ def check_scores(name: str, model: Scores, training: TrainingSet) -> None:
 def check_weighted(name: str, model: Weighted, training: TrainingSet) -> None:
     """Hold that weights can be taken and exchanged, and that nothing else is exchanged with them."""
     weights, asked = model.weights(), Ask(5, 1)
-    wrong = [part for part, array in weights.items() if array.dtype != np.float32]
-    law(not wrong, f"{name}: weights {wrong!r} are not float32")
+    allowed = np.float32 if model.uses_torch else np.float64
+    wrong = [part for part, array in weights.items() if array.dtype != allowed]
+    law(not wrong, f"{name}: weights {wrong!r} are not {np.dtype(allowed)}")
     alike = model.with_weights(dict(weights))
     law(
         type(alike) is type(model) and alike.options == model.options,
@@ -58,6 +59,9 @@ def check_weighted(name: str, model: Weighted, training: TrainingSet) -> None:
     other = differing(model.stored().tensors, back.stored().tensors)
     law(other is None, f"{name}: weights that were doubled and halved again differ in {other!r} from what they were")
     first = next(iter(weights))
+    if isinstance(model, Varies):
+        unknown = [part for part in model.variance_weights() if part not in weights]
+        law(not unknown, f"{name}: variance_weights names {unknown!r}, which are none of its weights")
     for what, given in (
         ("no weights", {}),
         ("weights with one more", weights | {"more": np.zeros(1)}),

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from ..adapt import ADAPTERS
-from ..adapt.base import Adapter
+from ..adapt.base import Adapted, Adapter
 from ..adapt.base import Given as Shown
 from ..core.ask import Ask
 from ..core.choice import nested
@@ -209,13 +209,20 @@ def check_adapter(adapter: Any, options: Mapping[str, Any] | None = None) -> Non
     law(isinstance(images, int) and images >= 0, f"{name}: it sees {images!r} images; asked is a whole number")
     for kind in entry.takes:
         training = training_set(kind)
+        if any(kind not in FEATURES[one].takes for one in looked_through(entry, chosen)):
+            continue
         try:
             model = small_model(kind, training, entry.asks, trained=True)
         except LookupError:
             continue  # no family of ours can what it asks for with this kind
         before = {part: array.copy() for part, array in model.stored().tensors.items()}
+        if entry.fault(type(model), chosen):
+            continue  # its options are for another family
         given = _given(entry, chosen, kind, model, training)
-        adapted, again = (entry.adapt(model, given, chosen, Run(5, images)) for _ in range(2))
+        found = (entry.adapt(model, given, chosen, Run(5, images)) for _ in range(2))
+        both = [one if isinstance(one, Adapted) else Adapted(one) for one in found]
+        (adapted, facts), (again, _) = both
+        law(json.loads(json.dumps(dict(facts))) == facts, f"{name}: what it says of its model is not as JSON has it")
         changed = differing(before, model.stored().tensors)
         law(changed is None, f"{name}: it has changed {changed} of the model that it was given, which is not its own")
         law(
@@ -372,13 +379,16 @@ def _drawn(shape: tuple[int, ...], step: int, rows: slice) -> Any:
 def _given(entry: Adapter, options: Any, kind: KindName, model: Any, training: Any) -> Shown:
     """What an adapter needs, and nothing else."""
     look = {}
-    for one in entry.needs.features:
+    for one in looked_through(entry, options):
         through = small_weights(one, FEATURES[one], kind, None)
         look[one] = partial(FEATURES[one].extract, weights=through)
     features = {one: extract(training.data) for one, extract in look.items()}
     ancestors = [model] * (2 if entry.needs.ancestors else 0)
     rewards = dict.fromkeys(nested(options, "rewards"), _liked)
-    return Shown(training, own_samples(model, 5), look, features, rewards, ancestors)
+    rows = entry.validates(options)
+    law(isinstance(rows, int) and rows >= 0, f"it needs {rows!r} validation rows; asked is a whole number")
+    validation = own_samples(model, 6)(rows) if rows else None
+    return Shown(training, own_samples(model, 5), look, features, rewards, ancestors, validation)
 
 
 def _liked(pool: SampleSet) -> np.ndarray:

@@ -1,11 +1,11 @@
 """A model that is changed after its training, and further models that a guide steers by."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..adapt.base import Adapter, Given
+from ..adapt.base import Adapted, Adapter, Given, Own
 from ..core.ask import Ask
 from ..core.choice import nested
 from ..core.errors import blamed
@@ -31,10 +31,10 @@ def auxiliary_seed(study_seed: int, replicate: int, generation: int, role: str) 
     return seed_of(study_seed, replicate, generation, f"auxiliary/{role}")
 
 
-def own_samples(model: Any, seed: int) -> Callable[[int, int], SampleSet]:
-    """Own samples of a model, ``f(count, start)``, of a random stream that no released sample has."""
+def own_samples(model: Any, seed: int, bias: float = 1.0) -> Own:
+    """Own samples of a model with a sampling bias, of a random stream that no released sample has."""
     number = seed_of(seed, None, None, "own samples")
-    return lambda count, start=0: model.sample(Ask(count, number, start))
+    return lambda count, start=0, other=None: (other or model).sample(Ask(count, number, start, bias))
 
 
 def given(
@@ -45,23 +45,30 @@ def given(
     looks: Mapping[str, Look],
     train: SampleSet | None,
     ancestors: Sequence[Any],
+    validation: SampleSet | None = None,
+    bias: float = 1.0,
 ) -> Given:
-    """What an adapter is handed beside the model."""
+    """What an adapter is handed beside the model. bias: the arm's sampling bias."""
     look = {name: partial(looked_at, one) for name, one in looks.items()}
     features = {name: extract(train.data) for name, extract in look.items()}
-    return Given(training, own_samples(model, seed), look, features, rewards_of(options, look), ancestors)
+    own, rewards = own_samples(model, seed, bias), rewards_of(options, look)
+    return Given(training, own, look, features, rewards, ancestors, validation)
 
 
-def adapt(name: str, adapter: Adapter, options: Any, model: Any, shown: Given, run: Run) -> Any:
-    """The adapted model. Raises Diverged and Interrupted as a training does, ValueError for what is no such model."""
+def adapt(name: str, adapter: Adapter, options: Any, model: Any, shown: Given, run: Run) -> Adapted:
+    """The adapted model, and what its adapter says of it.
+
+    Raises Diverged and Interrupted as a training does, ValueError for what is no such model.
+    """
     rewards = [choice.name for choice in nested(options, "rewards").values()]
     roots = (*entries("adapt:ADAPTERS", [name]), *entries("rewards:REWARDS", rewards))
     with blamed("adapter", name):
-        adapted = adapter.adapt(model, shown, options, replace(run, images_seen=adapter.images(options), roots=roots))
+        found = adapter.adapt(model, shown, options, replace(run, images_seen=adapter.images(options), roots=roots))
+        adapted, facts = found if isinstance(found, Adapted) else Adapted(found)
         if type(adapted) is not type(model) or adapted.shape != model.shape:
             found = f"{type(adapted).__name__} of {getattr(adapted, 'shape', 'nothing')}"
             raise ValueError(f"gave a {found}, allowed is a {type(model).__name__} of {model.shape}, as it was given")
-    return adapted
+    return Adapted(adapted, facts)
 
 
 def auxiliary(one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run) -> Any:

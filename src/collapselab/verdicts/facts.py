@@ -50,7 +50,8 @@ class StudyFacts:
     -> the primary's expected value of a model fitted to them, where theory gives it. predictions: arm -> what the
     closed forms say of it. selected: arm -> who selects in it, where it stands beside an arm in which chance does.
     stops: the rules by which lineages are stopped, in words. stopped: arm -> seed -> the decision by which one was: the
-    ``generation`` after which none is trained, and ``when``, the rule's kind.
+    ``generation`` after which none is trained, and ``when``, the rule's kind. adapted: arm -> what its adapter has
+    chosen on validation rows, in words.
     """
 
     name: str
@@ -82,6 +83,7 @@ class StudyFacts:
     predictions: Mapping[str, Sequence["Prediction"]] = field(default_factory=dict)
     stops: Sequence[str] = ()
     stopped: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
+    adapted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def loops(self) -> Self:

@@ -147,6 +147,7 @@ def home(study: Study, place: Place) -> Place:
 def _adapt_inputs(study: Study, place: Place) -> list[str]:
     reads = study.adapted_by(place.arm)
     seen = [study.part_file("train"), *looking.weights(study, reads)] if reads else []
+    seen += [study.part_file("validation")] if study.validated(place.arm) else []
     own = [study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet")]
     return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *seen]
 
@@ -157,6 +158,9 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(model=model, training=training, adapter=adapt.name, options=as_json(study.parsed(ADAPTERS, adapt)))
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
     yield from looking.beside(study, reads)
+    bias = at(study.lineages[place.arm].sampling_bias, place.generation)
+    yield from flags(validation=study.part_file("validation") if study.validated(place.arm) else None)
+    yield from flags(sampling_bias=bias if bias != 1 else None)
 
 
 def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
@@ -167,7 +171,7 @@ def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
 def _adapt_roots(study: Study, place: Place) -> list[str]:
     adapt = study.lineages[place.arm].adapt
     adapter = [*entries("adapt:ADAPTERS", [adapt.name]), *looking.reward_roots(study, ADAPTERS, adapt)]
-    called = [*verb_roots("adapt", "adapt", "given", "adaptation_seed"), *_rows_roots(study, place)]
+    called = [*verb_roots("adapt", "adapt", "given", "own_samples", "adaptation_seed"), *_rows_roots(study, place)]
     seen = looking.seer_roots(study, study.adapted_by(place.arm))
     return [*called, *adapter, *looking.family_roots(study, place.arm), *seen]
 
