@@ -22,6 +22,7 @@ from collapselab.models import MODELS
 from collapselab.models.capabilities import Judges, Knows
 from collapselab.populations import POPULATIONS
 from collapselab.rewards import REWARDS
+from collapselab.samplers import SAMPLERS
 from collapselab.select import SELECTORS
 from collapselab.study.choices import arguments
 from collapselab.transforms import TRANSFORMS
@@ -50,6 +51,9 @@ Under an arm's `regime`: how a training set is composed. `n` is the size of a tr
     "Guides": """\
 Under an arm's `guide`: what steers a sampler that denoises, beside the model itself. Classifier-free guidance of a
 diffusion model's own labels is an arm's `sampling_bias`.""",
+    "Samplers": """\
+Under an arm's `sampler`: which sampler takes the place of the model's own, of families that are sampled step by step.
+Where an arm names none its model's options say which. [Samplers](samplers.md) says what each does to a loop.""",
     "Transforms": "Under an arm's `transform`, a list: what is done to the samples, in order, before anybody sees any.",
     "Marks": """\
 Under an arm's `mark`: a secret in what the arm releases. One of the noise is put into the noise that a sampler begins
@@ -75,6 +79,7 @@ def page() -> str:
         "Regimes": (_entry(name, preset, arguments(preset)) for name, preset in REGIMES.items()),
         "Adapters": (_step(name, one.adapt, one, _adapter(one)) for name, one in ADAPTERS.items()),
         "Guides": (_step(name, one.rule, one, _guide(one)) for name, one in GUIDES.items()),
+        "Samplers": (_entry(name, one.run, one.Options, _sampler(one)) for name, one in SAMPLERS.items()),
         "Transforms": (_step(name, one.transform, one, _needs(one)) for name, one in TRANSFORMS.items()),
         "Marks": (_step(name, one.mark, one, [f"acts on {one.acts}"]) for name, one in MARKS.items()),
         "Rewards": (_step(name, one.reward, one, _needs(one)) for name, one in REWARDS.items()),
@@ -114,6 +119,13 @@ def _adapter(entry: Any) -> Iterator[str]:
 
 def _guide(entry: Any) -> Iterator[str]:
     yield f"reads the {' and the '.join(entry.reads)} prediction{'s' if len(entry.reads) > 1 else ''}"
+
+
+def _sampler(entry: Any) -> Iterator[str]:
+    yield f"of order {entry.order}"
+    yield f"asks the network {entry.evaluations(18)} times in 18 steps"
+    yield f"steps are even in {'DDPM time' if entry.spacing == 'time' else 'sigma^(1/rho)'}"
+    yield "adds noise of its own" if entry.stochastic else ""
 
 
 def _needs(entry: Any) -> Iterator[str]:

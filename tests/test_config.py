@@ -284,7 +284,7 @@ def test_merged_mappings_are_allowed(tmp_path):
             ["found {'preset': 5}", "should be a name, or {name"],
         ),
         ({"arms__eater__regime": 5}, "arms.eater.regime", ["found 5"]),
-        ({"arms__eater__sampling_bias": 2}, "arms.eater.sampling_bias", ["found 2", "less than or equal to 1"]),
+        ({"arms__eater__sampling_bias": -1}, "arms.eater.sampling_bias", ["found -1", "greater than 0"]),
         ({"arms__eater__sampling_bias": {1: 0}}, "arms.eater.sampling_bias.1", ["found 0", "greater than 0"]),
         ({"arms__eater__select": "randm"}, "arms.eater.select", ["did you mean 'random'?"]),
         ({"arms__eater__select": "random"}, "arms.eater.select.share", ["is missing"]),
@@ -298,7 +298,7 @@ def test_merged_mappings_are_allowed(tmp_path):
         (
             {"waive": {"sizes": "why"}},
             "waive.sizes",
-            ["'training_set_size', 'images_seen', 'init' or 'primary_space'"],
+            ["'training_set_size', 'images_seen', 'init', 'sampler' or 'primary_space'"],
         ),
     ],
 )
@@ -465,6 +465,15 @@ def test_families_that_are_sampled_as_they_are_take_no_bias(tmp_path):
     only(faults(tmp_path, raw), "arms.eater.sampling_bias", "is a box", "allowed is 1")
 
 
+def test_a_temperature_above_one_is_of_families_whose_samples_it_widens(tmp_path):
+    assert not faults(tmp_path, changed(arms__eater__sampling_bias={1: 1.5, 3: 1}))
+    raw = changed(models__moments="box", arms__eater__sampling_bias=1.5)
+    only(faults(tmp_path, raw), "arms.eater.sampling_bias", "is a box", "allowed is 1")
+    raw = unfair("sampler", waive={"sampler": "it is what this study asks"})
+    raw["arms"]["odd"]["sampling_bias"] = 1.5
+    only(faults(tmp_path, raw), "arms.odd.sampling_bias", "found 1.5", "guidance weight", "allowed is at most 1")
+
+
 @pytest.mark.parametrize(
     "name", ["fixed", "fresh", "redrawn", "self", "report", "reference", "base_moments", "control"]
 )
@@ -556,6 +565,7 @@ UNFAIR = {
     "training_set_size": {"regime": {"fully_synthetic": {"n": 60}}},
     "init": {"regime": {"fully_synthetic": {"init": "previous"}}},
     "images_seen": {"model": "longer"},
+    "sampler": {"sampler": {"heun": {"steps": 40}}},
 }
 
 
@@ -886,7 +896,7 @@ def test_the_schema_knows_the_numbers_of_every_preset(schema, name):
 def test_the_schema_refuses_what_an_editor_should_underline(schema):
     for changes in (
         {"seeds": 0}, {"generation": 3}, {"arms__eater__regime": "fully_synthetc"}, {"metrics": ["recal"]},
-        {"models__moments__family": "gam"}, {"waive": {"sizes": "x"}}, {"arms__eater__sampling_bias": 2},
+        {"models__moments__family": "gam"}, {"waive": {"sizes": "x"}}, {"arms__eater__sampling_bias": 0},
     ):  # fmt: skip
         assert not schema.is_valid(as_editors_see(changed(**changes))), changes
 

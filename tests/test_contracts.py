@@ -61,8 +61,8 @@ def test_a_class_is_called_as_its_registry_calls_it(registry):
 
 @pytest.mark.parametrize("kind", [*MODELS.values(), *POPULATIONS.values()], ids=lambda kind: kind.__name__)
 def test_a_sampler_refuses_before_it_looks_at_itself(kind):
-    with pytest.raises(ValueError, match="sampling_bias: found 2"):
-        kind.__new__(kind).sample(Ask(3, 0, bias=2))
+    with pytest.raises(ValueError, match="sampling_bias: found -2"):
+        kind.__new__(kind).sample(Ask(3, 0, bias=-2))
 
 
 def test_a_family_that_takes_prompts_is_asked_for_as_many_as_samples():

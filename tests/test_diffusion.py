@@ -91,10 +91,10 @@ def gaussian_denoiser(mean: float, variance: float) -> Denoiser:
     return lambda x, sigma, labels: (variance * x + sigma**2 * mean) / (variance + sigma**2)
 
 
-@pytest.mark.parametrize("name", samplers.SAMPLERS)
+@pytest.mark.parametrize("name", samplers.OWN)
 def test_samplers_solve_the_ode_of_a_gaussian_at_their_order(name):
     mean, sd, low, high = 0.3, 0.5, 0.002, 80.0
-    sampler, spaced = samplers.SAMPLERS[name]
+    sampler, spaced = samplers.OWN[name]
     noise = torch.tensor([-1.5, 0.2, 1.0], dtype=torch.float64)
 
     def error(steps: int) -> float:
@@ -114,7 +114,7 @@ def test_samplers_solve_the_ode_of_a_gaussian_at_their_order(name):
 
 
 def test_noise_levels_fall_from_the_highest_to_the_lowest_and_end_at_zero():
-    for _, spaced in samplers.SAMPLERS.values():
+    for _, spaced in samplers.OWN.values():
         levels = spaced(18, 0.002, 80.0, 7.0)
         assert len(levels) == 19 and levels.dtype == torch.float64
         assert levels[0].item() == pytest.approx(80) and levels[-2].item() == pytest.approx(0.002) and levels[-1] == 0
@@ -499,7 +499,7 @@ def test_data_that_does_not_fit_is_refused(data, labels, weights, message):
 
 
 @pytest.mark.parametrize("network", ["mlp", "unet"])
-@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+@pytest.mark.parametrize("sampler", samplers.OWN)
 def test_a_sample_depends_on_nothing_but_its_index(network, sampler):
     unet = {"network": "unet", "channels": 8, "multipliers": (1, 2), "attention": (4,)} if network == "unet" else {}
     options = small(sampler=sampler, images_seen=640, dropout=0.3, learning_rate=0.02, **unet)  # far from silent

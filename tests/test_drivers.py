@@ -60,6 +60,37 @@ def test_a_driver_holds_its_study_until_it_ends_however_it_ends(project):
     drivers.refuse_second(study, ["snakemake", "--cores", "2"])
 
 
+TERMINATED = """
+import os, signal, sys
+from snakemake.cli import main
+from snakemake.scheduling.job_scheduler import JobScheduler
+
+takes = JobScheduler.update_available_resources
+
+def taken(scheduler, selected):  # where the main thread holds the scheduler's lock
+    assert scheduler._lock.locked()
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000):  # it is heeded between two steps of the interpreter
+        pass
+    return takes(scheduler, selected)
+
+JobScheduler.update_available_resources = taken
+main(["--cores", "1", "--config", "study=smoke", "--", *sys.argv[1:]])
+"""
+
+
+def test_a_driver_that_is_terminated_while_it_holds_its_own_lock_ends(project):
+    """Snakemake's handler would wait for it in the thread that holds it. The one job ends, and no other begins."""
+    command = [sys.executable, "-c", TERMINATED, find("smoke").cell("base_moments", 0, 0, "model.safetensors")]
+    pipes = {"capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run(command, cwd=project.folder, env=project.environment, **pipes)
+    assert done.returncode == 1 and "Traceback" not in said(done), said(done)
+    assert len(project.hashes()) == 1
+    project.run(
+        "snakemake", "--cores", 1, "--config", "study=smoke", "--", next(iter(project.hashes()))
+    )  # no unlocking
+
+
 def test_a_study_may_allow_other_hardware_at_any_time_and_no_job_runs_again(project, monkeypatch):
     monkeypatch.delenv(ALLOW, raising=False)
     place = Place("fully_synthetic", 0, 1)

@@ -130,7 +130,12 @@ def test_a_step_with_eta_1_is_ddpms():
     for t in (1, 2, 50, 99):
         torch.manual_seed(t)
         found = samplers.ddim(
-            lambda x, at, labels: torch.full_like(x, clean), images(4), sigmas[[t, t - 1]], None, eta=1
+            lambda x, at, labels: torch.full_like(x, clean),
+            images(4),
+            sigmas[[t, t - 1]],
+            None,
+            eta=1,
+            draws=normals(images(4)),
         )
         torch.manual_seed(t)
         drawn = torch.randn(4, 1, 4, 4, dtype=torch.float64)
@@ -158,7 +163,7 @@ def test_the_steps_are_those_of_the_discrete_equations(eta):
         return process.denoise(network, x, sigma.expand(len(x)), labels)
 
     torch.manual_seed(1)
-    found = samplers.ddim(unsteered(denoise), images(3), levels, None, eta=eta)
+    found = samplers.ddim(unsteered(denoise), images(3), levels, None, eta=eta, draws=normals(images(3)))
     product = [*alphas(100)[steps], 1.0]
     torch.manual_seed(1)
     x = math.sqrt(1 - product[0]) * images(3)
@@ -192,6 +197,11 @@ def test_other_samplers_stay_within_the_schedule():
 # -- noise in the samplers ---------------------------------------------------------------------------------------------
 
 
+def normals(like):
+    """As many standard normal numbers each time it is called, of torch's own generator."""
+    return lambda: torch.randn_like(like)
+
+
 def gaussian(x, sigma, labels):
     """The exact denoiser of N(0.3, 0.25)."""
     return (0.25 * x + sigma**2 * 0.3) / (0.25 + sigma**2)
@@ -210,11 +220,11 @@ def gaussian(x, sigma, labels):
 )
 def test_added_noise_keeps_the_law_of_a_gaussian(name, steps, chosen, allowed):
     count = 20_000
-    sampler, spaced = samplers.SAMPLERS[name]
+    sampler, spaced = samplers.OWN[name]
     torch.manual_seed(3)
     noise = torch.randn(count, dtype=torch.float64)
     levels = spaced(steps, 0.002, 80.0, 7.0)
-    found = sampler(unsteered(gaussian), noise, levels, None, **chosen)
+    found = sampler(unsteered(gaussian), noise, levels, None, draws=normals(noise), **chosen)
     # Standard errors: .5 / sqrt(n) of the mean, and sqrt(2 / n) of it of the variance; four of them, and the steps'.
     assert found.mean().item() == pytest.approx(0.3, abs=4 * 0.5 / math.sqrt(count) + allowed)
     assert found.var().item() == pytest.approx(0.25, rel=4 * math.sqrt(2 / count) + allowed)
@@ -224,9 +234,8 @@ def test_added_noise_keeps_the_law_of_a_gaussian(name, steps, chosen, allowed):
 def test_too_much_noise_in_the_churn_widens_the_law():
     torch.manual_seed(3)
     levels = samplers.power_levels(100, 0.002, 80.0, 7.0)
-    found = samplers.heun(
-        unsteered(gaussian), torch.randn(20_000, dtype=torch.float64), levels, None, churn=30, churn_noise=1.05
-    )
+    noise = torch.randn(20_000, dtype=torch.float64)
+    found = samplers.heun(unsteered(gaussian), noise, levels, None, churn=30, churn_noise=1.05, draws=normals(noise))
     assert found.var().item() > 0.27
 
 
@@ -238,13 +247,15 @@ def test_churn_is_added_where_it_is_asked_for():
         seen.append(sigma.item())
         return gaussian(x, sigma, labels)
 
-    samplers.heun(unsteered(record), images(2), levels, None, churn=3.0, churn_min=0.5, churn_max=20.0)
+    noise = images(2)
+    noisy = {"draws": normals(noise)}
+    samplers.heun(unsteered(record), noise, levels, None, churn=3.0, churn_min=0.5, churn_max=20.0, **noisy)
     evaluated = set(np.round(seen, 12))
     for level in levels[:-1].tolist():
         grown = level * 1.3 if 0.5 <= level <= 20 else level
         assert round(grown, 12) in evaluated
     seen.clear()
-    samplers.heun(unsteered(record), images(2), levels, None, churn=1e9)
+    samplers.heun(unsteered(record), images(2), levels, None, churn=1e9, **noisy)
     assert seen[0] == pytest.approx(50 * math.sqrt(2))  # at most: Karras et al. 2022, Algorithm 2
     calm = samplers.heun(unsteered(gaussian), images(2), levels, None)
     none = samplers.heun(unsteered(gaussian), images(2), levels, None, churn=3.0, churn_min=100.0)

@@ -225,7 +225,7 @@ none = their_metrics:NONE
 """
 GROUPS = (
     *("metrics", "scores", "extractors", "families", "populations", "datasets", "selectors", "transforms", "guides"),
-    *("adapters", "rewards"),
+    *("adapters", "rewards", "samplers"),
 )
 
 

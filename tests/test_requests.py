@@ -5,12 +5,16 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from project import Project
 
+from collapselab import store
 from collapselab.cli import run as frame
+from collapselab.core.sets import SampleSet
 from collapselab.machine import slurm
+from collapselab.models import MODELS
 from collapselab.study import jobs, requests
 from collapselab.study.jobs import Place
 from collapselab.study.loading import find
@@ -49,11 +53,36 @@ def test_a_closed_form_asks_for_no_gpu_and_for_minutes(closed):
     assert requests.request(closed, "train", CELL).minutes < 20
 
 
-def test_a_network_asks_for_a_gpu_for_processors_and_for_a_day_until_it_is_timed(network):
+def test_a_network_asks_for_a_gpu_and_for_processors(network):
     asked = requests.request(network, "train", CELL)
-    assert (asked.gpus, asked.minutes) == (1, 1440) and asked.cpus > 1 and asked.memory_mb > 3500
+    assert asked.gpus == 1 and asked.cpus > 1 and asked.memory_mb > 3500
     assert requests.gres(network, "train", CELL) == "gpu:1"
     assert requests.request(network, "record", CELL).gpus == 0
+
+
+def test_the_time_of_a_network_that_nobody_has_timed_is_guessed_from_its_steps_and_operations(network, monkeypatch):
+    """A tiny one by its steps, one that takes longer for its operations by those; at most a day, as where GPUs lack."""
+    model = network.model_of(CELL.arm)
+    images, batch = network.images_seen(CELL.arm, CELL.generation), network.parsed_options(model).batch
+    assert 0 < requests._operations(network, model)["training"] < requests.GPU_FLOPS * requests.STEP_S / batch
+
+    def minutes(verb="train"):
+        return requests.request(network, verb, CELL).minutes
+
+    steps = -(-images // batch) * requests.STEP_S
+    assert minutes() == requests.TRAINING_MINUTES + -(-requests.GUESS * steps // 60)
+    assert requests.BEGIN_MINUTES < minutes("sample") < 60
+    each = 2 * requests.GPU_FLOPS * requests.STEP_S / batch  # so that the operations take twice as long as the steps
+    monkeypatch.setattr(requests, "_operations", lambda study, model: {"training": each})
+    assert minutes() == requests.TRAINING_MINUTES + -(-requests.GUESS * 2 * steps // 60)
+    monkeypatch.setenv(requests.GRES_VARIABLE, "")  # there are no GPUs
+    assert minutes() == requests.TRAINING_MINUTES + 1440
+
+
+def test_every_network_says_of_how_many_images_a_step_is():
+    for name, family in MODELS.items():
+        if family.uses_torch:
+            assert family.Options().batch >= 1 and family.Options().sample_batch >= 1, name
 
 
 def test_a_measured_network_asks_for_the_time_that_its_images_take(network, tmp_path):
@@ -88,6 +117,52 @@ def test_what_shares_a_job_of_slurm_asks_for_the_same_gpu(network, monkeypatch):
     assert {requests.gres(network, verb, CELL) for verb in ("train", *requests.GROUPED)} == {"gpu:a100:1"}
     monkeypatch.setenv(requests.GRES_VARIABLE, " ")  # a cluster without GPUs
     assert {requests.gres(network, verb, CELL) for verb in ("train", *requests.GROUPED)} == {None}
+
+
+PEOPLE = {"people": {"share": 0.5, "judges": 4, "per_judge": 800, "overlap": 2}}
+
+
+def test_people_are_waited_for_without_a_gpu(network, tmp_path, monkeypatch):
+    """What follows their judgement is a job of its own, and asks for what it needs itself."""
+    text = yaml.safe_load((ROOT / "config" / "quickstart.yaml").read_text())
+    text |= {"name": "judged", "samples": 1600}
+    text["arms"] = {"judged": {"model": next(iter(text["models"])), "regime": "fully_synthetic", "select": PEOPLE}}
+    path = tmp_path / "judged.yaml"
+    path.write_text(yaml.safe_dump(text, sort_keys=False))
+    study, place = find(path), Place("judged", 0, 1)
+    assert requests.judged_group(study, place) == "judged/judged/seed0/gen1/judged"
+    assert {verb: requests.gres(study, verb, place) for verb in requests.JUDGED} == dict.fromkeys(requests.JUDGED)
+    others = set(requests.GROUPED) - set(requests.JUDGED)
+    assert {requests.gres(study, verb, place) for verb in others} == {"gpu:1"}
+
+
+def test_what_only_passes_on_that_a_lineage_has_ended_asks_for_next_to_nothing(tmp_path):
+    """After a decision, after samples of a model that diverged, and after a training that is a marker."""
+    text = (ROOT / "config" / "quickstart.yaml").read_text() + "stop: {when: collapsed, below: 0.1}\n"
+    path = tmp_path / "stopping.yaml"
+    path.write_text(text.replace("name: quickstart", "name: stopping"))
+    study = find(path)
+    decision = Path(study.cell(*CELL.cell[:2], 0, "stop.json"))
+    model = Path(study.cell(*CELL.cell, "model.safetensors"))
+    samples = Path(study.cell(*CELL.cell[:2], 0, "samples.safetensors"))
+
+    def asked():
+        little = requests.Request(0, 1, requests.TRAINING_MINUTES, requests.FRAME_MB)
+        own = {verb: requests.request(study, verb, CELL) for verb in ("train", "sample", "record")}
+        none = [verb for verb in own if requests.gres(study, verb, CELL) is None]
+        return [verb for verb in own if own[verb]._replace(minutes=little.minutes) == little and verb in none]
+
+    assert asked() == []
+    store.write_json(decision, {"stopped": None})
+    assert asked() == []
+    store.write_json(decision, {"stopped": {"generation": 0, "when": "collapsed", "rule": {}, "values": []}})
+    assert asked() == ["train"]
+    store.write_tensors(model, {}, {"lineage": {"diverged": {"generation": 1}}})
+    assert asked() == ["train", "sample", "record"]
+    store.write_json(decision, {"stopped": None})
+    assert asked() == ["sample", "record"]
+    store.write_samples(samples, SampleSet(np.empty(0), lineage={"diverged": {"generation": 0}}))
+    assert asked() == ["train", "sample", "record"]
 
 
 class Wildcards(list):

@@ -157,6 +157,12 @@ def test_every_state_is_told_from_files_alone(here):
     assert "at work: fully_synthetic seed 0 generation 3: train 45 % (45 of 100), 12 s left, process 1 on else" in said
     assert "no sign of life of process 77 on n1 for 1 h: run snakemake again" in said
     assert "fully_synthetic seed 0: generation 0 to 1 measured, 2 diverged, 3 at work, 4 to 5 later" in said
+    ended = ["fully_synthetic seed 0: diverged at generation 2", "k_memory seed 2: stopped at generation 0"]
+    assert progress.ended(found) == ended  # which the driver says at its end
+    many = study(seeds=progress.TOLD + 2)
+    for seed in range(many.file.seeds):
+        measure(many, "fully_synthetic", seed, 0, diverged={"generation": 0}, status="diverged")
+    assert progress.ended(many)[progress.TOLD :] == ["and 3 lineages more: collapselab status watched"]
 
 
 def test_who_runs_it_is_told_as_long_as_it_does(here):

@@ -68,7 +68,8 @@ def asked_levels(name, levels, **chosen):
         found.append(at)
         return x / 2
 
-    samplers.SAMPLERS[name][0](denoise, torch.ones(2, 3, dtype=torch.float64), levels, None, **chosen)
+    rows = torch.ones(2, 3, dtype=torch.float64)
+    samplers.OWN[name][0](denoise, rows, levels, None, draws=lambda: torch.zeros_like(rows), **chosen)
     return found
 
 
@@ -94,7 +95,7 @@ def test_ddim_asks_once_a_step():
 @pytest.mark.parametrize(("name", "chosen"), [("heun", {}), ("ddim", {}), ("heun", {"churn": 3.0})])
 def test_levels_fall_and_each_step_goes_where_the_next_one_begins(name, chosen):
     """With churn a step is asked at the level to which its noise took x, and still goes to the next one."""
-    levels = samplers.SAMPLERS[name][1](STEPS, 0.01, 50.0, 7.0)
+    levels = samplers.OWN[name][1](STEPS, 0.01, 50.0, 7.0)
     first = [at for at in asked_levels(name, levels, **chosen) if not at.corrects]
     assert [at.step for at in first] == list(range(STEPS)) and {at.steps for at in first} == {STEPS}
     assert [at.next_sigma for at in first] == list(levels[1:])

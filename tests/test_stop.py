@@ -309,7 +309,7 @@ def test_a_stopped_lineage_costs_no_training_and_stays_stopped(finished, tmp_pat
     shutil.copytree(finished.folder / "results/real", project.folder / "results/real")
     file = project.folder / "config/stopping.yaml"
     file.write_text(STOPPING)
-    project.snakemake(study="stopping", timeout=1500)
+    done = project.snakemake(study="stopping", timeout=1500)
     folder = project.folder / "results/stopping"
 
     def read(arm, generation, noun):
@@ -317,6 +317,8 @@ def test_a_stopped_lineage_costs_no_training_and_stays_stopped(finished, tmp_pat
 
     decisions = [one["stopped"] for one in read("alone", 2, "stop.json")]
     assert any(decisions)
+    ended = [f"collapselab: alone seed {seed}: {stopping.why(one)}" for seed, one in enumerate(decisions) if one]
+    assert all(line in done.stderr.splitlines() for line in ended)
     for seed, decision in enumerate(decisions):
         for generation in range(3):
             found = read("alone", generation, "metrics.json")[seed]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from collapselab import report
+from collapselab.metrics import METRICS
 from collapselab.report import tracking
 from collapselab.report.addresses import address, default_uri, without_secrets
 from collapselab.report.runs import Beside
@@ -175,6 +176,39 @@ def test_a_diverged_lineage_is_shown_as_failed(root):
     assert {key for key, run in children.items() if run.info.status == "FAILED"} == {"fully_synthetic/seed1/gen2"}
     assert points(root, found["fully_synthetic/seed1"]) == recall(records, "fully_synthetic", 1)
     assert counts(show(records, root)) == (0, 0, 16, 0)
+
+
+def test_a_stopped_lineage_says_by_which_rule_and_takes_it_back_when_it_goes_on(root):
+    rule = {"when": "collapsed", "metric": "recall", "extractor": "lenet", "below": 0.5, "generations": 2}
+    decision = {"generation": 1, "when": "collapsed", "rule": rule, "values": [0.41, 0.33]}
+    last = decision | {"generation": 2, "when": "diverged", "rule": {"when": "diverged"}, "values": []}
+    gone = {"status": "stopped", "stopped": decision, "values": []}
+    records = [
+        one | gone if (one["arm"], one["seed"], one["generation"]) == ("fully_synthetic", 1, 2) else one
+        for one in study()
+    ]
+    show(study(generations=1), root)
+    before = {key: run.info.run_id for key, run in runs(root).items()}
+    show(records, root, stopped={"fully_synthetic": {0: last}})  # of one no record tells: it was its last generation
+    found = runs(root)
+    assert {key: run.info.run_id for key, run in found.items()} == before
+    said = {key: (run.data.tags["status"], run.data.tags.get("why", "")) for key, run in found.items()}
+    label = METRICS["recall"].label
+    row = f"collapsed: {label} (lenet) is below 0.5 in 2 generations one after the other (0.41, 0.33)"
+    assert said == {
+        "control/seed0": ("ok", ""),
+        "control/seed1": ("ok", ""),
+        "fully_synthetic/seed0": ("diverged", "stopped after generation 2; diverged: its training diverged"),
+        "fully_synthetic/seed1": ("collapsed", f"stopped after generation 1; {row}"),
+    }
+    assert {key: run.info.status for key, run in found.items() if "fully" in key} == {
+        "fully_synthetic/seed0": "FAILED",
+        "fully_synthetic/seed1": "FINISHED",
+    }
+    assert counts(show(records, root, stopped={"fully_synthetic": {0: last}})) == (0, 0, 16, 0)
+    show(study(), root)  # the rule is gone, and the lineage went on
+    tags = runs(root)["fully_synthetic/seed1"].data.tags
+    assert (tags["status"], tags["why"]) == ("ok", "")
 
 
 def test_interrupted_and_doubled_runs_are_remade(root):

@@ -1,13 +1,23 @@
 """Which GPU a job takes: of N jobs on N GPUs each has its own, and where places are counted the next one waits."""
 
+import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from collapselab import store
+from collapselab.cli import run as frame
 from collapselab.cli import work
+from collapselab.core.run import Run
+from collapselab.core.sets import SampleSet, TrainingSet
+from collapselab.features import FEATURES
 from collapselab.machine import turns
+from collapselab.models import MODELS
+from collapselab.models.files import write_model
 
 JOB = """
 import sys
@@ -107,3 +117,55 @@ def test_a_process_is_kept_to_one_gpu_unless_its_device_is_named_or_it_has_sever
     assert os.environ[turns.VISIBLE] == expected
     for descriptor in turns._held:
         os.close(descriptor)
+
+
+class Asked(Exception):
+    """A GPU was asked for."""
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """Rows, and a network that has made some; whoever asks for a GPU raises."""
+    monkeypatch.chdir(tmp_path)
+    digits = SampleSet(np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), np.uint8), np.arange(20) % 2)
+    store.write_samples(Path("digits.safetensors"), digits)
+    training = TrainingSet(np.random.default_rng(0).normal(size=(20, 2)), None, np.ones(20))
+    options = MODELS["flow"].Options.model_validate({"transforms": 1, "hidden": 4, "batch": 4})
+    model = MODELS["flow"].fit(training, options, Run(0, images_seen=8))
+    store.write_tensors(Path("lenet.safetensors"), {}, {"extractor": "lenet"})
+    write_model(Path("flow.safetensors"), "flow", model, {})
+    store.write_samples(Path("points.safetensors"), SampleSet(training.data))
+
+    def asked():
+        raise Asked
+
+    monkeypatch.setattr(work, "take_gpu", asked)
+
+
+WHERE = ["--study-seed", "1", "--seed", "0", "--generation", "0", "--out", "out"]
+POINTS = ["select", "--samples", "points.safetensors", *WHERE]
+PIXELS = ["--samples", "digits.safetensors", "--train", "digits.safetensors", "--extractor", "pixels", *WHERE]
+LEARN = ["learn", "--train", "digits.safetensors", "--held-out", "digits.safetensors", "--out", "out"]
+LOOKING = {
+    "select, by a model": [*POINTS, "--model", "flow.safetensors", "--selectors", '[{"likelihood": {"share": 0.5}}]'],
+    "select, by what it looks through": [
+        *("select", *PIXELS, "--selectors", '[{"realism": {"share": 0.5, "extractor": "pixels"}}]')
+    ],
+    "transform": [
+        *("transform", "--samples", "digits.safetensors", "--train", "digits.safetensors", *WHERE),
+        *("--extractor", "lenet=lenet.safetensors", "--transforms", '[{"relabel": {"extractor": "lenet"}}]'),
+    ],
+    "learn": [*LEARN, "--extractor", "lenet"],
+}
+
+
+@pytest.mark.parametrize("words", LOOKING.values(), ids=LOOKING)
+def test_who_looks_with_a_network_takes_its_turn(rows, monkeypatch, words):
+    for name in ("pixels", "lenet"):  # as if they were networks on the device: those that are have to be fetched
+        monkeypatch.setitem(FEATURES, name, dataclasses.replace(FEATURES[name], uses_torch=True))
+    with pytest.raises(Asked):
+        frame.run(words)
+
+
+def test_who_looks_without_one_asks_for_none(rows):
+    assert frame.run([*POINTS, "--selectors", '[{"random": {"share": 0.5}}]']) == 0

@@ -398,7 +398,8 @@ def test_a_diverged_training_reaches_the_report(finished, tmp_path):
     project = Project.create(tmp_path / "project")
     shutil.copytree(finished.folder / "results/real", project.folder / "results/real")
     (project.folder / "config/diverging.yaml").write_text(DIVERGING)
-    project.snakemake(study="diverging")
+    done = project.snakemake(study="diverging")
+    assert "collapselab: wild seed 0: diverged at generation 1" in done.stderr
     folder = project.folder / "results/diverging"
     status = {}
     for arm in ("steady", "wild"):

@@ -2,7 +2,7 @@
 # A Slurm of one node with fake GPUs on this machine's loopback, for tests: Debian, root, no systemd, no cgroups.
 #   slurm.sh lacks             what is missing to run one; nothing, and exit 0, where all is there
 #   slurm.sh up DIR GPUS DB    start it. DB: none, or database for accounting by slurmdbd and MariaDB
-#   slurm.sh down DIR          stop what up started, by its process ids, and put everything back
+#   slurm.sh down DIR          end its jobs, stop what up started, by its process ids, and put everything back
 # It starts nothing where a Slurm is configured or runs already, and touches none that it did not start.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -53,8 +53,8 @@ CONF
     ln -s "$dir/slurmdbd.conf" /etc/slurm/slurmdbd.conf
     start slurmdbd slurmdbd -D
     wait_for 60 sacctmgr -n show cluster
-    sacctmgr -i add cluster ci >/dev/null
-    sacctmgr -i add account lab Cluster=ci >/dev/null
+    sacctmgr -i add cluster "$cluster" >/dev/null
+    sacctmgr -i add account lab Cluster="$cluster" >/dev/null
     sacctmgr -i add user root Account=lab >/dev/null
 }
 
@@ -71,6 +71,7 @@ up() {
     cpus=16 # more than there are: what is tested is who waits for whom
     mem=$(($(awk '/MemTotal/{print $2}' /proc/meminfo) / 1024 * 4))
     port=$((20000 + $$ % 20000))
+    cluster=ci$port # by which the processes of its jobs are known
     storage="AccountingStorageType=accounting_storage/none"
     [ "$database" = none ] || storage="AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
@@ -78,7 +79,7 @@ AccountingStoragePort=$((port + 2))
 AccountingStorageTRES=gres/gpu
 JobCompType=jobcomp/none"
     cat >"$dir/slurm.conf" <<CONF
-ClusterName=ci
+ClusterName=$cluster
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$port
 SlurmdPort=$((port + 1))
@@ -103,7 +104,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 $storage
 MinJobAge=300
-KillWait=5
+KillWait=20
 GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus Boards=1 SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=$mem Gres=gpu:fake:$gpus State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=7-00:00:00 State=UP
@@ -127,8 +128,26 @@ CONF
     sinfo -N -h -o '%N %T %c %m %G'
 }
 
+jobs_of() { # cluster: the processes of its jobs, also of those that have left their session and their parent
+    local of
+    for of in /proc/[0-9]*/environ; do
+        of=${of%/environ}
+        if grep -zqxF "SLURM_CLUSTER_NAME=$1" "$of/environ" 2>/dev/null; then echo "${of#/proc/}"; fi
+    done
+}
+
+end_jobs() { # cluster: cancelled first, so that what is told to end may; then whoever is left
+    local left pid
+    { timeout 10 squeue -h -o %A | sort -u | timeout 10 xargs -r scancel; } >/dev/null 2>&1 || true
+    for _ in $(seq 50); do [ -n "$(jobs_of "$1")" ] || return 0; sleep 0.2; done
+    left=$(jobs_of "$1")
+    for pid in $left; do kill -9 "$pid" 2>/dev/null || true; done
+}
+
 down() {
-    local link pid name
+    local link pid name cluster
+    cluster=$(sed -n 's/^ClusterName=//p' "$dir/slurm.conf" 2>/dev/null || true)
+    [ ! -s "$dir/pids" ] || [ -z "$cluster" ] || end_jobs "$cluster"
     for link in slurm.conf gres.conf slurmdbd.conf; do
         [ "$(readlink /etc/slurm/$link 2>/dev/null)" = "$dir/$link" ] && rm -f /etc/slurm/$link
     done

@@ -1,6 +1,7 @@
 """The workflow on a real Slurm of one node, which the tests bring up and down: what a cluster does to jobs, and to the
 driver, costs nothing that was made whole, and no bit."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,10 @@ from pathlib import Path
 
 import pytest
 from project import Project, said
+
+from collapselab.study import requests
+from collapselab.study.jobs import Place
+from collapselab.study.loading import find
 
 SLURM = Path(__file__).with_name("slurm.sh")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
@@ -55,8 +60,21 @@ def slurm(request):
         assert not up.returncode, said(up)
         yield request.param == "database"
     finally:
+        left = _left_behind(folder)
         subprocess.run([SLURM, "down", folder], check=True, timeout=120)
         shutil.rmtree(folder, ignore_errors=True)
+        assert not left or not [process for process in left.read_text().split() if Path("/proc", process).exists()]
+
+
+def _left_behind(folder):
+    """Where a job that is not over writes its process, and that of a child that has left it; None where none runs."""
+    if not Path("/etc/slurm/slurm.conf").exists():
+        return None
+    left = Path(tempfile.mkdtemp(prefix="collapselab-left-")) / "processes"
+    job = f"setsid sleep 900 & echo $! $$ > {left}; sleep 900"
+    subprocess.run(["sbatch", "--output=/dev/null", "--mem=1", f"--wrap={job}"], check=True, timeout=60)
+    until(lambda: left.exists() and len(left.read_text().split()) == 2, "a job that runs", 60)
+    return left
 
 
 @pytest.fixture
@@ -140,6 +158,13 @@ def jobs(states="RUNNING"):
 def facts(number):
     """What Slurm knows of a job."""
     return dict(word.partition("=")[::2] for word in ask("scontrol", "show", "job", "-o", str(number)).split())
+
+
+def minutes(limit):
+    """A time limit as Slurm writes it: days-hours:minutes:seconds."""
+    days, _, clock = limit.rpartition("-")
+    hours, rest, _ = clock.split(":")
+    return 1440 * int(days or 0) + 60 * int(hours) + int(rest)
 
 
 def until(found, what, seconds=240):
@@ -233,7 +258,9 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     number = training(first)
     assert "gpu:1" in facts(number)["TresPerNode"]
     os.kill(at_work("train", first), signal.SIGSTOP)  # until Slurm wakes it up to tell it that its time is over
-    assert facts(number)["TimeLimit"] == "1-00:15:00"  # of what is drawn and of a network that nobody has timed
+    study = find(nets.folder / "config" / "nets.yaml")
+    asked = sum(requests.request(study, verb, Place("base_points", first, 0)).minutes for verb in ("draw", "train"))
+    assert minutes(facts(number)["TimeLimit"]) == asked
     ask("scontrol", "update", f"jobid={number}", "timelimit=1")
     assert not training(second)  # there is one GPU
     until(lambda: facts(number)["JobState"] in ENDED, "the time limit", 300)
@@ -262,12 +289,36 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.1)
     text = driver.end()
-    assert cancelled and limit == "2-00:30:00"
+    assert cancelled and minutes(limit) == 2 * asked
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     same(nets, reference)
     assert re.search(rf"JOB {number} .*CANCELLED", text)  # in what failed jobs said
     log = nets.folder / f"logs/nets/base_points/seed{first}/gen0/train.log.failed"
     assert "the same command goes on from there" in log.read_text()
+
+
+STOPPING = NETS.replace("name: nets", "name: stopping\nstop: {when: collapsed, above: 0}")
+STOPPING = STOPPING.replace("seeds: 2", "seeds: 1").replace("generations: 0", "generations: 1")
+STOPPING = STOPPING.replace("images_seen: 128000", "images_seen: 256")
+
+
+def test_what_passes_on_that_a_lineage_was_stopped_asks_for_next_to_nothing(alone, tmp_path, drive):
+    """No GPU, little memory, and minutes: the network before it asked for a GPU."""
+    project = Project.create(tmp_path / "project")
+    (project.folder / "config" / "stopping.yaml").write_text(STOPPING)
+    driver, seen = drive(project, "stopping"), {}
+    while driver.process.poll() is None:
+        seen |= {comment: facts(number) for comment, number in jobs("all").items() if comment not in seen}
+        time.sleep(1)
+    driver.end()
+    of = {
+        generation: [facts for comment, facts in seen.items() if f"gen{generation}" in comment] for generation in (0, 1)
+    }
+    assert any("gpu:1" in one.get("TresPerNode", "") for one in of[0])
+    assert of[1] and not any("gpu" in one.get("TresPerNode", "") for one in of[1])
+    assert all(minutes(one["TimeLimit"]) <= 60 and one["MinMemoryNode"] == "1500M" for one in of[1])
+    record = json.loads((project.folder / "results/stopping/net/seed0/gen1/metrics.json").read_text())
+    assert record["status"] == "stopped"
 
 
 # -- what happens to the driver ----------------------------------------------------------------------------------------

@@ -1,16 +1,20 @@
 # The study, what names may stand in paths, and what a rule asks of the package.
 
+import gc
 import inspect
 import sys
+from functools import cache, partial
 
 from collapselab import study as studies
 from collapselab.cli import warm
 from collapselab.core.errors import Held
-from collapselab.study import drivers, jobs, layout, reasons, requests
+from collapselab.study import drivers, heeded, jobs, layout, progress, reasons, requests
 from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
+# A plan makes objects by the million and drops none of them: to look for garbage among them took a fifth of its time.
+gc.disable()
 provenance.remember_in(provenance.FOLDER)
 try:
     STUDY = studies.of_workflow(config)
@@ -94,13 +98,15 @@ def asked(verb):
     gpu = known(lambda wildcards: int(requests.needs_gpu(STUDY, verb, Place.of(wildcards))))
     if not SENT:
         return {"gpu": gpu if requests.may_need_gpu(STUDY) else 0}
-    return {
-        "gpu": lambda wildcards: requests.request(STUDY, verb, Place.of(wildcards)).gpus or None,
+    asks = {
+        "gpu": lambda wildcards: gpu(wildcards) or None,
         "gres": lambda wildcards: requests.gres(STUDY, verb, Place.of(wildcards)),
-        "runtime": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes,
-        "mem_mb": lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb,
         "cpus_per_task": lambda wildcards: requests.cpus(STUDY, verb, Place.of(wildcards)),
     }
+    if workflow.is_main_process:  # what was sent has its time and its memory
+        asks["runtime"] = lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).minutes
+        asks["mem_mb"] = lambda wildcards, attempt: requests.again(STUDY, verb, wildcards, attempt).memory_mb
+    return asks
 
 
 def hashed(*files):
@@ -108,14 +114,26 @@ def hashed(*files):
     return [name for file in files for name in (file, f"{file}.sha256")]
 
 
+names = cache(layout.names_in)  # as they are while the plan is made
+
+
 def content(*files):
     """Inputs: only the hash counts, so that a checkout or a touched date replans nothing."""
-    return [name for file in files for name in (ancient(file), f"{file}.sha256")]
+    found = [heeded.content(file, names) for file in files]
+    return [name for before in found for name in (*map(ancient, before[:-1]), before[-1])]
+
+
+settle = cache(partial(drivers.settle, workflow))  # its settings come after the rules, and before their inputs
 
 
 def read_by(verb):
-    """The files that a job reads."""
-    return known(lambda wildcards: content(*jobs.inputs(STUDY, verb, Place.of(wildcards))))
+    """The files that a job reads, as far as Snakemake has to know of them."""
+
+    def inputs(wildcards):
+        settle()
+        return content(*heeded.inputs(STUDY, verb, Place.of(wildcards), names))
+
+    return known(inputs)
 
 
 def waited_for_by(verb):
@@ -136,13 +154,23 @@ def source(*verbs):
 
 
 onstart:
+    gc.freeze()  # what the plan has made stays until the end, and is not looked through again
+    gc.enable()
     drivers.begin(STUDY)
+    drivers.heed_sigterm()
     reasons.remember(STUDY)
     if workflow.local_exec:  # jobs of a cluster run elsewhere
         warm.start()
 
 
+def say_who_has_ended():
+    """Lineages that diverged, or were stopped: their jobs have succeeded, and nobody has said so yet."""
+    for line in progress.ended(STUDY):
+        print(f"collapselab: {line}", file=sys.stderr)
+
+
 onsuccess:
+    say_who_has_ended()
     kept.forget_below(f"results/{STUDY.name}")
     said = Path(f"logs/{STUDY.name}/track.log")
     if said.exists():
@@ -150,4 +178,5 @@ onsuccess:
 
 
 onerror:
+    say_who_has_ended()
     shell("collapselab explain {log:q} >&2 || true")

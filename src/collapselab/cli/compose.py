@@ -16,7 +16,7 @@ from ..verbs import compose as verb
 from .inputs import hashes, model_in
 from .options import Out, Replicate, StudySeed, json_of, pairs, parsed
 from .run import clock
-from .steering import steering
+from .steering import sampling, steering
 from .stop import Decided, decided, mark_of
 
 app = typer.Typer(rich_markup_mode=None)
@@ -33,7 +33,7 @@ def draw(
         list[str] | None, typer.Option(help="ARM:GENERATION=FILE of an ancestor to draw anew from")
     ] = None,
     about: Annotated[
-        str, typer.Option(help="JSON: sampling bias, random stream and guide of each ARM:GENERATION")
+        str, typer.Option(help="JSON: sampling bias, random stream, guide and sampler of each ARM:GENERATION")
     ] = "{}",
     stop: Decided = None,
 ) -> None:
@@ -55,8 +55,10 @@ def draw(
         beside += map(Path, others.values())
         diverged = metadata["lineage"].get("diverged", lost)
         model_or_none = None if diverged else trained
-        bias = settings.get("sampling_bias", 1.0)
-        ancestors[arm, int(generation)] = verb.Ancestor(model_or_none, bias, settings["stream"], diverged, guide)
+        bias, by = settings.get("sampling_bias", 1.0), sampling(settings.get("sampler", {}))
+        ancestors[arm, int(generation)] = verb.Ancestor(
+            model_or_none, bias, settings["stream"], diverged, guide, sampler=by
+        )
     with clock.compute():
         drawn = verb.draw(wanted, study_seed, seed, truth, ancestors)
     inputs = hashes(*paths.values(), *beside, *([population] if population else []))

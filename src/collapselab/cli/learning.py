@@ -16,7 +16,6 @@ from ..machine import processes
 from ..models.files import write_model
 from ..store import kept
 from .run import EXIT_DIVERGED, RESULTS, clock, holds, interruptible, stop_requested
-from .stop import words_of
 from .work import count_operations, get_ready, told
 
 AllowNonidentical = Annotated[
@@ -144,7 +143,9 @@ def diverged(
     if processes.is_first():
         store.write_tensors(out, {}, metadata)
     if "stopped" in what:
-        print(f"{out}: its lineage was {words_of(what['stopped'])}", file=sys.stderr)
+        from ..study.stopping import why  # which the others do without
+
+        print(f"{out}: its lineage was {why(what['stopped'])}", file=sys.stderr)
         return
     message = f"{out}: the training of generation {what['generation']} diverged after {what['images_seen']} images"
     print(message, file=sys.stderr)

@@ -18,6 +18,7 @@ from ..verbs import prepare as verb
 from .inputs import hashes
 from .options import Options, Out, chosen, json_of, pairs, parsed
 from .run import clock
+from .work import get_ready
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -92,6 +93,7 @@ def learn(
     entry = chosen(FEATURES, extractor, "--extractor", lambda one: one.needs.through == "learnt")
     real, reference = store.read_samples(train), store.read_samples(held_out)
     settings = parsed(entry.Options, options, "--options")
+    get_ready(entry.uses_torch)
     with clock.compute():
         weights, info = verb.learn(extractor, entry, real, reference, settings, split_seed)
     store.write_tensors(out, weights, {"extractor": extractor, "info": info, "lineage": hashes(train, held_out)})

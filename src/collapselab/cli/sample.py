@@ -20,7 +20,7 @@ from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
-from .steering import Guided, Others, expect_suited, steering
+from .steering import Guided, Others, Sampled, expect_suited, sampling, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -35,11 +35,10 @@ def sample(
     generation: Generation,
     out: Out,
     stage: Annotated[verb.Stage, typer.Option(help="grid: the same latents in every generation")] = "sample",
-    sampling_bias: Annotated[
-        float, typer.Option(min=1e-9, max=1.0, help="MAD's lambda: 1 samples the model as it is")
-    ] = 1.0,
+    sampling_bias: Annotated[float, typer.Option(min=1e-9, help="MAD's lambda: 1 samples the model as it is")] = 1.0,
     stream: Annotated[int, typer.Option(min=0, help="random stream of the arm")] = 0,
     guide: Guided = "{}",
+    sampler: Sampled = "{}",
     auxiliary: Others = None,
     mark: Marked = "{}",
 ) -> None:
@@ -49,7 +48,7 @@ def sample(
     steers, lost = steering(said, others)
     if steers:
         expect_suited(steers, metadata["options"], sampling_bias < 1)
-    marks = mark_in(mark, "noise")
+    marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
     lineage: dict[str, Any] = {
         "generation": generation,
         "seed": seed,
@@ -59,9 +58,9 @@ def sample(
         "family": metadata["family"],
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
-        **({"guide": said} if said else {}),
-        **({"mark": json_of(mark, "--mark", dict)} if marks else {}),
-        **{key: value for key, value in metadata["lineage"].items() if key == "adapter"},
+        **_beside(
+            guide=said, sampler=by, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")
+        ),
     }
     if diverged := metadata["lineage"].get("diverged", lost):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
@@ -84,11 +83,16 @@ def sample(
                 seen(made)
                 tell(made, None)
 
-            parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers, marked)
+            parts = verb.sample(trained, count, number, sampling_bias, own, size, done, steers, marked, sampling(by))
         _write_shared(out, parts, lineage)
     count_operations("sampling", trained, count)
     if made_from:
         keep(out, made_from)
+
+
+def _beside(**said: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a sampling was told beside its model; nothing of what it was not."""
+    return {key: value for key, value in said.items() if value}
 
 
 def _made_from(
@@ -101,6 +105,8 @@ def _made_from(
     if guide:
         asked = getattr(MODELS[lineage["family"]], "denoises", ())
         roots += [*provenance.entries("guides:GUIDES", list(guide)), f"{PACKAGE}.verbs.sample:steering", *asked]
+    if lineage.get("sampler"):
+        roots += [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", lineage["sampler"])]
     return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}
 
 

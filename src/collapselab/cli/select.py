@@ -21,6 +21,7 @@ from .inputs import hashes, model_in
 from .marking import Marked, p_marked
 from .options import Generation, Out, Replicate, StudySeed, choices, pairs
 from .run import clock
+from .work import get_ready_for
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -72,6 +73,8 @@ def select(
         "ballots": store.read_ballots(ballots) if ballots else None,
         "twin": Twin(store.read_samples(twin_samples).labels, store.read_kept(twin)) if twin else None,
     }
+    if "diverged" not in lineage:
+        get_ready_for(looks.values(), beside["model"], model_in(mark_model)[0] if mark_model else None)
     looks_for_mark = any(one.selector.needs.mark for one in steps)
     with clock.compute():
         again = any(one.selector.needs.ask for one in steps) and "diverged" not in lineage

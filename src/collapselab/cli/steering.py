@@ -10,6 +10,8 @@ import typer
 from ..core.choice import Choice
 from ..engine.steering import Steering
 from ..guides import GUIDES
+from ..samplers import SAMPLERS
+from ..samplers.base import Sampling
 from ..verbs import sample as verb
 from .inputs import model_in
 from .options import chosen, parsed
@@ -21,6 +23,29 @@ Guided = Annotated[str, typer.Option("--guide", help='what steers the sampler as
 Others = Annotated[
     list[str] | None, typer.Option("--auxiliary", help="ROLE=FILE of a further model that the guide steers by")
 ]
+
+Sampled = Annotated[
+    str,
+    typer.Option("--sampler", help='a sampler instead of the model\'s own as JSON, as {"NAME": {OPTION: VALUE}}'),
+]
+
+
+def sampling(said: Mapping[str, Any]) -> Sampling | None:
+    """The sampler that is said; None where none is. Raises BadParameter for one that there is not."""
+    if not said:
+        return None
+    name, settings = _parsed(SAMPLERS, said, "--sampler")
+    return verb.sampling(name, settings)
+
+
+def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> tuple[str, Any]:
+    """The name and the options of a choice of a registry."""
+    try:
+        choice = Choice.of(said)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=flag) from None
+    entry = chosen(registry, choice.name, flag)
+    return choice.name, parsed(entry.Options, json.dumps(dict(choice.options)), f"{flag} {choice.name}")
 
 
 def expect_suited(steers: Steering, model: Mapping[str, Any], biased: bool) -> None:
@@ -40,18 +65,13 @@ def steering(said: Mapping[str, Any], others: Mapping[str, str]) -> tuple[Steeri
                 f"found {', '.join(others)}; without a --guide there are none", param_hint="--auxiliary"
             )
         return None, None
-    try:
-        choice = Choice.of(said)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--guide") from None
-    entry = chosen(GUIDES, choice.name, "--guide")
-    settings = parsed(entry.Options, json.dumps(dict(choice.options)), f"--guide {choice.name}")
-    roles = list(entry.auxiliary(settings, PLENTY))
+    name, settings = _parsed(GUIDES, said, "--guide")
+    roles = list(GUIDES[name].auxiliary(settings, PLENTY))
     if sorted(roles) != sorted(others):
         found, allowed = (", ".join(sorted(those)) or "none" for those in (others, roles))
-        raise typer.BadParameter(f"found {found}; {choice.name} steers by {allowed}", param_hint="--auxiliary")
+        raise typer.BadParameter(f"found {found}; {name} steers by {allowed}", param_hint="--auxiliary")
     models, marks = {}, []
     for role, path in others.items():
         models[role], metadata = model_in(Path(path))
         marks += [metadata["lineage"]["diverged"]] if models[role] is None else []
-    return verb.steering(choice.name, settings, models), marks[0] if marks else None
+    return verb.steering(name, settings, models), marks[0] if marks else None

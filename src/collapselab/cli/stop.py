@@ -1,6 +1,5 @@
 """Whether a lineage is stopped: decided after each generation, and told to what would come after it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,8 +64,3 @@ def mark_of(stopped: Mapping[str, Any]) -> dict[str, Any]:
     decided anew, to the same, from other records.
     """
     return {"generation": stopped["generation"], "images_seen": 0, "stopped": dict(stopped)}
-
-
-def words_of(stopped: Mapping[str, Any]) -> str:
-    """Why a lineage was stopped, as a log says it."""
-    return f"stopped after generation {stopped['generation']} ({json.dumps(stopped['rule'])})"

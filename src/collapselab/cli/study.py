@@ -71,9 +71,13 @@ def _write_stages(path: Path) -> None:
 @app.command()
 def validate(name: StudyName) -> None:
     """Check a study and report every fault."""
+    from ..study.sampled import remarks
+
     study = study_of(name)
     arms = ", ".join(study.lineages)
     print(f"{study.name}: ok. Arms: {arms}; {study.file.seeds} seeds; generations 0 to {study.file.generations}")
+    for remark in remarks(study):
+        print(f"note: {remark}")
 
 
 @app.command()

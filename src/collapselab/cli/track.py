@@ -9,7 +9,7 @@ import typer
 
 from .. import store
 from ..data.provenance import Origin
-from ..study import layout, results, words
+from ..study import layout, results, stopping, words
 from ..study.thinning import CURVE
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
@@ -77,6 +77,7 @@ def _beside(study: Any, records: Sequence[Mapping[str, Any]]) -> Any:
         models={cell: study.cell(*cell, "model.safetensors") for cell in cells},
         data=data,
         report={name: Path(study.report_file(name)) for name in ATTACHED},
+        stopped=stopping.stopped(study) if study.file.stop else {},
     )
 
 

@@ -16,6 +16,7 @@ from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, choices
 from .run import clock
 from .select import expect_needed
+from .work import get_ready_for
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -42,6 +43,7 @@ def transform(
     released = pool = store.read_samples(samples)
     looks, split = looks_of(extractor or [], extractor_options), store.read_samples(train) if train else None
     if "diverged" not in pool.lineage:
+        get_ready_for(looks.values())
         with clock.compute():
             where = verb.Where(study_seed, seed, generation, stream)
             released = verb.transform(steps, pool, where, looks, split)

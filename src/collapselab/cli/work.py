@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,12 @@ def get_ready(uses_torch: bool) -> None:
         from ..machine.device import device, name
 
         clock.facts |= {"device": str(device()), "device_name": name(device())}
+
+
+def get_ready_for(looks: Iterable[Any], *models: Any) -> None:
+    """The same for a verb that looks at samples, where one of its extractors or models is a network."""
+    asked = [*models, *(one for look in looks for one in (look.extractor, look.weights))]
+    get_ready(any(getattr(one, "uses_torch", False) for one in asked))
 
 
 def take_gpu() -> None:

@@ -67,7 +67,11 @@ Positive = _schedule(Annotated[int, Field(ge=1, le=ROWS_MAX)], "a number, at lea
 Budget = _schedule(Annotated[int, Field(ge=0, le=IMAGES_MAX)], "a number of images")
 Rows = Annotated[int, Field(ge=1, le=ROWS_MAX, description="a number of rows")]
 Weight = _schedule(Annotated[float, Field(ge=0, allow_inf_nan=False)], "the weight of a row")
-Bias = _schedule(Annotated[float, Field(gt=0, le=1)], "the sampling bias lambda of MAD, 1 for none")
+Bias = _schedule(
+    Annotated[float, Field(gt=0, allow_inf_nan=False)],
+    "the sampling bias lambda of MAD, 1 for none; above 1, of families whose samples it widens, a temperature",
+)
+Noise = _schedule(Annotated[float, Field(ge=0, allow_inf_nan=False)], "a noise level")
 
 
 def at(schedule: float | dict[int, float], generation: int) -> float:

@@ -18,6 +18,7 @@ class Ask:
     https://arxiv.org/abs/2307.01850). condition: (count,) int64 labels, or as many prompts; None leaves it to the rule
     that sample i is of class i mod classes. guide: what steers the sampler beside the model itself, or None. mark: what
     is done to the initial noise, ``f(noise, start) -> noise`` of rows of which the first is sample ``start``, or None.
+    sampler: by which sampler, in place of the model's own (:class:`samplers.base.Sampling`), or None.
     """
 
     count: int
@@ -27,3 +28,4 @@ class Ask:
     condition: np.ndarray | Sequence[str] | None = None
     guide: Any | None = None
     mark: Callable[[np.ndarray, int], np.ndarray] | None = None
+    sampler: Any | None = None

@@ -7,6 +7,7 @@ from .diffusion import Diffusion
 from .flow import Flow
 from .gan import GAN
 from .gaussian import Gaussian
+from .gaussian_diffusion import GaussianDiffusion
 from .gmm import GMM
 from .kde import KDE
 from .linear_classifier import LinearClassifier
@@ -24,6 +25,7 @@ MODELS: Registry[type[Model]] = Registry(
         "multinomial": Multinomial,
         "naive-bayes": NaiveBayes,
         "gaussian": Gaussian,
+        "gaussian-diffusion": GaussianDiffusion,
         "gmm": GMM,
         "kde": KDE,
         "ppca": PPCA,

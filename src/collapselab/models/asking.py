@@ -1,12 +1,32 @@
 """What a model or a known truth may be asked for: the one place where a bias, a condition or a guide is refused."""
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 
 from ..core.ask import Ask
+from ..samplers.base import TOLD
 from .capabilities import Denoises, Inverts
+
+WIDENING = frozenset(
+    {
+        "covariance factor",
+        "covariance factor in each component",
+        "kernel covariance factor",
+        "temperature",
+        "base variance",
+        "latent variance",
+    }
+)
+"""Biases (``Model.bias``) that may be above 1, where they widen what is sampled: temperatures. No guidance weight below
+0, and no truncation that leads away from the mean."""
+
+
+def in_steps(options: type) -> bool:
+    """Whether a family's options say that it is sampled in steps, and so by any of SAMPLERS."""
+    return set(TOLD) <= set(options.model_fields)
 
 
 def called(asked: Any) -> str:
@@ -18,15 +38,21 @@ def check_ask(ask: Ask, asked: Any) -> None:
     """Raise ValueError where a model or a known truth cannot be sampled as asked.
 
     It says itself what it can: ``bias`` is what one below 1 does, empty where there is no other, ``conditions`` what a
-    sample can be told, who :class:`Denoises` can be guided, and who :class:`Inverts` can begin with marked noise.
+    sample can be told, who :class:`Denoises` can be guided, who is sampled :func:`in_steps` can be sampled by another
+    sampler, and who :class:`Inverts` can begin with marked noise.
     """
-    if not 0 < ask.bias <= 1:
-        raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed are numbers above 0 and up to 1")
+    if not 0 < ask.bias < math.inf or (ask.bias > 1 and asked.bias not in WIDENING):
+        allowed = "above 0" if asked.bias in WIDENING else "above 0 and up to 1"
+        raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed are numbers {allowed}")
     if ask.bias != 1 and not asked.bias:
         raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed with {called(asked)} is 1")
     if ask.guide is not None and not isinstance(asked, Denoises):
         found = repr(ask.guide)[:80]  # it may hold the weights of models
         raise ValueError(f"guide: found {found}, allowed is none: samples of {called(asked)} cannot be guided")
+    if ask.sampler is not None and not in_steps(type(asked.options)):
+        raise ValueError(
+            f"sampler: found {ask.sampler.name!r}, allowed is none: {called(asked)} is not sampled step by step"
+        )
     if ask.mark is not None and not isinstance(asked, Inverts):
         raise ValueError(
             f"mark: found one of the noise, allowed is none: {called(asked)} does not tell it from samples"

@@ -147,6 +147,7 @@ def processing(known: Known) -> str:
         lineage = known.study.lineages[name]
         steps = [f"adapted by {lineage.adapt.name}"] if lineage.adapt else []
         steps += [f"steered by {lineage.guide.name}"] if lineage.guide else []
+        steps += [f"sampled by {lineage.sampler.name}"] if lineage.sampler else []
         steps += [f"sampling bias {lineage.sampling_bias}"] if lineage.sampling_bias != 1.0 else []
         steps += [f"changed by {', '.join(one.name for one in lineage.transform)}"] if lineage.transform else []
         steps += [f"selected by {', '.join(one.name for one in lineage.select)}"] if lineage.select else []

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..study.stopping import why
 from .cards import data_card, model_card
 from .datasets import Dataset
 
@@ -42,7 +43,8 @@ class Beside:
     params: arm -> its options, flat. curves: cell -> (images seen, loss) of its training. pictures: cell -> a PNG of
     its samples. costs: cell -> the costs of its jobs. colours: arm -> its colour in the report. controls: the arms that
     are. training: cell -> its training set. real: seed -> the real data that its lineages begin with. models: cell ->
-    the file of its model. data: a line on the real data. report: name -> file of the study's report.
+    the file of its model. data: a line on the real data. report: name -> file of the study's report. stopped: arm ->
+    seed -> the decision that stopped its lineage, which after its last generation no record tells.
     """
 
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Beside:
     models: Mapping[Cell, str] = field(default_factory=dict)
     data: str = ""
     report: Mapping[str, Path] = field(default_factory=dict)
+    stopped: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 NOTHING_BESIDE = Beside()
@@ -63,7 +66,8 @@ NOTHING_BESIDE = Beside()
 
 @dataclass(frozen=True)
 class Content:
-    """What one run shows. status: ok or diverged. files: name -> content of what is attached.
+    """What one run shows. status: ok, diverged or stopped. ends: of a lineage, tags that say how it ended, which may
+    change as it goes on. files: name -> content of what is attached.
 
     began, ended: in milliseconds since 1970, None where it is not known; moments: step -> when its numbers were there.
     model: name, family, options and tags of the model that it has made.
@@ -74,6 +78,7 @@ class Content:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Sequence[Point] = ()
     status: str = "ok"
+    ends: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     datasets: Sequence[Dataset] = ()
     model: Mapping[str, Any] | None = None
@@ -114,19 +119,34 @@ def _lineage(cells: Sequence[Record], beside: Beside, place: int) -> tuple[Conte
     tags |= {"mlflow.runColor": beside.colours[arm]} if arm in beside.colours else {}
     children = {f"{arm}/seed{seed}/gen{cell['generation']}": _generation(cell, beside, options, tags) for cell in cells}
     runs = list(children.values())
+    status, ends = _end(cells, beside.stopped.get(arm, {}).get(seed))
     began = runs[0].began  # some arms wait for no samples: a job of a later generation may have begun before
     lineage = Content(
         name=f"{arm} seed {seed}",
         tags=tags | {"level": "lineage"},
         params=options,
         metrics=[metric for cell in cells for metric in [*_metrics(cell), *_costs(cell, beside)]],
-        status="diverged" if any(run.status == "diverged" for run in runs) else "ok",
+        status=status,
+        ends=ends,
         datasets=[beside.real[seed]] if seed in beside.real else [],
         began=None if began is None else began + place,
         ended=max((run.ended for run in runs if run.ended is not None), default=None),
         moments={cell["generation"]: run.ended for cell, run in zip(cells, runs, strict=True) if run.ended},
     )
     return lineage, children
+
+
+def _end(cells: Sequence[Record], decision: Mapping[str, Any] | None) -> tuple[str, dict[str, str]]:
+    """How a lineage has ended: its status, and the same in tags, the kind of a rule that stopped it, and why."""
+    decision = decision or next((one["stopped"] for one in cells if one.get("stopped")), None)
+    first = next((one for one in cells if one["status"] == "diverged"), None)
+    if decision:
+        status = "diverged" if decision["when"] == "diverged" else "stopped"
+        return status, {"status": decision["when"], "why": why(decision)}
+    if first:
+        generation = (first.get("diverged") or {}).get("generation", first["generation"])
+        return "diverged", {"status": "diverged", "why": f"the training of generation {generation} diverged"}
+    return "ok", {"status": "ok", "why": ""}
 
 
 def _generation(cell: Record, beside: Beside, options: Mapping[str, str], tags: Mapping[str, str]) -> Content:

@@ -240,7 +240,7 @@ class _Mirror:
                 return run_id
         new = {name: digest for name, digest in digests.items() if name not in shown}
         metrics = [metric for name in new for metric in by_step.get(name, ())]
-        self._log(run_id, content, metrics, new | {"status": content.status})
+        self._log(run_id, content, metrics, new | _ends(run, content))
         self._finish(run_id, content)
         return run_id
 
@@ -389,7 +389,14 @@ def _alike(shown: float, value: float) -> bool:
 
 
 def _ended(run: Any, content: Content) -> bool:
-    return run.info.status == _ending(content)
+    said = all(run.data.tags.get(name, "") == value for name, value in content.ends.items())
+    return said and run.info.status == _ending(content)
+
+
+def _ends(run: Any | None, content: Content) -> dict[str, str]:
+    """How a lineage has ended, in tags; of one that was taken up again why it had been stopped is taken back."""
+    before = {} if run is None else run.data.tags
+    return {name: value for name, value in content.ends.items() if value or name in before}
 
 
 def _ending(content: Content) -> str:

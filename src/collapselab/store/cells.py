@@ -67,7 +67,7 @@ class Cell(NamedTuple):
     @property
     def folder(self) -> str:
         """Where its files lie."""
-        return CELL.format(**self._asdict())
+        return CELL.format(study=self.study, arm=self.arm, seed=self.seed, generation=self.generation)
 
     def path(self, noun: str) -> str:
         """The file of a noun, such as ``model.safetensors``."""

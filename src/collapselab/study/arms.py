@@ -6,6 +6,8 @@ from typing import Any
 
 from ..compose.regimes import FromPrevious, at, fresh_before, pooled
 from ..models import MODELS
+from ..models.asking import WIDENING
+from . import sampled
 from .faults import Fault, unknown
 from .file import FAIRNESS
 from .lineages import Lineage
@@ -33,7 +35,12 @@ def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
             message = weights_fault(init.weights, study.family(arm.model))
             if message := message or unlike(init.weights, arm.model, study, shape):
                 yield Fault((*where, "weights"), message)
-        if any(at(arm.sampling_bias, t) < 1 for t in range(generations + 1)):
+        biases, bias = {at(arm.sampling_bias, t) for t in range(generations + 1)}, MODELS[study.family(arm.model)].bias
+        if max(biases) > 1 and bias not in WIDENING:
+            message = f"found {max(biases):g}; of a {study.family(arm.model)} it is a {bias}" if bias else ""
+            message = message or f"{arm.model!r} is a {study.family(arm.model)}, which is sampled as it is"
+            yield Fault(("arms", name, "sampling_bias"), f"{message}; allowed is {'at most ' * bool(bias)}1")
+        if min(biases) < 1:
             if not MODELS[study.family(arm.model)].bias:
                 message = f"{arm.model!r} is a {study.family(arm.model)}, which is sampled as it is; allowed is 1"
                 yield Fault(("arms", name, "sampling_bias"), message)
@@ -156,7 +163,7 @@ def supply_faults(study: Study) -> Iterator[Fault]:
 
 def fairness_faults(study: Study) -> Iterator[Fault]:
     """The rules that make arms comparable; a study that breaks one says why under ``waive``."""
-    compared: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS}
+    compared: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS if rule != "sampler"}
     spans = range(study.file.generations + 1)
     for name, arm in study.lineages.items():
         if arm.calibrates is not None:
@@ -173,6 +180,7 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
             yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found {found}; {remedy}")
         if not differ and rule in study.file.waive:
             yield Fault(("waive", rule), f"nothing to waive: {FAIRNESS[rule]} here")
+    yield from sampled.fairness_faults(study)
 
 
 def _start(arm: Lineage) -> Any:

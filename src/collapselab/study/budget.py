@@ -1,5 +1,6 @@
 """What a study costs, counted before it is spent: images that its models see and make."""
 
+from .sampled import evaluations
 from .study import Study
 from .throughput import Work
 
@@ -7,7 +8,8 @@ from .throughput import Work
 def work(study: Study) -> dict[str, Work]:
     """The images that each model sees in training and makes, over all arms, seeds and generations.
 
-    A closed form sees its training set once.
+    A closed form sees its training set once. A sample for which an arm's sampler asks the network twice as often as
+    the model's own would counts as two.
     """
     trained, sampled = dict.fromkeys(study.file.models, 0), dict.fromkeys(study.file.models, 0)
     for arm, _, generation in [*study.base_cells(), *(cell for cell in study.all_cells() if cell[2])]:
@@ -20,7 +22,8 @@ def work(study: Study) -> dict[str, Work]:
         steered = [name for name in study.measured_sets(arm) if name != "released"]  # which are those that were sampled
         steered += ["marked"] if study.lineages[arm].marks == "noise" else []
         pictures = pictured(study) if study.is_own(seed) else 0
-        sampled[model] += len(steered) * study.file.samples + pictures + sum(one.samples for one in beside)
+        made = len(steered) * study.file.samples + pictures
+        sampled[model] += round(made * evaluations(study, arm)) + sum(one.samples for one in beside)
     return {name: Work(trained[name], sampled[name]) for name in study.file.models}
 
 

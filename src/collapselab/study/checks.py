@@ -76,6 +76,8 @@ def name_faults(raw: dict[str, Any], stem: str) -> Iterator[Fault]:
             yield Fault(
                 ("arms", name), "begins as the controls of selectors do; choose another name, or say yoked: false"
             )
+        if raw.get("converged") is True and str(name).startswith("converged_"):
+            yield Fault(("arms", name), "begins as the controls of samplers do; choose another name")
         model = mapping(arm).get("model")
         if isinstance(model, str) and model not in models:
             yield Fault(("arms", name, "model"), unknown(model, models))

@@ -18,6 +18,7 @@ from ..metrics import METRICS
 from ..models import MODELS
 from ..populations import POPULATIONS
 from ..rewards import REWARDS
+from ..samplers import SAMPLERS
 from ..select import SELECTORS
 from ..transforms import TRANSFORMS
 from .faults import Fault, flow, known, mapping, quoted, validated
@@ -58,6 +59,7 @@ CHOICES: Mapping[str, Kind] = {
     "regimes": Kind(REGIMES | {"algebra": Regime}, arguments, "preset"),
     "adapters": Kind(ADAPTERS, attrgetter("Options")),
     "guides": Kind(GUIDES, attrgetter("Options")),
+    "samplers": Kind(SAMPLERS, attrgetter("Options")),
     "rewards": Kind(REWARDS, attrgetter("Options")),
     "transforms": Kind(TRANSFORMS, attrgetter("Options")),
     "marks": Kind(MARKS, attrgetter("Options")),
@@ -109,6 +111,7 @@ ARM = {
     "regime": "regimes",
     "adapt": "adapters",
     "guide": "guides",
+    "sampler": "samplers",
     "transform": "transforms",
     "mark": "marks",
     "select": "selectors",

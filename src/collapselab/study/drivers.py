@@ -3,10 +3,13 @@
 It is told before it meets snakemake's own lock, whose text would have a run unlocked that is alive.
 """
 
+import _thread
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import Held
 from ..store import held
@@ -23,6 +26,7 @@ LOOKS = frozenset(  # options with which snakemake runs nothing
         *("--generate-unit-tests", "--print-compilation", "--list-untracked", "--lu"),
     }
 )
+UNSAID_RATE = (100, 1)  # jobs and seconds: Snakemake's limit where nobody has said one
 _stack = ExitStack()
 
 
@@ -50,10 +54,38 @@ def allow(study: Study) -> None:
         os.environ["COLLAPSELAB_ALLOW_NONIDENTICAL"] = "1"
 
 
+def settle(workflow: Any) -> None:
+    """Have Snakemake judge jobs by what they are told, and spend less of its time between them.
+
+    That its list of a job's inputs has changed is no reason to run it again: what a job reads is among what it is told,
+    which counts, or is read on the way to that. So it may be told of fewer inputs than the run before (``heeded``).
+
+    Its limit of jobs a second starts a timer whenever it has looked for jobs, at whose end it looks again: one more
+    with each job that has ended, until it looks for jobs some hundred times a second (snakemake #2967). Cores, and a
+    cluster's ``jobs``, bound what is started; a limit that somebody has said stays.
+    """
+    workflow.dag_settings.rerun_triggers = {one for one in workflow.rerun_triggers if one.name != "INPUT"}
+    scheduling = workflow.scheduling_settings
+    rate = scheduling and scheduling.max_jobs_per_timespan
+    if rate and (rate.max_jobs, rate.timespan) == UNSAID_RATE:
+        scheduling.max_jobs_per_timespan = None
+
+
 def begin(study: Study) -> None:
     """Be whoever runs the study, until this process ends."""
     for path, _ in _claims(study):
         _stack.enter_context(held(path))
+
+
+def heed_sigterm() -> None:
+    """Have snakemake's handler of SIGTERM work in a thread of its own.
+
+    It takes locks that the main thread may hold at that moment, and a handler runs in the main thread: it would wait
+    for itself, for ever (snakemake 9.27.1, ``JobScheduler.exit_gracefully``). A bare thread takes no lock to begin.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+        signal.signal(signal.SIGTERM, lambda number, frame: _thread.start_new_thread(handler, (number, None)))
 
 
 def running(study: Study) -> list[str]:

@@ -15,6 +15,7 @@ FAIRNESS = {
     "training_set_size": "all arms have the same training-set size at each generation",
     "images_seen": "all arms see the same number of images in training at each generation",
     "init": "all arms start their trainings from the same kind of model",
+    "sampler": "all arms that are sampled step by step are sampled by the same sampler, in as many steps",
 }
 JUDGING = {"primary_space": "nobody selects or adapts by what the primary endpoint is measured in"}
 
@@ -124,6 +125,9 @@ class Arm(Part):
     sampling_bias: Bias = 1.0
     adapt: Annotated[Choice, From("adapters")] | None = Field(None, description="what changes the trained model")
     guide: Annotated[Choice, From("guides")] | None = Field(None, description="what steers the sampler")
+    sampler: Annotated[Choice, From("samplers")] | None = Field(
+        None, description="which sampler takes the place of the model's own, where samples are made step by step"
+    )
     transform: list[Annotated[Choice, From("transforms")]] = Field(
         [], description="what is done to the samples before anybody sees them, in order"
     )
@@ -218,6 +222,15 @@ class StudyFile(Part):
     )
     yoked: bool = Field(
         True, description="also run, beside every arm with a selector, one of which chance keeps as many of each class"
+    )
+    converged: bool = Field(
+        False,
+        description="also run, beside every arm that is sampled in steps, one with the same sampler in enough of them",
+    )
+    converged_within: Annotated[float, Field(gt=0, lt=1)] = Field(
+        1e-3,
+        description="converged: steps are enough where twice as many change the variance of normal data by no more "
+        "than this share",
     )
     too_few: Literal["stop", "top_up"] = Field(
         "stop",

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 from ..compose.regimes import at
 from ..guides import GUIDES
 from ..models import MODELS
+from ..samplers import SAMPLERS
 from .faults import Fault, faults_of
 from .lineages import Lineage
+from .sampled import own_sampler
 from .study import Study
 
 
@@ -17,7 +19,12 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
     guide, where = arm.guide, ("arms", arm.name, "guide")
     entry, options = GUIDES[guide.name], study.parsed(GUIDES, guide)
     biased = any(at(arm.sampling_bias, generation) < 1 for generation in range(arm.generations + 1))
-    for said in entry.unsuited(options, study.model_options(arm.model), biased):
+    model = study.model_options(arm.model)
+    if chosen := arm.sampler:
+        own = own_sampler(model).options
+        model = {name: value for name, value in model.items() if name not in own}
+        model |= {"sampler": chosen.name, **study.parsed(SAMPLERS, chosen).taken()}
+    for said in entry.unsuited(options, model, biased):
         yield Fault(where, f"{guide.name!r} {said.format(repr(arm.model))}")
     family = MODELS[study.family(arm.model)]
     for role, one in study.auxiliaries(arm.name, 0).items():

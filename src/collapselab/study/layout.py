@@ -100,7 +100,7 @@ def missing(study: Study, root: Path = Path()) -> list[str]:
         return []
     found = []
     for folder, nouns in made(study):
-        there = _names_in(root / folder)
+        there = names_in(root / folder)
         asked = nouns if there or RECORD not in nouns else [RECORD]
         generation = int(folder.rpartition("gen")[2])
         lacking = [noun for noun in asked if not {noun, f"{noun}.sha256"} <= there]
@@ -110,7 +110,7 @@ def missing(study: Study, root: Path = Path()) -> list[str]:
     return found
 
 
-def _names_in(folder: Path) -> set[str]:
+def names_in(folder: str | Path) -> set[str]:
     """The names of what lies in a folder; none where there is no such folder."""
     try:
         with os.scandir(folder) as entries:

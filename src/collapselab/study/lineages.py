@@ -14,6 +14,7 @@ class Lineage(NamedTuple):
     """One arm of a study, resolved.
 
     select: its selectors, each of what the one before has kept. yoked_to: the arm of whose selectors it is the control.
+    sampler: which samples it, if not its model's own. converges: the arm beside which it takes enough of its steps.
     stands_beside: of a control, its kind -> the arms that it is a control of. epochs_of: the training-set sizes that
     its epochs count, generation by generation, where not its own.
     """
@@ -33,6 +34,8 @@ class Lineage(NamedTuple):
     mark: Choice | None = None
     select: tuple[Choice, ...] = ()
     yoked_to: str = ""
+    sampler: Choice | None = None
+    converges: str = ""
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
 
@@ -66,7 +69,9 @@ def of_arms(file: StudyFile, regimes: Mapping[str, Regime]) -> list[Lineage]:
         shown = (arm.sampling_bias, arm.stream, arm.about)
         selectors = tuple(one for one in arm.select if one.name != "nobody")
         chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.mark, selectors)
-        arms.append(Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen))
+        arms.append(
+            Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen, sampler=arm.sampler)
+        )
     return arms
 
 
@@ -81,11 +86,14 @@ def yoked(file: StudyFile, arms: Iterable[Lineage], kept: Mapping[str, int]) -> 
             continue
         about = f"of the samples chance keeps as many as are kept in {arm.name}"
         chance = (Choice("yoked", {"count": kept[arm.name]}),)
-        regime = arm.regime.model_copy(update={"synthetic": [_own(part, arm.name) for part in arm.regime.synthetic]})
-        found.append(
-            arm._replace(name=f"yoked_{arm.name}", regime=regime, about=about, select=chance, yoked_to=arm.name)
-        )
+        found.append(own_samples(arm, f"yoked_{arm.name}")._replace(about=about, select=chance, yoked_to=arm.name))
     return found
+
+
+def own_samples(arm: Lineage, name: str) -> Lineage:
+    """An arm under another name, which eats its own samples where the first ate its own."""
+    regime = arm.regime.model_copy(update={"synthetic": [_own(part, arm.name) for part in arm.regime.synthetic]})
+    return arm._replace(name=name, regime=regime)
 
 
 def _own(part: Synthetic, arm: str) -> Synthetic:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import crossing
+from . import crossing, sampled
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
     choice_faults,
@@ -127,7 +127,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
-        faults += [*people_faults(study), *together_faults(study), *stop_faults(study)]
+        faults += [*sampled.faults(study), *people_faults(study), *together_faults(study), *stop_faults(study)]
     faults += crossing.faults(file)
     faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
     faults += label_faults(study) if not absent else []

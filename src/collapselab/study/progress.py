@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from ..store import beats
 from ..store.beats import Sign
 from ..store.cells import NOUNS, Cell, left_by
-from . import drivers, layout
+from . import drivers, layout, stopping
 from .judged import closed_round
 from .study import Study
 
@@ -38,6 +38,7 @@ DONE = ("measured", "diverged", "stopped")
 RECORD = "metrics.json"
 HEAD_BYTES = 16_384  # of a record, in which one without numbers says why it has none
 SAMPLED = 8  # costs of a verb of an arm that a rate is made of: those of the latest generations
+TOLD = 20  # lineages that have ended, at the end of a run
 TAIL_BYTES = 4096  # of a log, in which a job says why it failed
 
 
@@ -116,6 +117,22 @@ def look(study: Study) -> Look:
         generations = range(study.lineages[arm].generations + 1)
         found[arm, seed] = _in_order([_seen(study, folders, Cell(study.name, arm, seed, t), now) for t in generations])
     return Look(study.name, _with_seconds(study, folders, found), real, drivers.running(study))
+
+
+def ended(study: Study) -> list[str]:
+    """The lineages that have ended before the study, a line each, of many the first: where, and why."""
+    decisions = stopping.stopped(study) if study.file.stop else {}
+    lines = []
+    for (arm, seed), lineage in look(study).lineages.items():
+        decision = decisions.get(arm, {}).get(seed)
+        first = next((one for one in lineage if one.state in ("diverged", "stopped")), None)
+        if decision is not None:
+            lines.append(f"{arm} seed {seed}: {stopping.why(decision)}")
+        elif first is not None:
+            lines.append(f"{arm} seed {seed}: {first.state} at generation {first.generation}")
+    if len(lines) > TOLD:
+        lines[TOLD:] = [f"and {len(lines) - TOLD} lineages more: collapselab status {study.name}"]
+    return lines
 
 
 # -- one generation ----------------------------------------------------------------------------------------------------

@@ -1,31 +1,38 @@
 """What each job of the workflow asks a cluster for: a GPU, processors, memory and minutes, as its model's family needs.
 
 Time of networks follows from ``collapselab throughput``, which keeps in the user's cache what it has measured, on any
-device; without a measurement the default stands, which is long. A rule asks for these, and ``set-resources`` of a
-profile beats them. They are no part of what makes a job run again.
+device; without a measurement it is guessed from their operations and steps. What only passes on that a lineage has
+ended asks for next to nothing. A rule asks for these, and ``set-resources`` of a profile beats them. They are no part
+of what makes a job run again.
 """
 
+import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..core.errors import Damaged
 from ..features import FEATURES
 from ..models import MODELS
+from ..models.capabilities import Counts
 from ..store.cells import CELL
-from . import looking
+from ..store.tensors import read_metadata
+from . import looking, sampled
 from . import throughput as speeds
-from .jobs import Place
+from .jobs import Place, decisions, inputs
 from .study import Study
 
 GRES_VARIABLE = "COLLAPSELAB_GRES"  # what a job with a GPU asks Slurm for; empty on a cluster without GPUs
 TRAINING = frozenset({"train", "adapt", "auxiliary"})  # each a job of its own: what it took hours to make is at stake
 SAMPLING = frozenset({"draw", "sample", "sample_raw", "sample_marked", "grid"})
-GROUPED = ("sample", "sample_raw", "sample_marked", "grid", "transform", "select", "extract", "record", "stop")
-"""The verbs of a generation that share a job of a cluster, but those that wait for people."""
+JUDGED = ("select", "record", "stop")  # of a generation; where people judge they are a job of a cluster of their own
+GROUPED = ("sample", "sample_raw", "sample_marked", "grid", "transform", *JUDGED, "extract")
+"""The verbs of a generation that share a job of a cluster."""
 
 FRAME_MB = 1_500  # Python, its libraries and the two snakemakes around a job
 TORCH_MB = 2_500  # torch, and on a GPU the driver's part of the host's memory
@@ -35,7 +42,10 @@ TRAINING_MINUTES = (
     15  # of a training, and of a draw, which may be one job; the profile keeps 5 for the state at the end
 )
 MARGIN = 1.5  # by which a measured time may be off beside its own spread: nodes differ
-UNKNOWN_MINUTES = {"training": 1440, "sampling": 120}  # of a network that nobody has timed
+GUESSED_MINUTES = {"training": 1440, "sampling": 120}  # at most, of a network that nobody has timed
+GUESS = 3.0  # by which such a guess is taken to be too low
+STEP_S = 0.05  # that a training step, or a batch of samples, takes at least: what a GPU is told, a layer at a time
+GPU_FLOPS, CPU_FLOPS = 5e12, 1e10  # operations a second that a network is taken to do on a device that nobody knows
 FEW_ROWS = 5_000  # samples up to which metrics take moments
 GPU_CPUS = 4  # beside a GPU: feeding it, and libraries' threads
 # What stands in logs of a job that met its limit, or was told ahead of it: Slurm's word of job and step, or the verb's.
@@ -58,11 +68,13 @@ def request(study: Study, verb: str, place: Place, attempt: int = 1, out_of_time
 
     A further attempt asks for more of what was lacking: of time, or else of memory.
     """
-    gpus = int(needs_gpu(study, verb, place))
-    minutes, memory_mb = _minutes(study, verb, place), _memory_mb(study, verb, bool(gpus))
+    over = is_over(study, verb, place)
+    gpus = int(not over and needs_gpu(study, verb, place))
+    minutes = _frame_minutes(verb) if over else _minutes(study, verb, place)
+    memory_mb = FRAME_MB if over else _memory_mb(study, verb, bool(gpus))
     factor = max(1, attempt)
     minutes, memory_mb = (minutes * factor, memory_mb) if out_of_time else (minutes, memory_mb * factor)
-    return Request(gpus, GPU_CPUS if gpus and verb in TRAINING else 1, minutes, memory_mb)
+    return Request(gpus, cpus(study, verb, place) or 1, minutes, memory_mb)
 
 
 def gres(study: Study, verb: str, place: Place) -> str | None:
@@ -70,13 +82,48 @@ def gres(study: Study, verb: str, place: Place) -> str | None:
 
     The rules of one Slurm job say the same, since Snakemake takes only equal words together.
     """
-    verbs = GROUPED if verb in GROUPED else (verb,)
-    return (wanted_gres() or None) if any(needs_gpu(study, one, place) for one in verbs) else None
+    if is_over(study, verb, place):
+        return None
+    return (wanted_gres() or None) if any(needs_gpu(study, one, place) for one in _beside(study, verb, place)) else None
+
+
+def _beside(study: Study, verb: str, place: Place) -> tuple[str, ...]:
+    """The verbs that share a job of a cluster with one."""
+    if verb not in GROUPED:
+        return (verb,)
+    apart = JUDGED if judged_group(study, place) != cell_group(study.name, place) else ()
+    return JUDGED if verb in apart else tuple(one for one in GROUPED if one not in apart)
 
 
 def wanted_gres() -> str:
     """What a job with a GPU asks for on this cluster; empty where there are none."""
     return os.environ.get(GRES_VARIABLE, "gpu:1").strip()
+
+
+def is_over(study: Study, verb: str, place: Place) -> bool:
+    """Whether a job only passes on that its lineage has ended, by what lies there when the job is ready to begin."""
+    if verb in ("draw", "train"):
+        before = f"/gen{place.generation - 1}/"
+        read = [file for file in inputs(study, "train", place) if before in file]
+        return any(_stopped(Path(file)) for file in decisions(study, "train", place)) or any(map(_ended, read))
+    if verb in (*TRAINING, *GROUPED):
+        return _ended(
+            study.cell(*place.cell, "model.safetensors") if verb in TRAINING else study.model_file(*place.cell)
+        )
+    return False
+
+
+def _stopped(decision: Path) -> bool:
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return json.loads(decision.read_text(encoding="utf-8"))["stopped"] is not None
+    return False
+
+
+def _ended(file: str) -> bool:
+    """Whether a model, or samples, are the marker of a lineage that has ended."""
+    with suppress(OSError, Damaged, TypeError, AttributeError):
+        return file.endswith(".safetensors") and "diverged" in read_metadata(Path(file)).get("lineage", {})
+    return False
 
 
 def needs_gpu(study: Study, verb: str, place: Place) -> bool:
@@ -107,15 +154,47 @@ def _minutes(study: Study, verb: str, place: Place) -> int:
         return 240
     if verb not in TRAINING | SAMPLING:
         return BEGIN_MINUTES if study.file.samples <= FEW_ROWS else 60
-    beside = TRAINING_MINUTES if verb in TRAINING | {"draw"} else BEGIN_MINUTES
+    beside = _frame_minutes(verb)
     if not needs_gpu(study, verb, place):
         return beside
     work, images = _images(study, verb, place)
+    images *= sampled.evaluations(study, place.arm) if work == "sampling" else 1
     timed = _timed(study, study.model_of(place.arm))
     if timed is None:
-        return UNKNOWN_MINUTES[work]
+        guess = math.ceil(GUESS * _guessed_seconds(study, study.model_of(place.arm), work, images) / 60)
+        return beside + min(guess, GUESSED_MINUTES[work])
     seconds = images / getattr(timed, f"{work}_images_per_second") / (1 - min(timed.spread, 0.9))
     return beside + math.ceil(MARGIN * seconds / 60)
+
+
+def _frame_minutes(verb: str) -> int:
+    """The minutes that a job takes beside its work."""
+    return TRAINING_MINUTES if verb in TRAINING | {"draw"} else BEGIN_MINUTES
+
+
+def _guessed_seconds(study: Study, model: str, work: str, images: int) -> float:
+    """How long a network takes that nobody has timed: its steps, or its operations where those take longer.
+
+    A sample of a network that counts no operations takes as many evaluations as it has steps; else one.
+    """
+    options, rate = study.parsed_options(model), GPU_FLOPS if wanted_gres() else CPU_FLOPS
+    batch = options.batch if work == "training" else options.sample_batch
+    evaluations = 1 if work == "training" else 2 * getattr(options, "steps", 1)
+    steps = math.ceil(images / batch) * evaluations
+    return max(STEP_S * steps, images * _operations(study, model).get(work, 0.0) / rate)
+
+
+@cache
+def _operations(study: Study, model: str) -> Mapping[str, float]:
+    """The floating-point operations of an image of a model, by the work; nothing where its family does not count them.
+
+    Counting them loads torch.
+    """
+    family = MODELS[study.family(model)]
+    with suppress(ValueError, ImportError):
+        if isinstance(family, type) and issubclass(family, Counts):
+            return family.flops_per_image(study.parsed_options(model).settled(), study.shape)
+    return {}
 
 
 def _images(study: Study, verb: str, place: Place) -> tuple[str, int]:
@@ -151,8 +230,8 @@ def _rows(study: Study) -> int:
 
 def cpus(study: Study, verb: str, place: Place) -> int | None:
     """The processors that a job needs beside the one that each has."""
-    wanted = request(study, verb, place).cpus
-    return wanted if wanted > 1 else None
+    wanted = verb in TRAINING and needs_gpu(study, verb, place) and not is_over(study, verb, place)
+    return GPU_CPUS if wanted else None
 
 
 # -- what was lacking --------------------------------------------------------------------------------------------------

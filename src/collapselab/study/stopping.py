@@ -100,13 +100,26 @@ def words(study: Study) -> list[str]:
     told = []
     for rule in study.file.stop:
         metric, extractor = measured(study, rule)
-        name = f"{METRICS[metric].label} ({extractor})"
-        bound = next(((bound, value) for bound in BOUNDS if (value := getattr(rule, bound)) is not None), ("", 0.0))
-        moves = f"{name} moves by no more than {bound[1]:g} over {rule.generations} generations"
-        row = f" in {rule.generations} generations one after the other" if rule.generations > 1 else ""
-        said = {"diverged": "its training diverged", "converged": moves}
-        told.append(f"{rule.when}: {said.get(rule.when, f'{name} is {bound[0]} {bound[1]:g}{row}')}")
+        bounds = {name: getattr(rule, name) for name in BOUNDS}
+        told.append(_words({"when": rule.when, "metric": metric, "extractor": extractor, **bounds}, rule.generations))
     return told
+
+
+def why(decision: Mapping[str, Any]) -> str:
+    """A decision that stopped a lineage, as a reader is told of it: after which generation, and by which rule."""
+    rule, values = decision["rule"], decision.get("values") or ()
+    found = f" ({', '.join(f'{value:.4g}' for value in values)})" if values else ""
+    return f"stopped after generation {decision['generation']}; {_words(rule, rule.get('generations', 1))}{found}"
+
+
+def _words(rule: Mapping[str, Any], generations: int) -> str:
+    metric = METRICS.get(rule.get("metric") or "")  # of a decision it may be one that is installed no more
+    name = f"{metric.label if metric else rule.get('metric')} ({rule.get('extractor')})"
+    bound, value = next(((bound, value) for bound in BOUNDS if (value := rule.get(bound)) is not None), ("", 0.0))
+    moves = f"{name} moves by no more than {value:g} over {generations} generations"
+    row = f" in {generations} generations one after the other" if generations > 1 else ""
+    said = {"diverged": "its training diverged", "converged": moves}
+    return f"{rule['when']}: {said.get(rule['when'], f'{name} is {bound} {value:g}{row}')}"
 
 
 # -- what waits for what -----------------------------------------------------------------------------------------------

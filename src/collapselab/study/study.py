@@ -29,7 +29,7 @@ from ..store import weights as published
 from ..store.cells import Cell, left_by
 from ..together.loop import Replicates as Replicated
 from ..transforms import TRANSFORMS
-from . import crossing
+from . import crossing, sampled
 from .controls import calibrations, controls
 from .file import CONTROLS, StudyFile
 from .lineages import Lineage, of_arms, yoked
@@ -152,7 +152,8 @@ class Study:
         arms = of_arms(self.file, self._regimes)
         beside = controls(self.file, arms)
         chance = yoked(self.file, arms, {arm.name: self._wanted(arm) for arm in arms})
-        return {one.name: one for one in [*beside, *arms, *chance, *calibrations(self.file, arms)]}
+        enough = sampled.converged(self.file, arms, self.model_options)
+        return {one.name: one for one in [*beside, *arms, *chance, *enough, *calibrations(self.file, arms)]}
 
     @cached_property
     def calibrations(self) -> dict[str, int]:
@@ -172,13 +173,19 @@ class Study:
     def controls_of(self, kind: str) -> dict[str, str]:
         """The control of a kind that stands beside each arm."""
         found = {arm: one.name for one in self.lineages.values() for arm in one.stands_beside.get(kind, ())}
-        found |= {chance: found[arm] for chance, arm in self.yoked.items() if arm in found}
-        return {arm: found[arm] for arm in (*self.file.arms, *self.yoked) if arm in found}
+        derived = self.yoked | self.converged
+        found |= {name: found[arm] for name, arm in derived.items() if arm in found}
+        return {arm: found[arm] for arm in (*self.file.arms, *derived) if arm in found}
 
     @cached_property
     def yoked(self) -> dict[str, str]:
-        """arm -> the arm of whose selectors it is the control: those in which chance keeps as many."""
+        """arm -> the arm of whose selectors it is the control, where chance keeps as many."""
         return {name: arm.yoked_to for name, arm in self.lineages.items() if arm.yoked_to}
+
+    @cached_property
+    def converged(self) -> dict[str, str]:
+        """arm -> the arm of whose sampler it takes enough steps."""
+        return {name: arm.converges for name, arm in self.lineages.items() if arm.converges}
 
     @cached_property
     def used(self) -> dict[str, list[Used]]:

@@ -8,6 +8,7 @@ from .metrics import check_metric as check_metric
 from .metrics import check_score as check_score
 from .populations import check_population as check_population
 from .presets import check_preset as check_preset
+from .samplers import check_sampler as check_sampler
 from .steps import check_adapter as check_adapter
 from .steps import check_guide as check_guide
 from .steps import check_reward as check_reward

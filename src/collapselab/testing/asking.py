@@ -7,6 +7,7 @@ import numpy as np
 from ..core.ask import Ask
 from ..core.kinds import KINDS
 from ..core.sets import SampleSet
+from ..models.asking import WIDENING
 from ..models.capabilities import Denoises, Knows
 from .said import law, refused, same
 
@@ -66,7 +67,7 @@ def check_refusals(name: str, sampled: Any) -> None:
     def refuses(what: str, words: str, **asked: Any) -> None:
         refused(lambda: sampled.sample(Ask(3, 0, **asked)), words, f"{name}: {what}")
 
-    for bias in (0.0, -0.5, 1.5, float("nan")):
+    for bias in (0.0, -0.5, float("nan"), float("inf"), *(() if sampled.bias in WIDENING else (1.5,))):
         refuses(f"a sampling bias of {bias}", "sampling_bias", bias=bias)
     if sampled.bias:
         _check_bias(name, sampled)
@@ -81,17 +82,20 @@ def check_refusals(name: str, sampled: Any) -> None:
 
 
 def _check_bias(name: str, sampled: Any) -> None:
-    """Hold that a bias below 1, of which there is a word, is taken; a model that was not fitted for it may say so."""
-    try:
-        found = sampled.sample(Ask(3, 0, bias=0.5)).data
-    except ValueError as error:
-        law("sampling_bias" in str(error), f"{name}: asked for a sampling bias of 0.5 it says {error}")
-        return
-    plain = sampled.sample(Ask(3, 0)).data
-    law(
-        found.shape == plain.shape and found.dtype == plain.dtype and np.isfinite(found).all(),
-        f"{name}: with a sampling bias of 0.5 its samples are no more {plain.dtype} of shape {plain.shape}, all finite",
-    )
+    """Hold that a bias of which there is a word is taken, below 1 and, of one that widens, above; a model that was not
+    fitted for it may say so."""
+    for bias in (0.5, *((2.0,) if sampled.bias in WIDENING else ())):
+        try:
+            found = sampled.sample(Ask(3, 0, bias=bias)).data
+        except ValueError as error:
+            law("sampling_bias" in str(error), f"{name}: asked for a sampling bias of {bias} it says {error}")
+            return
+        plain = sampled.sample(Ask(3, 0)).data
+        law(
+            found.shape == plain.shape and found.dtype == plain.dtype and np.isfinite(found).all(),
+            f"{name}: with a sampling bias of {bias} its samples are no more {plain.dtype} of shape {plain.shape}, all "
+            "finite",
+        )
 
 
 def check_moments(name: str, sampled: Knows, draws: int = DRAWS, errors: float = ERRORS) -> None:

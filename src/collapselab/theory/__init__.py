@@ -19,6 +19,9 @@ alpha   alpha            rows that Laplace smoothing adds to each of the K categ
 The formulas follow from the moments of normal and multinomial samples; where a paper states one, it is named.
 """
 
+from ..samplers.exact import converged_steps as converged_steps
+from ..samplers.exact import sampled_variance as sampled_variance
+from ..samplers.exact import sampler_factor as sampler_factor
 from .curation import filtered_variance as filtered_variance
 from .curation import likeliest_variance as likeliest_variance
 from .curation import projected_moments as projected_moments

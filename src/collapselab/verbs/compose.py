@@ -17,13 +17,14 @@ Place = tuple[str, int]
 
 
 class Ancestor(NamedTuple):
-    """A model that is asked again, with its arm's bias, random stream and guide; None where it diverged."""
+    """A model that is asked again, with its arm's bias, random stream, guide and sampler; None where it diverged."""
 
     model: Any | None
     sampling_bias: float
     stream: int
     diverged: Mapping[str, Any] | None = None
     guide: Any | None = None
+    sampler: Any | None = None
 
 
 def draw(
@@ -44,7 +45,7 @@ def draw(
                 lineage["diverged"] = ancestor.diverged
                 continue
             seed = composing.resample_seed(study_seed, replicate, recipe.generation, entry, ancestor.stream)
-            asked = Ask(entry.count, seed, bias=ancestor.sampling_bias, guide=ancestor.guide)
+            asked = Ask(entry.count, seed, bias=ancestor.sampling_bias, guide=ancestor.guide, sampler=ancestor.sampler)
             parts.append(ancestor.model.sample(asked))
         else:
             continue

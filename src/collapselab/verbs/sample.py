@@ -11,6 +11,8 @@ from ..core.sets import SampleSet
 from ..engine.steering import Steering
 from ..guides import GUIDES
 from ..marks import Mark
+from ..samplers import SAMPLERS
+from ..samplers.base import Sampling
 
 Stage = Literal["sample", "grid"]
 PIECE = 4  # batches that are sampled between two reports of progress
@@ -37,15 +39,17 @@ def sample(
     done: Callable[[int], None],
     guide: Any | None = None,
     mark: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    sampler: Sampling | None = None,
 ) -> list[SampleSet]:
     """The samples of ``count`` that begin at ``starts``, in pieces of ``size``: none depends on the others.
 
     done: called with the start of each piece that is made. guide: what steers the sampler (``Ask.guide``). mark: what
-    is done to its noise (``Ask.mark``).
+    is done to its noise (``Ask.mark``). sampler: which one, if not the model's own (``Ask.sampler``).
     """
     parts = []
     for start in starts:
-        parts.append(model.sample(Ask(min(size, count - start), seed, start, sampling_bias, guide=guide, mark=mark)))
+        number = min(size, count - start)
+        parts.append(model.sample(Ask(number, seed, start, sampling_bias, guide=guide, mark=mark, sampler=sampler)))
         done(start)
     return parts
 
@@ -55,6 +59,11 @@ def steering(name: str, options: Any, others: Mapping[str, Any]) -> Steering:
     entry = GUIDES[name]
     told = entry.told(options)
     return Steering(entry.rule, options, entry.reads, others, name, told, entry.wants, entry.changes)
+
+
+def sampling(name: str, options: Any) -> Sampling:
+    """A sampler with its options."""
+    return Sampling(SAMPLERS[name], options.at(0), name)
 
 
 def marking(mark: Mark, options: Any, key: bytes) -> Callable[[np.ndarray, int], np.ndarray]:

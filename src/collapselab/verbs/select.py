@@ -15,10 +15,11 @@ from ..core.sets import Ballots, SampleSet, Seen
 from ..features import Features
 from ..marks import MARKS
 from ..rewards.asking import rewards_of
+from ..samplers import SAMPLERS
 from ..select.base import Pool, Selection, Selector, Twin, check_selection
 from ..store.cells import Cell
 from .extract import Look
-from .sample import sample_seed
+from .sample import sample_seed, sampling
 
 TooFew = Literal["stop", "top_up"]
 """What is done where a selector finds fewer samples than are wanted: nothing more, or chance adds others."""
@@ -73,7 +74,8 @@ def asked_for(samples: SampleSet, study_seed: int) -> Ask:
     if steered:
         raise ValueError(f"samples: found some in whose making {steered[0]!r} had a part, allowed are others")
     seed = sample_seed(study_seed, said["seed"], said["generation"], said["stage"], said["stream"])
-    return Ask(len(samples), seed, bias=said["sampling_bias"])
+    own = [sampling(name, SAMPLERS[name].Options(**options)) for name, options in said.get("sampler", {}).items()]
+    return Ask(len(samples), seed, bias=said["sampling_bias"], sampler=own[0] if own else None)
 
 
 def scored(pool: Pool, options: Any) -> Pool:

@@ -1,6 +1,7 @@
-"""Samplers of the probability-flow ODE dx / dsigma = (x - D(x; sigma)) / sigma (Karras et al. 2022, equation 1 at
-s(t) = 1, sigma(t) = t), and the denoisers that they follow."""
+"""Samples of a diffusion model: the denoiser that its network is, the noise levels of its options, and a sampler that
+follows the one down the others."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from torch.nn import functional as F
 
 from ...core import seeds
 from ...core.ask import Ask
-from ...engine.steering import Denoise, Denoiser, levels_of, unsteered
+from ...engine.steering import Denoise, Denoiser, Draws, unsteered
 from ...machine.device import autocast, device, exact
+from ...samplers.ddim import ddim
+from ...samplers.heun import heun
+from ...samplers.levels import Noise
 from ..arrays import in_batches
 from ..asking import labels_of_batch
 from . import conditions as conditioned
@@ -21,77 +25,7 @@ from .networks import loaded
 from .options import DiffusionOptions
 from .parameterisations import Parameterisation, parameterisation
 
-# -- samplers ----------------------------------------------------------------------------------------------------------
-
-
-def heun(
-    denoise: Denoise,
-    noise: torch.Tensor,
-    levels: torch.Tensor,
-    labels: torch.Tensor | None,
-    *,
-    churn: float = 0.0,
-    churn_min: float = 0.0,
-    churn_max: float = math.inf,
-    churn_noise: float = 1.0,
-) -> torch.Tensor:
-    """The end of the ODE from ``levels[0] * noise``, by Heun's second-order steps (Karras et al. 2022, Algorithm 2).
-
-    Before a step from a level s within churn_min .. churn_max, noise of the standard deviation churn_noise takes x up
-    to s (1 + min(churn / steps, sqrt(2) - 1)); with churn 0 it is their deterministic Algorithm 1.
-
-    denoise: D(x; at, labels), the denoised rows, as x: (B, C, H, W) or (B, d) float64; ``at.sigma`` is the noise level,
-    labels (B,) int64, or None for no label. noise: (B, ...) standard normal. levels: (steps + 1,) falling noise levels;
-    a last step to 0 is Euler's. Further noise comes from the device's default generator, which the caller seeds.
-    """
-    x = levels[0] * noise
-    growth = min(churn / (len(levels) - 1), math.sqrt(2) - 1)
-    for at in levels_of(levels):
-        now, following = at.sigma, at.next_sigma
-        if growth and churn_min <= now <= churn_max:
-            above = now * (1 + growth)
-            x = x + (above**2 - now**2).sqrt() * churn_noise * torch.randn_like(x)
-            now = above
-        slope = (x - denoise(x, at._replace(sigma=now), labels)) / now
-        euler = x + (following - now) * slope
-        if following == 0:
-            x = euler
-        else:
-            after = at._replace(sigma=following, corrects=True)
-            slope_after = (euler - denoise(euler, after, labels)) / following
-            x = x + (following - now) * (slope + slope_after) / 2
-    return x
-
-
-def ddim(
-    denoise: Denoise,
-    noise: torch.Tensor,
-    levels: torch.Tensor,
-    labels: torch.Tensor | None,
-    *,
-    eta: float = 0.0,
-) -> torch.Tensor:
-    """The end of the steps of DDIM from ``levels[0] * noise`` (Song, Meng and Ermon 2021, equations 12 and 16,
-    https://arxiv.org/abs/2010.02502).
-
-    With x = x_t / sqrt(alpha_t) and sigma^2 = (1 - alpha_t) / alpha_t a step to sigma' is
-
-        x <- D + sqrt(sigma'^2 - added^2) / sigma (x - D) + added z,    added = eta sigma' sqrt(1 - sigma'^2 / sigma^2)
-
-    with z standard normal. eta = 0 is Euler's step for the ODE; eta = 1 draws from DDPM's posterior of the next image
-    given D (Ho et al. 2020, equation 7). Arguments as for :func:`heun`.
-    """
-    x = levels[0] * noise
-    for at in levels_of(levels):
-        now, following = at.sigma, at.next_sigma
-        denoised = denoise(x, at, labels)
-        if eta and following:
-            added = eta * following * (1 - (following / now) ** 2).sqrt()
-            kept = (following**2 - added**2).clamp(min=0).sqrt()
-            x = denoised + kept / now * (x - denoised) + added * torch.randn_like(x)
-        else:
-            x = denoised + following / now * (x - denoised)
-    return x
+# -- noise levels -----------------------------------------------------------------------------------------------------
 
 
 def power_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> torch.Tensor:
@@ -144,7 +78,7 @@ def noise_levels(options: DiffusionOptions, sigmas: torch.Tensor | None) -> torc
         chosen = torch.tensor([round(count - index * count / options.steps) - 1 for index in range(options.steps)])
         return torch.cat([sigmas.cpu()[chosen], torch.zeros(1, dtype=torch.float64)])
     lowest, highest = noise_range(options, sigmas)
-    return SAMPLERS[options.sampler][1](options.steps, lowest, highest, options.rho)
+    return OWN[options.sampler][1](options.steps, lowest, highest, options.rho)
 
 
 # -- denoisers ---------------------------------------------------------------------------------------------------------
@@ -196,6 +130,12 @@ def denoiser_of(
     return NetworkDenoiser(loaded(options, shape, weights, where), options, parameterisation(options, where))
 
 
+def noise_of(network: NetworkDenoiser) -> Noise:
+    """The noise that a network was trained with, as samplers are told of it."""
+    sigmas, options = network.parameterised.sigmas, network.options
+    return Noise(*network.levels, options.rho, options.steps, None if sigmas is None else sigmas.cpu().numpy())
+
+
 def guided(denoise: Denoiser, weight: float) -> Denoiser:
     """Classifier-free guidance (Ho and Salimans 2022, equation 6): ``(1 + w) D(x, sigma, label) - w D(x, sigma)``."""
 
@@ -222,13 +162,16 @@ def sample(
     labels: their classes, (count,) int64, or None for a model without any.
     """
     where, size, seed = device(), options.sample_batch, ask.seed
-    sampler, _ = SAMPLERS[options.sampler]
+    sampler, _ = OWN[options.sampler]
     chosen = {name: getattr(options, name) for name in CHOICES[options.sampler]}
     with exact(where, options.precision != "float32") as generator:
         network = denoiser_of(options, weights, shape, where)
         biased = guided(network, 1 / ask.bias - 1)
         others = {} if ask.guide is None else ask.guide.denoisers(where)
-        levels = noise_levels(options, network.parameterised.sigmas).to(where)
+        if ask.sampler is None:
+            levels = noise_levels(options, network.parameterised.sigmas).to(where)
+        else:
+            levels = torch.from_numpy(ask.sampler.levels(noise_of(network))).to(where)
 
         def normals(seed: int, batch: int) -> torch.Tensor:
             return torch.from_numpy(seeds.normals(seed, batch * size, size, math.prod(shape)).reshape(size, *shape))
@@ -242,6 +185,10 @@ def sample(
 
             return ask.guide.steered(biased, network, others, draws)
 
+        def drawn(batch: int) -> Draws:
+            numbers = itertools.count()
+            return lambda: normals(seeds.seed_of(seed, None, None, "noise", next(numbers)), batch).to(where)
+
         def make(batch: int) -> np.ndarray:
             told = None
             if labels is not None:
@@ -250,10 +197,15 @@ def sample(
             noise = normals(seed, batch)
             if ask.mark is not None:
                 noise = torch.from_numpy(ask.mark(noise.numpy(), batch * size))
-            return sampler(asked(batch), noise.to(where), levels, told, **chosen).cpu().numpy()
+            noise = noise.to(where)
+            if ask.sampler is None:
+                made = sampler(asked(batch), noise, levels, told, draws=lambda: torch.randn_like(noise), **chosen)
+            else:
+                made = ask.sampler.run(asked(batch), noise, levels, told, drawn(batch))
+            return made.cpu().numpy()
 
         return in_batches(make, ask.count, ask.start, size, shape)
 
 
-SAMPLERS = {"heun": (heun, power_levels), "ddim": (ddim, diffusion_time_levels)}
+OWN = {"heun": (heun, power_levels), "ddim": (ddim, diffusion_time_levels)}
 CHOICES = {"heun": ("churn", "churn_min", "churn_max", "churn_noise"), "ddim": ("eta",)}

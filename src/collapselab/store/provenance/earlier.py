@@ -4,7 +4,7 @@ A function that learns to do something new has another source, and every model t
 trained again, to the same bits. So its earlier text stands in ``earlier.txt``, under the hash of its present one: it
 counts as long as the present text is just that one. Whoever changes it again without saying so here is back where one
 was: all that depends on it runs again. What asks for the new thing has to name more than this definition among its
-roots, since of this one it sees the earlier text.
+roots, since of this one it sees the earlier text. A text begins with the imports that its module no longer has.
 """
 
 import ast

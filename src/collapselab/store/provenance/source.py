@@ -27,15 +27,16 @@ EDGES = {
 NO_EDGES = {"study.results"}  # from which the report is drawn
 REGISTRIES = {
     *("ADAPTERS", "DATASETS", "FEATURES", "GUIDES", "METRICS", "MODELS", "POPULATIONS", "REGIMES", "SCORES"),
-    *("MARKS", "REWARDS", "SELECTORS", "TRANSFORMS"),
+    *("MARKS", "REWARDS", "SAMPLERS", "SELECTORS", "TRANSFORMS"),
 }
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
-    f"{PACKAGE}.core.ask:Ask": {"mark"},
+    f"{PACKAGE}.core.ask:Ask": {"mark", "sampler"},
     f"{PACKAGE}.models.diffusion.family:Diffusion": {"denoises"},
     f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask", "mark"},
     f"{PACKAGE}.core.sets:KeptTable": {"weights"},
     f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
+    f"{PACKAGE}.verbs.compose:Ancestor": {"sampler"},
 }  # fields of entries that count only by themselves
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -161,7 +162,11 @@ def _source(module: str) -> Source:
             statements.setdefault(name, []).append(statement)
         if not bound and not _is_text(statement):
             effects.append(statement)
-    statements |= earlier.counting(module.removeprefix(f"{PACKAGE}."), statements)
+    for name, text in earlier.counting(module.removeprefix(f"{PACKAGE}."), statements).items():
+        brought = [one for one in text if isinstance(one, ast.Import | ast.ImportFrom)]
+        for statement in brought:
+            imports = _imported(statement, package) | imports
+        statements[name] = [one for one in text if one not in brought]
     beside = (file for file in sorted(path.parent.glob(f"{path.stem}.*")) if file.suffix != ".py")
     effects += [file.read_bytes() for file in beside]  # a page's template, a map
     return Source(module, statements, imports, effects, ":=" in text, tuple(stars))

@@ -8,7 +8,7 @@ from ...compose.regimes import at
 from ...guides import GUIDES
 from ...models import MODELS
 from ...store.provenance import entries
-from .. import looking
+from .. import looking, sampled
 from ..stopping import waited_for
 from ..study import Study
 from ..telling import as_json, flags
@@ -38,6 +38,12 @@ def guide_roots(study: Study, arm: str) -> list[str]:
     return [*entries("guides:GUIDES", [guide.name]), *verb_roots("sample", "steering"), *asked]
 
 
+def sampler_roots(study: Study, arm: str) -> list[str]:
+    """The source of an arm's sampler, where it takes the place of the model's own."""
+    sampler = study.lineages[arm].sampler
+    return [*entries("samplers:SAMPLERS", [sampler.name]), *verb_roots("sample", "sampling")] if sampler else []
+
+
 # -- compose and train -------------------------------------------------------------------------------------------------
 
 
@@ -65,6 +71,7 @@ def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
         own, further = study.lineages[ancestor.arm], others(study, ancestor)
         about[name] = {"stream": own.stream, "sampling_bias": at(own.sampling_bias, ancestor.generation)}
         about[name] |= {"guide": guide_said(study, ancestor), "auxiliary": further} if own.guide else {}
+        about[name] |= {"sampler": sampled.said_of(study, ancestor.arm, ancestor.generation)} if own.sampler else {}
     yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)), population=looking.truth_file(study))
     yield from flags(model=[f"{name}={path}" for name, path in models.items()], about=as_json(about))
     yield from flags(study_seed=study.file.seed, seed=replicate(study, place, "training"))
@@ -73,8 +80,9 @@ def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
 
 def _draw_roots(study: Study, place: Place) -> list[str]:
     arms = sorted({name.partition(":")[0] for name in study.resampled(*place.cell)})
-    families = [root for arm in arms for root in [*looking.family_roots(study, arm), *guide_roots(study, arm)]]
-    return [*verb_roots("compose", "draw"), *families, *looking.truth_roots(study)]
+    steered = [root for arm in arms for root in [*guide_roots(study, arm), *sampler_roots(study, arm)]]
+    families = [root for arm in arms for root in looking.family_roots(study, arm)]
+    return [*verb_roots("compose", "draw"), *families, *steered, *looking.truth_roots(study)]
 
 
 def eaten(study: Study, place: Place) -> Iterator[str]:

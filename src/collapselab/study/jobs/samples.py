@@ -10,12 +10,12 @@ from ...select import SELECTORS
 from ...store import hash_path, recorded_hash
 from ...store.provenance import entries
 from ...transforms import TRANSFORMS
-from .. import looking
+from .. import looking, sampled
 from ..judged import closed_round
 from ..study import Study
 from ..telling import as_json, flags
 from .base import Job, Place, nothing, seeds, verb_roots
-from .models import guide_roots, guide_said, others
+from .models import guide_roots, guide_said, others, sampler_roots
 
 # -- sample ------------------------------------------------------------------------------------------------------------
 
@@ -34,6 +34,7 @@ def _sampled(study: Study, place: Place, count: int, steered: bool) -> Iterator[
     bias = at(arm.sampling_bias, place.generation) if steered else None
     yield from flags(model=study.model_file(*place.cell), count=count)
     yield from flags(sampling_bias=bias, stream=arm.stream, **seeds(study, place, "sampling"))
+    yield from flags(sampler=as_json(said) if (said := sampled.said_of(study, place.arm, place.generation)) else None)
     if steered and arm.guide:
         further = [f"{role}={path}" for role, path in others(study, place).items()]
         yield from flags(guide=as_json(guide_said(study, place)), auxiliary=further)
@@ -61,6 +62,7 @@ def _raw_roots(study: Study, place: Place) -> list[str]:
     return [
         *verb_roots("sample", "sample_seed", "piece_size", "sample", "joined"),
         *looking.family_roots(study, place.arm),
+        *sampler_roots(study, place.arm),
     ]
 
 
@@ -183,6 +185,7 @@ def _select_roots(study: Study, place: Place) -> list[str]:
     asked = study.selecting(place.arm, "model") or (marked and noise)
     family = looking.family_roots(study, place.arm) if asked else []
     family += looking.asked_roots(study, place.arm)
+    family += sampler_roots(study, place.arm) if study.selecting(place.arm, "ask") else []
     seen += [*mark_roots(study, place.arm), *verb_roots("extract", "detector", "calibrates")] if marked else []
     called = verb_roots("select", "select", "pool_of", *["asked_for"] * study.selecting(place.arm, "ask"))
     chosen = entries("select:SELECTORS", [one.name for one in selectors])

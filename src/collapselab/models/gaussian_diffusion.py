@@ -1,0 +1,163 @@
+"""A normal law that is sampled as a diffusion model is: step by step, from noise, by its exact denoiser.
+
+Nothing is learnt but mean and covariance, so that what a loop does beside estimation is what its sampler does; and
+since every step is affine, that is known exactly (``theory.samplers``).
+"""
+
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ..core import seeds
+from ..core.ask import Ask
+from ..core.kinds import KindName
+from ..core.sets import SampleSet
+from ..engine.scale import SMALLEST, Scale
+from ..engine.steering import unsteered
+from ..samplers.base import Sampler, Sampling
+from ..samplers.heun import HeunOptions, heun, twice
+from ..samplers.levels import Noise
+from .asking import check_ask
+from .capabilities import Denoiser
+from .gaussian import Gaussian, GaussianOptions
+
+if TYPE_CHECKING:
+    import torch
+
+
+class GaussianDiffusionOptions(GaussianOptions):
+    """How a normal law is fitted, and the noise from which it is sampled."""
+
+    standardise: bool = Field(
+        True,
+        description="noise levels are in units of each dimension's standard deviation, about its mean, as a diffusion "
+        "model of vectors has them; false: in the units of the data, about 0",
+    )
+    steps: int = Field(18, ge=2, description="steps of Heun's sampler, which an arm's sampler takes the place of")
+    sigma_min: float = Field(0.002, gt=0, description="lowest noise level before 0")
+    sigma_max: float = Field(80.0, gt=0, description="highest noise level")
+    rho: float = Field(7.0, gt=0, description="how strongly the steps gather at low noise")
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"ddof": 1, "steps": 64}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(
+                f"sigma_min: found {self.sigma_min}, allowed are numbers below sigma_max = {self.sigma_max}"
+            )
+        return self
+
+
+OWN = Sampling(Sampler(HeunOptions, heun, order=2, evaluations=twice), HeunOptions(), "heun")
+"""How it is sampled where nobody says otherwise."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExactDenoiser:
+    """D(x; sigma) = mean + C (C + sigma^2 I)^-1 (x - mean) of N(mean, C) (:class:`models.capabilities.Denoiser`).
+
+    levels: the lowest and the highest noise level. mean: (d,). values, vectors: eigenvalues (d,) and eigenvectors
+    (d, d) of C. All of one kind, numpy's or torch's, as the rows that it is given.
+    """
+
+    levels: tuple[float, float]
+    mean: Any
+    values: Any
+    vectors: Any
+
+    def __call__(self, x: Any, sigma: Any, condition: Any = None) -> Any:
+        kept = (self.vectors * (self.values / (self.values + sigma**2))) @ self.vectors.T
+        # A sum and no product of matrices, which rounds a row by how many stand beside it.
+        return self.mean + ((x - self.mean)[:, :, None] * kept).sum(1)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianDiffusion(Gaussian):
+    """The normal law N(mean, covariance), of which samples are made by the steps of a sampler.
+
+    They have another variance than the law, as far as the sampler's steps are finitely many: Heun's 18 multiply it by
+    1.09 where the data are standardised. ``moments`` and the likelihood are those of the law.
+    """
+
+    Options: ClassVar = GaussianDiffusionOptions
+    bias: ClassVar = ""
+
+    def denoiser(self, where: "torch.device") -> Denoiser:
+        """Its exact denoiser on a device: of standardised vectors, or of the data's where they are not."""
+        import torch
+
+        one = self._denoiser()
+        mean, values, vectors = (torch.from_numpy(part).to(where) for part in (one.mean, one.values, one.vectors))
+        return ExactDenoiser(one.levels, mean, values, vectors)
+
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for: data (count, d) float64. The bits of one depend on no other.
+
+        ask.sampler: in the place of Heun's deterministic steps; its noise is each sample's own. ask.guide: a
+        :class:`engine.steering.Steering`, which sees rows as :meth:`denoiser` does. Raises ValueError for a bias other
+        than 1, and for a guide by a further model whose rows are standardised by another scale.
+        """
+        check_ask(ask, self)
+        scale, options = self._scale(), self.options
+        for role, other in dict(ask.guide.others if ask.guide else {}).items():
+            self._check_scale(role, other)
+        noise = Noise(options.sigma_min, options.sigma_max, options.rho, options.steps)
+        sampler = ask.sampler or OWN
+        made = self._made(ask, sampler, sampler.levels(noise))
+        return SampleSet(scale.restored(made))
+
+    def _made(self, ask: Ask, sampler: Sampling, levels: np.ndarray) -> np.ndarray:
+        """The rows as the denoiser sees them; by torch where something steers."""
+
+        def normals(seed: int) -> np.ndarray:
+            return seeds.normals(seed, ask.start, ask.count, len(self.mean))
+
+        def stream(word: str, number: int) -> np.ndarray:
+            return normals(seeds.seed_of(ask.seed, None, None, word, number))
+
+        numbers = count()
+
+        def draws() -> np.ndarray:
+            return stream("noise", next(numbers))
+
+        if ask.guide is None:
+            denoise = unsteered(self._denoiser())
+            return sampler.run(denoise, normals(ask.seed), levels, None, draws)
+        import torch
+
+        where = torch.device("cpu")
+        steered = ask.guide.steered(
+            one := self.denoiser(where),
+            one,
+            ask.guide.denoisers(where),
+            lambda number: torch.from_numpy(stream("guide", number)),
+        )
+        start, down = torch.from_numpy(normals(ask.seed)), torch.from_numpy(levels)
+        return sampler.run(steered, start, down, None, lambda: torch.from_numpy(draws())).numpy()
+
+    def _scale(self) -> Scale:
+        """Where the rows lie, and how wide they are, that the denoiser sees as 0 and 1."""
+        if not self.options.standardise:
+            return Scale(np.zeros_like(self.mean), np.ones_like(self.mean))
+        variances = np.diagonal(self.moments()[1])
+        return Scale(self.mean, np.sqrt(np.where(variances > SMALLEST, variances, 1.0)))
+
+    def _denoiser(self) -> ExactDenoiser:
+        scale, (mean, covariance) = self._scale(), self.moments()
+        values, vectors = np.linalg.eigh(covariance / np.outer(scale.scale, scale.scale))
+        levels = self.options.sigma_min, self.options.sigma_max
+        return ExactDenoiser(levels, scale.standardised(mean), values.clip(0.0), vectors)
+
+    def _check_scale(self, role: str, other: Any) -> None:
+        """Raise ValueError for a further model that sees rows in other units."""
+        own, its = self._scale(), other._scale()
+        if not (np.array_equal(own.location, its.location) and np.array_equal(own.scale, its.scale)):
+            raise ValueError(
+                f"guide: found a model {role!r} that standardises by other rows; allowed is one of standardise: false"
+            )
