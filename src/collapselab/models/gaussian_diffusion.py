@@ -40,10 +40,16 @@ class GaussianDiffusionOptions(GaussianOptions):
     sigma_min: float = Field(0.002, gt=0, description="lowest noise level before 0")
     sigma_max: float = Field(80.0, gt=0, description="highest noise level")
     rho: float = Field(7.0, gt=0, description="how strongly the steps gather at low noise")
+    between: float = Field(
+        0.0,
+        ge=0,
+        description="variance of the means of classes, of which the data are one: without its condition the model sees "
+        "so much more variance about the same mean, and can be guided; 0: it has no other classes",
+    )
 
     @classmethod
     def smallest(cls, kind: KindName) -> dict[str, Any]:
-        return {"ddof": 1, "steps": 64}
+        return {"ddof": 1, "steps": 64, "between": 1.0}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -83,27 +89,28 @@ class GaussianDiffusion(Gaussian):
 
     They have another variance than the law, as far as the sampler's steps are finitely many: Heun's 18 multiply it by
     1.09 where the data are standardised. ``moments`` and the likelihood are those of the law.
+
+    Without its condition it is N(mean, covariance + between I): a sampling bias, and guides, follow the difference.
     """
 
     Options: ClassVar = GaussianDiffusionOptions
-    bias: ClassVar = ""
+    bias: ClassVar = "guidance"
 
     def denoiser(self, where: "torch.device") -> Denoiser:
         """Its exact denoiser on a device: of standardised vectors, or of the data's where they are not."""
-        import torch
-
-        one = self._denoiser()
-        mean, values, vectors = (torch.from_numpy(part).to(where) for part in (one.mean, one.values, one.vectors))
-        return ExactDenoiser(one.levels, mean, values, vectors)
+        return in_torch(self._denoiser(), where)
 
     def sample(self, ask: Ask) -> SampleSet:
         """The samples that are asked for: data (count, d) float64. The bits of one depend on no other.
 
         ask.sampler: in the place of Heun's deterministic steps; its noise is each sample's own. ask.guide: a
-        :class:`engine.steering.Steering`, which sees rows as :meth:`denoiser` does. Raises ValueError for a bias other
-        than 1, and for a guide by a further model whose rows are standardised by another scale.
+        :class:`engine.steering.Steering`, which sees rows as :meth:`denoiser` does. ask.bias: guidance of weight
+        1 / bias - 1 by what the model sees without its condition. Raises ValueError for a bias below 1 of a model
+        without ``between``, and for a guide by a further model whose rows are standardised by another scale.
         """
         check_ask(ask, self)
+        if ask.bias < 1 and not self.options.between:
+            raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed is 1: guidance needs between > 0")
         scale, options = self._scale(), self.options
         for role, other in dict(ask.guide.others if ask.guide else {}).items():
             self._check_scale(role, other)
@@ -126,15 +133,16 @@ class GaussianDiffusion(Gaussian):
         def draws() -> np.ndarray:
             return stream("noise", next(numbers))
 
+        own, bare = self._denoiser(), self._denoiser(self.options.between)
         if ask.guide is None:
-            denoise = unsteered(self._denoiser())
-            return sampler.run(denoise, normals(ask.seed), levels, None, draws)
+            return sampler.run(unsteered(_biased(own, bare, ask.bias)), normals(ask.seed), levels, None, draws)
         import torch
 
         where = torch.device("cpu")
+        own, bare = in_torch(own, where), in_torch(bare, where)
         steered = ask.guide.steered(
-            one := self.denoiser(where),
-            one,
+            _biased(own, bare, ask.bias),
+            bare,
             ask.guide.denoisers(where),
             lambda number: torch.from_numpy(stream("guide", number)),
         )
@@ -148,8 +156,10 @@ class GaussianDiffusion(Gaussian):
         variances = np.diagonal(self.moments()[1])
         return Scale(self.mean, np.sqrt(np.where(variances > SMALLEST, variances, 1.0)))
 
-    def _denoiser(self) -> ExactDenoiser:
+    def _denoiser(self, beside: float = 0.0) -> ExactDenoiser:
+        """That of the law, with so much more variance in every direction."""
         scale, (mean, covariance) = self._scale(), self.moments()
+        covariance = covariance + beside * np.eye(len(mean)) if beside else covariance
         values, vectors = np.linalg.eigh(covariance / np.outer(scale.scale, scale.scale))
         levels = self.options.sigma_min, self.options.sigma_max
         return ExactDenoiser(levels, scale.standardised(mean), values.clip(0.0), vectors)
@@ -161,3 +171,19 @@ class GaussianDiffusion(Gaussian):
             raise ValueError(
                 f"guide: found a model {role!r} that standardises by other rows; allowed is one of standardise: false"
             )
+
+
+def in_torch(one: ExactDenoiser, where: "torch.device") -> ExactDenoiser:
+    """The same denoiser of torch's rows, on a device."""
+    import torch
+
+    mean, values, vectors = (torch.from_numpy(part).to(where) for part in (one.mean, one.values, one.vectors))
+    return ExactDenoiser(one.levels, mean, values, vectors)
+
+
+def _biased(own: ExactDenoiser, bare: ExactDenoiser, bias: float) -> Denoiser:
+    """(1 + w) D - w D_u with w = 1 / bias - 1."""
+    if bias == 1:
+        return own
+    w = 1 / bias - 1
+    return lambda x, sigma, condition=None: (1 + w) * own(x, sigma) - w * bare(x, sigma)

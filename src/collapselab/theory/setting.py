@@ -14,6 +14,7 @@ class Setting(NamedTuple):
 
     options: of the model, resolved. population: the name of the known truth, None for other data; truth: its object.
     generations: the last one. samples: how many each model gives, before a selector keeps some of them.
+    guide: what steers the sampler, empty where nothing does; guide_options: resolved.
     """
 
     family: str
@@ -26,6 +27,8 @@ class Setting(NamedTuple):
     selector: str
     select_options: Mapping[str, Any]
     samples: int
+    guide: str = ""
+    guide_options: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, eq=False)
