@@ -4,7 +4,9 @@ Nothing is learnt but mean and covariance, so that what a loop does beside estim
 since every step is affine, that is known exactly (``theory.samplers``).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,7 +18,7 @@ from ..core.ask import Ask
 from ..core.kinds import KindName
 from ..core.sets import SampleSet
 from ..engine.scale import SMALLEST, Scale
-from ..engine.steering import unsteered
+from ..engine.steering import Denoise, Level, unsteered
 from ..samplers.base import Sampler, Sampling
 from ..samplers.heun import HeunOptions, heun, twice
 from ..samplers.levels import Noise
@@ -113,7 +115,7 @@ class GaussianDiffusion(Gaussian):
         return SampleSet(scale.restored(made))
 
     def _made(self, ask: Ask, sampler: Sampling, levels: np.ndarray) -> np.ndarray:
-        """The rows as the denoiser sees them; by torch where something steers."""
+        """The rows as the denoiser sees them."""
 
         def normals(seed: int) -> np.ndarray:
             return seeds.normals(seed, ask.start, ask.count, len(self.mean))
@@ -122,24 +124,30 @@ class GaussianDiffusion(Gaussian):
             return normals(seeds.seed_of(ask.seed, None, None, word, number))
 
         numbers = count()
+        denoise = (
+            unsteered(self._denoiser()) if ask.guide is None else self._steered(ask.guide, partial(stream, "guide"))
+        )
+        return sampler.run(denoise, normals(ask.seed), levels, None, lambda: stream("noise", next(numbers)))
 
-        def draws() -> np.ndarray:
-            return stream("noise", next(numbers))
+    def _steered(self, guide: Any, stream: Callable[[int], np.ndarray]) -> Denoise:
+        """What the sampler asks where something steers or watches, which torch does; the denoiser's bits are as ever.
 
-        if ask.guide is None:
-            denoise = unsteered(self._denoiser())
-            return sampler.run(denoise, normals(ask.seed), levels, None, draws)
+        stream: ``f(number)``, normal numbers as the rows.
+        """
         import torch
 
-        where = torch.device("cpu")
-        steered = ask.guide.steered(
-            one := self.denoiser(where),
-            one,
-            ask.guide.denoisers(where),
-            lambda number: torch.from_numpy(stream("guide", number)),
-        )
-        start, down = torch.from_numpy(normals(ask.seed)), torch.from_numpy(levels)
-        return sampler.run(steered, start, down, None, lambda: torch.from_numpy(draws())).numpy()
+        where, own = torch.device("cpu"), self._denoiser()
+
+        def shown(x: "torch.Tensor", sigma: "torch.Tensor", condition: None = None) -> "torch.Tensor":
+            return torch.from_numpy(own(x.numpy(), sigma.numpy()[()]))
+
+        asked = guide.steered(shown, shown, guide.denoisers(where), lambda number: torch.from_numpy(stream(number)))
+
+        def denoise(x: np.ndarray, at: Level, condition: None) -> np.ndarray:
+            at = at._replace(sigma=torch.tensor(at.sigma), next_sigma=torch.tensor(at.next_sigma))
+            return asked(torch.from_numpy(x), at, condition).numpy()
+
+        return denoise
 
     def _scale(self) -> Scale:
         """Where the rows lie, and how wide they are, that the denoiser sees as 0 and 1."""
