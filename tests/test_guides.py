@@ -30,7 +30,7 @@ pytestmark = pytest.mark.trained
 
 CPU = torch.device("cpu")
 STEPS, BATCH = 5, 8
-SAID = {"dynamic_negative": {"negative": 1}, "perp_neg": {"negative": 1}}
+SAID = {"dynamic_negative": {"negative": 1}, "perp_neg": {"negative": 1}, "fair": {"classes": [0, 1]}}
 """Options that have to be said."""
 SHARP = {  # options with which each has an effect that cannot be overlooked
     "cads": {"w": 1.0, "s": 1.0},
@@ -200,7 +200,7 @@ def test_a_guide_does_something_and_nothing_at_its_neutral_strength(model, name)
     sharp = model.sample(Ask(11, 3, guide=steers(name, other, **SHARP.get(name, {})))).data.astype(int)
     assert np.abs(sharp - plain).max() > 1
     if entry.neutral is None:
-        assert name == "cfgpp"  # with lambda 0 it has no condition, with 1 more than it
+        assert name in ("cfgpp", "fair")  # with lambda 0 it has no condition, with 1 more than it; another class
         return
     said = entry.neutral
     neutral = model.sample(Ask(11, 3, guide=steers(name, other, **said))).data.astype(int)
@@ -248,6 +248,7 @@ BAD = {
     "perp_neg": ({}, {"negative": 1, "negative_weight": -1}),
     "autoguidance": ({"auxiliary": {"share": 0}}, {"auxiliary": {"images_seen": 0}}),
     "sims": ({"auxiliary": {"samples": 0}}, {"weight": 1}),
+    "fair": ({}, {"classes": [0]}, {"classes": [0, 0]}, {"classes": [0, 1], "shares": [0.5, 0.6]}),
 }
 
 
@@ -381,5 +382,5 @@ def test_conditions_have_noise_of_their_own_rows(small):
 
 def test_a_guide_says_how_much_it_evaluates():
     said = {name: entry.evaluations(entry.Options(**SAID.get(name, {}))) for name, entry in GUIDES.items()}
-    assert said["perp_neg"] == 3 and {said[name] for name in GUIDES if name != "perp_neg"} == {2}
+    assert said.pop("perp_neg") == 3 and said.pop("fair") == 4 and set(said.values()) == {2}
     assert Guide(GUIDES["cfg"].Options, GUIDES["cfg"].rule).evaluations(None) == 1

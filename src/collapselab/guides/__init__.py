@@ -10,6 +10,7 @@ from .base import Guide, weighted
 from .cads import CADSOptions, annealed, cads
 from .cfg import CFGOptions, cfg, somewhere
 from .cfgpp import DEFINED, CFGPPOptions, cfgpp
+from .fair import FairOptions, attributes_of, fair
 from .feedback import DynamicNegativeOptions, FeedbackOptions, dynamic_negative, feedback, judged, negative_of
 from .further import AutoguidanceOptions, SIMSOptions, autoguidance, own, sims, weak
 from .perp_neg import PerpNegOptions, perp_neg
@@ -32,6 +33,7 @@ GUIDES: Registry[Guide] = Registry(
         "mambog": Guide(MambogOptions, mambog, BOTH, wants=weighted, neutral={"w": 0}),
         "adaptive": Guide(AdaptiveOptions, adaptive, BOTH, wants=still_guided, neutral={"w": 0}),
         "perp_neg": Guide(PerpNegOptions, perp_neg, BOTH, told=negative_of, neutral={"w": 0, "negative_weight": 0}),
+        "fair": Guide(FairOptions, fair, BOTH, told=attributes_of),
         "autoguidance": Guide(AutoguidanceOptions, autoguidance, auxiliary=weak, neutral={"w": 0}),
         "sims": Guide(SIMSOptions, sims, auxiliary=own, neutral={"w": 0}),
     },

@@ -59,6 +59,7 @@ from .neighbours import precision as precision
 from .neighbours import rarity as rarity
 from .neighbours import realism as realism
 from .neighbours import recall as recall
+from .odds import attribute_odds as attribute_odds
 from .roles import Roles as Roles
 from .roles import Stacked as Stacked
 from .tails import class_retention as class_retention
@@ -156,6 +157,7 @@ METRICS: Registry[Metric] = Registry(
             roles=Roles(artefact=True, filtered=True),
         ),
         "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
+        "attribute_odds": Metric(attribute_odds, "Odds against real", None, reads="classes"),
         "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
         "quantile_coverage": Metric(
             quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")

@@ -49,6 +49,11 @@ from .gaussian import replace_moments as replace_moments
 from .gaussian import replace_sd as replace_sd
 from .gaussian import replace_second_moment as replace_second_moment
 from .gaussian import replace_w2 as replace_w2
+from .guidance import guided_odds as guided_odds
+from .guidance import guided_shares as guided_shares
+from .guidance import guided_variance as guided_variance
+from .guidance import guided_variances as guided_variances
+from .guidance import reinflation as reinflation
 from .kernels import kde_rule_variance as kde_rule_variance
 from .kernels import kde_variance as kde_variance
 from .kernels import kernel_rule as kernel_rule
