@@ -27,9 +27,12 @@ class Beside:
     networks: tuple[nn.Module, ...] = field(default=())
 
     def arguments(
-        self, noisy: torch.Tensor, times: torch.Tensor, words: torch.Tensor, prompted: bool
+        self, noisy: torch.Tensor, times: torch.Tensor, words: torch.Tensor, prompted: torch.Tensor
     ) -> Mapping[str, Any]:
-        """What the network is called with beside its three inputs. Without a prompt no picture is to be resembled."""
+        """What the network is called with beside its three inputs.
+
+        prompted: (B,) bool, which rows are told a prompt; the others have no picture to resemble.
+        """
         found: dict[str, Any] = {}
         if self.control is not None:
             network, picture, scale = self.control
@@ -37,8 +40,8 @@ class Beside:
             down, middle = network(noisy, times, words, shown, scale, return_dict=False)
             found |= {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         if self.image is not None:
-            image = self.image if prompted else torch.zeros_like(self.image)
-            found["added_cond_kwargs"] = {"image_embeds": [image.expand(len(noisy), -1, -1)]}
+            shown = self.image * prompted[:, None, None].to(self.image.dtype)
+            found["added_cond_kwargs"] = {"image_embeds": [shown]}
         return found
 
 

@@ -39,6 +39,7 @@ class Pretrained:
     bias: ClassVar = "guidance weight"
     conditions: ClassVar = ("labels", "prompts")
     uses_torch: ClassVar = True
+    denoises: ClassVar = (f"{__package__}.sampling:LatentDenoiser/denoised_together",)
 
     options: PretrainedOptions
     shape: tuple[int, ...]
@@ -123,8 +124,7 @@ class Pretrained:
     def made(self, ask: Ask, beginning: np.ndarray | None = None, strength: float = 1.0) -> SampleSet:
         """The same, where ``beginning`` is, as images (count, C, H, W) uint8 that are changed.
 
-        strength: the share of the steps that is taken, the last ones; 1 leaves little of them. ``ask.start`` is a
-        multiple of ``sample_batch``.
+        strength: the share of the steps that is taken, the last ones; 1 leaves little of them.
         """
         from . import sampling
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ...core.extras import expect_extra
 from ...core.seeds import seed_of
 from ...machine.compat import import_torchvision
 from ...machine.device import exact
+from ...store.bytes import write_folder_atomically
 from ..diffusion.parameterisations import DDPM
 from ..diffusion.parameterisations import SCHEDULES as BETAS
 from .folders import Schedule, check_base, digest_of, folder_of, schedule
@@ -186,10 +186,10 @@ def byte_tokenizer() -> Any:
 
 def write(pipeline: Pipeline, folder: Path) -> None:
     """Save a pipeline as diffusers does, so that ``read`` reads it to the same bits. The folder appears whole."""
-    if folder.exists():
-        raise ValueError(f"{folder} is there already; allowed is a new folder")
-    beside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
+    write_folder_atomically(folder, lambda beside: _fill(pipeline, beside))
+
+
+def _fill(pipeline: Pipeline, beside: Path) -> None:
     pipeline.unet.save_pretrained(beside / "unet")
     pipeline.vae.save_pretrained(beside / "vae")
     pipeline.text_encoder.save_pretrained(beside / "text_encoder")
@@ -213,7 +213,6 @@ def write(pipeline: Pipeline, folder: Path) -> None:
     (beside / "scheduler").mkdir()
     (beside / "scheduler" / "scheduler_config.json").write_text(json.dumps(noise, indent=2), encoding="utf-8")
     (beside / "model_index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
-    beside.rename(folder)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

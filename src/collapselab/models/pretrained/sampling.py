@@ -113,15 +113,33 @@ class LatentDenoiser:
         return self.parameterised.sigmas[0].item(), self.parameterised.sigmas[-1].item()
 
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
-        rows = torch.full((len(x),), len(self.words) - 1, device=x.device) if condition is None else condition
-        words = self.words[rows].to(self.dtype)
+        return self.denoised_together([(x, condition)], sigma)[0]
+
+    def denoised_together(
+        self, parts: Sequence[tuple[torch.Tensor, torch.Tensor | None]], sigma: torch.Tensor
+    ) -> Sequence[torch.Tensor]:
+        """What each call would give, to rounding, in one pass of the network."""
+        counts = [len(rows) for rows, _ in parts]
+        words = torch.cat([self._words(rows, condition) for rows, condition in parts]).to(self.dtype)
+        heard = [torch.full((len(rows),), condition is not None, device=rows.device) for rows, condition in parts]
+        prompted = torch.cat(heard)
 
         def network(noisy: torch.Tensor, times: torch.Tensor, _: Any) -> torch.Tensor:
             noisy = noisy.to(self.dtype)
-            more = self.beside.arguments(noisy, times, words, condition is not None)
+            more = self.beside.arguments(noisy, times, words, prompted)
             return self.unet(noisy, times, encoder_hidden_states=words, **more).sample.float()
 
-        return self.parameterised.denoise(network, x.float(), sigma.float().expand(len(x)), None).double()
+        x = torch.cat([rows for rows, _ in parts]).float()
+        return self.parameterised.denoise(network, x, sigma.float().expand(len(x)), None).double().split(counts)
+
+    def embedded_condition(self, condition: torch.Tensor) -> torch.Tensor:
+        """What the network is shown of conditions (B,): (B, tokens, width) float64."""
+        return self.words[condition].double()
+
+    def _words(self, rows: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        if condition is None:
+            return self.words[-1:].expand(len(rows), -1, -1)
+        return condition.to(self.words.dtype) if condition.is_floating_point() else self.words[condition]
 
 
 def guided(denoise: Denoiser, scale: float) -> Denoiser:
@@ -180,7 +198,7 @@ def sample(
     """The samples that are asked for, in fixed batches (:func:`in_batches`): (count, C, H, W) uint8.
 
     rows: which of the prompts each is told, (count,) int64. beginning: images (count, C, H, W) uint8 that are changed,
-    in the place of pure noise, by the last share ``strength`` of the steps; they start at a multiple of the batch.
+    in the place of pure noise, by the last share ``strength`` of the steps.
     """
     where, size, seed = ready.where, options.sample_batch, ask.seed
     sampler, levels = SAMPLERS[options.sampler], None
