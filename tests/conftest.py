@@ -7,6 +7,8 @@ import pytest
 from filelock import FileLock
 from project import Project
 
+from collapselab.study.choices import CHOICES
+
 # The files that take longest, which begin first: else one process would end with them while the other has nothing left.
 # The second needs no finished project, which the first one makes; the third goes on from it.
 LONGEST = ("test_workflow", "test_contributing", "test_dvc", "test_carried", "test_oracles", "test_cli", "test_report")
@@ -20,6 +22,16 @@ def pytest_collection_modifyitems(items):
     """The longest files first, the others as they were."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registries_as_they_were():
+    """A file of tests that leaves an entry in a registry fails: others read whole registries, in any order."""
+    registries = [kind.entries for kind in CHOICES.values()]
+    before = [dict(registry) for registry in registries]
+    yield
+    for was, registry in zip(before, registries, strict=True):
+        assert dict(registry) == was, f"left in a registry: {set(registry) ^ set(was) or 'another entry of a name'}"
 
 
 @pytest.fixture(scope="session")

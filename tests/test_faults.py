@@ -27,8 +27,8 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A finished study of every verb, and its folder, in which this process is."""
-    study = whole_study.study_of()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, whole_study.entries():
+        study = whole_study.study_of()
         patch.chdir(tmp_path_factory.mktemp("whole"))
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         in_process.run(study)

@@ -24,11 +24,13 @@ SURE = ("model.", "adapted.", "auxiliary", "features.safetensors", "kept.", "met
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A study with every noun, run in a folder of its own, and that folder. Not to be written to."""
-    study, folder = whole_study.study_of(), tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        in_process.run(study)
-    return study, folder
+    folder = tmp_path_factory.mktemp("whole")
+    with whole_study.entries():
+        study = whole_study.study_of()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            in_process.run(study)
+        yield study, folder
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """A tiny study in which every verb has work and every noun is there, and the entries that it takes for that."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import yaml
 from pydantic import Field
@@ -89,11 +91,27 @@ def vote(pool, options, seed):
     return Selection(kept, votes[kept], ("voted",) * len(kept), "people")
 
 
+ADDED = (
+    (GUIDES, "away_of_trial", Guide(AwayOptions, away, ("conditional",), further)),
+    (ADAPTERS, "more_of_trial", Adapter(MoreOptions, more, images, (Trainable, Weighted), Needs(ancestors=ALL))),
+    (SELECTORS, "vote_of_trial", Selector(ShareOptions, vote, Needs(ballots=True, model=True))),
+)
+
+
+@contextmanager
+def entries():
+    """What the study names is in its registry while this lasts: other tests read whole registries."""
+    for registry, name, entry in ADDED:
+        registry[name] = entry
+    try:
+        yield
+    finally:
+        for registry, name, _ in ADDED:
+            del registry[name]
+
+
 def study_of(name="whole", seed=0):
-    """The study, with the entries that it names in their registries. seed: of the study."""
-    GUIDES["away_of_trial"] = Guide(AwayOptions, away, ("conditional",), further)
-    ADAPTERS["more_of_trial"] = Adapter(MoreOptions, more, images, (Trainable, Weighted), Needs(ancestors=ALL))
-    SELECTORS["vote_of_trial"] = Selector(ShareOptions, vote, Needs(ballots=True, model=True))
+    """The study, while its entries are there. seed: of the study."""
     found, faults = check(yaml.safe_load(STUDY.replace("NAME", name).replace("SEED", str(seed))), name)
     assert not faults, faults
     return found

@@ -40,12 +40,13 @@ def of_a_study(trial, *others):
 
     def run(count):
         torch.set_num_threads(1)
-        study = whole_study.study_of()
-        with contextlib.redirect_stderr(io.StringIO()):
-            in_process.run(study)
-            for seed, name in enumerate(others, 9):
-                in_process.run(whole_study.study_of(name, seed))
-        yield from trial(study, count)
+        with whole_study.entries():
+            study = whole_study.study_of()
+            with contextlib.redirect_stderr(io.StringIO()):
+                in_process.run(study)
+                for seed, name in enumerate(others, 9):
+                    in_process.run(whole_study.study_of(name, seed))
+            yield from trial(study, count)
 
     return run
 
