@@ -28,7 +28,7 @@ class PretrainedOptions(InSteps, Options):
         "random weights, to try everything with",
     )
     tiny_seed: int = Field(0, ge=0, description="of the random weights of base tiny")
-    prompts: tuple[str, ...] = Field(
+    prompts: tuple[str, ...] | str = Field(
         (),
         description="what each class is called: prompt i is told for label i; or a file, with a prompt a line, or a "
         "CSV with the columns class and prompt; one alone is told for all samples",
@@ -89,7 +89,7 @@ class PretrainedOptions(InSteps, Options):
     @property
     def told(self) -> tuple[str, ...]:
         """The prompt of each class; without classes the one of all samples."""
-        return self.prompts or ("",)
+        return tuple(self.prompts) or ("",)  # of a file it is what the file says, from the first check on
 
     def of_weights(self) -> dict[str, Any]:
         return values(self, "base", "tiny_seed", "lora_rank", "lora_alpha", "lora_targets")
