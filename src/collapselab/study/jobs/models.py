@@ -7,6 +7,7 @@ from ...adapt import ADAPTERS
 from ...compose.regimes import at
 from ...guides import GUIDES
 from ...models import MODELS
+from ...models.options import Outside
 from ...store.provenance import entries
 from .. import looking, sampled
 from ..stopping import waited_for
@@ -136,6 +137,11 @@ def _train_roots(study: Study, place: Place) -> list[str]:
     return [*verb_roots("train", *called), *_rows_roots(study, place)[1:], *looking.family_roots(study, place.arm)]
 
 
+def _train_outside(study: Study, place: Place) -> dict[str, str]:
+    options = study.parsed_options(study.model_of(place.arm))
+    return dict(options.outside()) if isinstance(options, Outside) else {}
+
+
 # -- adapt -------------------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +201,7 @@ def _auxiliary_roots(study: Study, place: Place) -> list[str]:
 JOBS: Mapping[str, Job] = {
     "draw": Job(_draw_inputs, _draw_arguments, _draw_roots, decisions=_decisions),
     "compose": Job(_train_inputs, _compose_arguments, _compose_roots, decisions=_decisions),
-    "train": Job(_train_inputs, _train_arguments, _train_roots, decisions=_decisions),
+    "train": Job(_train_inputs, _train_arguments, _train_roots, _train_outside, _decisions),
     "adapt": Job(_adapt_inputs, _adapt_arguments, _adapt_roots, _adapt_outside),
     "auxiliary": Job(_auxiliary_inputs, _auxiliary_arguments, _auxiliary_roots),
 }
