@@ -46,8 +46,7 @@ def sample(
     trained, metadata = model_in(model)
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     steers, lost = steering(said, others)
-    if steers:
-        expect_suited(steers, metadata["options"], sampling_bias < 1)
+    expect_suited(steers, metadata["options"], sampling_bias < 1)
     marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
     lineage: dict[str, Any] = {
         "generation": generation,

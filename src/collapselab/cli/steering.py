@@ -48,9 +48,9 @@ def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> 
     return choice.name, parsed(entry.Options, json.dumps(dict(choice.options)), f"{flag} {choice.name}")
 
 
-def expect_suited(steers: Steering, model: Mapping[str, Any], biased: bool) -> None:
+def expect_suited(steers: Steering | None, model: Mapping[str, Any], biased: bool) -> None:
     """Raise BadParameter for a guide that cannot steer a model of such options; biased: with a bias below 1."""
-    for fault in GUIDES[steers.name].unsuited(steers.options, model, biased):
+    for fault in GUIDES[steers.name].unsuited(steers.options, model, biased) if steers else ():
         raise typer.BadParameter(f"{steers.name} {fault.format('the model')}", param_hint="--guide")
 
 
