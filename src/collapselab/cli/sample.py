@@ -19,7 +19,7 @@ from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
-from .steering import Guided, Others, Sampled, sampling, steering
+from .steering import Guided, Others, Sampled, sampled_as, sampling, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -56,7 +56,7 @@ def sample(
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
         **({"guide": said} if said else {}),
-        **({"sampler": by} if by else {}),
+        **sampled_as(by, metadata["options"]),
         **({"mark": json_of(mark, "--mark", dict)} if marks else {}),
         **{key: value for key, value in metadata["lineage"].items() if key == "adapter"},
     }
@@ -98,8 +98,8 @@ def _made_from(
         *provenance.entries("guides:GUIDES", list(guide)),
         *provenance.entries("marks:MARKS", list(mark or ())[:1]),
     ]
-    if lineage.get("sampler"):
-        roots += [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", lineage["sampler"])]
+    if by := lineage.get("sampled_by"):
+        roots += [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", by)]
     return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}
 
 
