@@ -38,6 +38,12 @@ def sampling(said: Mapping[str, Any]) -> Sampling | None:
     return verb.sampling(name, settings)
 
 
+def sampled_as(said: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """What samples say of the sampler that took the place of their model's own; nothing where none did."""
+    name = next(iter(said), "")
+    return {"sampler": name, "steps": said[name].get("steps") or model.get("steps"), "sampled_by": said} if said else {}
+
+
 def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> tuple[str, Any]:
     """The name and the options of a choice of a registry."""
     try:

@@ -158,7 +158,7 @@ class _Walk:
         how = f"sample {row} that the model of generation {said.get('generation')} made, with seed {said.get('seed')}"
         how += f", random stream {said.get('stream')}" if "stream" in said else ""
         beside = [f"{key} {said[key]}" for key in ("transforms", "mark", "guide") if said.get(key)]
-        beside += [f"sampler {next(iter(said['sampler']))}"] if said.get("sampler") else []
+        beside += [f"sampler {said['sampler']}"] if said.get("sampled_by") else []
         beside += [f"sampling bias {said['sampling_bias']}"] if said.get("sampling_bias", 1.0) != 1.0 else []
         if (gone := _lost(model, said["inputs"][model])) is not None:
             return [Link(", ".join([how, *beside]), path), gone], None

@@ -18,7 +18,7 @@ from ..store.tensors import read_metadata
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
-from . import crossing, stopping
+from . import crossing, sampled, stopping
 from .file import FAIRNESS, JUDGING
 from .judged import judging_options
 from .study import Study
@@ -41,7 +41,8 @@ def setting_of(study: Study, arm: str) -> "Setting | None":
     family, options = study.family(lineage.model), study.model_options(lineage.model)
     chosen = lineage.select[0] if lineage.select else Choice("nobody")
     how = (lineage.regime, lineage.generations, lineage.sampling_bias, chosen.name, dict(chosen.options))
-    return Setting(family, options, study.population_name, truth, *how, study.file.samples)
+    by = sampled.sampler_of(study, arm)
+    return Setting(family, options, study.population_name, truth, *how, study.file.samples, by)
 
 
 def rows_of(study: Study, arm: str) -> tuple[int, int]:
@@ -272,6 +273,7 @@ def facts(study: Study) -> Any:
         control=next((name for name, lineage in study.lineages.items() if lineage.is_control), None),
         controls=study.controls,
         supplies=study.supplies,
+        converged=study.converged,
         matched=describe_controls(study),
         shared=shared_by_seeds(study),
         design=crossing.design(study.file),

@@ -173,7 +173,7 @@ class Study:
     def controls_of(self, kind: str) -> dict[str, str]:
         """The control of a kind that stands beside each arm."""
         found = {arm: one.name for one in self.lineages.values() for arm in one.stands_beside.get(kind, ())}
-        derived = self.yoked | self.converged
+        derived = self.yoked | {control: arm for arm, control in self.converged.items()}
         found |= {name: found[arm] for name, arm in derived.items() if arm in found}
         return {arm: found[arm] for arm in (*self.file.arms, *derived) if arm in found}
 
@@ -184,8 +184,8 @@ class Study:
 
     @cached_property
     def converged(self) -> dict[str, str]:
-        """arm -> the arm of whose sampler it takes enough steps."""
-        return {name: arm.converges for name, arm in self.lineages.items() if arm.converges}
+        """arm -> the arm beside it that takes enough of its sampler's steps."""
+        return {arm: name for name, one in self.lineages.items() for arm in one.converges}
 
     @cached_property
     def used(self) -> dict[str, list[Used]]:

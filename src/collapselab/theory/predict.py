@@ -5,6 +5,7 @@ Entry g of a curve belongs to the model of generation g, the end of g + 1 fits t
 
 from .chosen import CHOSEN
 from .laws import LAWS
+from .sampled import SAMPLED
 from .setting import Prediction, Setting
 
 
@@ -16,6 +17,6 @@ def predict(setting: Setting) -> list[Prediction]:
         # Some of independent samples are independent samples; only how many are stored changes.
         setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
     own = setting.selector in ("nobody", "random")
-    laws = LAWS.get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
+    laws = (LAWS | SAMPLED).get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
     found = (law(setting) for law in laws)
     return [prediction for prediction in found if prediction is not None]

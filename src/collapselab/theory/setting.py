@@ -7,13 +7,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..compose.regimes import Regime
+from ..core.choice import Choice
 
 
 class Setting(NamedTuple):
     """One arm of a study, as far as a law depends on it.
 
     options: of the model, resolved. population: the name of the known truth, None for other data; truth: its object.
-    generations: the last one. samples: how many each model gives, before a selector keeps some of them.
+    generations: the last one. samples: how many each model gives, before a selector keeps some of them. sampler: with
+    all its options, of an arm that is sampled step by step.
     """
 
     family: str
@@ -26,6 +28,7 @@ class Setting(NamedTuple):
     selector: str
     select_options: Mapping[str, Any]
     samples: int
+    sampler: Choice | None = None
 
 
 @dataclass(frozen=True, eq=False)
