@@ -205,16 +205,16 @@ def test_a_whole_model_says_nothing_of_a_base(tmp_path):
 
 def test_who_can_what():
     """A capability is had by who has its methods: those that were meant to, and no others by chance."""
-    networks_ = {"vae", "flow", "diffusion", "gan", "stylegan2"}
+    networks_ = {"vae", "flow", "diffusion", "gan", "stylegan2", "pretrained"}
     formulas = {"box", "multinomial", "naive-bayes", "gaussian", "gmm", "kde", "ppca"}
     formulas |= {"linear-regression", "linear-classifier"}
     ours = networks_ | formulas
     expected = {
-        Scores: ours - {"gan", "stylegan2"},
+        Scores: ours - {"gan", "stylegan2", "pretrained"},
         Knows: formulas,
         Weighted: {"diffusion", "stylegan2", "gaussian"},
         Varies: {"gaussian"},
-        Denoises: {"diffusion"},
+        Denoises: {"diffusion", "pretrained"},
         Inverts: {"diffusion", "flow"},
         Trainable: networks_,
         Counts: {"diffusion", "stylegan2"},

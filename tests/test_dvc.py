@@ -1,9 +1,13 @@
 """DVC around a study: it runs it once, shares what it made, and a colleague's machine goes on from there."""
 
+import asyncio
+import getpass
 import json
+import os
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 import yaml
@@ -285,6 +289,52 @@ def test_results_go_through_a_bucket(pushed, bucket, tmp_path):
     project = Project(tmp_path / "project")
     project.run("dvc", "pull", "smoke", "--with-deps")
     assert project.hashes() == pushed.hashes()
+
+
+@pytest.fixture
+def ssh(tmp_path):
+    """The port of an SSH server that runs here, and the file of the key that it lets in; it writes below tmp_path."""
+    asyncssh = pytest.importorskip("asyncssh", reason="needs collapselab[remotes]")
+    pytest.importorskip("dvc_ssh", reason="needs collapselab[remotes]")
+    key, host = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    key.write_private_key(tmp_path / "key")
+    (tmp_path / "authorized").write_bytes(key.export_public_key())
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def listen():
+        known = {"server_host_keys": [host], "authorized_client_keys": str(tmp_path / "authorized")}
+        return await asyncssh.listen("127.0.0.1", 0, sftp_factory=True, **known)
+
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result(60)
+    yield server.get_port(), tmp_path / "key"
+    loop.call_soon_threadsafe(server.close)
+    asyncio.run_coroutine_threadsafe(server.wait_closed(), loop).result(60)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(60)
+    loop.close()
+
+
+@pytest.mark.slow
+def test_files_go_through_ssh(ssh, tmp_path):
+    port, key = ssh
+    project = Project(tmp_path / "project")
+    (project.folder / "results").mkdir(parents=True)
+    (project.folder / "results" / "samples").write_bytes(os.urandom(1000))
+    (project.folder / "config.yaml").write_text("a study")
+    for words in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"], ["dvc", "add", "--quiet", "results"]):
+        project.run(*words)
+    where = f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/srv/dvc"
+    project.run("dvc", "remote", "add", "-d", "shared", where)
+    project.run("dvc", "remote", "modify", "--local", "shared", "keyfile", key)
+    project.run("dvc", "push")
+    assert len([one for one in (tmp_path / "srv" / "dvc").rglob("*") if one.is_file()]) == 2  # the folder's list, too
+    before = (project.folder / "results" / "samples").read_bytes()
+    shutil.rmtree(project.folder / "results")
+    shutil.rmtree(project.folder / ".dvc" / "cache")
+    project.run("dvc", "pull")
+    assert (project.folder / "results" / "samples").read_bytes() == before
 
 
 @pytest.mark.slow

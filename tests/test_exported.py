@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pyarrow.parquet
 import pytest
+import typer
 from PIL import Image
 
 from collapselab import report, store
@@ -165,6 +166,37 @@ def test_the_suffix_says_the_format_and_a_manifest_is_checked(tmp_path, monkeypa
     assert "is lacking, and manifest.json lists it" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"'csv' holds vectors and categories(.|\n)*--out: c is there already"):
         app(["export", samples, "--out", "c", "--format", "csv"], standalone_mode=False)
+
+
+def test_hashes_of_files_and_of_exported_folders_are_checked(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("c2pa", reason="signatures need the extra provenance")
+    monkeypatch.chdir(tmp_path)
+    samples = Cell("loop", "fresh", 2, 3).path("samples.safetensors")
+    store.write_samples(tmp_path / samples, SampleSet(images(), lineage={"seed": 2}))
+    app(["export", samples, "--out", "b.parquet"], standalone_mode=False)
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "one.csv").write_text("1")
+    (folder / "SHA256SUMS").write_text(f"{store.content_hash(folder / 'one.csv')}  one.csv\n")
+    capsys.readouterr()
+    assert app(["check", "b.parquet", "study"], standalone_mode=False) in (None, 0)
+    whole = "b.parquet.sha256: all is as it says\nstudy/SHA256SUMS: all is as it says\n"
+    assert capsys.readouterr().out == whole
+    (folder / "one.csv").write_text("2")
+    (tmp_path / "b.parquet").write_bytes(b"3")
+    assert app(["check", "b.parquet", "study"], standalone_mode=False) == 3
+    said = capsys.readouterr().out
+    assert "b.parquet: has changed since b.parquet.sha256 was written" in said
+    assert "study/one.csv: has changed since SHA256SUMS was written" in said
+    (folder / "one.csv").unlink()
+    assert app(["check", "study"], standalone_mode=False) == 3
+    assert "study/one.csv: is lacking, and SHA256SUMS lists it" in capsys.readouterr().out
+    (folder / "SHA256SUMS").write_text("nonsense\n")
+    with pytest.raises(ValueError, match="SHA256SUMS: line 1 is not a hash and a file: 'nonsense'"):
+        app(["check", "study"], standalone_mode=False)
+    with pytest.raises(typer.BadParameter, match=r"other\.txt; allowed are PNG files, folders"):
+        (tmp_path / "other.txt").write_text("x")
+        app(["check", "other.txt"], standalone_mode=False)
 
 
 @pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if "images" in one.takes])

@@ -292,7 +292,11 @@ def test_a_likelihood_needs_a_model_that_has_one_and_data_that_it_knows(trained)
 
 
 def test_every_family_but_gans_has_a_likelihood_and_the_study_says_how_it_is_computed():
-    assert {name for name, family in MODELS.items() if not issubclass(family, Scores)} == {"gan", "stylegan2"}
+    assert {name for name, family in MODELS.items() if not issubclass(family, Scores)} == {
+        "gan",
+        "stylegan2",
+        "pretrained",
+    }
     assert LikelihoodOptions().model_dump() == {"steps": ODE_STEPS, "probes": PROBES, "rows": 1000}
     extractor = FEATURES["likelihood"]
     assert extractor.needs == Needs("model") and extractor.statistic

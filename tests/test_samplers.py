@@ -1,11 +1,15 @@
 """Samplers: what each makes of normal data, exactly; which arms have which; and what a loop makes of it."""
 
+import json
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
+import yaml
 
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
@@ -18,6 +22,11 @@ from collapselab.models.gaussian_diffusion import GaussianDiffusion, GaussianDif
 from collapselab.samplers import SAMPLERS
 from collapselab.samplers.base import Sampling
 from collapselab.samplers.levels import Noise, discrete_levels, power_levels, time_levels
+from collapselab.study import results
+from collapselab.study.jobs import JOBS, Place
+from collapselab.study.loading import check, load
+from collapselab.study.results import facts
+from collapselab.study.sampled import evaluations, remarks, said_of
 from collapselab.testing import check_sampler
 from collapselab.testing.families import training_set
 from collapselab.testing.samplers import exact
@@ -28,6 +37,8 @@ from collapselab.theory import (
     sampler_factor,
     temperature_shares,
 )
+from collapselab.theory.predict import predict
+from collapselab.verdicts import analyse
 
 EDM = Noise(0.002, 80.0, 7.0, 18)
 
@@ -336,6 +347,180 @@ def test_a_temperature_above_one_evens_shares_out():
     expected = temperature_shares(1, np.array([0.7, 0.2, 0.1]), 2.0)[-1]
     errors = np.sqrt(expected * (1 - expected) / len(drawn))
     assert (np.abs(np.bincount(drawn, minlength=3) / len(drawn) - expected) < 4 * errors).all()
+
+
+# -- studies -----------------------------------------------------------------------------------------------------------
+
+STUDY = """
+name: swept
+seeds: 2
+generations: 2
+data: {population: {gaussian: {}}, split: {held_out: 60}}
+models:
+  normal: {gaussian-diffusion: {ddof: 1, covariance: diagonal}}
+  plain: {gaussian: {ddof: 1}}
+initial: {real: 60}
+samples: 60
+extractors: [moments]
+metrics: [variance_ratio, mean_drift]
+primary: {metric: variance_ratio, extractor: moments}
+control: none
+converged: true
+converged_within: 0.01
+waive: {sampler: it is the question}
+arms:
+  few: {model: normal, regime: fully_synthetic, sampler: {heun: {steps: 8}}}
+  more: {model: normal, regime: fully_synthetic, sampler: {heun: {steps: 16}}}
+  falling: {model: normal, regime: fully_synthetic, sampler: {ancestral: {steps: 40, truncation: {0: 0.5, 2: 0}}}}
+  again: {model: normal, regime: {algebra: {synthetic: [{n: 60, draw: resample}]}}, sampler: euler, stream: 1}
+  untouched: {model: plain, regime: fully_synthetic}
+"""
+
+
+def checked(**changes):
+    """The study with other values, and its faults as ``{path: message}``."""
+    raw = yaml.safe_load(STUDY) | changes
+    study, faults = check(raw, "swept")
+    return study, {".".join(map(str, fault.path)): fault.message for fault in faults}
+
+
+def arms(**changes):
+    return {"arms": yaml.safe_load(STUDY)["arms"] | changes}
+
+
+def test_an_arm_tells_its_jobs_its_sampler_as_it_is_at_the_generation():
+    study, faults = checked()
+    assert not faults
+
+    def said(arm, generation, verb="sample"):
+        words = list(JOBS[verb].arguments(study, Place(arm, 0, generation)))
+        flag = {"sample": "--sampler", "draw": "--about"}[verb]
+        return json.loads(words[words.index(flag) + 1]) if flag in words else None
+
+    assert said("few", 1)["heun"]["steps"] == 8
+    assert [said("falling", t)["ancestral"]["truncation"] for t in range(3)] == [0.5, 0.5, 0.0]
+    assert said("untouched", 1) is None
+    assert said("again", 2, "draw")["again:1"]["sampler"] == said("again", 1)
+    roots = JOBS["sample"].roots(study, Place("few", 0, 1))
+    assert "collapselab.samplers:SAMPLERS[heun]" in roots
+    trained = [list(JOBS["train"].roots(study, Place(arm, 0, 1))) for arm in ("few", "falling")]
+    assert trained[0] == trained[1] and study.lineages["few"].base == study.lineages["falling"].base
+
+
+def test_arms_that_come_to_the_same_share_what_is_converged():
+    study, _ = checked()
+    assert study.converged == {
+        "few": "converged_few",
+        "more": "converged_few",
+        "falling": "converged_falling",
+        "again": "converged_again",
+    }
+    steps = study.lineages["converged_few"].sampler.options["steps"]
+    assert steps == converged_steps(sampling("heun", steps=8), EDM, 1.0, 0.01)
+    assert study.lineages["converged_falling"].sampler.options["truncation"] == {0: 0.5, 2: 0}
+    assert evaluations(study, "converged_few") == (2 * steps - 1) / (2 * 18 - 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"waive": {}}, "arms", ["not comparable", "few heun in 8 steps", "truncation", "waive: {sampler: reason}"]),
+        (arms(few={"model": "plain", "regime": "fully_synthetic", "sampler": "heun"}), "arms.few.sampler",
+         ["'gaussian' is not sampled step by step", "diffusion", "gaussian-diffusion"]),
+        (arms(few={"model": "normal", "regime": "fully_synthetic", "sampler": {"heun": {"truncation": 90}}}),
+         "arms.few.sampler.heun.truncation", ["found 90", "below sigma_max = 80"]),
+        (arms(few={"model": "normal", "regime": "fully_synthetic", "sampler": "hein"}), "arms.few.sampler",
+         ["unknown name 'hein'", "heun"]),
+        (arms(converged_few={"model": "normal", "regime": "fully_synthetic"}), "arms.converged_few",
+         ["controls of samplers"]),
+        ({"arms": {"untouched": {"model": "plain", "regime": "fully_synthetic"}}, "waive": {}}, "converged",
+         ["nothing to converge"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_sampler_is_said(changes, path, words):
+    _, faults = checked(**changes)
+    assert path in faults, faults
+    for word in words:
+        assert word in faults[path], faults
+
+
+def test_models_that_are_sampled_otherwise_are_told_of_and_not_refused():
+    models = yaml.safe_load(STUDY)["models"] | {"long": {"gaussian-diffusion": {"ddof": 1, "steps": 40}}}
+    plain = {arm: {"model": arm, "regime": "fully_synthetic"} for arm in ("normal", "long")}
+    study, faults = checked(models=models, arms=plain, waive={}, converged=False)
+    assert not faults
+    (said,) = remarks(study)
+    assert "normal heun in 18 steps; long heun in 40 steps" in said
+    assert not list(remarks(checked()[0]))
+
+
+def test_a_study_of_samplers_runs_and_its_report_tells_the_samplers_part(tmp_path, monkeypatch):
+    study, _ = checked(samples=60)
+    monkeypatch.chdir(tmp_path)
+    in_process.run(study)
+    records, _ = results.records(study)
+    told = facts(study)
+    found = {one.arm: one for one in analyse(told, records)["slope_against_converged"]}
+    assert set(found) == set(study.converged)
+    for arm, control in study.converged.items():
+        assert control in found[arm].sentence
+    for arm in ("few", "again"):
+        (law,) = [one for one in told.predictions[arm] if one.metric == "variance_ratio"]
+        by = study.lineages[arm].sampler
+        factor = sampler_factor(sampling(by.name, **by.options), EDM, 1.0)
+        np.testing.assert_allclose(law.mean, factor ** np.arange(3), rtol=1e-12)
+
+
+def test_the_law_of_a_sampled_loop_is_that_of_the_loop():
+    """Mean variances of sixty replicates within four standard errors, by the real family, with refit noise."""
+    study, _ = checked(generations=4)
+    options, n, seeds_ = study.parsed_options("normal"), 60, 60
+    for arm in ("few", "falling"):
+        law = predict(results.setting_of(study, arm))
+        (curve,) = [one for one in law if one.metric == "variance_ratio"]
+        found = []
+        for seed in range(seeds_):
+            rows, course = seeds.normals(seed, 0, n, 1), []
+            for generation in range(5):
+                fitted = GaussianDiffusion.fit(TrainingSet(rows, None, np.ones(n)), options, Run(0))
+                course.append(fitted.moments()[1][0, 0])
+                ((name, told),) = said_of(study, arm, generation).items()
+                rows = fitted.sample(Ask(n, 100 * seed + generation + 1, sampler=sampling(name, **told))).data
+            found.append(course)
+        errors = np.std(found, axis=0) / math.sqrt(seeds_)
+        assert (np.abs(np.mean(found, axis=0) - curve.mean) < 4 * errors).all()
+        assert curve.bound == "equal" and len(set(curve.mean.round(6))) > 2
+
+
+def test_in_the_datas_units_the_law_is_that_of_exact_refits():
+    models = {"normal": {"gaussian-diffusion": {"ddof": 0, "standardise": False}}}
+    data = {"population": {"gaussian": {"sd": 0.5}}, "split": {"held_out": 60}}
+    arm = {
+        "model": "normal",
+        "regime": {"fresh_data": {"fresh": 6}},
+        "sampler": {"heun": {"steps": 600, "truncation": 0.1, "end": "noisy"}},
+    }
+    study, faults = checked(models=models, data=data, arms={"stopped": arm}, waive={}, converged=False)
+    assert not faults
+    (law,) = [one for one in predict(results.setting_of(study, "stopped")) if one.metric == "variance_ratio"]
+    assert law.bound == "large"  # v + (1 - p) s^2 / p of the model, of which the samples have s^2 more
+    assert law.limit * 0.25 == pytest.approx(0.25 + 0.9 * 0.01 / 0.1, abs=1e-3)
+
+
+def test_the_page_has_the_factors_of_its_table():
+    text = (ROOT / "docs" / "samplers.md").read_text(encoding="utf-8")
+    steps = [int(number) for number in re.findall(r"\d+", text.split("data of sd .5 |")[1].split("\n")[0])]
+    for name in SAMPLERS:
+        cells = re.search(rf"^\| `{re.escape(name)}`[^|]*\|(.*)\|$", text, re.MULTILINE)[1].split("|")
+        for count, cell in zip(steps, cells, strict=True):
+            factor = sampler_factor(sampling(name, steps=count), EDM, 0.25)
+            assert float(cell) == pytest.approx(factor, abs=6e-5), (name, count)
+
+
+@pytest.mark.parametrize("name", ["samplers", "samplers-digits"])
+def test_the_studies_of_samplers_are_right(name):
+    study = load(ROOT / "config" / f"{name}.yaml")
+    assert set(study.converged) == set(study.file.arms)
 
 
 ROOT = Path(__file__).parents[1]

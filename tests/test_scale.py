@@ -60,6 +60,22 @@ def thinned(**keep):
     return SMOKE.__class__(SMOKE.file.model_copy(update={"keep": Keep(**keep), "generations": 12}), SMOKE._regimes)
 
 
+def test_two_studies_in_one_workflow_make_what_they_share_once(smoke):
+    """As the docs write it, of which studies whose real data is the same, but for an extractor."""
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    (smoke.folder / "Two").write_text(
+        next(one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "module" in one)
+    )
+    text = (smoke.folder / "config/smoke.yaml").read_text().replace("name: smoke", "name: mine")
+    (smoke.folder / "config/mine.yaml").write_text(
+        text.replace("extractors: [identity]", "extractors: [identity, moments]")
+    )
+    said = smoke.run("snakemake", "-s", "Two", "-n", "--quiet", "rules").stdout
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE))
+    assert planned["two_extract_real"] == "1" and planned["two_record"] == "18"
+    assert not any(name.startswith("one_") or name == "two_prepare" for name in planned)
+
+
 def test_a_policy_says_which_generations_stay():
     study = thinned(weights="every 5th", features="none")
     kept = {noun: [t for t in range(13) if keeps(study, t, noun)] for noun in NOUNS}
@@ -141,6 +157,8 @@ def test_after_gc_nothing_is_trained_sampled_or_measured(cleared):
     project.run("collapselab", "report", "smoke")
     folder = project.folder / "results/smoke/report"
     assert {name: content_hash(folder / name) for name in report} == report
+    said = project.run("collapselab", "status", "smoke").stdout  # what was thinned is measured all the same
+    assert "smoke: 18 of 18 generations done" in said and not re.search("later|next|silent|failed", said)
 
 
 def test_one_more_generation_runs_its_own_jobs_alone(cleared, tmp_path):

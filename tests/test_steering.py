@@ -339,7 +339,7 @@ def test_who_does_not_denoise_takes_no_guide(family):
         kind.__new__(kind).sample(Ask(3, 0, guide=Steering(as_it_is, None)))
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "diffusion"])
+@pytest.mark.parametrize("family", [name for name in FAMILIES if not issubclass(MODELS[name], Denoises)])
 def test_a_trained_network_that_does_not_denoise_takes_no_guide_either(family):
     trained = MODELS[family].fit(images(), options_of(family), Run(1, images_seen=16))
     with pytest.raises(ValueError, match=r"guide: found .*, allowed is none: samples of .* cannot be guided"):

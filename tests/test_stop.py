@@ -9,6 +9,8 @@ import pytest
 import yaml
 from project import ROOT, Project
 
+from collapselab import store
+from collapselab.cli import run as frame
 from collapselab.cli import stop as told
 from collapselab.report.charts import survival_chart
 from collapselab.study import jobs, layout, stopping
@@ -185,7 +187,6 @@ def test_chance_ends_with_the_arm_whose_selector_it_is_the_control_of(here):
 
 
 def test_a_decision_is_passed_on_and_stays_once_it_was_acted_upon(here):
-    from collapselab import store
     from collapselab.cli.stop import mark_of
     from collapselab.core.sets import TrainingTable
 
@@ -205,6 +206,24 @@ def test_a_decision_is_passed_on_and_stays_once_it_was_acted_upon(here):
     assert store.read_json(Path("again.json"))["stopped"] == first
     told.stop([Path("gen1.json")], Path("free.json"), "[]", next=Path("none.parquet"))
     assert store.read_json(Path("free.json"))["stopped"] is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "words"),
+    [
+        ('[{"when": "collapsed"}]', 2, "found {'when': 'collapsed'}; allowed are rules as a study's stop says them"),
+        ('[{"when": "diverged", "below": 1}]', 2, "allowed are rules"),
+        ('[{"when": "collapsed", "below": "x"}]', 2, "allowed are rules"),
+        ('[{"a": 1}]', 2, "allowed are rules"),
+        ("[3]", 2, "allowed are rules"),
+        ("{}", 2, "allowed is a JSON array"),
+        ('[{"when": "diverged"}]', 3, "other.json: does not say what this version reads of it"),
+    ],
+)
+def test_what_is_no_rule_and_what_is_no_record_are_said(here, capsys, rules, code, words):
+    store.write_json(Path("other.json"), {"tracked": True})
+    assert frame.run(["stop", "--record", "other.json", "--out", "stop.json", "--rules", rules]) == code
+    assert words in " ".join(capsys.readouterr().err.split()) and not Path("stop.json").exists()
 
 
 # -- how many go on ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The store: what was written is what is read, or it is found out."""
 
+import errno
 import hashlib
 import json
 import math
@@ -382,6 +383,21 @@ def test_every_flipped_bit_is_found(tmp_path, kind):
         assert away.read_bytes() == broken
     write(path)
     read(path)
+
+
+def test_damage_in_a_folder_that_is_read_only_is_damage(tmp_path, monkeypatch):
+    """Only that the file stays where it is."""
+    path = tmp_path / "file"
+    store.write_json(path, {})
+    path.write_text("other")
+
+    def refused(source, target):
+        raise PermissionError(errno.EACCES, "Permission denied", str(source))
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(Damaged, match="damaged: its SHA-256 is") as caught:
+        store.read_json(path)
+    assert not caught.value.set_aside and path.exists()
 
 
 @every_format

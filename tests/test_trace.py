@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from project import ROOT, Project, said
 
 from collapselab import store
@@ -169,6 +171,20 @@ def test_a_kept_row_and_a_picture_lead_to_their_sample(project):
         trace(picture)
     picture.write_bytes(encode_told(np.zeros((1, 4, 4), np.uint8), Origin(source="digits", index=7, generated=False)))
     assert "a real picture of the data set 'digits', its number 7" in trace(picture).links[0].said
+
+
+def test_a_picture_that_is_damaged_or_tells_no_numbers_is_named(project):
+    picture = project / "cut.png"
+    content = encode_told(np.zeros((1, 4, 4), np.uint8), Origin("s", "a", 0, 1, 2))
+    picture.write_bytes(content[:-40])
+    with pytest.raises(ValueError, match=r"cut\.png: cannot be read as a picture"):
+        trace(picture)
+    told = PngInfo()
+    for name, text in {"study": "s", "arm": "a", "seed": "²", "generation": "1", "index": "0"}.items():
+        told.add_itxt(f"collapselab:{name}", text)
+    Image.new("L", (4, 4)).save(picture, pnginfo=told)
+    with pytest.raises(ValueError, match=r"cut\.png: says as its seed '²'; allowed are whole numbers"):
+        trace(picture)
 
 
 def test_a_file_that_was_made_again_or_is_gone_ends_the_line_and_is_named(project):

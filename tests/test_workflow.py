@@ -462,3 +462,16 @@ def test_a_mirror_that_another_process_holds_is_said_and_holds_no_study_up(smoke
         smoke.run("collapselab", "track", "smoke", "--planned", planned, code=0)
     assert "another process" in str(said)
     smoke.run("collapselab", "track", "smoke", code=0)
+
+
+@pytest.mark.slow
+def test_a_mirror_that_is_away_is_said_at_the_end_and_caught_up_by_the_next_run(smoke):
+    (smoke.folder / "results/smoke/report/tracked.json").unlink()
+    command = ("snakemake", "--cores", 1, "--config", "study=smoke")
+    done = smoke.run("env", "MLFLOW_TRACKING_URI=http://127.0.0.1:9", *command)
+    last = done.stderr.strip().splitlines()[-8:]
+    assert any("collapselab: not mirrored: MLflow at http://127.0.0.1:9" in line for line in last), last
+    assert smoke.plan() == {"track": 1, "all": 1}
+    done = smoke.run(*command)
+    assert "runs in experiment 'smoke'" in done.stderr and "the arms side by side: http" in done.stderr
+    assert smoke.plan() == {}

@@ -10,10 +10,12 @@ import typer
 
 from .. import store
 from ..data import signing
-from ..data.export import MANIFEST, unlike_manifest
+from ..data.export import MANIFEST, SUMS, unlike_manifest, unlike_sums
 from ..data.formats import FORMATS, Given
 from ..data.formats import check as check_format
+from ..data.headers import PNG
 from ..data.provenance import Origin, read_told
+from ..store import hash_path
 from .options import chosen
 from .run import EXIT_DAMAGED
 from .study import study_of
@@ -138,34 +140,65 @@ def certificate(
 
 @app.command()
 def check(
-    pictures: Annotated[list[Path], typer.Argument(help="PNG files, and folders of them")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="PNG files, folders of them or of a study, and files with their .sha256")
+    ],
     anchors: Annotated[Path | None, typer.Option(help="PEM certificates that one trusts")] = None,
 ) -> None:
-    """Say where pictures come from by their own account, and whether their signatures hold.
+    """Say where pictures come from by their own account, and whether signatures and hashes hold.
 
-    It ends with 3 where one does not, and where a folder's pictures are not those of its manifest.
+    It ends with 3 where one does not, and where a folder's files are not those of its manifest.
     """
     trusted, states = signing.read_anchors(anchors) if anchors else None, Counter()
+    checked = list(_files(pictures))
+    lists = [sums for place in pictures for sums in _lists(place)]
     unlike = [fault for place in pictures if (place / MANIFEST).is_file() for fault in unlike_manifest(place)]
-    for path in _files(pictures):
+    for sums in lists:
+        found = list(unlike_sums(sums))
+        unlike += found
+        print(f"{sums}: {len(found)} of its files are not as it says" if found else f"{sums}: all is as it says")
+    for path in checked:
         content = path.read_bytes()
         verdict = signing.checked(content, trusted)
         states[verdict.state] += 1
-        told = _said(read_told(content)) if verdict.state != "Invalid" else "what it says is not to be believed"
+        told = _told(content) if verdict.state != "Invalid" else "what it says is not to be believed"
         found = f" ({', '.join(verdict.findings)})" if verdict.findings else ""
         print(f"{path}: signature {verdict.state}{found}; {told}")
-    print(", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no pictures")
+    if checked or not lists:
+        print(", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no pictures")
     for fault in unlike:
         print(fault)
     if states["Invalid"] or unlike:
         raise typer.Exit(EXIT_DAMAGED)
 
 
+def _lists(place: Path) -> list[Path]:
+    """The lists of hashes of a folder, or of a file that is no picture."""
+    found = [place / SUMS] if place.is_dir() else [hash_path(place)] if place.suffix.lower() != ".png" else []
+    return [path for path in found if path.is_file()]
+
+
 def _files(places: list[Path]) -> Iterator[Path]:
+    """The pictures among what is to be checked."""
     for place in places:
         if not place.exists():
             raise typer.BadParameter(f"found no {place}", param_hint="pictures")
-        yield from sorted(place.rglob("*.png")) if place.is_dir() else [place]
+        if place.is_dir():
+            yield from sorted(place.rglob("*.png"))
+        elif place.suffix.lower() == ".png" or place.read_bytes().startswith(PNG):
+            yield place
+        elif not _lists(place):
+            allowed = "PNG files, folders, and files with their .sha256 beside them"
+            raise typer.BadParameter(f"found {place}; allowed are {allowed}", param_hint="pictures")
+
+
+def _told(content: bytes) -> str:
+    """What a picture tells of its origin, in a line."""
+    try:
+        told = read_told(content)
+    except ValueError as error:
+        return str(error)
+    return _said(told)
 
 
 def _said(told: dict[str, Any]) -> str:

@@ -69,6 +69,7 @@ VERBS = {
     "measure": Verb("measure", "Compare any two sets of samples, without a study."),
     "look": Verb("look", "Say what a folder, zip or array holds: what is read, what is passed over and why."),
     "compare": Verb("compare", "Set numbers side by side that were measured alike."),
+    "pretrained": Verb("pretrained", "Sample, steer and tune text-to-image pipelines that lie on this machine."),
     "weights": Verb("weights", "Published weights: which are here, and how to get the others."),
     "init": Verb("study", "Write a commented study to start from: config/NAME.yaml."),
     "validate": Verb("study", "Check a study and report every fault."),

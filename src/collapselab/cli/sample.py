@@ -20,7 +20,7 @@ from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
-from .steering import Guided, Others, Sampled, expect_suited, sampling, steering
+from .steering import Guided, Others, Sampled, expect_suited, sampled_as, sampling, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -46,8 +46,7 @@ def sample(
     trained, metadata = model_in(model)
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     steers, lost = steering(said, others)
-    if steers:
-        expect_suited(steers, metadata["options"], sampling_bias < 1)
+    expect_suited(steers, metadata["options"], sampling_bias < 1)
     marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
     lineage: dict[str, Any] = {
         "generation": generation,
@@ -58,9 +57,8 @@ def sample(
         "family": metadata["family"],
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
-        **_beside(
-            guide=said, sampler=by, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")
-        ),
+        **sampled_as(by, metadata["options"]),
+        **_beside(guide=said, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")),
     }
     if diverged := metadata["lineage"].get("diverged", lost):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
@@ -105,8 +103,8 @@ def _made_from(
     if guide:
         asked = getattr(MODELS[lineage["family"]], "denoises", ())
         roots += [*provenance.entries("guides:GUIDES", list(guide)), f"{PACKAGE}.verbs.sample:steering", *asked]
-    if lineage.get("sampler"):
-        roots += [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", lineage["sampler"])]
+    if by := lineage.get("sampled_by"):
+        roots += [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", by)]
     return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}
 
 

@@ -38,6 +38,12 @@ def sampling(said: Mapping[str, Any]) -> Sampling | None:
     return verb.sampling(name, settings)
 
 
+def sampled_as(said: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """What samples say of the sampler that took the place of their model's own; nothing where none did."""
+    name = next(iter(said), "")
+    return {"sampler": name, "steps": said[name].get("steps") or model.get("steps"), "sampled_by": said} if said else {}
+
+
 def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> tuple[str, Any]:
     """The name and the options of a choice of a registry."""
     try:
@@ -48,9 +54,9 @@ def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> 
     return choice.name, parsed(entry.Options, json.dumps(dict(choice.options)), f"{flag} {choice.name}")
 
 
-def expect_suited(steers: Steering, model: Mapping[str, Any], biased: bool) -> None:
+def expect_suited(steers: Steering | None, model: Mapping[str, Any], biased: bool) -> None:
     """Raise BadParameter for a guide that cannot steer a model of such options; biased: with a bias below 1."""
-    for fault in GUIDES[steers.name].unsuited(steers.options, model, biased):
+    for fault in GUIDES[steers.name].unsuited(steers.options, model, biased) if steers else ():
         raise typer.BadParameter(f"{steers.name} {fault.format('the model')}", param_hint="--guide")
 
 

@@ -27,13 +27,25 @@ def stop(
     next: Annotated[Path | None, typer.Option(help="the next training set, which may be there already")] = None,
 ) -> None:
     """Decide whether a lineage is stopped after a generation; what was stopped stays so."""
-    wanted = [verb.Rule(**rule) for rule in json_of(rules, "--rules", list)]
+    wanted = [_rule(said) for said in json_of(rules, "--rules", list)]
     found = decided([before] if before else None) or _acted_upon(next)
     records = [store.read_json(path) for path in record]
-    found = found or (verb.decide(wanted, records) if wanted else None)
+    with store.understood(record[-1]):
+        found = found or (verb.decide(wanted, records) if wanted else None)
     place = {key: records[-1].get(key) for key in ("study", "arm", "seed", "generation")}
     inputs = hashes(*record, *([before] if before else []))
     store.write_json(out, place | {"stopped": found, "lineage": {"inputs": inputs}})
+
+
+def _rule(said: Any) -> verb.Rule:
+    """A rule as JSON has it. Raises BadParameter for what is none."""
+    when = said.get("when") if isinstance(said, dict) else None
+    if when in verb.OF and said.keys() <= set(verb.Rule._fields):
+        bounds = {name: said[name] for name in verb.BOUNDS if said.get(name) is not None}
+        right = bounds.keys() <= set(verb.OF[when]) and len(bounds) == bool(verb.OF[when])
+        if right and all(type(one) in (int, float) for one in (*bounds.values(), said.get("generations", 1))):
+            return verb.Rule(**said)
+    raise typer.BadParameter(f"found {said}; allowed are rules as a study's stop says them", param_hint="--rules")
 
 
 def decided(decisions: Sequence[Path] | None) -> dict[str, Any] | None:

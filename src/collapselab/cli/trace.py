@@ -58,7 +58,8 @@ def _shares(one: "Eaten") -> str:
     parts = ", ".join(f"{100 * rows / total:.3g} % {whose(arm, at)}" for arm, at, rows in one.parts)
     if one.ancestry is None:
         return f"{total:,} rows: {parts}"
-    mean = f"{100 * one.ancestry.real:.3g} % real, {one.ancestry.depth:.3g} models from real data on average"
+    depth = f"{one.ancestry.depth:.3g} model{'' if one.ancestry.depth == 1 else 's'}"
+    mean = f"{100 * one.ancestry.real:.3g} % real, {depth} from real data on average"
     return f"{total:,} rows: {parts}; {mean}"
 
 

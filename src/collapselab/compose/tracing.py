@@ -90,15 +90,20 @@ class _Walk:
 
     def of_picture(self, path: Path, row: int | None) -> tuple[list[Link], str | None]:
         """The line of a picture, which says itself which sample it is."""
-        told = read_told(path.read_bytes())
+        try:
+            told = read_told(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         if "source" in told and "study" not in told:
             of = f", its number {told['index']} among those that were exported" if "index" in told else ""
             return [Link(f"a real picture of the data set {told['source']!r}{of}", str(path))], None
         if missing := [name for name in ("study", "arm", "seed", "generation") if name not in told]:
             said = f"does not say its {', '.join(missing)}; allowed are pictures that collapselab export wrote"
             raise ValueError(f"{path}: {said}")
+        if wrong := [name for name in ("seed", "generation") if not (told[name].isascii() and told[name].isdigit())]:
+            raise ValueError(f"{path}: says as its {wrong[0]} {told[wrong[0]][:80]!r}; allowed are whole numbers")
         index = told.get("index", "" if row is None else str(row))
-        if not index.isdigit():
+        if not (index.isascii() and index.isdigit()):
             raise ValueError(f"{path}: is a sheet of several samples; say which by --row N, or trace the sample set")
         cell = Cell(told["study"], told["arm"], int(told["seed"]), int(told["generation"]))
         pool = next((cell.path(noun) for noun in POOLS if Path(cell.path(noun)).exists()), cell.path(POOLS[-1]))
@@ -153,7 +158,7 @@ class _Walk:
         how = f"sample {row} that the model of generation {said.get('generation')} made, with seed {said.get('seed')}"
         how += f", random stream {said.get('stream')}" if "stream" in said else ""
         beside = [f"{key} {said[key]}" for key in ("transforms", "mark", "guide") if said.get(key)]
-        beside += [f"sampler {next(iter(said['sampler']))}"] if said.get("sampler") else []
+        beside += [f"sampler {said['sampler']}"] if said.get("sampled_by") else []
         beside += [f"sampling bias {said['sampling_bias']}"] if said.get("sampling_bias", 1.0) != 1.0 else []
         if (gone := _lost(model, said["inputs"][model])) is not None:
             return [Link(", ".join([how, *beside]), path), gone], None

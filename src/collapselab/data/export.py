@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,3 +141,22 @@ def unlike_manifest(folder: Path) -> Iterator[str]:
         elif store.content_hash(folder / name) != said[name]:
             yield f"{folder / name}: has changed since {MANIFEST} was written"
     yield from (f"{folder / name}: is not in {MANIFEST}" for name in sorted(found - said.keys()))
+
+
+SUMS = "SHA256SUMS"  # of a folder, as sha256sum writes and reads it
+
+
+def unlike_sums(sums: Path) -> Iterator[str]:
+    """What is not as a list of hashes says, in words: files that are lacking, or changed. sums: a line a file.
+
+    Raises ValueError for a file that is no such list.
+    """
+    for number, line in enumerate(sums.read_text(encoding="utf-8", errors="backslashreplace").splitlines(), 1):
+        digest, _, name = line.partition("  ")
+        if not re.fullmatch("[0-9a-f]{64}", digest) or not name:
+            raise ValueError(f"{sums}: line {number} is not a hash and a file: {line[:80]!r}")
+        path = sums.parent / name
+        if not path.is_file():
+            yield f"{path}: is lacking, and {sums.name} lists it"
+        elif store.content_hash(path) != digest:
+            yield f"{path}: has changed since {sums.name} was written"

@@ -83,12 +83,20 @@ def encode_told(pixels: np.ndarray, origin: Origin) -> bytes:
 
 
 def read_told(content: bytes) -> dict[str, str]:
-    """What a PNG file says of itself, by name; ``digital_source_type`` where XMP has one."""
+    """What a PNG file says of itself, by name; ``digital_source_type`` where XMP has one.
+
+    Raises ValueError for what is no picture, or a damaged one.
+    """
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
-        said = dict(getattr(image, "text", {}))
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            said = dict(getattr(image, "text", {}))
+    except MemoryError:
+        raise
+    except Exception as error:  # what Pillow raises for damaged files is of many kinds
+        raise ValueError(f"cannot be read as a picture: {error}") from None
     found = {name.removeprefix("collapselab:"): str(text) for name, text in said.items() if name != XMP_KEY}
     _, _, behind = str(said.get(XMP_KEY, "")).partition('DigitalSourceType="')
     return found | ({"digital_source_type": behind.partition('"')[0]} if behind else {})

@@ -13,6 +13,7 @@ ALTERED = (
     "adapter",
     "transforms",
     "mark",
+    "sampled_by",
 )  # likewise, told only of samples to which, or to whose model, something was done
 # What is told and keeps no numbers apart: another source may compute the same.
 TOLD = (*MADE, *ALTERED, "source", "extractor_mark")

@@ -15,6 +15,7 @@ from .linear_regression import LinearRegression
 from .multinomial import Multinomial
 from .naive_bayes import NaiveBayes
 from .ppca import PPCA
+from .pretrained import Pretrained
 from .stylegan2 import StyleGAN2
 from .vae import VAE
 
@@ -36,6 +37,7 @@ MODELS: Registry[type[Model]] = Registry(
         "diffusion": Diffusion,
         "gan": GAN,
         "stylegan2": StyleGAN2,
+        "pretrained": Pretrained,
     },
     type[Model],
 )

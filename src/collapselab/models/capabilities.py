@@ -122,7 +122,8 @@ class Inverts(Protocol):
 class Denoiser(Protocol):
     """D(x; sigma, c): the mean of the clean rows that a noisy x = y + sigma n may come from.
 
-    levels: the lowest and the highest noise level sigma between which it is sampled.
+    levels: the lowest and the highest noise level sigma between which it is sampled. Its rows have the shape of the
+    model's samples; one that sees others, as latents of an autoencoder, has their shape as ``shape``.
     """
 
     levels: tuple[float, float]
@@ -159,7 +160,8 @@ class Denoises(Protocol):
     """
 
     def denoiser(self, where: "torch.device") -> Denoiser:
-        """Its denoiser on a device, of images in [-1, 1] and of vectors as its network sees them, standardised.
+        """Its denoiser on a device, of images in [-1, 1], of vectors as its network sees them, standardised, and of
+        latents as its network sees them.
 
         Whoever calls it does so within ``device.exact``, on whose settings its bits depend.
         """

@@ -4,7 +4,9 @@ Nothing is learnt but mean and covariance, so that what a loop does beside estim
 since every step is affine, that is known exactly (``theory.samplers``).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,7 +18,7 @@ from ..core.ask import Ask
 from ..core.kinds import KindName
 from ..core.sets import SampleSet
 from ..engine.scale import SMALLEST, Scale
-from ..engine.steering import unsteered
+from ..engine.steering import Denoise, Level, unsteered
 from ..samplers.base import Sampler, Sampling
 from ..samplers.heun import HeunOptions, heun, twice
 from ..samplers.levels import Noise
@@ -120,7 +122,7 @@ class GaussianDiffusion(Gaussian):
         return SampleSet(scale.restored(made))
 
     def _made(self, ask: Ask, sampler: Sampling, levels: np.ndarray) -> np.ndarray:
-        """The rows as the denoiser sees them; by torch where something steers."""
+        """The rows as the denoiser sees them."""
 
         def normals(seed: int) -> np.ndarray:
             return seeds.normals(seed, ask.start, ask.count, len(self.mean))
@@ -129,25 +131,32 @@ class GaussianDiffusion(Gaussian):
             return normals(seeds.seed_of(ask.seed, None, None, word, number))
 
         numbers = count()
-
-        def draws() -> np.ndarray:
-            return stream("noise", next(numbers))
-
         own, bare = self._denoiser(), self._denoiser(self.options.between)
-        if ask.guide is None:
-            return sampler.run(unsteered(_biased(own, bare, ask.bias)), normals(ask.seed), levels, None, draws)
+        denoise = unsteered(_biased(own, bare, ask.bias))
+        if ask.guide is not None:
+            denoise = self._steered(ask.guide, ask.bias, partial(stream, "guide"))
+        return sampler.run(denoise, normals(ask.seed), levels, None, lambda: stream("noise", next(numbers)))
+
+    def _steered(self, guide: Any, bias: float, stream: Callable[[int], np.ndarray]) -> Denoise:
+        """What the sampler asks where something steers or watches, which torch does; the denoiser's bits are as ever.
+
+        stream: ``f(number)``, normal numbers as the rows.
+        """
         import torch
 
-        where = torch.device("cpu")
-        own, bare = in_torch(own, where), in_torch(bare, where)
-        steered = ask.guide.steered(
-            _biased(own, bare, ask.bias),
-            bare,
-            ask.guide.denoisers(where),
-            lambda number: torch.from_numpy(stream("guide", number)),
-        )
-        start, down = torch.from_numpy(normals(ask.seed)), torch.from_numpy(levels)
-        return sampler.run(steered, start, down, None, lambda: torch.from_numpy(draws())).numpy()
+        where, own, bare = torch.device("cpu"), self._denoiser(), self._denoiser(self.options.between)
+
+        def shown(one: Denoiser) -> Denoiser:
+            return lambda x, sigma, condition=None: torch.from_numpy(one(x.numpy(), sigma.numpy()[()]))
+
+        pair = shown(_biased(own, bare, bias)), shown(bare)
+        asked = guide.steered(*pair, guide.denoisers(where), lambda number: torch.from_numpy(stream(number)))
+
+        def denoise(x: np.ndarray, at: Level, condition: None) -> np.ndarray:
+            at = at._replace(sigma=torch.tensor(at.sigma), next_sigma=torch.tensor(at.next_sigma))
+            return asked(torch.from_numpy(x), at, condition).numpy()
+
+        return denoise
 
     def _scale(self) -> Scale:
         """Where the rows lie, and how wide they are, that the denoiser sees as 0 and 1."""

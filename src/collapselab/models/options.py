@@ -1,10 +1,11 @@
 """Options of model families, and what several of them say alike."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from ..core.facts import Facts
 from ..core.kinds import KindName
 
 
@@ -51,6 +52,20 @@ class Options(BaseModel):
 
     def check_rows(self, rows: int) -> None:
         """Raise ValueError where the options cannot be fitted to so few rows."""
+
+
+@runtime_checkable
+class Outside(Protocol):
+    """Options that name files of the user's, which may not be there, or change."""
+
+    def fault(self, facts: Facts) -> str:
+        """What keeps the family from data of such facts, as far as it is known before any work, beginning with the
+        option; empty if nothing does."""
+        ...
+
+    def outside(self) -> Mapping[str, str]:
+        """The hashes of the files that are named, by their paths; of one that is not there, nothing."""
+        ...
 
 
 def values(options: Options, *names: str) -> dict[str, Any]:

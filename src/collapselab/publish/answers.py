@@ -89,6 +89,7 @@ def read(path: Path | None) -> Answers:
     """The answers of a file; of none, no answers. Raises BadStudy with every fault: unknown keys, and wrong values."""
     if path is None:
         return Answers()
+    path.stat()  # who is lacking is no study
     raw, lines, faults = parse(path)
     raw = {name: _plain(said) for name, said in raw.items()}
     found = validated(Answers, raw, (), faults)

@@ -103,4 +103,4 @@ def faults(known: Known, wanted: Wanted, out: Path) -> Iterator[str]:
     if absent and not wanted.so_far:
         yield f"{len(absent)} of {len(every)} sample sets are not there, such as {absent[0]}; --so-far passes them over"
     elif len(absent) == len(every):
-        yield f"none of {len(every)} sample sets is there: nothing to hand on; run the study first"
+        yield f"none of {len(every)} sample sets is there: nothing to hand on; they are not made, or gc has freed them"

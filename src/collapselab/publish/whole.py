@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .. import __version__, store
 from ..core.sets import SampleSet
+from ..data.export import SUMS
 from ..data.export import put_file as put
 from ..data.formats import FORMATS, Given
 from ..data.signing import Signer
@@ -170,7 +171,7 @@ def _described(known: Known, folder: Path, sets: list[crate.Set], wanted: Wanted
     put(folder / crate.FILE, json_text(crate.crate(run, files, sets)))
     listed = [*(file for one in sets for file in one.files), *files, _file(folder / crate.FILE, folder)]
     lines = sorted(f"{one.sha256}  {one.path}\n" for one in listed)
-    put(folder / "SHA256SUMS", "".join(lines).encode())
+    put(folder / SUMS, "".join(lines).encode())
 
 
 def _card(known: Known, sets: list[crate.Set], wanted: Wanted) -> str:

@@ -217,8 +217,9 @@ def noted(spot: Spot) -> dict[str, set[str]]:
 def verify(path: Path) -> str:
     """The file's hash, after checking it against the recorded one.
 
-    Raises Damaged when the two go on disagreeing, and renames the file to ``.damaged``; a file without a hash, which
-    may be somebody's own, is left where it is. What changes between two looks is being written, and is looked at again.
+    Raises Damaged when the two go on disagreeing, and renames the file to ``.damaged`` where it may; a file without a
+    hash, which may be somebody's own, is left where it is. What changes between two looks is being written, and is
+    looked at again.
     """
     path = Path(path)
     found, expected = content_hash(path), known_hash(path)
@@ -235,11 +236,15 @@ def verify(path: Path) -> str:
         return found
     if not expected:
         raise _without_hash(path)
-    with contextlib.suppress(FileNotFoundError):
+    beside, aside = hash_path(path).name, True
+    try:
         os.replace(path, f"{path}.damaged")
-    beside = hash_path(path).name
+    except FileNotFoundError:  # another reader was faster
+        pass
+    except OSError:  # a folder that is read-only hides no damage
+        aside = False
     reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded in {beside} when it was made"
-    raise Damaged(path, reason, set_aside=True)
+    raise Damaged(path, reason, set_aside=aside)
 
 
 def stamped(metadata: Mapping[str, Any]) -> str:

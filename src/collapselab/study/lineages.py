@@ -14,7 +14,7 @@ class Lineage(NamedTuple):
     """One arm of a study, resolved.
 
     select: its selectors, each of what the one before has kept. yoked_to: the arm of whose selectors it is the control.
-    sampler: which samples it, if not its model's own. converges: the arm beside which it takes enough of its steps.
+    sampler: which samples it, if not its model's own. converges: the arms beside which it takes enough of their steps.
     stands_beside: of a control, its kind -> the arms that it is a control of. epochs_of: the training-set sizes that
     its epochs count, generation by generation, where not its own.
     """
@@ -35,7 +35,7 @@ class Lineage(NamedTuple):
     select: tuple[Choice, ...] = ()
     yoked_to: str = ""
     sampler: Choice | None = None
-    converges: str = ""
+    converges: tuple[str, ...] = ()
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
 

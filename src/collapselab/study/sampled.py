@@ -73,23 +73,24 @@ def evaluations(study: "Study", arm: str) -> float:
 def converged(
     file: StudyFile, arms: Iterable[Lineage], model_options: Callable[[str], Mapping[str, Any]]
 ) -> list[Lineage]:
-    """Beside each arm that is sampled in steps one that takes enough of them, where the study asks for such controls.
+    """Beside each arm that is sampled in steps one that takes enough of them, where the study asks for such controls;
+    arms that come to the same share it.
 
-    model_options: of a model by its name, resolved. Arms of which the steps are not known have
-    none: :func:`faults` tells.
+    model_options: of a model by its name, resolved. Arms of which the steps are not known have none: :func:`faults`
+    tells.
     """
-    found = []
+    found: dict[str, Lineage] = {}
     for arm in arms if file.converged else ():
         if not steps_through(file, arm.model) or (steps := enough(file, arm, model_options(arm.model))) is None:
             continue
         chosen = arm.sampler or own_sampler(model_options(arm.model))
-        about = f"{arm.name} with {steps} steps of its sampler, {chosen.name}: it is converged"
-        found.append(
-            own_samples(arm, f"converged_{arm.name}")._replace(
-                sampler=Choice(chosen.name, {**chosen.options, "steps": steps}), about=about, converges=arm.name
-            )
-        )
-    return found
+        sampler = Choice(chosen.name, {**chosen.options, "steps": steps})
+        same = repr(one := own_samples(arm, "")._replace(sampler=sampler, about=""))
+        one = found.get(same, one._replace(name=f"converged_{arm.name}"))
+        beside = (*one.converges, arm.name)
+        about = f"{' and '.join(beside)} in {steps} steps of {chosen.name}, which are enough"
+        found[same] = one._replace(about=about, converges=beside)
+    return list(found.values())
 
 
 def enough(file: StudyFile, arm: Lineage, options: Mapping[str, Any]) -> int | None:
@@ -102,7 +103,12 @@ def enough(file: StudyFile, arm: Lineage, options: Mapping[str, Any]) -> int | N
     sampler = SAMPLERS[chosen.name]
     said = sampler.Options.model_validate(dict(chosen.options)).at(arm.generations)
     variance = options.get("sigma_data", 1.0) ** 2
-    steps = converged_steps(Sampling(sampler, said, chosen.name), noise_of(options), variance, file.converged_within)
+    try:
+        steps = converged_steps(
+            Sampling(sampler, said, chosen.name), noise_of(options), variance, file.converged_within
+        )
+    except ValueError:  # it has nowhere to go: faults tells
+        return None
     discrete = options.get("parameterisation") == "ddpm" and sampler.spacing == "time"
     return min(steps or options["timesteps"], options["timesteps"]) if discrete else steps
 
@@ -118,15 +124,15 @@ def faults(study: "Study") -> Iterator[Fault]:
             allowed = ", ".join(one for one, family in dict.items(MODELS) if in_steps(family.Options))
             found = f"{study.family(arm.model)!r} is not sampled step by step"
             yield Fault(where, f"found {arm.sampler.name!r}, but {found}; families that are: {allowed}")
-        elif arm.sampler:
-            yield from _levels_faults(study, name)
-        if study.file.converged and stepwise and f"converged_{name}" not in study.lineages:
+        elif arm.sampler and (astray := list(_levels_faults(study, name))):
+            yield from astray
+        elif study.file.converged and stepwise and name not in study.converged:
             chosen = (arm.sampler or own_sampler(study.model_options(arm.model))).name
             message = f"{name!r} is sampled by {chosen!r}, of which theory does not say how many steps are enough"
             yield Fault(("converged",), f"{message}; leave converged out, or take another sampler")
-    for name in study.converged:
+    for name, control in study.converged.items():
         if study.awaits_ballots(name):
-            yield Fault(("converged",), f"{study.converged[name]!r} waits for people, who would judge {name!r} too")
+            yield Fault(("converged",), f"{name!r} waits for people, who would have to judge {control!r} as well")
     if study.file.converged and not any(steps_through(study.file, arm.model) for arm in study.file.arms.values()):
         yield Fault(("converged",), "no arm is sampled step by step: there is nothing to converge; leave it out")
 

@@ -14,16 +14,13 @@ from typing import Any, get_origin, get_type_hints
 
 from ..metrics import METRICS
 from ..store import hash_path, read_json, understood
-from ..verbs.stop import Rule
+from ..verbs.stop import BOUNDS, OF, Rule
 from .faults import Fault
 from .file import Stop
 from .study import Study
 
 DECISION = "stop.json"
 MADE = ("training.parquet", "model.safetensors", "samples.safetensors", "metrics.json")  # of a generation that began
-BOUNDS = ("below", "above", "within")
-OF = {"collapsed": ("below", "above"), "converged": ("within",), "diverged": ()}
-"""kind of a rule -> its bounds, of which it says one."""
 
 
 def stop_faults(study: Study) -> Iterator[Fault]:

@@ -173,7 +173,7 @@ class Study:
     def controls_of(self, kind: str) -> dict[str, str]:
         """The control of a kind that stands beside each arm."""
         found = {arm: one.name for one in self.lineages.values() for arm in one.stands_beside.get(kind, ())}
-        derived = self.yoked | self.converged
+        derived = self.yoked | {control: arm for arm, control in self.converged.items()}
         found |= {name: found[arm] for name, arm in derived.items() if arm in found}
         return {arm: found[arm] for arm in (*self.file.arms, *derived) if arm in found}
 
@@ -184,8 +184,8 @@ class Study:
 
     @cached_property
     def converged(self) -> dict[str, str]:
-        """arm -> the arm of whose sampler it takes enough steps."""
-        return {name: arm.converges for name, arm in self.lineages.items() if arm.converges}
+        """arm -> the arm beside it that takes enough of its sampler's steps."""
+        return {arm: name for name, one in self.lineages.items() for arm in one.converges}
 
     @cached_property
     def used(self) -> dict[str, list[Used]]:
@@ -356,11 +356,6 @@ class Study:
         """The extractors that the arm's adapter looks through."""
         adapt = self.lineages[arm].adapt
         return self._through(ADAPTERS, [adapt] if adapt else [])
-
-    def validated(self, arm: str) -> int:
-        """The validation rows that the arm's adapter needs to choose by; 0 where it chooses nothing."""
-        adapt = self.lineages[arm].adapt
-        return ADAPTERS[adapt.name].validates(self.parsed(ADAPTERS, adapt)) if adapt else 0
 
     def rewards(self, registry: Mapping[str, Any], choice: Choice | None) -> list[str]:
         """The rewards that an entry's options name."""

@@ -15,6 +15,7 @@ from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS
 from ..models import MODELS
+from ..models.options import Outside
 from ..rewards import REWARDS
 from ..together.loop import FAMILIES as REPLICATED
 from .checks import placed
@@ -25,8 +26,8 @@ DRAWN = 10_000  # rows of a population whose labels tell its classes: one with a
 
 
 def unsuited_faults(study: Study) -> Iterator[Fault]:
-    """What adapters cannot do with the study's models, and what selectors, transforms, and the rewards that they or
-    adapters follow cannot do with its data.
+    """What adapters cannot do with the study's models, and what models that name files of the user's, selectors,
+    transforms, and the rewards that they or adapters follow cannot do with its data.
     """
     for name in study.file.arms:
         if (adapt := study.lineages[name].adapt) is not None:
@@ -37,6 +38,12 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
         facts = _facts(study)
     except (ValueError, OSError):
         return  # of data that cannot be read another fault tells
+    for name in study.file.models:
+        options = study.parsed_options(name)
+        message = options.fault(facts) if isinstance(options, Outside) else ""
+        option, _, rest = message.partition(": ")
+        if message:
+            yield Fault(("models", name, study.family(name), option), rest)
     for name in study.file.arms:
         for where, _, registry, choice in placed(study, name):
             if registry is GUIDES:

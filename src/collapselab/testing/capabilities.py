@@ -111,7 +111,8 @@ def check_denoises(name: str, model: Denoises, training: TrainingSet) -> None:
         law(
             0 < low < high < np.inf, f"{name}: a denoiser's levels are {denoise.levels}, asked are 0 < lowest < highest"
         )
-        noise = torch.from_numpy(np.random.default_rng(0).standard_normal((8, *model.shape)))
+        shape = getattr(denoise, "shape", model.shape)
+        noise = torch.from_numpy(np.random.default_rng(0).standard_normal((8, *shape)))
         for sigma in (low, high):
             found = denoise(sigma * noise, torch.tensor(sigma, dtype=torch.float64))
             law(

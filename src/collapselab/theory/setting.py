@@ -7,14 +7,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..compose.regimes import Regime
+from ..core.choice import Choice
 
 
 class Setting(NamedTuple):
     """One arm of a study, as far as a law depends on it.
 
     options: of the model, resolved. population: the name of the known truth, None for other data; truth: its object.
-    generations: the last one. samples: how many each model gives, before a selector keeps some of them.
-    guide: what steers the sampler, empty where nothing does; guide_options: resolved.
+    generations: the last one. samples: how many each model gives, before a selector keeps some of them. sampler: with
+    all its options, of an arm that is sampled step by step. guide: with all its options, where something steers.
     """
 
     family: str
@@ -27,8 +28,8 @@ class Setting(NamedTuple):
     selector: str
     select_options: Mapping[str, Any]
     samples: int
-    guide: str = ""
-    guide_options: Mapping[str, Any] = {}
+    sampler: Choice | None = None
+    guide: Choice | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def asked_for(samples: SampleSet, study_seed: int) -> Ask:
     if steered:
         raise ValueError(f"samples: found some in whose making {steered[0]!r} had a part, allowed are others")
     seed = sample_seed(study_seed, said["seed"], said["generation"], said["stage"], said["stream"])
-    own = [sampling(name, SAMPLERS[name].Options(**options)) for name, options in said.get("sampler", {}).items()]
+    own = [sampling(name, SAMPLERS[name].Options(**options)) for name, options in said.get("sampled_by", {}).items()]
     return Ask(len(samples), seed, bias=said["sampling_bias"], sampler=own[0] if own else None)
 
 

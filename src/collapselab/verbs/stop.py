@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+BOUNDS = ("below", "above", "within")
+OF = {"collapsed": ("below", "above"), "converged": ("within",), "diverged": ()}
+"""kind of a rule -> its bounds, of which it says one."""
+
 
 class Rule(NamedTuple):
     """When a lineage has come to its end. when: collapsed, its metric below or above a bound in so many generations one

@@ -35,7 +35,8 @@ class StudyFacts:
     """What a reader of a study's records must know about the study.
 
     control: the first control, or None; controls: arm -> its control, where there are several. supplies: arm -> the
-    control with the arm's real rows alone, where it stands beside another. matched: what the controls have in common
+    control with the arm's real rows alone, where it stands beside another. converged: arm -> the arm beside it with
+    enough steps of its sampler. matched: what the controls have in common
     with their arms, in words. used: arm -> the distinct real rows and the
     generated samples that its training sets have had by the last generation. shared: what all seeds have in common, so
     that no interval over seeds counts it. design: the lineages in which split, training and sampling are crossed;
@@ -62,6 +63,7 @@ class StudyFacts:
     control: str | None = None
     controls: Mapping[str, str] = field(default_factory=dict)
     supplies: Mapping[str, str] = field(default_factory=dict)
+    converged: Mapping[str, str] = field(default_factory=dict)
     matched: Sequence[str] = ()
     used: Mapping[str, Used] = field(default_factory=dict)
     shared: Sequence[str] = ()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import descent, effective, effects, filters, forecast, laws, supply, survival, variance
+from . import converged, descent, effective, effects, filters, forecast, laws, supply, survival, variance
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -33,6 +33,11 @@ ANALYSES: dict[str, Analysis] = {
     "hallucination": Analysis("Data appear that are not real", "definitions", hallucination),
     "slope_against_supply": Analysis(
         "Slope against the same real rows alone, paired by seed", supply.TABLE, supply.slope_against_supply
+    ),
+    "slope_against_converged": Analysis(
+        "Slope against enough steps of the same sampler, paired by seed",
+        converged.TABLE,
+        converged.slope_against_converged,
     ),
     "stopping": Analysis("Which lineages were stopped?", survival.TABLE, survival.stopping),
     "descent": Analysis("How far from real data?", descent.TABLE, descent.descent),

@@ -7,6 +7,7 @@ from ...adapt import ADAPTERS
 from ...compose.regimes import at
 from ...guides import GUIDES
 from ...models import MODELS
+from ...models.options import Outside
 from ...store.provenance import entries
 from .. import looking, sampled
 from ..stopping import waited_for
@@ -136,6 +137,11 @@ def _train_roots(study: Study, place: Place) -> list[str]:
     return [*verb_roots("train", *called), *_rows_roots(study, place)[1:], *looking.family_roots(study, place.arm)]
 
 
+def _train_outside(study: Study, place: Place) -> dict[str, str]:
+    options = study.parsed_options(study.model_of(place.arm))
+    return dict(options.outside()) if isinstance(options, Outside) else {}
+
+
 # -- adapt -------------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +153,7 @@ def home(study: Study, place: Place) -> Place:
 def _adapt_inputs(study: Study, place: Place) -> list[str]:
     reads = study.adapted_by(place.arm)
     seen = [study.part_file("train"), *looking.weights(study, reads)] if reads else []
-    seen += [study.part_file("validation")] if study.validated(place.arm) else []
+    seen += [study.part_file("validation")] if looking.validated(study, place.arm) else []
     own = [study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet")]
     return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *seen]
 
@@ -159,7 +165,7 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
     yield from looking.beside(study, reads)
     bias = at(study.lineages[place.arm].sampling_bias, place.generation)
-    yield from flags(validation=study.part_file("validation") if study.validated(place.arm) else None)
+    yield from flags(validation=study.part_file("validation") if looking.validated(study, place.arm) else None)
     yield from flags(sampling_bias=bias if bias != 1 else None)
 
 
@@ -195,7 +201,7 @@ def _auxiliary_roots(study: Study, place: Place) -> list[str]:
 JOBS: Mapping[str, Job] = {
     "draw": Job(_draw_inputs, _draw_arguments, _draw_roots, decisions=_decisions),
     "compose": Job(_train_inputs, _compose_arguments, _compose_roots, decisions=_decisions),
-    "train": Job(_train_inputs, _train_arguments, _train_roots, decisions=_decisions),
+    "train": Job(_train_inputs, _train_arguments, _train_roots, _train_outside, _decisions),
     "adapt": Job(_adapt_inputs, _adapt_arguments, _adapt_roots, _adapt_outside),
     "auxiliary": Job(_auxiliary_inputs, _auxiliary_arguments, _auxiliary_roots),
 }
