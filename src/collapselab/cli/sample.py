@@ -20,7 +20,7 @@ from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
-from .steering import Guided, Others, expect_suited, steering
+from .steering import Guided, Others, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -46,9 +46,7 @@ def sample(
     """Sample a model."""
     trained, metadata = model_in(model)
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
-    steers, lost = steering(said, others)
-    if steers:
-        expect_suited(steers, metadata["options"], sampling_bias < 1)
+    steers, lost = steering(said, others, metadata["options"], sampling_bias < 1)
     marks = mark_in(mark, "noise")
     lineage: dict[str, Any] = {
         "generation": generation,

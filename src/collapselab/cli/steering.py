@@ -23,16 +23,14 @@ Others = Annotated[
 ]
 
 
-def expect_suited(steers: Steering, model: Mapping[str, Any], biased: bool) -> None:
-    """Raise BadParameter for a guide that cannot steer a model of such options; biased: with a bias below 1."""
-    for fault in GUIDES[steers.name].unsuited(steers.options, model, biased):
-        raise typer.BadParameter(f"{steers.name} {fault.format('the model')}", param_hint="--guide")
-
-
-def steering(said: Mapping[str, Any], others: Mapping[str, str]) -> tuple[Steering | None, Any]:
+def steering(
+    said: Mapping[str, Any], others: Mapping[str, str], model: Mapping[str, Any] | None = None, biased: bool = False
+) -> tuple[Steering | None, Any]:
     """The guide that is said, with the further models; None where none is said. Beside it how one of them diverged.
 
-    Raises BadParameter for more than one guide, and for further models without one or without a role that it has.
+    model: the options of the model that it steers, where nobody has looked whether it can; biased: with a sampling bias
+    below 1. Raises BadParameter for more than one guide, for one that cannot steer the model, and for further models
+    without one or without a role that it has.
     """
     if not said:
         if others:
@@ -46,6 +44,8 @@ def steering(said: Mapping[str, Any], others: Mapping[str, str]) -> tuple[Steeri
         raise typer.BadParameter(str(error), param_hint="--guide") from None
     entry = chosen(GUIDES, choice.name, "--guide")
     settings = parsed(entry.Options, json.dumps(dict(choice.options)), f"--guide {choice.name}")
+    for fault in entry.unsuited(settings, model, biased) if model is not None else ():
+        raise typer.BadParameter(f"{choice.name} {fault.format('the model')}", param_hint="--guide")
     roles = list(entry.auxiliary(settings, PLENTY))
     if sorted(roles) != sorted(others):
         found, allowed = (", ".join(sorted(those)) or "none" for those in (others, roles))
