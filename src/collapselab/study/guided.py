@@ -1,4 +1,4 @@
-"""What keeps an arm's guide from steering its model."""
+"""What an arm's guide costs, and what keeps it from steering its model."""
 
 from collections.abc import Iterator
 
@@ -30,3 +30,18 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
             yield from faults_of(error, family.Options, (*where, guide.name, role))
         except (ValueError, TypeError) as error:
             yield Fault(where, f"{guide.name!r}: {role}: {error}")
+
+
+def evaluations(study: Study) -> dict[str, str]:
+    """What each guided arm costs, in words: evaluations of networks for a sample (NFE), images of further models."""
+    said = {}
+    for name, arm in study.lineages.items():
+        if not arm.guide or arm.base == name:
+            continue
+        entry, model = GUIDES[arm.guide.name], study.model_options(arm.model)
+        levels = 2 * model["steps"] - 1 if model["sampler"] == "heun" else model["steps"]
+        count = entry.evaluations(study.parsed(GUIDES, arm.guide))
+        beside = [one.images_seen for one in study.auxiliaries(name, arm.generations).values()]
+        said[name] = f"{arm.guide.name}, at most {levels * count} evaluations a sample in {model['steps']} steps"
+        said[name] += f", and {sum(beside):,} images a generation for its further models" if beside else ""
+    return said
