@@ -9,11 +9,10 @@ from pydantic import Field, model_validator
 
 from ..core.choice import Options
 from ..core.run import Run
-from ..core.sets import SampleSet, TrainingSet
 from ..features.base import ExtractorName, Features, taken
 from ..metrics import frechet_distance, kernel_distance
 from ..models.capabilities import Trainable, Varies
-from ..models.tuning import settled, tuned
+from ..models.tuning import taught
 from .base import Adapted, Given
 
 FEWEST = 3  # rows of a fold: the kernel distance needs as many
@@ -80,7 +79,7 @@ def neon(model: Any, given: Given, options: NeonOptions, run: Run) -> Adapted:
     distance to the validation rows at every w that was tried, null where there is no such model. Raises ValueError for
     a w of the user's with which there is no model.
     """
-    second = own_training(model, given.own(options.samples), run)
+    second = taught(model, given.own(options.samples), run)
     moved = _Moved(model, second, options)
     if options.weight is not None:
         return Adapted(moved.by(options.weight))
@@ -92,14 +91,6 @@ def neon(model: Any, given: Given, options: NeonOptions, run: Run) -> Adapted:
     curve = [[w, tried[w] if math.isfinite(tried[w]) else None] for w in sorted(tried)]
     facts = {"chosen": {"weight": best}, "vote": vote, "curve": curve, "validation_rows": len(given.validation)}
     return Adapted(moved.by(best) if best else model, facts)
-
-
-def own_training(model: Any, samples: SampleSet, run: Run) -> Any:
-    """The model after a training on samples: ``run.images_seen`` images from where it is, or a fit by formula."""
-    training = TrainingSet(samples.data, samples.labels, np.ones(len(samples)))
-    if isinstance(model, Trainable):
-        return tuned(model, training, run)
-    return type(model).fit(training, settled(model), run)
 
 
 def sign_of(seen: "_Validation", options: NeonOptions) -> dict[str, Any]:

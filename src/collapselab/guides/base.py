@@ -72,7 +72,8 @@ class Guide:
     def unsuited(self, options: Any, model: Mapping[str, Any], biased: bool = False) -> Iterator[str]:
         """What keeps it from steering a model with such options, in words; biased: with a sampling bias below 1."""
         classes = model.get("classes", 0)
-        lacking = " and ".join(f"{key}: 0" for key in ("classes", "label_dropout") if not model.get(key, 0))
+        needed = ("between",) if "between" in model else ("classes", "label_dropout")  # a normal law has no labels
+        lacking = " and ".join(f"{key}: 0" for key in needed if not model.get(key, 0))
         if lacking and "unconditional" in self.reads:
             yield f"reads what the model makes without a class, but {{}} has {lacking}"
         for role, one in self.told(options).items():

@@ -42,10 +42,16 @@ class GaussianDiffusionOptions(GaussianOptions):
     sigma_min: float = Field(0.002, gt=0, description="lowest noise level before 0")
     sigma_max: float = Field(80.0, gt=0, description="highest noise level")
     rho: float = Field(7.0, gt=0, description="how strongly the steps gather at low noise")
+    between: float = Field(
+        0.0,
+        ge=0,
+        description="variance of the means of classes, of which the data are one: without its condition the model sees "
+        "so much more variance about the same mean, and can be guided; 0: it has no other classes",
+    )
 
     @classmethod
     def smallest(cls, kind: KindName) -> dict[str, Any]:
-        return {"ddof": 1, "steps": 64}
+        return {"ddof": 1, "steps": 64, "between": 1.0}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -85,27 +91,28 @@ class GaussianDiffusion(Gaussian):
 
     They have another variance than the law, as far as the sampler's steps are finitely many: Heun's 18 multiply it by
     1.09 where the data are standardised. ``moments`` and the likelihood are those of the law.
+
+    Without its condition it is N(mean, covariance + between I): a sampling bias, and guides, follow the difference.
     """
 
     Options: ClassVar = GaussianDiffusionOptions
-    bias: ClassVar = ""
+    bias: ClassVar = "guidance"
 
     def denoiser(self, where: "torch.device") -> Denoiser:
         """Its exact denoiser on a device: of standardised vectors, or of the data's where they are not."""
-        import torch
-
-        one = self._denoiser()
-        mean, values, vectors = (torch.from_numpy(part).to(where) for part in (one.mean, one.values, one.vectors))
-        return ExactDenoiser(one.levels, mean, values, vectors)
+        return in_torch(self._denoiser(), where)
 
     def sample(self, ask: Ask) -> SampleSet:
         """The samples that are asked for: data (count, d) float64. The bits of one depend on no other.
 
         ask.sampler: in the place of Heun's deterministic steps; its noise is each sample's own. ask.guide: a
-        :class:`engine.steering.Steering`, which sees rows as :meth:`denoiser` does. Raises ValueError for a bias other
-        than 1, and for a guide by a further model whose rows are standardised by another scale.
+        :class:`engine.steering.Steering`, which sees rows as :meth:`denoiser` does. ask.bias: guidance of weight
+        1 / bias - 1 by what the model sees without its condition. Raises ValueError for a bias below 1 of a model
+        without ``between``, and for a guide by a further model whose rows are standardised by another scale.
         """
         check_ask(ask, self)
+        if ask.bias < 1 and not self.options.between:
+            raise ValueError(f"sampling_bias: found {ask.bias!r}, allowed is 1: guidance needs between > 0")
         scale, options = self._scale(), self.options
         for role, other in dict(ask.guide.others if ask.guide else {}).items():
             self._check_scale(role, other)
@@ -124,30 +131,41 @@ class GaussianDiffusion(Gaussian):
             return normals(seeds.seed_of(ask.seed, None, None, word, number))
 
         numbers = count()
-        denoise = (
-            unsteered(self._denoiser()) if ask.guide is None else self._steered(ask.guide, partial(stream, "guide"))
-        )
+        if ask.guide is None:
+            denoise = unsteered(self._biased(ask.bias))
+        else:
+            denoise = self._steered(ask.guide, ask.bias, partial(stream, "guide"))
         return sampler.run(denoise, normals(ask.seed), levels, None, lambda: stream("noise", next(numbers)))
 
-    def _steered(self, guide: Any, stream: Callable[[int], np.ndarray]) -> Denoise:
+    def _steered(self, guide: Any, bias: float, stream: Callable[[int], np.ndarray]) -> Denoise:
         """What the sampler asks where something steers or watches, which torch does; the denoiser's bits are as ever.
 
         stream: ``f(number)``, normal numbers as the rows.
         """
         import torch
 
-        where, own = torch.device("cpu"), self._denoiser()
+        where = torch.device("cpu")
 
-        def shown(x: "torch.Tensor", sigma: "torch.Tensor", condition: None = None) -> "torch.Tensor":
-            return torch.from_numpy(own(x.numpy(), sigma.numpy()[()]))
+        def shown(own: Denoiser) -> Denoiser:
+            return lambda x, sigma, condition=None: torch.from_numpy(own(x.numpy(), sigma.numpy()[()]))
 
-        asked = guide.steered(shown, shown, guide.denoisers(where), lambda number: torch.from_numpy(stream(number)))
+        bare = shown(self._denoiser(self.options.between))
+        own = bare if not (self.options.between or bias != 1) else shown(self._biased(bias))
+        asked = guide.steered(own, bare, guide.denoisers(where), lambda number: torch.from_numpy(stream(number)))
 
         def denoise(x: np.ndarray, at: Level, condition: None) -> np.ndarray:
             at = at._replace(sigma=torch.tensor(at.sigma), next_sigma=torch.tensor(at.next_sigma))
             return asked(torch.from_numpy(x), at, condition).numpy()
 
         return denoise
+
+    def _biased(self, bias: float) -> Denoiser:
+        """(1 + w) D - w D_u with w = 1 / bias - 1."""
+        own, w = self._denoiser(), 1 / bias - 1
+        if not w:
+            return own
+        bare = self._denoiser(self.options.between)
+        return lambda x, sigma, condition=None: (1 + w) * own(x, sigma) - w * bare(x, sigma)
 
     def _scale(self) -> Scale:
         """Where the rows lie, and how wide they are, that the denoiser sees as 0 and 1."""
@@ -156,8 +174,10 @@ class GaussianDiffusion(Gaussian):
         variances = np.diagonal(self.moments()[1])
         return Scale(self.mean, np.sqrt(np.where(variances > SMALLEST, variances, 1.0)))
 
-    def _denoiser(self) -> ExactDenoiser:
+    def _denoiser(self, beside: float = 0.0) -> ExactDenoiser:
+        """That of the law, with so much more variance in every direction."""
         scale, (mean, covariance) = self._scale(), self.moments()
+        covariance = covariance + beside * np.eye(len(mean)) if beside else covariance
         values, vectors = np.linalg.eigh(covariance / np.outer(scale.scale, scale.scale))
         levels = self.options.sigma_min, self.options.sigma_max
         return ExactDenoiser(levels, scale.standardised(mean), values.clip(0.0), vectors)
@@ -169,3 +189,11 @@ class GaussianDiffusion(Gaussian):
             raise ValueError(
                 f"guide: found a model {role!r} that standardises by other rows; allowed is one of standardise: false"
             )
+
+
+def in_torch(one: ExactDenoiser, where: "torch.device") -> ExactDenoiser:
+    """The same denoiser of torch's rows, on a device."""
+    import torch
+
+    mean, values, vectors = (torch.from_numpy(part).to(where) for part in (one.mean, one.values, one.vectors))
+    return ExactDenoiser(one.levels, mean, values, vectors)

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..core.registry import usable
 from ..core.run import Run
-from ..core.sets import TrainingSet
+from ..core.sets import SampleSet, TrainingSet
+from .capabilities import Trainable
 
 
 def settled(model: Any) -> Any:
@@ -14,6 +17,14 @@ def settled(model: Any) -> Any:
     if not options.left_open:
         return options
     return type(options).model_validate(options.model_dump(exclude_unset=True) | dict(model.chosen))
+
+
+def taught(model: Any, samples: SampleSet, run: Run) -> Any:
+    """The model after a training on samples, all alike: ``run.images_seen`` more of them, or a fit by its formula."""
+    training = TrainingSet(samples.data, samples.labels, np.ones(len(samples)))
+    if isinstance(model, Trainable):
+        return tuned(model, training, run)
+    return type(model).fit(training, settled(model), run)
 
 
 def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], Any] = lambda task: task) -> Any:

@@ -51,6 +51,9 @@ def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
                 found = " and ".join(f"{key}: 0" for key in lacking)
                 message = f"below 1 the sampler is guided by classes, but {arm.model!r} has {found}; allowed is 1"
                 yield Fault(("arms", name, "sampling_bias"), message)
+            if options.get("between") == 0:
+                message = f"below 1 the sampler is guided, but {arm.model!r} has between: 0; allowed is 1"
+                yield Fault(("arms", name, "sampling_bias"), message)
         if study.kept(name) < 1:
             yield Fault(("arms", name, "select"), f"keeps none of {study.file.samples} samples")
         for t, pool in enumerate(pooled(arm.regime, name, arm.generations)):

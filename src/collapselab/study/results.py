@@ -12,6 +12,7 @@ from .. import store
 from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.seeds import Levels
+from ..guides import GUIDES
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
 from ..store.tensors import read_metadata
@@ -35,14 +36,15 @@ def setting_of(study: Study, arm: str) -> "Setting | None":
     from ..theory.setting import Setting  # brings scipy, which a plan does without
 
     lineage = study.lineages[arm]
-    if lineage.adapt or lineage.guide or lineage.transform or lineage.mark or len(lineage.select) > 1:
+    if lineage.adapt or lineage.transform or lineage.mark or len(lineage.select) > 1:
         return None
     truth = None if study.population_name is None else study.population
     family, options = study.family(lineage.model), study.model_options(lineage.model)
     chosen = lineage.select[0] if lineage.select else Choice("nobody")
     how = (lineage.regime, lineage.generations, lineage.sampling_bias, chosen.name, dict(chosen.options))
     by = sampled.sampler_of(study, arm)
-    return Setting(family, options, study.population_name, truth, *how, study.file.samples, by)
+    guide = lineage.guide and (lineage.guide.name, study.parsed(GUIDES, lineage.guide).model_dump(mode="json"))
+    return Setting(family, options, study.population_name, truth, *how, study.file.samples, by, *(guide or ()))
 
 
 def rows_of(study: Study, arm: str) -> tuple[int, int]:
@@ -240,7 +242,9 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
             return None
         n = round(n)
         regime = REGIMES["real_only"](n=n, initial=n)
-        alone = setting._replace(regime=regime, generations=0, samples=n, sampling_bias=1.0, selector="nobody")
+        alone = setting._replace(
+            regime=regime, generations=0, samples=n, sampling_bias=1.0, selector="nobody", guide=""
+        )
         ours = (one for one in predict(alone) if (one.metric, one.extractor) == (primary.metric, primary.extractor))
         return next((float(one.mean[0]) for one in ours), None)
 

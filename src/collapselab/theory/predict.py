@@ -4,6 +4,7 @@ Entry g of a curve belongs to the model of generation g, the end of g + 1 fits t
 """
 
 from .chosen import CHOSEN
+from .guided import GUIDED
 from .laws import LAWS
 from .sampled import SAMPLED
 from .setting import Prediction, Setting
@@ -18,5 +19,7 @@ def predict(setting: Setting) -> list[Prediction]:
         setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
     own = setting.selector in ("nobody", "random")
     laws = (LAWS | SAMPLED).get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
+    guided = GUIDED.get(setting.family, ()) if own else ()
+    laws = guided if setting.guide else (*laws, *guided)
     found = (law(setting) for law in laws)
     return [prediction for prediction in found if prediction is not None]

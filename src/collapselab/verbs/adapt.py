@@ -13,12 +13,11 @@ from ..core.run import Run
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet, TrainingSet
 from ..guides.base import Auxiliary
-from ..models.tuning import settled, tuned
+from ..models.tuning import settled, taught
 from ..rewards.asking import rewards_of
 from ..store.provenance import entries
 from .extract import Look
 from .select import looked_at
-from .train import whole
 
 
 def adaptation_seed(study_seed: int, replicate: int, generation: int, name: str) -> int:
@@ -75,7 +74,7 @@ def auxiliary(one: Auxiliary, kind: Any, model: Any, training: TrainingSet | Non
     """A further model of the family ``kind`` that a guide steers by: trained for it as it asks."""
     run = replace(run, images_seen=one.images_seen)
     if one.on == "own":
-        return tuned(model, whole(own_samples(model, run.seed)(one.samples, 0)), run)
+        return taught(model, own_samples(model, run.seed)(one.samples), run)
     return kind.fit(training, changed(settled(model), one.changed or {}), run)
 
 
