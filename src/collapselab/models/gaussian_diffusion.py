@@ -150,7 +150,7 @@ class GaussianDiffusion(Gaussian):
             return lambda x, sigma, condition=None: torch.from_numpy(own(x.numpy(), sigma.numpy()[()]))
 
         bare = shown(self._denoiser(self.options.between))
-        own = bare if not (self.options.between or bias != 1) else shown(self._biased(bias))
+        own = shown(self._biased(bias)) if self.options.between else bare
         asked = guide.steered(own, bare, guide.denoisers(where), lambda number: torch.from_numpy(stream(number)))
 
         def denoise(x: np.ndarray, at: Level, condition: None) -> np.ndarray:
