@@ -46,7 +46,7 @@ Prompts = Annotated[list[str] | None, typer.Option("--prompt", help="what is tol
 PromptFile = Annotated[Path | None, typer.Option("--prompts", help="file with a prompt a line, or a CSV")]
 Said = Annotated[str, typer.Option("--options", help="options of the family as JSON, see docs/models.md")]
 Size = Annotated[
-    int | None, typer.Option(min=4, help="side of the pictures in pixels; left out, that of the base's own training")
+    int | None, typer.Option(min=4, help="side of the pictures in pixels; by itself that of the base's training")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="picture i of a seed is the same whatever is made beside it")]
 Count = Annotated[int, typer.Option(min=1, help="number of pictures")]
