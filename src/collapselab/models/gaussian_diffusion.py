@@ -131,9 +131,9 @@ class GaussianDiffusion(Gaussian):
             return normals(seeds.seed_of(ask.seed, None, None, word, number))
 
         numbers = count()
-        if ask.guide is None:
-            denoise = unsteered(self._biased(ask.bias))
-        else:
+        own, bare = self._denoiser(), self._denoiser(self.options.between)
+        denoise = unsteered(_biased(own, bare, ask.bias))
+        if ask.guide is not None:
             denoise = self._steered(ask.guide, ask.bias, partial(stream, "guide"))
         return sampler.run(denoise, normals(ask.seed), levels, None, lambda: stream("noise", next(numbers)))
 
@@ -144,28 +144,19 @@ class GaussianDiffusion(Gaussian):
         """
         import torch
 
-        where = torch.device("cpu")
+        where, own, bare = torch.device("cpu"), self._denoiser(), self._denoiser(self.options.between)
 
-        def shown(own: Denoiser) -> Denoiser:
-            return lambda x, sigma, condition=None: torch.from_numpy(own(x.numpy(), sigma.numpy()[()]))
+        def shown(one: Denoiser) -> Denoiser:
+            return lambda x, sigma, condition=None: torch.from_numpy(one(x.numpy(), sigma.numpy()[()]))
 
-        bare = shown(self._denoiser(self.options.between))
-        own = shown(self._biased(bias)) if self.options.between else bare
-        asked = guide.steered(own, bare, guide.denoisers(where), lambda number: torch.from_numpy(stream(number)))
+        pair = shown(_biased(own, bare, bias)), shown(bare)
+        asked = guide.steered(*pair, guide.denoisers(where), lambda number: torch.from_numpy(stream(number)))
 
         def denoise(x: np.ndarray, at: Level, condition: None) -> np.ndarray:
             at = at._replace(sigma=torch.tensor(at.sigma), next_sigma=torch.tensor(at.next_sigma))
             return asked(torch.from_numpy(x), at, condition).numpy()
 
         return denoise
-
-    def _biased(self, bias: float) -> Denoiser:
-        """(1 + w) D - w D_u with w = 1 / bias - 1."""
-        own, w = self._denoiser(), 1 / bias - 1
-        if not w:
-            return own
-        bare = self._denoiser(self.options.between)
-        return lambda x, sigma, condition=None: (1 + w) * own(x, sigma) - w * bare(x, sigma)
 
     def _scale(self) -> Scale:
         """Where the rows lie, and how wide they are, that the denoiser sees as 0 and 1."""
@@ -197,3 +188,11 @@ def in_torch(one: ExactDenoiser, where: "torch.device") -> ExactDenoiser:
 
     mean, values, vectors = (torch.from_numpy(part).to(where) for part in (one.mean, one.values, one.vectors))
     return ExactDenoiser(one.levels, mean, values, vectors)
+
+
+def _biased(own: ExactDenoiser, bare: ExactDenoiser, bias: float) -> Denoiser:
+    """(1 + w) D - w D_u with w = 1 / bias - 1."""
+    if bias == 1:
+        return own
+    w = 1 / bias - 1
+    return lambda x, sigma, condition=None: (1 + w) * own(x, sigma) - w * bare(x, sigma)

@@ -11,6 +11,7 @@ from . import sampled
 from .faults import Fault, unknown
 from .file import FAIRNESS
 from .lineages import Lineage
+from .looking import validated
 from .starts import unlike, weights_fault
 from .study import Study
 
@@ -86,7 +87,7 @@ def _validation_faults(study: Study) -> Iterator[Fault]:
     found = study.file.data.split.validation
     for name in study.file.arms:
         try:
-            needed = study.validated(name)
+            needed = validated(study, name)
         except Exception as error:  # whatever a stranger's function does
             yield Fault(("arms", name, "adapt"), f"validates: {type(error).__name__}: {error}")
             continue

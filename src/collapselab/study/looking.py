@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..adapt import ADAPTERS
 from ..core.choice import Choice
 from ..core.needs import looks_anew
 from ..features import FEATURES
@@ -155,6 +156,12 @@ def references(study: Study) -> list[str]:
 def referenced(study: Study) -> list[str]:
     """The extractors through which the real data is looked at once, for all records."""
     return [name for name in study.measured_in if not looks_anew(FEATURES[name].needs)]
+
+
+def validated(study: Study, arm: str) -> int:
+    """The validation rows that an arm's adapter needs to choose by; 0 where it chooses nothing."""
+    adapt = study.lineages[arm].adapt
+    return ADAPTERS[adapt.name].validates(study.parsed(ADAPTERS, adapt)) if adapt else 0
 
 
 def selects_on_gpu(study: Study, arm: str) -> bool:

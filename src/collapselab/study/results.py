@@ -22,6 +22,7 @@ from ..together.folded import unfolded
 from . import crossing, sampled, stopping
 from .file import FAIRNESS, JUDGING
 from .judged import judging_options
+from .looking import validated
 from .study import Study
 from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
@@ -42,9 +43,9 @@ def setting_of(study: Study, arm: str) -> "Setting | None":
     family, options = study.family(lineage.model), study.model_options(lineage.model)
     chosen = lineage.select[0] if lineage.select else Choice("nobody")
     how = (lineage.regime, lineage.generations, lineage.sampling_bias, chosen.name, dict(chosen.options))
+    steered = lineage.guide and Choice(lineage.guide.name, study.parsed(GUIDES, lineage.guide).model_dump(mode="json"))
     by = sampled.sampler_of(study, arm)
-    guide = lineage.guide and (lineage.guide.name, study.parsed(GUIDES, lineage.guide).model_dump(mode="json"))
-    return Setting(family, options, study.population_name, truth, *how, study.file.samples, by, *(guide or ()))
+    return Setting(family, options, study.population_name, truth, *how, study.file.samples, by, steered)
 
 
 def rows_of(study: Study, arm: str) -> tuple[int, int]:
@@ -215,7 +216,7 @@ def _chosen_by_seeds(study: Study, model: str) -> str:
 def _adapted(study: Study) -> dict[str, str]:
     """What the adapters of arms have chosen on validation rows: in each generation a number a seed, in words."""
     said = {}
-    for arm in (name for name in study.file.arms if study.validated(name)):
+    for arm in (name for name in study.file.arms if validated(study, name)):
         chosen: dict[str, dict[int, list[str]]] = {}
         for _, seed, generation in (cell for cell in study.cells() if cell[0] == arm):
             path = Path(study.model_file(arm, seed, generation))
@@ -243,7 +244,7 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
         n = round(n)
         regime = REGIMES["real_only"](n=n, initial=n)
         alone = setting._replace(
-            regime=regime, generations=0, samples=n, sampling_bias=1.0, selector="nobody", guide=""
+            regime=regime, generations=0, samples=n, sampling_bias=1.0, selector="nobody", guide=None
         )
         ours = (one for one in predict(alone) if (one.metric, one.extractor) == (primary.metric, primary.extractor))
         return next((float(one.mean[0]) for one in ours), None)

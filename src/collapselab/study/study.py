@@ -357,11 +357,6 @@ class Study:
         adapt = self.lineages[arm].adapt
         return self._through(ADAPTERS, [adapt] if adapt else [])
 
-    def validated(self, arm: str) -> int:
-        """The validation rows that the arm's adapter needs to choose by; 0 where it chooses nothing."""
-        adapt = self.lineages[arm].adapt
-        return ADAPTERS[adapt.name].validates(self.parsed(ADAPTERS, adapt)) if adapt else 0
-
     def rewards(self, registry: Mapping[str, Any], choice: Choice | None) -> list[str]:
         """The rewards that an entry's options name."""
         return [one.name for one in nested(self.parsed(registry, choice), "rewards").values()] if choice else []

@@ -10,13 +10,18 @@ from .setting import Prediction, Setting
 FAMILY = "gaussian-diffusion"
 
 
+def is_steered(setting: Setting) -> bool:
+    """Whether samples are guided, so that no other law than those of guidance holds."""
+    return setting.guide is not None or (setting.family == FAMILY and biases_of(setting) != {1.0})
+
+
 def weight_of(setting: Setting) -> float | None:
     """The weight of an arm's guidance, by its sampling bias or by cfg; None where it is not one for all levels."""
     biases = biases_of(setting)
-    if not setting.guide:
+    if setting.guide is None:
         return 1 / biases.pop() - 1 if len(biases) == 1 else None
-    constant = setting.guide == "cfg" and setting.guide_options["schedule"] == "constant"
-    return float(setting.guide_options["w"]) if constant and biases == {1.0} else None
+    constant = setting.guide.name == "cfg" and setting.guide.options["schedule"] == "constant"
+    return float(setting.guide.options["w"]) if constant and biases == {1.0} else None
 
 
 def guided(setting: Setting) -> Prediction | None:
@@ -42,12 +47,13 @@ def reinflated(setting: Setting) -> Prediction | None:
     has been fitted to s own samples is narrower by m_s, and SIMS leads away from it: its variance times e^(-w m_s). So
     a loop with s = n and w = 1 stays where it is, in the logarithm. Of endless steps: drawn, and not tested.
     """
-    if setting.guide != "sims" or biases_of(setting) != {1.0} or _spread(setting) is None:
+    sims = setting.guide is not None and setting.guide.name == "sims"
+    if not sims or biases_of(setting) != {1.0} or _spread(setting) is None:
         return None
     options, n = setting.options, setting.regime.initial.real
     if options["covariance"] != "diagonal" or plan_of(setting) != REPLACE:
         return None
-    own, w = setting.guide_options["auxiliary"]["samples"], setting.guide_options["w"]
+    own, w = setting.guide.options["auxiliary"]["samples"], setting.guide.options["w"]
     of_rows, of_own = (float(digamma((k - 1) / 2) + np.log(2 / (k - options["ddof"]))) for k in (n, own))
     mean = of_rows + np.arange(setting.generations + 1) * (of_rows - w * of_own)
     note = f"log variance per dimension under SIMS of weight {w:g}: a fit takes it down, the guide takes that back"
@@ -63,4 +69,4 @@ def _spread(setting: Setting) -> float | None:
 
 
 GUIDED = {FAMILY: (guided, reinflated)}
-"""By family; those of an arm that no guide steers may follow its sampling bias."""
+"""By family, of arms that are steered by a guide or by their sampling bias."""

@@ -4,7 +4,7 @@ Entry g of a curve belongs to the model of generation g, the end of g + 1 fits t
 """
 
 from .chosen import CHOSEN
-from .guided import GUIDED
+from .guided import GUIDED, is_steered
 from .laws import LAWS
 from .sampled import SAMPLED
 from .setting import Prediction, Setting
@@ -19,7 +19,7 @@ def predict(setting: Setting) -> list[Prediction]:
         setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
     own = setting.selector in ("nobody", "random")
     laws = (LAWS | SAMPLED).get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
-    guided = GUIDED.get(setting.family, ()) if own else ()
-    laws = guided if setting.guide else (*laws, *guided)
+    if is_steered(setting):
+        laws = GUIDED.get(setting.family, ()) if own else ()
     found = (law(setting) for law in laws)
     return [prediction for prediction in found if prediction is not None]

@@ -15,8 +15,7 @@ class Setting(NamedTuple):
 
     options: of the model, resolved. population: the name of the known truth, None for other data; truth: its object.
     generations: the last one. samples: how many each model gives, before a selector keeps some of them. sampler: with
-    all its options, of an arm that is sampled step by step. guide: what steers it, empty where nothing does;
-    guide_options: resolved.
+    all its options, of an arm that is sampled step by step. guide: with all its options, where something steers.
     """
 
     family: str
@@ -30,8 +29,7 @@ class Setting(NamedTuple):
     select_options: Mapping[str, Any]
     samples: int
     sampler: Choice | None = None
-    guide: str = ""
-    guide_options: Mapping[str, Any] = {}
+    guide: Choice | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -153,7 +153,7 @@ def home(study: Study, place: Place) -> Place:
 def _adapt_inputs(study: Study, place: Place) -> list[str]:
     reads = study.adapted_by(place.arm)
     seen = [study.part_file("train"), *looking.weights(study, reads)] if reads else []
-    seen += [study.part_file("validation")] if study.validated(place.arm) else []
+    seen += [study.part_file("validation")] if looking.validated(study, place.arm) else []
     own = [study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet")]
     return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *seen]
 
@@ -165,7 +165,7 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
     yield from looking.beside(study, reads)
     bias = at(study.lineages[place.arm].sampling_bias, place.generation)
-    yield from flags(validation=study.part_file("validation") if study.validated(place.arm) else None)
+    yield from flags(validation=study.part_file("validation") if looking.validated(study, place.arm) else None)
     yield from flags(sampling_bias=bias if bias != 1 else None)
 
 
