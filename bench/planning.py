@@ -100,6 +100,9 @@ def main() -> None:
         print(f"{name}: {numbers['jobs']:.0f} jobs, dry run aims at {AIMS_S[name]:g} s")
         for what, value in numbers.items():
             print(f"  {what:20} {value:.2f}")
+    if {"wide", "wider"} <= found.keys():  # below 1 where the start, which is the same, weighs
+        ratio = found["wider"]["dry_run_ms_a_job"] / found["wide"]["dry_run_ms_a_job"]
+        print(f"a job of wider over one of wide: {ratio:.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

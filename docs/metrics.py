@@ -37,7 +37,7 @@ and the column `real data` of `collapselab measure` with `--train`. By theory, w
 | `kernel_distance`, `authenticity.difference`, `data_copying`, `likelihood_gap` | 0 |
 | `frechet_distance` | above 0, by about b / n; `frechet_distance_infinity` takes that away |
 | `density`, `variance_ratio`, `cross_hatching`, `tail_coverage`, `class_retention` | 1 (ratios of means: nearly) |
-| `attribute_odds` | 1, as these |
+| `attribute_odds` | 1, and its logarithm 0 |
 | `coverage`, `quantile_coverage` | below 1, by the formulas given there |
 | `precision`, `recall`, `realism`, `rarity` | that of the data: no formula; the first two are below 1 |
 | `class_total_variation`, `colour_distance`, `hue_distance`, `coverage_calibration` | near 0; its `overconfidence` 0 |

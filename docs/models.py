@@ -80,8 +80,10 @@ collapselab weights import ddpm-cifar10-32/ --out data/ddpm.safetensors
 
 Of StyleGAN2 both layouts of the networks' arguments are read, those within `synthesis_kwargs` and the later ones beside
 one another; of diffusers weights that are whole, in several files with their index, or in half precision where there is
-no other. What describes another process or another network is refused by the name of its class: schedulers of flow
-matching, of EDM or of consistency models; pipelines whose network makes latents; StyleGAN3, EDM, pickles of TensorFlow.
+no other. The processes are a DDPM's, EDM's, flow matching's and those of exploding variance (`ScoreSdeVeScheduler`,
+`KarrasVeScheduler`, whose networks see images in [0, 1]). What describes another process or network is refused by the
+name of its class: schedulers of consistency models, pipelines whose network makes latents; StyleGAN3, pickles of EDM's
+own code and of TensorFlow.
 
 What such a file says is held against what a study asks: `collapselab validate` refuses weights of another size, colour
 or kind of sample than the data, and a model with other options than those that the weights were made with.

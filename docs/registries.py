@@ -49,8 +49,9 @@ Under an arm's `regime`: how a training set is composed. `n` is the size of a tr
 `init` as well. The algebra that they are written in is one more, [`algebra`](../config/README.md#the-algebra).""",
     "Adapters": "Under an arm's `adapt`: what is done to a model between training and sampling.",
     "Guides": """\
-Under an arm's `guide`: what steers a sampler that denoises, beside the model itself. Classifier-free guidance of a
-diffusion model's own labels is an arm's `sampling_bias`.""",
+Under an arm's `guide`: what steers a sampler that denoises, beside the model itself.
+[Guidance](guidance.md) says when to use which, and what each costs. Classifier-free guidance with one weight at all
+levels is an arm's `sampling_bias`, too.""",
     "Samplers": """\
 Under an arm's `sampler`: which sampler takes the place of the model's own, of families that are sampled step by step.
 Where an arm names none its model's options say which. [Samplers](samplers.md) says what each does to a loop.""",
@@ -119,6 +120,14 @@ def _adapter(entry: Any) -> Iterator[str]:
 
 def _guide(entry: Any) -> Iterator[str]:
     yield f"reads the {' and the '.join(entry.reads)} prediction{'s' if len(entry.reads) > 1 else ''}"
+    yield "changes what the model is told" if entry.changes else ""
+    for option, values in entry.among.items():
+        yield f"asks for {option} {' or '.join(map(str, values))}"
+    yield (
+        f"does nothing with {', '.join(f'{name} {value}' for name, value in entry.neutral.items())}"
+        if entry.neutral
+        else ""
+    )
 
 
 def _sampler(entry: Any) -> Iterator[str]:

@@ -82,6 +82,8 @@ def sampled(
         steers = steering(name, GUIDES[name].Options(**said), others or {})
     asked = steers.steered(denoise, denoise, others or {}, draws) if steers else samplers.unsteered(denoise)
     labels = torch.full((len(noise),), label, dtype=torch.int64)
+    if chosen.get("eta"):
+        chosen["draws"] = lambda: torch.randn_like(noise)
     return getattr(samplers, sampler)(asked, noise, levels, labels, **chosen)
 
 

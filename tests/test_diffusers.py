@@ -15,8 +15,18 @@ from collapselab.machine.compat import import_torchvision
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.models.diffusion.networks import loaded
 from collapselab.models.diffusion.parameterisations import parameterisation
-from collapselab.models.diffusion.published import HALF, INDEX, PIPELINES, RENAMED, SCHEDULERS, WEIGHTS, from_diffusers
+from collapselab.models.diffusion.published import (
+    HALF,
+    INDEX,
+    OTHERS,
+    PIPELINES,
+    RENAMED,
+    SCHEDULERS,
+    WEIGHTS,
+    from_diffusers,
+)
 from collapselab.models.stored import Stored
+from collapselab.samplers.ddim import ddim
 
 pytestmark = pytest.mark.trained
 
@@ -240,12 +250,87 @@ def test_schedulers_of_another_process_are_refused_by_class_name(diffusers, tmp_
             level = ((1 - theirs.alphas_cumprod.double()) / theirs.alphas_cumprod.double()).sqrt()
             torch.testing.assert_close(found.double(), level, rtol=1e-4, atol=0)
             assert options["prediction"] == theirs.config.prediction_type == "epsilon"
+        elif isinstance(name, str) and name in OTHERS:
+            assert from_diffusers(tmp_path)[0]["parameterisation"] == OTHERS[name][0]
         else:
             with pytest.raises(ValueError, match=r"_class_name: found .*allowed are DDPMScheduler") as raised:
                 from_diffusers(tmp_path)
             assert repr(name) in str(raised.value)
     (tmp_path / "scheduler_config.json").write_text("{}")
     with pytest.raises(ValueError, match="_class_name: found None"):
+        from_diffusers(tmp_path)
+
+
+def steered_by(denoise):
+    """A network's denoiser as a sampler asks it, in float32 as diffusers' schedulers compute."""
+    return unsteered(lambda x, sigma, labels: denoise(x.float(), sigma.float().expand(len(x)), None).double())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("EDMEulerScheduler", {"sigma_data": 0.7, "sigma_max": 20.0}),
+        ("FlowMatchEulerDiscreteScheduler", {"num_train_timesteps": 1000}),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0, "num_train_timesteps": 500}),
+    ],
+)
+def test_eulers_steps_are_those_of_diffusers_schedulers(diffusers, tmp_path, name, said):
+    """From the same noisy rows, at the levels of the library's own scheduler, with the same random network."""
+    network = save(diffusers, tmp_path, scheduler={"_class_name": name, "prediction_type": "epsilon", **said})
+    model = model_of(tmp_path)
+    own, process = loaded(model.options, model.shape, model.averaged, CPU), parameterisation(model.options, CPU)
+    theirs = getattr(diffusers, name)(**said)
+    theirs.set_timesteps(12)
+    first = 1 if name.startswith("Flow") else 0  # at its time 1 a flow has no rows of x = y + sigma n
+    noisy = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    levels = theirs.sigmas[first:].double()
+    with torch.no_grad():
+        if first:
+            levels = levels / (1 - levels)
+            x, begin = noisy, noisy.double() * (1 + levels[0]) / levels[0]
+        else:
+            x, begin = noisy * levels[0].float(), noisy.double()
+        for time in theirs.timesteps[first:]:
+            scaled = x if first else theirs.scale_model_input(x, time)
+            x = theirs.step(network(scaled, time).sample, time, x).prev_sample
+        denoise = steered_by(lambda rows, sigma, labels: process.denoise(own, rows, sigma, labels))
+        found = ddim(denoise, begin, levels, None)
+    torch.testing.assert_close(found.float(), x, rtol=2e-3, atol=2e-3 * x.abs().max().item())
+
+
+@pytest.mark.parametrize("name", ["ScoreSdeVeScheduler", "KarrasVeScheduler"])
+def test_networks_of_exploding_variance_see_images_between_0_and_1(diffusers, tmp_path, name):
+    """The denoised image is u + s^2 score(u), or what the library's own step says of sigma times the score."""
+    network = save(diffusers, tmp_path, scheduler={"_class_name": name}, time_embedding_type="fourier")
+    model = model_of(tmp_path)
+    scores = name == "ScoreSdeVeScheduler"
+    assert (model.options.sigma_min, model.options.sigma_max) == ((0.02, 2696.0) if scores else (0.02, 100.0))
+    own, process = loaded(model.options, model.shape, model.averaged, CPU), parameterisation(model.options, CPU)
+    x = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    sigma = torch.tensor([0.1, 1.0, 30.0])
+    with torch.no_grad():
+        found = process.denoise(own, x, sigma, None)
+        wide, images = sigma[:, None, None, None], (x + 1) / 2
+        said = network(images, sigma / 2).sample
+        if scores:
+            expected = 2 * (images + (wide / 2) ** 2 * said) - 1
+        else:
+            theirs = diffusers.KarrasVeScheduler()
+            steps = [theirs.step(said[i], sigma[i], sigma[i] / 2, x[i]).pred_original_sample for i in range(3)]
+            expected = torch.stack(steps)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert np.isfinite(model.sample(Ask(2, 0)).data).all()
+
+
+def test_what_another_process_says_and_ours_cannot_is_refused(diffusers, tmp_path):
+    save(diffusers, tmp_path, scheduler={"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})
+    with pytest.raises(ValueError, match=r"prediction_type: found 'v_prediction', allowed is 'epsilon'"):
+        from_diffusers(tmp_path)
+    save(diffusers, tmp_path, scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": True})
+    with pytest.raises(ValueError, match="invert_sigmas: found True, allowed is False"):
+        from_diffusers(tmp_path)
+    save(diffusers, tmp_path, time_embedding_type="fourier")
+    with pytest.raises(ValueError, match="time_embedding_type 'fourier', allowed is 'positional'"):
         from_diffusers(tmp_path)
 
 
@@ -333,3 +418,33 @@ def test_options_of_the_network_are_checked(diffusers):
         DiffusionOptions(network="diffusers", unet={"num_class_embeds": 4}, classes=4)
     with pytest.raises(ValueError, match=r"augment: found 0\.1, allowed is 0"):
         DiffusionOptions(network="diffusers", unet={}, classes=0, augment=0.1)
+
+
+@pytest.mark.parametrize("process", ["flow", "score", "karras_ve"])
+def test_processes_of_others_denoise_by_their_targets_and_weigh_as_they_do(process):
+    """A network that says its target denoises to the image; the weighted error is that of what it says: of a velocity,
+    of sigma times a score, or of a score at the weight s^2 (Song et al. 2021)."""
+    one = parameterisation(DiffusionOptions(parameterisation=process), CPU)
+    source = torch.Generator().manual_seed(4)
+    clean, noise, off = (torch.randn(5, 1, 4, 4, generator=source) for _ in range(3))
+    sigma = one.draw(5)
+    wide = sigma[:, None, None, None]
+    target = {"flow": noise - clean, "score": -2 * noise / wide, "karras_ve": -noise}[process]
+    noisy = clean + wide * noise
+    found = one.denoise(lambda *told: target, noisy, sigma, None)
+    torch.testing.assert_close(found, clean, rtol=1e-3, atol=1e-4 * (1 + sigma.max().item()))
+    moved = one.denoise(lambda *told: target + off, noisy, sigma, None)
+    weighed = one.loss_weight(sigma) * (moved - found).square().sum(dim=(1, 2, 3))
+    expected = off.square().sum(dim=(1, 2, 3)) * ((sigma / 2) ** 2 if process == "score" else 1)
+    torch.testing.assert_close(weighed, expected, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("process", ["flow", "score", "karras_ve"])
+def test_a_training_goes_on_in_the_processes_of_others(process):
+    images = np.zeros((64, 1, 8, 8), np.uint8)
+    images[:, :, :, 4:] = 255
+    small = {"preset": "tiny", "channels": 32, "blocks": 1, "classes": 0, "batch": 32, "warmup_images": 64, "steps": 6}
+    options = DiffusionOptions(**small, parameterisation=process, sigma_max=20.0, images_seen=6400)
+    model = Diffusion.fit(TrainingSet(images, None, np.ones(64)), options, Run(0))
+    assert model.curve["loss"][-1] < 0.95 * model.curve["loss"][0]
+    assert model.sample(Ask(3, 1)).data.shape == (3, 1, 8, 8)

@@ -13,7 +13,7 @@ import in_process
 import pytest
 import test_cli
 import whole_study
-from project import ENVIRONMENT, ROOT
+from project import ENVIRONMENT, ROOT, said
 from trials import flips, kills, swaps, syscalls, training
 
 from collapselab.cli import run as frame
@@ -151,3 +151,54 @@ def test_a_folder_that_cannot_be_written_is_said_before_a_training_begins(tmp_pa
     assert done.returncode == frame.EXIT_RESOURCES, done.stderr
     assert "model.safetensors" in done.stderr and "Permission denied" in done.stderr
     assert not list(tmp_path.glob("*model*"))
+
+
+TARGET = "results/smoke/fully_synthetic/seed0/gen1/metrics.json"
+RUN = f"snakemake --cores 1 --config study=smoke -- {TARGET}"
+NO_PLACE = """
+mount -t tmpfs -o size=64k none results/smoke || exit 99
+{run} > first.log 2>&1 ; echo $? > first.code
+mount -o remount,size=64m results/smoke
+{run} > second.log 2>&1 ; echo $? > second.code
+collapselab verify smoke > verify.log 2>&1 ; echo $? > verify.code
+cp {target}.sha256 made.sha256
+"""
+
+
+def test_a_disk_that_is_full_is_said_and_the_next_run_goes_on(smoke):
+    """The disk is a file system of 64 kB, in a place of its own for these processes; then it has grown."""
+    expected = (smoke.folder / f"{TARGET}.sha256").read_text()
+    shutil.rmtree(smoke.folder / "results" / "smoke")
+    (smoke.folder / "results" / "smoke").mkdir()
+    script = NO_PLACE.format(run=RUN, target=TARGET)
+    done = smoke.run("unshare", "-m", "sh", "-c", script, code=None) if shutil.which("unshare") else None
+    if done is None or done.returncode == 99 or "unshare failed" in done.stderr:
+        pytest.skip("mounting a small file system takes root")
+    codes = {name: (smoke.folder / f"{name}.code").read_text().strip() for name in ("first", "second", "verify")}
+    first = (smoke.folder / "first.log").read_text()
+    assert codes == {"first": "1", "second": "0", "verify": "0"}, first[-3000:]
+    assert "No space left on device" in first and "Traceback" not in first, first[-3000:]
+    assert (smoke.folder / "made.sha256").read_text() == expected
+
+
+def test_results_that_cannot_be_written_are_said_by_the_workflow_and_the_next_run_goes_on(smoke):
+    """Root is made to ask for leave as anybody is."""
+    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []
+    if prefix and shutil.which("setpriv") is None:
+        pytest.skip("nothing is read-only to root, and there is no setpriv")
+    before = smoke.hashes()
+    folder = (smoke.folder / TARGET).parent
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "note").touch()  # snakemake wants to remove an empty folder at its end, and fails with a trace
+    for one in (folder, folder.parent):
+        one.chmod(0o555)
+    try:
+        done = smoke.run(*prefix, *shlex.split(RUN), code=1)
+    finally:
+        for one in (folder.parent, folder):
+            one.chmod(0o755)
+    (folder / "note").unlink()
+    assert "Permission denied" in said(done) and "gen1" in said(done) and "Traceback" not in said(done), said(done)
+    smoke.run(*shlex.split(RUN))
+    assert smoke.hashes() == before

@@ -466,7 +466,10 @@ def test_adaptive_guidance_is_guidance_until_a_sample_agrees():
         return denoise(x, sigma, condition)
 
     noise, levels = normals(40, 2), geometric(60, 80.0)
-    sampled({"adaptive": {"w": 1, "threshold": 0.999}}, counting, noise, levels)
+    found = sampled({"adaptive": {"w": 1, "threshold": 0.999}}, counting, noise, levels)
+    entry = GUIDES["adaptive"]
+    all_asked = Steering(entry.rule, entry.Options(w=1, threshold=0.999), entry.reads)  # of all rows, at every level
+    assert (found - sampled(all_asked, denoise, noise, levels)).abs().max() < 1e-9
     assert seen[0] == 40 and sorted(seen, reverse=True) == seen and 0 < seen[-1] < 40  # one after the other
     always = sampled({"adaptive": {"w": 1, "threshold": 1}}, denoise, noise, levels)
     assert (always - sampled({"cfg": {"w": 1}}, denoise, noise, levels)).abs().max() < 1e-9

@@ -1,6 +1,7 @@
 """Every guide on real networks, in studies and on the command line; the laws of each are in test_guide_laws."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from collapselab.models import MODELS  # noqa: E402
 from collapselab.models.diffusion import Diffusion  # noqa: E402
 from collapselab.models.diffusion.conditions import TABLES  # noqa: E402
 from collapselab.models.stored import Stored  # noqa: E402
-from collapselab.study import budget, jobs  # noqa: E402
+from collapselab.study import budget, guided, jobs  # noqa: E402
 from collapselab.study.loading import check  # noqa: E402
 from collapselab.verbs import adapt as verbs_adapt  # noqa: E402
 from collapselab.verbs.sample import steering  # noqa: E402
@@ -302,6 +303,24 @@ def test_every_guide_is_an_arm(name):
     if further:
         assert str(beside) in " ".join(jobs.JOBS["auxiliary"].arguments(found, place))
     assert budget.work(found)["net"].trained == 2 * 160 + 2 * beside
+
+
+def test_a_plan_says_what_guided_arms_cost():
+    found, _ = study_of("sims", {"sampler": "heun"})
+    expected = "sims, at most 14 evaluations a sample in 4 steps, and 10,000 images a generation for its further models"
+    assert guided.evaluations(found) == {"led": expected}
+    found, _ = study_of({"perp_neg": {"negative": 1}})
+    assert guided.evaluations(found) == {"led": "perp_neg, at most 12 evaluations a sample in 4 steps"}
+
+
+def test_the_page_has_all_guides_and_its_arms_are_valid():
+    page = (Path(__file__).parents[1] / "docs" / "guidance.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in page for name in GUIDES)
+    shown = yaml.safe_load(page.partition("```yaml")[2].partition("```")[0])
+    ((_, said),) = shown["models"].items()
+    for name, arm in shown["arms"].items():
+        _, faults = study_of(arm.get("guide", "cfg"), said["diffusion"] | {"images_seen": 160})
+        assert not faults, name
 
 
 UNSUITED = [

@@ -26,6 +26,7 @@ from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
 from collapselab.rewards import REWARDS
+from collapselab.samplers import SAMPLERS
 from collapselab.select import SELECTORS
 from collapselab.study.choices import CHOICES
 from collapselab.transforms import TRANSFORMS
@@ -251,7 +252,7 @@ def test_the_fairness_rules_are_told():
     assert all(f"`{rule}`" in KEYS for rule in studies.FAIRNESS)
 
 
-STEPS = (ADAPTERS, GUIDES, MARKS, TRANSFORMS, REWARDS, SELECTORS)
+STEPS = (ADAPTERS, GUIDES, SAMPLERS, MARKS, TRANSFORMS, REWARDS, SELECTORS)
 REGISTRIES = (DATASETS, POPULATIONS, MODELS, REGIMES, *STEPS, FEATURES, METRICS)
 
 

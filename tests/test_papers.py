@@ -277,7 +277,7 @@ def test_a_toy_study_runs_to_its_report(path, tmp_path):
     copy = project.folder / "config" / path.name
     copy.write_text(yaml.safe_dump(shorter), encoding="utf-8")
     study = studies.load(copy)
-    project.snakemake(study=path.stem)
+    project.snakemake(study=path.stem, timeout=1800)  # on a laptop it takes five minutes at most
     results = project.folder / "results" / path.stem
     assert (results / "report" / "report.html").stat().st_size > 50_000
     assert len(list(results.glob("*/seed*/gen*/metrics.json"))) == len(list(study.cells()))

@@ -15,6 +15,7 @@ from collapselab.core.choice import Options
 from collapselab.data.export import unlike_manifest
 from collapselab.guides import GUIDES
 from collapselab.guides.base import Guide
+from collapselab.models.pretrained.folders import own_side
 from collapselab.models.pretrained.memory import MEMORY_VARIABLE
 
 torch = pytest.importorskip("torch")
@@ -82,6 +83,7 @@ def test_a_saved_tiny_pipeline_makes_the_same_pictures(here):
     call("tiny", "--out", "base")
     call("sample", "--prompt", "a", "--count", 1, "--out", "built", *BRIEF)
     call("sample", "--base", "base", "--prompt", "a", "--count", 1, "--out", "read", *BRIEF)
+    assert own_side("base") == own_side("tiny") == 16
     np.testing.assert_array_equal(pictures(here / "built"), pictures(here / "read"))
 
 

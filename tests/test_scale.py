@@ -60,6 +60,14 @@ def thinned(**keep):
     return SMOKE.__class__(SMOKE.file.model_copy(update={"keep": Keep(**keep), "generations": 12}), SMOKE._regimes)
 
 
+def test_no_rule_names_software_that_would_have_to_be_installed_beside_it():
+    """The workflow's files import the package: jobs use what is installed where snakemake runs."""
+    for path in (ROOT / "workflow").rglob("*"):
+        if path.is_file():
+            said = path.read_text(encoding="utf-8")
+            assert not re.search(r"^\s*(conda|container|containerized|envmodules):", said, re.MULTILINE), path
+
+
 def test_two_studies_in_one_workflow_make_what_they_share_once(smoke):
     """As the docs write it, of which studies whose real data is the same, but for an extractor."""
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")

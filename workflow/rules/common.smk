@@ -14,7 +14,7 @@ from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
 
 # A plan makes objects by the million and drops none of them: to look for garbage among them took a fifth of its time.
-gc.disable()
+gc.set_threshold(500_000)
 provenance.remember_in(provenance.FOLDER)
 try:
     STUDY = studies.of_workflow(config)
@@ -155,7 +155,6 @@ def source(*verbs):
 
 onstart:
     gc.freeze()  # what the plan has made stays until the end, and is not looked through again
-    gc.enable()
     drivers.begin(STUDY)
     drivers.heed_sigterm()
     reasons.remember(STUDY)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..study import budget, clearing, words
+from ..study import budget, clearing, guided, words
 from ..study import throughput as speeds
 from .run import EXIT_BAD_INPUT
 from .study import StudyName, study_of
@@ -31,6 +31,7 @@ def plan(
     study = study_of(name)
     told = {**words.totals(study), "real data": study.real_file("")}
     told |= {f"  {arm}": said for arm, said in words.used(study).items()}
+    told |= {f"  {arm}, guided": said for arm, said in guided.evaluations(study).items()}
     told |= {"intervals will be given": ", ".join(given)} if (given := words.shared_by_seeds(study)) else {}
     told |= _told_cost(study, throughput) if cost else {}
     for what, said in told.items():

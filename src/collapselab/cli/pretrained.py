@@ -16,6 +16,7 @@ from .. import __version__, store
 from ..core.ask import Ask
 from ..core.sets import SampleSet, TrainingSet
 from ..models.pretrained import Pretrained
+from ..models.pretrained.folders import TINY, own_side
 from ..models.pretrained.memory import MEMORY_VARIABLE, MODES, checked
 from ..models.pretrained.options import PretrainedOptions
 from ..models.pretrained.prompts import prompts_in
@@ -36,8 +37,6 @@ pretrained_app = typer.Typer(
 app.add_typer(pretrained_app, name="pretrained")
 
 FAMILY = "pretrained"
-SIDE = {"tiny": 16}  # of pictures, where nobody says
-FULL_SIDE = 512
 
 Base = Annotated[str | None, typer.Option(help="folder of a Stable Diffusion pipeline; or tiny, to try")]
 Adapter = Annotated[
@@ -46,7 +45,9 @@ Adapter = Annotated[
 Prompts = Annotated[list[str] | None, typer.Option("--prompt", help="what is told; several are told in turn")]
 PromptFile = Annotated[Path | None, typer.Option("--prompts", help="file with a prompt a line, or a CSV")]
 Said = Annotated[str, typer.Option("--options", help="options of the family as JSON, see docs/models.md")]
-Size = Annotated[int | None, typer.Option(min=4, help="side of the pictures in pixels: 512, of tiny 16")]
+Size = Annotated[
+    int | None, typer.Option(min=4, help="side of the pictures in pixels; by itself that of the base's training")
+]
 Seed = Annotated[int, typer.Option(min=0, help="picture i of a seed is the same whatever is made beside it")]
 Count = Annotated[int, typer.Option(min=1, help="number of pictures")]
 Start = Annotated[int, typer.Option(min=0, help="the first of them, of the endless sequence that the seed names")]
@@ -200,7 +201,7 @@ def _model(
 
         known, matrices = read_lora(adapter)
     settings = parsed(PretrainedOptions, json.dumps(known | said), "--options")
-    side = size or (tuned.shape[1] if tuned is not None else SIDE.get(settings.base, FULL_SIDE))
+    side = size or (tuned.shape[1] if tuned is not None else own_side(settings.base))
     shape = (3 if tuned is None else tuned.shape[0], side, side)
     if fault := settings.fault(_facts(shape)):
         option, _, rest = fault.partition(": ")
@@ -332,7 +333,7 @@ def finetune(
     known = start.options.model_dump(mode="json", exclude={"prompts", "classes"}) if start else {}
     said = known | json_of(options, "--options", dict)
     said |= {name: value for name, value in (("base", base), ("precision", precision)) if value is not None}
-    side = size or (start.shape[1] if start else SIDE.get(said.get("base", "tiny"), FULL_SIDE))
+    side = size or (start.shape[1] if start else own_side(said.get("base", TINY)))
     training, names, shown = _pictures(images, side)
     said["prompts"] = told_to_all or _called(names)
     if training.labels is not None and len(said["prompts"]) > 1:

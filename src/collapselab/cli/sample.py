@@ -20,7 +20,7 @@ from .learning import keep, put_back
 from .marking import Marked, mark_in
 from .options import Generation, Out, Replicate, StudySeed, json_of, pairs
 from .run import clock
-from .steering import Guided, Others, Sampled, expect_suited, sampled_as, sampling, steering
+from .steering import Guided, Others, Sampled, replaced, sampled_as, sampling, steering
 from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
@@ -45,9 +45,8 @@ def sample(
     """Sample a model."""
     trained, metadata = model_in(model)
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
-    steers, lost = steering(said, others)
-    expect_suited(steers, metadata["options"], sampling_bias < 1)
     marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
+    steers, lost = steering(said, others, replaced(metadata["options"], by), sampling_bias < 1)
     lineage: dict[str, Any] = {
         "generation": generation,
         "seed": seed,

@@ -12,6 +12,7 @@ from ..engine.steering import Steering
 from ..guides import GUIDES
 from ..samplers import SAMPLERS
 from ..samplers.base import Sampling
+from ..study.sampled import as_sampled
 from ..verbs import sample as verb
 from .inputs import model_in
 from .options import chosen, parsed
@@ -44,6 +45,11 @@ def sampled_as(said: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, A
     return {"sampler": name, "steps": said[name].get("steps") or model.get("steps"), "sampled_by": said} if said else {}
 
 
+def replaced(model: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A model's options with those of the sampler that is said in the place of its own."""
+    return as_sampled(model, *_parsed(SAMPLERS, said, "--sampler")) if said else model
+
+
 def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> tuple[str, Any]:
     """The name and the options of a choice of a registry."""
     try:
@@ -54,16 +60,14 @@ def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> 
     return choice.name, parsed(entry.Options, json.dumps(dict(choice.options)), f"{flag} {choice.name}")
 
 
-def expect_suited(steers: Steering | None, model: Mapping[str, Any], biased: bool) -> None:
-    """Raise BadParameter for a guide that cannot steer a model of such options; biased: with a bias below 1."""
-    for fault in GUIDES[steers.name].unsuited(steers.options, model, biased) if steers else ():
-        raise typer.BadParameter(f"{steers.name} {fault.format('the model')}", param_hint="--guide")
-
-
-def steering(said: Mapping[str, Any], others: Mapping[str, str]) -> tuple[Steering | None, Any]:
+def steering(
+    said: Mapping[str, Any], others: Mapping[str, str], model: Mapping[str, Any] | None = None, biased: bool = False
+) -> tuple[Steering | None, Any]:
     """The guide that is said, with the further models; None where none is said. Beside it how one of them diverged.
 
-    Raises BadParameter for more than one guide, and for further models without one or without a role that it has.
+    model: the options of the model that it steers, where nobody has looked whether it can; biased: with a sampling bias
+    below 1. Raises BadParameter for more than one guide, for one that cannot steer the model, and for further models
+    without one or without a role that it has.
     """
     if not said:
         if others:
@@ -72,7 +76,10 @@ def steering(said: Mapping[str, Any], others: Mapping[str, str]) -> tuple[Steeri
             )
         return None, None
     name, settings = _parsed(GUIDES, said, "--guide")
-    roles = list(GUIDES[name].auxiliary(settings, PLENTY))
+    entry = GUIDES[name]
+    for fault in entry.unsuited(settings, model, biased) if model is not None else ():
+        raise typer.BadParameter(f"{name} {fault.format('the model')}", param_hint="--guide")
+    roles = list(entry.auxiliary(settings, PLENTY))
     if sorted(roles) != sorted(others):
         found, allowed = (", ".join(sorted(those)) or "none" for those in (others, roles))
         raise typer.BadParameter(f"found {found}; {name} steers by {allowed}", param_hint="--auxiliary")

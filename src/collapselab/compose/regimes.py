@@ -174,6 +174,19 @@ class FromWeights(_Part):
 Init = Literal["scratch", "previous"] | FromPrevious | FromGeneration | FromWeights
 
 
+def start(init: Init, generation: int) -> str | tuple[int, str] | None:
+    """What the training of a generation starts from: a file of weights, the generation and role of a model, or None."""
+    if hasattr(init, "weights"):
+        if generation == 0 or init.then == "weights":
+            return init.weights
+        init = init.then
+    if generation == 0 or init == "scratch":
+        return None
+    if isinstance(init, FromGeneration):
+        return min(init.generation, generation - 1), "adapted"
+    return generation - 1, init.from_ if isinstance(init, FromPrevious) else "adapted"
+
+
 class Regime(_Part):
     """How the training sets of one arm are composed."""
 

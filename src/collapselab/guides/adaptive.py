@@ -48,7 +48,7 @@ def adaptive(
 ) -> "tuple[torch.Tensor, Any]":
     """Classifier-free guidance until the predictions agree, then none: ``D_c + w (D_c - D_u)``, later ``D_c``.
 
-    Castillo et al. 2023 (https://arxiv.org/abs/2312.12487), section 5.1: the cosine of the two predicted noises
+    Castillo et al. 2023 (https://arxiv.org/abs/2312.12487): the cosine of the two predicted noises
     (x - D) / sigma rises along the path, and once it has reached the threshold a sample needs one evaluation a level.
     State: which samples are still guided, (B,) bool.
     """

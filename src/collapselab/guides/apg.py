@@ -28,7 +28,7 @@ class APGOptions(Options):
 def apg(seen: Predictions, at: Level, state: Any, draws: Draws, options: APGOptions) -> "tuple[torch.Tensor, Any]":
     """``D_c + w [Delta_perp + eta Delta_par]``, Delta cut to the length r and split along D_c.
 
-    Sadat et al. 2024 (https://arxiv.org/abs/2410.02416), equations 8 to 10 and algorithm 1: Delta is D_c - D_u plus
+    Sadat et al. 2024 (https://arxiv.org/abs/2410.02416), the paper's form: Delta is D_c - D_u plus
     beta times the Delta of the step before; s - 1 of the paper is w. Where a step is corrected, both of its evaluations
     go on from the step before. State: the sum before this step, and with it, as the rows.
     """

@@ -32,7 +32,7 @@ class CADSOptions(Options):
 
 
 def clean_share(options: CADSOptions, at: Level) -> float:
-    """gamma: 1 up to tau1, 0 from tau2 on, straight between; of the share of the steps still ahead (equation 5)."""
+    """gamma: 1 up to tau1, 0 from tau2 on, straight between; of the share of the steps still ahead."""
     ahead = 1 - (at.step + at.corrects) / at.steps
     if ahead <= options.tau1:
         return 1.0
@@ -44,7 +44,7 @@ def annealed(
 ) -> "tuple[torch.Tensor, Any]":
     """The vector y of a condition as ``sqrt(gamma) y + s sqrt(1 - gamma) n``, with n standard normal.
 
-    Sadat et al. 2023 (https://arxiv.org/abs/2310.17347), equations 4 to 6: then it is shifted and stretched to the mean
+    Sadat et al. 2023 (https://arxiv.org/abs/2310.17347): then it is shifted and stretched to the mean
     and spread that it had, in the share psi. Fresh noise averages out over many steps, fixed noise does not. A
     class is known by its vector in the network, which is what is noisy, and not the numbers 0 and 1.
     State: the step, and its noise.

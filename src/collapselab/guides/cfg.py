@@ -50,9 +50,9 @@ def weight(options: CFGOptions, sigma: "torch.Tensor") -> float:
 
         linear      2 w p                   cosine      w (1 - cos(pi p))
 
-    which are the schedules of Wang et al. 2024 (https://arxiv.org/abs/2404.13040, section 5) with ln(sigma) for time,
+    which are the schedules of Wang et al. 2024 (https://arxiv.org/abs/2404.13040) with ln(sigma) for time,
     and have the mean w; ``interval`` is w in [low, high] and 0 outside (Kynkäänniemi et al. 2024,
-    https://arxiv.org/abs/2404.07724, equation 5).
+    https://arxiv.org/abs/2404.07724).
     """
     level = float(sigma)
     if options.schedule == "constant":

@@ -26,7 +26,7 @@ class CFGPPOptions(Options):
 def cfgpp(seen: Predictions, at: Level, state: Any, draws: Draws, options: CFGPPOptions) -> "tuple[torch.Tensor, Any]":
     """CFG++: ``D_u + s (D_c - D_u)`` with ``s = lambda sigma / (sigma - sigma')``, in steps of first order.
 
-    Chung et al. 2024 (https://arxiv.org/abs/2406.08070), algorithm 2, go from sigma to sigma' by
+    Chung et al. 2024 (https://arxiv.org/abs/2406.08070) go from sigma to sigma' by
 
         x' = D_g + (sigma' / sigma) (x - D_u),      D_g = D_u + lambda (D_c - D_u)
 

@@ -31,7 +31,7 @@ def feedback(
 ) -> "tuple[torch.Tensor, Any]":
     """``D_u + s (D_c - D_u)`` with ``s = R / (R - (1 - pi))``, R = p(x | c) / p(x) as the path tells it.
 
-    Koulischer et al. 2025 (https://arxiv.org/abs/2506.06085), equation 9: if the model has learnt
+    Koulischer et al. 2025 (https://arxiv.org/abs/2506.06085): if the model has learnt
     pi p(x | c) + (1 - pi) p(x) for p(x | c), then with R the ratio of what it has learnt this is the denoiser of
     p(x | c), exactly. So who has come to look like its condition is guided no more. R is followed along the path
     (:func:`posterior.followed`); s is at most ``most``. State: the path.
@@ -63,7 +63,7 @@ def dynamic_negative(
 ) -> "tuple[torch.Tensor, Any]":
     """``D - l (D_n - D)`` with ``l = q / (1 - q)``, q the share of the negative class n at x as the path tells it.
 
-    Koulischer et al. 2024 (https://arxiv.org/abs/2410.14398), equation 10: q = prior p(x | n) / p(x). With the exact
+    Koulischer et al. 2024 (https://arxiv.org/abs/2410.14398): q = prior p(x | n) / p(x). With the exact
     q this is the denoiser of what is left of p where n is taken out of it, (p - prior p(. | n)) / (1 - prior), exactly.
     D is the prediction with the sample's own condition; samples whose own class is n stay as they are. l is at most
     ``most``. State: the path.

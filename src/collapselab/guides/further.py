@@ -35,7 +35,7 @@ def autoguidance(
 ) -> "tuple[torch.Tensor, Any]":
     """``D + w (D - D_0)``, with D_0 of a smaller or shorter trained model under the same condition.
 
-    Karras et al. 2024 (https://arxiv.org/abs/2406.02507), equation 3 at weight 1 + w. Of Gaussians with the variances
+    Karras et al. 2024 (https://arxiv.org/abs/2406.02507), whose weight is 1 + w. Of Gaussians with the variances
     v + d_1 and v + d_0 it makes the variance v with w = ln((v + d_1) / v) / ln((v + d_0) / (v + d_1)).
     """
     return seen.conditional + options.w * (seen.conditional - seen.others["weak"]), state
@@ -65,7 +65,7 @@ class SIMSOptions(Options):
 def sims(seen: Predictions, at: Level, state: Any, draws: Draws, options: SIMSOptions) -> "tuple[torch.Tensor, Any]":
     """SIMS: ``(1 + w) D - w D_s``, with D_s of the model after training on its own samples.
 
-    Alemohammad et al. 2024 (https://arxiv.org/abs/2408.16333), equation 6. Where a training multiplies a variance by
+    Alemohammad et al. 2024 (https://arxiv.org/abs/2408.16333). Where a training multiplies a variance by
     some factor, whichever, w = 1 takes it back.
     """
     return seen.conditional + options.w * (seen.conditional - seen.others["own"]), state

@@ -25,7 +25,7 @@ def perp_neg(
 ) -> "tuple[torch.Tensor, Any]":
     """``D_u + (1 + w) [Delta_c - w_n (Delta_n - proj Delta_n)]``, proj onto Delta_c.
 
-    Perp-Neg (Armandpour et al. 2023, https://arxiv.org/abs/2304.04968, equation 10), with Delta_c = D_c - D_u and
+    Perp-Neg (Armandpour et al. 2023, https://arxiv.org/abs/2304.04968), with Delta_c = D_c - D_u and
     Delta_n = D_n - D_u, on the denoised prediction. Samples of the negative class itself are guided as usual.
     """
     own, other = seen.conditional - seen.unconditional, seen.told["negative"] - seen.unconditional

@@ -31,7 +31,7 @@ def followed(
 ) -> Followed:
     """The path one level further, with ``log R <- log R - tau (|x' - mu_1|^2 - |x' - mu_2|^2) / (2 v) + delta``.
 
-    Koulischer et al. 2025 (https://arxiv.org/abs/2506.06085), section 3.2: of two Markov chains from x at sigma to x'
+    Koulischer et al. 2025 (https://arxiv.org/abs/2506.06085): of two Markov chains from x at sigma to x'
     at sigma', N(mu, v) with mu = k x + (1 - k) D, k = sigma'^2 / sigma^2 and v = (sigma^2 - sigma'^2) k. Both are one
     forward process backwards, so with tau 1 and delta 0 the ratio of two exact predictions is that of their laws at
     x', up to a zero-mean error that vanishes with many steps of a sampler that draws from the chain (DDPM's; DDIM with

@@ -27,7 +27,7 @@ def rescale(
 ) -> "tuple[torch.Tensor, Any]":
     """``g <- phi g std(c) / std(g) + (1 - phi) g`` of the guided prediction g and the conditional one c, sample-wise.
 
-    Lin et al. 2023 (https://arxiv.org/abs/2305.08891), equations 14 to 16, there of whatever the network predicts. In
+    Lin et al. 2023 (https://arxiv.org/abs/2305.08891), section 3.4, there of whatever the network predicts. In
     ``denoised`` it is another rule than in ``noise``: where the guided D changes its sign no positive factor restores
     it. The standard deviation is that of all numbers of a sample.
     """

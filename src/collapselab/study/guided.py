@@ -1,4 +1,4 @@
-"""What keeps an arm's guide from steering its model."""
+"""What an arm's guide costs, and what keeps it from steering its model."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from ..models import MODELS
 from ..samplers import SAMPLERS
 from .faults import Fault, faults_of
 from .lineages import Lineage
-from .sampled import own_sampler
+from .sampled import as_sampled, sampler_of
 from .study import Study
 
 
@@ -21,9 +21,7 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
     biased = any(at(arm.sampling_bias, generation) < 1 for generation in range(arm.generations + 1))
     model = study.model_options(arm.model)
     if chosen := arm.sampler:
-        own = own_sampler(model).options
-        model = {name: value for name, value in model.items() if name not in own}
-        model |= {"sampler": chosen.name, **study.parsed(SAMPLERS, chosen).taken()}
+        model = as_sampled(model, chosen.name, study.parsed(SAMPLERS, chosen))
     for said in entry.unsuited(options, model, biased):
         yield Fault(where, f"{guide.name!r} {said.format(repr(arm.model))}")
     family = MODELS[study.family(arm.model)]
@@ -37,3 +35,18 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
             yield from faults_of(error, family.Options, (*where, guide.name, role))
         except (ValueError, TypeError) as error:
             yield Fault(where, f"{guide.name!r}: {role}: {error}")
+
+
+def evaluations(study: Study) -> dict[str, str]:
+    """What each guided arm costs, in words: evaluations of networks for a sample (NFE), images of further models."""
+    said = {}
+    for name, arm in study.lineages.items():
+        if not arm.guide or arm.base == name:
+            continue
+        entry, by = GUIDES[arm.guide.name], sampler_of(study, name)
+        steps = by.options["steps"]
+        count = SAMPLERS[by.name].evaluations(steps) * entry.evaluations(study.parsed(GUIDES, arm.guide))
+        beside = [one.images_seen for one in study.auxiliaries(name, arm.generations).values()]
+        said[name] = f"{arm.guide.name}, at most {count} evaluations a sample in {steps} steps"
+        said[name] += f", and {sum(beside):,} images a generation for its further models" if beside else ""
+    return said

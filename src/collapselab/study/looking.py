@@ -17,6 +17,13 @@ from ..store.weights import digest_of_all
 from .study import Study
 from .telling import as_json, flags
 
+PROCESSES = {
+    "flow": ("models.diffusion.parameterisations:Flow",),
+    "score": ("models.diffusion.parameterisations:Exploding",),
+    "karras_ve": ("models.diffusion.parameterisations:Exploding",),
+}
+"""Parameterisations of a diffusion model that came later: no part of what others hang on (``provenance.earlier``)."""
+
 
 def truth_file(study: Study) -> str | None:
     """The file of the known truth, if there is one."""
@@ -31,7 +38,9 @@ def truth_roots(study: Study) -> list[str]:
 
 def family_roots(study: Study, arm: str) -> list[str]:
     """The source of an arm's model."""
-    return entries("models:MODELS", [study.family(study.model_of(arm))])
+    model = study.model_of(arm)
+    later = PROCESSES.get(study.model_options(model).get("parameterisation"), ())
+    return [*entries("models:MODELS", [study.family(model)]), *(f"{PACKAGE}.{one}" for one in later)]
 
 
 def reward_roots(study: Study, registry: Mapping[str, Any], choice: Choice) -> list[str]:

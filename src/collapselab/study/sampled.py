@@ -11,6 +11,7 @@ from ..samplers import SAMPLERS
 from ..samplers.base import Sampling
 from ..samplers.exact import converged_steps
 from ..samplers.levels import Noise
+from ..samplers.options import SamplerOptions
 from .faults import Fault
 from .file import FAIRNESS, StudyFile
 from .lineages import Lineage, own_samples
@@ -31,6 +32,12 @@ def own_sampler(options: Mapping[str, Any]) -> Choice:
     name = options.get("sampler", OWN)
     fields = SAMPLERS[name].Options.model_fields
     return Choice(name, {option: options[option] for option in fields if option in options})
+
+
+def as_sampled(model: Mapping[str, Any], name: str, options: SamplerOptions) -> dict[str, Any]:
+    """A model's options with a sampler in the place of its own."""
+    own = own_sampler(model).options
+    return {key: value for key, value in model.items() if key not in own} | {"sampler": name, **options.taken()}
 
 
 def noise_of(options: Mapping[str, Any]) -> Noise:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from ..adapt import ADAPTERS
-from ..compose.regimes import FromGeneration, FromPrevious, Recipe, Regime, at, recipe, sizes
+from ..compose.regimes import Recipe, Regime, at, recipe, sizes, start
 from ..compose.supply import Used, used
 from ..core.choice import Choice, nested
 from ..core.needs import ALL
@@ -457,19 +457,8 @@ class Study:
 
     def init_file(self, arm: str, seed: int, generation: int) -> str | None:
         """The model that a training starts from; None for scratch."""
-        init = self.lineage(arm).regime.init
-        if hasattr(init, "weights"):
-            if generation == 0 or init.then == "weights":
-                return init.weights
-            init = init.then
-        if generation == 0 or init == "scratch":
-            return None
-        start, role = generation - 1, "adapted"
-        if isinstance(init, FromGeneration):
-            start = min(init.generation, generation - 1)
-        elif isinstance(init, FromPrevious):
-            role = init.from_
-        return self.model_file(arm, seed, start, role)
+        found = start(self.lineage(arm).regime.init, generation)
+        return self.model_file(arm, seed, *found) if isinstance(found, tuple) else found
 
     def ancestors(self, arm: str, seed: int, generation: int) -> list[str]:
         """The earlier models that the arm's adapter looks at, as they were sampled, the oldest first."""

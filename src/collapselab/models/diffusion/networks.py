@@ -368,7 +368,7 @@ def _check(configuration: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         if name == "self" or name not in known:
             raise ValueError(f"unet: found {name!r}, which diffusers' UNet2DModel does not take")
     allowed = {
-        "time_embedding_type": ("positional",),  # the others take a noise level, or whole timesteps only
+        "time_embedding_type": ("positional", "fourier"),  # that which is learnt takes whole timesteps only
         "class_embed_type": (None,),
         "out_channels": (configuration.get("in_channels", 3),),  # twice as many also predict a variance
     }

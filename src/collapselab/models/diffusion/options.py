@@ -55,8 +55,10 @@ class DiffusionOptions(InSteps, Options):
         description="probability of each geometric transformation of a training image, none of which leaks",
     )
 
-    parameterisation: Literal["edm", "ddpm"] = Field(
-        "edm", description="Karras et al.'s preconditioning, or Ho et al.'s discrete noise levels"
+    parameterisation: Literal["edm", "ddpm", "flow", "score", "karras_ve"] = Field(
+        "edm",
+        description="Karras et al.'s preconditioning, Ho et al.'s discrete noise levels, a flow's velocity, or what "
+        "diffusers' networks of exploding variance say of images in [0, 1]: the score, or sigma times it",
     )
     sigma_data: float = Field(
         0.5,
@@ -68,7 +70,7 @@ class DiffusionOptions(InSteps, Options):
     prediction: Literal["epsilon", "v_prediction", "sample"] = Field(
         "epsilon", description="DDPM: what the network predicts"
     )
-    timesteps: int = Field(1000, ge=2, le=100_000, description="DDPM: noise levels")
+    timesteps: int = Field(1000, ge=2, le=100_000, description="DDPM: noise levels; flow: what its time 1 is called")
     beta_schedule: Literal["linear", "scaled_linear", "cosine"] = Field(
         "linear", description="DDPM: a name of SCHEDULES, how the noise of a step grows"
     )
@@ -143,6 +145,7 @@ class DiffusionOptions(InSteps, Options):
         }
         betas = () if self.beta_schedule == "cosine" else ("beta_start", "beta_end")
         process = {"edm": ("sigma_data",), "ddpm": ("prediction", "timesteps", "beta_schedule", *betas)}
+        process |= {"flow": ("timesteps",), "score": (), "karras_ve": ()}
         told = {"augment": "above 0" if self.augment else 0}  # the network has an input for it, or none
         names = ("network", *built[self.network], "classes", "parameterisation", *process[self.parameterisation])
         return values(self, *names) | told
@@ -169,6 +172,12 @@ class DiffusionOptions(InSteps, Options):
             found = "none" if self.unet is None else "one"
             raise ValueError(
                 f"unet: found {found} with network {self.network!r}; 'diffusers' needs it, no other takes it"
+            )
+        fourier = (self.unet or {}).get("time_embedding_type") == "fourier"
+        if fourier and self.parameterisation not in ("score", "karras_ve"):
+            raise ValueError(
+                "unet: found time_embedding_type 'fourier', allowed is 'positional': the other takes the log of a "
+                "noise level, with parameterisation score or karras_ve"
             )
         if self.network == "diffusers" and self.augment:
             raise ValueError(f"augment: found {self.augment}, allowed is 0: diffusers' network cannot be told of it")

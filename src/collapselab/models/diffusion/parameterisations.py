@@ -135,10 +135,67 @@ class DDPM:
         return {"epsilon": sigma**-2, "v_prediction": 1 + sigma**-2, "sample": torch.ones_like(sigma)}[self.prediction]
 
 
+class Flow:
+    """Flow matching on straight paths x_t = (1 - t) y + t n (Lipman et al. 2023, https://arxiv.org/abs/2210.02747;
+    Liu et al. 2023, https://arxiv.org/abs/2209.03003), t even in training.
+
+    x_t is x / (1 + sigma) with sigma = t / (1 - t). The network takes it and T t, and predicts the velocity n - y:
+    D = x_t - t F, and w = 1 / t^2 makes the loss that of F.
+    """
+
+    sigmas = None
+    ends = 1e-3, 1 - 1e-3  # of t in training: at 1 the noise has no end
+
+    def __init__(self, timesteps: int, where: torch.device):
+        self.timesteps, self.where = timesteps, where
+
+    def draw(self, count: int) -> torch.Tensor:
+        t = torch.rand(count, device=self.where) * (self.ends[1] - self.ends[0]) + self.ends[0]
+        return t / (1 - t)
+
+    def denoise(self, network, noisy, sigma, labels, augmentation=None):
+        wide, t = 1 + _wide(sigma, noisy), sigma / (1 + sigma)
+        told = () if augmentation is None else (augmentation,)
+        return noisy / wide - _wide(t, noisy) * network(noisy / wide, self.timesteps * t, labels, *told)
+
+    def loss_weight(self, sigma: torch.Tensor) -> torch.Tensor:
+        return (1 + 1 / sigma) ** 2
+
+
+class Exploding:
+    """Networks of diffusers for x = y + sigma n that see images in [0, 1], so u = (x + 1) / 2 and s = sigma / 2:
+    ln(sigma) is even in training, and w = 1 / sigma^2.
+
+        score       the score of u (Song et al. 2021, https://arxiv.org/abs/2011.13456)     D = x + sigma^2 / 2 F(u, s)
+        karras_ve   s times it (Karras et al. 2022, their stochastic sampler)               D = x + sigma F(u, s)
+    """
+
+    sigmas = None
+
+    def __init__(self, scores: bool, sigma_min: float, sigma_max: float, where: torch.device):
+        self.scores, self.ends, self.where = scores, (math.log(sigma_min), math.log(sigma_max)), where
+
+    def draw(self, count: int) -> torch.Tensor:
+        low, high = self.ends
+        return torch.exp(low + (high - low) * torch.rand(count, device=self.where))
+
+    def denoise(self, network, noisy, sigma, labels, augmentation=None):
+        told = () if augmentation is None else (augmentation,)
+        factor = sigma**2 / 2 if self.scores else sigma
+        return noisy + _wide(factor, noisy) * network((noisy + 1) / 2, sigma / 2, labels, *told)
+
+    def loss_weight(self, sigma: torch.Tensor) -> torch.Tensor:
+        return sigma**-2
+
+
 def parameterisation(options: DiffusionOptions, where: torch.device) -> Parameterisation:
     """The parameterisation of the options, with its tables on a device."""
     if options.parameterisation == "edm":
         return EDM(options.sigma_data, options.p_mean, options.p_std, where)
+    if options.parameterisation == "flow":
+        return Flow(options.timesteps, where)
+    if options.parameterisation != "ddpm":
+        return Exploding(options.parameterisation == "score", options.sigma_min, options.sigma_max, where)
     betas = SCHEDULES[options.beta_schedule](options.timesteps, options.beta_start, options.beta_end)
     return DDPM(options.prediction, betas, where)
 

@@ -1,6 +1,7 @@
 """Published denoisers: a folder of diffusers' ``UNet2DModel`` as the beginning of a training, or to sample from."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,22 @@ PIPELINES = (
     "DDIMPipeline",
     "PNDMPipeline",
 )  # of a network that makes pixels of noise, and nothing else
-# Rules for one process: x_t = sqrt(a_t) x + sqrt(1 - a_t) e, with a_t by the same betas and defaults. Others (flow
-# matching, EDM, consistency models, score matching) have other noise levels, other inputs or other outputs.
+# Rules for one process: x_t = sqrt(a_t) x + sqrt(1 - a_t) e, with a_t by the same betas and defaults.
 SCHEDULERS = (
     *("DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler"),
     *("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler"),
     *("UniPCMultistepScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler"),
 )
+# Of other processes: the parameterisation, and what a configuration has to say, or says by being silent. The rules of
+# their samplers (spacing, shifts, correction steps) are not taken.
+OTHERS: Mapping[str, tuple[str, Mapping[str, tuple[Any, ...]]]] = {
+    "EDMEulerScheduler": ("edm", {"prediction_type": ("epsilon",)}),
+    "EDMDPMSolverMultistepScheduler": ("edm", {"prediction_type": ("epsilon",)}),
+    "FlowMatchEulerDiscreteScheduler": ("flow", {"invert_sigmas": (False,)}),
+    "FlowMatchHeunDiscreteScheduler": ("flow", {}),
+    "ScoreSdeVeScheduler": ("score", {}),
+    "KarrasVeScheduler": ("karras_ve", {}),
+}
 # What a moving average of weights says beside the network's arguments, where a training stores it.
 OF_AVERAGES = {
     *("decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step", "use_ema_warmup"),
@@ -44,8 +54,9 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
     is no other; ``scheduler_config.json`` lies beside them or in ``scheduler``.
     classes: how many classes the embeddings are of, where the last one stands for "no label"; None: all.
 
-    The images start from the highest noise level and take its timesteps as DDIM does. Of the scheduler the betas and
-    what the network predicts are taken; a rule for the sampler (clipping, spacing) is not.
+    Images of a DDPM start from the highest noise level and take its timesteps as DDIM does; those of other processes
+    (:data:`OTHERS`) go down by Heun's steps. Of the scheduler the noise and what the network predicts are taken; a rule
+    for the sampler (clipping, spacing) is not.
     Raises ValueError for what cannot be taken over exactly, by its name: pipelines, networks and schedulers of other
     classes, and what differs in ours; Damaged for weights that are no safetensors.
     """
@@ -70,10 +81,10 @@ def from_diffusers(folder: Path, classes: int | None = None) -> tuple[dict[str, 
         "classes": embedded if classes is None else classes,
         "label_dropout": 0.0 if classes is None or classes == embedded else 0.1,
         "dropout": configuration.get("dropout", 0.0),
-        "sampler": "ddim",
         **_schedule(folder),
     }
-    options["steps"] = max(2, min(50, options["timesteps"])) if isinstance(options["timesteps"], int) else 50
+    if options["parameterisation"] == "ddpm":
+        options["steps"] = max(2, min(50, options["timesteps"])) if isinstance(options["timesteps"], int) else 50
     checked = DiffusionOptions(**options)
     shape = (colours, height, width)
     with torch.device("meta"):  # whether it is this network is known before it takes its memory
@@ -178,9 +189,14 @@ def _schedule(folder: Path) -> dict[str, Any]:
     if path is None:
         raise ValueError(f"{folder}: there is no scheduler_config.json, neither here nor in ../scheduler")
     found = _json(path)
-    if found.get("_class_name") not in SCHEDULERS:
-        said = _short(found.get("_class_name"))
-        raise ValueError(f"{path}: _class_name: found {said}, allowed are {', '.join(SCHEDULERS)}: a DDPM's noise")
+    name = found.get("_class_name")
+    if isinstance(name, str) and name in OTHERS:
+        return _other_process(path, name, found)
+    if name not in SCHEDULERS:
+        raise ValueError(
+            f"{path}: _class_name: found {_short(name)}, allowed are {', '.join(SCHEDULERS)}: a DDPM's noise; and of "
+            f"other processes {', '.join(OTHERS)}"
+        )
     defaults = {"beta_schedule": "linear", "prediction_type": "epsilon", "num_train_timesteps": 1000}
     defaults |= {"beta_start": 1e-4, "beta_end": 0.02, "trained_betas": None, "rescale_betas_zero_snr": False}
     defaults |= {"use_flow_sigmas": False, "timestep_type": "discrete"}
@@ -193,10 +209,9 @@ def _schedule(folder: Path) -> dict[str, Any]:
         "use_flow_sigmas": (False,),
         "timestep_type": ("discrete",),
     }
-    for name, values in allowed.items():
-        if given[name] not in values:
-            raise ValueError(f"{path}: {name}: found {given[name]!r}, allowed is {' or '.join(map(repr, values))}")
+    _check_said(path, given, allowed)
     return {
+        "sampler": "ddim",
         "parameterisation": "ddpm",
         "prediction": given["prediction_type"],
         "timesteps": given["num_train_timesteps"],
@@ -204,6 +219,33 @@ def _schedule(folder: Path) -> dict[str, Any]:
         "beta_start": given["beta_start"],
         "beta_end": given["beta_end"],
     }
+
+
+def _other_process(path: Path, name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """The options of a process that is no DDPM's, which Heun's sampler goes through from its own noise."""
+    parameterised, asked = OTHERS[name]
+    _check_said(path, {one: found.get(one, values[0]) for one, values in asked.items()}, asked)
+    if parameterised == "flow":
+        # A flow begins at t = 1, where sigma has no end: at 80 a share of 1/81 of the data is left.
+        return {"parameterisation": "flow", "timesteps": found.get("num_train_timesteps", 1000)}
+    usual = {"edm": (0.002, 80.0), "score": (0.01, 1348.0), "karras_ve": (0.02, 100.0)}[parameterised]
+    ends = [found.get(end, default) for end, default in zip(("sigma_min", "sigma_max"), usual, strict=True)]
+    for end, number in zip(("sigma_min", "sigma_max"), ends, strict=True):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < 1e9:
+            raise ValueError(f"{path}: {end}: found {number!r}, allowed are numbers above 0")
+    if parameterised == "score":
+        ends = [2 * end for end in ends]  # which are of images in [0, 1]
+    options = {"parameterisation": parameterised, "sigma_min": ends[0], "sigma_max": ends[1]}
+    if parameterised == "edm":
+        options |= {one: found.get(one, default) for one, default in (("sigma_data", 0.5), ("rho", 7.0))}
+    return options
+
+
+def _check_said(path: Path, given: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raise ValueError where a configuration says what differs in ours."""
+    for name, values in allowed.items():
+        if given[name] not in values:
+            raise ValueError(f"{path}: {name}: found {given[name]!r}, allowed is {' or '.join(map(repr, values))}")
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ...store.weights import digest_of_all
 if TYPE_CHECKING:
     from .options import PretrainedOptions
 
-TINY = "tiny"
+TINY, TINY_SIDE = "tiny", 16
 # The networks of a pipeline, by the classes that may make them. Their configurations alone say which layers they have.
 CLASSES = {
     "unet": ("UNet2DConditionModel",),
@@ -95,6 +95,18 @@ def pixels_a_latent(folder: Path | None) -> tuple[int, int]:
         return 2, 2
     vae, unet = (read_json(folder / name / "config.json") for name in ("vae", "unet"))
     return tuple(2 ** (len(one.get("block_out_channels", (0,) * 4)) - 1) for one in (vae, unet))
+
+
+def own_side(base: str) -> int:
+    """The side in pixels of the images that a base was trained on; where it does not say, and there is none, 512."""
+    folder = folder_of(base)
+    if folder is None:
+        return TINY_SIDE
+    try:
+        latents = read_json(folder / "unet" / "config.json").get("sample_size")
+        return latents * pixels_a_latent(folder)[0] if isinstance(latents, int) else 512
+    except ValueError:
+        return 512  # of a folder that is no pipeline another fault tells
 
 
 def folder_of(base: str) -> Path | None:

@@ -19,7 +19,7 @@ from ...machine.device import exact
 from ...store.bytes import write_folder_atomically
 from ..diffusion.parameterisations import DDPM
 from ..diffusion.parameterisations import SCHEDULES as BETAS
-from .folders import Schedule, check_base, digest_of, folder_of, schedule
+from .folders import TINY_SIDE, Schedule, check_base, digest_of, folder_of, schedule
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 os.environ.update(OFFLINE)  # their libraries look at it as they load: nothing is ever asked of a network
@@ -130,7 +130,7 @@ def tiny(seed: int = 0) -> Pipeline:
     with exact(torch.device("cpu")) as generator:
         generator.manual_seed(seed_of(seed, None, None, "tiny pipeline"))
         unet = UNet2DConditionModel(
-            sample_size=16,
+            sample_size=TINY_SIDE // 2,
             block_out_channels=(8, 16),
             layers_per_block=1,
             cross_attention_dim=8,
@@ -140,7 +140,7 @@ def tiny(seed: int = 0) -> Pipeline:
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         )
         vae = AutoencoderKL(
-            sample_size=32,
+            sample_size=TINY_SIDE,
             block_out_channels=(4, 8),
             norm_num_groups=4,
             layers_per_block=1,
