@@ -375,6 +375,15 @@ def test_a_guide_that_does_not_suit_a_normal_law_is_a_fault(guide, model, words)
     assert fault.path[:3] == ("arms", "led", "guide") and words in fault.message
 
 
+def test_a_pipeline_of_one_prompt_can_be_guided_by_it_and_has_one_scale():
+    said = {"prompts": ("a digit",), "classes": 0, "label_dropout": 0.1, "sampler": "ddim"}
+    cfg, cads = (GUIDES[name] for name in ("cfg", "cads"))
+    assert not list(cfg.unsuited(cfg.Options(), said)) and not list(cads.unsuited(cads.Options(), said))
+    assert list(cfg.unsuited(cfg.Options(), said | {"label_dropout": 0}))
+    (fault,) = cads.unsuited(cads.Options(), said | {"guidance_scale": 7.5})
+    assert fault.endswith("cannot beside guidance_scale 7.5; allowed is 1")
+
+
 def test_by_hand_too_cfgpp_needs_a_first_order_sampler():
     from collapselab.cli.steering import replaced
     from collapselab.models.gaussian_diffusion import GaussianDiffusionOptions

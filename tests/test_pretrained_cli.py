@@ -72,6 +72,39 @@ def test_pictures_of_prompts_say_where_they_come_from_and_each_is_its_own(here):
     assert hashlib.sha256(alone).hexdigest() == said["pictures"][2]["sha256"]
 
 
+def test_a_guide_knows_a_prompt_by_one_number_whichever_pictures_are_made(here):
+    """Of pieces that begin with other prompts, too: prompt 1 is the second that was said."""
+    said = [word for one in ("a cat", "a dog", "a bird") for word in ("--prompt", one)]
+    away = ["--guide", '{"perp_neg": {"negative": 1, "negative_weight": 3}}', "--options", '{"sample_batch": 2}']
+    call("guide", *said, *away, "--count", 4, "--out", "all", *BRIEF)
+    call("guide", *said, *away, "--count", 1, "--start", 2, "--out", "third", *BRIEF)
+    np.testing.assert_array_equal(pictures(here / "all")[2], pictures(here / "third")[0])
+    call("guide", *said, *[away[0], away[1].replace("1", "0", 1), *away[2:]], "--count", 4, "--out", "other", *BRIEF)
+    assert (pictures(here / "all")[2] != pictures(here / "other")[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("guide", "options", "words"),
+    [
+        ({"dynamic_negative": {"negative": 2}}, {}, "tells the model prompt 2 as negative, allowed is 0 to 1"),
+        ({"cads": {}}, {"guidance_scale": 3}, "and cannot beside guidance_scale 3; allowed is 1"),
+        ({"cfgpp": {}}, {"sampler": "heun"}, "is not defined for sampler 'heun' of the model"),
+    ],
+)
+def test_a_guide_that_does_not_suit_the_pipeline_is_refused(capsys, guide, options, words):
+    said = ["--prompt", "a", "--prompt", "b", "--guide", json.dumps(guide), "--options", json.dumps(options)]
+    call("guide", *said, "--out", "never", *BRIEF, code=2)
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_there_is_one_prompt_or_one_for_each_folder(photos, capsys):
+    three = [word for one in "abc" for word in ("--prompt", one)]
+    call("finetune", "--images", photos, *three, "--out", "never.safetensors", code=2)
+    assert "found 3 prompts; allowed are one, or one for each of blue_bird, red_car" in capsys.readouterr().err
+    call("finetune", "--images", photos / "red_car", *three, "--out", "never.safetensors", code=2)
+    assert "found 3 prompts; allowed is one: the pictures lie in one folder" in capsys.readouterr().err
+
+
 def test_prompts_may_lie_in_a_file(here):
     (here / "prompts.txt").write_text("a cat\na dog\n", encoding="utf-8")
     call("sample", "--prompts", "prompts.txt", "--count", 2, "--out", "file", *BRIEF)

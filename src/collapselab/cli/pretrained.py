@@ -67,9 +67,10 @@ Folder = Annotated[Path, typer.Option("--out", help="folder to write, which must
 
 
 class Wanted(NamedTuple):
-    """What is to be made, beside the model that makes it."""
+    """What is to be made, beside the model that makes it. prompts: of each picture, of those that are listed."""
 
     prompts: list[str]
+    listed: list[str]
     seed: int
     start: int
     upscale: int
@@ -120,8 +121,10 @@ def sample(
     get_ready(True)
     model = _model(base, adapter, {name: value for name, value in beside.items() if value is not None}, options, size)
     wishes = told_to_all or list(model.options.told)
+    _expect_suited(steers, model, wishes)
     wanted = Wanted(
-        [wishes[(start + place) % len(wishes)] for place in range(count)], seed, start, upscale, strength, steers, said
+        [wishes[(start + place) % len(wishes)] for place in range(count)],
+        *(wishes, seed, start, upscale, strength, steers, said),
     )
     _write(out, _made(model, wanted, out), model, wanted, adapter, others)
 
@@ -181,6 +184,16 @@ def _guided(guide: str, auxiliary: list[str] | None) -> tuple[Any, dict[str, str
     return steers, others, said
 
 
+def _expect_suited(steers: Any, model: Pretrained, prompts: list[str]) -> None:
+    """Raise BadParameter for a guide that does not suit a model that is told such prompts, which it knows by number."""
+    from ..guides import GUIDES
+
+    known = model.options.model_dump() | {"classes": len(dict.fromkeys(prompts))}
+    for fault in GUIDES[steers.name].unsuited(steers.options, known) if steers else ():
+        said = fault.format("the model").replace("the class", "prompt")
+        raise typer.BadParameter(f"{steers.name} {said}", param_hint="--guide")
+
+
 def _model(
     base: str | None, adapter: Path | None, beside: Mapping[str, Any], options: str, size: int | None
 ) -> Pretrained:
@@ -205,6 +218,7 @@ def _model(
     shape = (3 if tuned is None else tuned.shape[0], side, side)
     if fault := settings.fault(_facts(shape)):
         option, _, rest = fault.partition(": ")
+        option = "size" if size is not None and rest.startswith("found images") else option
         raise typer.BadParameter(rest, param_hint=f"--{option.replace('_', '-')}")
     if tuned is not None:
         return replace(tuned, options=settings, shape=shape)
@@ -239,13 +253,17 @@ def _made(model: Pretrained, wanted: Wanted, out: Path) -> SampleSet:
     """The pictures, in pieces of whole batches; enlarged ones are made of them in a second step."""
     count, size = len(wanted.prompts), model.options.sample_batch
     firsts = [wanted.start, *range(-(-(wanted.start + 1) // size) * size, wanted.start + count, size)]
+    # By number and not by their words: a guide knows one by its number, which is the same in every piece.
+    known = tuple(dict.fromkeys(wanted.listed))
+    told_so = model.options.model_copy(update={"prompts": known, "classes": len(known)})
+    model, numbers = replace(model, options=told_so), np.array([known.index(one) for one in wanted.prompts])
     first_step = Ask(count, wanted.seed, wanted.start, guide=wanted.guide)
     with told(f"pretrained {out}", count * (1 if wanted.upscale == 1 else 2)) as tell, clock.work("sampling") as seen:
         parts = []
         for place, first in enumerate(firsts):
             last = firsts[place + 1] if place + 1 < len(firsts) else wanted.start + count
             rows = slice(first - wanted.start, last - wanted.start)
-            ask = replace(first_step, count=last - first, start=first, condition=wanted.prompts[rows])
+            ask = replace(first_step, count=last - first, start=first, condition=numbers[rows])
             parts.append(model.sample(ask).data)
             seen(last - wanted.start)
             tell(last - wanted.start, None)
@@ -336,6 +354,12 @@ def finetune(
     side = size or (start.shape[1] if start else own_side(said.get("base", TINY)))
     training, names, shown = _pictures(images, side)
     said["prompts"] = told_to_all or _called(names)
+    if len(said["prompts"]) not in (1, len(names) or 1):
+        allowed = (
+            f"are one, or one for each of {', '.join(names)}" if names else "is one: the pictures lie in one folder"
+        )
+        found = f"found {len(said['prompts'])} prompts; allowed {allowed}"
+        raise typer.BadParameter(found, param_hint="--prompts" if prompts else "--prompt")
     if training.labels is not None and len(said["prompts"]) > 1:
         said["classes"] = len(said["prompts"])
     settings = parsed(PretrainedOptions, json.dumps(said), "--options")

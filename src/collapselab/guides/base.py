@@ -73,6 +73,7 @@ class Guide:
         """What keeps it from steering a model with such options, in words; biased: with a sampling bias below 1."""
         classes = model.get("classes", 0)
         needed = ("between",) if "between" in model else ("classes", "label_dropout")  # a normal law has no labels
+        needed = ("label_dropout",) if "prompts" in model else needed  # one prompt may be told, or none
         lacking = " and ".join(f"{key}: 0" for key in needed if not model.get(key, 0))
         if lacking and "unconditional" in self.reads:
             yield f"reads what the model makes without a class, but {{}} has {lacking}"
@@ -82,6 +83,8 @@ class Guide:
                 yield f"tells {{}} the class {one} as {role}, allowed is {allowed}"
         if self.changes and biased:
             yield "changes what {} is told, and cannot beside a sampling_bias; allowed is 1"
+        if self.changes and (scale := model.get("guidance_scale", 1)) != 1:
+            yield f"changes what {{}} is told, and cannot beside guidance_scale {scale:g}; allowed is 1"
         if self.changes and "between" in model:
             yield "changes what a model is told of a sample's class, but {} is told none"
         for key, allowed in self.among.items():
