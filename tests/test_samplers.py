@@ -116,6 +116,17 @@ def test_levels_are_those_that_a_diffusion_model_has_in_torch():
         assert theirs[-1] == 0
 
 
+def test_a_truncation_is_reached_in_few_steps_of_discrete_levels_too():
+    """Left noisy, rows have the noise of the level that was asked for, and not of the tenth of the steps above it."""
+    sigmas = np.geomspace(0.01, 10.0, 500)
+    lowest = sigmas[sigmas >= 0.1][0]
+    for end, last in (("noisy", -1), ("denoised", -2)):
+        asked = sampling("ddim", steps=10, truncation=0.1, end=end)
+        levels = asked.levels(Noise(0.01, 10.0, 7.0, 20, sigmas))
+        assert levels[0] == sigmas[-1] and levels[last] == lowest and len(levels) == 11
+        assert (np.diff(levels) < 0).all()
+
+
 def test_discrete_levels_are_some_of_those_that_there_are():
     sigmas = np.geomspace(0.01, 10.0, 50)
     np.testing.assert_array_equal(discrete_levels(50, sigmas), sigmas[::-1])

@@ -78,7 +78,7 @@ class Sampling:
         elif noise.sigmas is None:
             levels = time_levels(count, lowest, noise.sigma_max)
         else:
-            levels = discrete_levels(count, noise.sigmas[noise.sigmas >= stop])
+            levels = discrete_levels(count, noise.sigmas[noise.sigmas >= stop], bool(stop))
         return levels if noisy else np.append(levels, 0.0)
 
     def run(self, denoise: Denoise, noise: Any, levels: Any, condition: Any, draws: Draws = none_drawn) -> Any:

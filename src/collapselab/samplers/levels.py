@@ -36,12 +36,15 @@ def time_levels(steps: int, lowest: float, highest: float) -> np.ndarray:
     return np.sqrt(np.expm1(beta_d * times**2 / 2 + beta_min * times))
 
 
-def discrete_levels(steps: int, sigmas: np.ndarray) -> np.ndarray:
+def discrete_levels(steps: int, sigmas: np.ndarray, to_lowest: bool = False) -> np.ndarray:
     """Some of T rising levels, t = T (1 - i / steps) - 1 rounded, the highest first: all of them where steps is T.
 
-    Raises ValueError for more steps than levels.
+    to_lowest: evenly from the highest to the lowest, t = (T - 1) (1 - i / (steps - 1)) rounded, of a sampling that is
+    to stop there: the other way its last level is the T / steps-th lowest. Raises ValueError for more steps than levels.
     """
     count = len(sigmas)
     if steps > count:
         raise ValueError(f"steps: found {steps}, allowed are 2 to {count}, the noise levels of the model from there on")
+    if to_lowest:
+        return sigmas[[round((count - 1) * (1 - index / (steps - 1))) for index in range(steps)]]
     return sigmas[[round(count - index * count / steps) - 1 for index in range(steps)]]
