@@ -39,8 +39,10 @@ def time_levels(steps: int, lowest: float, highest: float) -> np.ndarray:
 def discrete_levels(steps: int, sigmas: np.ndarray, to_lowest: bool = False) -> np.ndarray:
     """Some of T rising levels, t = T (1 - i / steps) - 1 rounded, the highest first: all of them where steps is T.
 
-    to_lowest: evenly from the highest to the lowest, t = (T - 1) (1 - i / (steps - 1)) rounded, of a sampling that is
-    to stop there: the other way its last level is the T / steps-th lowest. Raises ValueError for more steps than levels.
+    to_lowest: evenly from the highest to the lowest, t = (T - 1) (1 - i / (steps - 1)) rounded, for a sampling that is
+    to stop there: the other way its last level is the T / steps-th lowest.
+
+    Raises ValueError for more steps than levels.
     """
     count = len(sigmas)
     if steps > count:
