@@ -310,7 +310,10 @@ seeds: 1
 generations: 1
 control: none
 data: {source: digits, split: {train: 200, held_out: 100, VALIDATION}}
-models: {tiny: {diffusion: {preset: tiny, channels: 16, blocks: 1, images_seen: 512, classes: 10, label_dropout: 0.2, steps: 4}}}
+models:
+  tiny:
+    diffusion:
+      {preset: tiny, channels: 16, blocks: 1, images_seen: 512, classes: 10, label_dropout: 0.2, steps: 4}
 initial: {real: 100}
 samples: 100
 extractors: [pixels]
