@@ -57,7 +57,7 @@ def guide(
         bool, typer.Option(help="train the further models that guides steer by and that are not there")
     ] = False,
 ) -> None:
-    """Find the guides and strengths of a finished model that no other beats, on rows that no report sees.
+    """Search for the guides and strengths of a finished model that no other beats, on rows that no report sees.
 
     It writes a table of all trials, the front as JSON and PDF, and for images a sheet, and prints each point of the
     front as an arm says it. (collapselab pretrained guide is another verb: it steers a text-to-image pipeline once.)

@@ -25,7 +25,7 @@ from ..study.guided import asked_of
 from ..study.looking import looks_with
 from ..study.sampled import said_of
 from ..verbs import record as recording
-from ..verbs.extract import Look
+from ..verbs.extract import Look, extract
 from ..verbs.select import looked_at
 from .extractors import settings_of, weights_of
 from .inputs import hashes, model_in
@@ -253,15 +253,15 @@ def bench(study: Any, plan: Plan, wanted: Wanted) -> Bench:
     model = read.pop("")
     name, entry = plan.extractor, FEATURES[plan.extractor]
     weights, _ = weights_of(entry, name, looks_with(study, name, str(cell.file)) or "")
-    look = partial(looked_at, Look(entry, weights, settings_of(entry, name, study.extractor_options(name))))
+    eye = Look(entry, weights, settings_of(entry, name, study.extractor_options(name)))
     rows = validation_rows(study, wanted)
     moments = study.population.moments() if study.population_name and isinstance(study.population, Knows) else None
-    real = recording.role(look(rows.data), {"content": ""}, moments).features
+    real = recording.role(extract(eye, rows, as_reference=True), {"content": ""}, moments).features
     return Bench(
         model=model,
         count=wanted.samples or len(rows),
         seed=seed_of(study.file.seed, cell.seed, cell.generation, f"guide search/{wanted.search_seed}"),
-        look=look,
+        look=partial(looked_at, eye),
         real=real,
         objectives=plan.objectives,
         bias=at(lineage.sampling_bias, cell.generation),
