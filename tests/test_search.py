@@ -16,8 +16,9 @@ from collapselab.cli import run as frame
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Damaged, Undefined
-from collapselab.features import FEATURES
+from collapselab.features import FEATURES, Features
 from collapselab.guides import GUIDES
+from collapselab.metrics import METRICS
 from collapselab.models.files import write_model
 from collapselab.models.gaussian_diffusion import GaussianDiffusion
 from collapselab.search import objectives, spaces, trials
@@ -70,6 +71,16 @@ def test_every_guide_has_a_space_and_all_that_is_drawn_from_it_are_options(name)
     assert set(one.space) <= seen  # each is of use somewhere
 
 
+def test_the_page_has_every_range():
+    page = (Path(__file__).parents[1] / "docs" / "search.md").read_text(encoding="utf-8")
+    rows = {name: line for line in page.splitlines() for name in GUIDES if line.startswith(f"| `{name}` |")}
+    for name, space in spaces.SPACES.items():
+        for option, what in space.items():
+            if isinstance(what, spaces.Span) and what != spaces.WEIGHT and (name, option) != ("mambog", "w"):
+                ends = [f"{end:g}".replace("0.", ".") for end in what[:2]]
+                assert f"`{option}` {ends[0]} to {ends[1]}" in rows[name]
+
+
 def test_a_class_is_a_question_and_no_strength():
     for name in SAID:
         with pytest.raises(ValueError, match=f"{name}: needs {next(iter(SAID[name]))}"):
@@ -94,13 +105,23 @@ def test_what_is_said_is_not_searched_and_ranges_take_the_place_of_others():
 
 
 def test_objectives_are_metrics_with_a_direction_or_a_target():
-    found = objectives.parsed("recall,variance_ratio~1,vendi_score", {"recall": {"k": 3}}, "identity")
+    found = objectives.parsed("recall,variance_ratio~1,vendi_score~real", {"recall": {"k": 3}}, "identity")
     assert [(one.name, one.better) for one in found] == [
         ("recall", "higher"),
         ("variance_ratio~1", "lower"),
-        ("vendi_score", "higher"),
+        ("vendi_score~real", "lower"),
     ]
     assert found[0].options["k"] == 3 and found[1].of(0.75) == 0.25 and found[0].of(0.75) == 0.75
+    rows = Features(np.eye(5))  # five that have nothing in common are of five kinds
+    assert found[2].settled(rows).target == pytest.approx(METRICS["vendi_score"](rows, rows))
+    assert found[0].settled(rows) == found[0]
+    for said, words in (
+        ("vendi_score", "vendi_score~real"),
+        ("recall~real", "metrics of samples alone"),
+        ("recall~x", "a number"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            objectives.parsed(said, {}, "identity")
     with pytest.raises(ValueError, match=r"found 'bogus'.*density is better neither.*density~1.*authenticity compares"):
         objectives.parsed("bogus,density,authenticity", {}, "identity")
     with pytest.raises(ValueError, match="each once"):
@@ -336,16 +357,14 @@ def test_pictures_are_searched_on_validation_rows_alone(tmp_path, monkeypatch, c
     for verb, place in in_process.in_order(study):
         if verb == "prepare" or (verb in ("compose", "train") and place.generation == 0):
             assert frame.run(in_process.words_of(study, verb, place)) == 0
-    for part in ("held_out", "train"):  # nothing is read but what no report sees
-        Path(study.part_file(part)).rename(tmp_path / part) if part == "held_out" else None
+    Path(study.part_file("held_out")).unlink()  # nothing is read by which a report measures
     words = ["guide", "seen", "--budget", "3", "--generation", "0", "--guide", "cfg,autoguidance", "--train"]
     assert frame.run(words) == 0
     out = capsys.readouterr().out
     found = front_in(out)
-    assert found["objectives"] == list(objectives.DEFAULT) and found["searched"]["samples"] == 80
-    assert (
-        found["images_seen_beside"] if "images_seen_beside" in found else found["searched"]["images_seen_beside"] == 64
-    )
+    assert found["objectives"] == list(objectives.DEFAULT) and found["targets"]["vendi_score~real"] > 1
+    assert found["searched"]["samples"] == 80
+    assert found["searched"]["images_seen_beside"] == 64  # an eighth of the model's own
     assert "have seen 64 images" in out
     folder = Path(out.strip().splitlines()[-1]).parent
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")

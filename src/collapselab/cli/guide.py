@@ -39,7 +39,10 @@ def guide(
         str, typer.Option("--guide", help="guides with commas between them; all that suit and need no other model")
     ] = "",
     objective: Annotated[
-        str, typer.Option(help="metrics with commas between them; METRIC~NUMBER comes near to a number")
+        str,
+        typer.Option(
+            help="metrics with commas between them; METRIC~NUMBER comes near to a number, METRIC~real to real rows'"
+        ),
     ] = ",".join(DEFAULT),
     extractor: Annotated[
         str | None, typer.Option(help="through which samples are seen; the primary endpoint's")
@@ -78,6 +81,7 @@ def guide(
     bench = searching.bench(study, plan, wanted)
     about = searching.fingerprint(study, plan, wanted, bench.count)
     where = f"{plan.cell.arm}-seed{plan.cell.seed}-gen{plan.cell.generation}-{searching.digest(about)}"
+    plan = plan._replace(objectives=tuple(bench.objectives))
     folder = Path(study.report_file("guides")) / where
     journal = folder / "trials.journal"
     with store.held(journal), clock.compute(), told(f"guide {study.name}", budget) as tell:
@@ -145,6 +149,7 @@ def _write(
     columns = ["trial", "guide", "arm", *metrics, "front", "undetermined"]
     table = spreadsheet.csv_text(columns, rows)
     points = [{"trial": number, "arm": _said(found[number]), **found[number]._asdict()} for number in best]
+    targets = {one.name: one.target for one in plan.objectives if one.target is not None}
     cell = {**plan.cell._asdict(), "file": str(plan.cell.file)}
     content = {
         "study": study.name,
@@ -153,7 +158,8 @@ def _write(
         "searched": json.loads(json.dumps(about, default=str)),
     }
     store.write_json(
-        folder / "front.json", content | {"objectives": names, "left_out": plan.left_out, "points": points}
+        folder / "front.json",
+        content | {"objectives": names, "targets": targets, "left_out": plan.left_out, "points": points},
     )
     require_room()
     drawn = [
@@ -193,6 +199,9 @@ def _tell(plan: Plan, found: Sequence[Trial], best: list[int], folder: Path, bes
         print(f"{lost} trials have no value, and count: {folder / 'trials.csv'} says why")
     if beside:
         print(f"their further models have seen {beside:,} images, which a fair comparison counts")
+    for aim in plan.objectives:
+        if aim.name.endswith("~real"):
+            print(f"{aim.metric} of the real rows is {aim.target:.4g}")
     for number in best:
         one = found[number]
         values = ", ".join(

@@ -15,6 +15,7 @@ from ..core.seeds import seed_of
 from ..core.sets import SampleSet
 from ..features import FEATURES
 from ..guides import GUIDES
+from ..measure.record import first
 from ..models import MODELS
 from ..models.capabilities import Denoises, Knows
 from ..search import objectives, spaces
@@ -257,13 +258,14 @@ def bench(study: Any, plan: Plan, wanted: Wanted) -> Bench:
     rows = validation_rows(study, wanted)
     moments = study.population.moments() if study.population_name and isinstance(study.population, Knows) else None
     real = recording.role(extract(eye, rows, as_reference=True), {"content": ""}, moments).features
+    count = wanted.samples or len(rows)
     return Bench(
         model=model,
-        count=wanted.samples or len(rows),
+        count=count,
         seed=seed_of(study.file.seed, cell.seed, cell.generation, f"guide search/{wanted.search_seed}"),
         look=partial(looked_at, eye),
         real=real,
-        objectives=plan.objectives,
+        objectives=[one.settled(first(real, count)) for one in plan.objectives],
         bias=at(lineage.sampling_bias, cell.generation),
         sampler=sampling(said_of(study, cell.arm, cell.generation)),
         others=read,

@@ -1,30 +1,38 @@
 """What a search makes better: metrics, each in the direction in which samples improve, or towards a number."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
+from ..features import Features
 from ..metrics import METRICS
 
-DEFAULT = ("precision", "recall", "frechet_distance", "vendi_score")
-MORE = {"vendi_score": "higher"}
-"""Metrics of which neither direction is better by itself, since real samples are no limit to them, and of which a
-search for diversity wants more beside those that keep to the real samples."""
+DEFAULT = ("precision", "recall", "frechet_distance", "vendi_score~real")
+REAL = "real"
+ALONE = ("vendi_score", "neighbour_entropy")
+"""Metrics of the samples alone, of which real rows have a value of their own to come near to. More is no aim: noise has
+the most."""
 
 
 class Objective(NamedTuple):
-    """A metric with its options. better: lower or higher; with a target, it is the distance to that which is lower."""
+    """A metric with its options, by the name by which it is said: ``metric``, ``metric~number`` or ``metric~real``.
 
+    better: lower or higher; with a target, it is the distance to that which is lower. target: ``real`` until the real
+    rows are known (:meth:`settled`).
+    """
+
+    name: str
     metric: str
     options: Mapping[str, Any]
     better: str
-    target: float | None = None
+    target: float | Literal["real"] | None = None
 
-    @property
-    def name(self) -> str:
-        """As it is said: ``metric``, or ``metric~target``."""
-        return self.metric if self.target is None else f"{self.metric}~{self.target:g}"
+    def settled(self, real: Features) -> Self:
+        """The same with the number that real rows reach, as many as there will be samples, where that is the target."""
+        if self.target != REAL:
+            return self
+        return self._replace(target=float(METRICS[self.metric](real, real, **self.options)))
 
     def of(self, value: float) -> float:
         """What is made lower, or higher, of the metric's value."""
@@ -32,7 +40,8 @@ class Objective(NamedTuple):
 
 
 def parsed(said: str, options: Mapping[str, Mapping[str, Any]], extractor: str) -> tuple[Objective, ...]:
-    """Objectives, from a list of metrics with commas between them; ``metric~number`` goes towards a number.
+    """Objectives, from a list of metrics with commas between them; ``metric~number`` goes towards a number,
+    ``metric~real`` towards that of real rows.
 
     options: of metrics for which a study says some. Raises ValueError for all faults at once: unknown metrics, those
     that mean nothing in the features of the extractor or compare with other samples than validation rows, those
@@ -48,8 +57,8 @@ def parsed(said: str, options: Mapping[str, Mapping[str, Any]], extractor: str) 
             continue
         entry = METRICS[metric]
         chosen = {**entry.options, **options.get(metric, {})}
-        better = "lower" if target else entry.better or MORE[metric]
-        found.append(Objective(metric, chosen, better, float(target) if target else None))
+        aim = target if target == REAL else float(target) if target else None
+        found.append(Objective(one, metric, chosen, "lower" if target else entry.better, aim))
     if not names or len(set(names)) < len(names):
         faults.append(f"found {said!r}; allowed are metrics, each once, with commas between them")
     if faults:
@@ -67,10 +76,13 @@ def _fault(metric: str, target: str, aims: bool, extractor: str) -> str:
         return f"{metric} compares with other samples than validation rows, or has several numbers"
     if not entry.suits(extractor):
         return f"{metric} means nothing in the features of {extractor!r}"
-    if aims and not _is_number(target):
-        return f"found {metric}~{target}; after ~ stands the number to come near to"
-    if not aims and entry.better is None and metric not in MORE:
-        return f"{metric} is better neither lower nor higher; say a number to come near to: {metric}~1"
+    if target == REAL and metric not in ALONE:
+        return f"{metric} compares samples with real rows; ~real is for metrics of samples alone: {', '.join(ALONE)}"
+    if aims and target != REAL and not _is_number(target):
+        return f"found {metric}~{target}; after ~ stands a number to come near to"
+    if not aims and entry.better is None:
+        near = REAL if metric in ALONE else "1"
+        return f"{metric} is better neither lower nor higher; say what to come near to: {metric}~{near}"
     return ""
 
 
