@@ -247,9 +247,23 @@ def test_a_toy_study_validates_and_says_what_the_paper_did(path):
     schema = json.loads((ROOT / "config" / "study.schema.json").read_text())
     raw = json.loads(json.dumps(yaml.safe_load(text)))
     assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(raw)] == []
-    steps = [part for arm in study.file.arms for part in (*study.lineages[arm].select, *study.lineages[arm].transform)]
-    tuned = all(study.family(name) == "pretrained" for name in study.file.models)
-    assert steps or tuned or any(study.lineages[arm].mark for arm in study.file.arms)
+    arms = [study.lineages[arm] for arm in study.file.arms]
+    does = ("select", "transform", "mark", "adapt", "guide", "sampler")
+    changed = any(getattr(arm, key) for arm in arms for key in does) or any(arm.sampling_bias != 1 for arm in arms)
+    assert changed or all(study.family(name) == "pretrained" for name in study.file.models)
+
+
+def test_cures_have_one_budget_with_their_second_models():
+    """Of the study that compares them: every loop sees as many images in each generation, whoever sees them."""
+    study = studies.load(ROOT / "config" / "cures.yaml")
+    seen = {
+        (arm, generation): study.images_seen(arm, generation) + study.images_beside(arm, generation)
+        for arm in study.file.arms
+        for generation in range(study.file.generations + 1)
+    }
+    assert set(seen.values()) == {64_000}
+    beside = {arm for arm in study.file.arms if study.images_beside(arm, 1)}
+    assert beside == {"sims", "neon", "autoguidance", "towards_own"}
 
 
 @pytest.mark.slow

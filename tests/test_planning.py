@@ -1,7 +1,9 @@
 """What Snakemake is told of a study plans the same jobs as all that its jobs read, and grows with them no faster."""
 
 import json
+import os
 import random
+import time
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,7 +169,8 @@ def test_the_training_of_an_accumulating_arm_is_told_of_the_generation_before_it
     assert before[-1] in told <= {drawn, before[-1]}
     finished.delete(before[2])  # thinned: its hash is still there
     found = heeded.inputs(study, "train", place, finished.names)
-    assert before[2] in found and heeded.content(before[2], finished.names) == [before[2], f"{before[2]}.sha256"]
+    assert found[before[-1]] and not found[before[2]]  # only lately told of it: its date says nothing
+    assert list(heeded.content(before[2], finished.names)) == [before[2], f"{before[2]}.sha256"]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem if path else "chain")
@@ -198,6 +201,18 @@ def test_only_the_list_of_inputs_and_the_unsaid_rate_are_settled():
         assert before - set(dag.rerun_triggers) == {RerunTrigger.INPUT} and set(dag.rerun_triggers) < before
         rate = scheduling.max_jobs_per_timespan
         assert (rate and (rate.max_jobs, rate.timespan)) == left
+
+
+def test_a_finished_study_that_was_thinned_and_moved_runs_nothing(smoke):
+    """Of a file that has gone Snakemake is told only then: that its hash has a late date is no change of it."""
+    smoke.edit(
+        "config/smoke.yaml", ("samples: 200", "samples: 200\nkeep: {weights: none, samples: all, features: all}")
+    )
+    gone = smoke.folder / "results/smoke/base_moments/seed0/gen0/model.safetensors"
+    gone.unlink()
+    late = time.time() + 1000
+    os.utime(f"{gone}.sha256", (late, late))
+    assert smoke.plan() == {}
 
 
 def test_a_finished_study_whose_inputs_were_listed_otherwise_runs_nothing(smoke):

@@ -117,10 +117,12 @@ def hashed(*files):
 names = cache(layout.names_in)  # as they are while the plan is made
 
 
-def content(*files):
-    """Inputs: only the hash counts, so that a checkout or a touched date replans nothing."""
-    found = [heeded.content(file, names) for file in files]
-    return [name for before in found for name in (*map(ancient, before[:-1]), before[-1])]
+def content(*files, **dated):
+    """Inputs: only the hash counts, so that a checkout or a touched date replans nothing.
+
+    dated: of files by name, whether the date of the hash counts."""
+    found = [heeded.content(file, names, counts) for file, counts in (dict.fromkeys(files, True) | dated).items()]
+    return [name if counts else ancient(name) for one in found for name, counts in one.items()]
 
 
 settle = cache(partial(drivers.settle, workflow))  # its settings come after the rules, and before their inputs
@@ -131,7 +133,7 @@ def read_by(verb):
 
     def inputs(wildcards):
         settle()
-        return content(*heeded.inputs(STUDY, verb, Place.of(wildcards), names))
+        return content(**heeded.inputs(STUDY, verb, Place.of(wildcards), names))
 
     return known(inputs)
 

@@ -19,22 +19,24 @@ Names = Callable[[str], Collection[str]]
 """folder -> the names of what lies there; ``layout.names_in``, or what it has found."""
 
 
-def inputs(study: Study, verb: str, place: Place, names: Names = layout.names_in) -> list[str]:
-    """The files that a job reads, without those that are upstream of another of them.
+def inputs(study: Study, verb: str, place: Place, names: Names = layout.names_in) -> dict[str, bool]:
+    """The files that a job reads, without those that are upstream of another of them; and whether the date of a file's
+    hash counts.
 
     A file that is not there is left out only where nothing is there of what was made of it on the way: else Snakemake
-    takes what lies between as it is, and would not ask for the file.
+    takes what lies between as it is, and would not ask for the file. It is told of such a one only lately, and has not
+    kept what its hash was when the job ran, so that a later date would be a change to it: the date does not count.
     """
     reads = _reads(study, verb, place)
     if len(reads) < 2:
-        return reads
-    kept, upstream, sure = [], set(), set()
+        return dict.fromkeys(reads, True)
+    kept, upstream, sure = {}, set(), set()
     left = sorted(reads, key=_generation)
     while left:
         file = left.pop()
         if file in upstream and (file in sure or is_there(file, names)):
             continue
-        kept.append(file)
+        kept[file] = file not in upstream
         before = _upstream(study, file) if left else set()
         upstream |= before
         if before and not names(file.rpartition("/")[0]):
@@ -42,14 +44,16 @@ def inputs(study: Study, verb: str, place: Place, names: Names = layout.names_in
     return kept
 
 
-def content(file: str, names: Names = layout.names_in) -> list[str]:
+def content(file: str, names: Names = layout.names_in, dated: bool = True) -> dict[str, bool]:
     """What stands for a file: its hash, written after it; and itself, where it has gone and has left its hash behind.
+    With each, whether its date counts: of a hash alone, where ``dated``.
 
-    Only the hash counts, so that a touched date replans nothing; a file that has gone is made again before it is read.
+    So a touched date of the file replans nothing; one that has gone is made again before it is read.
     """
     found = names(file.rpartition("/")[0] or ".")
     name, digest = file.rpartition("/")[2], str(hash_path(file))
-    return [file, digest] if name not in found and digest.rpartition("/")[2] in found else [digest]
+    gone = name not in found and digest.rpartition("/")[2] in found
+    return {file: False, digest: dated} if gone else {digest: dated}
 
 
 def is_there(file: str, names: Names = layout.names_in) -> bool:

@@ -19,7 +19,6 @@ from .laws import (
     EXTRACTOR,
     FRESH,
     REPLACE,
-    biases_of,
     drift,
     gaussian_determinant,
     gaussian_distance,
@@ -80,11 +79,8 @@ def exact_refits(setting: Setting) -> Prediction | None:
 
 
 def _made_by(setting: Setting) -> Callable[[np.ndarray, int], np.ndarray] | None:
-    """The variances that a generation's sampler makes of those of its model; None for a sampler without a law, and
-    where a sampling bias guides it."""
+    """The variances that a generation's sampler makes of those of its model; None for a sampler without a law."""
     options, chosen = setting.options, setting.sampler
-    if biases_of(setting) != {1.0}:
-        return None
     noise = Noise(*(options[name] for name in ("sigma_min", "sigma_max", "rho", "steps")))
     said = SAMPLERS[chosen.name].Options.model_validate(dict(chosen.options))
 
