@@ -76,6 +76,11 @@ def guide(
     plan = searching.planned(study, wanted)
     for left, why in plan.left_out.items():
         print(f"left out: {left}: {why}")
+    _searched(study, plan, wanted, budget)
+
+
+def _searched(study: Any, plan: Plan, wanted: Wanted, budget: int) -> None:
+    """Train what is missing, try what has not been tried, and write and tell what was found."""
     beside, plan = _trained(study, plan)
     get_ready(True)
     bench = searching.bench(study, plan, wanted)
@@ -86,7 +91,13 @@ def guide(
     journal = folder / "trials.journal"
     with store.held(journal), clock.compute(), told(f"guide {study.name}", budget) as tell:
         found = trials.search(
-            journal, search_seed, plan.guides, plan.objectives, budget, bench.values, lambda done: tell(done, None)
+            journal,
+            wanted.search_seed,
+            plan.guides,
+            plan.objectives,
+            budget,
+            bench.values,
+            lambda done: tell(done, None),
         )
         best = _front(plan, found)
         _write(study, plan, bench, folder, found, best, about | {"images_seen_beside": beside})
