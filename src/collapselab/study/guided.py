@@ -1,6 +1,7 @@
 """What an arm's guide costs, and what keeps it from steering its model."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,8 +11,16 @@ from ..models import MODELS
 from ..samplers import SAMPLERS
 from .faults import Fault, faults_of
 from .lineages import Lineage
-from .sampled import as_sampled, sampler_of
+from .sampled import as_sampled, own_sampler, sampler_of, steps_through
 from .study import Study
+
+
+def asked_of(study: Study, arm: Lineage) -> dict[str, Any]:
+    """The options of an arm's model with the sampler that samples it, also where they name none."""
+    model = study.model_options(arm.model)
+    if chosen := arm.sampler:
+        return as_sampled(model, chosen.name, study.parsed(SAMPLERS, chosen))
+    return {"sampler": own_sampler(model).name, **model} if steps_through(study.file, arm.model) else model
 
 
 def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
@@ -19,10 +28,7 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
     guide, where = arm.guide, ("arms", arm.name, "guide")
     entry, options = GUIDES[guide.name], study.parsed(GUIDES, guide)
     biased = any(at(arm.sampling_bias, generation) < 1 for generation in range(arm.generations + 1))
-    model = study.model_options(arm.model)
-    if chosen := arm.sampler:
-        model = as_sampled(model, chosen.name, study.parsed(SAMPLERS, chosen))
-    for said in entry.unsuited(options, model, biased):
+    for said in entry.unsuited(options, asked_of(study, arm), biased):
         yield Fault(where, f"{guide.name!r} {said.format(repr(arm.model))}")
     family = MODELS[study.family(arm.model)]
     for role, one in study.auxiliaries(arm.name, 0).items():
