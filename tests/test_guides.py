@@ -342,6 +342,48 @@ def test_a_guide_that_does_not_suit_its_model_is_a_fault(guide, model, arm, word
     assert any(path.startswith("arms.led.guide") and words in f"{path} {said}" for path, said in faults.items()), faults
 
 
+NORMAL = [
+    ("cfgpp", {}, "is not defined for sampler 'heun' of 'law'; allowed: ddim, euler"),
+    ("cads", {}, "changes what a model is told of a sample's class, but 'law' is told none"),
+    ("sims", {}, "each fit standardises by its own rows; allowed is standardise: false"),
+    ({"autoguidance": {"auxiliary": {"options": {"ddof": 1}}}}, {}, "each fit standardises by its own rows"),
+    ("autoguidance", {"standardise": False}, "another fit to the same rows is the same model"),
+    ({"feedback": {"pi": 0.5, "ceiling": -1}}, {}, "ceiling: found -1, allowed are numbers from -0.588 on"),
+]
+
+
+@pytest.mark.parametrize(("guide", "model", "words"), NORMAL)
+def test_a_guide_that_does_not_suit_a_normal_law_is_a_fault(guide, model, words):
+    """It has Heun's sampler without saying so, no classes, and is fitted by a formula."""
+    arm = {"model": "law", "regime": "fully_synthetic", "guide": guide}
+    said = {
+        "name": "normal",
+        "generations": 1,
+        "seeds": 1,
+        "data": {"population": {"gaussian": {"dimension": 2}}, "split": {"held_out": 20}},
+        "models": {"law": {"gaussian-diffusion": {"ddof": 0, "between": 1} | model}},
+        "initial": {"real": 20},
+        "samples": 20,
+        "extractors": ["moments"],
+        "metrics": ["variance_ratio"],
+        "primary": {"metric": "variance_ratio", "extractor": "moments"},
+        "control": "none",
+        "arms": {"led": arm},
+    }
+    _, faults = check(said, "normal")
+    (fault,) = faults
+    assert fault.path[:3] == ("arms", "led", "guide") and words in fault.message
+
+
+def test_by_hand_too_cfgpp_needs_a_first_order_sampler():
+    from collapselab.cli.steering import replaced
+    from collapselab.models.gaussian_diffusion import GaussianDiffusionOptions
+
+    model, entry = GaussianDiffusionOptions(ddof=0, between=1).model_dump(), GUIDES["cfgpp"]
+    assert list(entry.unsuited(entry.Options(), replaced(model, {})))
+    assert not list(entry.unsuited(entry.Options(), replaced(model, {"euler": {"steps": 4}})))
+
+
 # -- further models ---------------------------------------------------------------------------------------------------
 
 

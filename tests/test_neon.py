@@ -17,9 +17,14 @@ from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.features import FEATURES
 from collapselab.models.gaussian import Gaussian, GaussianOptions
 from collapselab.report import sections
+from collapselab.samplers import SAMPLERS
+from collapselab.samplers.base import Sampling
+from collapselab.samplers.levels import Noise
 from collapselab.store.tensors import read_metadata
-from collapselab.study import results
+from collapselab.study import jobs, results
+from collapselab.study.jobs import Place
 from collapselab.study.loading import check
+from collapselab.theory import sampler_factor
 from collapselab.verbs import adapt as verb
 
 NEON = ADAPTERS["neon"]
@@ -101,6 +106,38 @@ def test_the_loop_law_of_extrapolation(moved, arm, weight, factor):
     for generation, variance in enumerate(moved[arm]):
         expected = factor ** (generation + 1)
         assert abs(variance / expected - 1) < noise(generation, weight) + 2 * (generation + 1) * weight / ROWS
+
+
+STEPS = 16
+
+
+def test_own_samples_are_made_by_the_arms_sampler(tmp_path, monkeypatch):
+    """Euler's steps multiply the variance of standardised rows by f: own samples that are made by them teach f v, and
+    w = 1 / f takes that back. Heun's, which the model has by itself, would teach 1.15 v, and the loop would shrink."""
+    euler, model = SAMPLERS["euler"], {"ddof": 1, "covariance": "diagonal", "steps": STEPS}
+    factor = sampler_factor(Sampling(euler, euler.Options(steps=STEPS), "euler"), Noise(0.002, 80.0, 7.0, STEPS), 1.0)
+    neon = {"neon": {"samples": ROWS, "weight": 1 / factor}}
+    arm = {"model": "law", "regime": "fully_synthetic", "sampler": {"euler": {"steps": STEPS}}, "adapt": neon}
+    study = study_of(LOOP, models={"law": {"gaussian-diffusion": model}}, arms={"few": arm}, generations=2)
+    monkeypatch.chdir(tmp_path)
+    in_process.run(study)
+    for generation in range(3):
+        path = Path(study.model_file("few", 0, generation))
+        variance = store.read_tensors(path)[0]["covariance"].mean() * factor
+        assert abs(variance - 1) < noise(generation, 1 / factor) + 2 * (generation + 1) / factor / ROWS
+        assert read_metadata(path)["lineage"]["sampler"] == "euler"
+
+
+def test_a_further_model_of_own_samples_is_told_the_sampler_and_one_of_rows_is_not():
+    law = {"gaussian-diffusion": {"ddof": 1, "standardise": False, "between": 1.0}}
+    arm = {"model": "law", "regime": "fully_synthetic", "sampler": {"euler": {"steps": STEPS}}}
+    weak = {"images_seen": 1, "options": {"ddof": 0}}
+    own = {"images_seen": 1, "samples": 20}
+    guides = {"own": {"sims": {"auxiliary": own}}, "weak": {"autoguidance": {"auxiliary": weak}}}
+    arms = {name: arm | {"guide": guide} for name, guide in guides.items()}
+    study = study_of(LOOP, models={"law": law}, arms=arms)
+    said = {name: jobs.arguments(study, "auxiliary", Place(name, 0, 1, role=name)) for name in arms}
+    assert '--sampler \'{"euler"' in said["own"] and "--sampler" not in said["weak"]
 
 
 # -- the vote and the choice -------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Own(Protocol):
-    """Own samples of the model, of the adaptation's own random stream, with the arm's sampling bias and no guide."""
+    """Own samples of the model, of the adaptation's own random stream, with the arm's sampling bias and
+    sampler, and no guide."""
 
     def __call__(self, count: int, start: int = 0, model: Any = None) -> SampleSet:
         """Samples ``start .. start + count``; of another model where one is given, from the same random numbers."""

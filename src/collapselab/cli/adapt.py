@@ -23,6 +23,7 @@ from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, json_of, pairs, parsed
+from .steering import Sampled, sampled_as, sampling
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -50,6 +51,7 @@ def adapt(
     train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
     validation: Annotated[Path | None, typer.Option(help="the validation split, for one that chooses by it")] = None,
     sampling_bias: Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")] = 1.0,
+    sampler: Sampled = "{}",
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
@@ -62,8 +64,10 @@ def adapt(
     _expect_validation(entry, settings, validation)
     _expect_needed(entry, looked_through(entry, settings), extractor or [], train, len(earlier))
     looks = looks_of(extractor or [], extractor_options)
-    told = {adapter: json_of(options, "--options", dict)}
+    told, by = {adapter: json_of(options, "--options", dict)}, json_of(sampler, "--sampler", dict)
+    how = sampling_bias, sampling(by)
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": told}
+    lineage |= sampled_as(by, metadata["options"])
     marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
     family, table = metadata["family"], store.read_training(training)
     if marks:
@@ -73,7 +77,7 @@ def adapt(
     _expect_suited(entry, adapter, settings, trained, family)
     number, budget = verb.adaptation_seed(study_seed, seed, generation, adapter), entry.images(settings)
     beside = {"adapter": adapter, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}
-    beside |= {"sampling_bias": sampling_bias} if sampling_bias != 1 else {}
+    beside |= ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {}) | ({"sampler": by} if by else {})
     run = replace(run_of(out, number, None, allow_nonidentical, family, lineage), beside=beside)
 
     def fit() -> Any:
@@ -81,15 +85,14 @@ def adapt(
             rows = weighted(rows_of(table, store.referred(table)), table)
             models = [found for found, _ in earlier.values()]
             split, chooses_by = (store.read_samples(path) if path else None for path in (train, validation))
-            shown = verb.given(settings, trained, rows, run.seed, looks, split, models, chooses_by, sampling_bias)
+            shown = verb.given(settings, trained, rows, run.seed, looks, split, models, chooses_by, *how)
             adapted, facts = verb.adapt(adapter, entry, settings, trained, shown, replace(run, progress=tell))
             _note(facts, lineage, f"{out}: {adapter}")
             return adapted
 
     roots = [*provenance.entries("adapt:ADAPTERS", [adapter]), *(f"{PACKAGE}.verbs.adapt:{one}" for one in OWN)]
-    made_from = (
-        beside | _made_from(family, lineage, run, roots) | {"eyes": [extractor_options, *map(_eye, extractor or [])]}
-    )
+    made_from = beside | _made_from(family, lineage, run, [*roots, *_sampler_roots(by)])
+    made_from |= {"eyes": [extractor_options, *map(_eye, extractor or [])]}
     made_from = made_from if trained.uses_torch else None
     leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged, of_model=False, made_from=made_from)
 
@@ -117,14 +120,17 @@ def auxiliary(
     seed: Replicate,
     generation: Generation,
     out: Out,
+    sampler: Sampled = "{}",
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
     """Train a further model that a guide steers by."""
-    one = _asked(asked)
+    one, by = _asked(asked), json_of(sampler, "--sampler", dict)
+    sampled_by = sampling(by)
     trained, metadata = _trained_in(model)
     inputs, family = hashes(model, training), metadata["family"]
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "role": role}
+    lineage |= sampled_as(by, metadata["options"])
     kind, table = MODELS[family], store.read_training(training)
     if trained is None:
         own = kind.Options.model_validate(metadata["options"])
@@ -137,9 +143,10 @@ def auxiliary(
         with at_work(f"auxiliary {role} {out.parent}", one.images_seen, kind.uses_torch) as tell:
             own = one.on == "own"
             rows = None if own else weighted(rows_of(table, store.referred(table)), table)
-            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell))
+            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by)
 
-    made_from = {"asked": one._asdict()} | _made_from(family, lineage, run, [f"{PACKAGE}.verbs.adapt:auxiliary"])
+    roots = [f"{PACKAGE}.verbs.adapt:auxiliary", *_sampler_roots(by)]
+    made_from = {"asked": one._asdict()} | _made_from(family, lineage, run, roots)
     made_from = made_from if kind.uses_torch else None
     leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged, made_from=made_from)
 
@@ -148,6 +155,11 @@ def _made_from(family: str, lineage: dict[str, Any], run: Run, roots: list[str])
     """What a changed or a further network follows from, beside what it is told."""
     source = provenance.source_hash(*provenance.entries("models:MODELS", [family]), *roots, *ROWS)
     return {"lineage": dict(lineage), "seed": run.seed, "source": source}
+
+
+def _sampler_roots(by: Mapping[str, Any]) -> list[str]:
+    """The source of the sampler of own samples, where it takes the place of the model's own."""
+    return [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", by)] if by else []
 
 
 def _asked(text: str) -> Auxiliary:

@@ -88,7 +88,7 @@ VERBS = {
     "export": Verb("export", "Write samples, or a whole study, in formats that say where they come from."),
     "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
     "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
-    "check": Verb("export", "Say where pictures come from by their own account, and whether their signatures hold."),
+    "check": Verb("export", "Say where pictures come from, by themselves, and whether signatures and hashes hold."),
     "trace": Verb("trace", "Print a sample's line back to real data."),
     "families": Verb("doctor", "List the model families."),
     "doctor": Verb("doctor", "Look at this machine."),

@@ -11,8 +11,8 @@ from ..core.choice import Choice
 from ..engine.steering import Steering
 from ..guides import GUIDES
 from ..samplers import SAMPLERS
-from ..samplers.base import Sampling
-from ..study.sampled import as_sampled
+from ..samplers.base import TOLD, Sampling
+from ..study.sampled import OWN, as_sampled
 from ..verbs import sample as verb
 from .inputs import model_in
 from .options import chosen, parsed
@@ -46,8 +46,10 @@ def sampled_as(said: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, A
 
 
 def replaced(model: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A model's options with those of the sampler that is said in the place of its own."""
-    return as_sampled(model, *_parsed(SAMPLERS, said, "--sampler")) if said else model
+    """A model's options with those of the sampler that is said in the place of its own; its own has a name, too."""
+    if said:
+        return as_sampled(model, *_parsed(SAMPLERS, said, "--sampler"))
+    return {"sampler": OWN} | dict(model) if set(TOLD) <= set(model) else model
 
 
 def _parsed(registry: Mapping[str, Any], said: Mapping[str, Any], flag: str) -> tuple[str, Any]:

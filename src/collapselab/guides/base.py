@@ -82,6 +82,8 @@ class Guide:
                 yield f"tells {{}} the class {one} as {role}, allowed is {allowed}"
         if self.changes and biased:
             yield "changes what {} is told, and cannot beside a sampling_bias; allowed is 1"
+        if self.changes and "between" in model:
+            yield "changes what a model is told of a sample's class, but {} is told none"
         for key, allowed in self.among.items():
             if (found := model.get(key, allowed[0])) not in allowed:
                 yield f"is not defined for {key} {found!r} of {{}}; allowed: {', '.join(map(str, allowed))}"

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.choice import Options
 from ..engine.steering import Draws, Level, Predictions
@@ -25,6 +25,18 @@ class FeedbackOptions(Options):
     most: float = Field(10.0, gt=1, description="largest guidance scale, 1 + w")
     ceiling: float | None = Field(3.0, description="largest log-ratio that is remembered; None: any")
 
+    @property
+    def floor(self) -> float | None:
+        """The log-ratio at which the scale is ``most``; None without guidance."""
+        return math.log((1 - self.pi) * self.most / (self.most - 1)) if self.pi < 1 else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if None not in (self.ceiling, self.floor) and self.ceiling < self.floor:
+            said = f"found {self.ceiling:g}, allowed are numbers from {self.floor:.3g} on"
+            raise ValueError(f"ceiling: {said}: so large is the log-ratio where the scale is most = {self.most:g}")
+        return self
+
 
 def feedback(
     seen: Predictions, at: Level, state: Any, draws: Draws, options: FeedbackOptions
@@ -36,9 +48,8 @@ def feedback(
     p(x | c), exactly. So who has come to look like its condition is guided no more. R is followed along the path
     (:func:`posterior.followed`); s is at most ``most``. State: the path.
     """
-    lowest = math.log((1 - options.pi) * options.most / (options.most - 1)) if options.pi < 1 else None
     path = followed(seen.noisy, seen.conditional, seen.unconditional, at, state, options.tau, options.delta)
-    path = cut(path, lowest, options.ceiling)
+    path = cut(path, options.floor, options.ceiling)
     more = 1 / (1 - (1 - options.pi) * (-path.ratio).exp()) - 1
     return seen.conditional + grown(more, seen.conditional - seen.unconditional), path
 

@@ -334,7 +334,7 @@ def _steering_faults(study: Study, name: str) -> Iterator[Fault]:
         if registry != "guides":
             yield from _looking_faults(study, where, choice, looked_through(entry, options), name)
             yield from _own_faults(study, where, choice, entry, options)
-    if arm.guide:
+    if arm.guide and not list(lacking(study, arm, ("arms", name, "guide"), arm.guide, Denoises)):
         yield from unguided(study, arm)
 
 

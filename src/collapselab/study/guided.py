@@ -1,13 +1,15 @@
 """What an arm's guide costs, and what keeps it from steering its model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..compose.regimes import at
 from ..guides import GUIDES
+from ..guides.base import Auxiliary
 from ..models import MODELS
+from ..models.capabilities import Trainable
 from ..samplers import SAMPLERS
 from .faults import Fault, faults_of
 from .lineages import Lineage
@@ -28,10 +30,13 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
     guide, where = arm.guide, ("arms", arm.name, "guide")
     entry, options = GUIDES[guide.name], study.parsed(GUIDES, guide)
     biased = any(at(arm.sampling_bias, generation) < 1 for generation in range(arm.generations + 1))
-    for said in entry.unsuited(options, asked_of(study, arm), biased):
+    model = asked_of(study, arm)
+    for said in entry.unsuited(options, model, biased):
         yield Fault(where, f"{guide.name!r} {said.format(repr(arm.model))}")
     family = MODELS[study.family(arm.model)]
     for role, one in study.auxiliaries(arm.name, 0).items():
+        if not issubclass(family, Trainable) and (said := _of_formula(one, model)):
+            yield Fault(where, f"{guide.name!r}: {role}: {arm.model!r} is fitted by a formula, and {said}")
         if not one.changed:
             continue
         said = dict(study.file.models[arm.model].options) | dict(one.changed)
@@ -41,6 +46,16 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
             yield from faults_of(error, family.Options, (*where, guide.name, role))
         except (ValueError, TypeError) as error:
             yield Fault(where, f"{guide.name!r}: {role}: {error}")
+
+
+def _of_formula(one: Auxiliary, model: Mapping[str, Any]) -> str:
+    """What is wrong with a further model that is fitted by a formula as the model is, in words; empty if nothing."""
+    changed = one.changed or {}
+    if one.on == "training" and all(model.get(name) == value for name, value in changed.items()):
+        return "another fit to the same rows is the same model; say under auxiliary which of its options are others"
+    if model.get("standardise") and (one.on == "own" or {"ddof", "standardise"} & set(changed)):
+        return "each fit standardises by its own rows; allowed is standardise: false"
+    return ""
 
 
 def evaluations(study: Study) -> dict[str, str]:

@@ -30,10 +30,11 @@ def auxiliary_seed(study_seed: int, replicate: int, generation: int, role: str) 
     return seed_of(study_seed, replicate, generation, f"auxiliary/{role}")
 
 
-def own_samples(model: Any, seed: int, bias: float = 1.0) -> Own:
-    """Own samples of a model with a sampling bias, of a random stream that no released sample has."""
+def own_samples(model: Any, seed: int, bias: float = 1.0, sampler: Any | None = None) -> Own:
+    """Own samples of a model with a sampling bias, by a sampler (``Ask.sampler``; None for the model's own), of a
+    random stream that no released sample has."""
     number = seed_of(seed, None, None, "own samples")
-    return lambda count, start=0, other=None: (other or model).sample(Ask(count, number, start, bias))
+    return lambda count, start=0, other=None: (other or model).sample(Ask(count, number, start, bias, sampler=sampler))
 
 
 def given(
@@ -46,11 +47,12 @@ def given(
     ancestors: Sequence[Any],
     validation: SampleSet | None = None,
     bias: float = 1.0,
+    sampler: Any | None = None,
 ) -> Given:
-    """What an adapter is handed beside the model. bias: the arm's sampling bias."""
+    """What an adapter is handed beside the model. bias, sampler: by which the arm's models are sampled."""
     look = {name: partial(looked_at, one) for name, one in looks.items()}
     features = {name: extract(train.data) for name, extract in look.items()}
-    own, rewards = own_samples(model, seed, bias), rewards_of(options, look)
+    own, rewards = own_samples(model, seed, bias, sampler), rewards_of(options, look)
     return Given(training, own, look, features, rewards, ancestors, validation)
 
 
@@ -70,11 +72,14 @@ def adapt(name: str, adapter: Adapter, options: Any, model: Any, shown: Given, r
     return Adapted(adapted, facts)
 
 
-def auxiliary(one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run) -> Any:
-    """A further model of the family ``kind`` that a guide steers by: trained for it as it asks."""
+def auxiliary(
+    one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run, sampler: Any | None = None
+) -> Any:
+    """A further model of the family ``kind`` that a guide steers by: trained for it as it asks. sampler: by which own
+    samples are made."""
     run = replace(run, images_seen=one.images_seen)
     if one.on == "own":
-        return taught(model, own_samples(model, run.seed)(one.samples), run)
+        return taught(model, own_samples(model, run.seed, sampler=sampler)(one.samples), run)
     return kind.fit(training, changed(settled(model), one.changed or {}), run)
 
 

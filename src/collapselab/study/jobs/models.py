@@ -166,7 +166,13 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from looking.beside(study, reads)
     bias = at(study.lineages[place.arm].sampling_bias, place.generation)
     yield from flags(validation=study.part_file("validation") if looking.validated(study, place.arm) else None)
-    yield from flags(sampling_bias=bias if bias != 1 else None)
+    yield from flags(sampling_bias=bias if bias != 1 else None, sampler=_sampler_said(study, place))
+
+
+def _sampler_said(study: Study, place: Place) -> str | None:
+    """The sampler of an arm's own samples, where it takes the place of the model's."""
+    said = sampled.said_of(study, place.arm, place.generation)
+    return as_json(said) if said else None
 
 
 def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
@@ -179,7 +185,7 @@ def _adapt_roots(study: Study, place: Place) -> list[str]:
     adapter = [*entries("adapt:ADAPTERS", [adapt.name]), *looking.reward_roots(study, ADAPTERS, adapt)]
     called = [*verb_roots("adapt", "adapt", "given", "own_samples", "adaptation_seed"), *_rows_roots(study, place)]
     seen = looking.seer_roots(study, study.adapted_by(place.arm))
-    return [*called, *adapter, *looking.family_roots(study, place.arm), *seen]
+    return [*called, *adapter, *looking.family_roots(study, place.arm), *sampler_roots(study, place.arm), *seen]
 
 
 def _auxiliary_inputs(study: Study, place: Place) -> list[str]:
@@ -188,13 +194,16 @@ def _auxiliary_inputs(study: Study, place: Place) -> list[str]:
 
 
 def _auxiliary_arguments(study: Study, place: Place) -> Iterator[str]:
-    asked = study.auxiliaries(place.arm, place.generation)[place.role]._asdict()
+    one = study.auxiliaries(place.arm, place.generation)[place.role]
+    asked, by = one._asdict(), _sampler_said(study, place) if one.on == "own" else None
     yield from flags(model=study.model_file(*place.cell), training=study.cell(*place.cell, "training.parquet"))
-    yield from flags(asked=as_json(asked), role=place.role, **seeds(study, place, "training"))
+    yield from flags(asked=as_json(asked), role=place.role, **seeds(study, place, "training"), sampler=by)
 
 
 def _auxiliary_roots(study: Study, place: Place) -> list[str]:
     called = [*verb_roots("adapt", "auxiliary", "auxiliary_seed", "own_samples"), *_rows_roots(study, place)]
+    one = study.auxiliaries(place.arm, place.generation)[place.role]
+    called += sampler_roots(study, place.arm) if one.on == "own" else []
     return [*called, *looking.family_roots(study, place.arm)]
 
 
