@@ -181,7 +181,7 @@ BAD = {
     f"{SAMPLE} --count 9 --model samples.safetensors": ["samples.safetensors"],
     f"{SAMPLE} --count 0 --model model.safetensors": ["--count", "1"],
     f"{SAMPLE} --count many --model model.safetensors": ["--count", "integer"],
-    f"{SAMPLE} --count 9 --model model.safetensors --sampling-bias 1.5": ["--sampling-bias", "1"],
+    f"{SAMPLE} --count 9 --model model.safetensors --sampling-bias 0": ["--sampling-bias"],
     f"{SAMPLE} --count 9 --model model.safetensors --sampling-bias nan": ["--sampling-bias"],
     f"{COMPOSE} --recipe '{{}}' --sources []": ["--recipe", "generation"],
     f"{COMPOSE} --recipe {recipe(EATS)} --sources '{{\"arm\": 1}}'": ["--sources", "array"],

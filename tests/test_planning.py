@@ -186,7 +186,11 @@ def test_what_a_job_reads_is_among_what_it_is_told_or_upstream_of_that(path):
             assert "--planned" in said[job]
             continue
         reads = jobs.inputs(study, *job)
-        above = {file for one in reads if one in maker for file in jobs.inputs(study, *maker[one])}
+        above, queue = set(), list(reads)
+        while queue:  # all that is upstream of what it reads
+            new = set(jobs.inputs(study, *maker[one])) - above if (one := queue.pop()) in maker else set()
+            above |= new
+            queue += new
         unsaid = [file for file in reads if file not in said[job] and file not in above]
         assert not unsaid, (job, unsaid)
 

@@ -145,7 +145,7 @@ def check(
     ],
     anchors: Annotated[Path | None, typer.Option(help="PEM certificates that one trusts")] = None,
 ) -> None:
-    """Say where pictures come from by their own account, and whether signatures and hashes hold.
+    """Say where pictures come from, by themselves, and whether signatures and hashes hold.
 
     It ends with 3 where one does not, and where a folder's files are not those of its manifest.
     """

@@ -323,6 +323,36 @@ def truth_chart(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int
     return _styled(faceted.properties(title=title), points + diagonal)
 
 
+# -- the search for a guide -------------------------------------------------------------------------------------------
+
+
+def front_chart(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict:
+    """The Vega-Lite specification of all trials of a search, those of the front filled: a panel for each two metrics,
+    or of one metric against the trial.
+
+    rows: each with ``trial``, ``guide``, ``arm`` as a study says it, ``front``, and the metrics.
+    """
+    guides = list(dict.fromkeys(row["guide"] for row in rows))
+    look = colours_of(guides, ["none"])
+    scale = alt.Scale(domain=guides, range=[look[one] for one in guides])
+    colour = alt.Color("guide:N", scale=scale, sort=None, legend=alt.Legend(orient="bottom", title=None))
+    tips = ["trial:Q", "arm:N", *(alt.Tooltip(f"{one}:Q", format=".4~g") for one in metrics)]
+    pairs = [(one, other) for index, one in enumerate(metrics) for other in metrics[index + 1 :]]
+    side = 300 if len(pairs) > 1 else 480
+
+    def panel(across: str, up: str) -> Any:
+        x, y = (alt.X(f"{across}:Q", scale=alt.Scale(zero=False)), alt.Y(f"{up}:Q", scale=alt.Scale(zero=False)))
+        points = alt.Chart().encode(x, y, color=colour, tooltip=tips)
+        beaten = points.transform_filter("!datum.front").mark_point(size=18, strokeWidth=0.8)
+        best = points.transform_filter("datum.front").mark_point(size=70, filled=True, opacity=1)
+        return alt.layer(beaten, best).properties(width=side, height=side)
+
+    panels = [panel(*pair) for pair in pairs or [("trial", metrics[0])]]
+    title = alt.TitleParams("Guides and strengths that were tried, filled where no other beats them", anchor="start")
+    chart = alt.concat(*panels, columns=3, data=alt.Data(values=[])).properties(title=title)
+    return _styled(chart, rows)
+
+
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,13 @@ PAPERS: dict[str, Paper] = {
         2024,
         "Nature",
     ),
+    "10.1111/j.1469-1809.1955.tb01285.x": Paper(
+        "haldane1956estimation",
+        "Haldane, J. B. S.",
+        "The estimation and significance of the logarithm of a ratio of frequencies",
+        1956,
+        "Annals of Human Genetics",
+    ),
     "10.1080/00031305.2015.1089789": Paper(
         "hesterberg2015bootstrap",
         "Hesterberg, Tim C.",

@@ -13,8 +13,16 @@ from ..models.capabilities import Trainable
 from ..samplers import SAMPLERS
 from .faults import Fault, faults_of
 from .lineages import Lineage
-from .sampled import OWN, as_sampled, sampler_of, steps_through
+from .sampled import as_sampled, own_sampler, sampler_of, steps_through
 from .study import Study
+
+
+def asked_of(study: Study, arm: Lineage) -> dict[str, Any]:
+    """The options of an arm's model with the sampler that samples it, also where they name none."""
+    model = study.model_options(arm.model)
+    if chosen := arm.sampler:
+        return as_sampled(model, chosen.name, study.parsed(SAMPLERS, chosen))
+    return {"sampler": own_sampler(model).name, **model} if steps_through(study.file, arm.model) else model
 
 
 def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
@@ -22,11 +30,7 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
     guide, where = arm.guide, ("arms", arm.name, "guide")
     entry, options = GUIDES[guide.name], study.parsed(GUIDES, guide)
     biased = any(at(arm.sampling_bias, generation) < 1 for generation in range(arm.generations + 1))
-    model = study.model_options(arm.model)
-    if chosen := arm.sampler:
-        model = as_sampled(model, chosen.name, study.parsed(SAMPLERS, chosen))
-    elif steps_through(study.file, arm.model):
-        model = {"sampler": OWN} | dict(model)
+    model = asked_of(study, arm)
     for said in entry.unsuited(options, model, biased):
         yield Fault(where, f"{guide.name!r} {said.format(repr(arm.model))}")
     family = MODELS[study.family(arm.model)]

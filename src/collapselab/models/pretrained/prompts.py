@@ -1,11 +1,11 @@
 """Prompts of classes: prompt i is what class i is called, so that a label is all that a sample has to carry."""
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from ...core.spreadsheet import csv_rows
 
 FILE_BYTES_MAX = 10_000_000
 COLUMNS = ("class", "prompt")
@@ -37,11 +37,12 @@ def prompts_in(path: Path) -> tuple[str, ...]:
 
 def _of_table(path: Path, text: str) -> Sequence[str]:
     """The column ``prompt`` of a CSV, in the order of its column ``class`` if there is one."""
-    table = csv.DictReader(io.StringIO(text))
-    columns = table.fieldnames or ()
+    rows = csv_rows(text)
+    columns = list(rows[0]) if rows else text.split(",")
     if "prompt" not in columns:
-        raise ValueError(f"{path} has the columns {', '.join(columns) or 'none'}; needed is one called prompt")
-    rows = list(table)
+        raise ValueError(
+            f"{path} has the columns {', '.join(map(str, columns)) or 'none'}; needed is one called prompt"
+        )
     said = [row["prompt"] or "" for row in rows]
     if "class" not in columns:
         return said
