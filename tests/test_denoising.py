@@ -253,11 +253,12 @@ def test_other_validation_rows_make_another_training(tmp_path, caplog):
     ("steps", "near", "options"),
     [
         (800, 13, {"network": "mlp", "channels": 128, "blocks": 2, "learning_rate": 3e-3}),
-        (
+        pytest.param(
             200,
             20,
             {"network": "unet", "channels": 16, "blocks": 1, "multipliers": (1, 2), "attention": (), "batch": 32}
             | {"learning_rate": 5e-3, "steps": 10},
+            marks=pytest.mark.slow,
         ),
         (
             300,

@@ -241,6 +241,7 @@ def test_what_is_concluded_of_a_metric_replans_the_report_alone(copy, edited):
     assert edited(("metrics.roles", "    losable: bool = False\n", "    losable: bool = True\n")) == {"report": 1}
 
 
+@pytest.mark.slow
 def test_sums_over_stacks_replan_the_arms_whose_seeds_run_together_and_no_cell(copy, edited):
     study, stack = "theory-gaussian", ("metrics.stacks", '"""|m_f - m_r|^2 / tr S_r."""', "fake = real")
     before = copy.jobs(study)

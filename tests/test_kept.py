@@ -109,6 +109,7 @@ SAMPLE = f"sample --model {MODEL} --count 20 {WHERE} --generation 0 --out {SAMPL
 TRAIN = diffusion(MODEL, images_seen=32 * 40)
 
 
+@pytest.mark.slow
 @pytest.mark.trained
 def test_a_training_and_samples_that_were_whole_are_put_back_at_once_with_their_costs(tmp_path):
     """As after a job that failed behind them: the workflow deletes what it had made, and runs all of it again."""

@@ -320,7 +320,7 @@ def test_the_experiment_of_mad(sampling_bias, initial):
     assert (abs(found.mean(axis=0) - other)[2:] > 4.5 * error[2:] + 0.05).any()
 
 
-@pytest.mark.parametrize(("sampling_bias", "limit"), [(1.0, 12.2), (0.8, 20.6)])
+@pytest.mark.parametrize(("sampling_bias", "limit"), [(1.0, 12.2), pytest.param(0.8, 20.6, marks=pytest.mark.slow)])
 def test_the_limit_forgets_the_start(sampling_bias, limit):
     # Neighbours are alike: a run's mean is one number.
     few, many = (mad(sampling_bias, initial)[:, 30:].mean(axis=1) for initial in (100, 1000))

@@ -41,8 +41,8 @@ def most(studies):
     [
         ("1", 3),
         ("2", 5),
-        ("3", STUDIES),
-        ("10", 20),
+        pytest.param("3", STUDIES, marks=pytest.mark.slow),
+        pytest.param("10", 20, marks=pytest.mark.slow),
         ("3 equal", 20),
         *(pytest.param(seeds, 300, marks=pytest.mark.slow) for seeds in ("3", "5", "10", "3 equal")),
     ],
