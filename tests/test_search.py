@@ -234,7 +234,7 @@ extractors: [identity]
 metrics: [variance_ratio]
 primary: {{metric: variance_ratio, extractor: identity}}
 arms:
-  led: {{model: wide, regime: fully_synthetic, guide: {{autoguidance: {{w: 1}}}}}}
+  led: {{model: wide, regime: fully_synthetic, guide: {{autoguidance: {{w: 1, auxiliary: {{options: {{ddof: 1}}}}}}}}}}
 """
 
 
@@ -318,6 +318,9 @@ def test_all_faults_are_said_at_once(tmp_path, monkeypatch, capsys):
     assert frame.run(["guide", "toy", "--budget", "1", "--guide", "fair,nothing,sims"]) == 2
     said = capsys.readouterr().err
     assert all(one in said for one in ("fair: needs classes", "nothing: there is no such guide", "sims: steers by"))
+    same = ["--guide", "autoguidance", "--options", '{"autoguidance": {"auxiliary": {}}}', "--train"]
+    assert frame.run(["guide", "toy", "--budget", "1", *same]) == 2
+    assert "autoguidance: weak: its model is fitted by a formula, and another fit" in capsys.readouterr().err
     assert frame.run(["guide", "toy", "--budget", "1", "--generation", "0"]) == 2
     assert "model.safetensors: is not there, not made yet or thinned; run: snakemake" in capsys.readouterr().err
     assert not Path("results/toy/report").exists()

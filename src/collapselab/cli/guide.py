@@ -15,6 +15,7 @@ from ..search.objectives import DEFAULT, front
 from ..search.trials import Trial
 from ..search.tried import Bench
 from ..study.faults import flow
+from ..study.sampled import said_of
 from ..verbs.sample import sample_seed
 from . import searching
 from .options import json_of, pairs
@@ -123,14 +124,14 @@ def _trained(study: Any, plan: Plan) -> tuple[int, Plan]:
         options = guide.options(guide.drawn(lambda _, what: what.high if hasattr(what, "high") else what.values[0]))
         one = guide.entry.auxiliary(options, budget)[role]
         asked = json.dumps(one._asdict(), default=dict)
-        words = [role, asked, store.recorded_hash(cell.file)]
+        by = said_of(study, cell.arm, cell.generation) if one.on == "own" else {}
+        words = [role, asked, by, store.recorded_hash(cell.file)]
         out = Path(study.report_file("guides")) / "auxiliary" / f"{role}-{searching.digest({'of': words})}.safetensors"
         training = Path(study.cell(cell.arm, cell.seed, cell.generation, "training.parquet"))
         if not store.hash_path(out).exists():
             out.parent.mkdir(parents=True, exist_ok=True)
-            trained = study.model_file(cell.arm, cell.seed, cell.generation, "trained")
             seeds = (study.file.seed, cell.seed, cell.generation)
-            train(Path(trained), training, asked, role, *seeds, out)
+            train(cell.file, training, asked, role, *seeds, out, json.dumps(by))
         files[role], seen = str(out), seen + one.images_seen
     return seen, plan._replace(further=files)
 

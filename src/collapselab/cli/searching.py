@@ -17,12 +17,12 @@ from ..features import FEATURES
 from ..guides import GUIDES
 from ..measure.record import first
 from ..models import MODELS
-from ..models.capabilities import Denoises, Knows
+from ..models.capabilities import Denoises, Knows, Trainable
 from ..search import objectives, spaces
 from ..search.spaces import Searched
 from ..search.tried import Bench
 from ..store.provenance import PACKAGE, entries, source_hash
-from ..study.guided import asked_of
+from ..study.guided import asked_of, of_formula
 from ..study.looking import looks_with
 from ..study.sampled import said_of
 from ..verbs import record as recording
@@ -213,13 +213,16 @@ def _further(study: Any, cell: Cell, one: Searched, wanted: Wanted) -> dict[str,
     """
     options = one.options(one.drawn(lambda _, what: _end(what, 1.0)))
     found = {}
-    for role in one.entry.auxiliary(options, 1):
+    family, model = MODELS[study.family(study.lineages[cell.arm].model)], asked_of(study, study.lineages[cell.arm])
+    for role, further in one.entry.auxiliary(options, 1).items():
         own = study.lineages[cell.arm].guide
         its = Path(study.cell(cell.arm, cell.seed, cell.generation, f"auxiliary-{role}.safetensors"))
         if role in wanted.further:
             found[role] = wanted.further[role]
         elif own and own.name == one.name and "auxiliary" not in wanted.options.get(one.name, {}) and its.exists():
             found[role] = str(its)
+        elif wanted.train and not issubclass(family, Trainable) and (said := of_formula(further, model)):
+            raise ValueError(f"{role}: its model is fitted by a formula, and {said}")
         elif wanted.train:
             found[role] = ""
         else:

@@ -35,7 +35,7 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
         yield Fault(where, f"{guide.name!r} {said.format(repr(arm.model))}")
     family = MODELS[study.family(arm.model)]
     for role, one in study.auxiliaries(arm.name, 0).items():
-        if not issubclass(family, Trainable) and (said := _of_formula(one, model)):
+        if not issubclass(family, Trainable) and (said := of_formula(one, model)):
             yield Fault(where, f"{guide.name!r}: {role}: {arm.model!r} is fitted by a formula, and {said}")
         if not one.changed:
             continue
@@ -48,7 +48,7 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
             yield Fault(where, f"{guide.name!r}: {role}: {error}")
 
 
-def _of_formula(one: Auxiliary, model: Mapping[str, Any]) -> str:
+def of_formula(one: Auxiliary, model: Mapping[str, Any]) -> str:
     """What is wrong with a further model that is fitted by a formula as the model is, in words; empty if nothing."""
     changed = one.changed or {}
     if one.on == "training" and all(model.get(name) == value for name, value in changed.items()):
