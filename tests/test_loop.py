@@ -525,7 +525,7 @@ def together(request, tmp_path_factory):
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "COLLAPSELAB_DEVICE": "cpu", "PYTHONPATH": path}
     command = [sys.executable, "-c", DRIVER, str(folder), request.param, "[1, 2, 4]"]
-    found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert found.returncode == 0, found.stderr
     return folder, json.loads(found.stdout), found.stderr
 

@@ -265,7 +265,8 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     assert not training(second)  # there is one GPU
     until(lambda: facts(number)["JobState"] in ENDED, "the time limit", 300)
     # A training that writes its state when it is told ends by itself before Slurm ends it: both are what a limit does.
-    assert facts(number)["JobState"] in ("TIMEOUT", "FAILED"), driver.said[-3000:]
+    ended = facts(number)["JobState"]
+    assert ended in ("TIMEOUT", "FAILED"), driver.said[-3000:]
     assert states_of(nets, first)
 
     number = until(lambda: training(second), "the second training")
@@ -294,7 +295,8 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     same(nets, reference)
     assert re.search(rf"JOB {number} .*CANCELLED", text)  # in what failed jobs said
     log = nets.folder / f"logs/nets/base_points/seed{first}/gen0/train.log.failed"
-    assert "the same command goes on from there" in log.read_text()
+    if ended == "FAILED" or log.exists():  # what Slurm has killed could say nothing more
+        assert "the same command goes on from there" in log.read_text()
 
 
 STOPPING = NETS.replace("name: nets", "name: stopping\nstop: {when: collapsed, above: 0}")
