@@ -33,7 +33,7 @@ SAID = {
     "project": {"gamma": 1.0, "clusters": 2},
     "resize": {"side": 3},
     "resample": {"share": 0.5},
-    "neon": {"weight": 0.5, "images_seen": 8, "samples": 8},
+    "neon": {"weight": 0.5, "images_seen": 16, "samples": 8},
     "dynamic_negative": {"negative": 1},
     "perp_neg": {"negative": 1},
     "fair": {"classes": [0, 1]},
