@@ -3,13 +3,13 @@
 from ..core.registry import Registry
 from ..models.capabilities import Weighted
 from .base import Adapter
-from .neon import NeonOptions, fault, images, neon, validates
+from .neon import NeonOptions, folded, neon, own_images, unsuited
 
 ADAPTERS: Registry[Adapter] = Registry(
     "collapselab.adapters",
     {
         "neon": Adapter(
-            NeonOptions, neon, images, (Weighted,), takes=("images", "vectors"), validates=validates, fault=fault
+            NeonOptions, neon, own_images, (Weighted,), takes=("images", "vectors"), validates=folded, fault=unsuited
         ),
     },
     Adapter,

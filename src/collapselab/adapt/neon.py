@@ -192,17 +192,17 @@ class _Validation:
         return self.fakes[weight]
 
 
-def images(options: NeonOptions) -> int:
+def own_images(options: NeonOptions) -> int:
     """The images that the second model sees."""
     return options.images_seen
 
 
-def validates(options: NeonOptions) -> int:
+def folded(options: NeonOptions) -> int:
     """Validation rows for every fold to be a distance, where w is chosen."""
     return FEWEST * options.folds if options.weight is None else 0
 
 
-def fault(family: type, options: NeonOptions) -> str:
+def unsuited(family: type, options: NeonOptions) -> str:
     """A budget for a formula or none for a network, and a logarithm of weights that are no variances."""
     if issubclass(family, Trainable) and not options.images_seen:
         return "images_seen: found 0; a network learns its own samples in steps: say how many images it sees"
