@@ -43,12 +43,12 @@ def _killed(study, verb, place, over, chance):
     assert _end(_start(words), None) == 0
     usual = time.monotonic() - begun
     status, tries = 0, 0
-    while not os.WIFSIGNALED(status) and tries < 20:  # one that is done before the kill was no trial
+    while not os.WIFSIGNALED(status) and tries < 60:  # one that is done before the kill was no trial
         for path in files if not over else ():
             path.unlink(missing_ok=True)
             store.hash_path(path).unlink(missing_ok=True)
         child = _start(words)
-        status = _end(child, usual * chance.random() * 0.95**tries)
+        status = _end(child, usual * chance.random() * 0.9**tries)
         tries += 1
     left = sorted({_left(path, before[path]) for path in files})
     code = os.waitstatus_to_exitcode(_end(_start(words), None))
