@@ -255,7 +255,7 @@ def front_in(out):
 
 @needs_optuna
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0])  # minutes each; the search itself is tried with five seeds above
+@pytest.mark.parametrize("seed", range(5))
 def test_the_command_finds_the_repair_weight(tmp_path, monkeypatch, capsys, seed):
     """Of 2^18 samples a variance has the standard error .0028, which is .017 of w, and 128 steps of Heun's are .008;
     40 trials come within .03.

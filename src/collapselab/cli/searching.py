@@ -16,6 +16,7 @@ from ..core.sets import SampleSet
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..measure.record import first
+from ..metrics import METRICS
 from ..models import MODELS
 from ..models.capabilities import Denoises, Knows, Trainable
 from ..search import objectives, spaces
@@ -260,7 +261,9 @@ def bench(study: Any, plan: Plan, wanted: Wanted) -> Bench:
     eye = Look(entry, weights, settings_of(entry, name, study.extractor_options(name)))
     rows = validation_rows(study, wanted)
     moments = study.population.moments() if study.population_name and isinstance(study.population, Knows) else None
-    real = recording.role(extract(eye, rows, as_reference=True), {"content": ""}, moments).features
+    # Neighbours are looked for once; of many rows that takes long, and metrics of moments have no use for them.
+    near = not all(METRICS[one.metric].of_moments for one in plan.objectives)
+    real = recording.role(extract(eye, rows, as_reference=near), {"content": ""}, moments).features
     count = wanted.samples or len(rows)
     return Bench(
         model=model,
