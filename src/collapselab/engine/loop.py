@@ -28,7 +28,7 @@ from . import feeding
 from .checkpoint import Checkpoint, State, differences, identity
 from .execution import EXECUTION_VARIABLE, Execution, parsed, wanted
 from .runner import Runner, lay_out
-from .task import Batch, Task, optimisers
+from .task import Batch, Ends, Task, optimisers
 from .tuning import choose
 
 CURVE_POINTS = 100
@@ -106,9 +106,9 @@ def train(
 def _completed(course: "_Course", where: torch.device, states: "_States", points: Set[int], run: Run) -> Trained:
     """The training at its end; on the way its losses are read and told, its states kept, and it is looked at."""
     readings = _Readings(where, course.step)
-    while course.step < course.steps:
+    while not _over(course):
         course.advance()
-        last, look = course.step == course.steps, course.step in points
+        last, look = _over(course), course.step in points
         if not (last or look or readings.are_due(course.step)):
             continue
         seen, loss = course.step * course.batch, course.read_loss()
@@ -123,6 +123,11 @@ def _completed(course: "_Course", where: torch.device, states: "_States", points
         if look and run.inspect is not None and processes.is_first():
             run.inspect(Trained(course.result(), course.curve(), states.told), seen)
     return Trained(course.result(), course.curve(), states.told)
+
+
+def _over(course: "_Course") -> bool:
+    """Whether the budget is spent, or the task has ended by itself."""
+    return course.step >= course.steps or (isinstance(course.task, Ends) and course.task.ended())
 
 
 class _Readings:

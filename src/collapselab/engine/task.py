@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -83,6 +83,16 @@ class Task(Protocol):
 
     def result(self) -> dict[str, np.ndarray]:
         """The trained weights by name, as they would be if the training ended now."""
+        ...
+
+
+@runtime_checkable
+class Ends(Protocol):
+    """A :class:`Task` whose training may be at its end before its budget is."""
+
+    def ended(self) -> bool:
+        """Whether it is; asked on the host after every step. It follows from :meth:`Task.tensors` alone, so that all
+        processes agree, and a training that goes on from a state does."""
         ...
 
 

@@ -27,19 +27,27 @@ def taught(model: Any, samples: SampleSet, run: Run) -> Any:
     return type(model).fit(training, settled(model), run)
 
 
-def tuned(model: Any, training: TrainingSet, run: Run, changed: Callable[[Any], Any] = lambda task: task) -> Any:
+def tuned(
+    model: Any,
+    training: TrainingSet,
+    run: Run,
+    changed: Callable[[Any], Any] = lambda task: task,
+    batch: int | None = None,
+) -> Any:
     """The model (``capabilities.Trainable``) after ``run.images_seen`` more images of a training set.
 
     Vectors are standardised by the model's own scale, and not by the training set's, so that the two models see rows in
     the same units. changed: what is made of the model's task before the loop runs it, such as another loss; it is
-    called on the device; ``run.roots`` and ``run.beside`` say what it depends on. Checkpoints, progress, interruption
-    and divergence are those of :func:`engine.loop.train`.
+    called on the device; ``run.roots`` and ``run.beside`` say what it depends on. batch: images a step, where it is
+    not the model's. Checkpoints, progress, interruption and divergence are those of :func:`engine.loop.train`.
     """
     from ..engine.networks import trained
     from . import MODELS
 
     family = next(name for name, family in usable(MODELS) if family is type(model))
     seen, options = model.seen(training), settled(model)
+    if batch is not None:
+        options = options.model_copy(update={"batch": batch})
     run = run.inspecting(model.went_on)
     initial = {name: array for name, array in model.stored().tensors.items() if not name.startswith("curve.")}
 
