@@ -149,7 +149,7 @@ def supply_faults(study: Study) -> Iterator[Fault]:
         pools = [one.changed for one in pooled(arm.regime, name, arm.generations)]
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)
-            if fresh > split.fresh:
+            if fresh > split.fresh and study.file.data.stream is None:
                 asked = f"{generations} generations ask for {fresh} fresh images"
                 yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
             most = max((draw.count for pool in pools for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..store.cells import Cell, left_by
 from . import looking
 from .stopping import decides
+from .streams import task_file
 from .study import Study
 from .thinning import keeps
 
@@ -46,7 +47,16 @@ def real(study: Study) -> list[str]:
 def real_of_split(study: Study) -> list[str]:
     """The same of the study's split alone."""
     learnt = [study.weights(name) for name in study.trained_extractors]
-    return [] if study.file.together else [*map(study.part_file, parts(study)), *learnt, *looking.references(study)]
+    tables = [task_file(study, *one) for one in tasks(study)]
+    found = [*map(study.part_file, parts(study)), *tables, *learnt, *looking.references(study)]
+    return [] if study.file.together else found
+
+
+def tasks(study: Study) -> list[tuple[str, int]]:
+    """The parts of the real data and the tasks of whose rows in them there is a table: those to be measured on and, of
+    images, those to be trained on. A population's rows are drawn task by task."""
+    there = [] if study.file.data.stream is None else ["held_out", *([] if study.population_name else ["train"])]
+    return [(part, task) for part in there for task in range(study.file.generations + 1)]
 
 
 def verbs_of(study: Study, arm: str, seed: int) -> list[str]:

@@ -31,6 +31,7 @@ from .presets import regimes
 from .reading import parse
 from .starts import label_faults
 from .stopping import stop_faults
+from .streams import stream_faults
 from .study import Study
 from .unsuited import together_faults, unsuited_faults
 
@@ -131,6 +132,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     faults += crossing.faults(file)
     faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
     faults += label_faults(study) if not absent else []
+    faults += [*stream_faults(study, not absent)]
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
         faults += [*supply_faults(study), *fairness_faults(study)]

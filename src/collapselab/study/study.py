@@ -33,6 +33,7 @@ from . import crossing, sampled
 from .controls import calibrations, controls
 from .file import CONTROLS, StudyFile
 from .lineages import Lineage, of_arms, yoked
+from .streams import digest, task_file
 
 SHARED_NOUNS = {*left_by("draw"), *left_by("train")}
 
@@ -58,10 +59,11 @@ class Study:
 
         So what hangs on a part hangs on no other: with another number of held-out images nothing is trained again.
         """
-        split = self.file.data.split
+        data, split = self.file.data, self.file.data.split
         sizes = split.parts()
         if self.population_name is not None:
-            stem = part if part == "population" else f"{part}-{split.held_out}"
+            told = f"-{digest(data.stream)}" if data.stream else ""
+            stem = part if part == "population" else f"{part}-{split.held_out}{told}"
         else:
             stem = f"{part}-{starts(sizes)[part]}-{sizes[part]}" if part in EATEN else f"{part}-{sizes[part]}"
         return self.real_file(f"{stem}.safetensors")
@@ -426,7 +428,10 @@ class Study:
         """What the arm's regime, or that of a base's arms, comes to at a generation."""
         where = arm, generation
         if where not in self._recipes:
-            self._recipes[where] = recipe(self.lineage(arm).regime, arm, generation)
+            found = recipe(self.lineage(arm).regime, arm, generation)
+            # Fresh rows are a task's own: none of an earlier generation stand before them.
+            own = {"fresh_before": dict.fromkeys(found.fresh_before, 0)} if self.file.data.stream else {}
+            self._recipes[where] = found.model_copy(update=own)
         return self._recipes[where]
 
     def needs_drawing(self, arm: str, generation: int) -> bool:
@@ -441,8 +446,10 @@ class Study:
         for draw in found.draws:
             where = {"arm": draw.arm, "generation": draw.generation}
             if draw.is_real and self.population_name is None:
-                part = "fresh" if draw.arm == "fresh" else "train"
-                sources.append(where | {"samples": self.part_file(part)})
+                stream = self.file.data.stream
+                part = "fresh" if draw.arm == "fresh" and not stream else "train"
+                of_task = {"kept": task_file(self, part, draw.generation)} if stream else {}
+                sources.append(where | {"samples": self.part_file(part)} | of_task)
             elif not draw.is_real and not found.resamples:
                 cell = (draw.arm, seed, draw.generation)
                 kept = {"kept": self.cell(*cell, "kept.parquet")} if self.selects(draw.arm) else {}

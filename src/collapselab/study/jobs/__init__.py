@@ -58,6 +58,7 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
     else:
         for real in (one.real for one in study.splits):
             yield from ((layout.preparing(study), Place(part=part, real=real)) for part in layout.parts(study))
+            yield from (("task", Place(part=part, generation=t, real=real)) for part, t in layout.tasks(study))
             yield from (("learn", Place(extractor=name, real=real)) for name in study.trained_extractors)
             yield from (("extract_real", Place(extractor=name, real=real)) for name in looking.referenced(study))
         yield "baseline", Place()

@@ -14,6 +14,7 @@ from ..stopping import waited_for
 from ..study import Study
 from ..telling import as_json, flags
 from .base import Job, Place, replicate, seeds, verb_roots
+from .real import task_said
 
 # -- guides ------------------------------------------------------------------------------------------------------------
 
@@ -76,6 +77,7 @@ def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)), population=looking.truth_file(study))
     yield from flags(model=[f"{name}={path}" for name, path in models.items()], about=as_json(about))
     yield from flags(study_seed=study.file.seed, seed=replicate(study, place, "training"))
+    yield from flags(stream=task_said(study) if study.population_name else None)
     yield from flags(stop=_decisions(study, place))
 
 
@@ -83,7 +85,8 @@ def _draw_roots(study: Study, place: Place) -> list[str]:
     arms = sorted({name.partition(":")[0] for name in study.resampled(*place.cell)})
     steered = [root for arm in arms for root in [*guide_roots(study, arm), *sampler_roots(study, arm)]]
     families = [root for arm in arms for root in looking.family_roots(study, arm)]
-    return [*verb_roots("compose", "draw"), *families, *steered, *looking.truth_roots(study)]
+    streamed = verb_roots("compose", "draw_tasks") if study.file.data.stream else []
+    return [*verb_roots("compose", "draw"), *families, *steered, *looking.truth_roots(study), *streamed]
 
 
 def eaten(study: Study, place: Place) -> Iterator[str]:
