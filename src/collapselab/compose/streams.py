@@ -78,6 +78,7 @@ def table(samples: SampleSet, stream: Stream, task: int, share: bool) -> KeptTab
     words = "task" if TASK in samples.aux else "class"
     reasons = tuple(f"{words} {one}" for one in told[rows])
     lineage = {"stream": stream.model_dump(mode="json", exclude_none=True), "task": task, "shared": share}
+    lineage |= {"labels": [] if samples.labels is None else np.unique(samples.labels[rows]).tolist()}
     return KeptTable(rows, np.full(len(rows), np.nan), reasons, "stream", lineage)
 
 

@@ -11,6 +11,7 @@ from ..compose.regimes import pooled
 from ..compose.streams import Stream, drifted, rows_of
 from ..data.split import split
 from ..features import FEATURES
+from ..metrics import METRICS
 from .faults import Fault
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def stream_faults(study: "Study", there: bool) -> Iterator[Fault]:
             ("data", "split", "fresh"),
             "a stream's fresh rows are those of the train split that are of the task; leave it out",
         )
+    primary = file.primary.metric
+    if METRICS[primary].against != "held_out":
+        said = f"{primary!r} does not compare with held-out rows, of which each task of a stream has its own"
+        yield Fault(("primary", "metric"), said)
     exact = [name for name in study.measured_in if FEATURES[name].needs.through in ("truth", "law")]
     for name in exact:
         yield Fault(

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from ...features import FEATURES
+from ...models import MODELS
 from ...store.provenance import PACKAGE, entries
 from ...together.folded import folded
 from .. import layout, looking, selected, stopping
+from ..streams import task_file
 from ..study import Study
 from ..telling import as_json, flags, plain
 from ..thinning import keeps
@@ -57,16 +59,36 @@ def _extract_roots(study: Study, place: Place) -> list[str]:
 
 
 def _record_inputs(study: Study, place: Place) -> list[str]:
-    population = looking.truth_file(study)
+    population = _compared_with(study)
     own = [study.cell(*place.cell, noun) for noun in ("features.safetensors", "training.parquet")]
     own += [study.cell(*place.cell, "kept.parquet")] if study.selects(place.arm) else []
+    own += [*_task_tables(study), *([_sampled(study, place)] if _told_classes(study, place) else [])]
     rows = eaten(study, home(study, place))
     return [*own, *looking.references(study), *([population] if population else []), *rows]
 
 
+def _task_tables(study: Study) -> list[str]:
+    """The held-out rows of each task of a stream."""
+    return [task_file(study, part, task) for part, task in layout.tasks(study) if part == "held_out"]
+
+
+def _told_classes(study: Study, place: Place) -> bool:
+    """Whether samples of a stream have labels that their model was asked for, and so tell of which task they are."""
+    return study.file.data.stream is not None and bool(MODELS[study.family(study.model_of(place.arm))].conditions)
+
+
+def _sampled(study: Study, place: Place) -> str:
+    return study.cell(*place.cell, "samples.safetensors")
+
+
+def _compared_with(study: Study) -> str | None:
+    """The file of the known truth whose moments are the reference; none of a stream, which has one for each task."""
+    return None if study.file.data.stream else looking.truth_file(study)
+
+
 def _compared(study: Study) -> Iterator[str]:
     yield from flags(
-        reference=looking.references(study), population=looking.truth_file(study), against=study.file.reference
+        reference=looking.references(study), population=_compared_with(study), against=study.file.reference
     )
     yield from flags(count=study.measured, metrics=as_json(study.metric_options()))
 
@@ -77,6 +99,9 @@ def _record_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(features=study.cell(*place.cell, "features.safetensors"))
     yield from _compared(study)
     yield from flags(training=study.cell(*place.cell, "training.parquet"), kept=kept, cell=as_json(cell))
+    if study.file.data.stream is not None:
+        yield from flags(task=_task_tables(study), of_tasks=as_json(study.file.primary.model_dump()))
+        yield from flags(samples=_sampled(study, place) if _told_classes(study, place) else None)
 
 
 def _metrics(study: Study) -> list[str]:
@@ -84,7 +109,8 @@ def _metrics(study: Study) -> list[str]:
 
 
 def _record_roots(study: Study, place: Place) -> list[str]:
-    return [*verb_roots("record", "role", "composition", "record"), *_metrics(study), *looking.truth_roots(study)]
+    called = ["role", "composition", "record", *(["by_task"] if study.file.data.stream else [])]
+    return [*verb_roots("record", *called), *_metrics(study), *looking.truth_roots(study)]
 
 
 def _stop_inputs(study: Study, place: Place) -> list[str]:
@@ -103,7 +129,7 @@ def _stop_roots(study: Study, place: Place) -> list[str]:
 
 
 def _baseline_inputs(study: Study, place: Place) -> list[str]:
-    population = looking.truth_file(study)
+    population = _compared_with(study)
     return [*looking.references(study), *([population] if population else [])]
 
 
