@@ -219,3 +219,44 @@ def test_what_is_wrong_with_a_stream_is_told_before_any_work():
     assert "is no option of 'gaussian'" in faults_of(**wrong, extractors=["identity"])["data.stream.drift.mena"]
     negative = {"data": law | {"stream": {"drift": {"sd": [1.0, -1.0, 2.0]}}}}
     assert "task 1: sd must be greater than 0" in faults_of(**negative, extractors=["identity"])["data.stream.drift"]
+
+
+# -- what learns in the place of a training --------------------------------------------------------------------------
+
+
+def taught_by(adapt, regime="{algebra: {real: {fresh: 40}}}", **changes):
+    text = STUDY[: STUDY.index("waive:")] + f"arms:\n  held: {{model: net, adapt: {adapt}, regime: {regime}}}\n"
+    return study_of(text.replace("name: stream", "name: held"), **changes)
+
+
+def test_an_adapter_in_the_place_of_the_training_learns_from_generation_1_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study, faults = taught_by("{ewc: {images_seen: 50, batch: 25, strength: 1.0e9, passes: 1}}", generations=1)
+    assert not faults
+    assert [study.images_seen("held", t) for t in (0, 1)] == [50, 0]
+    assert [study.images_beside("held", t) for t in (0, 1)] == [0, 50]
+    in_process.run(study)
+    assert not Path(study.cell("held", 0, 0, "adapted.safetensors")).exists()
+    first, before, after = (
+        store.read_tensors(Path(study.cell("held", 0, t, f"{noun}.safetensors")))
+        for t, noun in ((0, "model"), (1, "model"), (1, "adapted"))
+    )
+    moved = 0.0
+    for name in (one for one in first[0] if one.startswith("network.")):
+        np.testing.assert_array_equal(first[0][name], before[0][name])  # what it starts from is what was before
+        moved = max(moved, float(np.abs(after[0][name] - before[0][name]).max()))
+    assert moved > 0
+    assert after[1]["lineage"]["adaptation"]["old_rows"] == 40
+
+
+def test_what_learns_in_the_place_of_the_training_goes_on_from_the_model_before():
+    _, faults = taught_by("{low_rank: {images_seen: 50}}", init="scratch")
+    (fault,) = [one for one in faults if one.path[-2:] == ("adapt", 0)]
+    assert (
+        "takes the place of the training from generation 1 on" in fault.message
+        and "found init: scratch" in fault.message
+    )
+    _, faults = taught_by("[{distilled: {images_seen: 50}}, {low_rank: {images_seen: 50}}]")
+    assert any("'low_rank' stands too late" in one.message for one in faults)
+    _, faults = taught_by("{ewc: {images_seen: 0}}")
+    assert any("found 0; a network learns in steps" in one.message for one in faults)
