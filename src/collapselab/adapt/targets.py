@@ -98,14 +98,14 @@ def target_of(given: Given, forget: Forget) -> Target:
     Raises ValueError where nothing of it is there, and where nothing else is.
     """
     (name,) = forget.said
-    found = TARGETS[name](given, forget.target)
-    if not len(found.forget):
+    target = TARGETS[name](given, forget.target)
+    if not len(target.forget):
         raise ValueError(
             f"forget: {name} is none of the {len(given.training)} training rows; nothing is to be forgotten"
         )
-    if not len(found.keep):
+    if not len(target.keep):
         raise ValueError(f"forget: {name} is all of the {len(given.training)} training rows; nothing would be kept")
-    return found
+    return target
 
 
 def of_class(given: Given, label: int) -> Target:
@@ -185,6 +185,11 @@ def taken(training: TrainingSet, rows: np.ndarray) -> TrainingSet:
     """Some rows of a training set, by (N,) bool or by their numbers."""
     labels = None if training.labels is None else training.labels[rows]
     return TrainingSet(training.data[rows], labels, training.weights[rows])
+
+
+def found(target: Target) -> dict[str, int]:
+    """How many rows were to be forgotten, and how many were kept: what adapters say of it in the lineage."""
+    return {"forgotten_rows": len(target.forget), "kept_rows": len(target.keep)}
 
 
 def _rows_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
