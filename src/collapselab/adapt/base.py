@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 class Own(Protocol):
     """Own samples of the model, of the adaptation's own random stream, with the arm's sampling bias and
-    sampler, and no guide."""
+    sampler, and no guide but one that the adapter says."""
 
-    def __call__(self, count: int, start: int = 0, model: Any = None) -> SampleSet:
-        """Samples ``start .. start + count``; of another model where one is given, from the same random numbers."""
+    def __call__(self, count: int, start: int = 0, model: Any = None, guide: Any = None) -> SampleSet:
+        """Samples ``start .. start + count``; of another model where one is given, from the same random numbers.
+
+        guide: what steers or watches the sampler (``Ask.guide``)."""
         ...
 
 
