@@ -34,7 +34,7 @@ class Given(NamedTuple):
     ``f(data) -> Features`` of any data, as for a reward; train: the features of the training split, never of the
     held-out rows. rewards: those that the options name, by option, as functions of samples. ancestors: models of
     earlier generations of the same arm, as they were sampled, the oldest first. validation: the validation split,
-    where the adapter ``validates``.
+    where the adapter ``validates``. split: the training split itself, where the adapter looks through an extractor.
     """
 
     training: TrainingSet
@@ -44,6 +44,7 @@ class Given(NamedTuple):
     rewards: Mapping[str, Scored] = {}
     ancestors: Sequence[Model] = ()
     validation: SampleSet | None = None
+    split: SampleSet | None = None
 
 
 class Adapted(NamedTuple):
