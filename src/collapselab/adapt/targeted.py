@@ -28,8 +28,8 @@ class TargetedOptions(TuningOptions):
         None,
         gt=0,
         lt=1,
-        description="of the rows that are shown, those that are added of the uncovered regions, beside the training set "
-        "that the model was trained on; null: as they have of the training split, so that it comes to rest there",
+        description="of the rows that are shown, those that are added of the uncovered regions, beside the training "
+        "set that the model was trained on; null: as they have of the training split, so that it comes to rest there",
     )
     looks: int = Field(10, ge=1, description="looks at own samples on the way, evenly over the budget")
     until: Literal["coverage", "share", "budget"] = Field(

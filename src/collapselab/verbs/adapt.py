@@ -57,7 +57,7 @@ def given(
     look = {name: partial(looked_at, one) for name, one in looks.items()}
     features = {name: extract(train.data) for name, extract in look.items()}
     own, rewards = own_samples(model, seed, bias, sampler), rewards_of(options, look)
-    return Given(training, own, look, features, rewards, ancestors, validation, train)
+    return Given(training, own, look, features, rewards, ancestors, validation, split=train)
 
 
 def adapt(name: str, adapter: Adapter, options: Any, model: Any, shown: Given, run: Run) -> Adapted:
