@@ -56,21 +56,19 @@ def covered(real: Features, fake: Features, k: int) -> np.ndarray:
     return hits(real, fake, k, "<").balls
 
 
+RegionCount = Annotated[int, Field(ge=1)]
+
+
 def region_coverage(
-    real: Features | Array,
-    fake: Features | Array,
-    *,
-    regions: Annotated[int, Field(ge=1)] = 10,
-    k: Neighbours = 5,
+    real: Features | Array, fake: Features | Array, *, regions: RegionCount = 10, k: Neighbours = 5
 ) -> dict[str, Estimate | Undefined]:
-    """The coverage of each region of the real rows, and of the one that is covered ``least``.
+    """The coverage of each region of the real rows.
 
     c_g = #{r in region g : |f - r| < radius_k(r) for some fake f} / #{r in region g}
 
     Coverage (Naeem et al. 2020, arXiv 2002.09797) is the mean of these, each weighed by its rows, in which a small
     region that is lost does not show. Regions are the cells of k-means of the real rows, 0 the fullest, the same
-    whatever the fakes are. The interval is that of the real rows' chance; of ``least`` that of its region, and it is
-    below what a perfect model has everywhere, being the least of several. A region of fewer than 5 rows has no value.
+    whatever the fakes are. The interval is that of the real rows' chance. A region of fewer than 5 rows has no value.
 
     regions: how many. k: whose distance is the radius. real, fake: (n, d). Raises Undefined for k or fewer real rows,
     no fakes, or features that are not finite.
@@ -83,6 +81,19 @@ def region_coverage(
         rows = reached[found.of_rows == region]
         few = Undefined(f"region {region}: found {len(rows)} real rows, needed are {FEWEST}")
         values[str(region)] = share_of(rows) if len(rows) >= FEWEST else few
-    known = [value for value in values.values() if not isinstance(value, Undefined)]
-    least = min(known, default=Undefined(f"no region has {FEWEST} real rows"), key=float)
-    return {"least": least, **values}
+    return values
+
+
+def least_coverage(
+    real: Features | Array, fake: Features | Array, *, regions: RegionCount = 10, k: Neighbours = 5
+) -> Estimate:
+    """The coverage of the region that is covered least: min over g of c_g (:func:`region_coverage`).
+
+    The interval is that region's, of its real rows' chance. Being the least of several it is below coverage for a
+    perfect model, too. Raises Undefined as :func:`region_coverage`, and where no region has 5 rows.
+    """
+    values = region_coverage(real, fake, regions=regions, k=k).values()
+    known = [value for value in values if not isinstance(value, Undefined)]
+    if not known:
+        raise Undefined(f"real: no region has {FEWEST} rows")
+    return min(known, key=float)
