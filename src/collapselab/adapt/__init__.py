@@ -21,6 +21,7 @@ from .ewc import EwcOptions, ewc
 from .ewc import unsuited as unknown_information
 from .low_rank import LowRankOptions, low_rank
 from .neon import NeonOptions, folded, neon, own_images, unsuited
+from .targeted import TargetedOptions, targeted
 from .tuning import tuned_images
 from .unlearning import (
     ASKS,
@@ -89,6 +90,9 @@ ADAPTERS: Registry[Adapter] = Registry(
         "uce": Adapter(UCEOptions, uce, no_images, ASKS, takes=("images",), fault=unclassed),
         "deletion": Adapter(DeletionOptions, deletion, no_images, fault=undeletable),
         "retrained": Adapter(RetrainedOptions, retrained, retrained_images, fault=unbudgeted),
+        "targeted": Adapter(
+            TargetedOptions, targeted, tuned_images, (Trainable, Denoises, Weighted), takes=("images", "vectors")
+        ),
     },
     Adapter,
 )

@@ -12,6 +12,7 @@ from ..core.distances import on_host
 from ..core.errors import Damaged
 from ..core.sets import TrainingSet
 from ..features.base import ExtractorName
+from ..select.hallucination import DETECTORS, WatchingOptions, watching
 from ..store import read_samples
 from .base import Given
 
@@ -47,6 +48,15 @@ class MarkedTarget(Options):
     )
 
 
+class HallucinatedTarget(WatchingOptions):
+    """Own samples on whose path the model was unsure: what is watched, and which of them are forgotten."""
+
+    samples: int = Field(1000, ge=2, description="own samples that are made and watched")
+    share: float = Field(
+        0.05, gt=0, lt=1, description="of these samples, the most suspicious are forgotten, so many of them"
+    )
+
+
 class Forget(Options):
     """What is to be forgotten: one of these."""
 
@@ -58,6 +68,10 @@ class Forget(Options):
     )
     attribute: AttributeTarget | None = Field(None, description="rows with an attribute")
     marked: MarkedTarget | None = Field(None, description="rows that carry a planted mark")
+
+    hallucinated: HallucinatedTarget | None = Field(
+        None, description="own samples on whose path the model was unsure; the training set is kept whole"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -176,6 +190,20 @@ def of_marked(given: Given, said: MarkedTarget) -> Target:
     return parted(given.training, far <= said.tolerance)
 
 
+def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:
+    """Own samples that a detector of ``select.hallucination`` finds the most suspicious; all training rows are kept.
+
+    They are made by the arm's sampling, and watched as they are made. A model that knows classes is told those again.
+    """
+    watch = watching(said)
+    samples = given.own(said.samples, guide=watch)
+    scores = DETECTORS[said.by].seen(watch.path(said.samples))
+    rows = np.sort(np.argsort(-scores, kind="stable")[: max(1, round(said.share * said.samples))])
+    labels = None if samples.labels is None or given.training.labels is None else samples.labels[rows]
+    forget = TrainingSet(samples.data[rows], labels, np.ones(len(rows)))
+    return Target(np.zeros(len(given.training), bool), forget, given.training)
+
+
 def parted(training: TrainingSet, rows: np.ndarray, label: int | None = None) -> Target:
     """A training set parted in rows to forget, (N,) bool, and rows to keep."""
     return Target(rows, taken(training, rows), taken(training, ~rows), label)
@@ -212,5 +240,6 @@ TARGETS: Mapping[str, Callable[[Given, Any], Target]] = {
     "images": of_images,
     "attribute": of_attribute,
     "marked": of_marked,
+    "hallucinated": of_hallucinated,
 }
 """What may be forgotten, by the words of :class:`Forget`: ``f(given, what is said) -> Target``."""

@@ -37,7 +37,11 @@ def own_samples(model: Any, seed: int, bias: float = 1.0, sampler: Any | None = 
     """Own samples of a model with a sampling bias, by a sampler (``Ask.sampler``; None for the model's own), of a
     random stream that no released sample has."""
     number = seed_of(seed, None, None, "own samples")
-    return lambda count, start=0, other=None: (other or model).sample(Ask(count, number, start, bias, sampler=sampler))
+
+    def own(count: int, start: int = 0, other: Any = None, guide: Any = None) -> SampleSet:
+        return (other or model).sample(Ask(count, number, start, bias, guide=guide, sampler=sampler))
+
+    return own
 
 
 def given(
@@ -56,7 +60,7 @@ def given(
     look = {name: partial(looked_at, one) for name, one in looks.items()}
     features = {name: extract(train.data) for name, extract in look.items()}
     own, rewards = own_samples(model, seed, bias, sampler), rewards_of(options, look)
-    return Given(training, own, look, features, rewards, ancestors, validation)
+    return Given(training, own, look, features, rewards, ancestors, validation, split=train)
 
 
 def adapt(name: str, adapter: Adapter, options: Any, model: Any, shown: Given, run: Run) -> Adapted:
