@@ -34,6 +34,7 @@ SAID = {
     "resize": {"side": 3},
     "resample": {"share": 0.5},
     "neon": {"weight": 0.5, "images_seen": 16, "samples": 8},
+    "ddpo": {"images_seen": 48, "samples": 8, "steps": 4, "reward": "brightness", "checks": 1},
     "dynamic_negative": {"negative": 1},
     "perp_neg": {"negative": 1},
     "fair": {"classes": [0, 1]},
