@@ -1,0 +1,211 @@
+"""What a model is to forget: which rows of its training set, and which class where it is one."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import ConfigDict, Field, model_validator
+
+from ..core.choice import FileName, Options
+from ..core.distances import on_host
+from ..core.errors import Damaged
+from ..core.sets import TrainingSet
+from ..features.base import ExtractorName
+from ..store import read_samples
+from .base import Given
+
+NONE = -1
+"""The label of a row of no class."""
+
+
+class AttributeTarget(Options):
+    """Rows whose attribute is as high, or as low, as is said."""
+
+    extractor: ExtractorName = Field(description="whose features hold the attribute")
+    column: str | int = Field(0, description="the feature's name, or its place from 0")
+    least: float | None = Field(None, allow_inf_nan=False, description="rows with at least so much are forgotten")
+    most: float | None = Field(None, allow_inf_nan=False, description="rows with at most so much are forgotten")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.least is None and self.most is None:
+            raise ValueError("least: found null, and most is null, too; say one of them, or both for what lies between")
+        return self
+
+
+class MarkedTarget(Options):
+    """Rows that carry a planted mark: a square of one brightness in a corner."""
+
+    size: int = Field(4, ge=1, description="height and width of the mark, in pixels")
+    corner: Literal["top_left", "top_right", "bottom_left", "bottom_right"] = Field(
+        "bottom_right", description="where it stands"
+    )
+    value: int = Field(255, ge=0, le=255, description="its brightness, in all colours")
+    tolerance: float = Field(
+        0.0, ge=0, le=255, description="how far its pixels may be from it in the mean, in levels; 0: not at all"
+    )
+
+
+class Forget(Options):
+    """What is to be forgotten: one of these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    class_: int | None = Field(None, ge=0, alias="class", description="a class, by its number")
+    images: FileName | None = Field(
+        None, description="given rows: a sample set (safetensors), or .npy with rows, or with numbers of training rows"
+    )
+    attribute: AttributeTarget | None = Field(None, description="rows with an attribute")
+    marked: MarkedTarget | None = Field(None, description="rows that carry a planted mark")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        said, names = self.said, ", ".join(TARGETS)
+        if len(said) != 1:
+            raise ValueError(f"found {' and '.join(said) or 'nothing'}; allowed is one of {names}")
+        return self
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The targets that are said, by the words of :data:`TARGETS`."""
+        values = {name.removesuffix("_"): getattr(self, name) for name in type(self).model_fields}
+        return tuple(name for name, value in values.items() if value is not None)
+
+    @property
+    def target(self) -> Any:
+        """What is said of the one target."""
+        (name,) = self.said
+        return getattr(self, "class_" if name == "class" else name)
+
+
+class Target(NamedTuple):
+    """What is to be forgotten of a training set.
+
+    rows: (N,) bool, which rows of the training set it is. forget: these rows, or those that were given. keep: the other
+    rows of the training set. label: the class, where a whole class is forgotten.
+    """
+
+    rows: np.ndarray
+    forget: TrainingSet
+    keep: TrainingSet
+    label: int | None = None
+
+
+def target_of(given: Given, forget: Forget) -> Target:
+    """What is to be forgotten, found.
+
+    Raises ValueError where nothing of it is there, and where nothing else is.
+    """
+    (name,) = forget.said
+    found = TARGETS[name](given, forget.target)
+    if not len(found.forget):
+        raise ValueError(
+            f"forget: {name} is none of the {len(given.training)} training rows; nothing is to be forgotten"
+        )
+    if not len(found.keep):
+        raise ValueError(f"forget: {name} is all of the {len(given.training)} training rows; nothing would be kept")
+    return found
+
+
+def of_class(given: Given, label: int) -> Target:
+    """All rows of a class. Raises ValueError for a training set without labels."""
+    labels = given.training.labels
+    if given.training.data.ndim == 1:  # categories are their own classes
+        labels = given.training.data
+    if labels is None:
+        raise ValueError(f"forget: found class {label}, and the training set has no labels; allowed: other targets")
+    return parted(given.training, np.asarray(labels) == label, label)
+
+
+def of_images(given: Given, file: str) -> Target:
+    """Rows of a file, whether they are in the training set or not; where they are, those rows are not kept.
+
+    A row is in the training set if it is there to the bit. Raises ValueError for a file that is none, or of other rows.
+    """
+    training = given.training
+    data, labels = _rows_in(Path(file))
+    if data.ndim == 1 and np.issubdtype(data.dtype, np.integer) and training.data.ndim > 1:
+        if len(data) and not 0 <= data.min() <= data.max() < len(training):
+            found = f"{data.min()} to {data.max()}"
+            raise ValueError(f"forget: {file} holds numbers of rows {found}; allowed are 0 to {len(training) - 1}")
+        return parted(training, np.isin(np.arange(len(training)), data))
+    if data.shape[1:] != training.data.shape[1:] or data.dtype.kind != training.data.dtype.kind:
+        found = f"{data.dtype} rows of shape {data.shape[1:]}"
+        allowed = f"{training.data.dtype} rows of shape {training.data.shape[1:]}, as the training set's"
+        raise ValueError(f"forget: {file} holds {found}; allowed are {allowed}")
+    data = data.astype(training.data.dtype, copy=False)
+    places = {row.tobytes(): number for number, row in enumerate(np.ascontiguousarray(data))}
+    matches = np.array([places.get(row.tobytes(), NONE) for row in np.ascontiguousarray(training.data)], np.int64)
+    if training.labels is not None and labels is None:
+        labels = np.full(len(data), NONE, np.int64)
+        labels[matches[matches != NONE]] = training.labels[matches != NONE]
+    labels = None if training.labels is None else labels
+    left = parted(training, matches != NONE)
+    return left._replace(forget=TrainingSet(data, labels, np.ones(len(data))))
+
+
+def of_attribute(given: Given, said: AttributeTarget) -> Target:
+    """Rows by a feature. Raises ValueError for a column that the extractor has not."""
+    features = given.look[said.extractor](given.training.data)
+    names = list(features.names or ())
+    values = np.asarray(on_host(features.values), np.float64)
+    place = names.index(said.column) if said.column in names else said.column
+    if not isinstance(place, int) or not 0 <= place < values.shape[1]:
+        allowed = ", ".join(names) or f"0 to {values.shape[1] - 1}"
+        raise ValueError(f"forget: column: found {said.column!r}; {said.extractor!r} has {allowed}")
+    column = values[:, place]
+    inside = (column >= (-np.inf if said.least is None else said.least)) & (
+        column <= (np.inf if said.most is None else said.most)
+    )
+    return parted(given.training, inside)
+
+
+def of_marked(given: Given, said: MarkedTarget) -> Target:
+    """Rows whose corner holds the mark. Raises ValueError for rows that are no images, or smaller than the mark."""
+    data = given.training.data
+    if data.ndim != 4 or min(data.shape[2:]) < said.size:
+        raise ValueError(
+            f"forget: marked: found rows of shape {data.shape[1:]}; allowed are images of {said.size} pixels"
+        )
+    size = said.size
+    rows, columns = said.corner.split("_")
+    down = slice(0, size) if rows == "top" else slice(-size, None)
+    across = slice(0, size) if columns == "left" else slice(-size, None)
+    far = np.abs(data[:, :, down, across].astype(np.float64) - said.value).mean(axis=(1, 2, 3))
+    return parted(given.training, far <= said.tolerance)
+
+
+def parted(training: TrainingSet, rows: np.ndarray, label: int | None = None) -> Target:
+    """A training set parted in rows to forget, (N,) bool, and rows to keep."""
+    return Target(rows, taken(training, rows), taken(training, ~rows), label)
+
+
+def taken(training: TrainingSet, rows: np.ndarray) -> TrainingSet:
+    """Some rows of a training set, by (N,) bool or by their numbers."""
+    labels = None if training.labels is None else training.labels[rows]
+    return TrainingSet(training.data[rows], labels, training.weights[rows])
+
+
+def _rows_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The rows of a file, and their labels where it has some. Nothing in the file is run."""
+    if not path.exists():
+        raise ValueError(f"forget: there is no {path}")
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False), None
+        samples = read_samples(path)
+    except (Damaged, ValueError, OSError, EOFError, KeyError) as error:
+        raise ValueError(
+            f"forget: {path} cannot be read: {error}; allowed are sample sets (safetensors) and .npy"
+        ) from None
+    return samples.data, samples.labels
+
+
+TARGETS: Mapping[str, Callable[[Given, Any], Target]] = {
+    "class": of_class,
+    "images": of_images,
+    "attribute": of_attribute,
+    "marked": of_marked,
+}
+"""What may be forgotten, by the words of :class:`Forget`: ``f(given, what is said) -> Target``."""
