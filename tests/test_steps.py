@@ -46,6 +46,7 @@ SAID = {
     "uce": {"forget": {"class": 1}},
     "deletion": {"forget": SOME},
     "retrained": {"forget": SOME},
+    "ddpo": {"images_seen": 48, "samples": 8, "steps": 4, "reward": "brightness", "checks": 1},
     "dynamic_negative": {"negative": 1},
     "perp_neg": {"negative": 1},
     "fair": {"classes": [0, 1]},

@@ -2,8 +2,9 @@
 
 from ..core.needs import ALL, Needs
 from ..core.registry import Registry
-from ..models.capabilities import Denoises, Trainable, Weighted
+from ..models.capabilities import Weighted
 from .base import Adapter
+from .ddpo import DDPOOptions, ddpo
 from .distilled import DistilledOptions, distilled, seen_images
 from .erasing import (
     DeletionOptions,
@@ -21,10 +22,10 @@ from .ewc import EwcOptions, ewc
 from .ewc import unsuited as unknown_information
 from .low_rank import LowRankOptions, low_rank
 from .neon import NeonOptions, folded, neon, own_images, unsuited
+from .rewarding import watched_rows
 from .targeted import TargetedOptions, targeted
-from .tuning import tuned_images
+from .tuning import ASKS, tuned_images
 from .unlearning import (
-    ASKS,
     EraseDiffOptions,
     ESDOptions,
     NegGradOptions,
@@ -50,15 +51,14 @@ ROWS = ("images", "vectors")
 ADAPTERS: Registry[Adapter] = Registry(
     "collapselab.adapters",
     {
-        "neon": Adapter(
-            NeonOptions, neon, own_images, (Weighted,), takes=("images", "vectors"), validates=folded, fault=unsuited
-        ),
+        "neon": Adapter(NeonOptions, neon, own_images, (Weighted,), takes=ROWS, validates=folded, fault=unsuited),
+        "ddpo": Adapter(DDPOOptions, ddpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
         "ewc": Adapter(
             EwcOptions,
             ewc,
             tuned_images,
             needs=Needs(ancestors=ALL, earlier=True),
-            takes=("images", "vectors"),
+            takes=ROWS,
             fault=unknown_information,
             instead=True,
         ),
@@ -66,17 +66,17 @@ ADAPTERS: Registry[Adapter] = Registry(
             LowRankOptions,
             low_rank,
             tuned_images,
-            (Trainable, Denoises, Weighted),
+            ASKS,
             Needs(ancestors=ALL),
-            ("images", "vectors"),
+            ROWS,
             instead=True,
         ),
         "distilled": Adapter(
             DistilledOptions,
             distilled,
             seen_images,
-            (Trainable, Denoises, Weighted),
-            takes=("images", "vectors"),
+            ASKS,
+            takes=ROWS,
             instead=True,
         ),
         "esd": Adapter(ESDOptions, esd, two_batches, ASKS, takes=("images",), fault=unclassed),
@@ -90,9 +90,7 @@ ADAPTERS: Registry[Adapter] = Registry(
         "uce": Adapter(UCEOptions, uce, no_images, ASKS, takes=("images",), fault=unclassed),
         "deletion": Adapter(DeletionOptions, deletion, no_images, fault=undeletable),
         "retrained": Adapter(RetrainedOptions, retrained, retrained_images, fault=unbudgeted),
-        "targeted": Adapter(
-            TargetedOptions, targeted, tuned_images, (Trainable, Denoises, Weighted), takes=("images", "vectors")
-        ),
+        "targeted": Adapter(TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS),
     },
     Adapter,
 )
