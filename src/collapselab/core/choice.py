@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.fields import FieldInfo
     from pydantic_core import CoreSchema
 
 
@@ -61,10 +62,14 @@ def nested(options: BaseModel, registry: str) -> dict[str, Choice]:
     return _marked(options, From(registry), Choice)
 
 
+def marks(about: "FieldInfo") -> list[Any]:
+    """What an option is marked with, itself or its parts."""
+    return [*about.metadata, *_marks(about.annotation)]
+
+
 def _marks(annotation: Any) -> list[Any]:
-    """What an annotation is marked with, itself or its parts."""
-    marks = list(getattr(annotation, "__metadata__", ()))
-    return marks + [mark for part in get_args(annotation) for mark in _marks(part)]
+    found = list(getattr(annotation, "__metadata__", ()))
+    return found + [mark for part in get_args(annotation) for mark in _marks(part)]
 
 
 class From(NamedTuple):
@@ -114,7 +119,7 @@ def _marked(options: BaseModel, mark: Any, kind: type) -> dict[str, Any]:
     """The values of options that are marked so, and of such a kind; of several, each with its number."""
     found: dict[str, Any] = {}
     for name, about in type(options).model_fields.items():
-        if mark not in (*about.metadata, *_marks(about.annotation)):
+        if mark not in marks(about):
             continue
         value = getattr(options, name)
         several = isinstance(value, list | tuple)
