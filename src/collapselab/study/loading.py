@@ -26,6 +26,7 @@ from .controls import size_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .judged import people_faults
+from .late import late_faults
 from .marking import marking_faults
 from .presets import regimes
 from .reading import parse
@@ -123,7 +124,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if file is None or not _about_measures(faults):
         return None, [*faults, *absent]
     study = Study(file, found)
-    faults += entry_faults(study)
+    faults += [*late_faults(raw, file.generations), *entry_faults(study)]
     if any(fault.path[:1] == ("arms",) for fault in faults):
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
