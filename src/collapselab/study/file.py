@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from ..compose.regimes import ROWS_MAX, Bias, Budget, Init, Initial, Positive
 from ..compose.streams import Stream
 from ..core.choice import CHOICE, Choice, From
+from ..data.planted import Planted
 from ..features import FEATURES
 from ..measure.record import Against
 from ..metrics import METRICS
@@ -82,8 +83,13 @@ class Data(Part):
     rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
     )
+<<<<<<< HEAD
     stream: Stream | None = Field(
         None, description="the real data change: each generation's are those of a task of its own"
+=======
+    planted: Planted | None = Field(
+        None, description="a logo in a corner of a share of the images that trainings eat, to be unlearnt and audited"
+>>>>>>> chains
     )
 
 

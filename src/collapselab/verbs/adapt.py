@@ -124,7 +124,9 @@ def shown_to(adapter: Adapter, options: Any, model: Any, whole: Given, own: Own)
     past = list(whole.ancestors) if most == ALL else list(whole.ancestors)[-most:] if most else []
     validation = whole.validation if adapter.validates(options) else None
     features, rewards = {name: whole.train[name] for name in seen}, rewards_of(options, look)
-    return whole._replace(own=own, look=look, train=features, rewards=rewards, ancestors=past, validation=validation)
+    earlier = whole.earlier if adapter.needs.earlier else ()
+    told = {"rewards": rewards, "ancestors": past, "earlier": earlier, "validation": validation}
+    return whole._replace(own=own, look=look, train=features, **told)
 
 
 def chained(
