@@ -51,7 +51,9 @@ ROWS = ("images", "vectors")
 ADAPTERS: Registry[Adapter] = Registry(
     "collapselab.adapters",
     {
-        "neon": Adapter(NeonOptions, neon, own_images, (Weighted,), takes=ROWS, validates=folded, fault=unsuited),
+        "neon": Adapter(
+            NeonOptions, neon, own_images, (Weighted,), takes=("images", "vectors"), validates=folded, fault=unsuited
+        ),
         "ddpo": Adapter(DDPOOptions, ddpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
         "ewc": Adapter(
             EwcOptions,

@@ -83,13 +83,11 @@ class Data(Part):
     rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
     )
-<<<<<<< HEAD
     stream: Stream | None = Field(
         None, description="the real data change: each generation's are those of a task of its own"
-=======
+    )
     planted: Planted | None = Field(
         None, description="a logo in a corner of a share of the images that trainings eat, to be unlearnt and audited"
->>>>>>> chains
     )
 
 
