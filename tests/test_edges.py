@@ -72,7 +72,7 @@ def test_who_only_asks_who_works_at_a_file_keeps_nobody_from_it(tmp_path):
     path = tmp_path / "model"
     beside = tmp_path / ".model.lock"
     beside.touch()
-    with open(beside) as stream:
+    with open(beside, encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)  # as ``holder`` does, but for longer than it takes to see that it waits
         threading.Timer(0.3, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
         with store.held(path):

@@ -64,6 +64,8 @@ def outputs(study, verb, place):
     there = study if len(study.splits) == 1 else study.with_split(place.seed, place.real)
     if verb in ("prepare", "populate"):
         return [there.part_file(place.part)]
+    if verb == "task":
+        return [task_file(there, place.part, place.generation)]
     if verb in ("learn", "extract_real"):
         return [there.extractor_file({"learn": "weights"}.get(verb, "features"), place.extractor)]
     report = {"baseline": layout.baseline(study), "report": [study.report_file(name) for name in layout.WRITTEN]}

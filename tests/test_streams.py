@@ -13,12 +13,15 @@ from collapselab.compose.regimes import Draw, Regime, entering, sizes
 from collapselab.compose.streams import TASK, Stream, Task, all_tasks, rows_of, table
 from collapselab.compose.supply import used
 from collapselab.core.ask import Ask
-from collapselab.core.sets import SampleSet
+from collapselab.core.run import Run
+from collapselab.core.sets import SampleSet, TrainingSet
+from collapselab.models.class_gaussian import ClassGaussian, ClassGaussianOptions
 from collapselab.populations import POPULATIONS
 from collapselab.report import sections
 from collapselab.study import results
 from collapselab.study.loading import check
 from collapselab.study.streams import task_file
+from collapselab.theory import buffered_variance, replayed_variance
 from collapselab.verdicts import analyse
 from collapselab.verdicts.forgetting import matrices, summary
 
@@ -219,3 +222,87 @@ def test_what_is_wrong_with_a_stream_is_told_before_any_work():
     assert "is no option of 'gaussian'" in faults_of(**wrong, extractors=["identity"])["data.stream.drift.mena"]
     negative = {"data": law | {"stream": {"drift": {"sd": [1.0, -1.0, 2.0]}}}}
     assert "task 1: sd must be greater than 0" in faults_of(**negative, extractors=["identity"])["data.stream.drift"]
+
+
+# -- what learns in the place of a training --------------------------------------------------------------------------
+
+
+def taught_by(adapt, regime="{algebra: {real: {fresh: 40}}}", **changes):
+    text = STUDY[: STUDY.index("waive:")] + f"arms:\n  held: {{model: net, adapt: {adapt}, regime: {regime}}}\n"
+    return study_of(text.replace("name: stream", "name: held"), **changes)
+
+
+def test_an_adapter_in_the_place_of_the_training_learns_from_generation_1_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study, faults = taught_by("{ewc: {images_seen: 50, batch: 25, strength: 1.0e9, passes: 1}}", generations=1)
+    assert not faults
+    assert [study.images_seen("held", t) for t in (0, 1)] == [50, 0]
+    assert [study.images_beside("held", t) for t in (0, 1)] == [0, 50]
+    in_process.run(study)
+    assert not Path(study.cell("held", 0, 0, "adapted.safetensors")).exists()
+    first, before, after = (
+        store.read_tensors(Path(study.cell("held", 0, t, f"{noun}.safetensors")))
+        for t, noun in ((0, "model"), (1, "model"), (1, "adapted"))
+    )
+    moved = 0.0
+    for name in (one for one in first[0] if one.startswith("network.")):
+        np.testing.assert_array_equal(first[0][name], before[0][name])  # what it starts from is what was before
+        moved = max(moved, float(np.abs(after[0][name] - before[0][name]).max()))
+    assert moved > 0
+    assert after[1]["lineage"]["adaptation"]["old_rows"] == 40
+
+
+def test_what_learns_in_the_place_of_the_training_goes_on_from_the_model_before():
+    _, faults = taught_by("{low_rank: {images_seen: 50}}", init="scratch")
+    (said,) = [one.message for one in faults if one.path[:3] == ("arms", "held", "adapt")]
+    assert "takes the place of the training from generation 1 on" in said and "found init: scratch" in said
+    _, faults = taught_by("[{distilled: {images_seen: 50}}, {low_rank: {images_seen: 50}}]")
+    assert any("'low_rank' stands too late" in one.message for one in faults)
+    _, faults = taught_by("{ewc: {images_seen: 0}}")
+    assert any("found 0; a network learns in steps" in one.message for one in faults)
+
+
+# -- the law of replay -----------------------------------------------------------------------------------------------
+
+
+def test_what_replay_forgets_of_the_first_class_follows_from_the_rows_that_each_class_is_left_with():
+    """By the family itself: ten classes, of which a tenth of a training set or less is replayed at the end."""
+    for tasks, rows, share, expected in ((5, 100, 0.5, 0.8055), (10, 100, 0.5, 0.3779), (10, 200, 0.8, 0.7468)):
+        assert replayed_variance(tasks, rows, share) == pytest.approx(expected, abs=5e-5)
+    dimension, tasks, replayed = 4000, 10, 50
+    real = POPULATIONS["gaussian"].population(POPULATIONS["gaussian"].PopulationOptions(dimension=dimension))
+    model, variance, relative = None, [], []
+    for task in range(tasks):
+        new = real.sample(Ask(100 if not task else 50, task)).data
+        labels = np.full(len(new), task)
+        if model is not None:
+            own = model.sample(Ask(replayed, 100 + task))
+            new, labels = np.concatenate([new, own.data]), np.concatenate([labels, own.labels])
+        model = ClassGaussian.fit(TrainingSet(new, labels, np.ones(len(new))), ClassGaussianOptions(), Run(0))
+        variance.append(float(model.variances[0].mean()))
+        relative.append(np.count_nonzero(labels == 0))
+    exact = np.cumprod(1 - 1 / np.array(relative))  # of as many rows as the class has had each time
+    # Each fit of n rows has a relative variance of 2 (n - 1) / n^2 in a dimension, so that they add up to about this.
+    error = exact * np.sqrt(np.cumsum(2 / (np.array(relative) - 1)) / dimension)
+    assert (np.abs(variance - exact) <= 4 * error).all()
+    assert exact[-1] == pytest.approx(replayed_variance(tasks, 100, 0.5), rel=0.1)  # 50 rows do not divide by 3, 4, ...
+    with pytest.raises(ValueError, match=r"rows: found 5 replayed rows for 9 classes; each has one at least"):
+        replayed_variance(10, 10, 0.5)
+
+
+def test_the_study_of_the_law_finds_it_in_its_forgetting_matrix(tmp_path, monkeypatch):
+    raw = yaml.safe_load((Path(__file__).parent.parent / "config" / "theory-updating.yaml").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    study, faults = check(raw | {"seeds": 2, "generations": 4}, raw["name"])
+    assert not faults, faults
+    in_process.run(study)
+    found = matrices(results.records(study)[0], 4)
+    dimension = raw["data"]["population"]["gaussian"]["dimension"]
+    laws = {"replay": replayed_variance(5, 120, 0.5), "buffer": buffered_variance(60 / 4)}
+    for arm, law in laws.items():
+        last = np.mean([one[4, 0] for one in found[arm].values()])
+        # Twelve samples of the class measure it, after fits of 120, 60, 30, 20 and 15 rows; 500 rows are held out.
+        fits = (120, 60, 30, 20, 15) if arm == "replay" else (15,)
+        error = law * np.sqrt(2 * (1 / 11 + 1 / 499 + sum(1 / (n - 1) for n in fits)) / (2 * dimension))
+        assert abs(last - law) <= 4 * error, (arm, last, law)
+    assert np.isnan(found["replay"][0][0, 1])  # a class that it has never seen, of which it makes none

@@ -59,11 +59,11 @@ def tasks(study: Study) -> list[tuple[str, int]]:
     return [(part, task) for part in there for task in range(study.file.generations + 1)]
 
 
-def verbs_of(study: Study, arm: str, seed: int) -> list[str]:
-    """What is done with a trained model of an arm, in order; pictures show the study's own seeds."""
+def verbs_of(study: Study, arm: str, seed: int, generation: int = 1) -> list[str]:
+    """What is done with a trained model of an arm at a generation, in order; pictures show the study's own seeds."""
     lineage, sets = study.lineages[arm], study.measured_sets(arm)
     there = {
-        "adapt": lineage.adapt,
+        "adapt": lineage.adapters(generation),
         "sample": True,
         "sample_raw": "raw" in sets,
         "sample_marked": lineage.marks == "noise",
@@ -89,9 +89,9 @@ def made(study: Study) -> Iterator[tuple[str, list[str]]]:
     for arm, seed, generation in study.base_cells():
         drawn = left_by("draw") if study.needs_drawing(arm, generation) else []
         yield Cell(study.name, arm, seed, generation).folder, [*drawn, *left_by("train")]
-    nouns = cache(lambda arm, own: [noun for verb in verbs_of(study, arm, own) for noun in left_by(verb)])
+    nouns = cache(lambda arm, own, at: [noun for verb in verbs_of(study, arm, own, at) for noun in left_by(verb)])
     for arm, seed, generation in study.all_cells():
-        found = list(nouns(arm, 0 if study.is_own(seed) else study.file.seeds))
+        found = list(nouns(arm, 0 if study.is_own(seed) else study.file.seeds, min(generation, 1)))
         if generation:
             found += [*(left_by("draw") if study.needs_drawing(arm, generation) else []), *left_by("train")]
         found += left_by("stop") if study.file.stop and decides(study, arm, seed, generation) else []

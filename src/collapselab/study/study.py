@@ -76,7 +76,7 @@ class Study:
 
     def model_file(self, arm: str, seed: int, generation: int, role: Literal["trained", "adapted"] = "adapted") -> str:
         """The model of a generation: as it was trained, or, where the arm adapts its models, as it was adapted then."""
-        adapts = role == "adapted" and arm in self.lineages and self.lineages[arm].adapt
+        adapts = role == "adapted" and arm in self.lineages and self.lineages[arm].adapters(generation)
         return self.cell(arm, seed, generation, "adapted.safetensors" if adapts else "model.safetensors")
 
     def released_file(self, arm: str, seed: int, generation: int) -> str:
@@ -378,6 +378,8 @@ class Study:
     def images_seen(self, arm: str, generation: int) -> int | None:
         """The budget of one training in images; None for families that have none."""
         lineage, train = self.lineage(arm), self.file.train
+        if generation and lineage.replaced:
+            return 0
         if train.epochs is not None:
             own = self.sizes(lineage.name)[generation]
             return at(train.epochs, generation) * (lineage.epochs_of[generation] if lineage.epochs_of else own)
@@ -469,7 +471,7 @@ class Study:
 
     def ancestors(self, arm: str, seed: int, generation: int) -> list[str]:
         """The earlier models that the arm's adapters look at, as they were sampled, the oldest first."""
-        asked = [ADAPTERS[one.name].needs.ancestors for one in self.lineages[arm].adapt]
+        asked = [ADAPTERS[one.name].needs.ancestors for one in self.lineages[arm].adapters(generation)]
         begin = 0 if ALL in asked else max(0, generation - max(asked))
         return [self.model_file(arm, seed, earlier) for earlier in range(begin, generation)]
 
@@ -481,7 +483,7 @@ class Study:
 
     def images_beside(self, arm: str, generation: int) -> int:
         """The images that are seen beside the training's: by the arm's adapters, and by its guide's further models."""
-        adapts = self.lineages[arm].adapt if arm in self.lineages else ()
+        adapts = self.lineages[arm].adapters(generation) if arm in self.lineages else ()
         adapted = sum(ADAPTERS[one.name].images(self.parsed(ADAPTERS, one)) for one in adapts)
         return adapted + sum(one.images_seen for one in self.auxiliaries(arm, generation).values())
 

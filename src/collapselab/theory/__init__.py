@@ -97,6 +97,8 @@ from .selection import selected_fixation as selected_fixation
 from .selection import top_share_moments as top_share_moments
 from .selection import verification_threshold as verification_threshold
 from .selection import verified_error as verified_error
+from .updating import buffered_variance as buffered_variance
+from .updating import replayed_variance as replayed_variance
 from .worth import admissible_rows as admissible_rows
 from .worth import admissible_synthetic as admissible_synthetic
 from .worth import effective_size as effective_size

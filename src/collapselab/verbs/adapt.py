@@ -124,9 +124,8 @@ def shown_to(adapter: Adapter, options: Any, model: Any, whole: Given, own: Own)
     past = list(whole.ancestors) if most == ALL else list(whole.ancestors)[-most:] if most else []
     validation = whole.validation if adapter.validates(options) else None
     features, rewards = {name: whole.train[name] for name in seen}, rewards_of(options, look)
-    earlier = whole.earlier if adapter.needs.earlier else ()
-    told = {"rewards": rewards, "ancestors": past, "earlier": earlier, "validation": validation}
-    return whole._replace(own=own, look=look, train=features, **told)
+    sets = {"validation": validation, "earlier": whole.earlier if adapter.needs.earlier else ()}
+    return whole._replace(own=own, look=look, train=features, rewards=rewards, ancestors=past, **sets)
 
 
 def chained(

@@ -63,7 +63,7 @@ def by_task(
     compared, and where there are none the value is not determined; without labels all samples are.
     """
     makers = {which: entry.get("model_options", {}) | entry for which, entry in sets.items()}
-    own = {key: measuring.first(one, count) for key, one in fakes.items() if key[0] == "sampled"}
+    own = {key: measuring.first(found, count) for key, found in fakes.items() if key[0] == "sampled"}
     values, fingerprints = [], {}
     for number, table in enumerate(tasks):
         reals = {

@@ -158,15 +158,28 @@ def _adapt_inputs(study: Study, place: Place) -> list[str]:
     seen = [study.part_file("train"), *looking.weights(study, reads)] if reads else []
     seen += [study.part_file("validation")] if looking.validated(study, place.arm) else []
     own = [study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet")]
-    return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *seen]
+    past = [file for one in _earlier(study, place) for file in (_table(study, one), *eaten(study, home(study, one)))]
+    return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *dict.fromkeys(past), *seen]
+
+
+def _earlier(study: Study, place: Place) -> list[Place]:
+    """The generations whose training sets an arm's adapters are handed, too: none, or all that were before."""
+    adapters = study.lineages[place.arm].adapters(place.generation)
+    needed = any(ADAPTERS[one.name].needs.earlier for one in adapters)
+    return [place._replace(generation=t) for t in range(place.generation if needed else 0)]
+
+
+def _table(study: Study, place: Place) -> str:
+    return study.cell(*place.cell, "training.parquet")
 
 
 def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
-    adapt, reads = study.lineages[place.arm].adapt, study.adapted_by(place.arm)
+    adapt, reads = study.lineages[place.arm].adapters(place.generation), study.adapted_by(place.arm)
     model, training = (study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet"))
     options = [as_json(study.parsed(ADAPTERS, one)) for one in adapt]
     yield from flags(model=model, training=training, adapter=[one.name for one in adapt], options=options)
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
+    yield from flags(earlier=[_table(study, one) for one in _earlier(study, place)])
     yield from looking.beside(study, reads)
     bias = at(study.lineages[place.arm].sampling_bias, place.generation)
     yield from flags(validation=study.part_file("validation") if looking.validated(study, place.arm) else None)
@@ -180,12 +193,12 @@ def _sampler_said(study: Study, place: Place) -> str | None:
 
 
 def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
-    own = looking.files(study, ADAPTERS, study.lineages[place.arm].adapt)
+    own = looking.files(study, ADAPTERS, study.lineages[place.arm].adapters(place.generation))
     return looking.published(study, study.adapted_by(place.arm)) | own
 
 
 def _adapt_roots(study: Study, place: Place) -> list[str]:
-    adapt = study.lineages[place.arm].adapt
+    adapt = study.lineages[place.arm].adapters(place.generation)
     names = [one.name for one in adapt]
     adapter = [*entries("adapt:ADAPTERS", names), *looking.reward_roots(study, ADAPTERS, *adapt)]
     called = [*verb_roots("adapt", "adapt", "given", "own_samples", "adaptation_seed"), *_rows_roots(study, place)]

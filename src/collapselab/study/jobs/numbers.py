@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 from ...features import FEATURES
-from ...models import MODELS
 from ...store.provenance import PACKAGE, entries
 from ...together.folded import folded
 from .. import layout, looking, selected, stopping
@@ -62,7 +61,7 @@ def _record_inputs(study: Study, place: Place) -> list[str]:
     population = _compared_with(study)
     own = [study.cell(*place.cell, noun) for noun in ("features.safetensors", "training.parquet")]
     own += [study.cell(*place.cell, "kept.parquet")] if study.selects(place.arm) else []
-    own += [*_task_tables(study), *([_sampled(study, place)] if _told_classes(study, place) else [])]
+    own += [*_task_tables(study), *([_sampled(study, place)] if study.file.data.stream else [])]
     rows = eaten(study, home(study, place))
     return [*own, *looking.references(study), *([population] if population else []), *rows]
 
@@ -70,11 +69,6 @@ def _record_inputs(study: Study, place: Place) -> list[str]:
 def _task_tables(study: Study) -> list[str]:
     """The held-out rows of each task of a stream."""
     return [task_file(study, part, task) for part, task in layout.tasks(study) if part == "held_out"]
-
-
-def _told_classes(study: Study, place: Place) -> bool:
-    """Whether samples of a stream have labels that their model was asked for, and so tell of which task they are."""
-    return study.file.data.stream is not None and bool(MODELS[study.family(study.model_of(place.arm))].conditions)
 
 
 def _sampled(study: Study, place: Place) -> str:
@@ -101,7 +95,7 @@ def _record_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(training=study.cell(*place.cell, "training.parquet"), kept=kept, cell=as_json(cell))
     if study.file.data.stream is not None:
         yield from flags(task=_task_tables(study), of_tasks=as_json(study.file.primary.model_dump()))
-        yield from flags(samples=_sampled(study, place) if _told_classes(study, place) else None)
+        yield from flags(samples=_sampled(study, place))  # whose labels, where it has some, say of which task they are
 
 
 def _metrics(study: Study) -> list[str]:
