@@ -133,12 +133,12 @@ def test_uce_edits_the_class_alone(model):
 def test_deletion_leaves_the_shares_of_the_others_as_they_were():
     rows = TrainingSet(np.array([0, 0, 1, 2, 2, 2]), None, np.ones(6))
     law = Multinomial.fit(rows, MultinomialOptions(categories=4, alpha=0.5), Run(0))
-    found = adapted("deletion", law, rows, forget={"class": 2}).probabilities
+    found = adapted("exact_deletion", law, rows, forget={"class": 2}).probabilities
     expected = np.array([2.5, 1.5, 0, 0.5]) / 4.5
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
     pictures = TrainingSet(IMAGES.data, IMAGES.labels, np.ones(40))
     law = Multinomial.fit(pictures, MultinomialOptions(), Run(0))
-    left = adapted("deletion", law, pictures)
+    left = adapted("exact_deletion", law, pictures)
     samples = left.sample(Ask(400, 3)).data
     kept = {row.tobytes() for row in IMAGES.data[IMAGES.labels == 0]}
     assert {row.tobytes() for row in samples} <= kept and left.probabilities.sum() == pytest.approx(1, abs=1e-12)
@@ -149,7 +149,7 @@ def test_deletion_from_counts_is_a_fit_without_the_rows(alpha):
     source = np.random.default_rng(1)
     rows = TrainingSet(source.integers(0, 6, 200), None, source.uniform(0.5, 2, 200))
     law = NaiveBayes.fit(rows, NaiveBayesOptions(levels=(2, 3), alpha=alpha), Run(0))
-    deleted, again = (adapted(name, law, rows, forget={"class": 4}) for name in ("deletion", "retrained"))
+    deleted, again = (adapted(name, law, rows, forget={"class": 4}) for name in ("exact_deletion", "retrained"))
     np.testing.assert_allclose(deleted.shares, again.shares, rtol=0, atol=1e-13)
     assert np.abs(deleted.shares - law.shares).max() > 0.01
 
@@ -158,16 +158,16 @@ def test_deletion_from_clouds_and_from_mixtures():
     rows = np.concatenate([np.random.default_rng(s).normal(m, 0.1, (50, 1)) for s, m in enumerate((-2, 3))])
     rows = TrainingSet(rows, None, np.ones(100))
     law = KDE.fit(rows, KDEOptions(bandwidth=0.2), Run(0))
-    left = adapted("deletion", law, rows, **ABOVE)
+    left = adapted("exact_deletion", law, rows, **ABOVE)
     assert (left.rows == rows.data[:50]).all() and (left.kernel == law.kernel).all()
     mixture = GMM.fit(rows, GMMOptions(components=2), Run(0))
-    left = adapted("deletion", mixture, rows, **ABOVE)
+    left = adapted("exact_deletion", mixture, rows, **ABOVE)
     assert sorted(left.weights) == [0, 1] and left.means[left.weights == 1][0, 0] == pytest.approx(-2, abs=0.1)
     assert (left.sample(Ask(500, 1)).data < 0).all()
     # Half of a component's rows are not more than half of it.
     with pytest.raises(ValueError, match="nothing would be left"):
         adapted(
-            "deletion",
+            "exact_deletion",
             GMM.fit(rows, GMMOptions(components=1), Run(0)),
             rows,
             forget={"attribute": {"extractor": "identity", "least": -2.1}},
@@ -316,7 +316,7 @@ def test_updates_of_low_rank_forget_too(model, rank):
         ("salun", {"rank": 2}, "rank: found 2"),
         ("selective_amnesia", {"rank": 2}, "rank: found 2"),
         ("retrained", {}, "images_seen: found 0"),
-        ("deletion", {}, "no exact deletion"),
+        ("exact_deletion", {}, "no exact deletion"),
     ],
 )
 def test_what_does_not_suit_a_network_is_told_before(name, said, message):

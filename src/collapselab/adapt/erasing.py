@@ -124,7 +124,7 @@ class DeletionOptions(Options):
     forget: Forget = Field(description="what is to be forgotten")
 
 
-def deletion(model: Any, given: Given, options: DeletionOptions, run: Run) -> Adapted:
+def exact_deletion(model: Any, given: Given, options: DeletionOptions, run: Run) -> Adapted:
     """The law without what is to be forgotten, exactly: taken out, and the rest made to be 1 again.
 
     multinomial: the categories or images. naive-bayes: the rows' counts, so that it is the fit to the rest. kde: the
