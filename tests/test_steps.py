@@ -34,6 +34,9 @@ SAID = {
     "project": {"gamma": 1.0, "clusters": 2},
     "resize": {"side": 3},
     "resample": {"share": 0.5},
+    "ewc": {"images_seen": 16, "batch": 8},
+    "low_rank": {"images_seen": 16, "batch": 8},
+    "distilled": {"images_seen": 16, "batch": 8, "samples": 4},
     "neon": {"weight": 0.5, "images_seen": 16, "samples": 8},
     **{name: {"forget": {"class": 1}, "images_seen": 32, "batch": 16} for name in ("esd", "salun")},
     **{

@@ -1,8 +1,10 @@
 """What is done to a model between training and sampling, by the names that a study uses."""
 
+from ..core.needs import ALL, Needs
 from ..core.registry import Registry
-from ..models.capabilities import Weighted
+from ..models.capabilities import Denoises, Trainable, Weighted
 from .base import Adapter
+from .distilled import DistilledOptions, distilled, seen_images
 from .erasing import (
     DeletionOptions,
     RetrainedOptions,
@@ -15,7 +17,11 @@ from .erasing import (
     unbudgeted,
     undeletable,
 )
+from .ewc import EwcOptions, ewc
+from .ewc import unsuited as unknown_information
+from .low_rank import LowRankOptions, low_rank
 from .neon import NeonOptions, folded, neon, own_images, unsuited
+from .tuning import tuned_images
 from .unlearning import (
     ASKS,
     EraseDiffOptions,
@@ -45,6 +51,32 @@ ADAPTERS: Registry[Adapter] = Registry(
     {
         "neon": Adapter(
             NeonOptions, neon, own_images, (Weighted,), takes=("images", "vectors"), validates=folded, fault=unsuited
+        ),
+        "ewc": Adapter(
+            EwcOptions,
+            ewc,
+            tuned_images,
+            needs=Needs(ancestors=ALL, earlier=True),
+            takes=("images", "vectors"),
+            fault=unknown_information,
+            instead=True,
+        ),
+        "low_rank": Adapter(
+            LowRankOptions,
+            low_rank,
+            tuned_images,
+            (Trainable, Denoises, Weighted),
+            Needs(ancestors=ALL),
+            ("images", "vectors"),
+            instead=True,
+        ),
+        "distilled": Adapter(
+            DistilledOptions,
+            distilled,
+            seen_images,
+            (Trainable, Denoises, Weighted),
+            takes=("images", "vectors"),
+            instead=True,
         ),
         "esd": Adapter(ESDOptions, esd, two_batches, ASKS, takes=("images",), fault=unclassed),
         "selective_amnesia": Adapter(

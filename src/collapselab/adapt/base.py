@@ -32,7 +32,7 @@ class Given(NamedTuple):
     ``f(data) -> Features`` of any data, as for a reward; train: the features of the training split, never of the
     held-out rows. rewards: those that the options name, by option, as functions of samples. ancestors: models of
     earlier generations of the same arm, as they were sampled, the oldest first. validation: the validation split,
-    where the adapter ``validates``.
+    where the adapter ``validates``. earlier: the training sets of earlier generations, the oldest first.
     """
 
     training: TrainingSet
@@ -42,6 +42,7 @@ class Given(NamedTuple):
     rewards: Mapping[str, Scored] = {}
     ancestors: Sequence[Model] = ()
     validation: SampleSet | None = None
+    earlier: Sequence[TrainingSet] = ()
 
 
 class Adapted(NamedTuple):
@@ -73,7 +74,9 @@ class Adapter:
     images: ``f(options) -> int``, the images that it sees, which count as the arm's. asks: the capabilities that the
     model needs, protocols of ``models.capabilities``. takes: the kinds of data. validates: ``f(options) -> int``, how
     many validation rows it needs at least to choose what its options leave open; 0: none, and it is handed none.
-    fault: ``f(family, options) -> str``, what keeps it from working with a family; empty if nothing.
+    fault: ``f(family, options) -> str``, what keeps it from working with a family; empty if nothing. instead: whether
+    it takes the place of the training from generation 1 on: it is handed the model of the generation before, and learns
+    the training set by itself.
     """
 
     Options: type[Options]
@@ -84,3 +87,4 @@ class Adapter:
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     validates: Callable[[Any], int] = nothing_chosen
     fault: Callable[[type, Any], str] = suits_all
+    instead: bool = False

@@ -218,7 +218,7 @@ def kind_faults(study: Study) -> Iterator[Fault]:
 
 
 HANDED = {  # registry -> what one of its entries can be handed
-    "adapters": {"features", "ancestors"},
+    "adapters": {"features", "ancestors", "earlier"},
     "selectors": {"features", "model", "train", "ask", "ballots", "mark"},
     "transforms": {"features", "train", "key"},
     "rewards": {"features"},
