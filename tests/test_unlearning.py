@@ -125,7 +125,7 @@ def test_uce_edits_the_class_alone(model):
         assert {one for one, change in step.items() if change.any()} == {name}
         assert not step[name][0].any()
         np.testing.assert_allclose(step[name][1], (aim - before[1]) / 1.1, rtol=1e-5, atol=1e-6)
-    for said in ({"forget": {"class": 0}, "towards": 2}, {"forget": {"marked": {"size": 1, "tolerance": 128}}}):
+    for said in ({"forget": {"class": 0}, "towards": 2}, {"forget": {"marked": {"size": 1, "threshold": 0.5}}}):
         with pytest.raises(ValueError, match="allowed are 0 to 1"):
             adapted("uce", model, **said)
 
@@ -341,7 +341,7 @@ def test_only_a_class_that_the_model_knows_is_erased(model):
     with pytest.raises(ValueError, match="asks for a class of a model that knows it"):
         adapted("esd", model, three, forget={"class": 2})
     with pytest.raises(ValueError, match="a target that is no class"):
-        adapted("esd", model, forget={"marked": {"size": 1, "tolerance": 100}})
+        adapted("esd", model, forget={"marked": {"size": 1, "threshold": 0.4}})
 
 
 # -- stopped, and gone on with -----------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ from .laws import surviving_categories as surviving_categories
 from .likelihood import bits_per_dimension as bits_per_dimension
 from .likelihood import coverage_calibration as coverage_calibration
 from .likelihood import likelihood_gap as likelihood_gap
+from .logos import logo_false_positives as logo_false_positives
+from .logos import logo_share as logo_share
 from .marks import mark_detection as mark_detection
 from .marks import mark_false_alarms as mark_false_alarms
 from .marks import mark_robustness as mark_robustness
@@ -264,6 +266,10 @@ METRICS: Registry[Metric] = Registry(
         ),
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
+        ),
+        "logo_share": Metric(logo_share, "Share with the logo", None, extractors=("logo",), chance="fake"),
+        "logo_false_positives": Metric(
+            logo_false_positives, "Logo found in real images", None, extractors=("logo",), chance="real"
         ),
         "mark_detection": Metric(mark_detection, "Marks found", None, extractors=("mark",), chance="fake"),
         "mark_false_alarms": Metric(
