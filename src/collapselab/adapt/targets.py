@@ -150,7 +150,7 @@ def of_attribute(given: Given, said: AttributeTarget) -> Target:
 
 
 def of_marked(given: Given, said: LogoOptions) -> Target:
-    """Rows that carry a logo, as :func:`features.logo.logo` tells. Raises ValueError for rows that are no such images."""
+    """Rows that carry a logo, as :func:`features.logo.logo` tells. Raises ValueError for rows that are no images."""
     return parted(given.training, logo(given.training.data, **said.model_dump()).values[:, 1] == 1)
 
 
