@@ -16,6 +16,7 @@ from snakemake.settings.types import DAGSettings, MaxJobsPerTimespan, Scheduling
 from collapselab.store.cells import left_by
 from collapselab.study import drivers, heeded, jobs, layout
 from collapselab.study.loading import check
+from collapselab.study.streams import task_file
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [None, *sorted((ROOT / "config").glob("*.yaml"))]

@@ -44,11 +44,12 @@ SAID = {
         for name in ("selective_amnesia", "erasediff", "ascent", "neggrad")
     },
     "uce": {"forget": {"class": 1}},
-    "deletion": {"forget": SOME},
+    "exact_deletion": {"forget": SOME},
     "retrained": {"forget": SOME},
     "ddpo": {"images_seen": 48, "samples": 8, "steps": 4, "reward": "brightness", "checks": 1},
     "dynamic_negative": {"negative": 1},
     "perp_neg": {"negative": 1},
+    "deletion": {"negative": 1},
     "fair": {"classes": [0, 1]},
 }
 """Options that have to be said; of other selectors they are those of test_selectors."""
@@ -79,7 +80,7 @@ def test_every_other_entry_keeps_its_contract(check, registry):
     if check is check_adapter:  # a formula's, and where it chooses by validation rows
         check("neon", {"extractor": "identity", "level": 1})
         check("retrained", {"forget": {"class": 1}, "images_seen": 32})
-        check("deletion", {"forget": {"class": 1}})
+        check("exact_deletion", {"forget": {"class": 1}})
 
 
 # -- selectors ---------------------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.images import to_unit
 from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..engine.optim import Adam
 from ..engine.task import Batch, Phase
+from .continuing import on_device
 from .denoising import NONE, Tuning, noised
 
 FORGOTTEN = "forgotten."  # what is drawn of the rows to forget
@@ -26,7 +26,7 @@ class Forgetting(Tuning):
 
     def __init__(self, task: Any, how: Any, run: Run, forgotten: TrainingSet, kept: TrainingSet, label: int | None):
         super().__init__(task, how, run)
-        self.forgotten, self.labels = on_device(forgotten, self.where)
+        self.forgotten, self.labels = _rows(forgotten, self.where)
         self.to_keep, self.label = kept, label
 
     def draw(self, count: int) -> dict[str, torch.Tensor]:
@@ -149,7 +149,7 @@ class Amnesiac(Informed):
         """The mean over rows that are kept of the squared gradient of a row's loss."""
         how = self.how
         chosen = torch.randint(len(self.to_keep), (how.fisher_rows,), device=self.where).tolist()
-        images, labels = on_device(self.to_keep, self.where, chosen)
+        images, labels = _rows(self.to_keep, self.where, chosen)
         for image, label in zip(images, labels, strict=True):
             levels = how.fisher_levels
             gradient = self.gradient(image.expand(levels, *self.shape), label.expand(levels))
@@ -249,10 +249,7 @@ def bounded(kept: Sequence[torch.Tensor], forgotten: Sequence[torch.Tensor], eta
     return [one + factor * other for one, other in zip(kept, forgotten, strict=True)]
 
 
-def on_device(rows: TrainingSet, where: torch.device, chosen: Any = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
-    """Some rows as the network sees them, float32: images in [-1, 1]; and their labels, :data:`NONE` where there are
-    none."""
-    data = np.asarray(rows.data[chosen])
-    data = to_unit(data) if data.dtype == np.uint8 else data.astype(np.float32)
-    labels = np.full(len(data), NONE) if rows.labels is None else np.asarray(rows.labels[chosen])
-    return tuple(torch.from_numpy(np.ascontiguousarray(one)).to(where) for one in (data, labels.astype(np.int64)))
+def _rows(rows: TrainingSet, where: torch.device, chosen: Any = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Some rows as the network sees them, and their labels, :data:`NONE` where there are none."""
+    labels = np.full(len(rows), NONE) if rows.labels is None else np.asarray(rows.labels)
+    return on_device(rows.data[chosen], where), torch.from_numpy(labels[chosen].astype(np.int64)).to(where)

@@ -31,6 +31,8 @@ from .curation import targeted_shares as targeted_shares
 from .curation import top_variance as top_variance
 from .curation import verified_coefficients as verified_coefficients
 from .curation import verified_contraction as verified_contraction
+from .forgetting import membership_area as membership_area
+from .forgetting import relearned as relearned
 from .gaussian import accumulate_limit as accumulate_limit
 from .gaussian import accumulate_moments as accumulate_moments
 from .gaussian import accumulate_subsample_moments as accumulate_subsample_moments
