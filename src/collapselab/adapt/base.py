@@ -59,6 +59,26 @@ class Adapted(NamedTuple):
     facts: Mapping[str, Any] = {}
 
 
+class Step(NamedTuple):
+    """One of the adapters that have made a model, by its name, with its options and what it has found out."""
+
+    name: str
+    options: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def steps_of(lineage: Mapping[str, Any]) -> list[Step]:
+    """The adapters of an adapted model in their order, from the lineage in its file; none of another model's.
+
+    One stands there as ``adapter: {name: options}`` and ``adaptation: facts``, several as lists of these.
+    """
+    told, found = lineage.get("adapter", []), lineage.get("adaptation", {})
+    several = isinstance(told, list)
+    names = [next(iter(one.items())) for one in (told if several else [told])]
+    facts = found if several else [found]
+    return [Step(name, options, of) for (name, options), of in zip(names, facts, strict=True)]
+
+
 def nothing_chosen(options: Any) -> int:
     """Of an adapter that chooses nothing: no validation rows."""
     return 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
@@ -12,6 +12,7 @@ from ..core.distances import on_host
 from ..core.errors import Damaged
 from ..core.sets import TrainingSet
 from ..features.base import ExtractorName
+from ..features.logo import LogoOptions, logo
 from ..select.hallucination import DETECTORS, WatchingOptions, watching
 from ..store import read_samples
 from .base import Given
@@ -35,19 +36,6 @@ class AttributeTarget(Options):
         return self
 
 
-class MarkedTarget(Options):
-    """Rows that carry a planted mark: a square of one brightness in a corner."""
-
-    size: int = Field(4, ge=1, description="height and width of the mark, in pixels")
-    corner: Literal["top_left", "top_right", "bottom_left", "bottom_right"] = Field(
-        "bottom_right", description="where it stands"
-    )
-    value: int = Field(255, ge=0, le=255, description="its brightness, in all colours")
-    tolerance: float = Field(
-        0.0, ge=0, le=255, description="how far its pixels may be from it in the mean, in levels; 0: not at all"
-    )
-
-
 class HallucinatedTarget(WatchingOptions):
     """Own samples on whose path the model was unsure: what is watched, and which of them are forgotten."""
 
@@ -67,7 +55,7 @@ class Forget(Options):
         None, description="given rows: a sample set (safetensors), or .npy with rows, or with numbers of training rows"
     )
     attribute: AttributeTarget | None = Field(None, description="rows with an attribute")
-    marked: MarkedTarget | None = Field(None, description="rows that carry a planted mark")
+    marked: LogoOptions | None = Field(None, description="rows that carry a planted logo")
 
     hallucinated: HallucinatedTarget | None = Field(
         None, description="own samples on whose path the model was unsure; the training set is kept whole"
@@ -112,14 +100,14 @@ def target_of(given: Given, forget: Forget) -> Target:
     Raises ValueError where nothing of it is there, and where nothing else is.
     """
     (name,) = forget.said
-    found = TARGETS[name](given, forget.target)
-    if not len(found.forget):
+    target = TARGETS[name](given, forget.target)
+    if not len(target.forget):
         raise ValueError(
             f"forget: {name} is none of the {len(given.training)} training rows; nothing is to be forgotten"
         )
-    if not len(found.keep):
+    if not len(target.keep):
         raise ValueError(f"forget: {name} is all of the {len(given.training)} training rows; nothing would be kept")
-    return found
+    return target
 
 
 def of_class(given: Given, label: int) -> Target:
@@ -175,19 +163,9 @@ def of_attribute(given: Given, said: AttributeTarget) -> Target:
     return parted(given.training, inside)
 
 
-def of_marked(given: Given, said: MarkedTarget) -> Target:
-    """Rows whose corner holds the mark. Raises ValueError for rows that are no images, or smaller than the mark."""
-    data = given.training.data
-    if data.ndim != 4 or min(data.shape[2:]) < said.size:
-        raise ValueError(
-            f"forget: marked: found rows of shape {data.shape[1:]}; allowed are images of {said.size} pixels"
-        )
-    size = said.size
-    rows, columns = said.corner.split("_")
-    down = slice(0, size) if rows == "top" else slice(-size, None)
-    across = slice(0, size) if columns == "left" else slice(-size, None)
-    far = np.abs(data[:, :, down, across].astype(np.float64) - said.value).mean(axis=(1, 2, 3))
-    return parted(given.training, far <= said.tolerance)
+def of_marked(given: Given, said: LogoOptions) -> Target:
+    """Rows that carry a logo, as :func:`features.logo.logo` tells. Raises ValueError for rows that are no images."""
+    return parted(given.training, logo(given.training.data, **said.model_dump()).values[:, 1] == 1)
 
 
 def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:
@@ -213,6 +191,11 @@ def taken(training: TrainingSet, rows: np.ndarray) -> TrainingSet:
     """Some rows of a training set, by (N,) bool or by their numbers."""
     labels = None if training.labels is None else training.labels[rows]
     return TrainingSet(training.data[rows], labels, training.weights[rows])
+
+
+def found(target: Target) -> dict[str, int]:
+    """How many rows were to be forgotten, and how many were kept: what adapters say of it in the lineage."""
+    return {"forgotten_rows": len(target.forget), "kept_rows": len(target.keep)}
 
 
 def _rows_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

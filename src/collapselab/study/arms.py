@@ -11,7 +11,7 @@ from . import sampled
 from .faults import Fault, unknown
 from .file import FAIRNESS
 from .lineages import Lineage
-from .looking import validated
+from .looking import validation_rows
 from .starts import unlike, weights_fault
 from .study import Study
 
@@ -86,13 +86,15 @@ def _validation_faults(study: Study) -> Iterator[Fault]:
     """Adapters that choose by more validation rows than there are."""
     found = study.file.data.split.validation
     for name in study.file.arms:
-        try:
-            needed = validated(study, name)
-        except Exception as error:  # whatever a stranger's function does
-            yield Fault(("arms", name, "adapt"), f"validates: {type(error).__name__}: {error}")
-            continue
-        if needed > found:
-            chooser = study.lineages[name].adapt.name
+        for index, adapt in enumerate(study.lineages[name].adapt):
+            where, chooser = ("arms", name, "adapt", index), adapt.name
+            try:
+                needed = validation_rows(study, adapt)
+            except Exception as error:  # whatever a stranger's function does
+                yield Fault(where, f"validates: {type(error).__name__}: {error}")
+                continue
+            if needed <= found:
+                continue
             said = f"found {found}; {chooser!r} of {name!r} chooses what its options leave open on these rows, on "
             cure = f"{needed} at least: say how many, or say what it is to choose"
             if study.population_name is not None:
@@ -100,7 +102,7 @@ def _validation_faults(study: Study) -> Iterator[Fault]:
                     f"{chooser!r} chooses what its options leave open on validation rows, and a ",
                     ("population has none, for its real data is drawn anew; say what it is to choose"),
                 )
-                yield Fault(("arms", name, "adapt"), said + cure)
+                yield Fault(where, said + cure)
             else:
                 yield Fault(("data", "split", "validation"), said + cure)
 
@@ -191,7 +193,7 @@ def _start(arm: Lineage) -> Any:
     """What the trainings of an arm start from: of an arm that adapts its models, previous ones are adapted."""
     init = arm.regime.init
     if init == "previous" or isinstance(init, FromPrevious):
-        trained = arm.adapt is None or (isinstance(init, FromPrevious) and init.from_ == "trained")
+        trained = not arm.adapt or (isinstance(init, FromPrevious) and init.from_ == "trained")
         return "previous" if trained else "previous, adapted"
     return init if isinstance(init, str) else init.model_dump(by_alias=True)
 

@@ -13,7 +13,8 @@ from .file import StudyFile
 class Lineage(NamedTuple):
     """One arm of a study, resolved.
 
-    select: its selectors, each of what the one before has kept. yoked_to: the arm of whose selectors it is the control.
+    adapt: its adapters, each of what the one before has made of the model. select: its selectors, each of what the one
+    before has kept. yoked_to: the arm of whose selectors it is the control.
     sampler: which samples it, if not its model's own. converges: the arms beside which it takes enough of their steps.
     stands_beside: of a control, its kind -> the arms that it is a control of. epochs_of: the training-set sizes that
     its epochs count, generation by generation, where not its own.
@@ -28,7 +29,7 @@ class Lineage(NamedTuple):
     about: str
     generations: int  # the last one
     calibrates: int | None = None  # real images, where it is one of the study's calibrations
-    adapt: Choice | None = None
+    adapt: tuple[Choice, ...] = ()
     guide: Choice | None = None
     transform: tuple[Choice, ...] = ()
     mark: Choice | None = None
@@ -68,7 +69,7 @@ def of_arms(file: StudyFile, regimes: Mapping[str, Regime]) -> list[Lineage]:
         base = base_of(file, arm.model, regime)
         shown = (arm.sampling_bias, arm.stream, arm.about)
         selectors = tuple(one for one in arm.select if one.name != "nobody")
-        chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.mark, selectors)
+        chosen = (tuple(arm.adapt), arm.guide, tuple(arm.transform), arm.mark, selectors)
         arms.append(
             Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen, sampler=arm.sampler)
         )

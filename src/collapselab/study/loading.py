@@ -27,6 +27,7 @@ from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .judged import people_faults
 from .marking import marking_faults
+from .planting import planting_faults
 from .presets import regimes
 from .reading import parse
 from .starts import label_faults
@@ -129,7 +130,12 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
         faults += [*sampled.faults(study), *people_faults(study), *together_faults(study), *stop_faults(study)]
     faults += crossing.faults(file)
-    faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
+    faults += [
+        *data_faults(study, not absent),
+        *planting_faults(study, not absent),
+        *lineage_faults(study, not absent),
+        *eaten_faults(study),
+    ]
     faults += label_faults(study) if not absent else []
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
+from ..adapt.base import steps_of
 from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.seeds import Levels
@@ -217,17 +218,19 @@ def _adapted(study: Study) -> dict[str, str]:
     """What the adapters of arms have chosen on validation rows: in each generation a number a seed, in words."""
     said = {}
     for arm in (name for name in study.file.arms if validated(study, name)):
-        chosen: dict[str, dict[int, list[str]]] = {}
+        chosen: dict[tuple[int, str], dict[int, list[str]]] = {}
         for _, seed, generation in (cell for cell in study.cells() if cell[0] == arm):
             path = Path(study.model_file(arm, seed, generation))
-            lineage = read_metadata(path).get("lineage", {}) if path.exists() else {}
-            for option, value in lineage.get("adaptation", {}).get("chosen", {}).items():
-                chosen.setdefault(option, {}).setdefault(generation, []).append(f"{value:g}")
-        words = [
-            f"{option} " + "; ".join(f"{', '.join(values)} at generation {t}" for t, values in sorted(found.items()))
-            for option, found in chosen.items()
-        ]
-        said |= {arm: f"{study.lineages[arm].adapt.name}: {' and '.join(words)}"} if words else {}
+            for index, step in enumerate(steps_of(read_metadata(path).get("lineage", {})) if path.exists() else ()):
+                for option, value in step.facts.get("chosen", {}).items():
+                    chosen.setdefault((index, option), {}).setdefault(generation, []).append(f"{value:g}")
+        words: dict[int, list[str]] = {}
+        for (index, option), found in chosen.items():
+            told = [f"{', '.join(values)} at generation {t}" for t, values in sorted(found.items())]
+            words.setdefault(index, []).append(f"{option} {'; '.join(told)}")
+        names = [one.name for one in study.lineages[arm].adapt]
+        steps = [f"{names[index]}: {' and '.join(of)}" for index, of in words.items()]
+        said |= {arm: ", then ".join(steps)} if steps else {}
     return said
 
 

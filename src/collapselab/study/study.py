@@ -74,7 +74,7 @@ class Study:
 
     def model_file(self, arm: str, seed: int, generation: int, role: Literal["trained", "adapted"] = "adapted") -> str:
         """The model of a generation: as it was trained, or, where the arm adapts its models, as it was adapted then."""
-        adapts = role == "adapted" and arm in self.lineages and self.lineages[arm].adapt is not None
+        adapts = role == "adapted" and arm in self.lineages and self.lineages[arm].adapt
         return self.cell(arm, seed, generation, "adapted.safetensors" if adapts else "model.safetensors")
 
     def released_file(self, arm: str, seed: int, generation: int) -> str:
@@ -246,7 +246,8 @@ class Study:
         data, name = self.file.data, self.origin.name
         said = {"source": name if data.source else None, "population": self.population_name}
         said |= {"options": dict(self.origin.options), "split_seed": data.split_seed}
-        text = to_json(said | ({"rare": data.rare} if data.rare else {}))
+        said |= ({"rare": data.rare} if data.rare else {}) | ({"planted": data.planted} if data.planted else {})
+        text = to_json(said)
         return f"{name}-{hashlib.sha256(text).hexdigest()[:8]}"
 
     @property
@@ -353,9 +354,8 @@ class Study:
         return tuple(dict.fromkeys(found))
 
     def adapted_by(self, arm: str) -> tuple[str, ...]:
-        """The extractors that the arm's adapter looks through."""
-        adapt = self.lineages[arm].adapt
-        return self._through(ADAPTERS, [adapt] if adapt else [])
+        """The extractors that the arm's adapters look through."""
+        return self._through(ADAPTERS, self.lineages[arm].adapt)
 
     def rewards(self, registry: Mapping[str, Any], choice: Choice | None) -> list[str]:
         """The rewards that an entry's options name."""
@@ -461,9 +461,9 @@ class Study:
         return self.model_file(arm, seed, *found) if isinstance(found, tuple) else found
 
     def ancestors(self, arm: str, seed: int, generation: int) -> list[str]:
-        """The earlier models that the arm's adapter looks at, as they were sampled, the oldest first."""
-        most = ADAPTERS[self.lineages[arm].adapt.name].needs.ancestors
-        begin = 0 if most == ALL else max(0, generation - most)
+        """The earlier models that the arm's adapters look at, as they were sampled, the oldest first."""
+        asked = [ADAPTERS[one.name].needs.ancestors for one in self.lineages[arm].adapt]
+        begin = 0 if ALL in asked else max(0, generation - max(asked))
         return [self.model_file(arm, seed, earlier) for earlier in range(begin, generation)]
 
     def auxiliaries(self, arm: str, generation: int) -> Mapping[str, Auxiliary]:
@@ -473,9 +473,9 @@ class Study:
         return GUIDES[guide.name].auxiliary(self.parsed(GUIDES, guide), self.images_seen(arm, generation) or 0)
 
     def images_beside(self, arm: str, generation: int) -> int:
-        """The images that are seen beside the training's: by the arm's adapter, and by its guide's further models."""
-        adapt = self.lineages[arm].adapt if arm in self.lineages else None
-        adapted = ADAPTERS[adapt.name].images(self.parsed(ADAPTERS, adapt)) if adapt else 0
+        """The images that are seen beside the training's: by the arm's adapters, and by its guide's further models."""
+        adapts = self.lineages[arm].adapt if arm in self.lineages else ()
+        adapted = sum(ADAPTERS[one.name].images(self.parsed(ADAPTERS, one)) for one in adapts)
         return adapted + sum(one.images_seen for one in self.auxiliaries(arm, generation).values())
 
     def measured_sets(self, arm: str) -> tuple[str, ...]:

@@ -161,7 +161,8 @@ def _adapt_inputs(study: Study, place: Place) -> list[str]:
 def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     adapt, reads = study.lineages[place.arm].adapt, study.adapted_by(place.arm)
     model, training = (study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet"))
-    yield from flags(model=model, training=training, adapter=adapt.name, options=as_json(study.parsed(ADAPTERS, adapt)))
+    options = [as_json(study.parsed(ADAPTERS, one)) for one in adapt]
+    yield from flags(model=model, training=training, adapter=[one.name for one in adapt], options=options)
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
     yield from looking.beside(study, reads)
     bias = at(study.lineages[place.arm].sampling_bias, place.generation)
@@ -176,14 +177,16 @@ def _sampler_said(study: Study, place: Place) -> str | None:
 
 
 def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
-    own = looking.files(study, ADAPTERS, [study.lineages[place.arm].adapt])
+    own = looking.files(study, ADAPTERS, study.lineages[place.arm].adapt)
     return looking.published(study, study.adapted_by(place.arm)) | own
 
 
 def _adapt_roots(study: Study, place: Place) -> list[str]:
     adapt = study.lineages[place.arm].adapt
-    adapter = [*entries("adapt:ADAPTERS", [adapt.name]), *looking.reward_roots(study, ADAPTERS, adapt)]
+    names = [one.name for one in adapt]
+    adapter = [*entries("adapt:ADAPTERS", names), *looking.reward_roots(study, ADAPTERS, *adapt)]
     called = [*verb_roots("adapt", "adapt", "given", "own_samples", "adaptation_seed"), *_rows_roots(study, place)]
+    called += verb_roots("adapt", "chained", "adaptation_seeds") if len(adapt) > 1 else []
     seen = looking.seer_roots(study, study.adapted_by(place.arm))
     return [*called, *adapter, *looking.family_roots(study, place.arm), *sampler_roots(study, place.arm), *seen]
 
