@@ -263,5 +263,5 @@ def test_in_a_study_it_is_adapted_measured_and_its_uncovered_rows_are_drawn(tmp_
     said = capsys.readouterr().err
     assert "--arm: found 'bogus'" in said and "--generation" in said and "--extractor: found 'lenet'" in said
     assert frame.run(["uncovered", "toy", "--part", "validation"]) == 2
-    assert "is not there" in capsys.readouterr().err
+    assert "--part: toy has no validation rows; allowed: held_out, train" in capsys.readouterr().err
     assert not [one for one in os.listdir() if one.endswith(".tmp")]

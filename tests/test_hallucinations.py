@@ -5,15 +5,22 @@ not sharpen, as a network's cannot be. Sampler, watching, known truths and the t
 """
 
 import json
+from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 torch = pytest.importorskip("torch")
 
+from collapselab import study as studies  # noqa: E402
+from collapselab.adapt.targets import Forget, target_of  # noqa: E402
+from collapselab.cli import run as frame  # noqa: E402
 from collapselab.core.ask import Ask  # noqa: E402
+from collapselab.core.choice import Options  # noqa: E402
 from collapselab.core.errors import Undefined  # noqa: E402
+from collapselab.core.sets import TrainingSet  # noqa: E402
 from collapselab.engine.scale import Scale  # noqa: E402
 from collapselab.engine.watching import Watching  # noqa: E402
 from collapselab.measure import hallucinations  # noqa: E402
@@ -24,6 +31,7 @@ from collapselab.populations import POPULATIONS  # noqa: E402
 from collapselab.select import SELECTORS  # noqa: E402
 from collapselab.select.base import Pool  # noqa: E402
 from collapselab.store.cells import Cell  # noqa: E402
+from collapselab.verbs import adapt as verb  # noqa: E402
 
 WINDOWS = [(0.0, 1.0), (0.5, 1.0), (0.75, 1.0), (0.95, 1.0)]
 
@@ -157,3 +165,73 @@ def test_the_auc_counts_ties_half_and_a_threshold_keeps_its_share():
     assert hallucinations.removed(scores, positive, 0.5) == 1.0  # the median of 1, 0, 0, 2 is .5
     assert hallucinations.removed(scores, positive, 0.99) == 0.5
     json.dumps(hallucinations.Row("variance", (0.5, 1.0), 0.5, 0.5)._asdict())
+
+
+# -- forgotten ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_suspicious_is_what_is_forgotten_and_the_training_set_is_kept(monkeypatch):
+    model = of(monkeypatch, Limited([[-1.0], [0.0], [1.0]], 0.02, 0.3), (1,))
+    training = TrainingSet(np.zeros((30, 1)), None, np.ones(30))
+    shown = verb.given(Options(), model, training, 5, {}, None, ())
+    said = {"by": "laplacian", "window": (0.75, 1.0), "samples": 3000, "share": 0.02}
+    found = target_of(shown, Forget(hallucinated=said))
+    assert found.keep is training and not found.rows.any() and found.label is None
+    assert len(found.forget) == 60 and found.forget.labels is None
+    off = ~Line().judge(found.forget.data).possible
+    assert off.mean() > 0.5  # .013 of all are, of which most are among the .02
+    own = shown.own(3000).data
+    assert np.isin(found.forget.data, own).all()  # watching changes none of them
+    again = target_of(shown, Forget(hallucinated=said))
+    np.testing.assert_array_equal(found.forget.data, again.forget.data)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+STUDY = """
+name: toy
+seed: 3
+seeds: 1
+generations: 1
+data: {population: {jars: {}}, split: {held_out: 50}}
+models:
+  net: {diffusion: {preset: tiny, channels: 8, blocks: 1, classes: 0, images_seen: 64, batch: 16, steps: 4}}
+initial: {real: 40}
+samples: 40
+extractors: [truth]
+metrics: [hallucination_rate]
+primary: {metric: hallucination_rate, extractor: truth}
+control: none
+arms:
+  plain: {model: net, regime: fully_synthetic}
+"""
+
+
+def test_the_command_judges_a_studys_model_and_a_file_alike(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/toy.yaml").write_text(STUDY, encoding="utf-8")
+    study = studies.find("toy")
+    for name, place in in_process.in_order(study):
+        if name in ("populate", "draw", "compose", "train") and getattr(place, "generation", 0) == 0:
+            assert frame.run(in_process.words_of(study, name, place)) == 0
+    capsys.readouterr()
+    asked = ["--samples", "30", "--windows", "0.5:1,0:1", "--out", "found.json", "--pictures", "worst.png"]
+    assert frame.run(["hallucinations", "toy", "--generation", "0", *asked]) == 0
+    said = capsys.readouterr().out
+    found = json.loads(Path("found.json").read_text(encoding="utf-8"))
+    many = round(found["impossible"]["value"] * 30)
+    assert f"{many} of 30 samples are impossible" in said and len(found["rows"]) in (0, 6)
+    assert Path("worst.png").read_bytes().startswith(b"\x89PNG")
+    truth, model = study.part_file("population"), study.model_file("plain", 0, 0)
+    assert frame.run(["hallucinations", "--model", model, "--truth", truth, *asked[:4]]) == 0
+    assert "of 30 samples are impossible" in capsys.readouterr().out
+    assert frame.run(["hallucinations", "--model", model]) == 2
+    assert "allowed is one of the two" in capsys.readouterr().err
+    assert frame.run(["hallucinations", "toy", "--windows", "1:0", "--kept", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "--windows: found '1:0'" in said and "--kept: found 2" in said
+    assert frame.run(["hallucinations", "toy", "--generation", "1"]) == 2
+    assert "is not there; run: snakemake --config study=toy" in capsys.readouterr().err
+    assert frame.run(["hallucinations", "--model", truth, "--truth", truth]) == 2
+    assert "holds a known population; allowed is a trained model" in capsys.readouterr().err

@@ -8,17 +8,17 @@ import torch
 from ..core.run import Run
 from ..engine.task import Batch
 from .denoising import NONE, Tuning
-from .targeted import Looking, TargetedOptions
 
 
 class Covering(Tuning):
     """The loss of the training on the rows that are shown, with looks at what the model's samples reach.
 
-    state: ``seen`` (looks, 4): images seen, coverage there, coverage elsewhere, share of the samples there, nan where
-    nobody has looked yet; ``met``: 1 from the look on that finds what is asked for.
+    model: as it was; looking: a :class:`targeted.Looking`. state: ``seen`` (looks, 4): images seen, coverage there,
+    coverage elsewhere, share of the samples there, nan where nobody has looked yet; ``met``: 1 from the look on that
+    finds what is asked for.
     """
 
-    def __init__(self, task: Any, how: TargetedOptions, run: Run, model: Any, looking: Looking):
+    def __init__(self, task: Any, how: Any, run: Run, model: Any, looking: Any):
         super().__init__(task, how, run)
         self.model, self.looking = model, looking
         self.steps = run.steps(how.batch or self.options.batch)
@@ -67,6 +67,6 @@ class Covering(Tuning):
         return rows, self.how.until if self.ended() else "budget"
 
 
-def covering_by(model: Any, looking: Looking) -> Callable[[Any, Any, Run], Covering]:
+def covering_by(model: Any, looking: Any) -> Callable[[Any, Any, Run], Covering]:
     """A rule of :func:`denoising.moved_by`: ``f(task, how, run) -> Covering``."""
     return lambda task, how, run: Covering(task, how, run, model, looking)

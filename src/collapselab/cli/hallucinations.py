@@ -15,7 +15,7 @@ from .work import get_ready
 
 app = typer.Typer(rich_markup_mode=None)
 
-WINDOWS = "0:1,0.5:1,0.75:1,0.95:1"
+WINDOWS = "0:1,0.5:1,0.75:1"
 SHEET = 12  # pictures in a row
 
 

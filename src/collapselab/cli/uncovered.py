@@ -103,14 +103,18 @@ def _checked(
             f"--extractor: found {look!r}; allowed are those of the study in which distances mean something: "
             f"{', '.join(can) or 'none'}"
         )
+    sizes = study.file.data.split.parts() | ({} if study.population_name is None else {"train": 1})
+    if not sizes.get(part):
+        known = ", ".join(name for name, rows in sorted(sizes.items()) if rows and name != "fresh")
+        faults.append(f"--part: {study.name} has no {part} rows; allowed: {known}")
     faults += [f"{path}: its folder is not there" for path in files if path is not None and not path.parent.is_dir()]
     if faults:
         raise ValueError("\n".join(faults))
     real = Path(study.part_file(part))
     samples = Path(study.cell(arm, seed, generation, "samples.safetensors"))
-    for path, cure in ((real, f"the study has no {part} rows, or they"), (samples, "they")):
+    for path in (real, samples):
         if not path.exists():
-            faults.append(f"{path}: is not there; {cure} are not made yet: snakemake --config study={study.name}")
+            faults.append(f"{path}: is not there, not made yet or thinned; run: snakemake --config study={study.name}")
     if faults:
         raise ValueError("\n".join(faults))
     return real, samples, look
