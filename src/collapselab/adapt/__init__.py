@@ -6,6 +6,8 @@ from ..models.capabilities import Weighted
 from .base import Adapter
 from .ddpo import DDPOOptions, ddpo
 from .distilled import DistilledOptions, distilled, seen_images
+from .dpo import DPOOptions, dpo
+from .draft import DRaFTOptions, draft
 from .erasing import (
     DeletionOptions,
     RetrainedOptions,
@@ -48,6 +50,7 @@ from .unlearning import (
 )
 
 ROWS = ("images", "vectors")
+from .rwr import RWROptions, rwr
 
 ADAPTERS: Registry[Adapter] = Registry(
     "collapselab.adapters",
@@ -56,6 +59,9 @@ ADAPTERS: Registry[Adapter] = Registry(
             NeonOptions, neon, own_images, (Weighted,), takes=("images", "vectors"), validates=folded, fault=unsuited
         ),
         "ddpo": Adapter(DDPOOptions, ddpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
+        "rwr": Adapter(RWROptions, rwr, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
+        "draft": Adapter(DRaFTOptions, draft, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
+        "dpo": Adapter(DPOOptions, dpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
         "ewc": Adapter(
             EwcOptions,
             ewc,

@@ -98,3 +98,34 @@ def through_last(
     for index in range(steps - last, steps):
         x = step(index, x)
     return x
+
+
+# -- what else follows a reward ----------------------------------------------------------------------------------------
+
+
+def reward_weights(rewards: torch.Tensor, groups: torch.Tensor, temperature: float) -> torch.Tensor:
+    """e^(r / T) over its mean in the sample's group, (n,): of mean 1, so that no group weighs more than it did.
+
+    Of reward-weighted regression (Peters and Schaal 2007; the baseline RWR of Black et al. 2023, section 4.1): a law
+    that is fitted to own samples with these weights is p e^(r / T) / Z.
+    """
+    found = torch.empty_like(rewards)
+    for group in groups.unique().tolist():
+        own = groups == group
+        found[own] = torch.softmax(rewards[own] / temperature, 0) * own.sum()
+    return found
+
+
+def preference(chosen: torch.Tensor, rejected: torch.Tensor, beta: float) -> torch.Tensor:
+    """-log s(beta (l_chosen - l_rejected)) of each pair, (B,), with s the logistic function.
+
+    chosen, rejected: log p / p_ref of the two, or what stands for it. DPO (Rafailov et al. 2023,
+    https://arxiv.org/abs/2305.18290, equation 7): with preferences by Bradley and Terry's law of a reward r its least
+    is at p_ref e^(r / beta) / Z.
+    """
+    return -torch.nn.functional.logsigmoid(beta * (chosen - rejected))
+
+
+def preferred(rewards: torch.Tensor, others: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The chance that the first of two is preferred, s((r - r') / T), as the rewards (Bradley and Terry 1952)."""
+    return torch.sigmoid((rewards - others) / temperature)

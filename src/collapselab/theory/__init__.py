@@ -89,6 +89,8 @@ from .regression import regression_error_replace as regression_error_replace
 from .retraining import contraction as contraction
 from .retraining import is_stable as is_stable
 from .retraining import local_slopes as local_slopes
+from .rewarded import regularised_moments as regularised_moments
+from .rewarded import regularised_shares as regularised_shares
 from .selection import best_of_divergence as best_of_divergence
 from .selection import choice_divergence_bound as choice_divergence_bound
 from .selection import choice_shares as choice_shares
