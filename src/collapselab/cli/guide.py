@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
+from ..compose.regimes import at
 from ..core import spreadsheet
 from ..data.provenance import Origin
 from ..search import trials
@@ -124,14 +125,16 @@ def _trained(study: Any, plan: Plan) -> tuple[int, Plan]:
         options = guide.options(guide.drawn(lambda _, what: what.high if hasattr(what, "high") else what.values[0]))
         one = guide.entry.auxiliary(options, budget)[role]
         asked = json.dumps(one._asdict(), default=dict)
-        by = said_of(study, cell.arm, cell.generation) if one.on == "own" else {}
-        words = [role, asked, by, store.recorded_hash(cell.file)]
+        own = one.on == "own"
+        by = said_of(study, cell.arm, cell.generation) if own else {}
+        bias = at(study.lineages[cell.arm].sampling_bias, cell.generation) if own else 1.0
+        words = [role, asked, by, store.recorded_hash(cell.file), *([bias] if bias != 1 else [])]
         out = Path(study.report_file("guides")) / "auxiliary" / f"{role}-{searching.digest({'of': words})}.safetensors"
         training = Path(study.cell(cell.arm, cell.seed, cell.generation, "training.parquet"))
         if not store.hash_path(out).exists():
             out.parent.mkdir(parents=True, exist_ok=True)
             seeds = (study.file.seed, cell.seed, cell.generation)
-            train(cell.file, training, asked, role, *seeds, out, json.dumps(by))
+            train(cell.file, training, asked, role, *seeds, out, json.dumps(by), bias)
         files[role], seen = str(out), seen + one.images_seen
     return seen, plan._replace(further=files)
 
