@@ -185,13 +185,19 @@ def _number(value: Any) -> float | None:
 
 
 def auxiliary(
-    one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run, sampler: Any | None = None
+    one: Auxiliary,
+    kind: Any,
+    model: Any,
+    training: TrainingSet | None,
+    run: Run,
+    sampler: Any | None = None,
+    bias: float = 1.0,
 ) -> Any:
-    """A further model of the family ``kind`` that a guide steers by: trained for it as it asks. sampler: by which own
-    samples are made."""
+    """A further model of the family ``kind`` that a guide steers by: trained for it as it asks. sampler, bias: by which
+    own samples are made, as the loop's are, but without the guide."""
     run = replace(run, images_seen=one.images_seen)
     if one.on == "own":
-        return taught(model, own_samples(model, run.seed, sampler=sampler)(one.samples), run)
+        return taught(model, own_samples(model, run.seed, bias, sampler)(one.samples), run)
     return kind.fit(training, changed(settled(model), one.changed or {}), run)
 
 
