@@ -26,6 +26,7 @@ from .ewc import unsuited as unknown_information
 from .low_rank import LowRankOptions, low_rank
 from .neon import NeonOptions, folded, neon, own_images, unsuited
 from .rewarding import watched_rows
+from .rwr import RWROptions, rwr
 from .targeted import TargetedOptions, targeted
 from .tuning import ASKS, tuned_images
 from .unlearning import (
@@ -50,7 +51,6 @@ from .unlearning import (
 )
 
 ROWS = ("images", "vectors")
-from .rwr import RWROptions, rwr
 
 ADAPTERS: Registry[Adapter] = Registry(
     "collapselab.adapters",

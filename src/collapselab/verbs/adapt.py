@@ -148,8 +148,7 @@ def chained(
                 made = adapt(step.name, step.adapter, step.options, model, shown, later(step.run, done))
             except Diverged as error:
                 raise Diverged(done + error.images_seen, error.loss) from error
-            curve = _curve(made.model, model)
-            made = made._replace(facts=dict(made.facts) | ({"training": curve} if curve else {}))
+            made = with_curve(made, model)
             kept.write(index, made)
         model = type(made.model).load(made.model.stored(), made.model.options)
         told.append(dict(made.facts))
@@ -165,18 +164,21 @@ def later(run: Run, done: int) -> Run:
     return replace(run, progress=counted, inspect=looked)
 
 
-def _curve(after: Any, before: Any) -> dict[str, list[float]]:
-    """The curve of the training that has made a model of another, JSON-like; empty where it still is the other's."""
-    found, earlier = (
-        {
-            name.removeprefix("curve."): array
-            for name, array in one.stored().tensors.items()
-            if name.startswith("curve.")
-        }
-        for one in (after, before)
-    )
-    same = found.keys() == earlier.keys() and all(np.array_equal(found[name], earlier[name]) for name in found)
-    return {} if same else {name: [_number(value) for value in array] for name, array in found.items()}
+def with_curve(made: Adapted, before: Any) -> Adapted:
+    """What an adapter has made, with the curve of its training among its facts as ``training``.
+
+    There is none where the model still has that of the training before.
+    """
+    found, earlier = _curves(made.model), _curves(before)
+    if found.keys() == earlier.keys() and all(np.array_equal(found[name], earlier[name]) for name in found):
+        return made
+    curve = {name: [_number(value) for value in array] for name, array in found.items()}
+    return made._replace(facts=dict(made.facts) | {"training": curve})
+
+
+def _curves(model: Any) -> dict[str, np.ndarray]:
+    tensors = model.stored().tensors
+    return {name.removeprefix("curve."): array for name, array in tensors.items() if name.startswith("curve.")}
 
 
 def _number(value: Any) -> float | None:
