@@ -122,7 +122,7 @@ def test_several_are_what_each_makes_of_the_one_before(folder, tmp_path):
     assert second.name == "further" and second.facts["chosen"] == {"rows": 48}
     np.testing.assert_allclose(second.facts["training"]["loss"], both.curve["loss"], rtol=1e-5)
     (told,) = steps_of(of_one)
-    assert told.facts == {name: second.facts[name] for name in ("chosen", "ancestors")}
+    assert told.facts == second.facts
     assert list(tmp_path.glob(".*")) == []  # what was kept on the way has gone
 
 
@@ -323,6 +323,7 @@ def test_a_list_of_one_is_the_one():
         ("images_seen: 8, ", "", "adapt.2.neon.images_seen", "found 0; a network learns"),
         ("extractor: pixels", "extractor: lenett", "adapt.2", "lenett"),
         ("further: {images_seen: 24}", "asking", "adapt.1", "was trained against a discriminator"),
+        ("further: {images_seen: 24}", "distilled: {images_seen: 24}", "adapt.1", "and so comes first"),
         ("extractor: random-conv}", "extractor: pixels}", "primary.extractor", "what the adapter 'neon' of 'several'"),
     ],
 )

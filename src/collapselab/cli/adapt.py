@@ -40,6 +40,8 @@ OWN = ("adapt", "given", "own_samples")
 
 ModelFile = Annotated[Path, typer.Option(help="model as it was trained")]
 
+SamplingBias = Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")]
+
 TrainingFile = Annotated[Path, typer.Option(help="training set of the model: a table that compose wrote")]
 
 
@@ -59,7 +61,7 @@ def adapt(
     extractor_options: ExtractorOptions = "{}",
     train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
     validation: Annotated[Path | None, typer.Option(help="the validation split, for one that chooses by it")] = None,
-    sampling_bias: Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")] = 1.0,
+    sampling_bias: SamplingBias = 1.0,
     sampler: Sampled = "{}",
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
@@ -122,6 +124,7 @@ def auxiliary(
     generation: Generation,
     out: Out,
     sampler: Sampled = "{}",
+    sampling_bias: SamplingBias = 1.0,
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
@@ -144,10 +147,11 @@ def auxiliary(
         with at_work(f"auxiliary {role} {out.parent}", one.images_seen, kind.uses_torch) as tell:
             own = one.on == "own"
             rows = None if own else weighted(rows_of(table, store.referred(table)), table)
-            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by)
+            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by, sampling_bias)
 
     roots = [f"{PACKAGE}.verbs.adapt:auxiliary", *_sampler_roots(by)]
-    made_from = {"asked": one._asdict()} | _made_from(family, lineage, run, roots)
+    made_from = {"asked": one._asdict()} | ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {})
+    made_from |= _made_from(family, lineage, run, roots)
     made_from = made_from if kind.uses_torch else None
     leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged, made_from=made_from)
 

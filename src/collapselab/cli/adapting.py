@@ -175,7 +175,7 @@ def worked_through(
     steps = [one._replace(run=replace(one.run, progress=tell)) for one in plan.steps]
     if len(steps) == 1:
         one = steps[0]
-        return verb.adapt(one.name, one.adapter, one.options, model, shown, one.run)
+        return verb.with_curve(verb.adapt(one.name, one.adapter, one.options, model, shown, one.run), model)
     return verb.chained(steps, model, shown, plan.kept, bias, sampler)
 
 

@@ -11,6 +11,7 @@ from .. import store
 from ..compose.streams import Stream
 from ..data import DATASETS
 from ..data.pictures import Pictures
+from ..data.planted import Planted, plant
 from ..data.split import PARTS
 from ..data.weighing import check_memory
 from ..features import FEATURES
@@ -35,6 +36,7 @@ def prepare(
     split_seed: Annotated[int, typer.Option(help="seed of the split")] = 0,
     rare: Annotated[str, typer.Option(help='shares that classes are thinned to, such as {"7": 0.003}')] = "{}",
     options: Options = "{}",
+    planted: Annotated[str, typer.Option(help='a logo in a share of the images, such as {"share": 0.1}')] = "",
 ) -> None:
     """Read real images, split them once, and write parts of them."""
     files = pairs(part, "--part", files=True)
@@ -49,10 +51,12 @@ def prepare(
     if not all(label.isdigit() and isinstance(share, float | int) for label, share in shares.items()):
         raise typer.BadParameter(f"found {rare!r}; allowed are {{label: share}}", param_hint="--rare")
     data = parsed(dataset, options, "--options")
+    logo = parsed(Planted, planted, "--planted") if planted else None
     check_memory(data)
     with clock.compute():
         thinned = {int(label): share for label, share in shares.items()}
         parts = verb.prepare(data, counts, split_seed, thinned)
+        parts = plant(parts, logo, split_seed) if logo else parts
     for name, file in files.items():
         store.write_samples(Path(file), parts[name])
     if isinstance(data, Pictures):

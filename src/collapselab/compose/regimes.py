@@ -31,6 +31,9 @@ IMAGES_MAX = 10**13  # that a training sees
 
 # -- schedules ------------------------------------------------------------------------------------------------------
 
+BY_GENERATION = "by generation"
+"""Marks the options that may be a sequence over generations."""
+
 
 def _generations(value: object) -> object:
     # JSON has no integer keys: a regime that went through a command line comes back with words.
@@ -59,6 +62,7 @@ def _schedule(number: object, what: str, late: bool = False) -> object:
         BeforeValidator(_generations),
         PlainSerializer(lambda value: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value),
         Field(description=f"{what}: one number, or {{generation: number}}, each from its generation on; {before}"),
+        BY_GENERATION,
     ]
 
 

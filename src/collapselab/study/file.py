@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from ..compose.regimes import ROWS_MAX, Bias, Budget, Init, Initial, Positive
 from ..compose.streams import Stream
 from ..core.choice import CHOICE, Choice, From
+from ..data.planted import Planted
 from ..features import FEATURES
 from ..measure.record import Against
 from ..metrics import METRICS
@@ -84,6 +85,9 @@ class Data(Part):
     )
     stream: Stream | None = Field(
         None, description="the real data change: each generation's are those of a task of its own"
+    )
+    planted: Planted | None = Field(
+        None, description="a logo in a corner of a share of the images that trainings eat, to be unlearnt and audited"
     )
 
 

@@ -248,7 +248,8 @@ class Study:
         data, name = self.file.data, self.origin.name
         said = {"source": name if data.source else None, "population": self.population_name}
         said |= {"options": dict(self.origin.options), "split_seed": data.split_seed}
-        text = to_json(said | ({"rare": data.rare} if data.rare else {}))
+        said |= ({"rare": data.rare} if data.rare else {}) | ({"planted": data.planted} if data.planted else {})
+        text = to_json(said)
         return f"{name}-{hashlib.sha256(text).hexdigest()[:8]}"
 
     @property

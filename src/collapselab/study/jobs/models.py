@@ -181,15 +181,19 @@ def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
     yield from flags(earlier=[_table(study, one) for one in _earlier(study, place)])
     yield from looking.beside(study, reads)
-    bias = at(study.lineages[place.arm].sampling_bias, place.generation)
     yield from flags(validation=study.part_file("validation") if looking.validated(study, place.arm) else None)
-    yield from flags(sampling_bias=bias if bias != 1 else None, sampler=_sampler_said(study, place))
+    yield from flags(**_own_said(study, place))
 
 
-def _sampler_said(study: Study, place: Place) -> str | None:
-    """The sampler of an arm's own samples, where it takes the place of the model's."""
-    said = sampled.said_of(study, place.arm, place.generation)
-    return as_json(said) if said else None
+def _own_said(study: Study, place: Place) -> dict[str, Any]:
+    """How an arm's own samples are made, where it is not as the model by itself makes them: as its loop's are, but
+    without its guide.
+    """
+    bias, said = (
+        at(study.lineages[place.arm].sampling_bias, place.generation),
+        sampled.said_of(study, place.arm, place.generation),
+    )
+    return {"sampling_bias": bias if bias != 1 else None, "sampler": as_json(said) if said else None}
 
 
 def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
@@ -214,9 +218,9 @@ def _auxiliary_inputs(study: Study, place: Place) -> list[str]:
 
 def _auxiliary_arguments(study: Study, place: Place) -> Iterator[str]:
     one = study.auxiliaries(place.arm, place.generation)[place.role]
-    asked, by = one._asdict(), _sampler_said(study, place) if one.on == "own" else None
+    own = _own_said(study, place) if one.on == "own" else {}
     yield from flags(model=study.model_file(*place.cell), training=study.cell(*place.cell, "training.parquet"))
-    yield from flags(asked=as_json(asked), role=place.role, **seeds(study, place, "training"), sampler=by)
+    yield from flags(asked=as_json(one._asdict()), role=place.role, **seeds(study, place, "training"), **own)
 
 
 def _auxiliary_roots(study: Study, place: Place) -> list[str]:

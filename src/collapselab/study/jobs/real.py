@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from ...data.split import EATEN
-from ...store.provenance import entries
+from ...store.provenance import PACKAGE, entries
 from .. import looking
 from ..study import Study
 from ..telling import as_json, flags
@@ -19,6 +19,7 @@ def _prepare_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(source=study.origin.name, options=as_json(dict(study.origin.options)))
     yield from flags(sizes=as_json(told), rare=as_json(rare))
     yield from flags(split_seed=data.split_seed, part=f"{place.part}={study.part_file(place.part)}")
+    yield from flags(planted=as_json(data.planted) if data.planted else None)
 
 
 def _dataset(study: Study, place: Place) -> dict[str, str]:
@@ -26,7 +27,8 @@ def _dataset(study: Study, place: Place) -> dict[str, str]:
 
 
 def _prepare_roots(study: Study, place: Place) -> list[str]:
-    return [*verb_roots("prepare", "prepare"), *entries("data:DATASETS", [study.origin.name])]
+    planted = [f"{PACKAGE}.data.planted:plant"] if study.file.data.planted else []
+    return [*verb_roots("prepare", "prepare"), *entries("data:DATASETS", [study.origin.name]), *planted]
 
 
 def _populate_arguments(study: Study, place: Place) -> Iterator[str]:
