@@ -185,7 +185,7 @@ def test_the_report_draws_the_matrix_and_tells_its_numbers(ran):
     accuracy, transfer, lost = summary(found["plain"][0], "lower")
     assert told.numbers["accuracy"] == accuracy and told.numbers["backward_transfer"] == transfer
     assert told.numbers["forgetting"] == lost >= 0
-    drawn = sections.forgetting_matrices(facts, records)
+    drawn = sections.forgetting_matrices(facts, records, analyse(facts, records))
     shades = [shade for one in drawn for row in one["rows"] for _, shade in row]
     assert len(shades) == 18 and min(shades) == 0 and max(shades) == 1
     page = report.build(facts, records, figures=False)["report.html"].decode()
