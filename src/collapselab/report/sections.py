@@ -161,7 +161,7 @@ def forgetting_matrices(
 ) -> list[dict[str, Any]]:
     """The forgetting matrix of each arm of a stream, as means over the seeds that have the number; empty without one.
 
-    words: its three numbers, where it has been found whole. rows: of each step its cells, (words, shade): the shade runs
+    words: its three numbers, where it has been found whole. rows: of each step its cells, (words, shade): a shade runs
     from 0 for the worst number of all arms to 1 for the best; it is None for a number that is not there.
     """
     seeds = {arm: np.array(list(of.values())) for arm, of in matrices(records, facts.generations).items()}
