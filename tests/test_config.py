@@ -1245,7 +1245,8 @@ def test_a_capability_is_asked_for_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setitem(ADAPTERS, "more", Adapter(NoOptions, lambda *given: given[0], lambda options: 0, (Trainable,)))
     said = faults(tmp_path, changed(arms__eater__adapt="more"))["arms.eater.adapt"]
     assert (
-        "'more' asks for a model that is Trainable (models.capabilities), as 'gaussian' is not; families that" in said
+        "'more' works with a model that is a network, trained in steps, and 'gaussian' is no such model; families"
+        in said
     )
 
 

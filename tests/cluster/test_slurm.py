@@ -295,7 +295,7 @@ def test_what_a_cluster_does_to_jobs_costs_neither_bits_nor_what_is_whole(alone,
     same(nets, reference)
     assert re.search(rf"JOB {number} .*CANCELLED", text)  # in what failed jobs said
     log = nets.folder / f"logs/nets/base_points/seed{first}/gen0/train.log.failed"
-    if ended == "FAILED" or log.exists():  # what Slurm has killed could say nothing more
+    if log.exists():  # what was killed could say nothing more
         assert "the same command goes on from there" in log.read_text()
 
 

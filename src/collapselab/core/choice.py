@@ -116,12 +116,15 @@ def files(options: BaseModel) -> dict[str, str]:
 
 
 def _marked(options: BaseModel, mark: Any, kind: type) -> dict[str, Any]:
-    """The values of options that are marked so, and of such a kind; of several, each with its number."""
+    """The values of options that are marked so, and of such a kind; of several, each with its number, and of options
+    that stand in an option, each behind its name: ``forget.images``."""
     found: dict[str, Any] = {}
     for name, about in type(options).model_fields.items():
+        value = getattr(options, name)
+        if isinstance(value, Options):
+            found |= {f"{name}.{inside}": one for inside, one in _marked(value, mark, kind).items()}
         if mark not in marks(about):
             continue
-        value = getattr(options, name)
         several = isinstance(value, list | tuple)
         found |= {f"{name}.{index}": one for index, one in enumerate(value)} if several else {name: value}
     return {name: one for name, one in found.items() if isinstance(one, kind)}

@@ -21,8 +21,9 @@ class Needs:
     shown samples and the training split. model: the generation's own model. train: the training split itself, which is
     there, too, where features are. twin: what the selector of another arm has kept, as chance is to keep as many.
     ask: what the model was asked for when it made the samples. ancestors: how many earlier models of the arm, the last
-    ones; ``ALL`` for all. ballots: a closed export of people's judgements of the samples. key: a secret. mark: whether
-    the samples carry the arm's mark, by its detector.
+    ones; ``ALL`` for all. earlier: the training sets of all of the arm's earlier generations. ballots: a closed export
+    of people's judgements of the samples. key: a secret. mark: whether the samples carry the arm's mark, by its
+    detector.
     """
 
     through: Through = "nothing"
@@ -33,6 +34,7 @@ class Needs:
     twin: bool = False
     ask: bool = False
     ancestors: int = 0
+    earlier: bool = False
     ballots: bool = False
     key: bool = False
     mark: bool = False

@@ -28,10 +28,12 @@ from .file import STUDY_NAME_PATTERN, StudyFile
 from .judged import people_faults
 from .late import late_faults
 from .marking import marking_faults
+from .planting import planting_faults
 from .presets import regimes
 from .reading import parse
 from .starts import label_faults
 from .stopping import stop_faults
+from .streams import stream_faults
 from .study import Study
 from .unsuited import together_faults, unsuited_faults
 
@@ -130,8 +132,14 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
         faults += [*sampled.faults(study), *people_faults(study), *together_faults(study), *stop_faults(study)]
     faults += crossing.faults(file)
-    faults += [*data_faults(study, not absent), *lineage_faults(study, not absent), *eaten_faults(study)]
+    faults += [
+        *data_faults(study, not absent),
+        *planting_faults(study, not absent),
+        *lineage_faults(study, not absent),
+        *eaten_faults(study),
+    ]
     faults += label_faults(study) if not absent else []
+    faults += [*stream_faults(study, not absent)]
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
         faults += [*supply_faults(study), *fairness_faults(study)]

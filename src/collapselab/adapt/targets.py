@@ -1,0 +1,223 @@
+"""What a model is to forget: which rows of its training set, and which class where it is one."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from pydantic import ConfigDict, Field, model_validator
+
+from ..core.choice import FileName, Options
+from ..core.distances import on_host
+from ..core.errors import Damaged
+from ..core.sets import TrainingSet
+from ..features.base import ExtractorName
+from ..features.logo import LogoOptions, logo
+from ..select.hallucination import DETECTORS, WatchingOptions, watching
+from ..store import read_samples
+from .base import Given
+
+NONE = -1
+"""The label of a row of no class."""
+
+
+class AttributeTarget(Options):
+    """Rows whose attribute is as high, or as low, as is said."""
+
+    extractor: ExtractorName = Field(description="whose features hold the attribute")
+    column: str | int = Field(0, description="the feature's name, or its place from 0")
+    least: float | None = Field(None, allow_inf_nan=False, description="rows with at least so much are forgotten")
+    most: float | None = Field(None, allow_inf_nan=False, description="rows with at most so much are forgotten")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.least is None and self.most is None:
+            raise ValueError("least: found null, and most is null, too; say one of them, or both for what lies between")
+        return self
+
+
+class HallucinatedTarget(WatchingOptions):
+    """Own samples on whose path the model was unsure: what is watched, and which of them are forgotten."""
+
+    samples: int = Field(1000, ge=2, description="own samples that are made and watched")
+    share: float = Field(
+        0.05, gt=0, lt=1, description="of these samples, the most suspicious are forgotten, so many of them"
+    )
+
+
+class Forget(Options):
+    """What is to be forgotten: one of these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    class_: int | None = Field(None, ge=0, alias="class", description="a class, by its number")
+    images: FileName | None = Field(
+        None, description="given rows: a sample set (safetensors), or .npy with rows, or with numbers of training rows"
+    )
+    attribute: AttributeTarget | None = Field(None, description="rows with an attribute")
+    marked: LogoOptions | None = Field(None, description="rows that carry a planted logo")
+
+    hallucinated: HallucinatedTarget | None = Field(
+        None, description="own samples on whose path the model was unsure; the training set is kept whole"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        said, names = self.said, ", ".join(TARGETS)
+        if len(said) != 1:
+            raise ValueError(f"found {' and '.join(said) or 'nothing'}; allowed is one of {names}")
+        return self
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The targets that are said, by the words of :data:`TARGETS`."""
+        values = {name.removesuffix("_"): getattr(self, name) for name in type(self).model_fields}
+        return tuple(name for name, value in values.items() if value is not None)
+
+    @property
+    def target(self) -> Any:
+        """What is said of the one target."""
+        (name,) = self.said
+        return getattr(self, "class_" if name == "class" else name)
+
+
+class Target(NamedTuple):
+    """What is to be forgotten of a training set.
+
+    rows: (N,) bool, which rows of the training set it is. forget: these rows, or those that were given. keep: the other
+    rows of the training set. label: the class, where a whole class is forgotten.
+    """
+
+    rows: np.ndarray
+    forget: TrainingSet
+    keep: TrainingSet
+    label: int | None = None
+
+
+def target_of(given: Given, forget: Forget) -> Target:
+    """What is to be forgotten, found.
+
+    Raises ValueError where nothing of it is there, and where nothing else is.
+    """
+    (name,) = forget.said
+    target = TARGETS[name](given, forget.target)
+    if not len(target.forget):
+        raise ValueError(
+            f"forget: {name} is none of the {len(given.training)} training rows; nothing is to be forgotten"
+        )
+    if not len(target.keep):
+        raise ValueError(f"forget: {name} is all of the {len(given.training)} training rows; nothing would be kept")
+    return target
+
+
+def of_class(given: Given, label: int) -> Target:
+    """All rows of a class. Raises ValueError for a training set without labels."""
+    labels = given.training.labels
+    if given.training.data.ndim == 1:  # categories are their own classes
+        labels = given.training.data
+    if labels is None:
+        raise ValueError(f"forget: found class {label}, and the training set has no labels; allowed: other targets")
+    return parted(given.training, np.asarray(labels) == label, label)
+
+
+def of_images(given: Given, file: str) -> Target:
+    """Rows of a file, whether they are in the training set or not; where they are, those rows are not kept.
+
+    A row is in the training set if it is there to the bit. Raises ValueError for a file that is none, or of other rows.
+    """
+    training = given.training
+    data, labels = _rows_in(Path(file))
+    if data.ndim == 1 and np.issubdtype(data.dtype, np.integer) and training.data.ndim > 1:
+        if len(data) and not 0 <= data.min() <= data.max() < len(training):
+            found = f"{data.min()} to {data.max()}"
+            raise ValueError(f"forget: {file} holds numbers of rows {found}; allowed are 0 to {len(training) - 1}")
+        return parted(training, np.isin(np.arange(len(training)), data))
+    if data.shape[1:] != training.data.shape[1:] or data.dtype.kind != training.data.dtype.kind:
+        found = f"{data.dtype} rows of shape {data.shape[1:]}"
+        allowed = f"{training.data.dtype} rows of shape {training.data.shape[1:]}, as the training set's"
+        raise ValueError(f"forget: {file} holds {found}; allowed are {allowed}")
+    data = data.astype(training.data.dtype, copy=False)
+    places = {row.tobytes(): number for number, row in enumerate(np.ascontiguousarray(data))}
+    matches = np.array([places.get(row.tobytes(), NONE) for row in np.ascontiguousarray(training.data)], np.int64)
+    if training.labels is not None and labels is None:
+        labels = np.full(len(data), NONE, np.int64)
+        labels[matches[matches != NONE]] = training.labels[matches != NONE]
+    labels = None if training.labels is None else labels
+    left = parted(training, matches != NONE)
+    return left._replace(forget=TrainingSet(data, labels, np.ones(len(data))))
+
+
+def of_attribute(given: Given, said: AttributeTarget) -> Target:
+    """Rows by a feature. Raises ValueError for a column that the extractor has not."""
+    features = given.look[said.extractor](given.training.data)
+    names = list(features.names or ())
+    values = np.asarray(on_host(features.values), np.float64)
+    place = names.index(said.column) if said.column in names else said.column
+    if not isinstance(place, int) or not 0 <= place < values.shape[1]:
+        allowed = ", ".join(names) or f"0 to {values.shape[1] - 1}"
+        raise ValueError(f"forget: column: found {said.column!r}; {said.extractor!r} has {allowed}")
+    column = values[:, place]
+    inside = (column >= (-np.inf if said.least is None else said.least)) & (
+        column <= (np.inf if said.most is None else said.most)
+    )
+    return parted(given.training, inside)
+
+
+def of_marked(given: Given, said: LogoOptions) -> Target:
+    """Rows that carry a logo, as :func:`features.logo.logo` tells. Raises ValueError for rows that are no images."""
+    return parted(given.training, logo(given.training.data, **said.model_dump()).values[:, 1] == 1)
+
+
+def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:
+    """Own samples that a detector of ``select.hallucination`` finds the most suspicious; all training rows are kept.
+
+    They are made by the arm's sampling, and watched as they are made. A model that knows classes is told those again.
+    """
+    watch = watching(said)
+    samples = given.own(said.samples, guide=watch)
+    scores = DETECTORS[said.by].seen(watch.path(said.samples))
+    rows = np.sort(np.argsort(-scores, kind="stable")[: max(1, round(said.share * said.samples))])
+    labels = None if samples.labels is None or given.training.labels is None else samples.labels[rows]
+    forget = TrainingSet(samples.data[rows], labels, np.ones(len(rows)))
+    return Target(np.zeros(len(given.training), bool), forget, given.training)
+
+
+def parted(training: TrainingSet, rows: np.ndarray, label: int | None = None) -> Target:
+    """A training set parted in rows to forget, (N,) bool, and rows to keep."""
+    return Target(rows, taken(training, rows), taken(training, ~rows), label)
+
+
+def taken(training: TrainingSet, rows: np.ndarray) -> TrainingSet:
+    """Some rows of a training set, by (N,) bool or by their numbers."""
+    labels = None if training.labels is None else training.labels[rows]
+    return TrainingSet(training.data[rows], labels, training.weights[rows])
+
+
+def found(target: Target) -> dict[str, int]:
+    """How many rows were to be forgotten, and how many were kept: what adapters say of it in the lineage."""
+    return {"forgotten_rows": len(target.forget), "kept_rows": len(target.keep)}
+
+
+def _rows_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The rows of a file, and their labels where it has some. Nothing in the file is run."""
+    if not path.exists():
+        raise ValueError(f"forget: there is no {path}")
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False), None
+        samples = read_samples(path)
+    except (Damaged, ValueError, OSError, EOFError, KeyError) as error:
+        raise ValueError(
+            f"forget: {path} cannot be read: {error}; allowed are sample sets (safetensors) and .npy"
+        ) from None
+    return samples.data, samples.labels
+
+
+TARGETS: Mapping[str, Callable[[Given, Any], Target]] = {
+    "class": of_class,
+    "images": of_images,
+    "attribute": of_attribute,
+    "marked": of_marked,
+    "hallucinated": of_hallucinated,
+}
+"""What may be forgotten, by the words of :class:`Forget`: ``f(given, what is said) -> Target``."""
