@@ -1,5 +1,8 @@
 """What is measured of forgetting, against counts that are known."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,7 +18,12 @@ from collapselab.metrics import (
     unlearning_accuracy,
 )
 from collapselab.metrics.unlearning import nearest_classes
+from collapselab.study import results
+from collapselab.study.loading import load
+from collapselab.verdicts import Endpoint, StudyFacts
+from collapselab.verdicts.unlearned import unlearned
 
+ROOT = Path(__file__).parents[1]
 CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 12.0], [40.0, 40.0]])
 
 
@@ -89,3 +97,44 @@ def test_a_class_that_was_never_asked_for_is_refused():
     for metric in (unlearning_accuracy, retained_accuracy, retained_recall):
         with pytest.raises(ValueError, match="allowed are 0 to 3"):
             metric(REAL, REAL, label=4, asked=4)
+
+
+# -- beside the gold standard ------------------------------------------------------------------------------------------
+
+
+def numbers_of(arm, seed, **values):
+    rows = [{"metric": name, "extractor": "lenet", "set": "sampled", "value": one} for name, one in values.items()]
+    return {"study": "forgot", "arm": arm, "seed": seed, "generation": 0, "status": "ok", "values": rows}
+
+
+def test_each_arm_stands_beside_the_one_trained_without_in_pairs_of_one_seed():
+    luck = np.random.default_rng(3).normal(0, 0.05, 5)
+    records = []
+    for seed, shared in enumerate(luck):
+        own = 0.001 * (-1) ** seed
+        records += [
+            numbers_of("again", seed, unlearning_accuracy=0.98, retained_recall=0.8 + shared, recall=0.5),
+            numbers_of("mild", seed, unlearning_accuracy=0.98, retained_recall=0.78 + shared + own, recall=0.5),
+            numbers_of("destroyed", seed, unlearning_accuracy=1.0, retained_recall=0.0, recall=0.0),
+        ]
+    better = {"unlearning_accuracy": "higher", "retained_recall": "higher", "recall": "higher"}
+    arms = {"again": "", "mild": "", "destroyed": ""}
+    facts = StudyFacts("forgot", arms, Endpoint("retained_recall", "lenet"), 5, 0, better=better, without="again")
+    found = {(one.arm, one.question.partition(".")[2]): one for one in unlearned(facts, records)}
+    assert set(found) == {
+        (arm, metric) for arm in ("mild", "destroyed") for metric in ("unlearning_accuracy", "retained_recall")
+    }
+    mild = found["mild", "retained_recall"]
+    assert mild.status == "worse" and mild.numbers["mean"] == pytest.approx(-0.02 + 0.001 / 5)
+    assert mild.numbers["low"] < -0.02 < mild.numbers["high"] < -0.017  # what seeds share drops out
+    assert mild.numbers["without"] == pytest.approx(0.8 + luck.mean())
+    assert found["mild", "unlearning_accuracy"].status == "the same"
+    destroyed = found["destroyed", "retained_recall"]
+    assert destroyed.status == "worse" and destroyed.numbers["value"] == 0
+    assert unlearned(replace(facts, without=""), records) == []
+
+
+def test_the_arm_that_is_trained_without_is_found_in_the_study():
+    study = load(ROOT / "config" / "unlearn.yaml")
+    assert results._without(study) == "retrained"
+    assert results._without(load(ROOT / "config" / "smoke.yaml")) == ""

@@ -17,14 +17,16 @@ from collapselab.adapt.forgetting import Amnesiac, Erased, Masked, Salient, boun
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged, Interrupted
 from collapselab.core.run import Run
-from collapselab.core.sets import TrainingSet
+from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.features import FEATURES
+from collapselab.metrics.ranks import superiority
 from collapselab.models import MODELS
 from collapselab.models.gaussian import Gaussian, GaussianOptions
 from collapselab.models.gmm import GMM, GMMOptions
 from collapselab.models.kde import KDE, KDEOptions
 from collapselab.models.multinomial import Multinomial, MultinomialOptions
 from collapselab.models.naive_bayes import NaiveBayes, NaiveBayesOptions
+from collapselab.theory import membership_area, relearned
 
 SEEN, BATCH = 64, 16
 TUNED = ("esd", "selective_amnesia", "salun", "erasediff", "ascent", "neggrad")
@@ -342,6 +344,85 @@ def test_only_a_class_that_the_model_knows_is_erased(model):
         adapted("esd", model, three, forget={"class": 2})
     with pytest.raises(ValueError, match="a target that is no class"):
         adapted("esd", model, forget={"marked": {"size": 1, "threshold": 0.4}})
+
+
+# -- what an attack finds, and what a loop learns again ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dimension", "area"), [(20, 0.624), (100, 0.760), (400, 0.921)])
+def test_an_attack_on_a_mean_finds_its_rows_as_often_as_theory_says(dimension, area):
+    """The score <x, mean> of rows that the mean is of, and of others, over 100 means of 100 rows."""
+    rows, source, areas = 100, np.random.default_rng(dimension), []
+    assert membership_area(rows, dimension) == pytest.approx(area, abs=5e-4)
+    for _ in range(100):
+        members, others = (source.standard_normal((rows, dimension)) for _ in range(2))
+        law = Gaussian.fit(
+            TrainingSet(members, None, np.ones(rows)), GaussianOptions(ddof=0, covariance="diagonal"), Run(0)
+        )
+        areas.append(superiority(members @ law.mean, others @ law.mean).share)
+    # Pairs of a mean share it; the law is of the first order in 1 / n, and 1 / n is what it may be off by.
+    assert abs(np.mean(areas) - membership_area(rows, dimension)) < 3 * np.std(areas) / 10 + 1 / rows
+
+
+def with_validation(name: str, model: Any, training: TrainingSet, others: SampleSet, **said: Any) -> dict:
+    entry = ADAPTERS[name]
+    options = entry.Options.model_validate({"attacked": 1} | said)
+    assert entry.validates(options) == 1
+    shown = given(training, model)._replace(validation=others)
+    return entry.adapt(model, shown, options, Run(5)).facts
+
+
+def test_a_model_trained_without_rows_knows_them_no_better_than_others():
+    """Before, clouds stand on the members; after a deletion a member is as far from all clouds as any other row."""
+    source = np.random.default_rng(0)
+    rows, others = source.standard_normal((2, 300, 20))
+    rows[:, 0], others[:, 0] = np.sort(rows[:, 0]), np.sort(others[:, 0])
+    others = others[others[:, 0] > 0]
+    training = TrainingSet(rows, None, np.ones(300))
+    law = KDE.fit(training, KDEOptions(bandwidth=0.5), Run(0))
+    facts = with_validation("exact_deletion", law, training, SampleSet(others), **ABOVE)
+    found = facts["membership"]
+    assert found["before"] == 1
+    assert abs(found["after"] - 0.5) < 3 * math.sqrt(1 / 12 * (1 / found["members"] + 1 / found["others"]))
+    assert found["members"] == facts["forgotten_rows"] and found["others"] == len(others)
+
+
+def test_a_network_is_attacked_by_its_denoiser():
+    """One that has learnt eight images by heart, beside eight others: before; and after it was trained without them."""
+    rows = images(16)
+    training = TrainingSet(rows.data[:8], np.arange(8) % 2, np.ones(8))
+    options = options_of("diffusion", classes=2, label_dropout=0.1, channels=64, learning_rate=5e-3)
+    model = MODELS["diffusion"].fit(training, options, Run(3, 2400))
+    others = SampleSet(rows.data[8:], np.arange(8) % 2)
+    found = with_validation("retrained", model, training, others, images_seen=2400, **CLASS)["membership"]
+    assert found["before"] == 1 and found["members"] == found["others"] == 4
+    assert found["after"] < 1
+    with pytest.raises(ValueError, match="0 validation rows"):
+        with_validation("uce", model, training, SampleSet(rows.data[8:], np.zeros(8, np.int64)), **CLASS)
+
+
+def test_a_loop_learns_again_what_was_deleted_as_fast_as_its_real_rows_say():
+    """pi (1 - q^t) in the mean over loops: of n rows a generation q n are samples and the others real and new."""
+    truth, kept, rows, loops, generations = np.array([0.2, 0.5, 0.3]), 0.8, 100, 300, 6
+    source = np.random.default_rng(7)
+    real = TrainingSet(np.repeat(np.arange(3), (20, 50, 30)), None, np.ones(rows))
+    options = MultinomialOptions(categories=3)
+    start = adapted("exact_deletion", Multinomial.fit(real, options, Run(0)), real, forget={"class": 0})
+    shares = np.zeros((loops, generations + 1))
+    for loop in range(loops):
+        model = start
+        for generation in range(1, generations + 1):
+            own = model.sample(Ask(round(kept * rows), int(source.integers(2**31)))).data
+            fresh = source.choice(3, rows - len(own), p=truth)
+            mixed = TrainingSet(np.concatenate([own, fresh]), None, np.ones(rows))
+            model = Multinomial.fit(mixed, options, Run(0))
+            shares[loop, generation] = model.probabilities[0]
+    expected = relearned(0.2, kept, generations)
+    error = shares.std(axis=0) / math.sqrt(loops)
+    assert start.probabilities[0] == expected[0] == 0
+    assert (np.abs(shares.mean(axis=0) - expected)[1:] < 4 * error[1:]).all()
+    np.testing.assert_allclose(relearned(0.2, 0.8, 8)[[1, 3, 8]], [0.04, 0.0976, 0.16645], atol=5e-5)
+    assert not relearned(0.2, 1.0, 5).any()
 
 
 # -- stopped, and gone on with -----------------------------------------------------------------------------------------

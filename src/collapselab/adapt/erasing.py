@@ -18,7 +18,25 @@ from ..models.multinomial import Multinomial
 from ..models.naive_bayes import NaiveBayes
 from ..models.tuning import settled
 from .base import Adapted, Given
+from .membership import inference
 from .targets import Forget, Target, found, target_of
+
+ATTACKED = (
+    "validation rows beside which it is told how far a membership inference finds what was forgotten; 0: it is not"
+)
+
+
+def told(model: Any, adapted: Any, given: Given, target: Target, options: Any, run: Run) -> Adapted:
+    """A model that has forgotten, with how many rows were to be forgotten, and what an attack finds where it is asked
+    for."""
+    attack = inference(model, adapted, given, target, run.seed) if options.attacked else {}
+    return Adapted(adapted, found(target) | attack)
+
+
+def attacked(options: Any) -> int:
+    """The validation rows that an attack needs."""
+    return options.attacked
+
 
 # -- from scratch ------------------------------------------------------------------------------------------------------
 
@@ -27,6 +45,7 @@ class RetrainedOptions(Options):
     """What is left out, and how long is trained without it."""
 
     forget: Forget = Field(description="what is to be forgotten")
+    attacked: int = Field(0, ge=0, description=ATTACKED)
     images_seen: int = Field(
         0, ge=0, description="budget of the new training, in images; 0 for a family that is fitted by a formula"
     )
@@ -36,7 +55,8 @@ def retrained(model: Any, given: Given, options: RetrainedOptions, run: Run) -> 
     """A new model of the rows that are kept, from scratch: what all other ways of forgetting are measured by."""
     target = target_of(given, options.forget)
     run = replace(run, images_seen=options.images_seen or None)
-    return Adapted(type(model).fit(target.keep, settled(model), run), found(target))
+    again = type(model).fit(target.keep, settled(model), run)
+    return told(model, again, given, target, options, run)
 
 
 def retrained_images(options: RetrainedOptions) -> int:
@@ -60,6 +80,7 @@ class UCEOptions(Options):
     """What the class is told as, and how strongly all stays as it is."""
 
     forget: Forget = Field(description="the class that is to be forgotten")
+    attacked: int = Field(0, ge=0, description=ATTACKED)
     towards: int | None = Field(None, ge=0, description="the class that it becomes; null: no class")
     strength: float = Field(
         0.1, gt=0, allow_inf_nan=False, description="lambda: how strongly the edit is held back; 0.1 goes 1 / 1.1 of it"
@@ -85,7 +106,8 @@ def uce(model: Any, given: Given, options: UCEOptions, run: Run) -> Adapted:
     concepts = np.eye(len(table))
     others = [concept for number, concept in enumerate(concepts) if number != label]
     moved = edited(table.T, [(concepts[label], aim)], others, options.strength).T
-    return Adapted(model.with_weights({**model.weights(), name: moved.astype(np.float32)}), found(target))
+    after = model.with_weights({**model.weights(), name: moved.astype(np.float32)})
+    return told(model, after, given, target, options, run)
 
 
 def edited(
@@ -122,6 +144,7 @@ class DeletionOptions(Options):
     """What is taken out of the law."""
 
     forget: Forget = Field(description="what is to be forgotten")
+    attacked: int = Field(0, ge=0, description=ATTACKED)
 
 
 def exact_deletion(model: Any, given: Given, options: DeletionOptions, run: Run) -> Adapted:
@@ -132,8 +155,8 @@ def exact_deletion(model: Any, given: Given, options: DeletionOptions, run: Run)
     responsibility; they keep their place with a weight of 0. Raises ValueError where nothing would be left.
     """
     target = target_of(given, options.forget)
-    adapted = DELETIONS[type(model)](model, target, given)
-    return Adapted(adapted, found(target))
+    left = DELETIONS[type(model)](model, target, given)
+    return told(model, left, given, target, options, run)
 
 
 def _categories(model: Multinomial, target: Target, given: Given) -> Multinomial:

@@ -11,20 +11,18 @@ from pydantic import Field
 
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..models.capabilities import Denoises, Trainable, Weighted
 from ..models.gaussian import Gaussian
 from .base import Adapted, Given
-from .erasing import climbed
-from .targets import Forget, Target, found, target_of
-from .tuning import TuningOptions
-
-ASKS = (Trainable, Denoises, Weighted)
+from .erasing import ATTACKED, climbed, told
+from .targets import Forget, Target, target_of
+from .tuning import ASKS, TuningOptions
 
 
 class UnlearnOptions(TuningOptions):
     """What is forgotten, and how much what is kept counts beside it."""
 
     forget: Forget = Field(description="what is to be forgotten")
+    attacked: int = Field(0, ge=0, description=ATTACKED)
     images_seen: int = Field(
         ge=1, description="budget, in rows to forget; as many rows to keep are seen beside them where they count"
     )
@@ -168,7 +166,8 @@ def ascent(model: Any, given: Given, options: UnlearnOptions, run: Run) -> Adapt
 
     target = target_of(given, options.forget)
     if isinstance(model, Gaussian):
-        return Adapted(climbed(model, target, options, run, options.retain, 1.0), found(target))
+        climbed_to = climbed(model, target, options, run, options.retain, 1.0)
+        return told(model, climbed_to, given, target, options, run)
     return _moved(Ascending, model, given, options, run, target)
 
 
@@ -182,7 +181,8 @@ def neggrad(model: Any, given: Given, options: NegGradOptions, run: Run) -> Adap
 
     target = target_of(given, options.forget)
     if isinstance(model, Gaussian):
-        return Adapted(climbed(model, target, options, run, options.retain, options.alpha), found(target))
+        climbed_to = climbed(model, target, options, run, options.retain, options.alpha)
+        return told(model, climbed_to, given, target, options, run)
     return _moved(Contrary, model, given, options, run, target)
 
 
@@ -248,4 +248,4 @@ def _moved(rule: type, model: Any, given: Given, options: UnlearnOptions, run: R
         return rule(task, how, run, forgotten, kept, target.label)
 
     moved, _ = moved_by(made, model, target.keep, options, run)
-    return Adapted(moved, found(target))
+    return told(model, moved, given, target, options, run)

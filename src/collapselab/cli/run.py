@@ -50,6 +50,7 @@ class Verb(NamedTuple):
 VERBS = {
     "prepare": Verb("prepare", "Read real images, split them once, and write parts of them."),
     "populate": Verb("prepare", "Write down a known population, or draw its held-out samples."),
+    "task": Verb("prepare", "Write down which rows of a part of the real data are of a task.", hidden=True),
     "learn": Verb("prepare", "Train an extractor on the real training split."),
     "draw": Verb("compose", "Draw what a training set needs and no file holds."),
     "compose": Verb("compose", "Write down which rows make the training set of a generation."),

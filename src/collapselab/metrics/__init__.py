@@ -86,7 +86,7 @@ from .unlearning import unlearning_accuracy as unlearning_accuracy
 from .variance import variance_ratio as variance_ratio
 from .vendi import vendi_score as vendi_score
 
-ROWS = ("images", "vectors")
+ROWS, FORGETS = ("images", "vectors"), Roles(forgets=True)
 
 METRICS: Registry[Metric] = Registry(
     "collapselab.metrics",
@@ -174,7 +174,7 @@ METRICS: Registry[Metric] = Registry(
         "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
         "attribute_odds": Metric(attribute_odds, "Odds against real", None, reads="classes"),
         "unlearning_accuracy": Metric(
-            unlearning_accuracy, "Unlearned", "higher", reads="classes", takes=ROWS, chance="fake"
+            unlearning_accuracy, "Unlearned", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="fake"
         ),
         "retained_accuracy": Metric(
             retained_accuracy,
@@ -182,10 +182,11 @@ METRICS: Registry[Metric] = Registry(
             "higher",
             reads="classes",
             takes=ROWS,
+            roles=FORGETS,
             chance="fake",
         ),
         "retained_recall": Metric(
-            retained_recall, "Retained recall", "higher", reads="classes", takes=ROWS, chance="real"
+            retained_recall, "Retained recall", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="real"
         ),
         "retained_precision": Metric(
             retained_precision,
@@ -193,6 +194,7 @@ METRICS: Registry[Metric] = Registry(
             "higher",
             reads="classes",
             takes=ROWS,
+            roles=FORGETS,
             chance="fake",
         ),
         "retained_frechet_distance": Metric(
@@ -201,6 +203,7 @@ METRICS: Registry[Metric] = Registry(
             "lower",
             reads="classes",
             takes=ROWS,
+            roles=FORGETS,
         ),
         "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
         "quantile_coverage": Metric(
