@@ -3,8 +3,10 @@
 import math
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch")
 
@@ -20,6 +22,8 @@ from collapselab.engine.optim import Adam, ClippedAdam  # noqa: E402
 from collapselab.features import FEATURES  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.rewards.asking import rewards_of  # noqa: E402
+from collapselab.store.tensors import read_metadata  # noqa: E402
+from collapselab.study.loading import check  # noqa: E402
 from collapselab.verbs.adapt import own_samples  # noqa: E402
 
 SAMPLES, STEPS = 16, 4
@@ -225,3 +229,46 @@ def test_a_gradient_that_is_too_long_is_shortened_and_no_other():
     torch.testing.assert_close(short, stepped(lambda weight: Adam([weight], 0.1), [0.3, 0.4]), rtol=0, atol=0)
     long = stepped(lambda weight: ClippedAdam([weight], 0.1, 1.0), [30.0, 40.0])
     torch.testing.assert_close(long, stepped(lambda weight: Adam([weight], 0.1), [0.6, 0.8]))
+
+
+# -- in a study --------------------------------------------------------------------------------------------------------
+
+STUDY = """
+name: liked
+generations: 0
+seeds: 1
+data: {source: digits, split: {train: 60, held_out: 40, validation: 30}}
+models: {small: {diffusion: {preset: tiny, channels: 16, blocks: 1, images_seen: 640, steps: 4}}}
+initial: {real: 60}
+samples: 40
+extractors: [pixels, random-conv]
+metrics: [recall]
+primary: {metric: recall, extractor: random-conv}
+control: none
+arms:
+  bright:
+    model: small
+    regime: fully_synthetic
+    adapt:
+      ddpo:
+        {reward: brightness, images_seen: 96, samples: 16, steps: 4, extractor: pixels, checks: 1, stop: knee,
+         classes_left_out: [0]}
+"""
+
+
+def test_a_study_tunes_and_its_model_says_what_that_cost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study, faults = check(yaml.safe_load(STUDY), "liked")
+    assert not faults, faults
+    in_process.run(study)
+    noted = read_metadata(Path(study.model_file("bright", 0, 0)))["lineage"]["adaptation"]
+    assert noted["checks"]["images_seen"] == [0, 96] and noted["stopped"]["validation_rows"] == 30
+    assert noted["transfer"]["left_out"]["classes"] == [0] and len(noted["transfer"]["by_class"]) == 10
+    assert study.images_beside("bright", 0) == 96
+
+
+def test_a_study_without_validation_rows_has_no_knee():
+    said = yaml.safe_load(STUDY)
+    del said["data"]["split"]["validation"]
+    _, faults = check(said, "liked")
+    assert any("found 0; 'ddpo' of 'bright'" in str(one) for one in faults)
