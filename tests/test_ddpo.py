@@ -33,7 +33,8 @@ LOOKS = {"pixels": FEATURES["pixels"].extract, "identity": FEATURES["identity"].
 
 @pytest.fixture(scope="module")
 def model():
-    return MODELS["diffusion"].fit(images(), options_of("diffusion", classes=2, label_dropout=0.1), Run(3, 320))
+    options = options_of("diffusion", classes=2, label_dropout=0.1, sample_batch=128)
+    return MODELS["diffusion"].fit(images(), options, Run(3, 320))
 
 
 def given(model, options, training=None):
@@ -101,7 +102,7 @@ def test_vectors_are_rewarded_in_their_own_units():
     """A coordinate whose unit is large: the reward is in it, and rises."""
     rows = np.random.default_rng(0).normal([500.0, 0.0], [10.0, 1.0], (200, 2))
     training = TrainingSet(rows, None, np.ones(200))
-    model = MODELS["diffusion"].fit(training, options_of_vectors(), Run(1, 6400))
+    model = MODELS["diffusion"].fit(training, options_of_vectors(), Run(1, 3200))
     options = said(reward="coordinate", extractor="identity")
     checks = tuned(model, options, None, training).facts["checks"]
     assert abs(checks["reward"][0] - 500) < 20 and checks["reward"][-1] > checks["reward"][0] + 0.5
@@ -110,7 +111,7 @@ def test_vectors_are_rewarded_in_their_own_units():
 
 def options_of_vectors():
     kind = MODELS["diffusion"].Options
-    return kind.model_validate(kind.smallest("vectors") | {"warmup_images": 0})
+    return kind.model_validate(kind.smallest("vectors") | {"warmup_images": 0, "steps": 8, "sample_batch": 200})
 
 
 # -- where it stops ----------------------------------------------------------------------------------------------------
@@ -122,16 +123,15 @@ def far(**changes):
 
 
 def test_it_stops_at_the_knee_with_the_model_of_the_check_before(model):
-    whole = tuned(model, far()).facts["checks"]
     knee = tuned(model, far(stop="knee"))
-    stopped, start = knee.facts["stopped"], whole["recall"][0]
+    stopped, checks = knee.facts["stopped"], knee.facts["checks"]
+    start, below = checks["recall"][0], len(checks["recall"]) - 1
     floor = start - 2 * math.sqrt(start * (1 - start) / len(images()))
-    below = next(index for index, one in enumerate(whole["recall"]) if one < floor)
-    assert 1 < below < 12  # else the test says nothing
+    assert 1 < below < 12 and 0 < floor < start < 1  # else the test says nothing
+    assert [one < floor for one in checks["recall"]] == [False] * below + [True]
     assert stopped["at"] == "knee" and stopped["check"] == below - 1 and stopped["validation_rows"] == 40
     assert stopped["recall_floor"] == pytest.approx(floor)
-    assert knee.facts["checks"]["recall"] == whole["recall"][: below + 1]
-    assert stopped["images_seen"] == whole["images_seen"][below - 1] == (below - 1) * ITERATION
+    assert stopped["images_seen"] == (below - 1) * ITERATION and checks["images_seen"][-1] == below * ITERATION
     shorter = far().model_copy(update={"images_seen": stopped["images_seen"], "checks": 1})
     for name, array in tuned(model, shorter).model.weights().items():
         np.testing.assert_array_equal(array, knee.model.weights()[name])
