@@ -69,7 +69,10 @@ PURGED = {"select": {"unmarked": {"share": 0.6}}}
 VAIN = [
     (arm({"tree_ring": {"radius": 5}}), "arms.one.mark: 'tree_ring' has rings up to radius 5; images of 8 x 8 allow"),
     (arm("dwt_dct_svd"), "arms.one.mark: 'dwt_dct_svd' marks the colours of images with 3 channels; the images have 1"),
-    (arm("gaussian_shading", "vae"), "asks for a model that is Inverts (models.capabilities), as 'vae' is not"),
+    (
+        arm("gaussian_shading", "vae"),
+        "whose samples can be traced back to the noise that they began with, and 'vae' is no such",
+    ),
     (arm("gaussian_shading", "told"), "found by the model without a class, but 'told' has 10 classes and"),
     (arm("ring"), "arms.one.mark: unknown name 'ring'; allowed: spread_spectrum, tree_ring"),
     (arm({"tree_ring": {"radius": 0}}), "arms.one.mark.tree_ring.radius: found 0"),

@@ -214,9 +214,9 @@ arms:
   one: {model: MODEL, regime: {fully_synthetic: {n: 50}}, select: SELECT}
 """
 FAULTS = {
-    "{discriminator: {share: 0.5}}": "asks for a model that is Discriminates (models.capabilities), as 'ppca' is not; "
+    "{discriminator: {share: 0.5}}": "against a discriminator and keeps it, and 'ppca' is no such model; "
     "families that are: gan, stylegan2",
-    "{hallucination: {share: 0.5}}": "asks for a model that is Denoises",
+    "{hallucination: {share: 0.5}}": "a model that makes samples by taking noise away step by step, and ",
     "{classifier: {share: 0.5, extractor: random-conv}}": "reads probabilities",
     "{realism: {share: 0.5, extractor: pixels}}": "measure the endpoint in another feature space",
     "{realism: {share: 0.5, extractor: nobody}}": "nobody",

@@ -237,7 +237,7 @@ def test_what_a_training_starts_from_is_compared_and_not_how_it_is_said(tmp_path
     text = "regime: {fully_synthetic: {init: {from: trained}}}, adapt: theirs"
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.replace("regime: fully_synthetic, KEY", text), encoding="utf-8")
-    assert studies.load(path).lineages["other"].adapt == Choice("theirs")
+    assert studies.load(path).lineages["other"].adapt == (Choice("theirs"),)
 
 
 class KeepsOptions(Options):

@@ -6,10 +6,7 @@ from pydantic import Field, model_validator
 
 from ..core.choice import Choice, From
 from ..features.base import ExtractorName
-from ..models.capabilities import Denoises, Trainable, Weighted
 from .tuning import TuningOptions
-
-ASKS = (Trainable, Denoises, Weighted)
 
 
 class RewardedOptions(TuningOptions):

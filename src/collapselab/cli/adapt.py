@@ -1,6 +1,5 @@
 """A model that is changed after its training, and further models that a guide steers by."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +9,28 @@ import typer
 
 from .. import store
 from ..adapt import ADAPTERS
-from ..adapt.base import Adapter
 from ..core.run import Run
 from ..guides.base import Auxiliary
 from ..models import MODELS
-from ..rewards.asking import looked_through
 from ..store import provenance
 from ..store.provenance import PACKAGE
 from ..verbs import adapt as verb
 from ..verbs.train import rows_of, weighted
+from .adapting import (
+    asked_of,
+    expect_needed,
+    expect_suited,
+    images_of,
+    note,
+    planned,
+    said_of,
+    source_of,
+    worked_through,
+)
 from .extractors import ExtractorOptions, looks_of
-from .inputs import hashes, model_in
+from .inputs import hashes, model_in, trained_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
-from .options import Generation, Options, Out, Replicate, StudySeed, chosen, json_of, pairs, parsed
+from .options import Generation, Out, Replicate, StudySeed, json_of
 from .steering import Sampled, sampled_as, sampling
 
 app = typer.Typer(rich_markup_mode=None)
@@ -32,76 +40,71 @@ OWN = ("adapt", "given", "own_samples")
 
 ModelFile = Annotated[Path, typer.Option(help="model as it was trained")]
 
+SamplingBias = Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")]
+
 TrainingFile = Annotated[Path, typer.Option(help="training set of the model: a table that compose wrote")]
 
 
 @app.command()
 def adapt(
     model: ModelFile,
-    adapter: Annotated[str, typer.Option(help=f"one of {', '.join(ADAPTERS) or 'none in this version'}")],
+    adapter: Annotated[list[str], typer.Option(help=f"one of {', '.join(ADAPTERS)}; several work one after the other")],
     training: TrainingFile,
     study_seed: StudySeed,
     seed: Replicate,
     generation: Generation,
     out: Out,
-    options: Options = "{}",
+    options: Annotated[list[str] | None, typer.Option(help="options as JSON, for each adapter in their order")] = None,
     ancestor: Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")] = None,
+    earlier: Annotated[list[Path] | None, typer.Option(help="training set of each earlier model, in order")] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
     extractor_options: ExtractorOptions = "{}",
     train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
     validation: Annotated[Path | None, typer.Option(help="the validation split, for one that chooses by it")] = None,
-    sampling_bias: Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")] = 1.0,
+    sampling_bias: SamplingBias = 1.0,
     sampler: Sampled = "{}",
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
     """Change a trained model; what is interrupted goes on where its checkpoint is, to the same bits."""
-    entry = chosen(ADAPTERS, adapter, "--adapter")
-    settings = parsed(entry.Options, options, "--options")
-    trained, metadata = _trained_in(model)
-    earlier = {path: model_in(path) for path in ancestor or []}
-    inputs = hashes(model, training, *earlier, *(one for one in (train, validation) if one))
-    _expect_validation(entry, settings, validation)
-    _expect_needed(entry, looked_through(entry, settings), extractor or [], train, len(earlier))
+    steps, by = asked_of(adapter, options or []), json_of(sampler, "--sampler", dict)
+    trained, metadata = trained_in(model)
+    past = {path: model_in(path) for path in ancestor or []}
+    inputs = hashes(model, training, *past, *(earlier or []), *(one for one in (train, validation) if one))
+    expect_needed(steps, extractor or [], train, validation, len(past), len(earlier or []))
     looks = looks_of(extractor or [], extractor_options)
-    told, by = {adapter: json_of(options, "--options", dict)}, json_of(sampler, "--sampler", dict)
-    how = sampling_bias, sampling(by)
-    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": told}
+    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": said_of(steps)}
     lineage |= sampled_as(by, metadata["options"])
-    marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
+    marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *past.values()] if found is None]
     family, table = metadata["family"], store.read_training(training)
     if marks:
         own = MODELS[family].Options.model_validate(metadata["options"])
         diverged(out, family, own, lineage, marks[0], mark_diverged)
         return
-    _expect_suited(entry, adapter, settings, trained, family)
-    number, budget = verb.adaptation_seed(study_seed, seed, generation, adapter), entry.images(settings)
-    beside = {"adapter": adapter, "options": settings.model_dump(mode="json"), "inputs": sorted(inputs.values())}
-    beside |= ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {}) | ({"sampler": by} if by else {})
-    run = replace(run_of(out, number, None, allow_nonidentical, family, lineage), beside=beside)
+    expect_suited(steps, trained, family)
+    seeds = verb.adaptation_seeds(study_seed, seed, generation, [one.name for one in steps])
+    about = {"inputs": sorted(inputs.values())} | ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {})
+    about |= {"sampler": by} if by else {}
+    run = run_of(out, seeds[0], None, allow_nonidentical, family, lineage)
+    source = source_of(family, steps, [*(f"{PACKAGE}.verbs.adapt:{one}" for one in OWN), *ROWS, *_sampler_roots(by)])
+    beside = {"source": source, "eyes": [extractor_options, *map(_eye, extractor or [])]}
+    plan, budget = planned(steps, run, seeds, about, beside, family), images_of(steps)
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            rows = weighted(rows_of(table, store.referred(table)), table)
-            models = [found for found, _ in earlier.values()]
+            tables = [table, *map(store.read_training, earlier or [])]
+            rows, *before = [weighted(rows_of(one, store.referred(one)), one) for one in tables]
+            models, how = [found for found, _ in past.values()], (sampling_bias, sampling(by))
             split, chooses_by = (store.read_samples(path) if path else None for path in (train, validation))
-            shown = verb.given(settings, trained, rows, run.seed, looks, split, models, chooses_by, *how)
-            adapted, facts = verb.adapt(adapter, entry, settings, trained, shown, replace(run, progress=tell))
-            _note(facts, lineage, f"{out}: {adapter}")
+            shown = verb.given(steps[0].options, trained, rows, run.seed, looks, split, models, chooses_by, *how)
+            shown = shown._replace(earlier=before)
+            adapted, facts = worked_through(plan, trained, shown, tell, *how)
+            note(facts, steps, lineage, out)
             return adapted
 
-    roots = [*provenance.entries("adapt:ADAPTERS", [adapter]), *(f"{PACKAGE}.verbs.adapt:{one}" for one in OWN)]
-    made_from = beside | _made_from(family, lineage, run, [*roots, *_sampler_roots(by)])
-    made_from |= {"eyes": [extractor_options, *map(_eye, extractor or [])]}
+    made_from = about | beside | {"lineage": dict(lineage), "seeds": seeds}
     made_from = made_from if trained.uses_torch else None
     leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged, of_model=False, made_from=made_from)
-
-
-def _note(facts: Mapping[str, Any], lineage: dict[str, Any], who: str) -> None:
-    """Put what an adapter says of its model into the lineage, and tell what it has chosen."""
-    lineage.update({"adaptation": dict(facts)} if facts else {})
-    for option, value in facts.get("chosen", {}).items():
-        print(f"{who} has chosen {option} {value} on the validation rows", file=sys.stderr)
 
 
 def _eye(said: str) -> list[str]:
@@ -121,13 +124,14 @@ def auxiliary(
     generation: Generation,
     out: Out,
     sampler: Sampled = "{}",
+    sampling_bias: SamplingBias = 1.0,
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
     """Train a further model that a guide steers by."""
     one, by = _asked(asked), json_of(sampler, "--sampler", dict)
     sampled_by = sampling(by)
-    trained, metadata = _trained_in(model)
+    trained, metadata = trained_in(model)
     inputs, family = hashes(model, training), metadata["family"]
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "role": role}
     lineage |= sampled_as(by, metadata["options"])
@@ -143,10 +147,11 @@ def auxiliary(
         with at_work(f"auxiliary {role} {out.parent}", one.images_seen, kind.uses_torch) as tell:
             own = one.on == "own"
             rows = None if own else weighted(rows_of(table, store.referred(table)), table)
-            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by)
+            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by, sampling_bias)
 
     roots = [f"{PACKAGE}.verbs.adapt:auxiliary", *_sampler_roots(by)]
-    made_from = {"asked": one._asdict()} | _made_from(family, lineage, run, roots)
+    made_from = {"asked": one._asdict()} | ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {})
+    made_from |= _made_from(family, lineage, run, roots)
     made_from = made_from if kind.uses_torch else None
     leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged, made_from=made_from)
 
@@ -174,44 +179,3 @@ def _asked(text: str) -> Auxiliary:
         allowed += "changed, options of a model that is trained from scratch"
         raise typer.BadParameter(f"found {text}; allowed are {allowed}", param_hint="--asked")
     return Auxiliary(**said)
-
-
-def _trained_in(path: Path) -> tuple[Any, dict[str, Any]]:
-    """A model of a family, and its metadata; None where its training diverged."""
-    model, metadata = model_in(path)
-    if metadata.get("population"):
-        raise typer.BadParameter(f"{path} holds a known population; allowed is a trained model", param_hint="--model")
-    return model, metadata
-
-
-def _expect_needed(
-    entry: Adapter, through: tuple[str, ...], extractors: list[str], train: Path | None, ancestors: int
-) -> None:
-    """Raise BadParameter unless an adapter is handed just what it needs."""
-    names = list(pairs(extractors, "--extractor"))
-    if sorted(names) != sorted(through):
-        said = f"found {', '.join(names) or 'none'}; the adapter looks through {', '.join(through) or 'none'}"
-        raise typer.BadParameter(said, param_hint="--extractor")
-    if bool(through) != (train is not None):
-        said = "the adapter needs it" if through else "the adapter has no use for it"
-        raise typer.BadParameter(f"found {train or 'nothing'}; {said}", param_hint="--train")
-    if ancestors and not entry.needs.ancestors:
-        raise typer.BadParameter(f"found {ancestors}; the adapter has no use for them", param_hint="--ancestor")
-
-
-def _expect_suited(entry: Adapter, adapter: str, settings: Any, trained: Any, family: str) -> None:
-    """Raise BadParameter unless an adapter works with a model."""
-    if lacking := [asked.__name__ for asked in entry.asks if not isinstance(trained, asked)]:
-        said = f"found a {family!r} model; {adapter} asks for one that is {lacking[0]} (models.capabilities)"
-        raise typer.BadParameter(said, param_hint="--model")
-    if message := entry.fault(type(trained), settings):
-        raise typer.BadParameter(message, param_hint="--options")
-
-
-def _expect_validation(entry: Adapter, settings: Any, validation: Path | None) -> None:
-    """Raise BadParameter unless an adapter that chooses by validation rows is handed some, and no other is."""
-    if bool(entry.validates(settings)) != (validation is not None):
-        said = (
-            "the adapter has no use for it" if validation else "the adapter chooses by it what its options leave open"
-        )
-        raise typer.BadParameter(f"found {validation or 'nothing'}; {said}", param_hint="--validation")

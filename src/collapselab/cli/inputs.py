@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from .. import store
 from ..models import MODELS
 from ..models.files import read_model
@@ -17,3 +19,11 @@ def hashes(*paths: Path) -> dict[str, str]:
 def model_in(path: Path) -> tuple[Any, dict[str, Any]]:
     """A model of any family, or a known population, and its metadata; None where its training diverged."""
     return read_model(path, MODELS, POPULATIONS)
+
+
+def trained_in(path: Path) -> tuple[Any, dict[str, Any]]:
+    """A model of a family, and its metadata; None where its training diverged."""
+    model, metadata = model_in(path)
+    if metadata.get("population"):
+        raise typer.BadParameter(f"{path} holds a known population; allowed is a trained model", param_hint="--model")
+    return model, metadata

@@ -16,6 +16,7 @@ from .colours import FACTS as COLOURS
 from .colours import colours
 from .lenet import LeNetOptions, lenet, train_lenet
 from .likelihood import SEED, LikelihoodOptions, likelihood
+from .logo import LogoOptions, logo
 from .mark import DetectionOptions, mark
 from .moments import moments
 from .plain import identity, pixels
@@ -75,6 +76,7 @@ FEATURES: Registry[Extractor] = Registry(
         "colours": Extractor(colours, statistic=True, facts=COLOURS),
         "spectrum": Extractor(spectrum, statistic=True, facts=SPECTRUM),
         "attributes": Extractor(attributes, statistic=True),
+        "logo": Extractor(logo, Options=LogoOptions, statistic=True),
         "mark": Extractor(
             mark,
             Options=DetectionOptions,

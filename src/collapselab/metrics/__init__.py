@@ -39,6 +39,8 @@ from .laws import surviving_categories as surviving_categories
 from .likelihood import bits_per_dimension as bits_per_dimension
 from .likelihood import coverage_calibration as coverage_calibration
 from .likelihood import likelihood_gap as likelihood_gap
+from .logos import logo_false_positives as logo_false_positives
+from .logos import logo_share as logo_share
 from .marks import mark_detection as mark_detection
 from .marks import mark_false_alarms as mark_false_alarms
 from .marks import mark_robustness as mark_robustness
@@ -60,6 +62,8 @@ from .neighbours import rarity as rarity
 from .neighbours import realism as realism
 from .neighbours import recall as recall
 from .odds import attribute_odds as attribute_odds
+from .regions import least_coverage as least_coverage
+from .regions import region_coverage as region_coverage
 from .roles import Roles as Roles
 from .roles import Stacked as Stacked
 from .tails import class_retention as class_retention
@@ -74,8 +78,15 @@ from .truth import true_coverage as true_coverage
 from .truth import true_precision as true_precision
 from .truth import true_recall as true_recall
 from .truth import true_total_variation as true_total_variation
+from .unlearning import retained_accuracy as retained_accuracy
+from .unlearning import retained_frechet_distance as retained_frechet_distance
+from .unlearning import retained_precision as retained_precision
+from .unlearning import retained_recall as retained_recall
+from .unlearning import unlearning_accuracy as unlearning_accuracy
 from .variance import variance_ratio as variance_ratio
 from .vendi import vendi_score as vendi_score
+
+ROWS, FORGETS = ("images", "vectors"), Roles(forgets=True)
 
 METRICS: Registry[Metric] = Registry(
     "collapselab.metrics",
@@ -96,6 +107,10 @@ METRICS: Registry[Metric] = Registry(
         ),
         "density": Metric(density, "Density", None, chance="fake"),
         "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True), chance="real"),
+        "least_coverage": Metric(
+            least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
+        ),
+        "region_coverage": Metric(region_coverage, "Coverage of region", "higher", chance="real"),
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
@@ -158,6 +173,38 @@ METRICS: Registry[Metric] = Registry(
         ),
         "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
         "attribute_odds": Metric(attribute_odds, "Odds against real", None, reads="classes"),
+        "unlearning_accuracy": Metric(
+            unlearning_accuracy, "Unlearned", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="fake"
+        ),
+        "retained_accuracy": Metric(
+            retained_accuracy,
+            "Retained as asked for",
+            "higher",
+            reads="classes",
+            takes=ROWS,
+            roles=FORGETS,
+            chance="fake",
+        ),
+        "retained_recall": Metric(
+            retained_recall, "Retained recall", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="real"
+        ),
+        "retained_precision": Metric(
+            retained_precision,
+            "Retained precision",
+            "higher",
+            reads="classes",
+            takes=ROWS,
+            roles=FORGETS,
+            chance="fake",
+        ),
+        "retained_frechet_distance": Metric(
+            retained_frechet_distance,
+            "Retained Fréchet distance",
+            "lower",
+            reads="classes",
+            takes=ROWS,
+            roles=FORGETS,
+        ),
         "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
         "quantile_coverage": Metric(
             quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
@@ -228,6 +275,10 @@ METRICS: Registry[Metric] = Registry(
         ),
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
+        ),
+        "logo_share": Metric(logo_share, "Share with the logo", None, extractors=("logo",), chance="fake"),
+        "logo_false_positives": Metric(
+            logo_false_positives, "Logo found in real images", None, extractors=("logo",), chance="real"
         ),
         "mark_detection": Metric(mark_detection, "Marks found", None, extractors=("mark",), chance="fake"),
         "mark_false_alarms": Metric(

@@ -210,3 +210,16 @@ class Counts(Protocol):
     def flops_per_image(cls, options: Any, shape: tuple[int, ...]) -> dict[str, float]:
         """Floating-point operations, two a multiply-add: ``training`` of each image seen, ``sampling`` of each made."""
         ...
+
+
+IN_WORDS: Mapping[type, str] = {
+    Scores: "that tells how likely a sample is",
+    Knows: "whose exact mean and covariance are known",
+    Weighted: "whose weights can be taken out and exchanged",
+    Varies: "some of whose weights are variances",
+    Inverts: "whose samples can be traced back to the noise that they began with",
+    Denoises: "that makes samples by taking noise away step by step",
+    Discriminates: "that was trained against a discriminator and keeps it",
+    Trainable: "that is a network, trained in steps",
+}
+"""What a model can, as a user is told of it: after "a model"."""

@@ -5,6 +5,7 @@ All have one signature, ``f(known) -> str``, so that the list of duties names th
 
 from ..marks import MARKS
 from ..metrics.marks import mark_detection, mark_false_alarms
+from ..study.words import planted
 from ..verdicts import spell
 from .known import GPAI_FLOP, SYSTEMIC_FLOP, Known
 
@@ -38,6 +39,7 @@ def split(known: Known) -> str:
         return f"{data.split.held_out:,} draws are held out for the metrics; training rows are drawn anew for each seed"
     words = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in parts.items() if number)
     rare = "".join(f"; class {label} thinned to a share of {share:g}" for label, share in data.rare.items())
+    rare += f"; {planted(data.planted)}" if data.planted else ""
     return f"{words}, by split seed {data.split_seed}{rare}; held-out rows are never trained on"
 
 
@@ -145,7 +147,7 @@ def processing(known: Known) -> str:
         found.append(f"real images {side}, doubles not looked for")
     for name in known.study.file.arms:
         lineage = known.study.lineages[name]
-        steps = [f"adapted by {lineage.adapt.name}"] if lineage.adapt else []
+        steps = [f"adapted by {' then '.join(one.name for one in lineage.adapt)}"] if lineage.adapt else []
         steps += [f"steered by {lineage.guide.name}"] if lineage.guide else []
         steps += [f"sampled by {lineage.sampler.name}"] if lineage.sampler else []
         steps += [f"sampling bias {lineage.sampling_bias}"] if lineage.sampling_bias != 1.0 else []

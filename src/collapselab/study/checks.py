@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -23,6 +24,7 @@ from ..guides import GUIDES
 from ..metrics import METRICS, Metric
 from ..models import MODELS
 from ..models.capabilities import Denoises, Judges, Knows
+from ..models.suited import cannot
 from ..populations import POPULATIONS
 from ..rewards import REWARDS
 from ..rewards.asking import files_of, looked_through
@@ -239,8 +241,10 @@ def entry_faults(study: Study) -> Iterator[Fault]:
 def placed(study: Study, arm: str) -> Iterator[tuple[tuple[str | int, ...], str, Mapping[str, Any], Choice]]:
     """What an arm chooses beside model and regime: where it stands in the file, its registry by word, the choice."""
     said = study.file.arms[arm]
-    single = [("adapt", "adapters", ADAPTERS, said.adapt), ("guide", "guides", GUIDES, said.guide)]
-    yield from ((("arms", arm, key), kind, registry, one) for key, kind, registry, one in single if one)
+    for index, one in enumerate(said.adapt):
+        yield ("arms", arm, "adapt", index), "adapters", ADAPTERS, one
+    if said.guide:
+        yield ("arms", arm, "guide"), "guides", GUIDES, said.guide
     for index, one in enumerate(said.transform):
         yield ("arms", arm, "transform", index), "transforms", TRANSFORMS, one
     for index, one in enumerate(said.select):
@@ -270,10 +274,13 @@ def _needs_faults(kind: str, needs: Needs, name: str, where: tuple[str | int, ..
 
 def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
     """Numbers of an arm's entries that are none: how many rows are kept, and images seen, and by which models."""
-    asked = [("select", "keeps", lambda: study.kept(arm.name), 0)] if arm.select else []
-    if arm.adapt:
-        options = study.parsed(ADAPTERS, arm.adapt)
-        asked.append(("adapt", "images", lambda: ADAPTERS[arm.adapt.name].images(options), 0))
+    selectors = " then ".join(one.name for one in arm.select)
+    asked: list[tuple[Any, ...]] = (
+        [(("select",), selectors, "keeps", lambda: study.kept(arm.name), 0)] if selectors else []
+    )
+    for index, one in enumerate(arm.adapt):
+        images = partial(ADAPTERS[one.name].images, study.parsed(ADAPTERS, one))
+        asked.append((("adapt", index), one.name, "images", images, 0))
     for generation in range(arm.generations + 1) if arm.guide else ():
         try:
             further = study.auxiliaries(arm.name, generation)
@@ -285,15 +292,12 @@ def _said_of_itself(study: Study, arm: Lineage) -> Iterator[Fault]:
                 yield Fault(
                     ("arms", arm.name, "guide"), f"{arm.guide.name!r} has a role {role!r}; allowed: a-z, 0-9, _"
                 )
-            asked.append(("guide", f"images of {role!r}", lambda one=one: one.images_seen, 1))
+            guide = ("guide",), arm.guide.name
+            asked.append((*guide, f"images of {role!r}", lambda one=one: one.images_seen, 1))
             if one.on == "own":
-                asked.append(("guide", f"own samples of {role!r}", lambda one=one: one.samples, 1))
-    for key, what, number, least in asked:
-        said = getattr(arm, key)
-        where, name = (
-            ("arms", arm.name, key),
-            said.name if isinstance(said, Choice) else " then ".join(one.name for one in said),
-        )
+                asked.append((*guide, f"own samples of {role!r}", lambda one=one: one.samples, 1))
+    for place, name, what, number, least in asked:
+        where = ("arms", arm.name, *place)
         try:
             found = number()
         except ValueError as error:
@@ -373,11 +377,8 @@ def _unread(
 
 def lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:
     """The fault of an arm whose model has not the capability that its adapter, guide or selector asks for."""
-    family = study.family(arm.model)
-    if not issubclass(MODELS[family], asked):
-        able = ", ".join(name for name, other in usable(MODELS) if issubclass(other, asked)) or "none"
-        message = f"{choice.name!r} asks for a model that is {asked.__name__} (models.capabilities)"
-        yield Fault(where, f"{message}, as {family!r} is not; families that are: {able}")
+    if message := cannot(choice.name, study.family(arm.model), asked):
+        yield Fault(where, message)
 
 
 def _looking_faults(

@@ -117,7 +117,7 @@ ARM = {
     "select": "selectors",
 }
 """key of an arm -> the registry of its choice."""
-SEVERAL = ("transform", "select")
+SEVERAL = ("adapt", "transform", "select")
 """Keys of an arm that may make several choices."""
 
 

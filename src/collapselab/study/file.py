@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from ..compose.regimes import ROWS_MAX, Bias, Budget, Init, Initial, Positive
+from ..compose.streams import Stream
 from ..core.choice import CHOICE, Choice, From
+from ..data.planted import Planted
 from ..features import FEATURES
 from ..measure.record import Against
 from ..metrics import METRICS
@@ -81,6 +83,12 @@ class Data(Part):
     rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
     )
+    stream: Stream | None = Field(
+        None, description="the real data change: each generation's are those of a task of its own"
+    )
+    planted: Planted | None = Field(
+        None, description="a logo in a corner of a share of the images that trainings eat, to be unlearnt and audited"
+    )
 
 
 class Train(Part):
@@ -108,11 +116,23 @@ class OneOrSeveral:
         return {"anyOf": [several["items"], several]}
 
 
-ONE_OR_SEVERAL = WithJsonSchema({"anyOf": [(one := {CHOICE: "selectors"}), {"type": "array", "items": dict(one)}]})
+def _several_from(registry: str, *other: dict[str, str]) -> WithJsonSchema:
+    """Says that a list of choices from a registry may be one of them alone. other: what else may stand there."""
+    return WithJsonSchema({"anyOf": [{CHOICE: registry}, {"type": "array", "items": {CHOICE: registry}}, *other]})
 
 
 def _one_or_several(said: Any) -> Any:
     return list(said) if isinstance(said, list | tuple) else [said]
+
+
+def _none_or_several(said: Any) -> Any:
+    return [] if said is None else _one_or_several(said)
+
+
+def _as_one(choices: list[Choice]) -> Any:
+    """One choice alone, as files have always had it; several as a list."""
+    said = [one.said for one in choices]
+    return said if len(said) > 1 else said[0] if said else None
 
 
 class Arm(Part):
@@ -123,7 +143,14 @@ class Arm(Part):
         description="how training sets are composed; algebra: by the counts themselves"
     )
     sampling_bias: Bias = 1.0
-    adapt: Annotated[Choice, From("adapters")] | None = Field(None, description="what changes the trained model")
+    adapt: Annotated[
+        list[Choice],
+        BeforeValidator(_none_or_several),
+        _several_from("adapters", {"type": "null"}),
+        PlainSerializer(_as_one),
+    ] = Field(
+        [], description="what changes the trained model: one, or several, each what the one before has made of it"
+    )
     guide: Annotated[Choice, From("guides")] | None = Field(None, description="what steers the sampler")
     sampler: Annotated[Choice, From("samplers")] | None = Field(
         None, description="which sampler takes the place of the model's own, where samples are made step by step"
@@ -134,7 +161,7 @@ class Arm(Part):
     mark: Annotated[Choice, From("marks")] | None = Field(
         None, description="the secret in what is released, by which its owner knows it again"
     )
-    select: Annotated[list[Choice], BeforeValidator(_one_or_several), ONE_OR_SEVERAL] = Field(
+    select: Annotated[list[Choice], BeforeValidator(_one_or_several), _several_from("selectors")] = Field(
         [], description="who keeps which samples: one, or several, each of what the one before has kept"
     )
     stream: int = Field(

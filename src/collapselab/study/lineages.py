@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..adapt import ADAPTERS
 from ..compose.regimes import Regime, Synthetic
 from ..core.choice import Choice
 from ..marks import MARKS
@@ -13,7 +14,8 @@ from .file import StudyFile
 class Lineage(NamedTuple):
     """One arm of a study, resolved.
 
-    select: its selectors, each of what the one before has kept. yoked_to: the arm of whose selectors it is the control.
+    adapt: its adapters, each of what the one before has made of the model. select: its selectors, each of what the one
+    before has kept. yoked_to: the arm of whose selectors it is the control.
     sampler: which samples it, if not its model's own. converges: the arms beside which it takes enough of their steps.
     stands_beside: of a control, its kind -> the arms that it is a control of. epochs_of: the training-set sizes that
     its epochs count, generation by generation, where not its own.
@@ -28,7 +30,7 @@ class Lineage(NamedTuple):
     about: str
     generations: int  # the last one
     calibrates: int | None = None  # real images, where it is one of the study's calibrations
-    adapt: Choice | None = None
+    adapt: tuple[Choice, ...] = ()
     guide: Choice | None = None
     transform: tuple[Choice, ...] = ()
     mark: Choice | None = None
@@ -38,6 +40,15 @@ class Lineage(NamedTuple):
     converges: tuple[str, ...] = ()
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether one of its adapters takes the place of its trainings, all but that of generation 0."""
+        return any(ADAPTERS[one.name].instead for one in self.adapt)
+
+    def adapters(self, generation: int) -> tuple[Choice, ...]:
+        """The adapters of a generation: at 0 there is no model before, and a training that none of them replaces."""
+        return tuple(one for one in self.adapt if generation or not ADAPTERS[one.name].instead)
 
     @property
     def marks(self) -> str:
@@ -68,7 +79,7 @@ def of_arms(file: StudyFile, regimes: Mapping[str, Regime]) -> list[Lineage]:
         base = base_of(file, arm.model, regime)
         shown = (arm.sampling_bias, arm.stream, arm.about)
         selectors = tuple(one for one in arm.select if one.name != "nobody")
-        chosen = (arm.adapt, arm.guide, tuple(arm.transform), arm.mark, selectors)
+        chosen = (tuple(arm.adapt), arm.guide, tuple(arm.transform), arm.mark, selectors)
         arms.append(
             Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen, sampler=arm.sampler)
         )

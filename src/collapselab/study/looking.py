@@ -43,9 +43,9 @@ def family_roots(study: Study, arm: str) -> list[str]:
     return [*entries("models:MODELS", [study.family(model)]), *(f"{PACKAGE}.{one}" for one in later)]
 
 
-def reward_roots(study: Study, registry: Mapping[str, Any], choice: Choice) -> list[str]:
-    """The source of the rewards that an entry's options name."""
-    names = study.rewards(registry, choice)
+def reward_roots(study: Study, registry: Mapping[str, Any], *choices: Choice) -> list[str]:
+    """The source of the rewards that the options of entries name."""
+    names = [name for choice in choices for name in study.rewards(registry, choice)]
     return [*entries("rewards:REWARDS", names), *([f"{PACKAGE}.rewards.asking:rewards_of"] if names else [])]
 
 
@@ -158,10 +158,14 @@ def referenced(study: Study) -> list[str]:
     return [name for name in study.measured_in if not looks_anew(FEATURES[name].needs)]
 
 
+def validation_rows(study: Study, adapt: Choice) -> int:
+    """The validation rows that an adapter needs to choose by; 0 where it chooses nothing."""
+    return ADAPTERS[adapt.name].validates(study.parsed(ADAPTERS, adapt))
+
+
 def validated(study: Study, arm: str) -> int:
-    """The validation rows that an arm's adapter needs to choose by; 0 where it chooses nothing."""
-    adapt = study.lineages[arm].adapt
-    return ADAPTERS[adapt.name].validates(study.parsed(ADAPTERS, adapt)) if adapt else 0
+    """The validation rows that an arm's adapters need, of whom each chooses by all of them."""
+    return max((validation_rows(study, adapt) for adapt in study.lineages[arm].adapt), default=0)
 
 
 def selects_on_gpu(study: Study, arm: str) -> bool:

@@ -9,20 +9,21 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
+from ..adapt import ADAPTERS
+from ..adapt.erasing import RetrainedOptions
 from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.seeds import Levels
 from ..guides import GUIDES
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
-from ..store.tensors import read_metadata
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
 from . import crossing, sampled, stopping
+from .adaptations import adaptations, chosen_in_words
 from .file import FAIRNESS, JUDGING
 from .judged import judging_options
-from .looking import validated
 from .study import Study
 from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
@@ -213,24 +214,6 @@ def _chosen_by_seeds(study: Study, model: str) -> str:
     return f", {' and '.join(words)} (chosen at generation 0, a number a seed)" if words else ""
 
 
-def _adapted(study: Study) -> dict[str, str]:
-    """What the adapters of arms have chosen on validation rows: in each generation a number a seed, in words."""
-    said = {}
-    for arm in (name for name in study.file.arms if validated(study, name)):
-        chosen: dict[str, dict[int, list[str]]] = {}
-        for _, seed, generation in (cell for cell in study.cells() if cell[0] == arm):
-            path = Path(study.model_file(arm, seed, generation))
-            lineage = read_metadata(path).get("lineage", {}) if path.exists() else {}
-            for option, value in lineage.get("adaptation", {}).get("chosen", {}).items():
-                chosen.setdefault(option, {}).setdefault(generation, []).append(f"{value:g}")
-        words = [
-            f"{option} " + "; ".join(f"{', '.join(values)} at generation {t}" for t, values in sorted(found.items()))
-            for option, found in chosen.items()
-        ]
-        said |= {arm: f"{study.lineages[arm].adapt.name}: {' and '.join(words)}"} if words else {}
-    return said
-
-
 def _learning_curve(study: Study) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
     from ..theory.predict import predict
@@ -267,7 +250,7 @@ def facts(study: Study) -> Any:
         if value["value"] is not None and (made.get("reference") != "held_out" or made.get("n_fake") == study.measured):
             reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
     primary = study.file.primary
-    settings = {name: setting_of(study, name) for name in study.lineages}
+    settings, adapted = {name: setting_of(study, name) for name in study.lineages}, adaptations(study)
     metrics = {name: METRICS[name] for name in METRICS if name in study.metric_options()}  # as the registry has them
     return StudyFacts(
         name=study.name,
@@ -286,7 +269,8 @@ def facts(study: Study) -> Any:
         used={arm: amounts[-1] for arm, amounts in study.used.items()},
         question=study.file.question,
         data=describe_data(study),
-        adapted=_adapted(study),
+        adapted=chosen_in_words(adapted),
+        adaptations=adapted,
         models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
         rows={name: rows_of(study, name) for name in study.lineages},
@@ -301,7 +285,15 @@ def facts(study: Study) -> Any:
         labels={name: metric.label for name, metric in metrics.items()},
         better={name: metric.better for name, metric in metrics.items()},
         shares=[name for name, metric in metrics.items() if metric.shares],
+        without=_without(study),
     )
+
+
+def _without(study: Study) -> str:
+    """The first arm whose only adapter trains from scratch without what is to be forgotten; empty without one."""
+    steps = {name: study.lineages[name].adapt for name in study.file.arms}
+    alone = [name for name, said in steps.items() if len(said) == 1]
+    return next((name for name in alone if issubclass(ADAPTERS[steps[name][0].name].Options, RetrainedOptions)), "")
 
 
 def _selected(study: Study, arm: str, chance: str) -> Any:

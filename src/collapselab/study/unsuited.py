@@ -30,10 +30,13 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
     transforms, and the rewards that they or adapters follow cannot do with its data.
     """
     for name in study.file.arms:
-        if (adapt := study.lineages[name].adapt) is not None:
+        for index, adapt in enumerate(study.lineages[name].adapt):
             options = study.parsed(ADAPTERS, adapt)
             message = ADAPTERS[adapt.name].fault(MODELS[study.family(study.model_of(name))], options)
-            yield from _placed(message, ("arms", name, "adapt", adapt.name), options)
+            yield from _placed(message, ("arms", name, "adapt", index, adapt.name), options)
+            if index and ADAPTERS[adapt.name].instead:
+                said = f"{adapt.name!r} takes the place of a training, and so comes first: put it before the others"
+                yield Fault(("arms", name, "adapt", index), said)
     try:
         facts = _facts(study)
     except (ValueError, OSError):

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from ..data.planted import Planted
 from .budget import pictured, work
 from .jobs import every
 from .storage import disk
@@ -21,7 +22,7 @@ def totals(study: Study) -> dict[str, str]:
     pictures = len(own) * pictured(study)
     sampled = sum(todo.sampled for todo in work(study).values()) - pictures
     beside = {
-        "adaptations": sum(study.lineages[arm].adapt is not None for arm, _, _ in cells),
+        "adaptations": sum(len(study.lineages[arm].adapters(generation)) for arm, _, generation in cells),
         "further models": sum(len(study.auxiliaries(arm, generation)) for arm, _, generation in cells),
     }
     further = " and ".join(f"{count} {what}" for what, count in beside.items() if count)
@@ -101,8 +102,15 @@ def describe_data(study: Study) -> str:
     parts = f"{split.train} to train on, {split.held_out} held out, {split.fresh} fresh"
     parts += f", {split.validation} for validation" if split.validation else ""
     rare = ", ".join(f"class {label} thinned to a share of {share:g}" for label, share in data.rare.items())
+    rare += f"{'; ' if rare else ''}{planted(data.planted)}" if data.planted else ""
     seed = f"split seed {data.split_seed}{f'; {rare}' if rare else ''}"
     return f"{study.origin.name}: {parts} ({seed}). {study.dataset.citation}"
+
+
+def planted(logo: Planted) -> str:
+    """A planted logo in words."""
+    where, side = logo.corner.replace("_", " "), f"{logo.size} x {logo.size} pixels"
+    return f"a logo of {side} at the {where} of a share of {logo.share:g} of what trainings eat"
 
 
 def describe_model(study: Study, model: str) -> str:

@@ -31,6 +31,8 @@ from .curation import targeted_shares as targeted_shares
 from .curation import top_variance as top_variance
 from .curation import verified_coefficients as verified_coefficients
 from .curation import verified_contraction as verified_contraction
+from .forgetting import membership_area as membership_area
+from .forgetting import relearned as relearned
 from .gaussian import accumulate_limit as accumulate_limit
 from .gaussian import accumulate_moments as accumulate_moments
 from .gaussian import accumulate_subsample_moments as accumulate_subsample_moments
@@ -99,6 +101,8 @@ from .selection import selected_fixation as selected_fixation
 from .selection import top_share_moments as top_share_moments
 from .selection import verification_threshold as verification_threshold
 from .selection import verified_error as verified_error
+from .updating import buffered_variance as buffered_variance
+from .updating import replayed_variance as replayed_variance
 from .worth import admissible_rows as admissible_rows
 from .worth import admissible_synthetic as admissible_synthetic
 from .worth import effective_size as effective_size

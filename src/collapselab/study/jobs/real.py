@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from ...data.split import EATEN
-from ...store.provenance import entries
+from ...store.provenance import PACKAGE, entries
 from .. import looking
 from ..study import Study
 from ..telling import as_json, flags
@@ -19,6 +19,7 @@ def _prepare_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(source=study.origin.name, options=as_json(dict(study.origin.options)))
     yield from flags(sizes=as_json(told), rare=as_json(rare))
     yield from flags(split_seed=data.split_seed, part=f"{place.part}={study.part_file(place.part)}")
+    yield from flags(planted=as_json(data.planted) if data.planted else None)
 
 
 def _dataset(study: Study, place: Place) -> dict[str, str]:
@@ -26,18 +27,40 @@ def _dataset(study: Study, place: Place) -> dict[str, str]:
 
 
 def _prepare_roots(study: Study, place: Place) -> list[str]:
-    return [*verb_roots("prepare", "prepare"), *entries("data:DATASETS", [study.origin.name])]
+    planted = [f"{PACKAGE}.data.planted:plant"] if study.file.data.planted else []
+    return [*verb_roots("prepare", "prepare"), *entries("data:DATASETS", [study.origin.name]), *planted]
 
 
 def _populate_arguments(study: Study, place: Place) -> Iterator[str]:
     data = study.file.data
     yield from flags(population=study.origin.name, options=as_json(dict(study.origin.options)))
     drawn = {} if place.part == "population" else {"held_out": data.split.held_out, "split_seed": data.split_seed}
+    drawn |= {"stream": task_said(study)} if place.part != "population" and data.stream else {}
     yield from flags(**drawn, part=f"{place.part}={study.part_file(place.part)}")
 
 
 def _populate_roots(study: Study, place: Place) -> list[str]:
-    return [*verb_roots("prepare", "populate"), *looking.truth_roots(study)]
+    streamed = verb_roots("prepare", "populate_tasks") if study.file.data.stream else []
+    return [*verb_roots("prepare", "populate"), *looking.truth_roots(study), *streamed]
+
+
+def task_said(study: Study) -> str | None:
+    """The stream, as a job is told of it; None without one."""
+    return as_json(study.file.data.stream) if study.file.data.stream else None
+
+
+def _task_inputs(study: Study, place: Place) -> list[str]:
+    return [study.part_file(place.part)]
+
+
+def _task_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from flags(samples=study.part_file(place.part), stream=task_said(study), number=place.generation)
+    # A row is trained on in one task alone; what is measured on may be of several.
+    yield from ["--share"] if place.part == "train" else []
+
+
+def _task_roots(study: Study, place: Place) -> list[str]:
+    return verb_roots("prepare", "task")
 
 
 def _learn_inputs(study: Study, place: Place) -> list[str]:
@@ -76,6 +99,7 @@ def _extract_real_roots(study: Study, place: Place) -> list[str]:
 JOBS: Mapping[str, Job] = {
     "prepare": Job(nothing, _prepare_arguments, _prepare_roots, _dataset),
     "populate": Job(nothing, _populate_arguments, _populate_roots),
+    "task": Job(_task_inputs, _task_arguments, _task_roots),
     "learn": Job(_learn_inputs, _learn_arguments, _learn_roots),
     "extract_real": Job(_extract_real_inputs, _extract_real_arguments, _extract_real_roots, _extract_real_outside),
 }

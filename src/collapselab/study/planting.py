@@ -1,0 +1,28 @@
+"""Faults of a planted logo: of data that cannot carry it, and of who looks for another."""
+
+from collections.abc import Iterator
+
+from .faults import Fault
+from .study import Study
+
+LOOK = ("size", "corner", "value")  # what a logo looks like, in the data and for who looks for it
+
+
+def planting_faults(study: Study, there: bool) -> Iterator[Fault]:
+    """What keeps a logo from being planted, or from being found. there: whether the data can be read."""
+    logo = study.file.data.planted
+    looking = [index for index, name in enumerate(study.measured_in) if name == "logo"]
+    if logo is None:
+        return
+    if study.population_name is not None:
+        yield Fault(("data", "planted"), "a logo stands in images; a population's samples are drawn anew; leave it out")
+        return
+    side = min(study.shape[1:]) if there else logo.size
+    if logo.size > side:
+        yield Fault(("data", "planted", "size"), f"found {logo.size}; the images allow at most {side} pixels")
+    for index in looking:
+        said = study.extractor_options("logo")
+        for name in LOOK:
+            if said[name] != (planted := getattr(logo, name)):
+                message = f"found {said[name]!r}; the planted logo has {planted!r}: say the same in both places"
+                yield Fault(("extractors", index, "logo", name), message)
