@@ -270,7 +270,9 @@ METRICS: Registry[Metric] = Registry(
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
         ),
-        "logo_share": Metric(logo_share, "Share with the logo", None, extractors=("logo",), chance="fake"),
+        "logo_share": Metric(
+            logo_share, "Share with the logo", None, extractors=("logo",), roles=FORGETS, chance="fake"
+        ),
         "logo_false_positives": Metric(
             logo_false_positives, "Logo found in real images", None, extractors=("logo",), chance="real"
         ),
