@@ -13,6 +13,7 @@ from ..core.errors import Damaged
 from ..core.sets import TrainingSet
 from ..features.base import ExtractorName
 from ..features.logo import LogoOptions, logo
+from ..select.hallucination import DETECTORS, WatchingOptions, watching
 from ..store import read_samples
 from .base import Given
 
@@ -35,6 +36,15 @@ class AttributeTarget(Options):
         return self
 
 
+class HallucinatedTarget(WatchingOptions):
+    """Own samples on whose path the model was unsure: what is watched, and which of them are forgotten."""
+
+    samples: int = Field(1000, ge=2, description="own samples that are made and watched")
+    share: float = Field(
+        0.05, gt=0, lt=1, description="of these samples, the most suspicious are forgotten, so many of them"
+    )
+
+
 class Forget(Options):
     """What is to be forgotten: one of these."""
 
@@ -46,6 +56,10 @@ class Forget(Options):
     )
     attribute: AttributeTarget | None = Field(None, description="rows with an attribute")
     marked: LogoOptions | None = Field(None, description="rows that carry a planted logo")
+
+    hallucinated: HallucinatedTarget | None = Field(
+        None, description="own samples on whose path the model was unsure; the training set is kept whole"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -154,6 +168,20 @@ def of_marked(given: Given, said: LogoOptions) -> Target:
     return parted(given.training, logo(given.training.data, **said.model_dump()).values[:, 1] == 1)
 
 
+def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:
+    """Own samples that a detector of ``select.hallucination`` finds the most suspicious; all training rows are kept.
+
+    They are made by the arm's sampling, and watched as they are made. A model that knows classes is told those again.
+    """
+    watch = watching(said)
+    samples = given.own(said.samples, guide=watch)
+    scores = DETECTORS[said.by].seen(watch.path(said.samples))
+    rows = np.sort(np.argsort(-scores, kind="stable")[: max(1, round(said.share * said.samples))])
+    labels = None if samples.labels is None or given.training.labels is None else samples.labels[rows]
+    forget = TrainingSet(samples.data[rows], labels, np.ones(len(rows)))
+    return Target(np.zeros(len(given.training), bool), forget, given.training)
+
+
 def parted(training: TrainingSet, rows: np.ndarray, label: int | None = None) -> Target:
     """A training set parted in rows to forget, (N,) bool, and rows to keep."""
     return Target(rows, taken(training, rows), taken(training, ~rows), label)
@@ -190,5 +218,6 @@ TARGETS: Mapping[str, Callable[[Given, Any], Target]] = {
     "images": of_images,
     "attribute": of_attribute,
     "marked": of_marked,
+    "hallucinated": of_hallucinated,
 }
 """What may be forgotten, by the words of :class:`Forget`: ``f(given, what is said) -> Target``."""

@@ -11,14 +11,11 @@ from pydantic import Field
 
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..models.capabilities import Denoises, Trainable, Weighted
 from ..models.gaussian import Gaussian
 from .base import Adapted, Given
 from .erasing import ATTACKED, climbed, told
 from .targets import Forget, Target, target_of
-from .tuning import TuningOptions
-
-ASKS = (Trainable, Denoises, Weighted)
+from .tuning import ASKS, TuningOptions
 
 
 class UnlearnOptions(TuningOptions):

@@ -40,6 +40,8 @@ OWN = ("adapt", "given", "own_samples")
 
 ModelFile = Annotated[Path, typer.Option(help="model as it was trained")]
 
+SamplingBias = Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")]
+
 TrainingFile = Annotated[Path, typer.Option(help="training set of the model: a table that compose wrote")]
 
 
@@ -54,11 +56,12 @@ def adapt(
     out: Out,
     options: Annotated[list[str] | None, typer.Option(help="options as JSON, for each adapter in their order")] = None,
     ancestor: Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")] = None,
+    earlier: Annotated[list[Path] | None, typer.Option(help="training set of each earlier model, in order")] = None,
     extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
     extractor_options: ExtractorOptions = "{}",
     train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
     validation: Annotated[Path | None, typer.Option(help="the validation split, for one that chooses by it")] = None,
-    sampling_bias: Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")] = 1.0,
+    sampling_bias: SamplingBias = 1.0,
     sampler: Sampled = "{}",
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
@@ -66,13 +69,13 @@ def adapt(
     """Change a trained model; what is interrupted goes on where its checkpoint is, to the same bits."""
     steps, by = asked_of(adapter, options or []), json_of(sampler, "--sampler", dict)
     trained, metadata = trained_in(model)
-    earlier = {path: model_in(path) for path in ancestor or []}
-    inputs = hashes(model, training, *earlier, *(one for one in (train, validation) if one))
-    expect_needed(steps, extractor or [], train, validation, len(earlier))
+    past = {path: model_in(path) for path in ancestor or []}
+    inputs = hashes(model, training, *past, *(earlier or []), *(one for one in (train, validation) if one))
+    expect_needed(steps, extractor or [], train, validation, len(past), len(earlier or []))
     looks = looks_of(extractor or [], extractor_options)
     lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": said_of(steps)}
     lineage |= sampled_as(by, metadata["options"])
-    marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
+    marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *past.values()] if found is None]
     family, table = metadata["family"], store.read_training(training)
     if marks:
         own = MODELS[family].Options.model_validate(metadata["options"])
@@ -89,10 +92,12 @@ def adapt(
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            rows = weighted(rows_of(table, store.referred(table)), table)
-            models, how = [found for found, _ in earlier.values()], (sampling_bias, sampling(by))
+            tables = [table, *map(store.read_training, earlier or [])]
+            rows, *before = [weighted(rows_of(one, store.referred(one)), one) for one in tables]
+            models, how = [found for found, _ in past.values()], (sampling_bias, sampling(by))
             split, chooses_by = (store.read_samples(path) if path else None for path in (train, validation))
             shown = verb.given(steps[0].options, trained, rows, run.seed, looks, split, models, chooses_by, *how)
+            shown = shown._replace(earlier=before)
             adapted, facts = worked_through(plan, trained, shown, tell, *how)
             note(facts, steps, lineage, out)
             return adapted
@@ -119,6 +124,7 @@ def auxiliary(
     generation: Generation,
     out: Out,
     sampler: Sampled = "{}",
+    sampling_bias: SamplingBias = 1.0,
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
@@ -141,10 +147,11 @@ def auxiliary(
         with at_work(f"auxiliary {role} {out.parent}", one.images_seen, kind.uses_torch) as tell:
             own = one.on == "own"
             rows = None if own else weighted(rows_of(table, store.referred(table)), table)
-            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by)
+            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by, sampling_bias)
 
     roots = [f"{PACKAGE}.verbs.adapt:auxiliary", *_sampler_roots(by)]
-    made_from = {"asked": one._asdict()} | _made_from(family, lineage, run, roots)
+    made_from = {"asked": one._asdict()} | ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {})
+    made_from |= _made_from(family, lineage, run, roots)
     made_from = made_from if kind.uses_torch else None
     leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged, made_from=made_from)
 

@@ -59,7 +59,12 @@ def said_of(steps: Sequence[Asked]) -> Any:
 
 
 def expect_needed(
-    steps: Sequence[Asked], extractors: list[str], train: Path | None, validation: Path | None, ancestors: int
+    steps: Sequence[Asked],
+    extractors: list[str],
+    train: Path | None,
+    validation: Path | None,
+    ancestors: int,
+    earlier: int = 0,
 ) -> None:
     """Raise BadParameter unless adapters are handed just what they need."""
     through = {name for one in steps for name in looked_through(one.entry, one.options)}
@@ -73,6 +78,8 @@ def expect_needed(
         raise typer.BadParameter(f"found {train or 'nothing'}; {said}", param_hint="--train")
     if ancestors and not any(one.entry.needs.ancestors for one in steps):
         raise typer.BadParameter(f"found {ancestors}; {who} can make no use of them", param_hint="--ancestor")
+    if earlier and not any(one.entry.needs.earlier for one in steps):
+        raise typer.BadParameter(f"found {earlier}; {who} can make no use of them", param_hint="--earlier")
     if any(one.entry.validates(one.options) for one in steps) != (validation is not None):
         said = (
             f"{who} can make no use of it" if validation else f"{who} must have it, to choose what options leave open"
@@ -168,7 +175,7 @@ def worked_through(
     steps = [one._replace(run=replace(one.run, progress=tell)) for one in plan.steps]
     if len(steps) == 1:
         one = steps[0]
-        return verb.adapt(one.name, one.adapter, one.options, model, shown, one.run)
+        return verb.with_curve(verb.adapt(one.name, one.adapter, one.options, model, shown, one.run), model)
     return verb.chained(steps, model, shown, plan.kept, bias, sampler)
 
 

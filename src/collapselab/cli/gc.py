@@ -14,7 +14,7 @@ from ..study.clearing import Freed
 from ..study.faults import BadStudy
 from ..study.loading import STUDIES, all_written_in
 from ..study.study import Study
-from ..study.thinning import CURVE
+from ..study.thinning import CURVE, FACTS
 from .plan import dry_run
 from .run import EXIT_BAD_INPUT
 from .study import StudyName, study_of
@@ -83,12 +83,16 @@ def _expect_no_run(study: Study) -> None:
 
 
 def _free(one: Freed) -> None:
-    """Delete a file; of a model that is thinned the curve of its training stays, which the mirror in MLflow shows."""
+    """Delete a file; of a model that is thinned the curve of its training stays, which the mirror in MLflow shows, and
+    what adapters have found out, which the report shows, too.
+    """
     if one.thinned and one.path.name == "model.safetensors":
         tensors, metadata = store.read_tensors(one.path)
         curve: dict[str, Any] = {key: tensors[key] for key in CURVES if key in tensors}
         if curve:
             store.write_tensors(one.path.with_name(CURVE), curve, metadata)
+    if one.thinned and one.path.name == "adapted.safetensors":
+        store.write_tensors(one.path.with_name(FACTS), {}, store.read_tensors(one.path)[1])
     kept.forget(one.path)  # a second name would hold its room
     one.path.unlink(missing_ok=True)
 

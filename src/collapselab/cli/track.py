@@ -10,6 +10,7 @@ import typer
 from .. import store
 from ..data.provenance import Origin
 from ..study import layout, results, stopping, words
+from ..study.adaptations import adaptations
 from ..study.thinning import CURVE
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
@@ -68,6 +69,7 @@ def _beside(study: Any, records: Sequence[Mapping[str, Any]]) -> Any:
     return Beside(
         params={arm: words.describe_arm(study, arm) for arm in study.lineages},
         curves=_curves(study, cells),
+        adaptations=adaptations(study),
         pictures=_sheets(study),
         costs=_costs(study),
         colours=colours_of(loops, controls),

@@ -62,6 +62,8 @@ from .neighbours import rarity as rarity
 from .neighbours import realism as realism
 from .neighbours import recall as recall
 from .odds import attribute_odds as attribute_odds
+from .regions import least_coverage as least_coverage
+from .regions import region_coverage as region_coverage
 from .roles import Roles as Roles
 from .roles import Stacked as Stacked
 from .tails import class_retention as class_retention
@@ -106,6 +108,10 @@ METRICS: Registry[Metric] = Registry(
         ),
         "density": Metric(density, "Density", None, chance="fake"),
         "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True), chance="real"),
+        "least_coverage": Metric(
+            least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
+        ),
+        "region_coverage": Metric(region_coverage, "Coverage of region", "higher", chance="real"),
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),

@@ -12,7 +12,9 @@ from ..measure.roles import reads_classes
 from ..study.selected import Selecting
 from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spell
 from . import sections
+from .adapted import of_study
 from .charts import VEGA_LITE, colours
+from .lines import STYLE
 from .numbers import DRAWN, SETS, endpoints, name_of, twins, unchanged
 from .people import of_people
 from .pictures import Grids, kept_and_discarded, sheets_and_rows
@@ -50,6 +52,8 @@ def page(
         **_curves(facts, records),
         charts=charts,
         colours=colours(facts),
+        adaptations=of_study(facts, colours(facts)),
+        lines_style=STYLE,
         pictures=sheets_and_rows(facts, grids),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
         topped_up=sections.topped_up(selecting.topped_up),
@@ -57,6 +61,7 @@ def page(
         numbers=sections.numbers_table(facts, records),
         risk=sections.risk_table(facts, records),
         growth=sections.growth_table(facts, records),
+        forgotten=sections.forgetting_matrices(facts, records),
         undefined=sections.undefined_table(facts, records),
         warned=sections.warned(records),
         headline=sections.headline(facts, records),

@@ -7,14 +7,16 @@ generation 0 that they share, and among them the controls come last.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..adapt.base import Step
 from ..study.stopping import why
+from .adapted import series_of
 from .cards import data_card, model_card
 from .datasets import Dataset
 
@@ -40,7 +42,8 @@ COSTS = {  # what MLflow shows beside a run's own numbers -> what it is of the c
 class Beside:
     """What is known of a study beside its records.
 
-    params: arm -> its options, flat. curves: cell -> (images seen, loss) of its training. pictures: cell -> a PNG of
+    params: arm -> its options, flat. curves: cell -> (images seen, loss) of its training.
+    adaptations: cell -> its adapters, with what they have found. pictures: cell -> a PNG of
     its samples. costs: cell -> the costs of its jobs. colours: arm -> its colour in the report. controls: the arms that
     are. training: cell -> its training set. real: seed -> the real data that its lineages begin with. models: cell ->
     the file of its model. data: a line on the real data. report: name -> file of the study's report. stopped: arm ->
@@ -49,6 +52,7 @@ class Beside:
 
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     curves: Mapping[Cell, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    adaptations: Mapping[Cell, Sequence[Step]] = field(default_factory=dict)
     pictures: Mapping[Cell, bytes] = field(default_factory=dict)
     costs: Mapping[Cell, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     colours: Mapping[str, str] = field(default_factory=dict)
@@ -154,6 +158,7 @@ def _generation(cell: Record, beside: Beside, options: Mapping[str, str], tags: 
     place = (cell["arm"], cell["seed"], generation)
     seen, loss = beside.curves.get(place, ((), ()))
     curve = [("train/loss", float(y), int(x)) for x, y in zip(seen, loss, strict=True) if np.isfinite(y)]
+    curve += list(_adapted(beside.adaptations.get(place, ())))
     hashes = {noun: sha for noun, sha in (cell.get("lineage") or {}).items() if not noun.startswith("parent ")}
     eaten = "; ".join(f"{p['count']} {p['arm']} gen {p['generation']}" for p in cell.get("composition") or ())
     costs = beside.costs.get(place, ())
@@ -174,6 +179,16 @@ def _generation(cell: Record, beside: Beside, options: Mapping[str, str], tags: 
         ended=ended,
         moments={} if ended is None else {generation: ended},
     )
+
+
+def _adapted(steps: Sequence[Step]) -> Iterator[Point]:
+    """``adapt/reward`` over the images that an adapter has seen; of several adapters each by its place and name."""
+    for index, step in enumerate(steps):
+        group = f"adapt_{index}_{step.name}" if len(steps) > 1 else "adapt"
+        for series in series_of(step.facts):
+            pairs = zip(series.seen, series.values, strict=True)
+            name = series.name.replace("(", "").replace(")", "")
+            yield from ((f"{group}/{name}", float(y), int(x)) for x, y in pairs if y is not None and np.isfinite(y))
 
 
 def _model(place: Cell, beside: Beside, options: Mapping[str, str], digest: str) -> Mapping[str, Any] | None:

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
 from ..adapt import ADAPTERS
-from ..adapt.base import steps_of
 from ..adapt.erasing import RetrainedOptions
 from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
@@ -18,14 +17,13 @@ from ..core.seeds import Levels
 from ..guides import GUIDES
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
-from ..store.tensors import read_metadata
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
 from . import crossing, sampled, stopping
+from .adaptations import adaptations, chosen_in_words
 from .file import FAIRNESS, JUDGING
 from .judged import judging_options
-from .looking import validated
 from .study import Study
 from .words import describe_controls, describe_data, describe_model, shared_by_seeds
 
@@ -216,26 +214,6 @@ def _chosen_by_seeds(study: Study, model: str) -> str:
     return f", {' and '.join(words)} (chosen at generation 0, a number a seed)" if words else ""
 
 
-def _adapted(study: Study) -> dict[str, str]:
-    """What the adapters of arms have chosen on validation rows: in each generation a number a seed, in words."""
-    said = {}
-    for arm in (name for name in study.file.arms if validated(study, name)):
-        chosen: dict[tuple[int, str], dict[int, list[str]]] = {}
-        for _, seed, generation in (cell for cell in study.cells() if cell[0] == arm):
-            path = Path(study.model_file(arm, seed, generation))
-            for index, step in enumerate(steps_of(read_metadata(path).get("lineage", {})) if path.exists() else ()):
-                for option, value in step.facts.get("chosen", {}).items():
-                    chosen.setdefault((index, option), {}).setdefault(generation, []).append(f"{value:g}")
-        words: dict[int, list[str]] = {}
-        for (index, option), found in chosen.items():
-            told = [f"{', '.join(values)} at generation {t}" for t, values in sorted(found.items())]
-            words.setdefault(index, []).append(f"{option} {'; '.join(told)}")
-        names = [one.name for one in study.lineages[arm].adapt]
-        steps = [f"{names[index]}: {' and '.join(of)}" for index, of in words.items()]
-        said |= {arm: ", then ".join(steps)} if steps else {}
-    return said
-
-
 def _learning_curve(study: Study) -> Callable[[float], float] | None:
     """The primary's expected value of a model of n real rows alone, where theory knows it."""
     from ..theory.predict import predict
@@ -272,7 +250,7 @@ def facts(study: Study) -> Any:
         if value["value"] is not None and (made.get("reference") != "held_out" or made.get("n_fake") == study.measured):
             reference.setdefault(value["extractor"], {})[value["metric"]] = value["value"]
     primary = study.file.primary
-    settings = {name: setting_of(study, name) for name in study.lineages}
+    settings, adapted = {name: setting_of(study, name) for name in study.lineages}, adaptations(study)
     metrics = {name: METRICS[name] for name in METRICS if name in study.metric_options()}  # as the registry has them
     return StudyFacts(
         name=study.name,
@@ -291,7 +269,8 @@ def facts(study: Study) -> Any:
         used={arm: amounts[-1] for arm, amounts in study.used.items()},
         question=study.file.question,
         data=describe_data(study),
-        adapted=_adapted(study),
+        adapted=chosen_in_words(adapted),
+        adaptations=adapted,
         models={name: describe_model(study, name) + _chosen_by_seeds(study, name) for name in study.file.models},
         classes_given=study.classes_given,
         rows={name: rows_of(study, name) for name in study.lineages},

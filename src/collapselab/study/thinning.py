@@ -9,6 +9,8 @@ from .study import Study
 WEIGHTS = ("train", "adapt", "auxiliary")
 CURVE = "curve.safetensors"
 """What stays of a model that is thinned: the curve of its training."""
+FACTS = "adaptation.safetensors"
+"""What stays of an adapted model that is thinned: what its adapters have found out."""
 
 
 def _kind(noun: str) -> str:

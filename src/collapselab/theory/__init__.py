@@ -89,6 +89,8 @@ from .regression import regression_error_replace as regression_error_replace
 from .retraining import contraction as contraction
 from .retraining import is_stable as is_stable
 from .retraining import local_slopes as local_slopes
+from .rewarded import regularised_moments as regularised_moments
+from .rewarded import regularised_shares as regularised_shares
 from .selection import best_of_divergence as best_of_divergence
 from .selection import choice_divergence_bound as choice_divergence_bound
 from .selection import choice_shares as choice_shares
@@ -99,6 +101,8 @@ from .selection import selected_fixation as selected_fixation
 from .selection import top_share_moments as top_share_moments
 from .selection import verification_threshold as verification_threshold
 from .selection import verified_error as verified_error
+from .updating import buffered_variance as buffered_variance
+from .updating import replayed_variance as replayed_variance
 from .worth import admissible_rows as admissible_rows
 from .worth import admissible_synthetic as admissible_synthetic
 from .worth import effective_size as effective_size

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from ..adapt.base import Step
 from ..compose.supply import Used
 from ..core.seeds import Levels
 
@@ -53,7 +54,7 @@ class StudyFacts:
     stops: the rules by which lineages are stopped, in words. stopped: arm -> seed -> the decision by which one was: the
     ``generation`` after which none is trained, and ``when``, the rule's kind. adapted: arm -> what its adapter has
     chosen on validation rows, in words. without: the arm that was trained without what others are to forget; empty
-    where there is none.
+    where there is none. adaptations: (arm, seed, generation) -> its adapters, with what they have found.
     """
 
     name: str
@@ -88,6 +89,7 @@ class StudyFacts:
     stopped: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
     adapted: Mapping[str, str] = field(default_factory=dict)
     without: str = ""
+    adaptations: Mapping[tuple[str, int, int], Sequence[Step]] = field(default_factory=dict)
 
     @property
     def loops(self) -> Self:
