@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+import forked
 
 from collapselab.study import BadStudy
 from collapselab.study.loading import check
@@ -75,9 +76,7 @@ class Project:
     def run(self, *command, code=0, timeout=300):
         """What a command says, after checking its exit code; None accepts any."""
         command = [str(word) for word in command]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=timeout
-        )
+        done = forked.run(command, self.folder, self.environment, timeout)
         assert code is None or done.returncode == code, f"{command} ended with {done.returncode}\n{said(done)}"
         return done
 

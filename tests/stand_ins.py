@@ -141,3 +141,36 @@ def captioner(folder):
         return (found.image_embeds @ found.text_embeds.T).numpy()
 
     return namedtuple("Captioner", ["text", "pictures", "cosine"])(folder / "text", folder / "pictures", cosine)
+
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def speaker(folder):
+    """A sentence encoder, ``encoder``, and a model that describes pictures, ``captioner``, with random weights and a
+    tokenizer of a few words."""
+    import_torchvision()
+    import tokenizers
+    import transformers
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "picture", "shows", "a", *DIGITS]
+    plain = tokenizers.Tokenizer(tokenizers.models.WordLevel({one: i for i, one in enumerate(words)}, "[UNK]"))
+    plain.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    plain.post_processor = tokenizers.processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    marks = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), words, strict=False))
+    tokens = transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **marks)
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    text = shape | {"vocab_size": len(words), "encoder_hidden_size": 16, "max_position_embeddings": 32}
+    text |= {"bos_token_id": 2, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0, "projection_dim": 8}
+    vision = shape | {"image_size": 32, "patch_size": 16, "projection_dim": 8}
+    both = transformers.BlipConfig(text_config=text, vision_config=vision, projection_dim=8, image_text_hidden_size=8)
+    with seeded():
+        transformers.BertModel(transformers.BertConfig(**shape, vocab_size=len(words))).save_pretrained(
+            folder / "encoder"
+        )
+        transformers.BlipForConditionalGeneration(both).save_pretrained(folder / "captioner")
+    tokens.save_pretrained(folder / "encoder")
+    pictures = transformers.BlipImageProcessor(size={"height": 32, "width": 32})
+    transformers.BlipProcessor(pictures, tokens).save_pretrained(folder / "captioner")
+    return folder

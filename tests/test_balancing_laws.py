@@ -113,6 +113,19 @@ def test_a_standing_table_overshoots_beside_fresh_data():
     agrees(found[:, -1], limit, beside=(1 - 0.375) ** 14)  # what is left of the start
 
 
+def test_a_lost_mode_comes_back_as_one_minus_q_to_the_t_and_rests_above_the_truth():
+    """1 - q^t of a targeted share a = 1 - q; (a + f pi) / (a + f) beside fresh real rows; at pi where it stops."""
+    np.testing.assert_allclose(theory.targeted_shares(4, 0, 0.1, 0.05)[1:], [0.1, 0.19, 0.271, 0.3439], atol=1e-12)
+    fresh, targeted, truth = 0.1, 0.05, 0.05
+    table = targeted / (1 - fresh)  # of what is kept, which is 1 - f of a training set
+    rest = theory.targeted_limit(table, truth, fresh)
+    assert rest == pytest.approx(0.36667, abs=1e-5)
+    assert rest == pytest.approx((targeted + fresh * truth) / (targeted + fresh), rel=1e-12)
+    assert theory.targeted_shares(400, 0, table, truth, fresh)[-1] == pytest.approx(rest, rel=1e-9)
+    stopped = theory.targeted_shares(400, 0, table, truth, fresh, stops=True)
+    assert stopped.max() <= truth + 1e-12 and stopped[-1] == pytest.approx(truth, rel=1e-9)
+
+
 def test_a_table_that_stops_ends_at_the_truth():
     """Against a table that has made the class rare: it comes back to its share of the training split, and stays there.
 
@@ -271,7 +284,10 @@ def setting_of(selector, said, family, options, truth, n, fresh, samples, genera
 
 
 def endpoint(metric, model, setting):
-    """A metric of the exact moments of a model, as a record has it."""
+    """A metric of the exact moments of a model, as a record has it; a class's share is what its samples expect."""
+    name, _, group = metric.partition(".")
+    if name == "class_histogram":
+        return model.probabilities[int(group)]
     laws = (FEATURES["moments"].extract(None, law) for law in (setting.truth, model))
     return METRICS[metric](*laws)
 
@@ -299,6 +315,18 @@ def test_what_stands_beside_an_arm_is_what_its_loop_does(name):
             agrees(values, np.roll(one.mean, -1), beside)
 
 
+def test_a_table_has_its_share_beside_its_arm_and_its_resting_place():
+    said = {"table": {2: 0.1}, "extractor": "identity"}
+    stands = setting_of("quota", said | {"stops": False}, *BESIDE_ARMS["a table"][2:5], 1000, 200, 4000, 5)
+    (law,) = [one for one in predict(stands) if one.metric == "class_histogram.2"]
+    assert (law.extractor, law.bound) == ("identity", "equal")
+    assert law.limit == pytest.approx((0.08 + 0.2 * 0.15) / 0.28)
+    assert law.mean[0] == 0.15 and (np.diff(law.mean) > 0).all() and law.mean[-1] < law.limit
+    ends = setting_of("quota", said, *BESIDE_ARMS["a table"][2:5], 1000, 200, 4000, 5)
+    (law,) = predict(ends)
+    assert law.bound == "large" and law.limit == pytest.approx(0.15) and law.mean == pytest.approx(0.15)
+
+
 def test_the_way_to_the_verifiers_centre_stands_beside_its_arm():
     said = {"centre": [0.1], "radius": 1.0}
     truth = ("regression", {"dimension": 4, "signal": 1.0})
@@ -318,7 +346,6 @@ def test_the_way_to_the_verifiers_centre_stands_beside_its_arm():
         ("a cut", {"end": "bottom"}),
         ("the best", {"by": "threshold"}),
         ("the best", {"rewards": [{"coordinate": {"form": "quadratic"}}]}),
-        ("a table", {"stops": True}),
         ("a table", {"table": "true"}),
         ("a table", {"table": "even"}),  # of 15 % there are not as many
         ("a choice", {"by": "top_fraction"}),

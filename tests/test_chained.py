@@ -315,7 +315,7 @@ def test_a_list_of_one_is_the_one():
         ("images_seen: 8, ", "", "adapt.2.neon.images_seen", "found 0; a network learns"),
         ("extractor: pixels", "extractor: lenett", "adapt.2", "lenett"),
         ("further: {images_seen: 24}", "asking", "adapt.1", "was trained against a discriminator"),
-        ("further: {images_seen: 24}", "distilled: {images_seen: 24}", "adapt.1", "and so comes first"),
+        ("further: {images_seen: 24}", "distilled: {images_seen: 24}", "adapt.1", "'distilled' takes the place of"),
         ("extractor: random-conv}", "extractor: pixels}", "primary.extractor", "what the adapter 'neon' of 'several'"),
     ],
 )

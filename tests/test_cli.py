@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -32,21 +33,25 @@ EATS = RECIPE | {"generation": 1, "draws": [["self", 0, 50]]}
 OWN = [{"arm": "self", "generation": 0, "samples": "samples.safetensors", "kept": "kept.parquet"}]
 
 
-def start(arguments, folder, **options):
-    command = [sys.executable, "-m", "collapselab", *shlex.split(arguments)]
+def command_of(arguments):
+    """A command and its environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | ENVIRONMENT | {"PATH": path, "PYTHONPATH": str(ROOT / "src")}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    return [sys.executable, "-m", "collapselab", *shlex.split(arguments)], environment
+
+
+def start(arguments, folder, **options):
+    command, environment = command_of(arguments)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment, **pipes, **options)
 
 
 def run(arguments, folder, code=0, **options):
     """All that a command says, after checking its exit code; no command may end in a traceback."""
-    process = start(arguments, folder, **options)
-    process.stdout_text, process.stderr_text = process.communicate(timeout=120)
-    text = process.stdout_text + process.stderr_text
-    assert process.returncode == code, f"{arguments}\nended with {process.returncode}\n{text}"
+    command, environment = command_of(arguments)
+    done = forked.run(command, folder, environment, timeout=120, **options)
+    text = done.stdout + done.stderr
+    assert done.returncode == code, f"{arguments}\nended with {done.returncode}\n{text}"
     assert "Traceback" not in text, text
     return text
 

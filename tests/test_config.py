@@ -6,10 +6,9 @@ import json
 import random
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import jsonschema
 import pytest
 import yaml
@@ -129,9 +128,7 @@ FOUR_MESSAGES = [
 def test_four_faults_are_reported_at_once_by_the_cli(tmp_path):
     (tmp_path / "config").mkdir()
     written(tmp_path, FOUR_FAULTS, "config/bad")
-    done = subprocess.run(
-        [sys.executable, "-m", "collapselab", "validate", "bad"], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = forked.run(["collapselab", "validate", "bad"], tmp_path)
     assert done.returncode == 2
     assert not done.stdout
     assert "Traceback" not in done.stderr
@@ -145,12 +142,7 @@ def test_four_faults_stop_snakemake_before_any_work(tmp_path):
     (tmp_path / "config").mkdir()
     written(tmp_path, FOUR_FAULTS, "config/bad")
     command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", *command, "--cores", "1", "--dry-run", "--config", "study=bad"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    done = forked.run([*command, "--cores", "1", "--dry-run", "--config", "study=bad"], tmp_path)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     for message in FOUR_MESSAGES:
@@ -843,7 +835,8 @@ def as_editors_see(raw):
 
 
 def test_the_shipped_schema_is_what_the_cli_prints(schema):
-    done = subprocess.run([sys.executable, "-m", "collapselab", "schema"], capture_output=True, text=True, check=True)
+    done = forked.run(["collapselab", "schema"], ROOT)
+    assert done.returncode == 0
     remedy = "run: collapselab schema --out config/study.schema.json"
     assert done.stdout == (ROOT / "config" / "study.schema.json").read_text(), remedy
     schema.check_schema(schema.schema)

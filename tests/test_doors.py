@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 
+import forked
 import pytest
 from project import ENVIRONMENT, ROOT
 from typer.main import get_group
@@ -36,8 +37,8 @@ def call(command, folder, code=0, **environment):
     environment = os.environ | ENVIRONMENT | {"PATH": path, "PYTHONPATH": str(ROOT / "src")} | environment
     words = shlex.split(command)
     words = [sys.executable, "-m", *words] if words[0] == "collapselab" else words
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, timeout=120)
-    text = (done.stdout + done.stderr).decode("utf-8", "replace")
+    done = forked.run(words, folder, environment, timeout=120)
+    text = done.stdout + done.stderr
     assert done.returncode == code if code is not None else done.returncode, f"{command}: {done.returncode}\n{text}"
     assert "Traceback" not in text, text
     return text

@@ -1,6 +1,7 @@
 """The edges of a process: who else works at a file, which environment it finds, and what others open with what."""
 
 import csv
+import fcntl
 import io
 import os
 import pwd
@@ -65,6 +66,17 @@ def test_of_many_at_once_one_has_it_at_any_time(tmp_path):
     for thread in threads:
         thread.join()
     assert set(most) == {1} and done == [8] * 8
+
+
+def test_who_only_asks_who_works_at_a_file_keeps_nobody_from_it(tmp_path):
+    path = tmp_path / "model"
+    beside = tmp_path / ".model.lock"
+    beside.touch()
+    with open(beside, encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)  # as ``holder`` does, but for longer than it takes to see that it waits
+        threading.Timer(0.3, fcntl.flock, (stream, fcntl.LOCK_UN)).start()
+        with store.held(path):
+            pass
 
 
 def test_what_a_killed_process_left_is_taken_over(tmp_path):

@@ -18,10 +18,11 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
-from project import ENVIRONMENT, ROOT
+from project import ENVIRONMENT
 
 from collapselab import store
 from collapselab.cli import run as frame
@@ -505,9 +506,7 @@ def test_there_are_enough_of_them():
 
 def run(line, folder):
     """The exit code and what is said, of a process of its own."""
-    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-m", "collapselab", *shlex.split(line)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = forked.run(["collapselab", *shlex.split(line)], folder, timeout=120)
     return done.returncode, done.stderr
 
 

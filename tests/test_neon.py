@@ -12,6 +12,7 @@ from collapselab import store
 from collapselab.adapt import ADAPTERS
 from collapselab.adapt.base import Given
 from collapselab.adapt.neon import _Moved, sign_test
+from collapselab.cli.inputs import model_in
 from collapselab.core.run import Run
 from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.features import FEATURES
@@ -138,6 +139,33 @@ def test_a_further_model_of_own_samples_is_told_the_sampler_and_one_of_rows_is_n
     study = study_of(LOOP, models={"law": law}, arms=arms)
     said = {name: jobs.arguments(study, "auxiliary", Place(name, 0, 1, role=name)) for name in arms}
     assert '--sampler \'{"euler"' in said["own"] and "--sampler" not in said["weak"]
+    assert "--sampling-bias" not in "".join(said.values())  # as ever: nothing that was made without one is made again
+    for name in arms:
+        arms[name] |= {"sampling_bias": {0: 1.0, 1: 0.5}}
+    study = study_of(LOOP, models={"law": law}, arms=arms)
+    first, own, weak = (
+        jobs.arguments(study, "auxiliary", Place(name, 0, generation, role=name))
+        for name, generation in (("own", 0), ("own", 1), ("weak", 1))
+    )
+    assert "--sampling-bias 0.5" in own and "--sampling-bias" not in first + weak
+
+
+def test_own_samples_of_a_guide_are_made_with_the_arms_bias_and_without_the_guide(tmp_path, monkeypatch):
+    """Standardised noise times sqrt(b): what SIMS leads away from has b times the variance, of the very same rows."""
+    law = {"ddof": 1, "covariance": "diagonal", "standardise": False, "steps": STEPS, "between": 1.0}
+    guide = {"sims": {"w": 0.1, "auxiliary": {"images_seen": 1, "samples": 400}}}
+    arm = {"model": "law", "regime": "fully_synthetic", "guide": guide}
+    arms = {"plain": arm, "biased": arm | {"sampling_bias": 0.5}}
+    study = study_of(LOOP, models={"law": {"gaussian-diffusion": law}}, arms=arms, generations=0)
+    monkeypatch.chdir(tmp_path)
+    in_process.run(study)
+    model, _ = model_in(Path(study.model_file("biased", 0, 0)))
+    for name, bias in (("plain", 1.0), ("biased", 0.5)):
+        found = store.read_tensors(Path(study.cell(name, 0, 0, "auxiliary-own.safetensors")))[0]
+        own = verb.own_samples(model, verb.auxiliary_seed(study.file.seed, 0, 0, "own"), bias)(400).data
+        np.testing.assert_allclose(found["mean"], own.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(found["covariance"], own.var(axis=0, ddof=1), rtol=1e-10)
+        assert (own.var(axis=0).mean() < 0.9 * np.mean(model.stored().tensors["covariance"])) == (bias < 1)
 
 
 # -- the vote and the choice -------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
 from project import missing_parts
@@ -222,10 +223,9 @@ def test_every_shipped_study_validates(path):
 
 
 def test_the_study_that_init_writes_validates(tmp_path):
-    command = [sys.executable, "-m", "collapselab"]
-    subprocess.run([*command, "init", "mine"], cwd=tmp_path, check=True, capture_output=True)
+    assert forked.run(["collapselab", "init", "mine"], tmp_path).returncode == 0
     assert studies.load(tmp_path / "config" / "mine.yaml").name == "mine"
-    again = subprocess.run([*command, "init", "mine"], cwd=tmp_path, capture_output=True, text=True)
+    again = forked.run(["collapselab", "init", "mine"], tmp_path)
     assert again.returncode == 2 and "is there already" in again.stderr
 
 

@@ -16,6 +16,7 @@ from snakemake.settings.types import DAGSettings, MaxJobsPerTimespan, Scheduling
 from collapselab.store.cells import left_by
 from collapselab.study import drivers, heeded, jobs, layout
 from collapselab.study.loading import check
+from collapselab.study.streams import task_file
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [None, *sorted((ROOT / "config").glob("*.yaml"))]
@@ -64,6 +65,8 @@ def outputs(study, verb, place):
     there = study if len(study.splits) == 1 else study.with_split(place.seed, place.real)
     if verb in ("prepare", "populate"):
         return [there.part_file(place.part)]
+    if verb == "task":
+        return [task_file(there, place.part, place.generation)]
     if verb in ("learn", "extract_real"):
         return [there.extractor_file({"learn": "weights"}.get(verb, "features"), place.extractor)]
     report = {"baseline": layout.baseline(study), "report": [study.report_file(name) for name in layout.WRITTEN]}

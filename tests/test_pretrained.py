@@ -149,7 +149,7 @@ def test_weights_that_may_carry_code_are_not_read(folder, tmp_path):
     shutil.copytree(folder, place)
     weights = place / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_name("diffusion_pytorch_model.bin"))
-    with pytest.raises(Damaged, match="unet: cannot be read as a UNet2DConditionModel"):
+    with pytest.raises(Damaged, match="unet: is of the base, and cannot be read as a UNet2DConditionModel"):
         pipeline.read(str(place))
 
 
@@ -165,7 +165,9 @@ def test_an_adapter_is_not_used_on_another_base(folder, tmp_path, tuned):
     shutil.rmtree(place)
     shutil.copytree(tmp_path / "five", place)
     loaded = Pretrained.load(model.stored(), model.options)
-    with pytest.raises(Damaged, match=r"moved: is another pipeline: its SHA-256 is .{12}…, of the one that"):
+    with pytest.raises(
+        Damaged, match=r"moved: base names it, and it is another pipeline: its SHA-256 is .{12}…, of the one that"
+    ):
         made(loaded)
     np.testing.assert_array_equal(made(model), before)  # what is loaded already stays what it was
 
@@ -411,14 +413,33 @@ def test_what_cannot_be_shown_is_refused(beside, tmp_path):
     (tmp_path / "no.png").write_bytes(b"no picture")
     (tmp_path / "no.safetensors").write_bytes(b"no weights")
     for wrong, message in (
-        (controlled(beside, control_image=str(tmp_path / "no.png")), r"no\.png cannot be read as a picture"),
-        (controlled(beside, controlnet=str(tmp_path)), "cannot be read as a ControlNet"),
-        (pictured(beside, ip_adapter=str(tmp_path / "no.safetensors")), "cannot be read as an IP-Adapter"),
+        (controlled(beside, control_image=str(tmp_path / "no.png")), r"^control_image: .*no\.png cannot be read as"),
+        (pictured(beside, ip_image=str(tmp_path / "no.png")), r"^ip_image: .*no\.png cannot be read as a picture"),
+        (controlled(beside, controlnet=str(tmp_path)), "controlnet names it, and it cannot be read as a ControlNet"),
+        (pictured(beside, ip_adapter=str(tmp_path / "no.safetensors")), "ip_adapter names it, and .*as an IP-Adapter"),
     ):
         with pytest.raises((ValueError, Damaged), match=message):
             made(Pretrained.untuned(options(**wrong), SHAPE))
     absent = options(**controlled(beside, control_image="nowhere.png"))
-    assert absent.fault(Facts((1, 8, 8), 40, lambda: 2, lambda name: ())) == "control_image: there is no 'nowhere.png'"
+    facts = Facts((1, 8, 8), 40, lambda: 2, lambda name: ())
+    assert absent.fault(facts) == "control_image: there is no 'nowhere.png'"
+    # What a look at the folders tells, a study is told before any work.
+    bare, alone = options(**controlled(beside, controlnet=str(tmp_path))), tmp_path / "no.safetensors"
+    assert bare.fault(facts).startswith(f"controlnet: '{tmp_path}' is no folder with a config.json")
+    said = options(**pictured(beside, ip_adapter=str(alone))).fault(facts)
+    assert said.startswith("ip_adapter: there is no folder ") and str(tmp_path / "image_encoder") in said
+    assert options(**controlled(beside), **pictured(beside)).fault(facts) == ""
+
+
+def test_a_tokenizer_that_cannot_be_read_is_said_with_its_folder(folder, tmp_path):
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "base")
+    for file in (tmp_path / "base" / "tokenizer").iterdir():
+        if file.name != "tokenizer_config.json":
+            file.write_text("[")
+    with pytest.raises(Damaged, match="tokenizer: is of the base, and cannot be read as a CLIPTokenizer"):
+        pipeline.read(str(tmp_path / "base"))
 
 
 def test_what_options_name_is_hashed(folder, beside):

@@ -180,16 +180,16 @@ def test_pipes_and_devices_are_no_studies(tmp_path):
         "&a [" + "*a," * 300_000 + "]",
         "a: " + "x" * 900_000,
         "a" * 900_000 + ": 1",
-        "\n".join(f"k{number}: 1" for number in range(25_000)),
-        "\n".join(f"k{number % 7}: 1" for number in range(25_000)),
-        "arms:\n" + "\n".join(f"  a{number}: {{model: m{number}}}" for number in range(12_000)),
-        "models:\n" + "\n".join(f"  a{number}: gaussian{number}" for number in range(12_000)),
-        "metrics: [" + ",".join(f"m{number}" for number in range(30_000)) + "]",
-        "extractors: [" + ",".join("lenet" for number in range(30_000)) + "]",
-        "calibration: [" + ",".join(str(number + 2) for number in range(30_000)) + "]",
-        "train: {images_seen: {" + ", ".join(f"{number}: 1" for number in range(20_000)) + "}}",
-        "data: {rare: {" + ", ".join(f"{number}: .00001" for number in range(20_000)) + "}}",
-        "waive: {" + ", ".join(f"r{number}: x" for number in range(20_000)) + "}",
+        "\n".join(f"k{number}: 1" for number in range(12_500)),
+        "\n".join(f"k{number % 7}: 1" for number in range(12_500)),
+        "arms:\n" + "\n".join(f"  a{number}: {{model: m{number}}}" for number in range(6_000)),
+        "models:\n" + "\n".join(f"  a{number}: gaussian{number}" for number in range(6_000)),
+        "metrics: [" + ",".join(f"m{number}" for number in range(15_000)) + "]",
+        "extractors: [" + ",".join("lenet" for number in range(15_000)) + "]",
+        "calibration: [" + ",".join(str(number + 2) for number in range(15_000)) + "]",
+        "train: {images_seen: {" + ", ".join(f"{number}: 1" for number in range(10_000)) + "}}",
+        "data: {rare: {" + ", ".join(f"{number}: .00001" for number in range(10_000)) + "}}",
+        "waive: {" + ", ".join(f"r{number}: x" for number in range(10_000)) + "}",
     ],
     ids=range(24),
 )
@@ -198,7 +198,7 @@ def test_a_study_without_bound_is_refused_in_no_time(tmp_path, text):
     path.write_text(text)
     (found, said), spent = calls(faults_of, path)
     assert found and len(said) < 200_000
-    assert spent < 8_000_000  # some seconds
+    assert spent < 4_000_000  # a second or two; of a square of their number it would be ten times that
 
 
 def test_many_arms_are_checked_in_linear_time(tmp_path):

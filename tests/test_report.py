@@ -332,6 +332,26 @@ def test_a_grid_of_what_is_no_image_is_refused():
         report.grid_png(np.zeros((2, 5), np.float32))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_of_a_sheet_are_labelled_and_their_pictures_stay_as_they_are(channels):
+    from PIL import Image
+
+    images = np.random.default_rng(0).integers(0, 256, (6, channels, 8, 8), np.uint8)
+    plain = np.asarray(Image.open(io.BytesIO(report.grid_png(images, 2))))
+    labels = ["none", "7: cfg\nw 1.5\nlow 0.25\nhigh 2", "8: rescale"]
+    sheet = np.asarray(Image.open(io.BytesIO(report.grid_png(images, 2, None, labels))))
+    high, wide = plain.shape[0] // 3, plain.shape[1]
+    rows, kept = sheet.reshape(3, -1, *sheet.shape[1:]), plain.reshape(3, high, *plain.shape[1:])
+    above = (rows.shape[1] - high) // 2
+    np.testing.assert_array_equal(rows[:, above : above + high, -wide:], kept)
+    written = [np.flatnonzero((row[:, :-wide] < 128).reshape(len(row), -1).any(axis=1)) for row in rows]
+    assert all(len(lines) for lines in written)
+    assert all(lines[0] > 0 and lines[-1] < rows.shape[1] - 1 for lines in written)  # none is cut off
+    assert np.ptp(written[1]) > 3 * np.ptp(written[0])  # four lines, and one
+    with pytest.raises(ValueError, match="labels: found 2, allowed is one for each of 3 rows"):
+        report.grid_png(images, 2, None, labels[:2])
+
+
 def test_large_pictures_do_not_break_the_size():
     facts = made_up.facts()
     grids = {

@@ -1,6 +1,7 @@
 """Every reward against a number that is known without it, and over the registry the law of all rewards."""
 
 import io
+import math
 import pickle
 from pathlib import Path
 
@@ -8,14 +9,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from safetensors.numpy import save_file
-from stand_ins import captioner
+from stand_ins import DIGITS, captioner, speaker
 
 from collapselab.core.errors import Foreign
+from collapselab.core.facts import Facts
 from collapselab.core.sets import SampleSet
 from collapselab.data.digits import Digits
 from collapselab.features import FEATURES, Features
 from collapselab.rewards import REWARDS
+from collapselab.rewards.alignment import recall, tokens_of
+from collapselab.rewards.asking import files_of
 from collapselab.rewards.brisque import LEAST, UNLIKE_ALL
+from collapselab.rewards.describing import described
 from collapselab.rewards.head import read_head
 from collapselab.testing import check_reward
 
@@ -34,6 +39,33 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """A folder of a sentence encoder and of a model that describes pictures, with random weights."""
+    return speaker(tmp_path_factory.mktemp("speech"))
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A Python file with a reward, and one with what is none."""
+    lines = [
+        "import numpy as np",
+        "",
+        "def ink(samples):",
+        "    return samples.data.reshape(len(samples), -1).mean(axis=1, dtype=np.float64) if len(samples) else []",
+        "",
+        "def one(samples):",
+        "    return 1.0",
+        "",
+        "def odd(samples):",
+        "    return samples.colour",
+        "",
+        "LIMIT = 3",
+    ]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    return str(tmp_path / "mine.py")
+
+
+@pytest.fixture(scope="module")
 def real():
     return Digits().load().data[:600]
 
@@ -42,7 +74,7 @@ def real():
 
 
 @pytest.mark.parametrize("name", REWARDS)
-def test_a_reward_is_its_samples_own(name, tmp_path, clip):
+def test_a_reward_is_its_samples_own(name, tmp_path, clip, speech, own):
     given = {}
     if name == "linear_head":
         save_file({"weight": np.linspace(-1, 1, PIXELS), "bias": np.ones(1)}, tmp_path / "head.safetensors")
@@ -52,18 +84,29 @@ def test_a_reward_is_its_samples_own(name, tmp_path, clip):
         given = {"data": np.random.default_rng(0).integers(0, 256, (24, 3, 40, 48), np.uint8)}
     elif name == "caption":
         given = {"options": {"captions": ["a seven"], "text": str(clip.text)}, "weights": {"clip": clip.pictures}}
+    elif name == "alignment":
+        said = {
+            "encoder": str(speech / "encoder"),
+            "names": ["two", "six", "seven"],
+            "prompts": ["the picture shows a seven"],
+        }
+        given = {"options": said}
+    elif name == "python":
+        given = {"options": {"file": own, "function": "ink"}}
     elif name == "category":
         given = {"options": {"worth": [0.5, -1.0, 2.0, 0.0, 1.0]}}
     check_reward(name, **given)
 
 
 @pytest.mark.parametrize("name", REWARDS)
-def test_of_nothing_there_is_nothing(name, tmp_path, clip):
+def test_of_nothing_there_is_nothing(name, tmp_path, clip, own):
     np.savez(tmp_path / "head.npz", weight=np.ones(PIXELS))
     said = {
         "linear_head": {"file": str(tmp_path / "head.npz"), "extractor": "pixels"},
         "caption": {"captions": ["a seven"], "text": str(clip.text)},
         "category": {"worth": [1.0]},
+        "alignment": {"encoder": "nowhere", "prompts": ["a seven"]},
+        "python": {"file": own, "function": "ink"},
     }
     empty = {"images": np.empty((0, 1, 64, 64), np.uint8), "vectors": np.empty((0, 2)), "categories": np.empty(0, int)}
     for kind in REWARDS[name].takes:
@@ -220,6 +263,124 @@ def test_captions_that_are_for_nobody_are_refused(clip, tmp_path):
         scored("caption", data, seen, captions=["a"], text=str(tmp_path))
     with pytest.raises(Foreign, match="is no CLIP text model"):
         scored("caption", data, seen, captions=["a"], text=str(clip.pictures))
+
+
+# -- what is said of a picture -----------------------------------------------------------------------------------------
+
+
+def test_recall_is_that_of_greedy_matching():
+    wanted, said = np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 1.0]])
+    assert recall(wanted, wanted) == 1
+    assert recall(wanted, said) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert recall(said, wanted) == pytest.approx((1 + 0 + math.sqrt(0.5)) / 3)
+    assert recall(wanted, np.empty((0, 2))) == 0
+
+
+def test_a_picture_is_worth_what_its_classifier_says_of_it(speech):
+    """Of the class that was asked for it is 1; of another less, and the same as of the two sentences."""
+    shares = np.eye(10)[[7, 2, 7]]
+    data = np.zeros((3, 1, 8, 8), np.uint8)
+    told = {"encoder": str(speech / "encoder")}
+    found = scored("alignment", data, looking(shares), np.array([7, 7, 2]), **told)
+    said = [tokens_of(speech / "encoder", f"the picture shows a {name}") for name in ("seven", "two")]
+    assert len(said[0]) == 5  # its words, without the marks of its ends
+    np.testing.assert_allclose(found, [1, recall(said[0], said[1]), recall(said[1], said[0])])
+    assert found[1:].max() < 1 - 1e-3
+    with pytest.raises(ValueError, match="names: found 10, allowed are 3, the classes of its classifier"):
+        scored("alignment", data, looking(np.eye(3)), np.array([0, 1, 2]), **told)
+    with pytest.raises(ValueError, match="prompts: found 10, and samples without labels; allowed is one for all"):
+        scored("alignment", data, looking(shares), **told)
+    with pytest.raises(ValueError, match="prompts: found 2, and labels 2 to 7; allowed is one for each class"):
+        scored("alignment", data, looking(shares), np.array([7, 7, 2]), prompts=["a", "b"], **told)
+
+
+def test_a_model_describes_pictures_each_as_if_it_were_alone(speech):
+    data = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), np.uint8)
+    folders = {"encoder": str(speech / "encoder"), "captioner": str(speech / "captioner"), "extractor": None}
+    found = scored("alignment", data, prompts=["the picture shows a seven"], **folders)
+    words = described(speech / "captioner", data)
+    assert all(set(one.split()) <= {"the", "picture", "shows", "a", *DIGITS} and one for one in words)
+    said = tokens_of(speech / "encoder", "the picture shows a seven")
+    np.testing.assert_allclose(found, [recall(said, tokens_of(speech / "encoder", one)) for one in words])
+    np.testing.assert_array_equal(
+        found[:1], scored("alignment", data[:1], prompts=["the picture shows a seven"], **folders)
+    )
+
+
+def test_who_speaks_and_what_is_said_are_checked(speech, tmp_path):
+    for captioner_, extractor in ((None, None), ("there", "lenet")):
+        with pytest.raises(ValidationError, match=r"captioner: found .* one of them speaks: the other is null"):
+            REWARDS["alignment"].Options(encoder="here", captioner=captioner_, extractor=extractor)
+    with pytest.raises(ValidationError, match=r"sentence: found 'a digit', allowed are sentences with \{\} once"):
+        REWARDS["alignment"].Options(encoder="here", sentence="a digit")
+    data, seen = np.zeros((1, 1, 8, 8), np.uint8), looking(np.eye(10)[:1])
+    with pytest.raises(ValueError, match="encoder: there is no folder nowhere"):
+        scored("alignment", data, seen, prompts=["a"], encoder="nowhere")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(Foreign, match="is no sentence encoder with its tokenizer"):
+        scored("alignment", data, seen, prompts=["a"], encoder=str(tmp_path))
+    folders = {"encoder": str(speech / "encoder"), "captioner": str(speech / "encoder"), "extractor": None}
+    with pytest.raises(Foreign, match="holds no model that describes pictures"):
+        scored("alignment", data, prompts=["a"], **folders)
+
+
+def test_the_names_of_classes_are_counted_before_any_work():
+    entry = REWARDS["alignment"]
+    facts = Facts((1, 8, 8), 10, lambda: 3, lambda name: ())
+    assert entry.fault(facts, entry.Options(encoder="e")) == "names: found 10, allowed are 3, one for each class"
+    assert entry.fault(facts, entry.Options(encoder="e", names=["a", "b", "c"])) == ""
+
+
+# -- of the user's -----------------------------------------------------------------------------------------------------
+
+
+def test_a_function_of_the_users_is_a_reward_of_any_kind(own):
+    data = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), np.uint8)
+    np.testing.assert_allclose(scored("python", data, file=own, function="ink"), data.reshape(4, -1).mean(1))
+    vectors = np.array([[1.0, 3.0]])
+    assert scored("python", vectors, file=own, function="ink").tolist() == [2]
+
+
+def test_a_file_that_changes_is_read_again(own):
+    data = np.ones((2, 3))
+    before = scored("python", data, file=own, function="ink")
+    text = Path(own).read_text(encoding="utf-8").replace("mean(axis=1", "sum(axis=1")
+    Path(own).write_text(text + "\n", encoding="utf-8")
+    assert (scored("python", data, file=own, function="ink") == 3 * before).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("one", r"function: one of .*mine.py gave numbers of shape \(\), allowed is one for each of 2 samples"),
+        ("odd", "function: odd of .*mine.py raised AttributeError: .*colour"),
+        ("LIMIT", "function: LIMIT is none of .*mine.py"),
+        ("inc", "function: .*mine.py has no inc; it has np, ink, one, odd, LIMIT"),
+    ],
+)
+def test_what_is_no_reward_of_the_users_is_said_with_its_name(own, function, words):
+    with pytest.raises(ValueError, match=words):
+        scored("python", np.ones((2, 3)), file=own, function=function)
+
+
+def test_a_file_of_the_users_is_looked_at_before_any_work_and_not_run(own, tmp_path):
+    entry, facts = REWARDS["python"], Facts((3,), 10, lambda: 0, lambda name: ())
+
+    def fault(file, function):
+        return entry.fault(facts, entry.Options(file=str(file), function=function))
+
+    assert fault(own, "ink") == "" and "has no inc; it has np, ink" in fault(own, "inc")
+    (tmp_path / "bad.py").write_text("def f(:")
+    (tmp_path / "loud.py").write_text("raise RuntimeError('run')\ndef f(samples): pass")
+    assert "bad.py is no Python: invalid syntax" in fault(tmp_path / "bad.py", "f")
+    assert fault(tmp_path / "loud.py", "f") == "" == fault(tmp_path / "absent.py", "f")
+    with pytest.raises(ValueError, match=r"file: .*loud\.py raised RuntimeError: run"):
+        scored("python", np.ones((2, 3)), file=str(tmp_path / "loud.py"), function="f")
+    with pytest.raises(ValueError, match=r"file: there is no .*absent"):
+        scored("python", np.ones((2, 3)), file=str(tmp_path / "absent.py"), function="f")
+    with pytest.raises(ValidationError):
+        entry.Options(file=own, function="os.system")
+    assert files_of([(entry, entry.Options(file=own, function="ink"))]) == (own,)
 
 
 # -- by formula --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 import in_process
 import numpy as np
 import pytest
+from PIL import Image
 
 from collapselab import store
 from collapselab import study as studies
@@ -18,6 +19,7 @@ from collapselab.core.ask import Ask
 from collapselab.core.errors import Damaged, Undefined
 from collapselab.features import FEATURES, Features
 from collapselab.guides import GUIDES
+from collapselab.machine import clock
 from collapselab.metrics import METRICS
 from collapselab.models.files import write_model
 from collapselab.models.gaussian_diffusion import GaussianDiffusion
@@ -362,15 +364,21 @@ def test_pictures_are_searched_on_validation_rows_alone(tmp_path, monkeypatch, c
             assert frame.run(in_process.words_of(study, verb, place)) == 0
     Path(study.part_file("held_out")).unlink()  # nothing is read by which a report measures
     words = ["guide", "seen", "--budget", "3", "--generation", "0", "--guide", "cfg,autoguidance", "--train"]
+    monkeypatch.setattr(clock, "INTERVAL_S", 0.0)
     assert frame.run(words) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith('{"stage": "guide seen"')]
+    assert [line["trials"] for line in lines][-1] == 3 and "images_seen" not in lines[0], lines
     found = front_in(out)
     assert found["objectives"] == list(objectives.DEFAULT) and found["targets"]["vendi_score~real"] > 1
     assert found["searched"]["samples"] == 80
     assert found["searched"]["images_seen_beside"] == 64  # an eighth of the model's own
     assert "have seen 64 images" in out
     folder = Path(out.strip().splitlines()[-1]).parent
-    assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    sheet, points = Image.open(folder / "front.png"), [one for one in found["points"] if one["guide"]]
+    wide = sheet.width - 10 * 34  # beside ten digits of 8 pixels, four times enlarged, with a rim
+    written = np.asarray(sheet)[:, :wide].reshape(1 + len(points), -1, wide)
+    assert wide > 50 and (written < 128).any(axis=(1, 2)).all()  # each row has its label
     [further] = Path("results/seen/report/guides/auxiliary").glob("weak-*.safetensors")
     before = further.stat().st_mtime_ns
     assert frame.run(words) == 0 and further.stat().st_mtime_ns == before  # not trained again

@@ -25,6 +25,7 @@ from collapselab.testing import check_adapter, check_guide, check_reward, check_
 from collapselab.transforms import TRANSFORMS
 from collapselab.transforms.base import Transform
 
+SOME = {"attribute": {"extractor": "identity", "least": 0.5}}
 SAID = {
     "people": {"share": 0.3, "rule": "any"},
     "verifier": {"share": 0.3, "phi": 1.0, "psi": 0.9},
@@ -37,8 +38,21 @@ SAID = {
     "low_rank": {"images_seen": 16, "batch": 8},
     "distilled": {"images_seen": 16, "batch": 8, "samples": 4},
     "neon": {"weight": 0.5, "images_seen": 16, "samples": 8},
+    **{name: {"forget": {"class": 1}, "images_seen": 32, "batch": 16} for name in ("esd", "salun")},
+    **{
+        name: {"forget": SOME, "images_seen": 32, "batch": 16}
+        for name in ("selective_amnesia", "erasediff", "ascent", "neggrad")
+    },
+    "uce": {"forget": {"class": 1}},
+    "exact_deletion": {"forget": SOME},
+    "retrained": {"forget": SOME},
+    "ddpo": {"images_seen": 48, "samples": 8, "steps": 4, "reward": "brightness", "checks": 1},
+    "rwr": {"images_seen": 32, "batch": 8, "samples": 8, "steps": 4, "rounds": 2, "reward": "brightness", "checks": 1},
+    "draft": {"images_seen": 16, "batch": 8, "steps": 4, "last": 2, "reward": "coordinate", "checks": 1},
+    "dpo": {"images_seen": 16, "batch": 8, "steps": 4, "samples": 16, "reward": "brightness", "checks": 1},
     "dynamic_negative": {"negative": 1},
     "perp_neg": {"negative": 1},
+    "deletion": {"negative": 1},
     "fair": {"classes": [0, 1]},
 }
 """Options that have to be said; of other selectors they are those of test_selectors."""
@@ -68,6 +82,8 @@ def test_every_other_entry_keeps_its_contract(check, registry):
         check(name, SAID.get(name))
     if check is check_adapter:  # a formula's, and where it chooses by validation rows
         check("neon", {"extractor": "identity", "level": 1})
+        check("retrained", {"forget": {"class": 1}, "images_seen": 32})
+        check("exact_deletion", {"forget": {"class": 1}})
 
 
 # -- selectors ---------------------------------------------------------------------------------------------------------

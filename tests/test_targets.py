@@ -65,8 +65,8 @@ def test_a_mark_may_be_worn_as_far_as_is_said():
     worn = ROWS.copy()
     worn[4, 0, -1, -1] = 239  # a mean of one level over the 16 pixels
     training = TrainingSet(worn, LABELS, np.ones(30))
-    assert found({"marked": {}}, training=training).rows.sum() == 4
-    assert found({"marked": {"tolerance": 1.0}}, training=training).rows.sum() == 5
+    assert found({"marked": {"threshold": 0.0}}, training=training).rows.sum() == 4
+    assert found({"marked": {"threshold": 1.01 / 255}}, training=training).rows.sum() == 5
     with pytest.raises(ValueError, match="none of the 30"):
         found({"marked": {"corner": "top_left"}})
 
@@ -94,7 +94,7 @@ def test_options_in_an_option_tell_their_files_and_extractors():
         ({"images": "none.npy"}, "there is no none.npy"),
         ({"attribute": {"extractor": "attributes", "column": "smell", "least": 0}}, "'attributes' has brightness"),
         ({"attribute": {"extractor": "attributes", "least": 0}}, "all of the 30 training rows"),
-        ({"marked": {"size": 9}}, "allowed are images of 9 pixels"),
+        ({"marked": {"size": 9}}, "allowed are images of 9 x 9 pixels"),
     ],
 )
 def test_what_is_no_target_is_told_of(said, message):

@@ -28,6 +28,22 @@ rule prepare:
         "collapselab {params.verb} {params.arguments} 2> {log}"
 
 
+rule task:
+    input:
+        read_by("task"),
+    output:
+        rows=hashed("results/real/{real}/task{generation}-{part}{variant}.parquet"),
+    log:
+        "logs/real/{real}/task{generation}-{part}{variant}.log",
+    resources:
+        **asked("task"),
+    params:
+        source=source("task"),
+        arguments=told("task"),
+    shell:
+        "collapselab task {params.arguments} --out {output.rows[0]} 2> {log}"
+
+
 rule learn:
     input:
         read_by("learn"),

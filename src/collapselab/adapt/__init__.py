@@ -2,14 +2,55 @@
 
 from ..core.needs import ALL, Needs
 from ..core.registry import Registry
-from ..models.capabilities import Denoises, Trainable, Weighted
+from ..models.capabilities import Weighted
 from .base import Adapter
+from .ddpo import DDPOOptions, ddpo
 from .distilled import DistilledOptions, distilled, seen_images
+from .dpo import DPOOptions, dpo
+from .draft import DRaFTOptions, draft
+from .erasing import (
+    DeletionOptions,
+    RetrainedOptions,
+    UCEOptions,
+    attacked,
+    exact_deletion,
+    no_images,
+    retrained,
+    retrained_images,
+    uce,
+    unbudgeted,
+    undeletable,
+)
 from .ewc import EwcOptions, ewc
 from .ewc import unsuited as unknown_information
 from .low_rank import LowRankOptions, low_rank
 from .neon import NeonOptions, folded, neon, own_images, unsuited
-from .tuning import tuned_images
+from .rewarding import watched_rows
+from .rwr import RWROptions, rwr
+from .targeted import TargetedOptions, targeted
+from .tuning import ASKS, tuned_images
+from .unlearning import (
+    EraseDiffOptions,
+    ESDOptions,
+    NegGradOptions,
+    SalUnOptions,
+    SelectiveAmnesiaOptions,
+    UnlearnOptions,
+    amnesia_images,
+    ascent,
+    erasediff,
+    esd,
+    neggrad,
+    salun,
+    salun_images,
+    selective_amnesia,
+    two_batches,
+    unclassed,
+    unsteppable,
+    whole,
+)
+
+ROWS = ("images", "vectors")
 
 ADAPTERS: Registry[Adapter] = Registry(
     "collapselab.adapters",
@@ -17,12 +58,16 @@ ADAPTERS: Registry[Adapter] = Registry(
         "neon": Adapter(
             NeonOptions, neon, own_images, (Weighted,), takes=("images", "vectors"), validates=folded, fault=unsuited
         ),
+        "ddpo": Adapter(DDPOOptions, ddpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
+        "rwr": Adapter(RWROptions, rwr, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
+        "draft": Adapter(DRaFTOptions, draft, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
+        "dpo": Adapter(DPOOptions, dpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
         "ewc": Adapter(
             EwcOptions,
             ewc,
             tuned_images,
             needs=Needs(ancestors=ALL, earlier=True),
-            takes=("images", "vectors"),
+            takes=ROWS,
             fault=unknown_information,
             instead=True,
         ),
@@ -30,19 +75,39 @@ ADAPTERS: Registry[Adapter] = Registry(
             LowRankOptions,
             low_rank,
             tuned_images,
-            (Trainable, Denoises, Weighted),
+            ASKS,
             Needs(ancestors=ALL),
-            ("images", "vectors"),
+            ROWS,
             instead=True,
         ),
         "distilled": Adapter(
             DistilledOptions,
             distilled,
             seen_images,
-            (Trainable, Denoises, Weighted),
-            takes=("images", "vectors"),
+            ASKS,
+            takes=ROWS,
             instead=True,
         ),
+        "esd": Adapter(ESDOptions, esd, two_batches, ASKS, takes=("images",), validates=attacked, fault=unclassed),
+        "selective_amnesia": Adapter(
+            SelectiveAmnesiaOptions,
+            selective_amnesia,
+            amnesia_images,
+            ASKS,
+            takes=ROWS,
+            validates=attacked,
+            fault=whole,
+        ),
+        "salun": Adapter(SalUnOptions, salun, salun_images, ASKS, takes=("images",), validates=attacked, fault=whole),
+        "erasediff": Adapter(
+            EraseDiffOptions, erasediff, two_batches, ASKS, takes=ROWS, validates=attacked, fault=unclassed
+        ),
+        "ascent": Adapter(UnlearnOptions, ascent, two_batches, takes=ROWS, validates=attacked, fault=unsteppable),
+        "neggrad": Adapter(NegGradOptions, neggrad, two_batches, takes=ROWS, validates=attacked, fault=unsteppable),
+        "uce": Adapter(UCEOptions, uce, no_images, ASKS, takes=("images",), validates=attacked, fault=unclassed),
+        "exact_deletion": Adapter(DeletionOptions, exact_deletion, no_images, validates=attacked, fault=undeletable),
+        "retrained": Adapter(RetrainedOptions, retrained, retrained_images, validates=attacked, fault=unbudgeted),
+        "targeted": Adapter(TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS),
     },
     Adapter,
 )

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 class Own(Protocol):
     """Own samples of the model, of the adaptation's own random stream, with the arm's sampling bias and
-    sampler, and no guide."""
+    sampler, and no guide but one that the adapter says."""
 
-    def __call__(self, count: int, start: int = 0, model: Any = None) -> SampleSet:
-        """Samples ``start .. start + count``; of another model where one is given, from the same random numbers."""
+    def __call__(self, count: int, start: int = 0, model: Any = None, guide: Any = None) -> SampleSet:
+        """Samples ``start .. start + count``; of another model where one is given, from the same random numbers.
+
+        guide: what steers or watches the sampler (``Ask.guide``)."""
         ...
 
 
@@ -32,7 +34,8 @@ class Given(NamedTuple):
     ``f(data) -> Features`` of any data, as for a reward; train: the features of the training split, never of the
     held-out rows. rewards: those that the options name, by option, as functions of samples. ancestors: models of
     earlier generations of the same arm, as they were sampled, the oldest first. validation: the validation split,
-    where the adapter ``validates``. earlier: the training sets of earlier generations, the oldest first.
+    where the adapter ``validates``. earlier: the training sets of earlier generations, the oldest first. split: the
+    training split itself, where the adapter looks through an extractor.
     """
 
     training: TrainingSet
@@ -43,6 +46,7 @@ class Given(NamedTuple):
     ancestors: Sequence[Model] = ()
     validation: SampleSet | None = None
     earlier: Sequence[TrainingSet] = ()
+    split: SampleSet | None = None
 
 
 class Adapted(NamedTuple):

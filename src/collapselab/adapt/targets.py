@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
@@ -12,6 +12,8 @@ from ..core.distances import on_host
 from ..core.errors import Damaged
 from ..core.sets import TrainingSet
 from ..features.base import ExtractorName
+from ..features.logo import LogoOptions, logo
+from ..select.hallucination import DETECTORS, WatchingOptions, watching
 from ..store import read_samples
 from .base import Given
 
@@ -34,16 +36,12 @@ class AttributeTarget(Options):
         return self
 
 
-class MarkedTarget(Options):
-    """Rows that carry a planted mark: a square of one brightness in a corner."""
+class HallucinatedTarget(WatchingOptions):
+    """Own samples on whose path the model was unsure: what is watched, and which of them are forgotten."""
 
-    size: int = Field(4, ge=1, description="height and width of the mark, in pixels")
-    corner: Literal["top_left", "top_right", "bottom_left", "bottom_right"] = Field(
-        "bottom_right", description="where it stands"
-    )
-    value: int = Field(255, ge=0, le=255, description="its brightness, in all colours")
-    tolerance: float = Field(
-        0.0, ge=0, le=255, description="how far its pixels may be from it in the mean, in levels; 0: not at all"
+    samples: int = Field(1000, ge=2, description="own samples that are made and watched")
+    share: float = Field(
+        0.05, gt=0, lt=1, description="of these samples, the most suspicious are forgotten, so many of them"
     )
 
 
@@ -57,7 +55,11 @@ class Forget(Options):
         None, description="given rows: a sample set (safetensors), or .npy with rows, or with numbers of training rows"
     )
     attribute: AttributeTarget | None = Field(None, description="rows with an attribute")
-    marked: MarkedTarget | None = Field(None, description="rows that carry a planted mark")
+    marked: LogoOptions | None = Field(None, description="rows that carry a planted logo")
+
+    hallucinated: HallucinatedTarget | None = Field(
+        None, description="own samples on whose path the model was unsure; the training set is kept whole"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -98,14 +100,14 @@ def target_of(given: Given, forget: Forget) -> Target:
     Raises ValueError where nothing of it is there, and where nothing else is.
     """
     (name,) = forget.said
-    found = TARGETS[name](given, forget.target)
-    if not len(found.forget):
+    target = TARGETS[name](given, forget.target)
+    if not len(target.forget):
         raise ValueError(
             f"forget: {name} is none of the {len(given.training)} training rows; nothing is to be forgotten"
         )
-    if not len(found.keep):
+    if not len(target.keep):
         raise ValueError(f"forget: {name} is all of the {len(given.training)} training rows; nothing would be kept")
-    return found
+    return target
 
 
 def of_class(given: Given, label: int) -> Target:
@@ -161,19 +163,23 @@ def of_attribute(given: Given, said: AttributeTarget) -> Target:
     return parted(given.training, inside)
 
 
-def of_marked(given: Given, said: MarkedTarget) -> Target:
-    """Rows whose corner holds the mark. Raises ValueError for rows that are no images, or smaller than the mark."""
-    data = given.training.data
-    if data.ndim != 4 or min(data.shape[2:]) < said.size:
-        raise ValueError(
-            f"forget: marked: found rows of shape {data.shape[1:]}; allowed are images of {said.size} pixels"
-        )
-    size = said.size
-    rows, columns = said.corner.split("_")
-    down = slice(0, size) if rows == "top" else slice(-size, None)
-    across = slice(0, size) if columns == "left" else slice(-size, None)
-    far = np.abs(data[:, :, down, across].astype(np.float64) - said.value).mean(axis=(1, 2, 3))
-    return parted(given.training, far <= said.tolerance)
+def of_marked(given: Given, said: LogoOptions) -> Target:
+    """Rows that carry a logo, as :func:`features.logo.logo` tells. Raises ValueError for rows that are no images."""
+    return parted(given.training, logo(given.training.data, **said.model_dump()).values[:, 1] == 1)
+
+
+def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:
+    """Own samples that a detector of ``select.hallucination`` finds the most suspicious; all training rows are kept.
+
+    They are made by the arm's sampling, and watched as they are made. A model that knows classes is told those again.
+    """
+    watch = watching(said)
+    samples = given.own(said.samples, guide=watch)
+    scores = DETECTORS[said.by].seen(watch.path(said.samples))
+    rows = np.sort(np.argsort(-scores, kind="stable")[: max(1, round(said.share * said.samples))])
+    labels = None if samples.labels is None or given.training.labels is None else samples.labels[rows]
+    forget = TrainingSet(samples.data[rows], labels, np.ones(len(rows)))
+    return Target(np.zeros(len(given.training), bool), forget, given.training)
 
 
 def parted(training: TrainingSet, rows: np.ndarray, label: int | None = None) -> Target:
@@ -185,6 +191,11 @@ def taken(training: TrainingSet, rows: np.ndarray) -> TrainingSet:
     """Some rows of a training set, by (N,) bool or by their numbers."""
     labels = None if training.labels is None else training.labels[rows]
     return TrainingSet(training.data[rows], labels, training.weights[rows])
+
+
+def found(target: Target) -> dict[str, int]:
+    """How many rows were to be forgotten, and how many were kept: what adapters say of it in the lineage."""
+    return {"forgotten_rows": len(target.forget), "kept_rows": len(target.keep)}
 
 
 def _rows_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -207,5 +218,6 @@ TARGETS: Mapping[str, Callable[[Given, Any], Target]] = {
     "images": of_images,
     "attribute": of_attribute,
     "marked": of_marked,
+    "hallucinated": of_hallucinated,
 }
 """What may be forgotten, by the words of :class:`Forget`: ``f(given, what is said) -> Target``."""

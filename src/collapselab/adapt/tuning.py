@@ -3,6 +3,10 @@
 from pydantic import Field
 
 from ..core.choice import Options
+from ..models.capabilities import Denoises, Trainable, Weighted
+
+ASKS = (Trainable, Denoises, Weighted)
+"""What a model has to be that adapters train on by a loss of their own."""
 
 
 class TuningOptions(Options):

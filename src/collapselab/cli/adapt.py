@@ -44,6 +44,8 @@ OWN = ("adapt", "given", "own_samples")
 
 ModelFile = Annotated[Path, typer.Option(help="model as it was trained")]
 
+SamplingBias = Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")]
+
 TrainingFile = Annotated[Path, typer.Option(help="training set of the model: a table that compose wrote")]
 
 Adapters = Annotated[list[str], typer.Option(help=f"one of {', '.join(ADAPTERS)}; several work one after the other")]
@@ -52,12 +54,12 @@ AnyTraining = Annotated[
     Path, typer.Option(help=f"what the model was trained on: a table that compose wrote, or {pools.READABLE}")
 ]
 Ancestors = Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")]
+EarlierSets = Annotated[list[Path] | None, typer.Option(help="training set of each earlier model, in order")]
 Eyes = Annotated[
     list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through; those without weights are there")
 ]
 SplitFile = Annotated[Path | None, typer.Option(help="real rows that an adapter looks at; else those of the training")]
 ValidationFile = Annotated[Path | None, typer.Option(help="real rows beside these, for one that chooses by them")]
-Bias = Annotated[float, typer.Option(help="of the arm's samples, and so of the model's own")]
 Page = Annotated[Path | None, typer.Option(help="page of before and after to write: HTML")]
 Against = Annotated[Path | None, typer.Option(help="real rows that the page compares samples with")]
 Shown = Annotated[int, typer.Option(min=2, help="samples before and after, for the page")]
@@ -74,11 +76,12 @@ def adapt(
     seed: Replicate = 0,
     generation: Generation = 0,
     ancestor: Ancestors = None,
+    earlier: EarlierSets = None,
     extractor: Eyes = None,
     extractor_options: ExtractorOptions = "{}",
     train: SplitFile = None,
     validation: ValidationFile = None,
-    sampling_bias: Bias = 1.0,
+    sampling_bias: SamplingBias = 1.0,
     sampler: Sampled = "{}",
     page: Page = None,
     against: Against = None,
@@ -92,23 +95,23 @@ def adapt(
     """
     steps, by = asked_of(adapter, options or []), json_of(sampler, "--sampler", dict)
     trained, metadata = trained_in(model)
-    earlier, eyes = {path: model_in(path) for path in ancestor or []}, eyes_for(steps, extractor or [])
-    expect_needed(steps, eyes, validation, len(earlier))
+    past, eyes = {path: model_in(path) for path in ancestor or []}, eyes_for(steps, extractor or [])
+    expect_needed(steps, eyes, validation, len(past), len(earlier or []))
     expect_page(page, against)
     lineage = {"generation": generation, "seed": seed, "inputs": {}, "adapter": said_of(steps)}
     lineage |= sampled_as(by, metadata["options"])
-    marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *earlier.values()] if found is None]
+    marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *past.values()] if found is None]
     if marks:
         own = MODELS[metadata["family"]].Options.model_validate(metadata["options"])
-        lineage["inputs"] = hashes(model, *earlier, *(one for one in (training, train, validation) if one.suffix))
+        lineage["inputs"] = hashes(model, *past, *(one for one in (training, train, validation) if one))
         diverged(out, metadata["family"], own, lineage, marks[0], mark_diverged)
         return
     expect_suited(steps, trained, metadata["family"])
-    rows = Rows.at(trained, training, train, validation, against)
-    lineage["inputs"] = hashes(model, *earlier) | rows.hashes
+    rows = Rows.at(trained, training, earlier or [], train, validation, against)
+    lineage["inputs"] = hashes(model, *past) | rows.hashes
     seeds = verb.adaptation_seeds(study_seed, seed, generation, [one.name for one in steps])
     how = How(eyes, extractor_options, sampling_bias, by, allow_nonidentical, mark_diverged)
-    _change(out, metadata["family"], trained, steps, rows, [one for one, _ in earlier.values()], seeds, lineage, how)
+    _change(out, metadata["family"], trained, steps, rows, [one for one, _ in past.values()], seeds, lineage, how)
     if page and processes.is_first():
         write_page(page, model, out, trained, rows, samples, seeds[0])
 
@@ -130,7 +133,7 @@ def _change(
     trained: Any,
     steps: Sequence[Asked],
     rows: Rows,
-    earlier: Sequence[Any],
+    past: Sequence[Any],
     seeds: Sequence[int],
     lineage: dict[str, Any],
     how: How,
@@ -146,8 +149,10 @@ def _change(
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            given = (looks, rows.train, earlier, rows.validation, *sampled_by)
-            shown = verb.given(steps[0].options, trained, rows.training, run.seed, *given)
+            given = (looks, rows.train, past, rows.validation, *sampled_by)
+            shown = verb.given(steps[0].options, trained, rows.training, run.seed, *given)._replace(
+                earlier=rows.earlier
+            )
             adapted, facts = worked_through(plan, trained, shown, tell, *sampled_by)
             note(facts, steps, lineage, out)
             return adapted
@@ -174,6 +179,7 @@ def auxiliary(
     generation: Generation,
     out: Out,
     sampler: Sampled = "{}",
+    sampling_bias: SamplingBias = 1.0,
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
@@ -196,10 +202,11 @@ def auxiliary(
         with at_work(f"auxiliary {role} {out.parent}", one.images_seen, kind.uses_torch) as tell:
             own = one.on == "own"
             rows = None if own else weighted(rows_of(table, store.referred(table)), table)
-            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by)
+            return verb.auxiliary(one, kind, trained, rows, replace(run, progress=tell), sampled_by, sampling_bias)
 
     roots = [f"{PACKAGE}.verbs.adapt:auxiliary", *_sampler_roots(by)]
-    made_from = {"asked": one._asdict()} | _made_from(family, lineage, run, roots)
+    made_from = {"asked": one._asdict()} | ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {})
+    made_from |= _made_from(family, lineage, run, roots)
     made_from = made_from if kind.uses_torch else None
     leave(out, family, trained.options, lineage, one.images_seen, fit, run, mark_diverged, made_from=made_from)
 

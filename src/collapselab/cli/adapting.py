@@ -58,7 +58,9 @@ def said_of(steps: Sequence[Asked]) -> Any:
     return told if len(told) > 1 else told[0]
 
 
-def expect_needed(steps: Sequence[Asked], extractors: list[str], validation: Path | None, ancestors: int) -> None:
+def expect_needed(
+    steps: Sequence[Asked], extractors: list[str], validation: Path | None, ancestors: int, earlier: int = 0
+) -> None:
     """Raise BadParameter unless adapters are handed just what they need."""
     through = {name for one in steps for name in looked_through(one.entry, one.options)}
     names = list(pairs(extractors, "--extractor"))
@@ -68,6 +70,8 @@ def expect_needed(steps: Sequence[Asked], extractors: list[str], validation: Pat
         raise typer.BadParameter(f"{said} (NAME=WEIGHTS, as learn writes them)", param_hint="--extractor")
     if ancestors and not any(one.entry.needs.ancestors for one in steps):
         raise typer.BadParameter(f"found {ancestors}; {who} can make no use of them", param_hint="--ancestor")
+    if earlier and not any(one.entry.needs.earlier for one in steps):
+        raise typer.BadParameter(f"found {earlier}; {who} can make no use of them", param_hint="--earlier")
     choose = [one.name for one in steps if one.entry.validates(one.options)]
     if bool(choose) != (validation is not None):
         said = f"{who} can make no use of it"

@@ -31,12 +31,13 @@ COPIES = "pixels"  # where copies of training images are looked for
 
 
 class Rows(NamedTuple):
-    """What is read for a single model: its training set, real rows to look at, to choose by, and to compare with.
+    """What is read for a model: its training set, earlier ones, real rows to look at, to choose by, to compare with.
 
     hashes: of all but the last, by the paths, of which ``said`` has that of the training and of the last.
     """
 
     training: TrainingSet
+    earlier: Sequence[TrainingSet]
     train: SampleSet
     validation: SampleSet | None
     against: SampleSet | None
@@ -44,16 +45,25 @@ class Rows(NamedTuple):
     said: tuple[str, str]
 
     @classmethod
-    def at(cls, model: Any, training: Path, train: Path | None, validation: Path | None, against: Path | None) -> Self:
+    def at(
+        cls,
+        model: Any,
+        training: Path,
+        earlier: Sequence[Path],
+        train: Path | None,
+        validation: Path | None,
+        against: Path | None,
+    ) -> Self:
         """Read them. Raises ValueError and Foreign for what cannot be read, BadParameter for rows of another shape."""
-        rows, known = training_at(training, model)
+        (rows, known), *before = (training_at(path, model) for path in (training, *earlier))
+        known = known | {path: one for _, of in before for path, one in of.items()}
         sides: list[SampleSet | None] = []
         for path, option in ((train, "--train"), (validation, "--validation"), (against, "--against")):
             found, digests = rows_at(path, model, option) if path else (None, {})
             sides.append(found)
             known |= digests if option != "--against" else {}
         split = sides[0] or SampleSet(rows.data, rows.labels)
-        return cls(rows, split, *sides[1:], known, (str(training), str(against or "")))
+        return cls(rows, [one for one, _ in before], split, *sides[1:], known, (str(training), str(against or "")))
 
 
 def rows_at(path: Path, model: Any, option: str) -> tuple[SampleSet, dict[str, str]]:

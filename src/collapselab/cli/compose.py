@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from .. import store
 from ..compose.regimes import Recipe
+from ..compose.streams import Stream
 from ..core.sets import SampleSet, TrainingTable
 from ..verbs import compose as verb
 from .inputs import hashes, model_in
@@ -35,6 +36,7 @@ def draw(
     about: Annotated[
         str, typer.Option(help="JSON: sampling bias, random stream, guide and sampler of each ARM:GENERATION")
     ] = "{}",
+    stream: Annotated[str | None, typer.Option(help="JSON: the tasks, where the population changes")] = None,
     stop: Decided = None,
 ) -> None:
     """Draw what a training set needs and no file holds: real data of a population, new samples of ancestors' models."""
@@ -60,7 +62,11 @@ def draw(
             model_or_none, bias, settings["stream"], diverged, guide, sampler=by
         )
     with clock.compute():
-        drawn = verb.draw(wanted, study_seed, seed, truth, ancestors)
+        if stream is not None and truth is not None:
+            tasks = parsed(Stream, stream, "--stream")
+            drawn = verb.draw_tasks(wanted, study_seed, seed, truth, ancestors, tasks)
+        else:
+            drawn = verb.draw(wanted, study_seed, seed, truth, ancestors)
     inputs = hashes(*paths.values(), *beside, *([population] if population else []))
     store.write_samples(out, replace(drawn, lineage=drawn.lineage | {"inputs": inputs}))
 

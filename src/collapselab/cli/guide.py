@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
+from ..compose.regimes import at
 from ..core import spreadsheet
 from ..data.provenance import Origin
 from ..search import trials
@@ -90,7 +91,7 @@ def _searched(study: Any, plan: Plan, wanted: Wanted, budget: int) -> None:
     plan = plan._replace(objectives=tuple(bench.objectives))
     folder = Path(study.report_file("guides")) / where
     journal = folder / "trials.journal"
-    with store.held(journal), clock.compute(), told(f"guide {study.name}", budget) as tell:
+    with store.held(journal), clock.compute(), told(f"guide {study.name}", budget, unit="trials") as tell:
         found = trials.search(
             journal,
             wanted.search_seed,
@@ -124,14 +125,16 @@ def _trained(study: Any, plan: Plan) -> tuple[int, Plan]:
         options = guide.options(guide.drawn(lambda _, what: what.high if hasattr(what, "high") else what.values[0]))
         one = guide.entry.auxiliary(options, budget)[role]
         asked = json.dumps(one._asdict(), default=dict)
-        by = said_of(study, cell.arm, cell.generation) if one.on == "own" else {}
-        words = [role, asked, by, store.recorded_hash(cell.file)]
+        own = one.on == "own"
+        by = said_of(study, cell.arm, cell.generation) if own else {}
+        bias = at(study.lineages[cell.arm].sampling_bias, cell.generation) if own else 1.0
+        words = [role, asked, by, store.recorded_hash(cell.file), *([bias] if bias != 1 else [])]
         out = Path(study.report_file("guides")) / "auxiliary" / f"{role}-{searching.digest({'of': words})}.safetensors"
         training = Path(study.cell(cell.arm, cell.seed, cell.generation, "training.parquet"))
         if not store.hash_path(out).exists():
             out.parent.mkdir(parents=True, exist_ok=True)
             seeds = (study.file.seed, cell.seed, cell.generation)
-            train(cell.file, training, asked, role, *seeds, out, json.dumps(by))
+            train(cell.file, training, asked, role, *seeds, out, json.dumps(by), bias)
         files[role], seen = str(out), seen + one.images_seen
     return seen, plan._replace(further=files)
 
@@ -182,14 +185,15 @@ def _write(
     ]
     files = {"trials.csv": table.encode(), "front.pdf": pdf(front_chart(drawn, metrics))}
     if study.kind == "images":
-        files["front.png"] = _sheet(study, plan, bench, [found[number] for number in best])
+        files["front.png"] = _sheet(study, plan, bench, found, best)
     for file, data in files.items():
         store.write_hashed(folder / file, lambda temporary, data=data: temporary.write_bytes(data))
 
 
-def _sheet(study: Any, plan: Plan, bench: Bench, points: Sequence[Trial]) -> bytes:
-    """A row of samples for the model as it is, and one for each point: a column begins at the same noise, that of the
-    report's pictures.
+def _sheet(study: Any, plan: Plan, bench: Bench, found: Sequence[Trial], best: list[int]) -> bytes:
+    """A row of samples for the model as it is, and one for each point of the front, with its name.
+
+    A column begins at the same noise, that of the report's pictures.
     """
     import numpy as np
 
@@ -198,10 +202,18 @@ def _sheet(study: Any, plan: Plan, bench: Bench, points: Sequence[Trial]) -> byt
     by_name = {one.name: one for one in plan.guides}
     stream = study.lineages[plan.cell.arm].stream
     seed = sample_seed(study.file.seed, plan.cell.seed, plan.cell.generation, "grid", stream)
-    shown = [Trial(None, {}, None), *(one for one in points if one.guide is not None)]
+    shown = [Trial(None, {}, None), *(found[number] for number in best if found[number].guide is not None)]
+    labels = ["no guide", *(_label(number, found[number]) for number in best if found[number].guide is not None)]
     rows = [bench.samples(by_name.get(one.guide), one.options, SHEET, seed).data for one in shown]
     origin = Origin(study.name, plan.cell.arm, plan.cell.seed, plan.cell.generation)
-    return grid_png(np.concatenate(rows), SHEET, origin)
+    return grid_png(np.concatenate(rows), SHEET, origin, labels)
+
+
+def _label(number: int, one: Trial) -> str:
+    """A trial beside its row of a sheet: its number in the table, its guide, and an option a line."""
+    said = {name: value for name, value in one.options.items() if isinstance(value, int | float | str)}
+    options = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in said.items()]
+    return "\n".join([f"{number}: {one.guide}", *options])
 
 
 def _tell(plan: Plan, found: Sequence[Trial], best: list[int], folder: Path, beside: int) -> None:

@@ -1,12 +1,14 @@
 """Real data: read or drawn once, split, and looked at by extractors that learn from it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import store
+from ..compose.streams import Stream
 from ..data import DATASETS
 from ..data.pictures import Pictures
 from ..data.planted import Planted, plant
@@ -67,6 +69,7 @@ def populate(
     part: Annotated[list[str], typer.Option(help=f"NAME=FILE of a part to write; names: {', '.join(KNOWN)}")],
     held_out: Annotated[int, typer.Option(min=2, help="draws that metrics compare with")] = 2,
     split_seed: Annotated[int, typer.Option(help="seed of the held-out draws")] = 0,
+    stream: Annotated[str | None, typer.Option(help="JSON: the tasks, each with as many draws")] = None,
     options: Options = "{}",
 ) -> None:
     """Write down a known population, or draw its held-out samples, or as many beside them for the reference line."""
@@ -80,8 +83,29 @@ def populate(
             write_population(Path(file), population, model)
             continue
         with clock.compute():
-            drawn = verb.populate(population, model, name, held_out, split_seed)
+            if stream is not None:
+                tasks = parsed(Stream, stream, "--stream")
+                drawn = verb.populate_tasks(population, model, tasks, name, held_out, split_seed)
+            else:
+                drawn = verb.populate(population, model, name, held_out, split_seed)
         store.write_samples(Path(file), drawn)
+
+
+@app.command()
+def task(
+    samples: Annotated[Path, typer.Option(help="a part of the real data")],
+    stream: Annotated[str, typer.Option(help='JSON: the tasks, such as {"classes": [[0, 1], [2, 3]]}')],
+    number: Annotated[int, typer.Option(min=0, help="which task, from 0")],
+    out: Out,
+    share: Annotated[bool, typer.Option("--share", help="deal rows of a class in several tasks out to these")] = False,
+) -> None:
+    """Write down which rows of a part of the real data are of a task."""
+    rows, tasks = store.read_samples(samples), parsed(Stream, stream, "--stream")
+    if number >= tasks.tasks:
+        raise typer.BadParameter(f"found {number}; tasks are 0 to {tasks.tasks - 1}", param_hint="--number")
+    with clock.compute():
+        table = verb.task(rows, tasks, number, share)
+    store.write_kept(out, replace(table, lineage=dict(table.lineage) | {"inputs": hashes(samples)}))
 
 
 @app.command()

@@ -63,6 +63,8 @@ ControlScale = Annotated[float | None, typer.Option(min=0, help="how closely it 
 IPAdapter = Annotated[Path | None, typer.Option(help="IP-Adapter: safetensors, with image_encoder/ beside it")]
 IPImage = Annotated[Path | None, typer.Option(help="picture that the samples are to resemble")]
 IPScale = Annotated[float | None, typer.Option(min=0, help="how much they resemble it")]
+FLAGS = ("base", "controlnet", "control_image", "control_scale", "ip_adapter", "ip_image", "ip_scale", "precision")
+"""Options of the family that have a flag of their own beside ``--options``."""
 Folder = Annotated[Path, typer.Option("--out", help="folder to write, which must be new")]
 
 
@@ -213,7 +215,12 @@ def _model(
         from ..models.pretrained.exchange import read_lora
 
         known, matrices = read_lora(adapter)
-    settings = parsed(PretrainedOptions, json.dumps(known | said), "--options")
+    try:
+        settings = parsed(PretrainedOptions, json.dumps(known | said), "--options")
+    except typer.BadParameter as error:
+        option, _, rest = error.message.partition(": ")
+        typed = option not in json_of(options, "--options", dict) and option in FLAGS
+        raise (typer.BadParameter(rest, param_hint=f"--{option.replace('_', '-')}") if typed else error) from None
     side = size or (tuned.shape[1] if tuned is not None else own_side(settings.base))
     shape = (3 if tuned is None else tuned.shape[0], side, side)
     if fault := settings.fault(_facts(shape)):

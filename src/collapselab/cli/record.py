@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,9 @@ def record(
     training: Annotated[Path | None, typer.Option(help="the training set, for metrics that look for copies")] = None,
     kept: Annotated[Path | None, typer.Option(help="which samples were kept; measured apart if not all were")] = None,
     population: Annotated[Path | None, typer.Option(help="the known population: its moments are the reference")] = None,
+    task: Annotated[list[Path] | None, typer.Option(help="held-out rows of each task of a stream, in order")] = None,
+    of_tasks: Annotated[str, typer.Option(help="JSON: what is measured of each task, metric and extractor")] = "{}",
+    samples: Annotated[Path | None, typer.Option(help="the samples, whose labels say of which task they are")] = None,
 ) -> None:
     """Compare samples with real data and write one record of numbers, each with the fingerprint of how it was made."""
     wanted = metrics_of(metrics)
@@ -78,12 +82,36 @@ def record(
         measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place_of(_numbers(reals)))
         with clock.compute():
             content["values"], content["fingerprints"] = verb.record(measurement, fakes, sets, rows, count)
+            if task:
+                content["tasks"] = _of_tasks(measurement, fakes, sets, count, task, of_tasks, samples)
         if content.get("generation") == 0 and (
             told := quality.warnings(content["values"], reals, content["fingerprints"])
         ):
             content["warnings"] = told
             print("\n".join(f"warning: {one}" for one in told), file=sys.stderr)
     store.write_json(out, content)
+
+
+def _of_tasks(
+    measurement: Measurement,
+    fakes: Mapping[Any, Any],
+    sets: Mapping[str, Any],
+    count: int,
+    tasks: list[Path],
+    said: str,
+    samples: Path | None,
+) -> dict[str, Any]:
+    """The values and fingerprints of each task of a stream, by one metric in one feature space."""
+    wanted = json_of(said, "--of-tasks", dict)
+    metric, extractor = wanted.get("metric"), wanted.get("extractor")
+    if metric not in measurement.metrics or extractor not in measurement.extractors:
+        found = f"found {said}; allowed are a metric and an extractor of what is measured"
+        raise typer.BadParameter(found, param_hint="--of-tasks")
+    one = replace(measurement, metrics={metric: measurement.metrics[metric]})
+    seen = {key: found for key, found in fakes.items() if key[1] == extractor}
+    labels = store.read_samples(samples).labels if samples else None
+    values, fingerprints = verb.by_task(one, seen, sets, count, [store.read_kept(path) for path in tasks], labels)
+    return {"values": values, "fingerprints": fingerprints}
 
 
 def _rows(table: TrainingTable) -> np.ndarray:

@@ -50,6 +50,7 @@ class Verb(NamedTuple):
 VERBS = {
     "prepare": Verb("prepare", "Read real images, split them once, and write parts of them."),
     "populate": Verb("prepare", "Write down a known population, or draw its held-out samples."),
+    "task": Verb("prepare", "Write down which rows of a part of the real data are of a task.", hidden=True),
     "learn": Verb("prepare", "Train an extractor on the real training split."),
     "draw": Verb("compose", "Draw what a training set needs and no file holds."),
     "compose": Verb("compose", "Write down which rows make the training set of a generation."),
@@ -74,6 +75,8 @@ VERBS = {
     "init": Verb("study", "Write a commented study to start from: config/NAME.yaml."),
     "validate": Verb("study", "Check a study and report every fault."),
     "guide": Verb("guide", "Search for the guides and strengths of a finished model that no other beats."),
+    "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible, and what tells them."),
+    "uncovered": Verb("uncovered", "Say how much of each region of the real rows a study's samples reach."),
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
     "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),

@@ -49,12 +49,15 @@ def take_gpu() -> None:
 
 
 @contextmanager
-def told(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> Iterator[Tell]:
-    """The progress of some work, of which the first of several processes tells for all: here, and to who watches."""
+def told(what: str, total: int | None, stopping: Callable[[], bool] = bool, unit: str = "images") -> Iterator[Tell]:
+    """The progress of some work, of which the first of several processes tells for all: here, and to who watches.
+
+    unit: what is counted.
+    """
     if not processes.is_first():
         yield lambda seen, loss: stopping()
         return
-    with progress(what, total, stopping) as show:
+    with progress(what, total, stopping, unit) as show:
 
         def tell(seen: int, loss: float | None) -> bool:
             beats.tell(seen, total, loss)

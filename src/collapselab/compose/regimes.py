@@ -31,6 +31,9 @@ IMAGES_MAX = 10**13  # that a training sees
 
 # -- schedules ------------------------------------------------------------------------------------------------------
 
+BY_GENERATION = "by generation"
+"""Marks the options that may be a sequence over generations."""
+
 
 def _generations(value: object) -> object:
     # JSON has no integer keys: a regime that went through a command line comes back with words.
@@ -59,6 +62,7 @@ def _schedule(number: object, what: str, late: bool = False) -> object:
         BeforeValidator(_generations),
         PlainSerializer(lambda value: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value),
         Field(description=f"{what}: one number, or {{generation: number}}, each from its generation on; {before}"),
+        BY_GENERATION,
     ]
 
 
@@ -102,11 +106,27 @@ class Initial(_Part):
 
 
 class Real(_Part):
-    """Real rows that enter at each generation from 1 on."""
+    """Real rows that enter at each generation from 1 on: new ones, or by ``replay`` some that entered before (the first
+    ones and fresh ones), as a buffer keeps them.
+    """
 
     fixed: Count = 0
     fresh: Count = 0
     redrawn: Count = 0
+    replay: Count = 0
+
+    def replayed(self, initial: int, generation: int) -> "list[Draw]":
+        """The real rows that come back, in equal shares of the generations before, at most as many as entered there.
+
+        Those of a generation are the first ones that entered, so that a buffer which is shared by more generations
+        keeps a part of what it kept, and takes nothing in again. What does not divide goes to the latest.
+        """
+        if not generation or not (count := at(self.replay, generation)):
+            return []
+        each, left = divmod(count, generation)
+        entered = [initial, *(at(self.fresh, past) for past in range(1, generation))]
+        shares = [min(each + (past >= generation - left), entered[past]) for past in range(generation)]
+        return [Draw("fresh" if past else "fixed", past, share) for past, share in enumerate(shares)]
 
 
 class LastK(_Part):
@@ -199,6 +219,11 @@ class Regime(_Part):
 
     @model_validator(mode="after")
     def _draws_are_of_one_kind(self) -> Self:
+        if self.real.replay and self.pool.mode != "replace":
+            raise ValueError(
+                f"real.replay: found {self.real.replay} in a pool with mode {self.pool.mode!r}, which keeps its rows "
+                "by itself; allowed is pool mode replace"
+            )
         kinds = {part.draw for part in self.synthetic}
         if len(kinds) > 1:
             raise ValueError("one regime draws all its synthetic rows the same way; found both 'stored' and 'resample'")
@@ -237,6 +262,7 @@ def entering(regime: Regime, arm: str, generation: int) -> list[Draw]:
         Draw("fixed", 0, at(real.fixed, generation)),
         Draw("fresh", generation, at(real.fresh, generation)),
         Draw("redrawn", generation, at(real.redrawn, generation)),
+        *real.replayed(regime.initial.real, generation),
     ]
     for part in regime.synthetic:
         eaten = part.window(generation)

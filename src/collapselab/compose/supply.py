@@ -106,6 +106,8 @@ def used(
         }  # as the last generation left it
         for arm, regime in regimes.items():
             for draw in entering(regime, arm, generation):
+                if draw.arm == "fresh" and draw.generation < generation:
+                    continue  # it is replayed, and was counted when it was new
                 stored = None if kept is None or regime.resamples else kept.get(draw.arm)
                 ledgers[arm].enter(draw, train is not None, stored)
             for other in eaten[arm] if generation else ():

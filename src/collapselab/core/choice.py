@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.fields import FieldInfo
     from pydantic_core import CoreSchema
 
 
@@ -61,10 +62,14 @@ def nested(options: BaseModel, registry: str) -> dict[str, Choice]:
     return _marked(options, From(registry), Choice)
 
 
+def marks(about: "FieldInfo") -> list[Any]:
+    """What an option is marked with, itself or its parts."""
+    return [*about.metadata, *_marks(about.annotation)]
+
+
 def _marks(annotation: Any) -> list[Any]:
-    """What an annotation is marked with, itself or its parts."""
-    marks = list(getattr(annotation, "__metadata__", ()))
-    return marks + [mark for part in get_args(annotation) for mark in _marks(part)]
+    found = list(getattr(annotation, "__metadata__", ()))
+    return found + [mark for part in get_args(annotation) for mark in _marks(part)]
 
 
 class From(NamedTuple):
@@ -118,7 +123,7 @@ def _marked(options: BaseModel, mark: Any, kind: type) -> dict[str, Any]:
         value = getattr(options, name)
         if isinstance(value, Options):
             found |= {f"{name}.{inside}": one for inside, one in _marked(value, mark, kind).items()}
-        if mark not in (*about.metadata, *_marks(about.annotation)):
+        if mark not in marks(about):
             continue
         several = isinstance(value, list | tuple)
         found |= {f"{name}.{index}": one for index, one in enumerate(value)} if several else {name: value}

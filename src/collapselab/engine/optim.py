@@ -77,6 +77,21 @@ class Adam:
                 moment.copy_(torch.from_numpy(np.array(state[f"{name}.{index}"])))
 
 
+class ClippedAdam(Adam):
+    """:class:`Adam` of gradients whose norm, over all parameters, is at most ``most``: longer ones are shortened
+    (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1)."""
+
+    def __init__(self, parameters: Iterable[torch.Tensor], lr: float, most: float):
+        super().__init__(parameters, lr)
+        self.most = most
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[torch.Tensor]) -> None:
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        factor = (self.most / norm.clamp(min=1e-30)).clamp(max=1.0)
+        super().step([gradient * factor for gradient in gradients])
+
+
 def _laid_out_as(parameter: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     """The gradient with its numbers in the parameter's order in memory, which the fused step needs."""
     if gradient.stride() == parameter.stride():

@@ -16,10 +16,12 @@ class Path(NamedTuple):
 
     variance: of the denoised rows along the watched steps, averaged over pixels, in the sampler's units (images in
     [-1, 1], vectors standardised). slope: tr dD/dx over the number of pixels, averaged over these steps; nan unwatched.
+    dimension: the local dimension around the denoised rows over the number of pixels, averaged alike; nan unwatched.
     """
 
     variance: "np.ndarray"
     slope: "np.ndarray"
+    dimension: "np.ndarray"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +35,19 @@ class Watching:
 
     (Hutchinson 1990), at one more evaluation each; 0 for none. It is the Laplacian of the log-density but for its
     scale: tr dD/dx = d + sigma^2 Laplacian log p (x; sigma), as D = x + sigma^2 score.
+
+    tangents: as many such vectors for the local dimension at the clean row y = D(x; sigma), at the scale sigma,
+
+        tr dD/dy + |D(y) - y|^2 / sigma^2 = d + d log p(y; sigma) / d log sigma
+
+    (FLIPD, Kamkari et al. 2024, arXiv 2406.03537): k where y lies on a manifold of k dimensions that is flat at that
+    scale, more in a gap, where blurring brings density. One more evaluation than there are vectors; 0 for none.
     """
 
     begin: float
     end: float
     probes: int = 0
+    tangents: int = 0
     reach: float = 0.05
     others: Mapping[str, Any] = field(default_factory=dict)  # as of a rule: no further models
     _batches: "list[_Batch]" = field(default_factory=list, repr=False)
@@ -61,11 +71,21 @@ class Watching:
             denoised = denoise(x, at.sigma, condition)
             if self._watches(at):
                 batch.count(denoised)
-                for probe in range(self.probes):
-                    signs = draws(at.step * self.probes + probe).sign().to(x.dtype)
+
+                def slope(y: "torch.Tensor", seen: "torch.Tensor", probe: int, probes: int) -> "torch.Tensor":
+                    """v . (D(y + h v) - D(y)) / h over the pixels, D(y) = seen."""
+                    signs = draws(at.step * probes + probe).sign().to(y.dtype)
                     reach = self.reach * at.sigma
-                    moved = denoise(x + reach * signs, at.sigma, condition)
-                    batch.slopes.append((signs * (moved - denoised) / reach).flatten(1).mean(dim=1).cpu().numpy())
+                    moved = denoise(y + reach * signs, at.sigma, condition)
+                    return (signs * (moved - seen) / reach).flatten(1).mean(dim=1)
+
+                for probe in range(self.probes):
+                    batch.slopes.append(slope(x, denoised, probe, self.probes).cpu().numpy())
+                if self.tangents:
+                    again = denoise(denoised, at.sigma, condition)
+                    off = (again - denoised).square().flatten(1).mean(dim=1) / at.sigma**2
+                    traces = [slope(denoised, again, probe, self.tangents) for probe in range(self.tangents)]
+                    batch.dimensions.append((off + sum(traces) / self.tangents).cpu().numpy())
             return denoised
 
         return asked
@@ -83,8 +103,13 @@ class Watching:
                 "allowed is a longer part, or a model with more steps"
             )
         variance = np.concatenate([one.variance() for one in self._batches])[:count]
-        slopes = [np.mean(one.slopes, axis=0) if one.slopes else np.full(one.rows, np.nan) for one in self._batches]
-        return Path(variance, np.concatenate(slopes)[:count])
+
+        def mean(found: "list[np.ndarray]", rows: int) -> "np.ndarray":
+            return np.mean(found, axis=0) if found else np.full(rows, np.nan)
+
+        slopes = [mean(one.slopes, one.rows) for one in self._batches]
+        dimensions = [mean(one.dimensions, one.rows) for one in self._batches]
+        return Path(variance, np.concatenate(slopes)[:count], np.concatenate(dimensions)[:count])
 
 
 class _Batch:
@@ -93,6 +118,7 @@ class _Batch:
     def __init__(self) -> None:
         self.steps, self.mean, self.squares = 0, None, None
         self.slopes: list[np.ndarray] = []
+        self.dimensions: list[np.ndarray] = []
 
     @property
     def rows(self) -> int:

@@ -10,6 +10,7 @@ from .base import Guide, weighted
 from .cads import CADSOptions, annealed, cads
 from .cfg import CFGOptions, cfg, somewhere
 from .cfgpp import DEFINED, CFGPPOptions, cfgpp
+from .deletion import DeletionOptions, deletion, told_of
 from .fair import FairOptions, attributes_of, fair
 from .feedback import DynamicNegativeOptions, FeedbackOptions, dynamic_negative, feedback, judged, negative_of
 from .further import AutoguidanceOptions, SIMSOptions, autoguidance, own, sims, weak
@@ -30,6 +31,7 @@ GUIDES: Registry[Guide] = Registry(
         ),
         "feedback": Guide(FeedbackOptions, feedback, BOTH, wants=judged, neutral={"pi": 1}),
         "dynamic_negative": Guide(DynamicNegativeOptions, dynamic_negative, told=negative_of, neutral={"prior": 0}),
+        "deletion": Guide(DeletionOptions, deletion, told=told_of, neutral={"prior": 0}),
         "mambog": Guide(MambogOptions, mambog, BOTH, wants=weighted, neutral={"w": 0}),
         "adaptive": Guide(AdaptiveOptions, adaptive, BOTH, wants=still_guided, neutral={"w": 0}),
         "perp_neg": Guide(PerpNegOptions, perp_neg, BOTH, told=negative_of, neutral={"w": 0, "negative_weight": 0}),

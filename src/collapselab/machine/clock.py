@@ -94,16 +94,16 @@ class Clock:
 
 
 @contextmanager
-def progress(what: str, total: int | None, stopping: Callable[[], bool] = bool) -> Iterator[Tell]:
+def progress(what: str, total: int | None, stopping: Callable[[], bool] = bool, unit: str = "images") -> Iterator[Tell]:
     """A function that takes (images seen, loss or None) and says whether to stop.
 
     On a terminal it draws a bar with the time that is left; elsewhere it writes one JSON line an interval to the
-    standard error: images seen, seconds, images a second, loss, seconds left.
+    standard error: images seen, seconds, images a second, loss, seconds left. unit: what is counted in their place.
 
     stopping: whether somebody asks to stop; by default nobody does (``bool()`` is False).
     """
     if sys.stderr.isatty():
-        with _bar(what, total) as show:
+        with _bar(what, total, unit) as show:
             yield lambda seen, loss: show(seen, loss) or stopping()
         return
     last = time.monotonic()
@@ -120,9 +120,9 @@ def progress(what: str, total: int | None, stopping: Callable[[], bool] = bool) 
             left = round((total - seen) / rate, 1) if total and rate else None
             line = {
                 "stage": what,
-                "images_seen": seen,
+                "images_seen" if unit == "images" else unit: seen,
                 "seconds": round(seconds, 1),
-                "images_per_second": round(rate, 1),
+                f"{unit}_per_second": round(rate, 1 if unit == "images" else 4),
                 "loss": None if loss is None else float(loss),
                 "seconds_left": left,
             }
@@ -133,11 +133,11 @@ def progress(what: str, total: int | None, stopping: Callable[[], bool] = bool) 
 
 
 @contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[int, float | None], None]]:
+def _bar(what: str, total: int | None, unit: str) -> Iterator[Callable[[int, float | None], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    what_and_how_far = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
+    what_and_how_far = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
     columns = (*what_and_how_far, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, loss="")

@@ -62,6 +62,8 @@ from .neighbours import rarity as rarity
 from .neighbours import realism as realism
 from .neighbours import recall as recall
 from .odds import attribute_odds as attribute_odds
+from .regions import least_coverage as least_coverage
+from .regions import region_coverage as region_coverage
 from .roles import Roles as Roles
 from .roles import Stacked as Stacked
 from .tails import class_retention as class_retention
@@ -76,8 +78,15 @@ from .truth import true_coverage as true_coverage
 from .truth import true_precision as true_precision
 from .truth import true_recall as true_recall
 from .truth import true_total_variation as true_total_variation
+from .unlearning import retained_accuracy as retained_accuracy
+from .unlearning import retained_frechet_distance as retained_frechet_distance
+from .unlearning import retained_precision as retained_precision
+from .unlearning import retained_recall as retained_recall
+from .unlearning import unlearning_accuracy as unlearning_accuracy
 from .variance import variance_ratio as variance_ratio
 from .vendi import vendi_score as vendi_score
+
+ROWS, FORGETS = ("images", "vectors"), Roles(forgets=True)
 
 METRICS: Registry[Metric] = Registry(
     "collapselab.metrics",
@@ -98,6 +107,10 @@ METRICS: Registry[Metric] = Registry(
         ),
         "density": Metric(density, "Density", None, chance="fake"),
         "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True), chance="real"),
+        "least_coverage": Metric(
+            least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
+        ),
+        "region_coverage": Metric(region_coverage, "Coverage of region", "higher", chance="real"),
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
@@ -160,6 +173,38 @@ METRICS: Registry[Metric] = Registry(
         ),
         "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
         "attribute_odds": Metric(attribute_odds, "Odds against real", None, reads="classes"),
+        "unlearning_accuracy": Metric(
+            unlearning_accuracy, "Unlearned", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="fake"
+        ),
+        "retained_accuracy": Metric(
+            retained_accuracy,
+            "Retained as asked for",
+            "higher",
+            reads="classes",
+            takes=ROWS,
+            roles=FORGETS,
+            chance="fake",
+        ),
+        "retained_recall": Metric(
+            retained_recall, "Retained recall", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="real"
+        ),
+        "retained_precision": Metric(
+            retained_precision,
+            "Retained precision",
+            "higher",
+            reads="classes",
+            takes=ROWS,
+            roles=FORGETS,
+            chance="fake",
+        ),
+        "retained_frechet_distance": Metric(
+            retained_frechet_distance,
+            "Retained Fréchet distance",
+            "lower",
+            reads="classes",
+            takes=ROWS,
+            roles=FORGETS,
+        ),
         "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
         "quantile_coverage": Metric(
             quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")

@@ -69,7 +69,7 @@ def authenticity(real: Features | Array, fake: Features | Array, *, held_out: Fe
     real, sides = Features.of(real), {"fake": Features.of(fake), "held_out": Features.of(held_out)}
     shares = {}
     for role, side in sides.items():
-        distance, row = _nearest(real, side, 1, ("real", role), least=2)
+        distance, row = nearest_of(real, side, 1, ("real", role), least=2)
         shares[role] = share_of(distance[:, 0] > on_host(real.radii(1))[row] * (1 + TIE))
     variance = sum(share * (1 - share) / len(sides[role]) for role, share in shares.items())
     return {**shares, "difference": from_error(shares["fake"] - shares["held_out"], variance**0.5)}
@@ -105,8 +105,8 @@ def data_copying(
     for role, side in sides.items():
         side.require(1, role)
     distances = {role: nearest_distance(real, side) for role, side in sides.items()}
-    centres = _centres(real, cells, seed)
-    places = {role: _nearest(centres, side, 1, ("real", role))[1] for role, side in sides.items()}
+    centres = centres_of(real, cells, seed)
+    places = {role: nearest_of(centres, side, 1, ("real", role))[1] for role, side in sides.items()}
     weights, values, errors = [], [], []
     for cell in range(len(centres)):
         ours, theirs = (distances[role][places[role] == cell] for role in sides)
@@ -126,7 +126,7 @@ def nearest_distance(real: Features | Array, fake: Features | Array) -> np.ndarr
 
     Raises Undefined without rows on either side, or for features that are not finite.
     """
-    return _nearest(Features.of(real), Features.of(fake), 1)[0][:, 0]
+    return nearest_of(Features.of(real), Features.of(fake), 1)[0][:, 0]
 
 
 def mean_nearest_distance(real: Features | Array, fake: Features | Array) -> Estimate:
@@ -150,12 +150,12 @@ def nearest_ratio(real: Features | Array, fake: Features | Array, *, neighbours:
     """
     if neighbours < 2:
         raise ValueError(f"neighbours: found {neighbours!r}, allowed are whole numbers from 2")
-    distances, _ = _nearest(Features.of(real), Features.of(fake), neighbours)
+    distances, _ = nearest_of(Features.of(real), Features.of(fake), neighbours)
     nearest, mean = distances[:, 0], distances.mean(axis=1)
     return np.divide(nearest, mean, out=np.zeros_like(nearest), where=nearest > 0)
 
 
-def _nearest(
+def nearest_of(
     manifold: Features, probes: Features, k: int, roles: tuple[str, str] = ("real", "fake"), least: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """The distances of each probe to its k nearest rows of the manifold, ascending (n, k), and the nearest row (n,)."""
@@ -177,7 +177,7 @@ def _all_nearest(manifold: Features, probes: Features, k: int) -> tuple[np.ndarr
     return distances, row
 
 
-def _centres(real: Features, cells: int, seed: int) -> Features:
+def centres_of(real: Features, cells: int, seed: int) -> Features:
     """The centres of k-means, of rows in an order of their own: their given order has no part in the result."""
     if cells == 1:
         return Features(real.values[:1])

@@ -23,6 +23,7 @@ class Roles:
     squares: it is a mean of squares: never negative, and far from normal where they are few.
     filtered: what somebody who selects does is told by it, beside chance.
     censored: it is undetermined where it is least, so that a mean over those that are determined is too high.
+    forgets: a model that was to forget is judged by it, beside one that was trained without what is forgotten.
     """
 
     stands_for: tuple[Stood, ...] = ()
@@ -33,6 +34,7 @@ class Roles:
     squares: bool = False
     filtered: bool = False
     censored: bool = False
+    forgets: bool = False
 
 
 class Stacked(NamedTuple):

@@ -3,6 +3,7 @@
 from ..core.registry import Registry
 from .base import Model
 from .box import Box
+from .class_gaussian import ClassGaussian
 from .diffusion import Diffusion
 from .flow import Flow
 from .gan import GAN
@@ -27,6 +28,7 @@ MODELS: Registry[type[Model]] = Registry(
         "naive-bayes": NaiveBayes,
         "gaussian": Gaussian,
         "gaussian-diffusion": GaussianDiffusion,
+        "class-gaussian": ClassGaussian,
         "gmm": GMM,
         "kde": KDE,
         "ppca": PPCA,

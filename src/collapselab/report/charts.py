@@ -369,10 +369,15 @@ def _styled(chart: Any, rows: Sequence[Mapping[str, Any]]) -> dict:
     """
     # One weight of one font: with two, the PDF writer orders them by chance, and the bytes would differ between runs.
     plain = {"titleFontWeight": "normal"}
-    styled = chart.configure(font="sans-serif", background="#ffffff").configure_view(stroke=None)
-    styled = styled.configure_axis(labelFontSize=11, titleFontSize=12, gridColor="#eeeeee", **plain)
-    styled = styled.configure_legend(labelFontSize=12, **plain)
-    drawn = styled.configure_title(fontSize=15, fontWeight="normal", subtitleColor=SOFT_COLOUR).to_dict()
+    styled = chart.configure(  # in one call: each copies the whole chart
+        font="sans-serif",
+        background="#ffffff",
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(labelFontSize=11, titleFontSize=12, gridColor="#eeeeee", **plain),
+        legend=alt.LegendConfig(labelFontSize=12, **plain),
+        title=alt.TitleConfig(fontSize=15, fontWeight="normal", subtitleColor=SOFT_COLOUR),
+    )
+    drawn = styled.to_dict()
     drawn["data"]["values"] = list(rows)
     return drawn
 

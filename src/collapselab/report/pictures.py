@@ -2,11 +2,12 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ..core.kinds import KINDS
 from ..data.provenance import Origin, chunks
@@ -17,16 +18,22 @@ Grids = Mapping[str, Mapping[int, np.ndarray]]
 
 GRID_COLUMNS, GRID_ROWS = 10, 4
 GRID_SIDE, GRID_PIXELS, GRID_BYTES = 96, 32, 1_500_000
+LABEL_SIDE = 12  # of the letters beside a row, in pixels
 
 
-def grid_png(images: np.ndarray, columns: int | None = None, origin: Origin | None = None) -> bytes:
+def grid_png(
+    images: np.ndarray, columns: int | None = None, origin: Origin | None = None, labels: Sequence[str] = ()
+) -> bytes:
     """A PNG of images side by side, each enlarged by whole pixels or, if large, shrunk by averaging.
 
     origin: where the images come from, which the file then tells.
 
-    images: (n, C, H, W) uint8 with one or three channels. columns: images in a row, all of them by default.
+    images: (n, C, H, W) uint8 with one or three channels. columns: images in a row, all of them by default. labels:
+    what stands to the left of each row, in as many lines as it has; rows are as high as the highest needs.
     """
     images = np.asarray(images)
+    if labels and len(labels) != (rows := -(-len(images) // (columns or len(images) or 1))):
+        raise ValueError(f"labels: found {len(labels)}, allowed is one for each of {rows} rows")
     if not KINDS["images"].holds(images) or images.shape[1] not in (1, 3):
         raise ValueError(f"images: found {images.dtype} {images.shape}, allowed is uint8 (n, 1 or 3, H, W)")
     n, channels, height, width = images.shape
@@ -42,11 +49,30 @@ def grid_png(images: np.ndarray, columns: int | None = None, origin: Origin | No
     sheet = np.full((rows, columns, height + 2, width + 2, channels), 255, np.uint8)
     for index, image in enumerate(images):
         sheet[index // columns, index % columns, 1:-1, 1:-1] = image.transpose(1, 2, 0)
-    sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(rows * (height + 2), columns * (width + 2), channels)
+    sheet = sheet.transpose(0, 2, 1, 3, 4).reshape(rows, height + 2, columns * (width + 2), channels)
+    sheet = _labelled(sheet, labels) if labels else sheet
+    sheet = sheet.reshape(-1, *sheet.shape[2:])
     stream = io.BytesIO()
     told = None if origin is None else chunks(origin)
     Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(stream, "PNG", optimize=True, pnginfo=told)
     return stream.getvalue()
+
+
+def _labelled(sheet: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Rows of a sheet, (rows, H, W, C), with their labels to the left, each in the middle of its height."""
+    font, draw = ImageFont.load_default(LABEL_SIDE), ImageDraw.Draw(Image.new("L", (1, 1)))
+    boxes = [draw.multiline_textbbox((0, 0), label, font, spacing=2) for label in labels]
+    wide, high = (math.ceil(max(box[side] for box in boxes)) + LABEL_SIDE // 2 for side in (2, 3))
+    rows, height, width, channels = sheet.shape
+    found = np.full((rows, max(height, high), wide + width, channels), 255, np.uint8)
+    above = (found.shape[1] - height) // 2
+    found[:, above : above + height, wide:] = sheet
+    for row, label, box in zip(found, labels, boxes, strict=True):
+        written = Image.new("L", (wide, len(row)), 255)
+        place = (LABEL_SIDE // 4, (len(row) - box[3] - box[1]) // 2)
+        ImageDraw.Draw(written).multiline_text(place, label, 0, font, spacing=2)
+        row[:, :wide] = np.asarray(written)[..., None]
+    return found
 
 
 def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:

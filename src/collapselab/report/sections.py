@@ -12,6 +12,7 @@ from ..measure.roles import roles_of
 from ..metrics.artefacts import growth_rate
 from ..study.file import FAIRNESS, JUDGING
 from ..verdicts import ANALYSES, Endpoint, Finding, Record, StudyFacts, Table, at_risk, digits_apart, lineages, spell
+from ..verdicts.forgetting import matrices
 from .numbers import SETS, arms_with, endpoints, final, in_order, sets_of
 
 LISTED = 2000  # cells in the table of lineages
@@ -153,6 +154,33 @@ def numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str
             first = first or row
             rows.append(row)
     return rows
+
+
+def forgetting_matrices(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The forgetting matrix of each arm of a stream, as means over the seeds that have the number; empty without one.
+
+    rows: of each step its cells, (words, shade): the shade runs from 0 for the worst number of all arms to 1 for the
+    best; it is None for a number that is not there.
+    """
+    found = {arm: np.array(list(of.values())) for arm, of in matrices(records, facts.generations).items()}
+    means = {}
+    for arm in (arm for arm in facts.arms if arm in found):
+        there = np.isfinite(found[arm])
+        sums, counts = np.where(there, found[arm], 0).sum(0), there.sum(0)
+        means[arm] = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    numbers = np.concatenate([one[np.isfinite(one)] for one in means.values()]) if means else np.empty(0)
+    if not len(numbers):
+        return []
+    low, high = float(numbers.min()), float(numbers.max())
+    lower = facts.direction(facts.primary.metric) == "lower"
+
+    def cell(number: float) -> tuple[str, float | None]:
+        if not np.isfinite(number):
+            return "–", None
+        shade = (number - low) / (high - low) if high > low else 1.0
+        return spell(number, high), 1 - shade if lower else shade
+
+    return [{"arm": arm, "rows": [[cell(one) for one in row] for row in matrix]} for arm, matrix in means.items()]
 
 
 def undefined_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, str, str, int]]:

@@ -2,6 +2,8 @@
 
 from ..core.choice import NoOptions
 from ..core.registry import Registry
+from .alignment import AlignmentOptions, alignment
+from .alignment import fault as alignment_fault
 from .base import Reward
 from .brisque import brisque
 from .brisque import fault as brisque_fault
@@ -12,6 +14,8 @@ from .exact import CategoryOptions, CoordinateOptions, category, coordinate, coo
 from .head import HeadOptions, linear_head
 from .head import fault as head_fault
 from .pictures import JPEGOptions, brightness, jpeg_size
+from .python import PythonOptions, python
+from .python import fault as python_fault
 
 REWARDS: Registry[Reward] = Registry(
     "collapselab.rewards",
@@ -22,6 +26,10 @@ REWARDS: Registry[Reward] = Registry(
         "linear_head": Reward(HeadOptions, linear_head, fault=head_fault),
         "brisque": Reward(NoOptions, brisque, takes=("images",), fault=brisque_fault),
         "caption": Reward(CaptionOptions, caption, takes=("images",)),
+        "alignment": Reward(
+            AlignmentOptions, alignment, takes=("images",), reads="probabilities", fault=alignment_fault
+        ),
+        "python": Reward(PythonOptions, python, fault=python_fault),
         "coordinate": Reward(CoordinateOptions, coordinate, takes=("vectors",), fault=coordinate_fault),
         "category": Reward(CategoryOptions, category, takes=("categories",)),
     },

@@ -11,6 +11,7 @@ In more dimensions this holds along each eigenvector of the covariance.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,8 @@ from .base import Sampling
 from .levels import Noise
 
 Steps = tuple[np.ndarray, np.ndarray]
+Shown = Callable[[np.ndarray], np.ndarray]
+"""D(x; sigma) / x of a denoiser that is linear about 0, by the noise level."""
 MOST_STEPS = 2**17  # of a control that is to be converged
 
 
@@ -27,10 +30,15 @@ def sampled_variance(sampling: Sampling, noise: Noise, variance: float) -> float
 
     It is in the units of the noise levels. Raises ValueError as :meth:`Sampling.levels` does.
     """
+    return linear_variance(sampling, noise, partial(denoised, variance))
+
+
+def linear_variance(sampling: Sampling, noise: Noise, shown: Shown) -> float | None:
+    """The same by any denoiser that is linear about 0, such as a guided one."""
     if sampling.name not in STEPS:
         return None
     levels = sampling.levels(noise)
-    scales, added = STEPS[sampling.name](levels, variance, **sampling.options.taken())
+    scales, added = STEPS[sampling.name](levels, shown, **sampling.options.taken())
     onwards = np.append(np.cumprod(scales[::-1] ** 2)[::-1], 1.0)
     return float(levels[0] ** 2 * onwards[0] + added**2 @ onwards[1:])
 
@@ -65,42 +73,42 @@ def converged_steps(sampling: Sampling, noise: Noise, variance: float, within: f
 # -- steps -------------------------------------------------------------------------------------------------------------
 
 
-def _denoised(variance: float, sigma: np.ndarray) -> np.ndarray:
-    """D(x; sigma) / x."""
+def denoised(variance: float, sigma: np.ndarray) -> np.ndarray:
+    """D(x; sigma) / x of N(0, variance)."""
     return variance / (variance + sigma**2)
 
 
-def _ddim(levels: np.ndarray, variance: float, eta: float = 0.0) -> Steps:
+def _ddim(levels: np.ndarray, shown: Shown, eta: float = 0.0) -> Steps:
     now, following = levels[:-1], levels[1:]
-    shown = _denoised(variance, now)
+    kept_of = shown(now)
     added = eta * following * np.sqrt(1 - (following / now) ** 2)
     kept = np.sqrt((following**2 - added**2).clip(min=0))
-    return shown + kept / now * (1 - shown), added
+    return kept_of + kept / now * (1 - kept_of), added
 
 
-def _ancestral(levels: np.ndarray, variance: float) -> Steps:
-    return _ddim(levels, variance, 1.0)
+def _ancestral(levels: np.ndarray, shown: Shown) -> Steps:
+    return _ddim(levels, shown, 1.0)
 
 
 def _heun(
-    levels: np.ndarray, variance: float, churn: float, churn_min: float, churn_max: float, churn_noise: float
+    levels: np.ndarray, shown: Shown, churn: float, churn_min: float, churn_max: float, churn_noise: float
 ) -> Steps:
     now, following = levels[:-1], levels[1:]
     growth = min(churn / len(now), math.sqrt(2) - 1)
     above = np.where((churn_min <= now) & (now <= churn_max), now * (1 + growth), now)
-    slope = (1 - _denoised(variance, above)) / above
+    slope = (1 - shown(above)) / above
     euler = 1 + (following - above) * slope
     last = following == 0
-    ahead = euler * (1 - _denoised(variance, following)) / np.where(last, 1.0, following)
+    ahead = euler * (1 - shown(following)) / np.where(last, 1.0, following)
     scales = np.where(last, euler, 1 + (following - above) * (slope + ahead) / 2)
     return scales, scales * churn_noise * np.sqrt(above**2 - now**2)
 
 
-def _dpm_solver(levels: np.ndarray, variance: float, order: int) -> Steps:
+def _dpm_solver(levels: np.ndarray, shown: Shown, order: int) -> Steps:
     """One step in the place of all: each depends on the one before."""
     x, before, width = 1.0, 0.0, 0.0
     for now, following in pairwise(levels):
-        denoised = ahead = _denoised(variance, now) * x
+        denoised = ahead = shown(now) * x
         h = math.log(now / following) if following else math.inf
         if order == 2 and width and following:
             ahead = denoised + (denoised - before) * h / (2 * width)
@@ -115,4 +123,4 @@ STEPS: Mapping[str, Callable[..., Steps]] = {
     "ancestral": _ancestral,
     "dpm-solver++": _dpm_solver,
 }
-"""sampler -> ``f(levels, variance, **options)``: the scale and the noise of each of its steps."""
+"""sampler -> ``f(levels, shown, **options)``: the scale and the noise of each of its steps."""

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from ..core.errors import Held
 
+PATIENCE_S = 2.0
+"""How long a lock is waited for: who only asks after its holder has it for a moment, and so may a process that its
+holder was about to start when it was killed."""
+
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Within it this process alone works at what will be at ``path``. Raises Held, at once, where another one does.
+    """Within it this process alone works at what will be at ``path``. Raises Held where another one does.
 
     The lock is the system's own, on a file beside it: it ends with the process, however that ends, and holds over all
     machines that share the file system, if that has locks.
@@ -52,6 +56,7 @@ def _holder() -> str:
 
 
 def _locked(path: Path, beside: Path) -> int:
+    end = time.monotonic() + PATIENCE_S
     while True:
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -62,7 +67,10 @@ def _locked(path: Path, beside: Path) -> int:
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace") or "another process"
             os.close(descriptor)
-            raise Held(f"{path}: {holder} works at it; wait for it, or end it") from None
+            if time.monotonic() > end:
+                raise Held(f"{path}: {holder} works at it; wait for it, or end it") from None
+            time.sleep(0.02)
+            continue
         except OSError:  # a file system without locks: as it was before there were any
             return descriptor
         os.close(descriptor)

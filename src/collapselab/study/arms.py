@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ..adapt import ADAPTERS
 from ..compose.regimes import FromPrevious, at, fresh_before, pooled
 from ..models import MODELS
 from ..models.asking import WIDENING
@@ -66,7 +67,8 @@ def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
                 break
     for arm in dict.fromkeys([*study.bases, *arms]):
         spans = [0] if arm in study.bases else range(1, arms[arm].generations + 1)
-        empty = [t for t in spans if study.images_seen(arm, t) == 0]
+        replaced = arm in arms and arms[arm].replaced  # an adapter is trained there
+        empty = [] if replaced else [t for t in spans if study.images_seen(arm, t) == 0]
         if empty and (empty != [0] or study.init_file(arm, 0, 0) is None):
             found = f"found 0 at generation {empty[0]} of {arm}"
             yield Fault(("train", "images_seen"), f"{found}; only generation 0 can do without, from init: {{weights}}")
@@ -76,10 +78,28 @@ def lineage_faults(study: Study, there: bool = True) -> Iterator[Fault]:
             where = ("data", "split", "validation")
             said = f"{name!r} leaves {', '.join(left_open)} open, which generation 0 chooses on these images"
             yield Fault(where, f"found 0; {said}: say how many, or the option")
+    yield from _replacement_faults(study)
     yield from _validation_faults(study)
     train = study.file.train
     if train.images_seen is not None and train.epochs is not None:
         yield Fault(("train",), "the budget is either images_seen or epochs; found both")
+
+
+def _replacement_faults(study: Study) -> Iterator[Fault]:
+    """Adapters in the place of the training that would not go on from the model before, or not alone."""
+    for name in study.file.arms:
+        arm = study.lineages[name]
+        learning = [index for index, one in enumerate(arm.adapt) if ADAPTERS[one.name].instead]
+        init = arm.regime.init
+        if learning and init != "previous" and not (isinstance(init, FromPrevious) and init.from_ == "adapted"):
+            said = f"{arm.adapt[learning[0]].name!r} takes the place of the training from generation 1 on"
+            found = init if isinstance(init, str) else json.dumps(init.model_dump(by_alias=True))
+            cure = f"and goes on from the model before: found init: {found}; allowed is previous"
+            yield Fault(("arms", name, "adapt", learning[0]), f"{said}, {cure}")
+        elif learning and learning != [0]:
+            said = "one adapter takes the place of the training, and it is the first"
+            wrong = next(index for index in learning if index)
+            yield Fault(("arms", name, "adapt", wrong), f"{arm.adapt[wrong].name!r} stands too late: {said}")
 
 
 def _validation_faults(study: Study) -> Iterator[Fault]:
@@ -151,7 +171,7 @@ def supply_faults(study: Study) -> Iterator[Fault]:
         pools = [one.changed for one in pooled(arm.regime, name, arm.generations)]
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)
-            if fresh > split.fresh:
+            if fresh > split.fresh and study.file.data.stream is None:
                 asked = f"{generations} generations ask for {fresh} fresh images"
                 yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
             most = max((draw.count for pool in pools for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)
@@ -193,7 +213,8 @@ def _start(arm: Lineage) -> Any:
     """What the trainings of an arm start from: of an arm that adapts its models, previous ones are adapted."""
     init = arm.regime.init
     if init == "previous" or isinstance(init, FromPrevious):
-        trained = not arm.adapt or (isinstance(init, FromPrevious) and init.from_ == "trained")
+        learnt = arm.replaced and len(arm.adapt) == 1  # what has learnt in the place of the training
+        trained = not arm.adapt or learnt or (isinstance(init, FromPrevious) and init.from_ == "trained")
         return "previous" if trained else "previous, adapted"
     return init if isinstance(init, str) else init.model_dump(by_alias=True)
 

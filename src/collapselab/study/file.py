@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from ..compose.regimes import ROWS_MAX, Bias, Budget, Init, Initial, Positive
+from ..compose.streams import Stream
 from ..core.choice import CHOICE, Choice, From
 from ..data.planted import Planted
 from ..features import FEATURES
@@ -81,6 +82,9 @@ class Data(Part):
     split_seed: int = Field(0, ge=0, lt=2**63, description="the split belongs to the study, not to its replicates")
     rare: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field(
         {}, description="{label: share}: classes that are thinned to a share of the real images, to see them die out"
+    )
+    stream: Stream | None = Field(
+        None, description="the real data change: each generation's are those of a task of its own"
     )
     planted: Planted | None = Field(
         None, description="a logo in a corner of a share of the images that trainings eat, to be unlearnt and audited"

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..store.cells import Cell, left_by
 from . import looking
 from .stopping import decides
+from .streams import task_file
 from .study import Study
 from .thinning import keeps
 
@@ -46,14 +47,23 @@ def real(study: Study) -> list[str]:
 def real_of_split(study: Study) -> list[str]:
     """The same of the study's split alone."""
     learnt = [study.weights(name) for name in study.trained_extractors]
-    return [] if study.file.together else [*map(study.part_file, parts(study)), *learnt, *looking.references(study)]
+    tables = [task_file(study, *one) for one in tasks(study)]
+    found = [*map(study.part_file, parts(study)), *tables, *learnt, *looking.references(study)]
+    return [] if study.file.together else found
 
 
-def verbs_of(study: Study, arm: str, seed: int) -> list[str]:
-    """What is done with a trained model of an arm, in order; pictures show the study's own seeds."""
+def tasks(study: Study) -> list[tuple[str, int]]:
+    """The parts of the real data and the tasks of whose rows in them there is a table: those to be measured on and, of
+    images, those to be trained on. A population's rows are drawn task by task."""
+    there = [] if study.file.data.stream is None else ["held_out", *([] if study.population_name else ["train"])]
+    return [(part, task) for part in there for task in range(study.file.generations + 1)]
+
+
+def verbs_of(study: Study, arm: str, seed: int, generation: int = 1) -> list[str]:
+    """What is done with a trained model of an arm at a generation, in order; pictures show the study's own seeds."""
     lineage, sets = study.lineages[arm], study.measured_sets(arm)
     there = {
-        "adapt": lineage.adapt,
+        "adapt": lineage.adapters(generation),
         "sample": True,
         "sample_raw": "raw" in sets,
         "sample_marked": lineage.marks == "noise",
@@ -79,9 +89,9 @@ def made(study: Study) -> Iterator[tuple[str, list[str]]]:
     for arm, seed, generation in study.base_cells():
         drawn = left_by("draw") if study.needs_drawing(arm, generation) else []
         yield Cell(study.name, arm, seed, generation).folder, [*drawn, *left_by("train")]
-    nouns = cache(lambda arm, own: [noun for verb in verbs_of(study, arm, own) for noun in left_by(verb)])
+    nouns = cache(lambda arm, own, at: [noun for verb in verbs_of(study, arm, own, at) for noun in left_by(verb)])
     for arm, seed, generation in study.all_cells():
-        found = list(nouns(arm, 0 if study.is_own(seed) else study.file.seeds))
+        found = list(nouns(arm, 0 if study.is_own(seed) else study.file.seeds, min(generation, 1)))
         if generation:
             found += [*(left_by("draw") if study.needs_drawing(arm, generation) else []), *left_by("train")]
         found += left_by("stop") if study.file.stop and decides(study, arm, seed, generation) else []

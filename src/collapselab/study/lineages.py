@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..adapt import ADAPTERS
 from ..compose.regimes import Regime, Synthetic
 from ..core.choice import Choice
 from ..marks import MARKS
@@ -39,6 +40,15 @@ class Lineage(NamedTuple):
     converges: tuple[str, ...] = ()
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether one of its adapters takes the place of its trainings, all but that of generation 0."""
+        return any(ADAPTERS[one.name].instead for one in self.adapt)
+
+    def adapters(self, generation: int) -> tuple[Choice, ...]:
+        """The adapters of a generation: at 0 there is no model before, and a training that none of them replaces."""
+        return tuple(one for one in self.adapt if generation or not ADAPTERS[one.name].instead)
 
     @property
     def marks(self) -> str:

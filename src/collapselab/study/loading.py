@@ -26,12 +26,14 @@ from .controls import size_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .judged import people_faults
+from .late import late_faults
 from .marking import marking_faults
 from .planting import planting_faults
 from .presets import regimes
 from .reading import parse
 from .starts import label_faults
 from .stopping import stop_faults
+from .streams import stream_faults
 from .study import Study
 from .unsuited import together_faults, unsuited_faults
 
@@ -123,7 +125,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if file is None or not _about_measures(faults):
         return None, [*faults, *absent]
     study = Study(file, found)
-    faults += entry_faults(study)
+    faults += [*late_faults(raw, file.generations), *entry_faults(study)]
     if any(fault.path[:1] == ("arms",) for fault in faults):
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
@@ -137,6 +139,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         *eaten_faults(study),
     ]
     faults += label_faults(study) if not absent else []
+    faults += [*stream_faults(study, not absent)]
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
         faults += [*supply_faults(study), *fairness_faults(study)]

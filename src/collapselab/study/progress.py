@@ -301,7 +301,7 @@ def _with_seconds(
 
 def _costly(study: Study, cell: Cell) -> list[str]:
     """The stages of a generation that say what they cost."""
-    verbs = ["train", *layout.verbs_of(study, cell.arm, cell.seed)]
+    verbs = ["train", *layout.verbs_of(study, cell.arm, cell.seed, cell.generation)]
     roles = study.auxiliaries(cell.arm, cell.generation)
     return [verb for verb in verbs if f"{verb}.cost.json" in NOUNS] + [f"auxiliary-{role}" for role in roles]
 

@@ -148,7 +148,7 @@ def may_need_gpu(study: Study) -> bool:
 
 
 def _minutes(study: Study, verb: str, place: Place) -> int:
-    if verb in ("prepare", "populate", "learn", "extract_real", "baseline"):
+    if verb in ("prepare", "populate", "task", "learn", "extract_real", "baseline"):
         return 60
     if verb == "replicate":
         return 240

@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
+from ..adapt import ADAPTERS
+from ..adapt.erasing import RetrainedOptions
 from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.seeds import Levels
@@ -283,7 +285,15 @@ def facts(study: Study) -> Any:
         labels={name: metric.label for name, metric in metrics.items()},
         better={name: metric.better for name, metric in metrics.items()},
         shares=[name for name, metric in metrics.items() if metric.shares],
+        without=_without(study),
     )
+
+
+def _without(study: Study) -> str:
+    """The first arm whose only adapter trains from scratch without what is to be forgotten; empty without one."""
+    steps = {name: study.lineages[name].adapt for name in study.file.arms}
+    alone = [name for name, said in steps.items() if len(said) == 1]
+    return next((name for name in alone if issubclass(ADAPTERS[steps[name][0].name].Options, RetrainedOptions)), "")
 
 
 def _selected(study: Study, arm: str, chance: str) -> Any:

@@ -33,6 +33,7 @@ from . import crossing, sampled
 from .controls import calibrations, controls
 from .file import CONTROLS, StudyFile
 from .lineages import Lineage, of_arms, yoked
+from .streams import digest, task_file
 
 SHARED_NOUNS = {*left_by("draw"), *left_by("train")}
 
@@ -58,10 +59,11 @@ class Study:
 
         So what hangs on a part hangs on no other: with another number of held-out images nothing is trained again.
         """
-        split = self.file.data.split
+        data, split = self.file.data, self.file.data.split
         sizes = split.parts()
         if self.population_name is not None:
-            stem = part if part == "population" else f"{part}-{split.held_out}"
+            told = f"-{digest(data.stream)}" if data.stream else ""
+            stem = part if part == "population" else f"{part}-{split.held_out}{told}"
         else:
             stem = f"{part}-{starts(sizes)[part]}-{sizes[part]}" if part in EATEN else f"{part}-{sizes[part]}"
         return self.real_file(f"{stem}.safetensors")
@@ -74,7 +76,7 @@ class Study:
 
     def model_file(self, arm: str, seed: int, generation: int, role: Literal["trained", "adapted"] = "adapted") -> str:
         """The model of a generation: as it was trained, or, where the arm adapts its models, as it was adapted then."""
-        adapts = role == "adapted" and arm in self.lineages and self.lineages[arm].adapt
+        adapts = role == "adapted" and arm in self.lineages and self.lineages[arm].adapters(generation)
         return self.cell(arm, seed, generation, "adapted.safetensors" if adapts else "model.safetensors")
 
     def released_file(self, arm: str, seed: int, generation: int) -> str:
@@ -376,6 +378,8 @@ class Study:
     def images_seen(self, arm: str, generation: int) -> int | None:
         """The budget of one training in images; None for families that have none."""
         lineage, train = self.lineage(arm), self.file.train
+        if generation and lineage.replaced:
+            return 0
         if train.epochs is not None:
             own = self.sizes(lineage.name)[generation]
             return at(train.epochs, generation) * (lineage.epochs_of[generation] if lineage.epochs_of else own)
@@ -426,7 +430,10 @@ class Study:
         """What the arm's regime, or that of a base's arms, comes to at a generation."""
         where = arm, generation
         if where not in self._recipes:
-            self._recipes[where] = recipe(self.lineage(arm).regime, arm, generation)
+            found = recipe(self.lineage(arm).regime, arm, generation)
+            # Fresh rows are a task's own: none of an earlier generation stand before them.
+            own = {"fresh_before": dict.fromkeys(found.fresh_before, 0)} if self.file.data.stream else {}
+            self._recipes[where] = found.model_copy(update=own)
         return self._recipes[where]
 
     def needs_drawing(self, arm: str, generation: int) -> bool:
@@ -441,8 +448,10 @@ class Study:
         for draw in found.draws:
             where = {"arm": draw.arm, "generation": draw.generation}
             if draw.is_real and self.population_name is None:
-                part = "fresh" if draw.arm == "fresh" else "train"
-                sources.append(where | {"samples": self.part_file(part)})
+                stream = self.file.data.stream
+                part = "fresh" if draw.arm == "fresh" and not stream else "train"
+                of_task = {"kept": task_file(self, part, draw.generation)} if stream else {}
+                sources.append(where | {"samples": self.part_file(part)} | of_task)
             elif not draw.is_real and not found.resamples:
                 cell = (draw.arm, seed, draw.generation)
                 kept = {"kept": self.cell(*cell, "kept.parquet")} if self.selects(draw.arm) else {}
@@ -462,7 +471,7 @@ class Study:
 
     def ancestors(self, arm: str, seed: int, generation: int) -> list[str]:
         """The earlier models that the arm's adapters look at, as they were sampled, the oldest first."""
-        asked = [ADAPTERS[one.name].needs.ancestors for one in self.lineages[arm].adapt]
+        asked = [ADAPTERS[one.name].needs.ancestors for one in self.lineages[arm].adapters(generation)]
         begin = 0 if ALL in asked else max(0, generation - max(asked))
         return [self.model_file(arm, seed, earlier) for earlier in range(begin, generation)]
 
@@ -474,7 +483,7 @@ class Study:
 
     def images_beside(self, arm: str, generation: int) -> int:
         """The images that are seen beside the training's: by the arm's adapters, and by its guide's further models."""
-        adapts = self.lineages[arm].adapt if arm in self.lineages else ()
+        adapts = self.lineages[arm].adapters(generation) if arm in self.lineages else ()
         adapted = sum(ADAPTERS[one.name].images(self.parsed(ADAPTERS, one)) for one in adapts)
         return adapted + sum(one.images_seen for one in self.auxiliaries(arm, generation).values())
 

@@ -12,6 +12,7 @@ from ..core.errors import Damaged
 from ..store.cells import Cell, left_by
 from . import jobs, layout
 from .judged import closed_round
+from .streams import task_file
 from .study import Study
 from .thinning import keeps
 
@@ -32,6 +33,7 @@ def outputs(study: Study, verb: str, place: jobs.Place) -> list[str]:
     beside = {
         "prepare": lambda: [study.part_file(place.part)],
         "populate": lambda: [study.part_file(place.part)],
+        "task": lambda: [task_file(study, place.part, place.generation)],
         "learn": lambda: [study.weights(place.extractor)],
         "extract_real": lambda: [study.extractor_file("features", place.extractor)],
         "baseline": lambda: [study.report_file("baseline.json")],

@@ -22,7 +22,7 @@ def totals(study: Study) -> dict[str, str]:
     pictures = len(own) * pictured(study)
     sampled = sum(todo.sampled for todo in work(study).values()) - pictures
     beside = {
-        "adaptations": sum(len(study.lineages[arm].adapt) for arm, _, _ in cells),
+        "adaptations": sum(len(study.lineages[arm].adapters(generation)) for arm, _, generation in cells),
         "further models": sum(len(study.auxiliaries(arm, generation)) for arm, _, generation in cells),
     }
     further = " and ".join(f"{count} {what}" for what, count in beside.items() if count)

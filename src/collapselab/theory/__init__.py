@@ -31,6 +31,8 @@ from .curation import targeted_shares as targeted_shares
 from .curation import top_variance as top_variance
 from .curation import verified_coefficients as verified_coefficients
 from .curation import verified_contraction as verified_contraction
+from .forgetting import membership_area as membership_area
+from .forgetting import relearned as relearned
 from .gaussian import accumulate_limit as accumulate_limit
 from .gaussian import accumulate_moments as accumulate_moments
 from .gaussian import accumulate_subsample_moments as accumulate_subsample_moments
@@ -87,6 +89,8 @@ from .regression import regression_error_replace as regression_error_replace
 from .retraining import contraction as contraction
 from .retraining import is_stable as is_stable
 from .retraining import local_slopes as local_slopes
+from .rewarded import regularised_moments as regularised_moments
+from .rewarded import regularised_shares as regularised_shares
 from .selection import best_of_divergence as best_of_divergence
 from .selection import choice_divergence_bound as choice_divergence_bound
 from .selection import choice_shares as choice_shares
@@ -97,6 +101,8 @@ from .selection import selected_fixation as selected_fixation
 from .selection import top_share_moments as top_share_moments
 from .selection import verification_threshold as verification_threshold
 from .selection import verified_error as verified_error
+from .updating import buffered_variance as buffered_variance
+from .updating import replayed_variance as replayed_variance
 from .worth import admissible_rows as admissible_rows
 from .worth import admissible_synthetic as admissible_synthetic
 from .worth import effective_size as effective_size

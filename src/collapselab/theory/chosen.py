@@ -15,6 +15,8 @@ from .curation import (
     filtered_variance,
     likeliest_variance,
     targeted_homozygosity,
+    targeted_limit,
+    targeted_shares,
     top_variance,
     verified_coefficients,
 )
@@ -25,6 +27,7 @@ from .setting import Prediction, Setting
 
 SLACK = 1.1  # by which more samples than are wanted have to be good enough, so that they are in every replicate
 SPARE_ERRORS = 4.0  # standard deviations of how many samples a class has
+IDENTITY = "identity"  # the extractor through which categories are their own classes
 FEW_CHOICES = 12  # samples of which one is chosen, and categories, up to which all sets of them are gone through
 
 
@@ -92,7 +95,7 @@ def table_diversity(setting: Setting) -> Prediction | None:
 
 def _of_table(setting: Setting, metric: str) -> Prediction | None:
     options, truth, kept = _options(setting), true_shares(setting), _kept(setting)
-    if truth is None or kept is None or is_smoothed(setting) or options.stops or options.extractor != "identity":
+    if truth is None or kept is None or is_smoothed(setting) or options.stops or options.extractor != IDENTITY:
         return None
     if options.table == "true":
         return None  # of the shares of a training split, which are not those of the truth
@@ -110,6 +113,27 @@ def _of_table(setting: Setting, metric: str) -> Prediction | None:
     mean = (apart if metric == "mean_drift" else 1 - same) / unit
     note = f"{int(chosen.sum())} of {kept[0]} kept rows by a table, the rest by lot"
     return Prediction("targeted_homozygosity", metric, EXTRACTOR, mean, None, "equal", note)
+
+
+def table_share(setting: Setting) -> Prediction | None:
+    """``class_histogram`` of the one class that a table favours: to its resting share, or to the truth if it stops."""
+    options, truth, kept = _options(setting), true_shares(setting), _kept(setting)
+    if truth is None or kept is None or is_smoothed(setting) or options.extractor != IDENTITY:
+        return None
+    if not isinstance(options.table, dict) or len(options.table) != 1:
+        return None
+    if not options.stops and _of_table(setting, "mean_drift") is None:
+        return None  # the class may run out
+    (group,) = options.table
+    pi, fresh = float(truth[group]), kept[1] / sum(kept)
+    chosen = wanted_rows(options.table, {}, None, kept[0])[group] / kept[0]
+    mean = targeted_shares(setting.generations, pi, chosen, pi, fresh, options.stops)
+    limit = pi if options.stops else targeted_limit(chosen, pi, fresh)
+    note = f"{chosen:.3g} of what is kept is of class {group}, " + (
+        "until it has its true share" if options.stops else "always"
+    )
+    bound = "large" if options.stops else "equal"
+    return Prediction("targeted_shares", f"class_histogram.{group}", IDENTITY, mean, None, bound, note, limit)
 
 
 def _even(truth: np.ndarray) -> dict[int, float]:
@@ -173,6 +197,6 @@ CHOSEN: dict[tuple[str, str], tuple[Callable[[Setting], Prediction | None], ...]
     ("likelihood", "gaussian"): (likeliest,),
     ("reward", "gaussian"): (best,),
     ("reward", "multinomial"): (choice_drift, choice_diversity),
-    ("quota", "multinomial"): (table_drift, table_diversity),
+    ("quota", "multinomial"): (table_drift, table_diversity, table_share),
     ("verified", "linear-regression"): (verified_regression,),
 }

@@ -80,18 +80,21 @@ def exact_refits(setting: Setting) -> Prediction | None:
 
 def _made_by(setting: Setting) -> Callable[[np.ndarray, int], np.ndarray] | None:
     """The variances that a generation's sampler makes of those of its model; None for a sampler without a law."""
-    options, chosen = setting.options, setting.sampler
-    noise = Noise(*(options[name] for name in ("sigma_min", "sigma_max", "rho", "steps")))
-    said = SAMPLERS[chosen.name].Options.model_validate(dict(chosen.options))
 
     def made(variances: np.ndarray, generation: int) -> np.ndarray:
-        by = Sampling(SAMPLERS[chosen.name], said.at(generation), chosen.name)
-        if options["standardise"]:
-            return variances * sampled_variance(by, noise, 1.0)
-        return np.array([sampled_variance(by, noise, float(one)) for one in variances])
+        by = sampling_of(setting, generation)
+        if setting.options["standardise"]:
+            return variances * sampled_variance(*by, 1.0)
+        return np.array([sampled_variance(*by, float(one)) for one in variances])
 
-    by = Sampling(SAMPLERS[chosen.name], said.at(0), chosen.name)
-    return None if sampled_variance(by, noise, 1.0) is None else made
+    return None if sampled_variance(*sampling_of(setting, 0), 1.0) is None else made
+
+
+def sampling_of(setting: Setting, generation: int) -> tuple[Sampling, Noise]:
+    """The sampler of an arm at a generation, and the noise of its model."""
+    noise = Noise(*(setting.options[name] for name in ("sigma_min", "sigma_max", "rho", "steps")))
+    entry, name = SAMPLERS[setting.sampler.name], setting.sampler.name
+    return Sampling(entry, entry.Options.model_validate(dict(setting.sampler.options)).at(generation), name), noise
 
 
 def _of_gaussian(law: Callable[[Setting], Prediction | None], setting: Setting) -> Prediction | None:

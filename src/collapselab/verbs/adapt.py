@@ -37,7 +37,11 @@ def own_samples(model: Any, seed: int, bias: float = 1.0, sampler: Any | None = 
     """Own samples of a model with a sampling bias, by a sampler (``Ask.sampler``; None for the model's own), of a
     random stream that no released sample has."""
     number = seed_of(seed, None, None, "own samples")
-    return lambda count, start=0, other=None: (other or model).sample(Ask(count, number, start, bias, sampler=sampler))
+
+    def own(count: int, start: int = 0, other: Any = None, guide: Any = None) -> SampleSet:
+        return (other or model).sample(Ask(count, number, start, bias, guide=guide, sampler=sampler))
+
+    return own
 
 
 def given(
@@ -56,7 +60,7 @@ def given(
     look = {name: partial(looked_at, one) for name, one in looks.items()}
     features = {name: extract(train.data) for name, extract in look.items()}
     own, rewards = own_samples(model, seed, bias, sampler), rewards_of(options, look)
-    return Given(training, own, look, features, rewards, ancestors, validation)
+    return Given(training, own, look, features, rewards, ancestors, validation, split=train)
 
 
 def adapt(name: str, adapter: Adapter, options: Any, model: Any, shown: Given, run: Run) -> Adapted:
@@ -120,9 +124,8 @@ def shown_to(adapter: Adapter, options: Any, model: Any, whole: Given, own: Own)
     past = list(whole.ancestors) if most == ALL else list(whole.ancestors)[-most:] if most else []
     validation = whole.validation if adapter.validates(options) else None
     features, rewards = {name: whole.train[name] for name in seen}, rewards_of(options, look)
-    earlier = whole.earlier if adapter.needs.earlier else ()
-    told = {"rewards": rewards, "ancestors": past, "earlier": earlier, "validation": validation}
-    return whole._replace(own=own, look=look, train=features, **told)
+    sets = {"validation": validation, "earlier": whole.earlier if adapter.needs.earlier else ()}
+    return whole._replace(own=own, look=look, train=features, rewards=rewards, ancestors=past, **sets)
 
 
 def chained(
@@ -184,13 +187,19 @@ def _number(value: Any) -> float | None:
 
 
 def auxiliary(
-    one: Auxiliary, kind: Any, model: Any, training: TrainingSet | None, run: Run, sampler: Any | None = None
+    one: Auxiliary,
+    kind: Any,
+    model: Any,
+    training: TrainingSet | None,
+    run: Run,
+    sampler: Any | None = None,
+    bias: float = 1.0,
 ) -> Any:
-    """A further model of the family ``kind`` that a guide steers by: trained for it as it asks. sampler: by which own
-    samples are made."""
+    """A further model of the family ``kind`` that a guide steers by: trained for it as it asks. sampler, bias: by which
+    own samples are made, as the loop's are, but without the guide."""
     run = replace(run, images_seen=one.images_seen)
     if one.on == "own":
-        return taught(model, own_samples(model, run.seed, sampler=sampler)(one.samples), run)
+        return taught(model, own_samples(model, run.seed, bias, sampler)(one.samples), run)
     return kind.fit(training, changed(settled(model), one.changed or {}), run)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..compose import rows as composing
 from ..compose.regimes import Draw, Recipe
+from ..compose.streams import Stream, Task
 from ..core.ask import Ask
 from ..core.sets import KeptTable, Reference, SampleSet, TrainingTable
 from .sample import joined
@@ -52,6 +53,27 @@ def draw(
         lineage["parts"].append([entry.arm, entry.generation, entry.count])
     whole = parts and "diverged" not in lineage
     return joined(parts, lineage) if whole else SampleSet(np.empty(0), lineage=lineage)
+
+
+def draw_tasks(
+    recipe: Recipe,
+    study_seed: int,
+    replicate: int,
+    population: Any,
+    ancestors: Mapping[Place, Ancestor],
+    stream: Stream,
+) -> SampleSet:
+    """The same where the known truth changes: real rows are of the task of their generation."""
+    parts, lineage = [], {"parts": []}
+    for entry in recipe.draws:
+        one = recipe.model_copy(update={"draws": [entry]})
+        found = draw(one, study_seed, replicate, Task(population, stream, entry.generation), ancestors)
+        if "diverged" in found.lineage:
+            return found
+        if found.lineage["parts"]:
+            parts.append(found)
+            lineage["parts"] += found.lineage["parts"]
+    return joined(parts, lineage)
 
 
 @dataclass(frozen=True)

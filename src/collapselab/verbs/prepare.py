@@ -1,13 +1,15 @@
 """Real data, before the loop: read or drawn once, split, and looked at by extractors that learn from it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..compose.streams import Stream, all_tasks, table
 from ..core.ask import Ask
 from ..core.seeds import seed_of
-from ..core.sets import SampleSet
+from ..core.sets import KeptTable, SampleSet
 from ..data.split import split
 from ..features import Extractor
 
@@ -22,6 +24,18 @@ def populate(name: str, population: Any, part: str, count: int, split_seed: int)
     drawn = population.sample(Ask(count, seed_of(split_seed, None, None, part)))
     lineage = {"population": name, "options": population.options.model_dump(mode="json"), "part": part}
     return SampleSet(drawn.data, drawn.labels, lineage=lineage)
+
+
+def populate_tasks(name: str, population: Any, stream: Stream, part: str, count: int, split_seed: int) -> SampleSet:
+    """As many draws of the known truth as it is in each task of a stream, which their column ``task`` tells."""
+    drawn = all_tasks(population, stream, Ask(count, seed_of(split_seed, None, None, part)))
+    lineage = {"population": name, "options": population.options.model_dump(mode="json"), "part": part}
+    return replace(drawn, lineage=lineage | {"stream": stream.model_dump(mode="json", exclude_none=True)})
+
+
+def task(samples: SampleSet, stream: Stream, number: int, share: bool) -> KeptTable:
+    """The rows of a part of the real data that are of a task. share: those of a class in several are dealt out."""
+    return table(samples, stream, number, share)
 
 
 def learn(

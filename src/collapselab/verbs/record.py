@@ -1,12 +1,12 @@
 """One record of numbers: samples compared with real data, each with the fingerprint of how it was made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..core.sets import TrainingTable
+from ..core.sets import KeptTable, TrainingTable
 from ..features import Features
 from ..measure import record as measuring
 from ..measure.record import Fingerprints, Measurement, Role, Values
@@ -47,6 +47,41 @@ def record(
         makers["kept"] = makers[pool]
     same = {key: one if one.moments else measuring.first(one, count) for key, one in (dict(fakes) | chosen).items()}
     return measurement.of_samples(same, makers)
+
+
+def by_task(
+    measurement: Measurement,
+    fakes: Seen,
+    sets: Mapping[str, Mapping[str, Any]],
+    count: int,
+    tasks: Sequence[KeptTable],
+    labels: np.ndarray | None,
+) -> tuple[Values, Fingerprints]:
+    """The values of the samples, compared with the held-out rows of each task of a stream alone; ``task`` says which.
+
+    tasks: their rows. labels: of the samples, where their model was told classes: then those of the task's classes are
+    compared, and where there are none the value is not determined; without labels all samples are.
+    """
+    makers = {which: entry.get("model_options", {}) | entry for which, entry in sets.items()}
+    own = {key: measuring.first(found, count) for key, found in fakes.items() if key[0] == "sampled"}
+    values, fingerprints = [], {}
+    for number, table in enumerate(tasks):
+        reals = {
+            (part, name): _of_rows(one, table.rows, f"task {number}")
+            for (part, name), one in measurement.reals.items()
+            if part == "held_out"
+        }
+        rows = slice(None) if labels is None else np.isin(labels[:count], table.lineage["labels"])
+        chosen = {key: measuring.taken(one, rows) for key, one in own.items()}
+        found, more = replace(measurement, reals=reals, against="held_out").of_samples(chosen, makers)
+        values += [{**one, "task": number} for one in found]
+        fingerprints |= more
+    return values, fingerprints
+
+
+def _of_rows(role: Role, rows: np.ndarray, which: str) -> Role:
+    """A role that some rows of it play."""
+    return role._replace(features=measuring.taken(role.features, rows), digest=f"{role.digest} {which}")
 
 
 def baseline(measurement: Measurement, count: int) -> tuple[Values, Fingerprints]:

@@ -53,8 +53,8 @@ class StudyFacts:
     closed forms say of it. selected: arm -> who selects in it, where it stands beside an arm in which chance does.
     stops: the rules by which lineages are stopped, in words. stopped: arm -> seed -> the decision by which one was: the
     ``generation`` after which none is trained, and ``when``, the rule's kind. adapted: arm -> what its adapter has
-    chosen on validation rows, in words. adaptations: (arm, seed, generation) -> its adapters, with what
-    they have found.
+    chosen on validation rows, in words. without: the arm that was trained without what others are to forget; empty
+    where there is none. adaptations: (arm, seed, generation) -> its adapters, with what they have found.
     """
 
     name: str
@@ -88,6 +88,7 @@ class StudyFacts:
     stops: Sequence[str] = ()
     stopped: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
     adapted: Mapping[str, str] = field(default_factory=dict)
+    without: str = ""
     adaptations: Mapping[tuple[str, int, int], Sequence[Step]] = field(default_factory=dict)
 
     @property

@@ -2,7 +2,20 @@
 
 from collections.abc import Sequence
 
-from . import converged, descent, effective, effects, filters, forecast, laws, supply, survival, variance
+from . import (
+    converged,
+    descent,
+    effective,
+    effects,
+    filters,
+    forecast,
+    forgetting,
+    laws,
+    supply,
+    survival,
+    unlearned,
+    variance,
+)
 from .definitions import (
     any_rise_of_risk,
     catastrophic_risk,
@@ -39,10 +52,12 @@ ANALYSES: dict[str, Analysis] = {
         converged.TABLE,
         converged.slope_against_converged,
     ),
+    "forgetting": Analysis("What is forgotten of earlier tasks?", forgetting.TABLE, forgetting.forgetting),
     "stopping": Analysis("Which lineages were stopped?", survival.TABLE, survival.stopping),
     "descent": Analysis("How far from real data?", descent.TABLE, descent.descent),
     "filters": Analysis("What does selecting do?", filters.FILTER, filters.filtering),
     "filter_price": Analysis("What is selecting worth in real data?", filters.PRICE, filters.price),
+    "unlearned": Analysis("What was forgotten, and what else?", unlearned.TABLE, unlearned.unlearned),
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
     "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
     "contrasts": Analysis("Arm against arm", effects.CONTRASTS, effects.contrasts),

@@ -56,20 +56,23 @@ def put_beside(
     control = None
     if options.controlnet is not None:
         network = _controlnet(Path(options.controlnet), pipeline).to(where, dtype).eval().requires_grad_(False)
-        control = network, picture(Path(options.control_image), sides).to(where, dtype), options.control_scale
+        shown = picture("control_image", Path(options.control_image), sides).to(where, dtype)
+        control = network, shown, options.control_scale
     image = _image(pipeline, options, dtype, where) if options.ip_adapter is not None else None
     return Beside(control, image)
 
 
-def picture(path: Path, sides: tuple[int, int] | None) -> torch.Tensor:
-    """A picture as numbers in [0, 1], (1, 3, H, W), in a size, or its own. Raises ValueError where it is none."""
+def picture(option: str, path: Path, sides: tuple[int, int] | None) -> torch.Tensor:
+    """The picture that an option names as numbers in [0, 1], (1, 3, H, W), in a size, or its own. Raises ValueError,
+    with the option's name, where it is none.
+    """
     from PIL import Image
 
     try:
         with Image.open(path) as opened:
             found = opened.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from None
+        raise ValueError(f"{option}: {path} cannot be read as a picture: {error}") from None
     if sides is not None:
         found = found.resize(sides[::-1], Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(found)).permute(2, 0, 1)[None].float() / 255
@@ -81,10 +84,12 @@ def _controlnet(folder: Path, pipeline: Pipeline) -> nn.Module:
     try:
         network = ControlNetModel.from_pretrained(folder, **LOCAL)
     except Exception as error:
-        raise Damaged(folder, f"cannot be read as a ControlNet: {' '.join(str(error).split())[:200]}") from None
+        said = " ".join(str(error).split())[:200]
+        raise Damaged(folder, f"controlnet names it, and it cannot be read as a ControlNet: {said}") from None
     asked, found = (one.config.cross_attention_dim for one in (pipeline.unet, network))
     if asked != found:
-        raise Damaged(folder, f"belongs to another network: it hears words of {found} numbers, the base's has {asked}")
+        said = f"it hears words of {found} numbers, the base's has {asked}"
+        raise Damaged(folder, f"controlnet names it, and it belongs to another network: {said}")
     return network
 
 
@@ -104,16 +109,15 @@ def _image(pipeline: Pipeline, options: PretrainedOptions, dtype: torch.dtype, w
         pipeline.unet._load_ip_adapter_weights([parts], low_cpu_mem_usage=False)
     except Exception as error:
         said = " ".join(str(error).split())[:200]
-        raise Damaged(
-            path, f"cannot be read as an IP-Adapter of this network: {type(error).__name__}: {said}"
-        ) from None
+        found = f"ip_adapter names it, and with {folder} it cannot be read as an IP-Adapter of this network"
+        raise Damaged(path, f"{found}: {type(error).__name__}: {said}") from None
     for processor in pipeline.unet.attn_processors.values():
         if hasattr(processor, "scale"):
             processor.scale = [options.ip_scale] * len(processor.scale)
     pipeline.unet.requires_grad_(False)
     size = encoder.config.image_size
     pixels = CLIPImageProcessor(size={"shortest_edge": size}, crop_size=size, do_rescale=False)(
-        picture(Path(options.ip_image), None)[0], return_tensors="pt"
+        picture("ip_image", Path(options.ip_image), None)[0], return_tensors="pt"
     ).pixel_values
     with torch.no_grad():
         return encoder(pixels.to(where, dtype)).image_embeds[:, None]

@@ -47,15 +47,18 @@ def read_lora(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             for name in sorted(file.keys()):
                 arrays[name] = np.asarray(file.get_tensor(name), np.float32)
     except (SafetensorError, OSError, TypeError) as error:
-        raise Damaged(path, f"is no safetensors file of numbers: {error}") from None
+        raise Damaged(path, f"is no adapter, but no safetensors file of numbers: {error}") from None
     ends = (".lora_A.weight", ".lora_B.weight")
     strangers = [name for name in arrays if not name.startswith(NETWORK) or not name.endswith(ends)]
     if strangers or not arrays:
         found = strangers[0] if strangers else "nothing"
-        raise Damaged(path, f"has {found}; read are LoRA files of diffusers, of a network alone: unet.….lora_A.weight")
+        raise Damaged(
+            path,
+            f"is no adapter of a network alone, whose names are unet.….lora_A.weight as diffusers writes: has {found}",
+        )
     ranks = {array.shape[0] for name, array in arrays.items() if name.endswith(ends[0])}
     if len(ranks) != 1:
-        raise Damaged(path, f"has the ranks {sorted(ranks)}; allowed is one of all its matrices")
+        raise Damaged(path, f"is no adapter that is read: has the ranks {sorted(ranks)}; allowed is one of all")
     said = json.loads(metadata.get("lora_adapter_metadata", "{}"))
     names = [name.removeprefix(NETWORK) for name in arrays if name.endswith(ends[0])]
     options = {"lora_rank": ranks.pop(), "lora_targets": [name.removesuffix(ends[0]) for name in names]}

@@ -150,6 +150,10 @@ def options_fault(options: "PretrainedOptions", shape: Sequence[int]) -> str:
         path = getattr(options, name)
         if path is not None and not Path(path).exists():
             return f"{name}: there is no {path!r}"
+    if options.controlnet is not None and not (Path(options.controlnet) / "config.json").is_file():
+        return f"controlnet: {options.controlnet!r} is no folder with a config.json, as diffusers saves a ControlNet"
+    if options.ip_adapter is not None and not (encoder := encoder_of(options.ip_adapter)).is_dir():
+        return f"ip_adapter: there is no folder {str(encoder)!r} beside it, with the encoder of its pictures"
     return shape_fault(folder, shape)
 
 

@@ -91,9 +91,13 @@ def _read(folder: Path) -> Pipeline:
             return kind.from_pretrained(place, **LOCAL, **half)
         except Exception as error:
             said = " ".join(str(error).split())[:200]
-            raise Damaged(place, f"cannot be read as a {kind.__name__}: {said}") from None
+            raise Damaged(place, f"is of the base, and cannot be read as a {kind.__name__}: {said}") from None
 
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise Damaged(folder / "tokenizer", f"is of the base, and cannot be read as a CLIPTokenizer: {said}") from None
     return Pipeline(
         network(UNet2DConditionModel, "unet"),
         network(AutoencoderKL, "vae"),

@@ -90,7 +90,7 @@ def check_base_is(pipeline: Pipeline, digest: str, options: PretrainedOptions) -
     """Raise Damaged where a pipeline is not the one that an adapter was trained on, whose digest is known."""
     if digest and pipeline.digest != digest:
         said = f"its SHA-256 is {pipeline.digest[:12]}…, of the one that the adapter adds to it was {digest[:12]}…"
-        raise Damaged(folder_of(options.base) or options.base, f"is another pipeline: {said}")
+        raise Damaged(folder_of(options.base) or options.base, f"base names it, and it is another pipeline: {said}")
 
 
 @dataclass(frozen=True, eq=False)

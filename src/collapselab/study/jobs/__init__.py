@@ -58,6 +58,7 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
     else:
         for real in (one.real for one in study.splits):
             yield from ((layout.preparing(study), Place(part=part, real=real)) for part in layout.parts(study))
+            yield from (("task", Place(part=part, generation=t, real=real)) for part, t in layout.tasks(study))
             yield from (("learn", Place(extractor=name, real=real)) for name in study.trained_extractors)
             yield from (("extract_real", Place(extractor=name, real=real)) for name in looking.referenced(study))
         yield "baseline", Place()
@@ -65,7 +66,7 @@ def every(study: Study) -> Iterator[tuple[str, Place]]:
             yield from (("draw", Place(*cell)),) if study.needs_drawing(cell[0], cell[2]) else ()
             yield from (("compose", Place(*cell)), ("train", Place(*cell)))
         for cell in study.all_cells():
-            yield from ((verb, Place(*cell)) for verb in layout.verbs_of(study, *cell[:2]))
+            yield from ((verb, Place(*cell)) for verb in layout.verbs_of(study, *cell))
             yield from (("stop", Place(*cell)),) if decides(study, *cell) else ()
             roles = study.auxiliaries(cell[0], cell[2])
             yield from (("auxiliary", Place(*cell, role=role)) for role in roles)

@@ -14,6 +14,7 @@ from ..stopping import waited_for
 from ..study import Study
 from ..telling import as_json, flags
 from .base import Job, Place, replicate, seeds, verb_roots
+from .real import task_said
 
 # -- guides ------------------------------------------------------------------------------------------------------------
 
@@ -76,6 +77,7 @@ def _draw_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(recipe=as_json(study.recipe(place.arm, place.generation)), population=looking.truth_file(study))
     yield from flags(model=[f"{name}={path}" for name, path in models.items()], about=as_json(about))
     yield from flags(study_seed=study.file.seed, seed=replicate(study, place, "training"))
+    yield from flags(stream=task_said(study) if study.population_name else None)
     yield from flags(stop=_decisions(study, place))
 
 
@@ -83,7 +85,8 @@ def _draw_roots(study: Study, place: Place) -> list[str]:
     arms = sorted({name.partition(":")[0] for name in study.resampled(*place.cell)})
     steered = [root for arm in arms for root in [*guide_roots(study, arm), *sampler_roots(study, arm)]]
     families = [root for arm in arms for root in looking.family_roots(study, arm)]
-    return [*verb_roots("compose", "draw"), *families, *steered, *looking.truth_roots(study)]
+    streamed = verb_roots("compose", "draw_tasks") if study.file.data.stream else []
+    return [*verb_roots("compose", "draw"), *families, *steered, *looking.truth_roots(study), *streamed]
 
 
 def eaten(study: Study, place: Place) -> Iterator[str]:
@@ -155,34 +158,51 @@ def _adapt_inputs(study: Study, place: Place) -> list[str]:
     seen = [study.part_file("train"), *looking.weights(study, reads)] if reads else []
     seen += [study.part_file("validation")] if looking.validated(study, place.arm) else []
     own = [study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet")]
-    return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *seen]
+    past = [file for one in _earlier(study, place) for file in (_table(study, one), *eaten(study, home(study, one)))]
+    return [*own, *eaten(study, home(study, place)), *study.ancestors(*place.cell), *dict.fromkeys(past), *seen]
+
+
+def _earlier(study: Study, place: Place) -> list[Place]:
+    """The generations whose training sets an arm's adapters are handed, too: none, or all that were before."""
+    adapters = study.lineages[place.arm].adapters(place.generation)
+    needed = any(ADAPTERS[one.name].needs.earlier for one in adapters)
+    return [place._replace(generation=t) for t in range(place.generation if needed else 0)]
+
+
+def _table(study: Study, place: Place) -> str:
+    return study.cell(*place.cell, "training.parquet")
 
 
 def _adapt_arguments(study: Study, place: Place) -> Iterator[str]:
-    adapt, reads = study.lineages[place.arm].adapt, study.adapted_by(place.arm)
+    adapt, reads = study.lineages[place.arm].adapters(place.generation), study.adapted_by(place.arm)
     model, training = (study.cell(*place.cell, noun) for noun in ("model.safetensors", "training.parquet"))
     options = [as_json(study.parsed(ADAPTERS, one)) for one in adapt]
     yield from flags(model=model, training=training, adapter=[one.name for one in adapt], options=options)
     yield from flags(ancestor=study.ancestors(*place.cell), **seeds(study, place, "training"))
+    yield from flags(earlier=[_table(study, one) for one in _earlier(study, place)])
     yield from looking.beside(study, reads)
-    bias = at(study.lineages[place.arm].sampling_bias, place.generation)
     yield from flags(validation=study.part_file("validation") if looking.validated(study, place.arm) else None)
-    yield from flags(sampling_bias=bias if bias != 1 else None, sampler=_sampler_said(study, place))
+    yield from flags(**_own_said(study, place))
 
 
-def _sampler_said(study: Study, place: Place) -> str | None:
-    """The sampler of an arm's own samples, where it takes the place of the model's."""
-    said = sampled.said_of(study, place.arm, place.generation)
-    return as_json(said) if said else None
+def _own_said(study: Study, place: Place) -> dict[str, Any]:
+    """How an arm's own samples are made, where it is not as the model by itself makes them: as its loop's are, but
+    without its guide.
+    """
+    bias, said = (
+        at(study.lineages[place.arm].sampling_bias, place.generation),
+        sampled.said_of(study, place.arm, place.generation),
+    )
+    return {"sampling_bias": bias if bias != 1 else None, "sampler": as_json(said) if said else None}
 
 
 def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
-    own = looking.files(study, ADAPTERS, study.lineages[place.arm].adapt)
+    own = looking.files(study, ADAPTERS, study.lineages[place.arm].adapters(place.generation))
     return looking.published(study, study.adapted_by(place.arm)) | own
 
 
 def _adapt_roots(study: Study, place: Place) -> list[str]:
-    adapt = study.lineages[place.arm].adapt
+    adapt = study.lineages[place.arm].adapters(place.generation)
     names = [one.name for one in adapt]
     adapter = [*entries("adapt:ADAPTERS", names), *looking.reward_roots(study, ADAPTERS, *adapt)]
     called = [*verb_roots("adapt", "adapt", "given", "own_samples", "adaptation_seed"), *_rows_roots(study, place)]
@@ -198,9 +218,9 @@ def _auxiliary_inputs(study: Study, place: Place) -> list[str]:
 
 def _auxiliary_arguments(study: Study, place: Place) -> Iterator[str]:
     one = study.auxiliaries(place.arm, place.generation)[place.role]
-    asked, by = one._asdict(), _sampler_said(study, place) if one.on == "own" else None
+    own = _own_said(study, place) if one.on == "own" else {}
     yield from flags(model=study.model_file(*place.cell), training=study.cell(*place.cell, "training.parquet"))
-    yield from flags(asked=as_json(asked), role=place.role, **seeds(study, place, "training"), sampler=by)
+    yield from flags(asked=as_json(one._asdict()), role=place.role, **seeds(study, place, "training"), **own)
 
 
 def _auxiliary_roots(study: Study, place: Place) -> list[str]:

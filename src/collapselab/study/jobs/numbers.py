@@ -6,6 +6,7 @@ from ...features import FEATURES
 from ...store.provenance import PACKAGE, entries
 from ...together.folded import folded
 from .. import layout, looking, selected, stopping
+from ..streams import task_file
 from ..study import Study
 from ..telling import as_json, flags, plain
 from ..thinning import keeps
@@ -57,16 +58,31 @@ def _extract_roots(study: Study, place: Place) -> list[str]:
 
 
 def _record_inputs(study: Study, place: Place) -> list[str]:
-    population = looking.truth_file(study)
+    population = _compared_with(study)
     own = [study.cell(*place.cell, noun) for noun in ("features.safetensors", "training.parquet")]
     own += [study.cell(*place.cell, "kept.parquet")] if study.selects(place.arm) else []
+    own += [*_task_tables(study), *([_sampled(study, place)] if study.file.data.stream else [])]
     rows = eaten(study, home(study, place))
     return [*own, *looking.references(study), *([population] if population else []), *rows]
 
 
+def _task_tables(study: Study) -> list[str]:
+    """The held-out rows of each task of a stream."""
+    return [task_file(study, part, task) for part, task in layout.tasks(study) if part == "held_out"]
+
+
+def _sampled(study: Study, place: Place) -> str:
+    return study.cell(*place.cell, "samples.safetensors")
+
+
+def _compared_with(study: Study) -> str | None:
+    """The file of the known truth whose moments are the reference; none of a stream, which has one for each task."""
+    return None if study.file.data.stream else looking.truth_file(study)
+
+
 def _compared(study: Study) -> Iterator[str]:
     yield from flags(
-        reference=looking.references(study), population=looking.truth_file(study), against=study.file.reference
+        reference=looking.references(study), population=_compared_with(study), against=study.file.reference
     )
     yield from flags(count=study.measured, metrics=as_json(study.metric_options()))
 
@@ -77,6 +93,9 @@ def _record_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(features=study.cell(*place.cell, "features.safetensors"))
     yield from _compared(study)
     yield from flags(training=study.cell(*place.cell, "training.parquet"), kept=kept, cell=as_json(cell))
+    if study.file.data.stream is not None:
+        yield from flags(task=_task_tables(study), of_tasks=as_json(study.file.primary.model_dump()))
+        yield from flags(samples=_sampled(study, place))  # whose labels, where it has some, say of which task they are
 
 
 def _metrics(study: Study) -> list[str]:
@@ -84,7 +103,8 @@ def _metrics(study: Study) -> list[str]:
 
 
 def _record_roots(study: Study, place: Place) -> list[str]:
-    return [*verb_roots("record", "role", "composition", "record"), *_metrics(study), *looking.truth_roots(study)]
+    called = ["role", "composition", "record", *(["by_task"] if study.file.data.stream else [])]
+    return [*verb_roots("record", *called), *_metrics(study), *looking.truth_roots(study)]
 
 
 def _stop_inputs(study: Study, place: Place) -> list[str]:
@@ -103,7 +123,7 @@ def _stop_roots(study: Study, place: Place) -> list[str]:
 
 
 def _baseline_inputs(study: Study, place: Place) -> list[str]:
-    population = looking.truth_file(study)
+    population = _compared_with(study)
     return [*looking.references(study), *([population] if population else [])]
 
 

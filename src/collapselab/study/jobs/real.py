@@ -35,11 +35,32 @@ def _populate_arguments(study: Study, place: Place) -> Iterator[str]:
     data = study.file.data
     yield from flags(population=study.origin.name, options=as_json(dict(study.origin.options)))
     drawn = {} if place.part == "population" else {"held_out": data.split.held_out, "split_seed": data.split_seed}
+    drawn |= {"stream": task_said(study)} if place.part != "population" and data.stream else {}
     yield from flags(**drawn, part=f"{place.part}={study.part_file(place.part)}")
 
 
 def _populate_roots(study: Study, place: Place) -> list[str]:
-    return [*verb_roots("prepare", "populate"), *looking.truth_roots(study)]
+    streamed = verb_roots("prepare", "populate_tasks") if study.file.data.stream else []
+    return [*verb_roots("prepare", "populate"), *looking.truth_roots(study), *streamed]
+
+
+def task_said(study: Study) -> str | None:
+    """The stream, as a job is told of it; None without one."""
+    return as_json(study.file.data.stream) if study.file.data.stream else None
+
+
+def _task_inputs(study: Study, place: Place) -> list[str]:
+    return [study.part_file(place.part)]
+
+
+def _task_arguments(study: Study, place: Place) -> Iterator[str]:
+    yield from flags(samples=study.part_file(place.part), stream=task_said(study), number=place.generation)
+    # A row is trained on in one task alone; what is measured on may be of several.
+    yield from ["--share"] if place.part == "train" else []
+
+
+def _task_roots(study: Study, place: Place) -> list[str]:
+    return verb_roots("prepare", "task")
 
 
 def _learn_inputs(study: Study, place: Place) -> list[str]:
@@ -78,6 +99,7 @@ def _extract_real_roots(study: Study, place: Place) -> list[str]:
 JOBS: Mapping[str, Job] = {
     "prepare": Job(nothing, _prepare_arguments, _prepare_roots, _dataset),
     "populate": Job(nothing, _populate_arguments, _populate_roots),
+    "task": Job(_task_inputs, _task_arguments, _task_roots),
     "learn": Job(_learn_inputs, _learn_arguments, _learn_roots),
     "extract_real": Job(_extract_real_inputs, _extract_real_arguments, _extract_real_roots, _extract_real_outside),
 }

@@ -1,0 +1,54 @@
+"""What adapters that follow a reward have in common, beside their losses."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ..core.choice import Choice, From
+from ..features.base import ExtractorName
+from .tuning import TuningOptions
+
+
+class RewardedOptions(TuningOptions):
+    """A reward, and how its price is watched."""
+
+    learning_rate: float = Field(3e-5, gt=0, allow_inf_nan=False, description="of Adam, the same all the time")
+    gradient_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient: a longer one is shortened")
+    steps: int = Field(16, ge=2, description="ancestral steps of a rollout, the last of which only denoises")
+    lowest: float = Field(
+        0.1,
+        ge=0,
+        description="noise level of a rollout before its last step, if above the model's lowest",
+    )
+    classes_left_out: tuple[int, ...] = Field(
+        (), description="classes that are not tuned on: what becomes of their reward is what transfers"
+    )
+    extractor: ExtractorName | None = Field(
+        None, description="through which samples are compared with validation rows as the reward rises; null: not"
+    )
+    k: int = Field(5, ge=1, description="neighbours of precision and recall")
+    checks: int = Field(10, ge=1, description="how often all that is measured on the way, beside the start")
+    stop: Literal["budget", "knee"] = Field(
+        "budget",
+        description="when it ends: where the budget does, or at the first check at which recall on the validation rows "
+        "is below its start r by 2 sqrt(r (1 - r) / n), with the model of the check before",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.stop == "knee" and self.extractor is None:
+            raise ValueError("stop: found knee; recall is seen on validation rows through an extractor: say which")
+        if min(self.classes_left_out, default=0) < 0 or len(set(self.classes_left_out)) < len(self.classes_left_out):
+            raise ValueError(f"classes_left_out: found {list(self.classes_left_out)}, allowed are classes, each once")
+        return self
+
+
+class LikedOptions(RewardedOptions):
+    """Of those that cannot do without a reward."""
+
+    reward: Annotated[Choice, From("rewards")] = Field(description="what is liked")
+
+
+def watched_rows(options: RewardedOptions) -> int:
+    """Validation rows by which it is watched: as many as have a neighbourhood, where there is an extractor."""
+    return options.k + 1 if options.extractor else 0

@@ -1,0 +1,147 @@
+"""Knowledge added where it is missing: a denoiser tuned on the real rows of regions that its samples do not reach."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from ..core.run import Run
+from ..core.sets import SampleSet, TrainingSet
+from ..features.base import ExtractorName, Features
+from ..metrics.regions import Regions, covered, regions_of
+from .base import Adapted, Given
+from .tuning import TuningOptions
+
+ERRORS = 2.0  # standard errors below the coverage of all rows, from which on a region is uncovered
+
+
+class TargetedOptions(TuningOptions):
+    """Where knowledge is missing, how much of it is shown, and until when."""
+
+    extractor: ExtractorName = Field(description="through which samples and training rows are looked at")
+    regions: int = Field(10, ge=2, description="cells of k-means of the training split, in its features")
+    k: int = Field(5, ge=1, description="a row is reached by a sample that is nearer than its k-th nearest other row")
+    samples: int = Field(1000, ge=2, description="own samples at each look")
+    share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="of the rows that are shown, those that are added of the uncovered regions, beside the training "
+        "set that the model was trained on; null: as they have of the training split, so that it comes to rest there",
+    )
+    looks: int = Field(10, ge=1, description="looks at own samples on the way, evenly over the budget")
+    until: Literal["coverage", "share", "budget"] = Field(
+        "coverage",
+        description="coverage: the uncovered regions' is as high as the others'; share: as many samples lie there as "
+        "real rows do, beyond which a standing share would go; budget: to its end",
+    )
+
+
+class Seen(NamedTuple):
+    """A look at own samples. coverage: (R,) float64, of each region. there, elsewhere: of the uncovered regions and of
+    the others together. share: of the samples that lie in the uncovered regions."""
+
+    coverage: np.ndarray
+    there: float
+    elsewhere: float
+    share: float
+
+
+class Looking:
+    """What a model's own samples reach, in the regions of the training split."""
+
+    def __init__(self, given: Given, options: TargetedOptions):
+        self.given, self.options = given, options
+        self.real: Features = given.train[options.extractor]
+        self.regions: Regions = regions_of(self.real, options.regions)
+        self.rows = np.bincount(self.regions.of_rows, minlength=self.regions.count)
+        self.fakes = self._features(None)
+        self.uncovered = uncovered(self.coverage_of(self.fakes), self.rows)
+        self.target = np.isin(self.regions.of_rows, self.uncovered)
+
+    def seen(self, model: Any = None) -> Seen:
+        """Of the model as it was, or of another, from the same random numbers."""
+        fakes = self.fakes if model is None else self._features(model)
+        coverage = self.coverage_of(fakes)
+        inside = np.isin(np.arange(len(self.rows)), self.uncovered)
+        shares = np.isin(self.regions.of(fakes), self.uncovered).mean()
+        there, elsewhere = (_mean(coverage[one], self.rows[one]) for one in (inside, ~inside))
+        return Seen(coverage, there, elsewhere, float(shares))
+
+    def coverage_of(self, fakes: Features) -> np.ndarray:
+        """The share of the rows of each region that have a fake in their ball: (R,) float64."""
+        reached = covered(self.real, fakes, self.options.k)
+        return np.bincount(self.regions.of_rows, reached, len(self.rows)) / self.rows
+
+    def reached(self, seen: Seen) -> bool:
+        """Whether what it is tuned for is there."""
+        if self.options.until == "coverage":
+            return seen.there >= seen.elsewhere
+        return self.options.until == "share" and seen.share >= self.target.mean()
+
+    def _features(self, model: Any) -> Features:
+        options = self.options
+        return self.given.look[options.extractor](self.given.own(options.samples, 0, model).data)
+
+
+def uncovered(coverage: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The regions whose coverage c_g is below that of all rows, c, by more than chance: their numbers, ascending.
+
+    c_g < c - 2 sqrt(c (1 - c) / n_g), n_g rows. coverage: (R,), rows: (R,).
+    """
+    every = _mean(coverage, rows)
+    return np.flatnonzero(coverage < every - ERRORS * np.sqrt(every * (1 - every) / rows))
+
+
+def targeted(model: Any, given: Given, options: TargetedOptions, run: Run) -> Adapted:
+    """The model after a tuning on the training rows of the regions that its own samples do not reach.
+
+    Regions are the cells of k-means of the training split (:func:`metrics.regions.regions_of`), and uncovered are those
+    of :func:`uncovered`; held-out rows have no part in it. Their rows are ``share`` of what is shown, evenly, the
+    training set of the generation is the rest, so that what is known is not lost; the loss is the training's. It ends
+    where a look finds what ``until`` says, or with the budget. A larger share than the true one is faster there, takes
+    samples from all other regions, and comes to rest above the truth (``theory.targeted_limit``). A model whose regions
+    are all covered is left as it is.
+
+    facts: of each region its rows and its coverage before and after; the looks; why it ended.
+    """
+    looking = Looking(given, options)
+    before = looking.seen()
+    if not len(looking.uncovered):
+        return Adapted(model, _facts(looking, before, before, [], "nothing is uncovered"))
+    from .covering import covering_by
+    from .denoising import moved_by
+
+    share = options.share or min(0.5, float(looking.target.mean()))
+    training = shown(given.training, given.split, looking.target, share)
+    moved, tuning = moved_by(covering_by(model, looking), model, training, options, run)
+    looks, stopped = tuning.told()
+    return Adapted(moved, _facts(looking, before, looking.seen(moved), looks, stopped))
+
+
+def shown(training: TrainingSet, split: SampleSet, target: np.ndarray, share: float) -> TrainingSet:
+    """The rows that are shown: a training set, and of the training split the (n,) ``target`` rows, in turn as often as
+    makes them so large a share."""
+    rows = np.resize(np.flatnonzero(target), max(1, round(share / (1 - share) * len(training))))
+    data = np.concatenate([training.data, split.data[rows].astype(training.data.dtype, copy=False)])
+    both = training.labels is not None and split.labels is not None
+    labels = np.concatenate([training.labels, split.labels[rows]]) if both else None
+    return replace(training, data=data, labels=labels, weights=np.concatenate([training.weights, np.ones(len(rows))]))
+
+
+def _mean(coverage: np.ndarray, rows: np.ndarray) -> float:
+    return float(coverage @ rows / rows.sum()) if rows.sum() else 1.0
+
+
+def _facts(
+    looking: Looking, before: Seen, after: Seen, looks: Sequence[Sequence[float]], stopped: str
+) -> Mapping[str, Any]:
+    regions = [
+        {"region": region, "rows": int(rows), "before": float(then), "after": float(now)}
+        for region, (rows, then, now) in enumerate(zip(looking.rows, before.coverage, after.coverage, strict=True))
+    ]
+    shares = {"real": float(looking.target.mean()), "before": before.share, "after": after.share}
+    told = {"uncovered": looking.uncovered.tolist(), "regions": regions, "share": shares}
+    return told | {"looks": [list(map(float, one)) for one in looks], "stopped": stopped}
