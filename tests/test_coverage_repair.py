@@ -254,7 +254,7 @@ def test_in_a_study_it_is_adapted_measured_and_its_uncovered_rows_are_drawn(tmp_
     said = capsys.readouterr().out
     found = json.loads(Path("found.json").read_text(encoding="utf-8"))
     assert sum(one["rows"] for one in found["regions"]) == 60
-    values = [one["coverage"] for one in found["regions"]]
+    values = [one["covered"] for one in found["regions"]]
     assert values == sorted(values) and f"{values[0]:.3f}" in said
     assert Path("lost.png").read_bytes().startswith(b"\x89PNG")
     measured = {one["metric"]: one["value"] for one in record["values"] if one["set"] == "sampled"}
