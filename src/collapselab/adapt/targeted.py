@@ -32,9 +32,9 @@ class TargetedOptions(TuningOptions):
         "set that the model was trained on; null: as they have of the training split, so that it comes to rest there",
     )
     looks: int = Field(10, ge=1, description="looks at own samples on the way, evenly over the budget")
-    until: Literal["coverage", "share", "budget"] = Field(
-        "coverage",
-        description="coverage: the uncovered regions' is as high as the others'; share: as many samples lie there as "
+    until: Literal["covered", "share", "budget"] = Field(
+        "covered",
+        description="covered: the uncovered regions are covered as the others are; share: as many samples lie there as "
         "real rows do, beyond which a standing share would go; budget: to its end",
     )
 
@@ -77,7 +77,7 @@ class Looking:
 
     def reached(self, seen: Seen) -> bool:
         """Whether what it is tuned for is there."""
-        if self.options.until == "coverage":
+        if self.options.until == "covered":
             return seen.there >= seen.elsewhere
         return self.options.until == "share" and seen.share >= self.target.mean()
 

@@ -138,7 +138,7 @@ def _tell(samples: Path, found: list[Region], count: int, part: str, extractor: 
 
     missing, every = sum(len(one.unreached) for one in found), sum(one.rows for one in found)
     print(f"{samples}: {count} samples reach {every - missing} of {every} {part} rows, seen through {extractor}")
-    lines = [("region", "rows", "coverage", "95 % interval", "reached by none")]
+    lines = [("region", "rows", "covered", "95 % interval", "reached by none")]
     for one in found:
         value = one.coverage
         interval = f"{value.low:.3f} to {value.high:.3f}"
@@ -148,7 +148,7 @@ def _tell(samples: Path, found: list[Region], count: int, part: str, extractor: 
 
 def _as_json(one: Region) -> dict[str, Any]:
     value = one.coverage
-    told = {"region": one.region, "rows": one.rows, "coverage": float(value), "low": value.low, "high": value.high}
+    told = {"region": one.region, "rows": one.rows, "covered": float(value), "low": value.low, "high": value.high}
     return told | {"unreached": one.unreached.tolist()}
 
 
