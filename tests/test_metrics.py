@@ -513,6 +513,7 @@ OTHER_WORDS = {"precision", "density"}  # of arithmetic, and of models
 NAMED = {  # where a metric is named for itself: the law of it, the default of a study, the column that it is read from,
     # what statutes ask after, which no registry knows, by what an adapter chooses, and what a search aims at unasked
     *(("search/objectives.py", name) for name in ("recall", "frechet_distance", "vendi_score", "neighbour_entropy")),
+    *((f"adapt/{file}.py", name) for file in ("rewarded", "rewarding") for name in ("recall", "frechet_distance")),
     *(("adapt/neon.py", name) for name in ("kernel_distance", "frechet_distance")),
     *(("theory/guided.py", name) for name in ("variance_ratio", "log_determinant_ratio")),
     ("theory/sampled.py", "variance_ratio"),

@@ -18,10 +18,9 @@ from ..samplers.levels import discrete_levels, time_levels
 from .base import Given
 from .denoising import NONE, Tuning
 from .policy import path_divergence, posterior
-from .rewarding import RewardedOptions
+from .rewarding import MEASURED, RewardedOptions
 
 PATHS = 128  # rollouts by which the KL of paths is estimated
-MEASURED = ("reward", "recall", "precision", "frechet_distance", "path_kl")
 NUMBERS = ("images_seen", *MEASURED)
 
 

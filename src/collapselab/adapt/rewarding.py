@@ -8,6 +8,9 @@ from ..core.choice import Choice, From
 from ..features.base import ExtractorName
 from .tuning import TuningOptions
 
+MEASURED = ("reward", "recall", "precision", "frechet_distance", "path_kl")
+"""What is told at each check, in the order in which it is looked at."""
+
 
 class RewardedOptions(TuningOptions):
     """A reward, and how its price is watched."""

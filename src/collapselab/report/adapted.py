@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from ..adapt.base import Step
+from ..adapt.rewarding import MEASURED
 from ..metrics import METRICS
 from ..verdicts import StudyFacts
 from .lines import Line, Stop, chart
 from .numbers import some
 
 SEEN = "images_seen"
-FIRST = ("reward", "recall", "precision", "frechet_distance", "path_kl")  # what is looked at beside each other
 PALEST = 0.35  # of the first generation's lines
 
 
@@ -38,7 +38,7 @@ def series_of(facts: Mapping[str, Any]) -> list[Series]:
             if name != SEEN and _is_series(values, len(numbers[SEEN])):
                 called = f"{name} ({group})" if name in found else name
                 found[called] = Series(called, list(numbers[SEEN]), list(values))
-    return sorted(found.values(), key=lambda one: FIRST.index(one.name) if one.name in FIRST else len(FIRST))
+    return sorted(found.values(), key=lambda one: MEASURED.index(one.name) if one.name in MEASURED else len(MEASURED))
 
 
 def _is_series(values: Any, length: int) -> bool:
