@@ -95,7 +95,7 @@ def folder(tmp_path_factory):
 def adapted(folder, out, names, options=None, model="model.safetensors", **more):
     """The model that the command makes, and its lineage."""
     files = folder / model, list(names), folder / "training.parquet"
-    command.adapt(*files, 1, 0, 2, out, options, **more)
+    command.adapt(*files, out, options, 1, 0, 2, **more)
     found, metadata = read_model(out, MODELS, POPULATIONS)
     return found, metadata["lineage"]
 
@@ -230,16 +230,8 @@ def test_a_kept_step_of_other_options_or_with_damage_is_made_again(folder, tmp_p
 
 def test_a_chain_that_diverges_says_after_how_many_images_of_all(folder, tmp_path):
     out = tmp_path / "gone.safetensors"
-    command.adapt(
-        folder / "model.safetensors",
-        ["further", "failing"],
-        folder / "training.parquet",
-        1,
-        0,
-        2,
-        out,
-        mark_diverged=True,
-    )
+    files = folder / "model.safetensors", ["further", "failing"], folder / "training.parquet"
+    command.adapt(*files, out, None, 1, 0, 2, mark_diverged=True)
     found, metadata = read_model(out, MODELS, POPULATIONS)
     assert found is None and metadata["lineage"]["diverged"]["images_seen"] == SEEN + 7
 
@@ -323,7 +315,7 @@ def test_a_list_of_one_is_the_one():
         ("images_seen: 8, ", "", "adapt.2.neon.images_seen", "found 0; a network learns"),
         ("extractor: pixels", "extractor: lenett", "adapt.2", "lenett"),
         ("further: {images_seen: 24}", "asking", "adapt.1", "was trained against a discriminator"),
-        ("further: {images_seen: 24}", "distilled: {images_seen: 24}", "adapt.1", "and so comes first"),
+        ("further: {images_seen: 24}", "distilled: {images_seen: 24}", "adapt.1", "'distilled' takes the place of"),
         ("extractor: random-conv}", "extractor: pixels}", "primary.extractor", "what the adapter 'neon' of 'several'"),
     ],
 )

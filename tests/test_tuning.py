@@ -219,7 +219,7 @@ def test_an_adaptation_goes_on_from_a_state_of_the_same_adapter_alone(tmp_path, 
 
     def adapted(out, strength):
         files = tmp_path / "model.safetensors", ["more"], tmp_path / "training.parquet"
-        adapt(*files, 1, 0, 2, tmp_path / out, [f'{{"strength": {strength}}}'])
+        adapt(*files, tmp_path / out, [f'{{"strength": {strength}}}'], 1, 0, 2)
         return read_model(tmp_path / out, MODELS, POPULATIONS)
 
     found, metadata = adapted("one.safetensors", 1.0)

@@ -1,9 +1,9 @@
 """A model that is changed after its training, and further models that a guide steers by."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,12 +11,15 @@ from .. import store
 from ..adapt import ADAPTERS
 from ..core.run import Run
 from ..guides.base import Auxiliary
+from ..machine import processes
+from ..measure import pools
 from ..models import MODELS
 from ..store import provenance
 from ..store.provenance import PACKAGE
 from ..verbs import adapt as verb
 from ..verbs.train import rows_of, weighted
 from .adapting import (
+    Asked,
     asked_of,
     expect_needed,
     expect_suited,
@@ -27,6 +30,7 @@ from .adapting import (
     source_of,
     worked_through,
 )
+from .alone import Rows, expect_page, eyes_for, write_page
 from .extractors import ExtractorOptions, looks_of
 from .inputs import hashes, model_in, trained_in
 from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave, run_of
@@ -44,67 +48,118 @@ SamplingBias = Annotated[float, typer.Option(help="of the arm's samples, and so 
 
 TrainingFile = Annotated[Path, typer.Option(help="training set of the model: a table that compose wrote")]
 
+Adapters = Annotated[list[str], typer.Option(help=f"one of {', '.join(ADAPTERS)}; several work one after the other")]
+OfEach = Annotated[list[str] | None, typer.Option("--options", help="options as JSON, of each adapter in their order")]
+AnyTraining = Annotated[
+    Path, typer.Option(help=f"what the model was trained on: a table that compose wrote, or {pools.READABLE}")
+]
+Ancestors = Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")]
+EarlierSets = Annotated[list[Path] | None, typer.Option(help="training set of each earlier model, in order")]
+Eyes = Annotated[
+    list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through; those without weights are there")
+]
+SplitFile = Annotated[Path | None, typer.Option(help="real rows that an adapter looks at; else those of the training")]
+ValidationFile = Annotated[Path | None, typer.Option(help="real rows beside these, for one that chooses by them")]
+Page = Annotated[Path | None, typer.Option(help="page of before and after to write: HTML")]
+Against = Annotated[Path | None, typer.Option(help="real rows that the page compares samples with")]
+Shown = Annotated[int, typer.Option(min=2, help="samples before and after, for the page")]
+
 
 @app.command()
 def adapt(
     model: ModelFile,
-    adapter: Annotated[list[str], typer.Option(help=f"one of {', '.join(ADAPTERS)}; several work one after the other")],
-    training: TrainingFile,
-    study_seed: StudySeed,
-    seed: Replicate,
-    generation: Generation,
+    adapter: Adapters,
+    training: AnyTraining,
     out: Out,
-    options: Annotated[list[str] | None, typer.Option(help="options as JSON, for each adapter in their order")] = None,
-    ancestor: Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")] = None,
-    earlier: Annotated[list[Path] | None, typer.Option(help="training set of each earlier model, in order")] = None,
-    extractor: Annotated[list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS to look through")] = None,
+    options: OfEach = None,
+    study_seed: StudySeed = 0,
+    seed: Replicate = 0,
+    generation: Generation = 0,
+    ancestor: Ancestors = None,
+    earlier: EarlierSets = None,
+    extractor: Eyes = None,
     extractor_options: ExtractorOptions = "{}",
-    train: Annotated[Path | None, typer.Option(help="the training split, for an adapter that looks at it")] = None,
-    validation: Annotated[Path | None, typer.Option(help="the validation split, for one that chooses by it")] = None,
+    train: SplitFile = None,
+    validation: ValidationFile = None,
     sampling_bias: SamplingBias = 1.0,
     sampler: Sampled = "{}",
+    page: Page = None,
+    against: Against = None,
+    samples: Shown = 400,
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
-    """Change a trained model; what is interrupted goes on where its checkpoint is, to the same bits."""
+    """Change a trained model; what is interrupted goes on where its checkpoint is, to the same bits.
+
+    In a study its arms do it (adapt:). By hand it works on any model, and a page shows what has become of it.
+    """
     steps, by = asked_of(adapter, options or []), json_of(sampler, "--sampler", dict)
     trained, metadata = trained_in(model)
-    past = {path: model_in(path) for path in ancestor or []}
-    inputs = hashes(model, training, *past, *(earlier or []), *(one for one in (train, validation) if one))
-    expect_needed(steps, extractor or [], train, validation, len(past), len(earlier or []))
-    looks = looks_of(extractor or [], extractor_options)
-    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": inputs, "adapter": said_of(steps)}
+    past, eyes = {path: model_in(path) for path in ancestor or []}, eyes_for(steps, extractor or [])
+    expect_needed(steps, eyes, validation, len(past), len(earlier or []))
+    expect_page(page, against)
+    lineage = {"generation": generation, "seed": seed, "inputs": {}, "adapter": said_of(steps)}
     lineage |= sampled_as(by, metadata["options"])
     marks = [facts["lineage"]["diverged"] for found, facts in [(trained, metadata), *past.values()] if found is None]
-    family, table = metadata["family"], store.read_training(training)
     if marks:
-        own = MODELS[family].Options.model_validate(metadata["options"])
-        diverged(out, family, own, lineage, marks[0], mark_diverged)
+        own = MODELS[metadata["family"]].Options.model_validate(metadata["options"])
+        lineage["inputs"] = hashes(model, *past, *(one for one in (training, train, validation) if one))
+        diverged(out, metadata["family"], own, lineage, marks[0], mark_diverged)
         return
-    expect_suited(steps, trained, family)
+    expect_suited(steps, trained, metadata["family"])
+    rows = Rows.at(trained, training, earlier or [], train, validation, against)
+    lineage["inputs"] = hashes(model, *past) | rows.hashes
     seeds = verb.adaptation_seeds(study_seed, seed, generation, [one.name for one in steps])
-    about = {"inputs": sorted(inputs.values())} | ({"sampling_bias": sampling_bias} if sampling_bias != 1 else {})
-    about |= {"sampler": by} if by else {}
-    run = run_of(out, seeds[0], None, allow_nonidentical, family, lineage)
-    source = source_of(family, steps, [*(f"{PACKAGE}.verbs.adapt:{one}" for one in OWN), *ROWS, *_sampler_roots(by)])
-    beside = {"source": source, "eyes": [extractor_options, *map(_eye, extractor or [])]}
+    how = How(eyes, extractor_options, sampling_bias, by, allow_nonidentical, mark_diverged)
+    _change(out, metadata["family"], trained, steps, rows, [one for one, _ in past.values()], seeds, lineage, how)
+    if page and processes.is_first():
+        write_page(page, model, out, trained, rows, samples, seeds[0])
+
+
+class How(NamedTuple):
+    """How adapters look at samples and make them, and what becomes of a training that goes on elsewhere or diverges."""
+
+    eyes: list[str]
+    extractor_options: str
+    bias: float
+    sampler: Mapping[str, Any]
+    allow_nonidentical: bool
+    mark_diverged: bool
+
+
+def _change(
+    out: Path,
+    family: str,
+    trained: Any,
+    steps: Sequence[Asked],
+    rows: Rows,
+    past: Sequence[Any],
+    seeds: Sequence[int],
+    lineage: dict[str, Any],
+    how: How,
+) -> None:
+    """Write the model as adapters have changed it."""
+    looks, sampled_by = looks_of(how.eyes, how.extractor_options), (how.bias, sampling(how.sampler))
+    about = {"inputs": sorted(lineage["inputs"].values())}
+    about |= ({"sampling_bias": how.bias} if how.bias != 1 else {}) | ({"sampler": how.sampler} if how.sampler else {})
+    run = run_of(out, seeds[0], None, how.allow_nonidentical, family, lineage)
+    roots = [*(f"{PACKAGE}.verbs.adapt:{one}" for one in OWN), *ROWS, *_sampler_roots(how.sampler)]
+    beside = {"source": source_of(family, steps, roots), "eyes": [how.extractor_options, *map(_eye, how.eyes)]}
     plan, budget = planned(steps, run, seeds, about, beside, family), images_of(steps)
 
     def fit() -> Any:
         with at_work(f"adapt {out.parent}", budget, trained.uses_torch) as tell:
-            tables = [table, *map(store.read_training, earlier or [])]
-            rows, *before = [weighted(rows_of(one, store.referred(one)), one) for one in tables]
-            models, how = [found for found, _ in past.values()], (sampling_bias, sampling(by))
-            split, chooses_by = (store.read_samples(path) if path else None for path in (train, validation))
-            shown = verb.given(steps[0].options, trained, rows, run.seed, looks, split, models, chooses_by, *how)
-            shown = shown._replace(earlier=before)
-            adapted, facts = worked_through(plan, trained, shown, tell, *how)
+            given = (looks, rows.train, past, rows.validation, *sampled_by)
+            shown = verb.given(steps[0].options, trained, rows.training, run.seed, *given)._replace(
+                earlier=rows.earlier
+            )
+            adapted, facts = worked_through(plan, trained, shown, tell, *sampled_by)
             note(facts, steps, lineage, out)
             return adapted
 
-    made_from = about | beside | {"lineage": dict(lineage), "seeds": seeds}
-    made_from = made_from if trained.uses_torch else None
-    leave(out, family, trained.options, lineage, budget, fit, run, mark_diverged, of_model=False, made_from=made_from)
+    kept = about | beside | {"lineage": dict(lineage), "seeds": list(seeds)}
+    kept = kept if trained.uses_torch else None
+    leave(out, family, trained.options, lineage, budget, fit, run, how.mark_diverged, of_model=False, made_from=kept)
 
 
 def _eye(said: str) -> list[str]:

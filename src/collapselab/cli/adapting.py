@@ -59,12 +59,7 @@ def said_of(steps: Sequence[Asked]) -> Any:
 
 
 def expect_needed(
-    steps: Sequence[Asked],
-    extractors: list[str],
-    train: Path | None,
-    validation: Path | None,
-    ancestors: int,
-    earlier: int = 0,
+    steps: Sequence[Asked], extractors: list[str], validation: Path | None, ancestors: int, earlier: int = 0
 ) -> None:
     """Raise BadParameter unless adapters are handed just what they need."""
     through = {name for one in steps for name in looked_through(one.entry, one.options)}
@@ -72,18 +67,18 @@ def expect_needed(
     who = "the adapter" if len(steps) == 1 else "the adapters"
     if sorted(names) != sorted(through):
         said = f"found {', '.join(names) or 'none'}; looked through are {', '.join(sorted(through)) or 'none'}"
-        raise typer.BadParameter(said, param_hint="--extractor")
-    if bool(through) != (train is not None):
-        said = f"{who} must have it" if through else f"{who} can make no use of it"
-        raise typer.BadParameter(f"found {train or 'nothing'}; {said}", param_hint="--train")
+        raise typer.BadParameter(f"{said} (NAME=WEIGHTS, as learn writes them)", param_hint="--extractor")
     if ancestors and not any(one.entry.needs.ancestors for one in steps):
         raise typer.BadParameter(f"found {ancestors}; {who} can make no use of them", param_hint="--ancestor")
     if earlier and not any(one.entry.needs.earlier for one in steps):
         raise typer.BadParameter(f"found {earlier}; {who} can make no use of them", param_hint="--earlier")
-    if any(one.entry.validates(one.options) for one in steps) != (validation is not None):
-        said = (
-            f"{who} can make no use of it" if validation else f"{who} must have it, to choose what options leave open"
-        )
+    choose = [one.name for one in steps if one.entry.validates(one.options)]
+    if bool(choose) != (validation is not None):
+        said = f"{who} can make no use of it"
+        if choose:
+            said = (
+                f"{' and '.join(choose)} must have it, to choose what options leave open: real rows beside --training"
+            )
         raise typer.BadParameter(f"found {validation or 'nothing'}; {said}", param_hint="--validation")
 
 
