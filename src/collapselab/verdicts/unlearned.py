@@ -57,7 +57,7 @@ def _finding(facts: StudyFacts, arm: str, endpoint: Endpoint, means: np.ndarray,
     elif not found.unchanged:
         sentence += f": {found.conclusion('', '', noun='pairs')}"
     numbers = found.numbers() | {"value": value, "without": without}
-    words = {"features": endpoint.extractor, "metric": metric}
+    words = {"features": endpoint.extractor, "metric": metric, "own": spell(value), "beside": spell(without)}
     return Finding(f"unlearned.{endpoint.metric}", arm, status, f"{sentence}.", numbers, words)
 
 
@@ -75,5 +75,5 @@ TABLE = Table(
     "Against retraining",
     _about,
     before=(Column("Metric", "metric"), Column("Features", "features", "soft")),
-    after=(Column("Value", "value", "number"), Column("Retrained", "without", "number")),
+    after=(Column("Value", "own", "number"), Column("Retrained", "beside", "number")),
 )
