@@ -10,8 +10,11 @@ from project import Project
 from collapselab.study.choices import CHOICES
 
 # The files that take longest, which begin first: else one process would end with them while the other has nothing left.
-# The second needs no finished project, which the first one makes; the third goes on from it.
-LONGEST = ("test_workflow", "test_contributing", "test_dvc", "test_carried", "test_oracles", "test_cli", "test_report")
+# The second needs no finished project, which the first one makes.
+LONGEST = (
+    *("test_workflow", "test_oracles", "test_jobs", "test_report", "test_cli", "test_scale", "test_denoising"),
+    *("test_truths", "test_registry", "test_planning", "test_hostile", "test_packaging", "test_doors"),
+)
 
 # No test is timed: on a busy machine a deadline fails what is right.
 hypothesis.settings.register_profile("untimed", deadline=None)

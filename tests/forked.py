@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,6 +104,7 @@ def _place(environment):
         process = subprocess.Popen(command, env=own, pass_fds=[listening.fileno()], start_new_session=True, **pipes)
         listening.close()
         _server.extend([process, str(place), dict(environment)])
+        atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
     return _server[1]
 
 
@@ -159,7 +161,8 @@ def _pass_on(connection):
         _work(asked, files)
     connection.sendall(process.to_bytes(LENGTH, "big"))
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    connection.sendall(code.to_bytes(LENGTH, "big", signed=True))
+    with contextlib.suppress(OSError):  # who asked has waited long enough
+        connection.sendall(code.to_bytes(LENGTH, "big", signed=True))
     os._exit(0)
 
 

@@ -176,6 +176,7 @@ OPTIONS = {  # those without which an entry cannot be asked
     "hallucination": {"share": 0.5},
     "unmarked": {"share": 0.5},
     "linear_head": {"file": "no", "extractor": "pixels"},
+    "alignment": {"encoder": "somewhere"},
     "caption": {"captions": ["no"], "text": "no"},
     "category": {"worth": [1]},
 }

@@ -3,8 +3,10 @@
 import math
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch")
 
@@ -20,6 +22,8 @@ from collapselab.engine.optim import Adam, ClippedAdam  # noqa: E402
 from collapselab.features import FEATURES  # noqa: E402
 from collapselab.models import MODELS  # noqa: E402
 from collapselab.rewards.asking import rewards_of  # noqa: E402
+from collapselab.store.tensors import read_metadata  # noqa: E402
+from collapselab.study.loading import check  # noqa: E402
 from collapselab.verbs.adapt import own_samples  # noqa: E402
 
 SAMPLES, STEPS = 16, 4
@@ -29,7 +33,8 @@ LOOKS = {"pixels": FEATURES["pixels"].extract, "identity": FEATURES["identity"].
 
 @pytest.fixture(scope="module")
 def model():
-    return MODELS["diffusion"].fit(images(), options_of("diffusion", classes=2, label_dropout=0.1), Run(3, 320))
+    options = options_of("diffusion", classes=2, label_dropout=0.1, sample_batch=128)
+    return MODELS["diffusion"].fit(images(), options, Run(3, 320))
 
 
 def given(model, options, training=None):
@@ -97,7 +102,7 @@ def test_vectors_are_rewarded_in_their_own_units():
     """A coordinate whose unit is large: the reward is in it, and rises."""
     rows = np.random.default_rng(0).normal([500.0, 0.0], [10.0, 1.0], (200, 2))
     training = TrainingSet(rows, None, np.ones(200))
-    model = MODELS["diffusion"].fit(training, options_of_vectors(), Run(1, 6400))
+    model = MODELS["diffusion"].fit(training, options_of_vectors(), Run(1, 3200))
     options = said(reward="coordinate", extractor="identity")
     checks = tuned(model, options, None, training).facts["checks"]
     assert abs(checks["reward"][0] - 500) < 20 and checks["reward"][-1] > checks["reward"][0] + 0.5
@@ -106,7 +111,7 @@ def test_vectors_are_rewarded_in_their_own_units():
 
 def options_of_vectors():
     kind = MODELS["diffusion"].Options
-    return kind.model_validate(kind.smallest("vectors") | {"warmup_images": 0})
+    return kind.model_validate(kind.smallest("vectors") | {"warmup_images": 0, "steps": 8, "sample_batch": 200})
 
 
 # -- where it stops ----------------------------------------------------------------------------------------------------
@@ -118,16 +123,15 @@ def far(**changes):
 
 
 def test_it_stops_at_the_knee_with_the_model_of_the_check_before(model):
-    whole = tuned(model, far()).facts["checks"]
     knee = tuned(model, far(stop="knee"))
-    stopped, start = knee.facts["stopped"], whole["recall"][0]
+    stopped, checks = knee.facts["stopped"], knee.facts["checks"]
+    start, below = checks["recall"][0], len(checks["recall"]) - 1
     floor = start - 2 * math.sqrt(start * (1 - start) / len(images()))
-    below = next(index for index, one in enumerate(whole["recall"]) if one < floor)
-    assert 1 < below < 12  # else the test says nothing
+    assert 1 < below < 12 and 0 < floor < start < 1  # else the test says nothing
+    assert [one < floor for one in checks["recall"]] == [False] * below + [True]
     assert stopped["at"] == "knee" and stopped["check"] == below - 1 and stopped["validation_rows"] == 40
     assert stopped["recall_floor"] == pytest.approx(floor)
-    assert knee.facts["checks"]["recall"] == whole["recall"][: below + 1]
-    assert stopped["images_seen"] == whole["images_seen"][below - 1] == (below - 1) * ITERATION
+    assert stopped["images_seen"] == (below - 1) * ITERATION and checks["images_seen"][-1] == below * ITERATION
     shorter = far().model_copy(update={"images_seen": stopped["images_seen"], "checks": 1})
     for name, array in tuned(model, shorter).model.weights().items():
         np.testing.assert_array_equal(array, knee.model.weights()[name])
@@ -225,3 +229,46 @@ def test_a_gradient_that_is_too_long_is_shortened_and_no_other():
     torch.testing.assert_close(short, stepped(lambda weight: Adam([weight], 0.1), [0.3, 0.4]), rtol=0, atol=0)
     long = stepped(lambda weight: ClippedAdam([weight], 0.1, 1.0), [30.0, 40.0])
     torch.testing.assert_close(long, stepped(lambda weight: Adam([weight], 0.1), [0.6, 0.8]))
+
+
+# -- in a study --------------------------------------------------------------------------------------------------------
+
+STUDY = """
+name: liked
+generations: 0
+seeds: 1
+data: {source: digits, split: {train: 60, held_out: 40, validation: 30}}
+models: {small: {diffusion: {preset: tiny, channels: 16, blocks: 1, images_seen: 640, steps: 4}}}
+initial: {real: 60}
+samples: 40
+extractors: [pixels, random-conv]
+metrics: [recall]
+primary: {metric: recall, extractor: random-conv}
+control: none
+arms:
+  bright:
+    model: small
+    regime: fully_synthetic
+    adapt:
+      ddpo:
+        {reward: brightness, images_seen: 96, samples: 16, steps: 4, extractor: pixels, checks: 1, stop: knee,
+         classes_left_out: [0]}
+"""
+
+
+def test_a_study_tunes_and_its_model_says_what_that_cost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study, faults = check(yaml.safe_load(STUDY), "liked")
+    assert not faults, faults
+    in_process.run(study)
+    noted = read_metadata(Path(study.model_file("bright", 0, 0)))["lineage"]["adaptation"]
+    assert noted["checks"]["images_seen"] == [0, 96] and noted["stopped"]["validation_rows"] == 30
+    assert noted["transfer"]["left_out"]["classes"] == [0] and len(noted["transfer"]["by_class"]) == 10
+    assert study.images_beside("bright", 0) == 96
+
+
+def test_a_study_without_validation_rows_has_no_knee():
+    said = yaml.safe_load(STUDY)
+    del said["data"]["split"]["validation"]
+    _, faults = check(said, "liked")
+    assert any("found 0; 'ddpo' of 'bright'" in str(one) for one in faults)

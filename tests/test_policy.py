@@ -51,14 +51,14 @@ def test_the_chain_is_the_one_whose_numbers_are_known():
 @pytest.mark.parametrize("reward", REWARDS)
 def test_the_score_function_has_the_gradient_of_the_mean_reward(reward):
     of, exact = REWARDS[reward]
-    x = chains(200_000)
+    x = chains(100_000)
     found = gradients(x, of(x[-1])[:, 0])
     assert abs(float(found.mean()) - exact) < 3 * float(found.std()) / math.sqrt(len(found))
 
 
 def test_a_baseline_takes_variance_and_no_gradient():
     """Of r = x_0: 54.6, and 29.5 without its mean, each within three standard errors of an estimated variance."""
-    x = chains(200_000, 1)
+    x = chains(100_000, 1)
     reward = x[-1][:, 0]
     for worth, variance in ((reward, 54.6), (reward - MEAN, 29.5)):
         found = gradients(x, worth)

@@ -119,12 +119,12 @@ def test_its_reward_rises_with_a_record_of_what_it_costs(name, model):  # noqa: 
 
 @pytest.mark.parametrize("name", SAID)
 def test_it_is_killed_and_goes_on_to_the_same_bits(name, model, tmp_path):  # noqa: F811
-    options = said(name, images_seen=160)
-    for end in (32, 96):
-        stop = Run(1, 160, lambda seen, loss, end=end: seen >= end, tmp_path / "state")
+    options = said(name, images_seen=96)
+    for end in (32, 64):
+        stop = Run(1, 96, lambda seen, loss, end=end: seen >= end, tmp_path / "state")
         with pytest.raises(Interrupted):
             tuned(name, model, options, stop)
-    same(tuned(name, model, options, Run(1, 160, None, tmp_path / "state")), tuned(name, model, options))
+    same(tuned(name, model, options, Run(1, 96, None, tmp_path / "state")), tuned(name, model, options))
 
 
 def test_the_gradient_of_vectors_is_of_their_own_units():
@@ -179,7 +179,7 @@ def test_what_people_preferred_is_followed(model, round_of_people):  # noqa: F81
     pool, ballots, _ = round_of_people
     found = tuned("dpo", model, said("dpo", ballots=ballots, pool=pool)).facts
     assert found["pairs"] == 72 and found["checks"]["reward"][-1] < found["checks"]["reward"][0] - 0.02
-    alone = tuned("dpo", model, said("dpo", ballots=ballots, pool=pool, reward=None)).facts
+    alone = tuned("dpo", model, said("dpo", ballots=ballots, pool=pool, reward=None, images_seen=32)).facts
     assert alone["checks"]["reward"] == [None] * 3 and "transfer" not in alone
 
 

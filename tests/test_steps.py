@@ -37,6 +37,7 @@ SAID = {
     "ewc": {"images_seen": 16, "batch": 8},
     "low_rank": {"images_seen": 16, "batch": 8},
     "distilled": {"images_seen": 16, "batch": 8, "samples": 4},
+    "targeted": {"images_seen": 16, "extractor": "identity", "regions": 2, "k": 1, "samples": 4, "looks": 2},
     "neon": {"weight": 0.5, "images_seen": 16, "samples": 8},
     **{name: {"forget": {"class": 1}, "images_seen": 32, "batch": 16} for name in ("esd", "salun")},
     **{

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from collapselab import store
+from collapselab import report, store
 from collapselab.compose.regimes import Draw, Regime, entering, sizes
 from collapselab.compose.streams import TASK, Stream, Task, all_tasks, rows_of, table
 from collapselab.compose.supply import used
@@ -185,9 +185,12 @@ def test_the_report_draws_the_matrix_and_tells_its_numbers(ran):
     accuracy, transfer, lost = summary(found["plain"][0], "lower")
     assert told.numbers["accuracy"] == accuracy and told.numbers["backward_transfer"] == transfer
     assert told.numbers["forgetting"] == lost >= 0
-    drawn = sections.forgetting_matrices(facts, records)
+    drawn = sections.forgetting_matrices(facts, records, analyse(facts, records))
     shades = [shade for one in drawn for row in one["rows"] for _, shade in row]
     assert len(shades) == 18 and min(shades) == 0 and max(shades) == 1
+    page = report.build(facts, records, figures=False)["report.html"].decode()
+    assert page.count('<table class="matrix">') == 2 and page.count('class="own"') == 6
+    assert '<h2 id="forgetting">' in page and '<a href="#tasks">' in page
 
 
 # -- faults ----------------------------------------------------------------------------------------------------------

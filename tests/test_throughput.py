@@ -1,14 +1,17 @@
 """How fast a device is, and what a study costs there: by a scripted clock, on real models, and as arithmetic."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
 
+from collapselab.cli import plan
+from collapselab.cli import run as frame
 from collapselab.core.errors import Damaged, Interrupted
 from collapselab.models import MODELS
 from collapselab.models.options import Options
-from collapselab.study import throughput
+from collapselab.study import load, throughput
 from collapselab.study.throughput import Throughput, Work, cost, find, keep, known, measure, read, write
 
 
@@ -37,6 +40,37 @@ def made(**changes):
 
 
 # -- costs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_says_the_hours_of_the_study_and_of_a_job(monkeypatch, tmp_path, capsys):
+    """Of two generations: at 10 images a second 36,000 are an hour of a job, at 4 a second 7,200 samples half one."""
+    study = {
+        "name": "timed",
+        "seeds": 1,
+        "generations": 1,
+        "control": "none",
+        "data": {"source": "digits", "split": {"train": 100, "held_out": 50}},
+        "models": {"net": {"diffusion": {"preset": "tiny"}}},
+        "initial": {"real": 100},
+        "train": {"images_seen": 36_000},
+        "samples": 7_200,
+        "grid": 1,
+        "extractors": ["pixels"],
+        "metrics": ["recall"],
+        "primary": {"metric": "recall", "extractor": "pixels"},
+        "arms": {"loop": {"model": "net", "regime": "fully_synthetic"}},
+    }
+    (tmp_path / "timed.yaml").write_text(json.dumps(study), encoding="utf-8")
+    found = load(tmp_path / "timed.yaml")
+    rates = {"training_images_per_second": 10.0, "sampling_images_per_second": 4.0, "spread": 0.0, "watts": 1000.0}
+    own = found.parsed_options("net").settled().model_dump(mode="json")
+    write(tmp_path / "there.json", [made(**rates, options=own)])
+    monkeypatch.setattr(plan, "dry_run", lambda name: "")
+    assert frame.run(["plan", str(tmp_path / "timed.yaml"), "--throughput", str(tmp_path / "there.json")]) == 0
+    said = dict(re.findall(r"^(\S.*?|  \S.*?)  +(\S.*)$", capsys.readouterr().out, re.MULTILINE))
+    assert said["  net, hours of a job"] == "1 to train at most, 0.5 to sample"
+    assert said["hours of one device"] == "3 (3 to 3)"  # with two pictures of a sample each, half a second
+    assert said["kWh"] == "3 (3 to 3)"
 
 
 def test_a_cost_is_the_sum_of_its_parts():

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -386,6 +387,26 @@ def test_a_folder_with_odd_signs_has_its_database_inside(tmp_path, monkeypatch):
     show(study(1, 0), Path(), uri=None)
     assert (odd / "mlflow.db").is_file() and list((odd / "mlartifacts").rglob("*.png"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [odd.name]
+
+
+def test_a_store_elsewhere_leaves_nothing_where_one_stands_but_the_projects_pictures(template, tmp_path, monkeypatch):
+    """Neither a lock nor MLflow's own folder; of stores on other machines the lock is this machine's, and outside."""
+    store, project, here = (tmp_path / name for name in ("store", "project", "here"))
+    for folder in (store, project, here):
+        folder.mkdir()
+    shutil.copy2(template, store / "runs.db")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/runs.db")
+    show(study(1, 0), project)
+    assert {path.name for path in project.iterdir()} <= {"mlartifacts", ".collapselab"}  # which git leaves out
+    assert list((project / "mlartifacts").rglob("samples.png"))
+    assert "runs.db" in {path.name for path in store.iterdir()} <= {"runs.db", "runs.db.lock"}
+    for uri in ("http://127.0.0.1:9", "postgresql://127.0.0.1:9/runs"):
+        with pytest.raises(TrackingError):
+            show(study(1, 0), project, uri=uri)
+        assert not {tmp_path, here} & set(tracking._lock(uri).parents)
+    assert not list(here.iterdir())
 
 
 @pytest.mark.parametrize("table", ["metrics", "latest_metrics", "params", "tags"])

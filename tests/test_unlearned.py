@@ -9,6 +9,7 @@ import pytest
 from collapselab.core.errors import Undefined
 from collapselab.features import Features
 from collapselab.metrics import (
+    forgotten_precision,
     frechet_distance,
     recall,
     retained_accuracy,
@@ -43,6 +44,17 @@ def test_unlearned_is_the_share_that_was_asked_for_and_is_not_seen():
     seen[0] = 2  # one that was asked for as another class has no part in it
     found = unlearning_accuracy(REAL, clouds(asked, seen=seen), label=2, asked=4)
     assert found == 15 / 20 and found.low < 0.75 < found.high
+
+
+def test_a_black_picture_that_is_called_the_class_is_not_there():
+    asked = np.arange(80) % 4
+    there = clouds(asked, seed=5)
+    black = Features(np.where((asked == 2)[:, None], -500.0, there.values), asked)  # the classifier says so
+    assert unlearning_accuracy(REAL, black, label=2, asked=4) == 0
+    assert forgotten_precision(REAL, black, label=2, asked=4) == 0
+    assert forgotten_precision(REAL, there, label=2, asked=4) > 0.8
+    assert forgotten_precision(REAL, black, label=2) == 0 and forgotten_precision(REAL, there, label=2) > 0.8
+    assert forgotten_precision(REAL, clouds([1] * 9), label=2) == 0
 
 
 def test_where_nobody_asked_it_is_the_share_that_is_gone():

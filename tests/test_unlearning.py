@@ -446,7 +446,7 @@ def test_a_method_that_is_stopped_goes_on_to_the_same_bits(model, tmp_path, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TUNED)
+@pytest.mark.parametrize("name", [*TUNED, "retrained"])
 def test_a_method_that_is_killed_twenty_times_comes_to_the_same_bits(model, tmp_path, name):
     steps = 24
     said = {"images_seen": BATCH * steps} | ({"fisher_rows": 4} if name == "selective_amnesia" else {})

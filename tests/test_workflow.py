@@ -16,6 +16,7 @@ import yaml
 from project import ROOT, Project, said
 
 from collapselab import study as studies
+from collapselab.study import words
 
 SMOKE = studies.load(ROOT / "config" / "smoke.yaml")
 ARMS, BASES, SEEDS, T = len(SMOKE.lineages), len(SMOKE.bases), SMOKE.file.seeds, SMOKE.file.generations
@@ -46,6 +47,8 @@ def test_a_bare_dry_run_plans_the_quickstart(tmp_path):
     made = {"train": trainings, "sample_raw": raw} | dict.fromkeys(("sample", "grid", "extract", "record"), len(cells))
     expected = real | made | ABOUT_THE_STUDY
     assert planned == expected | {"total": sum(expected.values())}
+    # And plan says as many beforehand, of which Snakemake's own target is none.
+    assert words.totals(study)["jobs"].startswith(f"{sum(expected.values()) - 1:,}, of which ")
 
 
 def test_a_finished_study_runs_nothing(finished):
@@ -184,6 +187,18 @@ def test_a_report_is_whole_and_holds_nothing_else(smoke):
     (report / "verdicts.json").unlink()
     smoke.snakemake()
     assert {file.name for file in (report / "figures").glob("[!.]*")} == figures
+
+
+def test_a_figure_that_is_deleted_is_named_and_drawn_again(smoke):
+    """To the same bytes: nothing is made of it, so that nothing else would notice."""
+    figure = "results/smoke/report/figures/density_identity.pdf"
+    content = (smoke.folder / figure).read_bytes()
+    (smoke.folder / figure).unlink()
+    told = smoke.run("collapselab", "verify", "smoke", code=3).stdout
+    assert f"{figure}: is missing; say collapselab report smoke" in told and "1 of " in told
+    smoke.run("collapselab", "report", "smoke")
+    assert (smoke.folder / figure).read_bytes() == content
+    assert "files are whole" in smoke.run("collapselab", "verify", "smoke").stdout
 
 
 def test_two_studies_share_their_real_data(smoke):

@@ -78,6 +78,7 @@ from .truth import true_coverage as true_coverage
 from .truth import true_precision as true_precision
 from .truth import true_recall as true_recall
 from .truth import true_total_variation as true_total_variation
+from .unlearning import forgotten_precision as forgotten_precision
 from .unlearning import retained_accuracy as retained_accuracy
 from .unlearning import retained_frechet_distance as retained_frechet_distance
 from .unlearning import retained_precision as retained_precision
@@ -175,6 +176,15 @@ METRICS: Registry[Metric] = Registry(
         "attribute_odds": Metric(attribute_odds, "Odds against real", None, reads="classes"),
         "unlearning_accuracy": Metric(
             unlearning_accuracy, "Unlearned", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="fake"
+        ),
+        "forgotten_precision": Metric(
+            forgotten_precision,
+            "Forgotten and still there",
+            None,
+            reads="classes",
+            takes=ROWS,
+            roles=FORGETS,
+            chance="fake",
         ),
         "retained_accuracy": Metric(
             retained_accuracy,
@@ -276,7 +286,9 @@ METRICS: Registry[Metric] = Registry(
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)
         ),
-        "logo_share": Metric(logo_share, "Share with the logo", None, extractors=("logo",), chance="fake"),
+        "logo_share": Metric(
+            logo_share, "Share with the logo", None, extractors=("logo",), roles=FORGETS, chance="fake"
+        ),
         "logo_false_positives": Metric(
             logo_false_positives, "Logo found in real images", None, extractors=("logo",), chance="real"
         ),

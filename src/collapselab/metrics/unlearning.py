@@ -46,6 +46,24 @@ def unlearning_accuracy(
     return Estimate(1 - float(there), 1 - there.high, 1 - there.low)
 
 
+def forgotten_precision(
+    real: Features | Array, fake: Features | Array, *, label: Label = 0, asked: Asked = 0, k: K = 5
+) -> Estimate:
+    """How many of the fakes that are asked for as a class lie among its real samples (:func:`neighbours.precision`).
+
+    A classifier has to call a black picture something, and may call it the class: then its :func:`unlearning_accuracy`
+    is 0, and nothing of the class is there. This one is 0 for both. label, asked: as there; where nobody asked (0) it
+    is of the fakes that look like the class, and 0 without any. Raises Undefined as precision does.
+    """
+    real, fake = with_classes(real, fake)
+    if asked:
+        _check(label, asked)
+    mine = (_asked_for(fake, asked) if asked else fake.classes) == label
+    if not asked and not mine.any():
+        return share_of(np.zeros(len(fake), bool))
+    return precision(taken(real, np.flatnonzero(real.classes == label)), taken(fake, np.flatnonzero(mine)), k=k)
+
+
 def retained_accuracy(
     real: Features | Array, fake: Features | Array, *, label: Label = 0, asked: Asked = 0, neighbours: K = 2
 ) -> dict[str, float | Estimate | Undefined]:

@@ -61,7 +61,7 @@ def page(
         numbers=sections.numbers_table(facts, records),
         risk=sections.risk_table(facts, records),
         growth=sections.growth_table(facts, records),
-        forgotten=sections.forgetting_matrices(facts, records),
+        forgotten=sections.forgetting_matrices(facts, records, found),
         undefined=sections.undefined_table(facts, records),
         warned=sections.warned(records),
         headline=sections.headline(facts, records),

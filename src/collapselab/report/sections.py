@@ -156,17 +156,19 @@ def numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str
     return rows
 
 
-def forgetting_matrices(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
+def forgetting_matrices(
+    facts: StudyFacts, records: Sequence[Record], found: Mapping[str, Sequence[Finding]]
+) -> list[dict[str, Any]]:
     """The forgetting matrix of each arm of a stream, as means over the seeds that have the number; empty without one.
 
-    rows: of each step its cells, (words, shade): the shade runs from 0 for the worst number of all arms to 1 for the
-    best; it is None for a number that is not there.
+    words: its three numbers, where it has been found whole. rows: of each step its cells, (words, shade): a shade runs
+    from 0 for the worst number of all arms to 1 for the best; it is None for a number that is not there.
     """
-    found = {arm: np.array(list(of.values())) for arm, of in matrices(records, facts.generations).items()}
-    means = {}
-    for arm in (arm for arm in facts.arms if arm in found):
-        there = np.isfinite(found[arm])
-        sums, counts = np.where(there, found[arm], 0).sum(0), there.sum(0)
+    seeds = {arm: np.array(list(of.values())) for arm, of in matrices(records, facts.generations).items()}
+    words, means = {one.arm: one.words for one in found.get("forgetting", ())}, {}
+    for arm in (arm for arm in facts.arms if arm in seeds):
+        there = np.isfinite(seeds[arm])
+        sums, counts = np.where(there, seeds[arm], 0).sum(0), there.sum(0)
         means[arm] = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
     numbers = np.concatenate([one[np.isfinite(one)] for one in means.values()]) if means else np.empty(0)
     if not len(numbers):
@@ -180,7 +182,10 @@ def forgetting_matrices(facts: StudyFacts, records: Sequence[Record]) -> list[di
         shade = (number - low) / (high - low) if high > low else 1.0
         return spell(number, high), 1 - shade if lower else shade
 
-    return [{"arm": arm, "rows": [[cell(one) for one in row] for row in matrix]} for arm, matrix in means.items()]
+    return [
+        {"arm": arm, "words": words.get(arm, {}), "rows": [[cell(one) for one in row] for row in matrix]}
+        for arm, matrix in means.items()
+    ]
 
 
 def undefined_table(facts: StudyFacts, records: Sequence[Record]) -> list[tuple[str, str, str, int]]:

@@ -78,8 +78,10 @@ def listed(study: Study, made: Mapping[str, Iterable[str]]) -> list[str]:
 def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]]) -> Iterator[Fault | None]:
     """Of each file what is wrong with it, None for nothing.
 
-    One that is not there is missing if something was made of it, and the study's ``keep`` does not let it go.
+    One that is not there is missing if something was made of it, and the study's ``keep`` does not let it go; of the
+    report's figures, which nothing is made of, one whose hash is there.
     """
+    figures = f"{study.report_file('figures')}/"
     for file in files:
         path, found = Path(file), None
         if path.exists():
@@ -89,6 +91,8 @@ def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]
                 found = Fault(str(error.path), str(error))
             except (ValueError, OSError) as error:
                 found = Fault(file, f"{file}: cannot be read: {error}")
+        elif file.startswith(figures):  # listed, so its hash is there
+            found = Fault(file, f"{file}: is missing; say collapselab report {study.name}, which draws it again")
         elif not _may_be_gone(study, file):
             made = next((one for one in eaten.get(file, ()) if Path(one).exists()), None)
             found = Fault(file, f"{file}: is missing, and {made} was made of it") if made else None

@@ -389,7 +389,8 @@ def _given(entry: Adapter, options: Any, kind: KindName, model: Any, training: A
     law(isinstance(rows, int) and rows >= 0, f"it needs {rows!r} validation rows; asked is a whole number")
     validation = own_samples(model, 6)(rows) if rows else None
     earlier = [training] * (len(ancestors) if entry.needs.earlier else 0)
-    return Shown(training, own_samples(model, 5), look, features, rewards, ancestors, validation, earlier)
+    split = SampleSet(training.data, training.labels) if look else None
+    return Shown(training, own_samples(model, 5), look, features, rewards, ancestors, validation, earlier, split)
 
 
 def _liked(pool: SampleSet) -> np.ndarray:

@@ -16,8 +16,9 @@ def unlearned(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     """The differences of each arm from the one that was trained without what is forgotten, at the last generation that
     a seed has of both, in pairs of one seed, corrected over all rows (Holm).
 
-    Of the metrics by which forgetting is judged. None for a study without such an arm. status: better or worse than
-    it, or inconclusive. numbers: ``value``, the arm's own mean, and ``without``, the other's, beside the difference.
+    Of the metrics by which forgetting is judged, and the primary endpoint. None for a study without such an arm.
+    status: better or worse than it (higher or lower, where neither is good), the same, or inconclusive. numbers:
+    ``value``, the arm's own mean, and ``without``, the other's, beside the difference.
     """
     if not facts.without:
         return []
@@ -25,7 +26,8 @@ def unlearned(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     pairs: dict[tuple[str, Endpoint], np.ndarray] = {}
     for arm in (one for one in facts.arms if one != facts.without):
         for metric, extractor, of in records.measured:
-            if of == "sampled" and roles_of(metric).forgets:
+            judged = roles_of(metric).forgets or (metric, extractor) == (facts.primary.metric, facts.primary.extractor)
+            if of == "sampled" and judged:
                 endpoint = Endpoint(metric, extractor, of)
                 if len(found := _pairs(records, arm, facts.without, endpoint)):
                     pairs[arm, endpoint] = found
@@ -44,7 +46,8 @@ def _finding(facts: StudyFacts, arm: str, endpoint: Endpoint, means: np.ndarray,
     metric, better = facts.label(endpoint.metric), facts.direction(endpoint.metric)
     status = "inconclusive"
     if found.side:
-        status = "better" if ("higher" if found.side > 0 else "lower") == better else "worse"
+        way = "higher" if found.side > 0 else "lower"
+        status = way if better is None else "better" if way == better else "worse"
     elif found.unchanged:
         status = "the same"
     value, without = (float(mean) for mean in means)
