@@ -24,7 +24,7 @@ from collapselab.models import MODELS
 from collapselab.verbs.sample import steering
 
 BOUND = 2.05
-SAID = {"cads": {"w": 1.0}, "dynamic_negative": {"negative": 1}, "perp_neg": {"negative": 1}}
+SAID = {"cads": {"w": 1.0}, **{name: {"negative": 1} for name in ("dynamic_negative", "deletion", "perp_neg")}}
 PLAIN = "plain sampling"
 NETWORKS = {
     "mlp": {"preset": "tiny"},

@@ -29,6 +29,7 @@ READ_AT_IMPORT = ("PYTHON", "LC_", "LANG", "OMP_", "MKL_", "CUDA_", "MALLOC_")
 """How the names of variables begin that an interpreter or a library reads once, as it begins."""
 LENGTH = 8
 
+AT_FIRST = dict(os.environ)  # before any test changes it
 _server: list = []  # the process and where it listens
 
 
@@ -47,7 +48,7 @@ def run(words, folder, environment=None, timeout=300, **options):
         text = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
         return subprocess.run(words, cwd=folder, env=environment, timeout=timeout, **text, **options)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(_place(environment))
+        connection.connect(_place())
         asked = json.dumps({"words": named, "folder": str(folder), "environment": dict(environment)}).encode()
         socket.send_fds(connection, [len(asked).to_bytes(LENGTH, "big")], [out.fileno(), err.fileno()])
         connection.sendall(asked)
@@ -66,7 +67,7 @@ def _is_as_imported(environment):
     """Whether a command would import what the forking process has imported, and in such an environment."""
     told, own = (
         {name: value for name, value in one.items() if name.startswith(READ_AT_IMPORT) and name != "PYTHONPATH"}
-        for one in (environment, _server[2] if _server else environment)
+        for one in (environment, AT_FIRST)
     )
     return told == own and _is_ours(Path(environment.get("PYTHONPATH", "")))
 
@@ -91,19 +92,19 @@ def _text(file):
     return file.read().decode("utf-8", "replace")
 
 
-def _place(environment):
-    """Where the forking process of this process listens; the first command starts it, in its own environment."""
+def _place():
+    """Where the forking process of this process listens; the first command starts it, in an environment as it was."""
     if not _server:
         place = Path(tempfile.mkdtemp(prefix="forked-"), "socket")
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(place))
         listening.listen(16)
         command = [sys.executable, __file__, str(listening.fileno())]
-        own = environment | {"PYTHONPATH": str(PACKAGE)}
+        own = AT_FIRST | {"PYTHONPATH": str(PACKAGE)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
         process = subprocess.Popen(command, env=own, pass_fds=[listening.fileno()], start_new_session=True, **pipes)
         listening.close()
-        _server.extend([process, str(place), dict(environment)])
+        _server.extend([process, str(place)])
         atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
     return _server[1]
 

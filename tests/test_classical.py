@@ -32,6 +32,7 @@ VECTORS = {  # families of vectors, with options under which their law has a den
     "box": {},
     "linear-regression": {"inputs": "fresh", "noise_sd": 0.7},
     "linear-classifier": {},
+    "class-gaussian": {},
 }
 
 

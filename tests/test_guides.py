@@ -31,12 +31,16 @@ pytestmark = pytest.mark.trained
 
 CPU = torch.device("cpu")
 STEPS, BATCH = 5, 8
-SAID = {"dynamic_negative": {"negative": 1}, "perp_neg": {"negative": 1}, "fair": {"classes": [0, 1]}}
+SAID = {
+    **{name: {"negative": 1} for name in ("dynamic_negative", "deletion", "perp_neg")},
+    "fair": {"classes": [0, 1]},
+}
 """Options that have to be said."""
 SHARP = {  # options with which each has an effect that cannot be overlooked
     "cads": {"w": 1.0, "s": 1.0},
     "feedback": {"pi": 0.5},
     "dynamic_negative": {"prior": 0.5},
+    "deletion": {"prior": 0.5},
     "autoguidance": {"w": 2.0},
     "sims": {"w": 2.0},
     "adaptive": {"threshold": 1.0},
@@ -244,6 +248,11 @@ BAD = {
     "cads": ({"tau1": 0.95}, {"noise": "some"}, {"psi": -1}),
     "feedback": ({"pi": 0}, {"most": 1}),
     "dynamic_negative": ({}, {"negative": -1}, {"negative": 0, "prior": 1}),
+    "deletion": (
+        {},
+        {"negative": 2, "law": {"weights": [0.5, 0.5], "means": [[0], [1]], "variances": [1, 1]}},
+        {"negative": 0, "law": {"weights": [0.5, 0.6], "means": [[0], [1]], "variances": [1, 1]}},
+    ),
     "mambog": ({"alpha": -1},),
     "adaptive": ({"threshold": 2},),
     "perp_neg": ({}, {"negative": 1, "negative_weight": -1}),

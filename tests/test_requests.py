@@ -238,7 +238,7 @@ def test_the_slurm_profile_counts_no_gpu_where_slurm_would_add_it_up():
     profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
     said = {rule for rule, asks in profile["set-resources"].items() if asks.get("gpu") == 0}
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    never = {"prepare", "record", "stop", "baseline", "replicate"}  # which ask for none, whatever the study
+    never = {"prepare", "task", "record", "stop", "baseline", "replicate"}  # which ask for none, whatever the study
     assert said == set(re.findall(r'\*\*asked\("(\w+)"\)', rules)) - never
     assert profile["slurm-status-command"] == "squeue"
 

@@ -30,7 +30,10 @@ needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="optuna is
 
 V, MAIN, WEAK = 1.0, 0.1, 0.3
 BEST = math.log((V + MAIN) / V) / math.log((V + WEAK) / (V + MAIN))  # .57053: repairs the variance of the toy
-SAID = {"dynamic_negative": {"negative": 0}, "perp_neg": {"negative": 0}, "fair": {"classes": [0, 1]}}
+SAID = {
+    **{name: {"negative": 0} for name in ("dynamic_negative", "deletion", "perp_neg")},
+    "fair": {"classes": [0, 1]},
+}
 
 
 def law(variance, steps=32):

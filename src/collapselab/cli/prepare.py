@@ -91,7 +91,7 @@ def populate(
         store.write_samples(Path(file), drawn)
 
 
-@app.command()
+@app.command(hidden=True)
 def task(
     samples: Annotated[Path, typer.Option(help="a part of the real data")],
     stream: Annotated[str, typer.Option(help='JSON: the tasks, such as {"classes": [[0, 1], [2, 3]]}')],

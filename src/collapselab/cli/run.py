@@ -75,7 +75,7 @@ VERBS = {
     "init": Verb("study", "Write a commented study to start from: config/NAME.yaml."),
     "validate": Verb("study", "Check a study and report every fault."),
     "guide": Verb("guide", "Search for the guides and strengths of a finished model that no other beats."),
-    "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible, and what tells them."),
+    "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible."),
     "uncovered": Verb("uncovered", "Say how much of each region of the real rows a study's samples reach."),
     "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),

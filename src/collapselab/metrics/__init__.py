@@ -108,10 +108,6 @@ METRICS: Registry[Metric] = Registry(
         ),
         "density": Metric(density, "Density", None, chance="fake"),
         "coverage": Metric(coverage, "Coverage", "higher", roles=Roles(losable=True), chance="real"),
-        "least_coverage": Metric(
-            least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
-        ),
-        "region_coverage": Metric(region_coverage, "Coverage of region", "higher", chance="real"),
         "realism": Metric(median_realism, "Realism", "higher"),
         "rarity": Metric(mean_rarity, "Rarity", None, chance="fake"),
         "vendi_score": Metric(vendi_score, "Vendi score", None),
@@ -275,6 +271,10 @@ METRICS: Registry[Metric] = Registry(
             roles=Roles(losable=True),
             stacked=Stacked(stacks.surviving_categories),
         ),
+        "least_coverage": Metric(
+            least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
+        ),
+        "region_coverage": Metric(region_coverage, "Coverage of region", "higher", chance="real"),
         "regression_error": Metric(
             regression_error,
             "Excess risk of the regression",

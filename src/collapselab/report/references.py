@@ -122,6 +122,14 @@ PAPERS: dict[str, Paper] = {
         2024,
         "International Conference on Artificial Intelligence and Statistics",
     ),
+    "2402.11846": Paper(
+        "zhang2024unlearncanvas",
+        "Zhang, Yihua and Fan, Chongyu and Zhang, Yimeng and Yao, Yuguang and Jia, Jinghan and Liu, Jiancheng and "
+        "Zhang, Gaoyuan and Liu, Gaowen and Kompella, Ramana Rao and Liu, Xiaoming and Liu, Sijia",
+        "{UnlearnCanvas}: A Stylized Image Dataset for Enhanced Machine Unlearning Evaluation in Diffusion Models",
+        2024,
+        "Advances in Neural Information Processing Systems",
+    ),
     "2404.01413": Paper(
         "gerstgrasser2024inevitable",
         "Gerstgrasser, Matthias and Schaeffer, Rylan and Dey, Apratim and others",

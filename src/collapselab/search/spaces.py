@@ -52,6 +52,7 @@ SPACES: Mapping[str, Space] = {
     },
     "feedback": {"pi": Span(0.9, 0.9999, log=False)},
     "dynamic_negative": {"prior": Span(0.01, 0.5)},
+    "deletion": {"prior": Span(0.01, 0.5)},
     "mambog": {"w": Span(0.5, 20), "alpha": Span(0.5, 16)},
     "adaptive": {"w": WEIGHT, "threshold": Span(0.9, 0.999, log=False)},
     "perp_neg": {"w": WEIGHT, "negative_weight": Span(0.1, 4)},

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 SHOWN_MAX = 200  # faults in a message; of more their number is said
 LETTERS_MAX = 5_000  # of a fault in a message
+ALLOWED, LISTED_MAX = "; allowed: ", 200  # a list of more letters is said once in a message
 PATTERNS = {  # what a text has to be like, in words
     r"^[A-Za-z][A-Za-z0-9_]*$": "a name of letters, digits and _ that begins with a letter",
     r"^[A-Za-z][A-Za-z0-9_-]*$": "a name of letters, digits, _ and - that begins with a letter",
@@ -34,7 +35,9 @@ class BadStudy(ValueError):
         lines = lines or {}
         self.faults = faults = sorted(faults, key=lambda fault: _line(fault.path, lines))
         shown = faults[:SHOWN_MAX]
-        rows = [f"  {_place(fault.path, lines)}{_cut(fault.message)}".replace("\n", "\n    ") for fault in shown]
+        messages = _lists_once(_cut(fault.message) for fault in shown)
+        places = [_place(fault.path, lines) for fault in shown]
+        rows = [f"  {place}{said}".replace("\n", "\n    ") for place, said in zip(places, messages, strict=True)]
         rows += [f"  and {len(faults) - SHOWN_MAX} more"] if len(faults) > SHOWN_MAX else []
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         super().__init__("\n".join([f"{path}: {count}", *rows]))
@@ -42,6 +45,16 @@ class BadStudy(ValueError):
 
 def _cut(message: str) -> str:
     return message if len(message) <= LETTERS_MAX else message[:LETTERS_MAX] + "…"
+
+
+def _lists_once(messages: Iterable[str]) -> Iterator[str]:
+    """Messages of which only the first says what is allowed at length, where several allow the same."""
+    said: set[str] = set()
+    for message in messages:
+        before, allowed, names = message.partition(ALLOWED)
+        yield f"{before}{ALLOWED}as above" if names in said else message
+        if allowed and len(names) > LISTED_MAX:
+            said.add(names)
 
 
 def _place(key: tuple[str | int, ...], lines: Mapping[tuple[str | int, ...], int]) -> str:

@@ -131,10 +131,11 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
         faults += [*sampled.faults(study), *people_faults(study), *together_faults(study), *stop_faults(study)]
+    measured = not any(fault.path[:1] == ("extractors",) for fault in faults)
     faults += crossing.faults(file)
     faults += [
         *data_faults(study, not absent),
-        *planting_faults(study, not absent),
+        *planting_faults(study, not absent, measured),
         *lineage_faults(study, not absent),
         *eaten_faults(study),
     ]

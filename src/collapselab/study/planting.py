@@ -8,10 +8,11 @@ from .study import Study
 LOOK = ("size", "corner", "value")  # what a logo looks like, in the data and for who looks for it
 
 
-def planting_faults(study: Study, there: bool) -> Iterator[Fault]:
-    """What keeps a logo from being planted, or from being found. there: whether the data can be read."""
+def planting_faults(study: Study, there: bool, measured: bool) -> Iterator[Fault]:
+    """What keeps a logo from being planted, or from being found. there: whether the data can be read. measured: whether
+    the extractors are those that there are, with options that they have."""
     logo = study.file.data.planted
-    looking = [index for index, name in enumerate(study.measured_in) if name == "logo"]
+    looking = [index for index, name in enumerate(study.measured_in) if name == "logo"] if measured else []
     if logo is None:
         return
     if study.population_name is not None:

@@ -56,11 +56,11 @@ def stream_faults(study: "Study", there: bool) -> Iterator[Fault]:
             "a stream's fresh rows are those of the train split that are of the task; leave it out",
         )
     primary = file.primary.metric
-    if METRICS[primary].against != "held_out":
+    if primary in METRICS and METRICS[primary].against != "held_out":
         said = f"{primary!r} does not compare with held-out rows, of which each task of a stream has its own"
         yield Fault(("primary", "metric"), said)
-    exact = [name for name in study.measured_in if FEATURES[name].needs.through in ("truth", "law")]
-    for name in exact:
+    known = [name for name in study.measured_in if name in FEATURES]  # of others another fault tells
+    for name in [one for one in known if FEATURES[one].needs.through in ("truth", "law")]:
         yield Fault(
             ("extractors", study.measured_in.index(name)),
             f"{name!r} knows one truth, and a stream has one for each task",
