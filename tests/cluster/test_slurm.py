@@ -310,7 +310,8 @@ def test_what_passes_on_that_a_lineage_was_stopped_asks_for_next_to_nothing(alon
     (project.folder / "config" / "stopping.yaml").write_text(STOPPING)
     driver, seen = drive(project, "stopping"), {}
     while driver.process.poll() is None:
-        own = {comment: number for comment, number in jobs("all").items() if "stopping/" in comment}  # not of another test
+        # Slurm still knows of the jobs of other tests.
+        own = {comment: number for comment, number in jobs("all").items() if "stopping/" in comment}
         seen |= {comment: facts(number) for comment, number in own.items() if comment not in seen}
         time.sleep(1)
     driver.end()
