@@ -14,6 +14,7 @@ from .lines import Line, Stop, chart
 from .numbers import some
 
 SEEN = "images_seen"
+WORDS = {"path_kl": "KL of paths (nats)"}
 PALEST = 0.35  # of the first generation's lines
 
 
@@ -89,7 +90,7 @@ def _charts(lines: Mapping[str, Sequence[Line]], stops: Sequence[Stop]) -> list[
 
 
 def _title(name: str) -> str:
-    words = METRICS[name].label if name in METRICS else name.replace("_", " ")
+    words = METRICS[name].label if name in METRICS else WORDS.get(name, name.replace("_", " "))
     return words[:1].upper() + words[1:]
 
 
