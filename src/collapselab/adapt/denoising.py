@@ -81,6 +81,18 @@ class Tuning(ABC):
         denoised = self.denoised(noised(clean, draws), sigma, labels)
         return self.task.parameterisation.loss_weight(sigma) * (denoised - target).square().flatten(1).mean(1)
 
+    def hidden(self, count: int) -> dict[str, torch.Tensor]:
+        """``told`` (count,), which rows are told their class, as often as in the training: what is not told trains the
+        prediction without a class, by which samples are guided. Empty for a model that was always told."""
+        dropped = self.options.label_dropout if self.options.classes else 0
+        return {"told": torch.rand(count, device=self.where) >= dropped} if dropped else {}
+
+    def shown(self, labels: torch.Tensor | None, draws: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        """The labels that are told by what was drawn, :data:`NONE` where one is hidden."""
+        if labels is None or not self.options.classes or "told" not in draws:
+            return labels
+        return torch.where(draws["told"], labels, NONE)
+
     # -- what the loop asks for ----------------------------------------------------------------------------------------
 
     @abstractmethod
