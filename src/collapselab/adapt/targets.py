@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from ..core.choice import FileName, Options
 from ..core.distances import on_host
 from ..core.errors import Damaged
+from ..core.facts import Facts
 from ..core.sets import TrainingSet
 from ..features.base import ExtractorName
 from ..features.logo import LogoOptions, logo
@@ -92,6 +93,18 @@ class Target(NamedTuple):
     forget: TrainingSet
     keep: TrainingSet
     label: int | None = None
+
+
+def unfit(facts: Facts, of: Any, options: Any) -> str:
+    """A class that the model is never told, and an attribute that its extractor has not."""
+    forget, classes = options.forget, getattr(of, "classes", 0)
+    if forget.class_ is not None and classes and forget.class_ >= classes:
+        return f"forget: found class {forget.class_}; allowed are 0 to {classes - 1}, the model's classes"
+    if forget.attribute is not None and (columns := facts.columns(forget.attribute.extractor)):
+        column, said = forget.attribute.column, f"{forget.attribute.extractor!r} has {', '.join(columns)}"
+        if not (column in columns or (isinstance(column, int) and 0 <= column < len(columns))):
+            return f"forget: column: found {column!r}; {said}"
+    return ""
 
 
 def target_of(given: Given, forget: Forget) -> Target:

@@ -52,6 +52,9 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
             if registry is GUIDES:
                 continue
             entry, options = registry[choice.name], study.parsed(registry, choice)
+            if registry is ADAPTERS and study.kind in entry.takes:
+                message = entry.unfit(facts, study.parsed_options(study.model_of(name)), options)
+                yield from _placed(message, (*where, choice.name), options)
             asked = [((*where, choice.name), entry, options)] if registry is not ADAPTERS else []
             for option, one in nested(options, "rewards").items():
                 path = (int(part) if part.isdigit() else part for part in option.split("."))
