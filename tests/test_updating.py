@@ -266,3 +266,13 @@ def test_labels_are_hidden_as_often_as_in_the_training(name, options, monkeypatc
     adapted(name, model, given_of(model, None, [images()]), images_seen=400, batch=100, **options)
     told = torch.cat(asked)
     assert abs(float((told == NONE).float().mean()) - 0.5) < 5 * 0.5 / np.sqrt(len(told))
+
+
+@pytest.mark.parametrize("name", ["low_rank", "distilled", "ewc"])
+def test_rows_whose_labels_the_model_does_not_know_are_refused(model, name):
+    """They would be learnt as of no class, and what the model makes of its classes would hardly move."""
+    rows = images()
+    for labels, found in ((None, "no labels"), (rows.labels + 1, "labels 1 to 2")):
+        strange = TrainingSet(rows.data, labels, rows.weights)
+        with pytest.raises(ValueError, match=f"training: the rows have {found}; allowed are labels 0 to 1"):
+            adapted(name, model, given_of(model, strange))

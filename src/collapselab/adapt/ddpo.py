@@ -59,20 +59,9 @@ class DDPOOptions(LikedOptions):
         return self
 
 
-def unguided(of: Any, options: DDPOOptions) -> str:
-    """Guidance by a model that never learnt without a class."""
-    classes, dropped = getattr(of, "classes", 0), getattr(of, "label_dropout", 0)
-    if not options.guidance or (classes and dropped):
-        return ""
-    return (
-        f"guidance: found {options.guidance:g}, allowed is 0: guidance needs training with classes > 0 and "
-        f"label_dropout > 0, found {classes} and {dropped}"
-    )
-
-
 def unfit(facts: Facts, of: Any, options: DDPOOptions) -> str:
     """Guidance that the model has not learnt, and classes that it has not."""
-    return unguided(of, options) or rewarding.unfit(facts, of, options)
+    return rewarding.unguided(of, options.guidance) or rewarding.unfit(facts, of, options)
 
 
 def ddpo(model, given: Given, options: DDPOOptions, run: Run) -> Adapted:

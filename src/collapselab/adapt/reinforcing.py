@@ -8,10 +8,10 @@ from ..core.run import Run
 from ..engine.task import Batch
 from . import policy
 from .base import Given
-from .ddpo import unguided
 from .denoising import NONE
 from .policy import posterior
 from .rewarded import Rewarded
+from .rewarding import unguided
 
 
 class DDPO(Rewarded):
@@ -22,7 +22,7 @@ class DDPO(Rewarded):
 
     def __init__(self, task: Any, how: Any, run: Run, model: Any, given: Given):
         super().__init__(task, how, run, model, given)
-        if message := unguided(self.options, how):
+        if message := unguided(self.options, how.guidance):
             raise ValueError(message)
         self.per_iteration = how.transitions * how.inner_epochs // how.rows
         self.labels = self.labels_of(how.samples)

@@ -31,6 +31,8 @@ class Rewarded(Tuning):
     was; by_class: the mean reward of each class at them. Both are state: a training that goes on knows them.
     """
 
+    learns_rows = False  # it learns what it makes by itself
+
     def __init__(self, task: Any, how: RewardedOptions, run: Run, model: Any, given: Given):
         super().__init__(task, how, run)
         self.model, self.given, self.seed = model, given, run.seed

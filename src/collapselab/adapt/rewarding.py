@@ -83,6 +83,26 @@ def unfit(facts: Facts, of: Any, options: RewardedOptions) -> str:
     return ""
 
 
+def unguided(of: Any, guidance: float) -> str:
+    """Guidance by a model that never learnt without a class."""
+    classes, dropped = getattr(of, "classes", 0), getattr(of, "label_dropout", 0)
+    if not guidance or (classes and dropped):
+        return ""
+    return (
+        f"guidance: found {guidance:g}, allowed is 0: guidance needs training with classes > 0 and "
+        f"label_dropout > 0, found {classes} and {dropped}"
+    )
+
+
+def without_a_step(of: Any, options: RewardedOptions, rounds: int) -> str:
+    """More rounds than the budget has steps, by the batch of a model with the options ``of`` where none is said."""
+    batch = options.batch or of.batch
+    steps = -(-options.images_seen // batch)
+    if rounds <= steps:
+        return ""
+    return f"rounds: found {rounds}, allowed are at most {steps}, the steps of {batch} images each"
+
+
 def watched_rows(options: RewardedOptions) -> int:
     """Validation rows by which it is watched: as many as have a neighbourhood, where there is an extractor."""
     return options.k + 1 if options.extractor else 0

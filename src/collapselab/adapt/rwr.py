@@ -28,18 +28,9 @@ class RWROptions(LikedOptions):
         return self
 
 
-def without_a_step(of: Any, options: RWROptions) -> str:
-    """More rounds than the budget has steps, by the batch of a model with the options ``of`` where none is said."""
-    batch = options.batch or of.batch
-    steps = -(-options.images_seen // batch)
-    if options.rounds <= steps:
-        return ""
-    return f"rounds: found {options.rounds}, allowed are at most {steps}, the steps of {batch} images each"
-
-
 def unfit(facts: Facts, of: Any, options: RWROptions) -> str:
     """Rounds without a step, and classes that the model has not."""
-    return without_a_step(of, options) or rewarding.unfit(facts, of, options)
+    return rewarding.without_a_step(of, options, options.rounds) or rewarding.unfit(facts, of, options)
 
 
 def rwr(model, given: Given, options: RWROptions, run: Run) -> Adapted:
