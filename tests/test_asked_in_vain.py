@@ -228,6 +228,7 @@ UNFIT = [
     ("neggrad", {"forget": {"class": 10}, **BUDGET}, "forget: found class 10; allowed are 0 to 9"),
     ("uce", {"forget": {"class": 3}, "towards": 10}, "towards: found class 10; allowed are 0 to 9"),
     ("uce", {"forget": {"marked": {}}}, "forget: found no class; allowed are 0 to 9"),
+    ("neggrad", {"forget": {"marked": {"size": 9}}, **BUDGET}, "forget: marked: found a logo of 9 pixels; the images"),
     ("targeted", {"extractor": "random-conv", "k": 60, **BUDGET}, "k: found 60, allowed are 1 to 59 of 60 training"),
     (
         "ascent",
@@ -243,3 +244,15 @@ def test_what_an_adapter_cannot_do_with_the_model_is_told_before_it_is_trained(n
     options_of_the_model = "classes: 10, label_dropout: 0, images_seen: 6400"
     found = faults(IMAGES.replace("classes: 0, images_seen: 6400", options_of_the_model), adapt={name: options})
     assert any(message.partition(": ")[2] in one and name in one for one in found), found
+
+
+def test_the_logo_that_is_to_be_forgotten_is_the_one_that_was_planted():
+    """Another one is on no image, which would be known when the model is trained; and a share may be of no image."""
+    planted = IMAGES.replace("source: digits,", "source: digits, planted: {share: 0.2, size: 2},")
+    forget = {"forget": {"marked": {"size": 2}}, **BUDGET}
+    assert not [one for one in faults(planted, adapt={"neggrad": forget}) if "logo" in one or "planted" in one]
+    found = faults(planted, adapt={"neggrad": {"forget": {"marked": {}}, **BUDGET}})
+    said = "forget.marked.size: found 4; the planted logo has 2: say the same in both places"
+    assert any(one.endswith(said) for one in found), found
+    found = faults(planted.replace("share: 0.2", "share: 0.008"))
+    assert "data.planted.share: found 0.008, of 60 images of train not one; allowed are shares of one at least" in found

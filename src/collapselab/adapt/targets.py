@@ -96,10 +96,13 @@ class Target(NamedTuple):
 
 
 def unfit(facts: Facts, of: Any, options: Any) -> str:
-    """A class that the model is never told, and an attribute that its extractor has not."""
+    """A class that the model is never told, a logo larger than the images, an attribute that its extractor has not."""
     forget, classes = options.forget, getattr(of, "classes", 0)
     if forget.class_ is not None and classes and forget.class_ >= classes:
         return f"forget: found class {forget.class_}; allowed are 0 to {classes - 1}, the model's classes"
+    if forget.marked is not None and forget.marked.size > (side := min(facts.shape[1:], default=0)):
+        found = f"forget: marked: found a logo of {forget.marked.size} pixels"
+        return f"{found}; the images allow at most {side}" if side else f"{found}; the data are no images"
     if forget.attribute is not None and (columns := facts.columns(forget.attribute.extractor)):
         column, said = forget.attribute.column, f"{forget.attribute.extractor!r} has {', '.join(columns)}"
         if not (column in columns or (isinstance(column, int) and 0 <= column < len(columns))):

@@ -34,9 +34,6 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
             options = study.parsed(ADAPTERS, adapt)
             message = ADAPTERS[adapt.name].fault(MODELS[study.family(study.model_of(name))], options)
             yield from _placed(message, ("arms", name, "adapt", index, adapt.name), options)
-            if index and ADAPTERS[adapt.name].instead:
-                said = f"{adapt.name!r} takes the place of a training, and so comes first: put it before the others"
-                yield Fault(("arms", name, "adapt", index), said)
     try:
         facts = _facts(study)
     except (ValueError, OSError):
