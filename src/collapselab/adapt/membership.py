@@ -18,13 +18,14 @@ LOWEST, HIGHEST = 0.1, 2.0  # in the units of the model's rows: below nothing is
 def inference(before: Any, after: Any, given: Given, target: Target, seed: int) -> dict[str, Any]:
     """The area under the curve of a membership inference, of the model before and after: 1/2 tells nothing.
 
-    Rows that were to be forgotten, which were trained on, beside validation rows, which were not; where a class is
-    forgotten, those of the class. It is the share of pairs in which the model knows the first better (:func:`known`).
-    members, others: how many there are. Raises ValueError where there are none of one side.
+    Rows that were to be forgotten, which were trained on, beside validation rows, which were not; where a class, an
+    attribute or a logo is forgotten, beside those that have it, too: who tells kinds apart has not yet told rows. It is
+    the share of pairs in which the model knows the first better (:func:`known`). members, others: how many there are.
+    Raises ValueError for fewer than :data:`FEWEST` of either side.
     """
     members = taken(given.training, target.rows)
     others = given.validation
-    rows = np.ones(len(others), bool) if target.label is None else others.labels == target.label
+    rows = np.ones(len(others), bool) if target.alike is None else target.alike(others)
     others = SampleSet(others.data[rows], None if others.labels is None else others.labels[rows])
     if min(len(members), len(others)) < FEWEST:
         found = f"{len(members)} training rows and {len(others)} validation rows of what is to be forgotten"

@@ -11,7 +11,7 @@ from ..core.choice import FileName, Options
 from ..core.distances import on_host
 from ..core.errors import Damaged
 from ..core.facts import Facts
-from ..core.sets import TrainingSet
+from ..core.sets import SampleSet, TrainingSet
 from ..features.base import ExtractorName
 from ..features.logo import LogoOptions, logo
 from ..select.hallucination import DETECTORS, WatchingOptions, watching
@@ -86,13 +86,15 @@ class Target(NamedTuple):
     """What is to be forgotten of a training set.
 
     rows: (N,) bool, which rows of the training set it is. forget: these rows, or those that were given. keep: the other
-    rows of the training set. label: the class, where a whole class is forgotten.
+    rows of the training set. label: the class, where a whole class is forgotten. alike: ``f(samples) -> (n,) bool``,
+    which of other rows are what is forgotten, where that can be told of them.
     """
 
     rows: np.ndarray
     forget: TrainingSet
     keep: TrainingSet
     label: int | None = None
+    alike: Callable[[SampleSet], np.ndarray] | None = None
 
 
 def unfit(facts: Facts, of: Any, options: Any) -> str:
@@ -128,12 +130,18 @@ def target_of(given: Given, forget: Forget) -> Target:
 
 def of_class(given: Given, label: int) -> Target:
     """All rows of a class. Raises ValueError for a training set without labels."""
-    labels = given.training.labels
-    if given.training.data.ndim == 1:  # categories are their own classes
-        labels = given.training.data
+
+    def labels_of(rows: TrainingSet | SampleSet) -> np.ndarray | None:
+        return rows.data if rows.data.ndim == 1 else rows.labels  # categories are their own classes
+
+    def alike(samples: SampleSet) -> np.ndarray:
+        labels = labels_of(samples)
+        return np.zeros(len(samples), bool) if labels is None else np.asarray(labels) == label
+
+    labels = labels_of(given.training)
     if labels is None:
         raise ValueError(f"forget: found class {label}, and the training set has no labels; allowed: other targets")
-    return parted(given.training, np.asarray(labels) == label, label)
+    return parted(given.training, np.asarray(labels) == label, label)._replace(alike=alike)
 
 
 def of_images(given: Given, file: str) -> Target:
@@ -172,16 +180,24 @@ def of_attribute(given: Given, said: AttributeTarget) -> Target:
     if not isinstance(place, int) or not 0 <= place < values.shape[1]:
         allowed = ", ".join(names) or f"0 to {values.shape[1] - 1}"
         raise ValueError(f"forget: column: found {said.column!r}; {said.extractor!r} has {allowed}")
-    column = values[:, place]
-    inside = (column >= (-np.inf if said.least is None else said.least)) & (
-        column <= (np.inf if said.most is None else said.most)
-    )
-    return parted(given.training, inside)
+    least, most = (-np.inf if said.least is None else said.least), (np.inf if said.most is None else said.most)
+
+    def inside(column: np.ndarray) -> np.ndarray:
+        return (column >= least) & (column <= most)
+
+    def alike(samples: SampleSet) -> np.ndarray:
+        return inside(np.asarray(on_host(given.look[said.extractor](samples.data).values), np.float64)[:, place])
+
+    return parted(given.training, inside(values[:, place]))._replace(alike=alike)
 
 
 def of_marked(given: Given, said: LogoOptions) -> Target:
     """Rows that carry a logo, as :func:`features.logo.logo` tells. Raises ValueError for rows that are no images."""
-    return parted(given.training, logo(given.training.data, **said.model_dump()).values[:, 1] == 1)
+
+    def carries(data: np.ndarray) -> np.ndarray:
+        return logo(data, **said.model_dump()).values[:, 1] == 1
+
+    return parted(given.training, carries(given.training.data))._replace(alike=lambda samples: carries(samples.data))
 
 
 def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:
