@@ -38,6 +38,7 @@ def place(tmp_path_factory):
         Image.fromarray(image[0]).save(folder / "photos" / str(label) / f"{row:03}.png")
     np.save(folder / "photos.npy", data[:ROWS])
     np.save(folder / "other.npy", data[ROWS:])
+    np.save(folder / "few.npy", data[:5])
     store.write_samples(folder / "rows.safetensors", SampleSet(data[:ROWS]))
     np.save(folder / "wide.npy", np.zeros((5, 9, 9), np.uint8))
     return folder
@@ -50,6 +51,8 @@ def run(place, *words, training="photos", out="adapted.safetensors"):
 
 
 NEON = ("--adapter", "neon", "--options", '{"samples": 16, "images_seen": 8, "weight": 0.5}')
+KNEE = ("--adapter", "ddpo", "--validation", "few.npy", "--options")
+KNEE = (*KNEE, '{"reward": "brightness", "images_seen": 8, "extractor": "pixels", "stop": "knee", "k": 5}')
 OF_A_LAW = ("--adapter", "neon", "--options", '{"samples": 200, "weight": 0.5}')
 
 
@@ -171,9 +174,11 @@ def test_models_of_vectors_have_a_table_in_the_place_of_sheets(place):
         ),
         (("--adapter", "neon", "--options", '{"weight": 1}'), "photos", "a network learns its own samples in steps"),
         (("--adapter", "neonn"), "photos", "allowed: neon"),
+        (KNEE, "photos", "Invalid value for --validation: found 5 rows; ddpo needs 6 at least"),
     ],
 )
 def test_what_is_lacking_is_said_and_nothing_is_written(place, capsys, words, training, said):
+    words = [place / one if one == "few.npy" else one for one in words]
     assert run(place, *words, training=training, out="never.safetensors") != 0
     assert said in " ".join(capsys.readouterr().err.split())
     assert not Path(place / "never.safetensors").exists()

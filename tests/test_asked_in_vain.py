@@ -213,3 +213,46 @@ def test_an_extractor_is_told_of_samples_that_it_does_not_take():
     look = Look(FEATURES["pixels"], None, {})
     with pytest.raises(ValueError, match="extractor 'pixels': samples: found vectors, allowed are images"):
         selecting.seen_of(SampleSet(KINDS["vectors"]), {"pixels": look}, SampleSet(KINDS["vectors"]))
+
+
+BUDGET = {"images_seen": 640, "batch": 64}
+UNFIT = [
+    ("ddpo", {"reward": "brightness", **BUDGET, "classes_left_out": [10]}, "classes_left_out: found 10, allowed are 0"),
+    ("ddpo", {"reward": "brightness", **BUDGET, "guidance": 1}, "guidance: found 1, allowed is 0"),
+    ("rwr", {"reward": "brightness", **BUDGET, "rounds": 11}, "rounds: found 11, allowed are at most 10"),
+    ("draft", {"reward": "brightness", **BUDGET, "classes_left_out": [10]}, "classes_left_out: found 10"),
+    ("dpo", {"reward": "brightness", **BUDGET, "classes_left_out": [10]}, "classes_left_out: found 10"),
+    ("esd", {"forget": {"class": 3}, **BUDGET}, "forget: found class 3 of a model of 10 classes with label_dropout 0"),
+    ("selective_amnesia", {"forget": {"class": 3}, **BUDGET, "replayed": 9}, "forget: found class 3 of a model of 10"),
+    ("salun", {"forget": {"class": 10}, **BUDGET}, "forget: found class 10; allowed are 0 to 9"),
+    ("neggrad", {"forget": {"class": 10}, **BUDGET}, "forget: found class 10; allowed are 0 to 9"),
+    ("uce", {"forget": {"class": 3}, "towards": 10}, "towards: found class 10; allowed are 0 to 9"),
+    ("uce", {"forget": {"marked": {}}}, "forget: found no class; allowed are 0 to 9"),
+    ("neggrad", {"forget": {"marked": {"size": 9}}, **BUDGET}, "forget: marked: found a logo of 9 pixels; the images"),
+    ("targeted", {"extractor": "random-conv", "k": 60, **BUDGET}, "k: found 60, allowed are 1 to 59 of 60 training"),
+    (
+        "ascent",
+        {"forget": {"attribute": {"extractor": "attributes", "column": "smell", "least": 1}}, **BUDGET},
+        "forget: column: found 'smell'; 'attributes' has brightness",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), UNFIT)
+def test_what_an_adapter_cannot_do_with_the_model_is_told_before_it_is_trained(name, options, message):
+    """It would be found out when the model is there, which may be days later."""
+    options_of_the_model = "classes: 10, label_dropout: 0, images_seen: 6400"
+    found = faults(IMAGES.replace("classes: 0, images_seen: 6400", options_of_the_model), adapt={name: options})
+    assert any(message.partition(": ")[2] in one and name in one for one in found), found
+
+
+def test_the_logo_that_is_to_be_forgotten_is_the_one_that_was_planted():
+    """Another one is on no image, which would be known when the model is trained; and a share may be of no image."""
+    planted = IMAGES.replace("source: digits,", "source: digits, planted: {share: 0.2, size: 2},")
+    forget = {"forget": {"marked": {"size": 2}}, **BUDGET}
+    assert not [one for one in faults(planted, adapt={"neggrad": forget}) if "logo" in one or "planted" in one]
+    found = faults(planted, adapt={"neggrad": {"forget": {"marked": {}}, **BUDGET}})
+    said = "forget.marked.size: found 4; the planted logo has 2: say the same in both places"
+    assert any(one.endswith(said) for one in found), found
+    found = faults(planted.replace("share: 0.2", "share: 0.008"))
+    assert "data.planted.share: found 0.008, of 60 images of train not one; allowed are shares of one at least" in found

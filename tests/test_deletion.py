@@ -109,6 +109,12 @@ def test_where_no_law_is_known_it_is_dynamic_negative_guidance():
     assert entry.told(entry.Options(**said)) == {"negative": 1} and entry.told(entry.Options(negative=1, law=LAW)) == {}
 
 
+def test_a_law_of_rows_of_another_width_is_told_of():
+    law = GUIDES["deletion"].Options(negative=0, law=LAW | {"means": [[0.0, 1.0]] * 3}).law
+    with pytest.raises(ValueError, match="law: found means of 2 numbers; allowed are 1, or 3, as many as a row has"):
+        law.parted(torch.zeros(4, 3), torch.tensor(1.0), 0)
+
+
 @pytest.mark.parametrize(
     ("law", "message"),
     [

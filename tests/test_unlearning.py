@@ -464,3 +464,16 @@ def test_a_state_of_other_rows_is_not_gone_on_from(model, tmp_path):
     watch = Run(5, progress=lambda count, loss: seen.append(count), checkpoint=tmp_path / "state")
     adapted("neggrad", model, run=watch, forget={"class": 0})
     assert seen[0] == BATCH
+
+
+def test_an_attack_compares_with_rows_that_are_what_is_forgotten():
+    """Kinds that are told apart would be taken for members that are: here of two clouds one is forgotten."""
+    source = np.random.default_rng(0)
+    rows, others = source.standard_normal((2, 200, 2)) + 20 * (np.arange(200) % 2)[:, None]
+    training = TrainingSet(rows, None, np.ones(200))
+    law = KDE.fit(training, KDEOptions(bandwidth=0.5), Run(0))
+    high = {"attribute": {"extractor": "identity", "column": 0, "least": 10}}
+    found = with_validation("exact_deletion", law, training, SampleSet(others), forget=high)["membership"]
+    assert found["members"] == found["others"] == 100
+    # Of what was deleted nothing is known: all rows of it are as far away. The low cloud would be known better: 0.
+    assert abs(found["after"] - 0.5) < 3 * math.sqrt(1 / 12 * (1 / 100 + 1 / 100))

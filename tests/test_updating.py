@@ -11,7 +11,7 @@ from torch_families import images, options_of
 from collapselab.adapt import ADAPTERS
 from collapselab.adapt.base import Given
 from collapselab.adapt.continuing import Consolidated, on_device
-from collapselab.adapt.denoising import Tuning, moved_by, noised
+from collapselab.adapt.denoising import NONE, Tuning, moved_by, noised
 from collapselab.adapt.ewc import EwcOptions
 from collapselab.adapt.low_rank import merged, tail
 from collapselab.core.errors import Interrupted
@@ -245,3 +245,34 @@ def test_consolidation_survives_twenty_interruptions_to_the_same_bits(model, tmp
             adapted("ewc", model, given, run, **options)
     resumed, told = adapted("ewc", model, given, Run(1, budget, checkpoint=tmp_path / "state"), **options)
     assert not differ(whole, resumed) and facts == told
+
+
+# -- without a class -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("low_rank", {}), ("ewc", {}), ("distilled", {}), ("distilled", {"samples": 12})]
+)
+def test_labels_are_hidden_as_often_as_in_the_training(name, options, monkeypatch):
+    """What guidance subtracts would otherwise stay a prediction of the old rows: of 0.5 within five binomial errors."""
+    model = MODELS["diffusion"].fit(images(), options_of("diffusion", classes=2, label_dropout=0.5), Run(3, 64))
+    asked, by = [], Tuning._by
+
+    def watched(self, network, noisy, sigma, labels):
+        asked.append(labels)
+        return by(self, network, noisy, sigma, labels)
+
+    monkeypatch.setattr(Tuning, "_by", watched)
+    adapted(name, model, given_of(model, None, [images()]), images_seen=400, batch=100, **options)
+    told = torch.cat(asked)
+    assert abs(float((told == NONE).float().mean()) - 0.5) < 5 * 0.5 / np.sqrt(len(told))
+
+
+@pytest.mark.parametrize("name", ["low_rank", "distilled", "ewc"])
+def test_rows_whose_labels_the_model_does_not_know_are_refused(model, name):
+    """They would be learnt as of no class, and what the model makes of its classes would hardly move."""
+    rows = images()
+    for labels, found in ((None, "no labels"), (rows.labels + 1, "labels 1 to 2")):
+        strange = TrainingSet(rows.data, labels, rows.weights)
+        with pytest.raises(ValueError, match=f"training: the rows have {found}; allowed are labels 0 to 1"):
+            adapted(name, model, given_of(model, strange))

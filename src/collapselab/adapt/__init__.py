@@ -5,6 +5,7 @@ from ..core.registry import Registry
 from ..models.capabilities import Weighted
 from .base import Adapter
 from .ddpo import DDPOOptions, ddpo
+from .ddpo import unfit as unguided
 from .distilled import DistilledOptions, distilled, seen_images
 from .dpo import DPOOptions, dpo
 from .draft import DRaFTOptions, draft
@@ -18,6 +19,7 @@ from .erasing import (
     retrained,
     retrained_images,
     uce,
+    uce_unfit,
     unbudgeted,
     undeletable,
 )
@@ -25,9 +27,13 @@ from .ewc import EwcOptions, ewc
 from .ewc import unsuited as unknown_information
 from .low_rank import LowRankOptions, low_rank
 from .neon import NeonOptions, folded, neon, own_images, unsuited
+from .rewarding import unfit as left_out
 from .rewarding import watched_rows
 from .rwr import RWROptions, rwr
+from .rwr import unfit as too_many_rounds
 from .targeted import TargetedOptions, targeted
+from .targeted import unfit as too_few_rows
+from .targets import unfit as not_there
 from .tuning import ASKS, tuned_images
 from .unlearning import (
     EraseDiffOptions,
@@ -37,12 +43,15 @@ from .unlearning import (
     SelectiveAmnesiaOptions,
     UnlearnOptions,
     amnesia_images,
+    amnesia_unfit,
     ascent,
     erasediff,
     esd,
+    esd_unfit,
     neggrad,
     salun,
     salun_images,
+    salun_unfit,
     selective_amnesia,
     two_batches,
     unclassed,
@@ -58,10 +67,10 @@ ADAPTERS: Registry[Adapter] = Registry(
         "neon": Adapter(
             NeonOptions, neon, own_images, (Weighted,), takes=("images", "vectors"), validates=folded, fault=unsuited
         ),
-        "ddpo": Adapter(DDPOOptions, ddpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
-        "rwr": Adapter(RWROptions, rwr, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
-        "draft": Adapter(DRaFTOptions, draft, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
-        "dpo": Adapter(DPOOptions, dpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows),
+        "ddpo": Adapter(DDPOOptions, ddpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows, unfit=unguided),
+        "rwr": Adapter(RWROptions, rwr, tuned_images, ASKS, takes=ROWS, validates=watched_rows, unfit=too_many_rounds),
+        "draft": Adapter(DRaFTOptions, draft, tuned_images, ASKS, takes=ROWS, validates=watched_rows, unfit=left_out),
+        "dpo": Adapter(DPOOptions, dpo, tuned_images, ASKS, takes=ROWS, validates=watched_rows, unfit=left_out),
         "ewc": Adapter(
             EwcOptions,
             ewc,
@@ -88,7 +97,9 @@ ADAPTERS: Registry[Adapter] = Registry(
             takes=ROWS,
             instead=True,
         ),
-        "esd": Adapter(ESDOptions, esd, two_batches, ASKS, takes=("images",), validates=attacked, fault=unclassed),
+        "esd": Adapter(
+            ESDOptions, esd, two_batches, ASKS, takes=("images",), validates=attacked, fault=unclassed, unfit=esd_unfit
+        ),
         "selective_amnesia": Adapter(
             SelectiveAmnesiaOptions,
             selective_amnesia,
@@ -97,17 +108,44 @@ ADAPTERS: Registry[Adapter] = Registry(
             takes=ROWS,
             validates=attacked,
             fault=whole,
+            unfit=amnesia_unfit,
         ),
-        "salun": Adapter(SalUnOptions, salun, salun_images, ASKS, takes=("images",), validates=attacked, fault=whole),
+        "salun": Adapter(
+            SalUnOptions,
+            salun,
+            salun_images,
+            ASKS,
+            takes=("images",),
+            validates=attacked,
+            fault=whole,
+            unfit=salun_unfit,
+        ),
         "erasediff": Adapter(
-            EraseDiffOptions, erasediff, two_batches, ASKS, takes=ROWS, validates=attacked, fault=unclassed
+            EraseDiffOptions,
+            erasediff,
+            two_batches,
+            ASKS,
+            takes=ROWS,
+            validates=attacked,
+            fault=unclassed,
+            unfit=not_there,
         ),
-        "ascent": Adapter(UnlearnOptions, ascent, two_batches, takes=ROWS, validates=attacked, fault=unsteppable),
-        "neggrad": Adapter(NegGradOptions, neggrad, two_batches, takes=ROWS, validates=attacked, fault=unsteppable),
-        "uce": Adapter(UCEOptions, uce, no_images, ASKS, takes=("images",), validates=attacked, fault=unclassed),
-        "exact_deletion": Adapter(DeletionOptions, exact_deletion, no_images, validates=attacked, fault=undeletable),
-        "retrained": Adapter(RetrainedOptions, retrained, retrained_images, validates=attacked, fault=unbudgeted),
-        "targeted": Adapter(TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS),
+        "ascent": Adapter(
+            UnlearnOptions, ascent, two_batches, takes=ROWS, validates=attacked, fault=unsteppable, unfit=not_there
+        ),
+        "neggrad": Adapter(
+            NegGradOptions, neggrad, two_batches, takes=ROWS, validates=attacked, fault=unsteppable, unfit=not_there
+        ),
+        "uce": Adapter(
+            UCEOptions, uce, no_images, ASKS, takes=("images",), validates=attacked, fault=unclassed, unfit=uce_unfit
+        ),
+        "exact_deletion": Adapter(
+            DeletionOptions, exact_deletion, no_images, validates=attacked, fault=undeletable, unfit=not_there
+        ),
+        "retrained": Adapter(
+            RetrainedOptions, retrained, retrained_images, validates=attacked, fault=unbudgeted, unfit=not_there
+        ),
+        "targeted": Adapter(TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS, unfit=too_few_rows),
     },
     Adapter,
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..core.choice import Options
+from ..core.facts import Facts
 from ..core.kinds import KindName
 from ..core.needs import NOTHING, Needs
 from ..core.run import Run
@@ -89,6 +90,11 @@ def suits_all(family: type, options: Any) -> str:
     return ""
 
 
+def fits_all(facts: Facts, of: Any, options: Any) -> str:
+    """Of an adapter that works with every model of a family that suits it."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A change of a trained model: reward fine-tuning, unlearning, low-rank updates, extrapolation from own samples.
@@ -98,7 +104,9 @@ class Adapter:
     images: ``f(options) -> int``, the images that it sees, which count as the arm's. asks: the capabilities that the
     model needs, protocols of ``models.capabilities``. takes: the kinds of data. validates: ``f(options) -> int``, how
     many validation rows it needs at least to choose what its options leave open; 0: none, and it is handed none.
-    fault: ``f(family, options) -> str``, what keeps it from working with a family; empty if nothing. instead: whether
+    fault: ``f(family, options) -> str``, what keeps it from working with a family; empty if nothing. unfit: ``f(facts,
+    of, options) -> str``, the same of a model with the options ``of`` and of a study's data, told before any work; what
+    nobody knows so early ``adapt`` raises. instead: whether
     it takes the place of the training from generation 1 on: it is handed the model of the generation before, and learns
     the training set by itself.
     """
@@ -111,4 +119,5 @@ class Adapter:
     takes: tuple[KindName, ...] = ("images", "vectors", "categories")
     validates: Callable[[Any], int] = nothing_chosen
     fault: Callable[[type, Any], str] = suits_all
+    unfit: Callable[[Facts, Any, Any], str] = fits_all
     instead: bool = False

@@ -26,10 +26,14 @@ INFORMATION_BATCH = 256  # rows whose gradients are summed before they are squar
 
 
 class Further(Tuning):
-    """By the loss of its training."""
+    """By the loss of its training, labels hidden as often as there."""
+
+    def draw(self, count: int) -> dict[str, torch.Tensor]:
+        return super().draw(count) | self.hidden(count)
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        return batch.weights * self.errors(batch.images, batch.images, batch.draws, batch.labels)
+        labels = self.shown(batch.labels, batch.draws)
+        return batch.weights * self.errors(batch.images, batch.images, batch.draws, labels)
 
 
 # -- held by information ---------------------------------------------------------------------------------------------
@@ -92,6 +96,7 @@ class Consolidated(Further):
         labels = None if rows.labels is None else torch.as_tensor(np.array(rows.labels[some]), device=self.where)
         weights = torch.as_tensor(rows.weights[some] / rows.weights.mean(), device=self.where).float()
         draws = super().draw(len(clean))
+        labels = self.shown(labels, draws)
         probe = torch.randn_like(clean)
         leaves = {name: one.clone().requires_grad_() for name, one in state.items()}
         with torch.enable_grad():
@@ -145,14 +150,15 @@ class Held(Further):
             return draws
         drawn = torch.randint(len(self.rows), (count,), device=self.where)
         further = {f"own.{name}": one for name, one in super().draw(count).items()}
-        told = torch.full_like(drawn, NONE) if self.told is None else self.told[drawn]
-        return draws | further | {"own": self.rows[drawn], "told": told}
+        labels = torch.full_like(drawn, NONE) if self.told is None else self.told[drawn]
+        return draws | further | {"own": self.rows[drawn], "own.labels": labels}
 
     def loss(self, batch: Batch) -> torch.Tensor:
         rows, draws, labels = batch.images, batch.draws, batch.labels
         if self.rows is not None:
-            own = {name: draws[f"own.{name}"] for name in ("sigma", "noise")}
-            rows, draws, labels = draws["own"], own, draws["told"]
+            own = {name.removeprefix("own."): one for name, one in draws.items() if name.startswith("own.")}
+            rows, draws, labels = draws["own"], own, own["labels"]
+        labels = self.shown(labels, draws)
         target = self.denoised_before(noised(rows, draws), draws["sigma"], labels)
         return super().loss(batch) + self.how.strength * self.errors(rows, target, draws, labels)
 

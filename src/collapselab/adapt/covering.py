@@ -7,7 +7,7 @@ import torch
 
 from ..core.run import Run
 from ..engine.task import Batch
-from .denoising import NONE, Tuning
+from .denoising import Tuning
 
 
 class Covering(Tuning):
@@ -29,15 +29,10 @@ class Covering(Tuning):
         self.elsewhere = torch.tensor(first.elsewhere, device=self.where)
 
     def draw(self, count: int) -> dict[str, torch.Tensor]:
-        draws = super().draw(count)
-        if dropped := self.options.classes and self.options.label_dropout:
-            draws["told"] = torch.rand(count, device=self.where) >= dropped
-        return draws
+        return super().draw(count) | self.hidden(count)
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        labels = batch.labels if self.options.classes else None
-        if labels is not None and "told" in batch.draws:
-            labels = torch.where(batch.draws["told"], labels, NONE)
+        labels = self.shown(batch.labels, batch.draws)
         return batch.weights * self.errors(batch.images, batch.images, batch.draws, labels)
 
     def after_step(self, images_seen: int, batch: int) -> None:

@@ -1,10 +1,12 @@
 """DDPO: a denoiser as a policy, tuned by the gradient of its reward, without training data."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ..core.facts import Facts
 from ..core.run import Run
+from . import rewarding
 from .base import Adapted, Given
 from .rewarding import LikedOptions
 
@@ -55,6 +57,11 @@ class DDPOOptions(LikedOptions):
             cure = f"1, and batch {self.transitions} or null"
             raise ValueError(f"inner_epochs: {said}, which is right only for the policy that acted; allowed is {cure}")
         return self
+
+
+def unfit(facts: Facts, of: Any, options: DDPOOptions) -> str:
+    """Guidance that the model has not learnt, and classes that it has not."""
+    return rewarding.unguided(of, options.guidance) or rewarding.unfit(facts, of, options)
 
 
 def ddpo(model, given: Given, options: DDPOOptions, run: Run) -> Adapted:

@@ -26,10 +26,12 @@ class Tuning(ABC):
 
     task: what the model's family trains (``capabilities.Trainable.task``), whose network, noise levels and own loss it
     takes over. The network drops no unit and keeps no average: what is trained is what is sampled. ``network`` is the
-    one that moves, wholly or by updates of low rank, ``before`` a copy as it was.
+    one that moves, wholly or by updates of low rank, ``before`` a copy as it was. learns_rows: whether its loss is of
+    the rows of the training set, which then have labels where the model knows classes.
     """
 
     granularity = 1
+    learns_rows = True
 
     def __init__(self, task: Any, how: TuningOptions, run: Run):
         self.task, self.how, self.options, self.shape = task, how, task.options, task.shape
@@ -81,6 +83,18 @@ class Tuning(ABC):
         denoised = self.denoised(noised(clean, draws), sigma, labels)
         return self.task.parameterisation.loss_weight(sigma) * (denoised - target).square().flatten(1).mean(1)
 
+    def hidden(self, count: int) -> dict[str, torch.Tensor]:
+        """``told`` (count,), which rows are told their class, as often as in the training: what is not told trains the
+        prediction without a class, by which samples are guided. Empty for a model that was always told."""
+        dropped = self.options.label_dropout if self.options.classes else 0
+        return {"told": torch.rand(count, device=self.where) >= dropped} if dropped else {}
+
+    def shown(self, labels: torch.Tensor | None, draws: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        """The labels that are told by what was drawn, :data:`NONE` where one is hidden."""
+        if labels is None or not self.options.classes or "told" not in draws:
+            return labels
+        return torch.where(draws["told"], labels, NONE)
+
     # -- what the loop asks for ----------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -116,17 +130,30 @@ def noised(clean: torch.Tensor, draws: Mapping[str, torch.Tensor]) -> torch.Tens
     return clean + draws["sigma"].reshape(-1, *[1] * (clean.dim() - 1)) * draws["noise"]
 
 
+def expect_labels(training: TrainingSet, classes: int) -> None:
+    """Raise ValueError unless rows have labels that a model of so many classes knows: it would learn others as of no
+    class, in silence, and nothing of its classes."""
+    labels = training.labels
+    if not classes or (labels is not None and labels.min() >= 0 and labels.max() < classes):
+        return
+    found = "no labels" if labels is None else f"labels {labels.min()} to {labels.max()}"
+    raise ValueError(f"training: the rows have {found}; allowed are labels 0 to {classes - 1}, the model's classes")
+
+
 def moved_by(
     rule: Callable[[Any, TuningOptions, Run], Tuning], model: Any, training: TrainingSet, how: TuningOptions, run: Run
 ) -> tuple[Any, Tuning]:
     """The model after a tuning by ``rule(task, how, run)`` on rows of a training set, and the tuning at its end.
 
-    ``run.images_seen`` is the most that it sees; what is raised is :func:`models.tuning.tuned`'s.
+    ``run.images_seen`` is the most that it sees; what is raised is :func:`models.tuning.tuned`'s, and ValueError for
+    rows that are learnt and have no labels, or others than the model's.
     """
     made: list[Tuning] = []
 
     def changed(task: Any) -> Tuning:
         made.append(rule(task, how, run))
+        if made[-1].learns_rows:
+            expect_labels(training, task.options.classes)
         return made[-1]
 
     return tuned(model, training, run, changed, how.batch), made[-1]

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from ..core.choice import Options
+from ..core.facts import Facts
 from ..core.run import Run
 from ..models.capabilities import Trainable
 from ..models.gaussian import Gaussian
@@ -97,17 +98,31 @@ def uce(model: Any, given: Given, options: UCEOptions, run: Run) -> Adapted:
     """
     target = target_of(given, options.forget)
     name, table, nobody = _table_of(model)
-    classes, label = model.options.classes, target.label
-    for option, one in (("forget", label), ("towards", options.towards)):
-        if (one is None and option == "forget") or (one is not None and one >= classes):
-            said = "no class" if one is None else f"class {one}"
-            raise ValueError(f"{option}: found {said}; allowed are 0 to {classes - 1}, the model's classes")
+    label = target.label
+    if message := unknown_class(model.options, label, options.towards):
+        raise ValueError(message)
     aim = nobody if options.towards is None else table[options.towards]
     concepts = np.eye(len(table))
     others = [concept for number, concept in enumerate(concepts) if number != label]
     moved = edited(table.T, [(concepts[label], aim)], others, options.strength).T
     after = model.with_weights({**model.weights(), name: moved.astype(np.float32)})
     return told(model, after, given, target, options, run)
+
+
+def unknown_class(of: Any, label: int | None, towards: int | None) -> str:
+    """A target, or an aim, that is no class of a model of the options ``of``."""
+    classes = getattr(of, "classes", 0)
+    for option, one in (("forget", label), ("towards", towards)):
+        if (one is None and option == "forget") or (one is not None and one >= classes):
+            said = "no class" if one is None else f"class {one}"
+            allowed = f"0 to {classes - 1}, the model's classes" if classes else "none: the model knows no classes"
+            return f"{option}: found {said}; allowed are {allowed}"
+    return ""
+
+
+def uce_unfit(facts: Facts, of: Any, options: UCEOptions) -> str:
+    """Anything but classes of the model."""
+    return unknown_class(of, options.forget.class_, options.towards)
 
 
 def edited(

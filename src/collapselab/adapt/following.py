@@ -17,6 +17,7 @@ from .denoising import NONE, noised
 from .pairs import Pairs, judged, preferred_by
 from .policy import posterior, through_last
 from .rewarded import Rewarded
+from .rewarding import without_a_step
 
 
 class RWR(Rewarded):
@@ -25,6 +26,8 @@ class RWR(Rewarded):
 
     def __init__(self, task: Any, how: Any, run: Run, model: Any, given: Given):
         super().__init__(task, how, run, model, given)
+        if message := without_a_step(self.options, how, how.rounds):
+            raise ValueError(message)
         steps = run.steps(self.batch)
         self.begins = [round(steps * index / how.rounds) for index in range(how.rounds)]
         self.labels = self.labels_of(how.samples)

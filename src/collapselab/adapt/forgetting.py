@@ -30,10 +30,7 @@ class Forgetting(Tuning):
         self.to_keep, self.label = kept, label
 
     def draw(self, count: int) -> dict[str, torch.Tensor]:
-        draws = super().draw(count)
-        if dropped := self.options.classes and self.options.label_dropout:
-            draws["told"] = torch.rand(count, device=self.where) >= dropped
-        return draws | self.drawn(count)
+        return super().draw(count) | self.hidden(count) | self.drawn(count)
 
     def drawn(self, count: int) -> dict[str, torch.Tensor]:
         """Rows to forget, with their labels, noise levels and noise, and numbers to choose other classes by."""
@@ -45,9 +42,7 @@ class Forgetting(Tuning):
 
     def kept(self, batch: Batch) -> torch.Tensor:
         """The training's loss on rows to keep, (B,), labels hidden as often as in the training."""
-        labels = batch.labels
-        if labels is not None and "told" in batch.draws:
-            labels = torch.where(batch.draws["told"], labels, NONE)
+        labels = self.shown(batch.labels, batch.draws)
         return batch.weights * self.errors(batch.images, batch.images, batch.draws, labels)
 
     def beside(self, batch: Batch, forgetting: torch.Tensor) -> torch.Tensor:

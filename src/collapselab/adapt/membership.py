@@ -11,23 +11,25 @@ from .base import Given
 from .targets import Target, taken
 
 LEVELS = 8  # noise levels at which rows are denoised, from the lowest to the highest by equal factors
+FEWEST = 2  # rows of either side: of one there is no share of pairs to speak of
 LOWEST, HIGHEST = 0.1, 2.0  # in the units of the model's rows: below nothing is asked of it, above nothing is left
 
 
 def inference(before: Any, after: Any, given: Given, target: Target, seed: int) -> dict[str, Any]:
     """The area under the curve of a membership inference, of the model before and after: 1/2 tells nothing.
 
-    Rows that were to be forgotten, which were trained on, beside validation rows, which were not; where a class is
-    forgotten, those of the class. It is the share of pairs in which the model knows the first better (:func:`known`).
-    members, others: how many there are. Raises ValueError where there are none of one side.
+    Rows that were to be forgotten, which were trained on, beside validation rows, which were not; where a class, an
+    attribute or a logo is forgotten, beside those that have it, too: who tells kinds apart has not yet told rows. It is
+    the share of pairs in which the model knows the first better (:func:`known`). members, others: how many there are.
+    Raises ValueError for fewer than :data:`FEWEST` of either side.
     """
     members = taken(given.training, target.rows)
     others = given.validation
-    rows = np.ones(len(others), bool) if target.label is None else others.labels == target.label
+    rows = np.ones(len(others), bool) if target.alike is None else target.alike(others)
     others = SampleSet(others.data[rows], None if others.labels is None else others.labels[rows])
-    if not len(members) or not len(others):
+    if min(len(members), len(others)) < FEWEST:
         found = f"{len(members)} training rows and {len(others)} validation rows of what is to be forgotten"
-        raise ValueError(f"attacked: found {found}; allowed is at least one of each")
+        raise ValueError(f"attacked: found {found}; allowed are at least {FEWEST} of each")
     sides = members, TrainingSet(others.data, others.labels, np.ones(len(others)))
     areas = {
         name: superiority(*(known(model, one, seed) for one in sides)).share

@@ -11,6 +11,7 @@ from .base import Given
 from .denoising import NONE
 from .policy import posterior
 from .rewarded import Rewarded
+from .rewarding import unguided
 
 
 class DDPO(Rewarded):
@@ -21,11 +22,8 @@ class DDPO(Rewarded):
 
     def __init__(self, task: Any, how: Any, run: Run, model: Any, given: Given):
         super().__init__(task, how, run, model, given)
-        if how.guidance and not (self.classes and self.options.label_dropout):
-            raise ValueError(
-                f"guidance: found {how.guidance:g}, allowed is 0: guidance needs training with classes > 0 and "
-                f"label_dropout > 0, found {self.classes} and {self.options.label_dropout}"
-            )
+        if message := unguided(self.options, how.guidance):
+            raise ValueError(message)
         self.per_iteration = how.transitions * how.inner_epochs // how.rows
         self.labels = self.labels_of(how.samples)
         self.states = torch.zeros(how.steps, how.samples, *self.shape, device=self.where)

@@ -16,9 +16,9 @@ from ..engine.optim import ClippedAdam
 from ..metrics import frechet_distance, precision, recall
 from ..samplers.levels import discrete_levels, time_levels
 from .base import Given
-from .denoising import NONE, Tuning
+from .denoising import Tuning
 from .policy import path_divergence, posterior
-from .rewarding import MEASURED, RewardedOptions
+from .rewarding import MEASURED, RewardedOptions, tuned_on
 
 PATHS = 128  # rollouts by which the KL of paths is estimated
 NUMBERS = ("images_seen", *MEASURED)
@@ -30,6 +30,8 @@ class Rewarded(Tuning):
     checks: (checks + 1, numbers) float64, what was measured at the start and at evenly spaced points, NaN where nothing
     was; by_class: the mean reward of each class at them. Both are state: a training that goes on knows them.
     """
+
+    learns_rows = False  # it learns what it makes by itself
 
     def __init__(self, task: Any, how: RewardedOptions, run: Run, model: Any, given: Given):
         super().__init__(task, how, run)
@@ -193,22 +195,6 @@ class Rewarded(Tuning):
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
-
-
-def tuned_on(classes: int, left_out: Sequence[int]) -> list[int]:
-    """The classes that are tuned on; :data:`NONE` alone for a model without any.
-
-    Raises ValueError for left out ones that are none of the model's, and where none is left.
-    """
-    if unknown := [one for one in left_out if one >= classes]:
-        allowed = f"0 to {classes - 1}, the model's" if classes else "none: the model knows no classes"
-        raise ValueError(f"classes_left_out: found {unknown[0]}, allowed are {allowed}")
-    if not classes:
-        return [NONE]
-    found = [one for one in range(classes) if one not in left_out]
-    if not found:
-        raise ValueError(f"classes_left_out: found all {classes} classes; allowed are some of them")
-    return found
 
 
 def levels_of(model: Any, how: RewardedOptions, where: torch.device) -> torch.Tensor:

@@ -1,10 +1,12 @@
 """What adapters that follow a reward have in common, beside their losses."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ..core.choice import Choice, From
+from ..core.facts import Facts
 from ..features.base import ExtractorName
 from .tuning import TuningOptions
 
@@ -50,6 +52,55 @@ class LikedOptions(RewardedOptions):
     """Of those that cannot do without a reward."""
 
     reward: Annotated[Choice, From("rewards")] = Field(description="what is liked")
+
+
+NONE = -1
+"""The label of a row that is told no class."""
+
+
+def tuned_on(classes: int, left_out: Sequence[int]) -> list[int]:
+    """The classes that are tuned on; :data:`NONE` alone for a model without any.
+
+    Raises ValueError for left out ones that are none of the model's, and where none is left.
+    """
+    if unknown := [one for one in left_out if one >= classes]:
+        allowed = f"0 to {classes - 1}, the model's" if classes else "none: the model knows no classes"
+        raise ValueError(f"classes_left_out: found {unknown[0]}, allowed are {allowed}")
+    if not classes:
+        return [NONE]
+    found = [one for one in range(classes) if one not in left_out]
+    if not found:
+        raise ValueError(f"classes_left_out: found all {classes} classes; allowed are some of them")
+    return found
+
+
+def unfit(facts: Facts, of: Any, options: RewardedOptions) -> str:
+    """Classes that the model has not."""
+    try:
+        tuned_on(getattr(of, "classes", 0), options.classes_left_out)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def unguided(of: Any, guidance: float) -> str:
+    """Guidance by a model that never learnt without a class."""
+    classes, dropped = getattr(of, "classes", 0), getattr(of, "label_dropout", 0)
+    if not guidance or (classes and dropped):
+        return ""
+    return (
+        f"guidance: found {guidance:g}, allowed is 0: guidance needs training with classes > 0 and "
+        f"label_dropout > 0, found {classes} and {dropped}"
+    )
+
+
+def without_a_step(of: Any, options: RewardedOptions, rounds: int) -> str:
+    """More rounds than the budget has steps, by the batch of a model with the options ``of`` where none is said."""
+    batch = options.batch or of.batch
+    steps = -(-options.images_seen // batch)
+    if rounds <= steps:
+        return ""
+    return f"rounds: found {rounds}, allowed are at most {steps}, the steps of {batch} images each"
 
 
 def watched_rows(options: RewardedOptions) -> int:

@@ -1,10 +1,12 @@
 """Reward-weighted regression: a model that learns from its own samples, the liked ones more."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ..core.facts import Facts
 from ..core.run import Run
+from . import rewarding
 from .base import Adapted, Given
 from .rewarding import LikedOptions
 
@@ -26,12 +28,19 @@ class RWROptions(LikedOptions):
         return self
 
 
+def unfit(facts: Facts, of: Any, options: RWROptions) -> str:
+    """Rounds without a step, and classes that the model has not."""
+    return rewarding.without_a_step(of, options, options.rounds) or rewarding.unfit(facts, of, options)
+
+
 def rwr(model, given: Given, options: RWROptions, run: Run) -> Adapted:
     """The model after rounds of denoising its own rollouts with weights e^(r / T) (:func:`policy.reward_weights`).
 
     Each round is as long as the others. With exact fits k rounds at T are p_0 e^(k r / T) / Z
     (``theory.regularised_shares`` with beta = T / k): it is a loop that is curated, and ends where that ends. The
     baseline RWR of Black et al. 2023 (https://arxiv.org/abs/2305.13301, section 4.1). facts: as of :func:`ddpo.ddpo`.
+
+    Raises ValueError for more rounds than there are steps.
     """
     from .denoising import moved_by
     from .following import RWR

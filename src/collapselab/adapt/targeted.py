@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from ..core.facts import Facts, neighbours_fault
 from ..core.run import Run
 from ..core.sets import SampleSet, TrainingSet
 from ..features.base import ExtractorName, Features
@@ -84,6 +85,11 @@ class Looking:
     def _features(self, model: Any) -> Features:
         options = self.options
         return self.given.look[options.extractor](self.given.own(options.samples, 0, model).data)
+
+
+def unfit(facts: Facts, of: Any, options: TargetedOptions) -> str:
+    """A neighbour that the training split has not."""
+    return neighbours_fault(facts, options.k)
 
 
 def uncovered(coverage: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, model_validator
 from ..core.choice import FileName, Options
 from ..core.distances import on_host
 from ..core.errors import Damaged
-from ..core.sets import TrainingSet
+from ..core.facts import Facts
+from ..core.sets import SampleSet, TrainingSet
 from ..features.base import ExtractorName
 from ..features.logo import LogoOptions, logo
 from ..select.hallucination import DETECTORS, WatchingOptions, watching
@@ -85,13 +86,30 @@ class Target(NamedTuple):
     """What is to be forgotten of a training set.
 
     rows: (N,) bool, which rows of the training set it is. forget: these rows, or those that were given. keep: the other
-    rows of the training set. label: the class, where a whole class is forgotten.
+    rows of the training set. label: the class, where a whole class is forgotten. alike: ``f(samples) -> (n,) bool``,
+    which of other rows are what is forgotten, where that can be told of them.
     """
 
     rows: np.ndarray
     forget: TrainingSet
     keep: TrainingSet
     label: int | None = None
+    alike: Callable[[SampleSet], np.ndarray] | None = None
+
+
+def unfit(facts: Facts, of: Any, options: Any) -> str:
+    """A class that the model is never told, a logo larger than the images, an attribute that its extractor has not."""
+    forget, classes = options.forget, getattr(of, "classes", 0)
+    if forget.class_ is not None and classes and forget.class_ >= classes:
+        return f"forget: found class {forget.class_}; allowed are 0 to {classes - 1}, the model's classes"
+    if forget.marked is not None and forget.marked.size > (side := min(facts.shape[1:], default=0)):
+        found = f"forget: marked: found a logo of {forget.marked.size} pixels"
+        return f"{found}; the images allow at most {side}" if side else f"{found}; the data are no images"
+    if forget.attribute is not None and (columns := facts.columns(forget.attribute.extractor)):
+        column, said = forget.attribute.column, f"{forget.attribute.extractor!r} has {', '.join(columns)}"
+        if not (column in columns or (isinstance(column, int) and 0 <= column < len(columns))):
+            return f"forget: column: found {column!r}; {said}"
+    return ""
 
 
 def target_of(given: Given, forget: Forget) -> Target:
@@ -112,12 +130,18 @@ def target_of(given: Given, forget: Forget) -> Target:
 
 def of_class(given: Given, label: int) -> Target:
     """All rows of a class. Raises ValueError for a training set without labels."""
-    labels = given.training.labels
-    if given.training.data.ndim == 1:  # categories are their own classes
-        labels = given.training.data
+
+    def labels_of(rows: TrainingSet | SampleSet) -> np.ndarray | None:
+        return rows.data if rows.data.ndim == 1 else rows.labels  # categories are their own classes
+
+    def alike(samples: SampleSet) -> np.ndarray:
+        labels = labels_of(samples)
+        return np.zeros(len(samples), bool) if labels is None else np.asarray(labels) == label
+
+    labels = labels_of(given.training)
     if labels is None:
         raise ValueError(f"forget: found class {label}, and the training set has no labels; allowed: other targets")
-    return parted(given.training, np.asarray(labels) == label, label)
+    return parted(given.training, np.asarray(labels) == label, label)._replace(alike=alike)
 
 
 def of_images(given: Given, file: str) -> Target:
@@ -156,16 +180,24 @@ def of_attribute(given: Given, said: AttributeTarget) -> Target:
     if not isinstance(place, int) or not 0 <= place < values.shape[1]:
         allowed = ", ".join(names) or f"0 to {values.shape[1] - 1}"
         raise ValueError(f"forget: column: found {said.column!r}; {said.extractor!r} has {allowed}")
-    column = values[:, place]
-    inside = (column >= (-np.inf if said.least is None else said.least)) & (
-        column <= (np.inf if said.most is None else said.most)
-    )
-    return parted(given.training, inside)
+    least, most = (-np.inf if said.least is None else said.least), (np.inf if said.most is None else said.most)
+
+    def inside(column: np.ndarray) -> np.ndarray:
+        return (column >= least) & (column <= most)
+
+    def alike(samples: SampleSet) -> np.ndarray:
+        return inside(np.asarray(on_host(given.look[said.extractor](samples.data).values), np.float64)[:, place])
+
+    return parted(given.training, inside(values[:, place]))._replace(alike=alike)
 
 
 def of_marked(given: Given, said: LogoOptions) -> Target:
     """Rows that carry a logo, as :func:`features.logo.logo` tells. Raises ValueError for rows that are no images."""
-    return parted(given.training, logo(given.training.data, **said.model_dump()).values[:, 1] == 1)
+
+    def carries(data: np.ndarray) -> np.ndarray:
+        return logo(data, **said.model_dump()).values[:, 1] == 1
+
+    return parted(given.training, carries(given.training.data))._replace(alike=lambda samples: carries(samples.data))
 
 
 def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:

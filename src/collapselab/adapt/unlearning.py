@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..core.facts import Facts
 from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..models.gaussian import Gaussian
 from .base import Adapted, Given
 from .erasing import ATTACKED, climbed, told
-from .targets import Forget, Target, target_of
+from .targets import Forget, Target, target_of, unfit
 from .tuning import ASKS, TuningOptions
 
 
@@ -103,7 +104,7 @@ def esd(model: Any, given: Given, options: ESDOptions, run: Run) -> Adapted:
     from .forgetting import Erased
 
     target = target_of(given, options.forget)
-    _expect_class(model, target.label, "esd")
+    _expect(no_class(model.options, target.label, "esd"))
     return _moved(Erased, model, given, options, run, target)
 
 
@@ -120,7 +121,7 @@ def selective_amnesia(model: Any, given: Given, options: SelectiveAmnesiaOptions
 
     target = target_of(given, options.forget)
     if options.replayed:
-        _expect_class(model, target.label, "selective_amnesia with replayed")
+        _expect(no_class(model.options, target.label, "selective_amnesia with replayed"))
         own = given.own(options.replayed)
         rows = own.labels != target.label
         target = target._replace(keep=TrainingSet(own.data[rows], own.labels[rows], np.ones(rows.sum())))
@@ -139,8 +140,7 @@ def salun(model: Any, given: Given, options: SalUnOptions, run: Run) -> Adapted:
     from .forgetting import Salient
 
     target = target_of(given, options.forget)
-    if getattr(model.options, "classes", 0) < 2:
-        raise ValueError("salun tells what is forgotten as another class, and the model knows none")
+    _expect(without_others(model.options))
     return _moved(Salient, model, given, options, run, target)
 
 
@@ -224,15 +224,45 @@ def whole(family: type, options: UnlearnOptions) -> str:
     return unclassed(family, options)
 
 
-def _expect_class(model: Any, label: int | None, who: str) -> None:
-    """Raise ValueError unless a class is forgotten, of a model that was trained with and without."""
-    options = model.options
-    classes, dropped = getattr(options, "classes", 0), getattr(options, "label_dropout", 0)
-    if label is None or label >= classes or not dropped:
-        said = "a target that is no class" if label is None else f"class {label}"
-        of = f"a model of {classes} classes with label_dropout {dropped:g}"
-        allowed = "a class of a model that knows it, and that was trained without a class, too"
-        raise ValueError(f"forget: found {said} of {of}; {who} asks for {allowed}")
+def no_class(of: Any, label: int | None, who: str) -> str:
+    """What keeps a class from being forgotten by its name: no class, or a model of the options ``of`` that does not
+    know it or was never trained without one."""
+    classes, dropped = getattr(of, "classes", 0), getattr(of, "label_dropout", 0)
+    if label is not None and label < classes and dropped:
+        return ""
+    said = "a target that is no class" if label is None else f"class {label}"
+    known = f"a model of {classes} classes with label_dropout {dropped:g}"
+    allowed = "a class of a model that knows it, and that was trained without a class, too"
+    return f"forget: found {said} of {known}; {who} asks for {allowed}"
+
+
+def without_others(of: Any) -> str:
+    """A model that knows no second class."""
+    if getattr(of, "classes", 0) >= 2:
+        return ""
+    return "forget: salun tells what is forgotten as another class, and the model knows none"
+
+
+def esd_unfit(facts: Facts, of: Any, options: ESDOptions) -> str:
+    """Anything but a class that the model can be asked with and without."""
+    return no_class(of, options.forget.class_, "esd") or unfit(facts, of, options)
+
+
+def amnesia_unfit(facts: Facts, of: Any, options: SelectiveAmnesiaOptions) -> str:
+    """With own samples that are replayed anything but such a class."""
+    replays = no_class(of, options.forget.class_, "selective_amnesia with replayed") if options.replayed else ""
+    return replays or unfit(facts, of, options)
+
+
+def salun_unfit(facts: Facts, of: Any, options: SalUnOptions) -> str:
+    """A model without another class."""
+    return without_others(of) or unfit(facts, of, options)
+
+
+def _expect(message: str) -> None:
+    """Raise ValueError for what does not fit."""
+    if message:
+        raise ValueError(message)
 
 
 def _moved(rule: type, model: Any, given: Given, options: UnlearnOptions, run: Run, target: Target) -> Adapted:

@@ -22,6 +22,7 @@ from .adapting import (
     Asked,
     asked_of,
     expect_needed,
+    expect_rows,
     expect_suited,
     images_of,
     note,
@@ -108,6 +109,7 @@ def adapt(
         return
     expect_suited(steps, trained, metadata["family"])
     rows = Rows.at(trained, training, earlier or [], train, validation, against)
+    expect_rows(steps, rows.validation)
     lineage["inputs"] = hashes(model, *past) | rows.hashes
     seeds = verb.adaptation_seeds(study_seed, seed, generation, [one.name for one in steps])
     how = How(eyes, extractor_options, sampling_bias, by, allow_nonidentical, mark_diverged)

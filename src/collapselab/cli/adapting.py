@@ -13,6 +13,7 @@ from ..adapt import ADAPTERS
 from ..adapt.base import Adapted, Adapter, Given
 from ..core.errors import Damaged
 from ..core.run import Run
+from ..core.sets import SampleSet
 from ..machine import processes
 from ..models.files import write_model
 from ..models.suited import cannot
@@ -91,6 +92,15 @@ def expect_suited(steps: Sequence[Asked], model: Any, family: str) -> None:
         if message := one.entry.fault(type(model), one.options):
             hint = f"--options of {one.name}" if len(steps) > 1 else "--options"
             raise typer.BadParameter(message, param_hint=hint)
+
+
+def expect_rows(steps: Sequence[Asked], validation: SampleSet | None) -> None:
+    """Raise BadParameter for fewer validation rows than an adapter needs: it would see nothing, and say nothing."""
+    for one in steps:
+        needed = one.entry.validates(one.options)
+        if needed and validation is not None and len(validation) < needed:
+            said = f"found {len(validation)} rows; {one.name} needs {needed} at least"
+            raise typer.BadParameter(said, param_hint="--validation")
 
 
 def source_of(family: str, steps: Sequence[Asked], roots: Sequence[str]) -> str:

@@ -30,18 +30,25 @@ class MixtureLaw(Options):
             raise ValueError(f"means, variances: found {len(self.means)} and {len(self.variances)}, allowed: {count}")
         if min(self.weights) <= 0 or abs(sum(self.weights) - 1) > 1e-6:
             raise ValueError(f"weights: found {list(self.weights)}, allowed are shares above 0 that are 1 together")
-        if min(self.variances) < 0 or len({len(mean) for mean in self.means}) > 1:
+        if min(self.variances) < 0 or len({len(mean) for mean in self.means}) > 1 or not self.means[0]:
             raise ValueError("variances: allowed are numbers from 0; means: allowed are as many numbers for each")
         return self
 
     def parted(
         self, noisy: "torch.Tensor", sigma: "torch.Tensor", component: int
     ) -> "tuple[torch.Tensor, torch.Tensor]":
-        """At x = y + sigma n the odds r / (1 - r) of a component against the others, (B,), and its D(x), as x."""
+        """At x = y + sigma n the odds r / (1 - r) of a component against the others, (B,), and its D(x), as x.
+
+        Raises ValueError for means of another width than the rows.
+        """
         import torch
 
         rows = noisy.flatten(1)
         shares, variances = (torch.tensor(one, dtype=rows.dtype).to(rows) for one in (self.weights, self.variances))
+        if (width := len(self.means[0])) not in (1, rows.shape[1]):
+            raise ValueError(
+                f"law: found means of {width} numbers; allowed are 1, or {rows.shape[1]}, as many as a row has"
+            )
         means = torch.tensor(self.means, dtype=rows.dtype).to(rows).expand(-1, rows.shape[1])
         total = variances + sigma**2
         squares = (rows[:, None] - means).square().sum(2)

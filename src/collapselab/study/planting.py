@@ -1,7 +1,10 @@
 """Faults of a planted logo: of data that cannot carry it, and of who looks for another."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from ..adapt import ADAPTERS
+from ..data.split import EATEN
 from .faults import Fault
 from .study import Study
 
@@ -21,9 +24,26 @@ def planting_faults(study: Study, there: bool, measured: bool) -> Iterator[Fault
     side = min(study.shape[1:]) if there else logo.size
     if logo.size > side:
         yield Fault(("data", "planted", "size"), f"found {logo.size}; the images allow at most {side} pixels")
+    sizes = study.file.data.split.parts()
+    for part in EATEN:
+        if sizes.get(part, 0) and not round(logo.share * sizes[part]):
+            said = (
+                f"found {logo.share:g}, of {sizes[part]} images of {part} not one; allowed are shares of one at least"
+            )
+            yield Fault(("data", "planted", "share"), said)
     for index in looking:
-        said = study.extractor_options("logo")
-        for name in LOOK:
-            if said[name] != (planted := getattr(logo, name)):
-                message = f"found {said[name]!r}; the planted logo has {planted!r}: say the same in both places"
-                yield Fault(("extractors", index, "logo", name), message)
+        yield from _others(logo, study.extractor_options("logo"), ("extractors", index, "logo"))
+    for name in study.file.arms:
+        for index, adapt in enumerate(study.lineages[name].adapt):
+            forget = getattr(study.parsed(ADAPTERS, adapt), "forget", None)
+            if forget is not None and forget.marked is not None:
+                where = ("arms", name, "adapt", index, adapt.name, "forget", "marked")
+                yield from _others(logo, forget.marked.model_dump(), where)
+
+
+def _others(logo: Any, said: dict[str, Any], where: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Where another logo is looked for than was planted."""
+    for name in LOOK:
+        if said[name] != (planted := getattr(logo, name)):
+            message = f"found {said[name]!r}; the planted logo has {planted!r}: say the same in both places"
+            yield Fault((*where, name), message)

@@ -34,9 +34,6 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
             options = study.parsed(ADAPTERS, adapt)
             message = ADAPTERS[adapt.name].fault(MODELS[study.family(study.model_of(name))], options)
             yield from _placed(message, ("arms", name, "adapt", index, adapt.name), options)
-            if index and ADAPTERS[adapt.name].instead:
-                said = f"{adapt.name!r} takes the place of a training, and so comes first: put it before the others"
-                yield Fault(("arms", name, "adapt", index), said)
     try:
         facts = _facts(study)
     except (ValueError, OSError):
@@ -52,6 +49,9 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
             if registry is GUIDES:
                 continue
             entry, options = registry[choice.name], study.parsed(registry, choice)
+            if registry is ADAPTERS and study.kind in entry.takes:
+                message = entry.unfit(facts, study.parsed_options(study.model_of(name)), options)
+                yield from _placed(message, (*where, choice.name), options)
             asked = [((*where, choice.name), entry, options)] if registry is not ADAPTERS else []
             for option, one in nested(options, "rewards").items():
                 path = (int(part) if part.isdigit() else part for part in option.split("."))
