@@ -141,7 +141,7 @@ def serve(listening):
     gc.collect()
     gc.freeze()  # what is shared stays so: nobody's search for garbage writes to it
     assert threading.active_count() == 1, "a fork would leave a thread behind"
-    while sys.stdin.fileno() not in select.select([listening, sys.stdin], [], [])[0]:
+    while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
         connection, _ = listening.accept()
         if not os.fork():
             listening.close()

@@ -2,6 +2,9 @@
 
 import os
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import forked
 import pytest
@@ -48,3 +51,23 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path):
     forked.run(["collapselab", "--version"], tmp_path)
     with pytest.raises(subprocess.TimeoutExpired):
         forked.run(["collapselab", "doctor"], tmp_path, timeout=0.01)
+
+
+def test_the_forking_process_ends_with_the_one_that_started_it(tmp_path):
+    code = "import forked, sys; forked.run(['collapselab', '--version'], sys.argv[1]); print(forked._server[0].pid)"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    environment = forked.own_environment()
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(forked.__file__).parent), environment["PYTHONPATH"]])
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+    process, end = int(done.stdout), time.monotonic() + 60
+    while runs(process) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not runs(process)
+
+
+def runs(process):
+    """Whether a process is there and no zombie, which has no command line any more."""
+    try:
+        return bool(Path("/proc", str(process), "cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
