@@ -15,10 +15,8 @@ from ..engine.low_rank import LowRank
 from ..engine.optim import Adam
 from ..engine.task import Batch, Phase
 from ..models.tuning import tuned
+from .tuning import NONE as NONE
 from .tuning import TuningOptions
-
-NONE = -1
-"""The label of a row that is told no class."""
 
 
 class Tuning(ABC):

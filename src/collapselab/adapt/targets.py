@@ -17,9 +17,7 @@ from ..features.logo import LogoOptions, logo
 from ..select.hallucination import DETECTORS, WatchingOptions, watching
 from ..store import read_samples
 from .base import Given
-
-NONE = -1
-"""The label of a row of no class."""
+from .tuning import NONE
 
 
 class AttributeTarget(Options):

@@ -8,6 +8,9 @@ from ..models.capabilities import Denoises, Trainable, Weighted
 ASKS = (Trainable, Denoises, Weighted)
 """What a model has to be that adapters train on by a loss of their own."""
 
+NONE = -1
+"""The label of a row that is told no class."""
+
 
 class TuningOptions(Options):
     """Of adapters that train a network on."""
