@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "collapselab needs Python 3.11 or later; say make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(ACTIVATE) pip install -q -c constraints.txt $(TORCH_FLAGS) "$$(grep '^torch==' constraints.txt)"
-	$(ACTIVATE) pip install -q -c constraints.txt -e '.[dev,slurm,judge,marks,mnist,pretrained,provenance,crowd,search,remotes]'
+	$(ACTIVATE) pip install -q -c constraints.txt -e '.[dev,docs,slurm,judge,marks,mnist,pretrained,provenance,crowd,search,remotes]'
 	@$(ACTIVATE) pip install -q -c constraints.txt -e '.[brisque]' || echo "no brisque: it needs a C++ compiler; its tests are skipped"
 	touch $@
 
