@@ -93,6 +93,12 @@ if not SENT:
     generation = training = judged_generation = None
 
 
+@known
+def turn(wildcards):
+    """Of jobs that are ready, those of an earlier generation come first: then there are curves early, of all arms."""
+    return requests.turn(STUDY, Place.of(wildcards))
+
+
 def asked(verb):
     """What the jobs of a rule ask a cluster for; a GPU is counted where several share a machine, too."""
     gpu = known(lambda wildcards: int(requests.needs_gpu(STUDY, verb, Place.of(wildcards))))
