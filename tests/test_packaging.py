@@ -13,6 +13,8 @@ from pathlib import Path
 import forked
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 from project import missing_parts
 
 import collapselab
@@ -50,9 +52,19 @@ def pins(lines):
     return found
 
 
-def declared():
+def required():
+    """Every requirement, of the package and of its extras: ``name>=tried,<next``."""
     extras = PROJECT["project"]["optional-dependencies"].values()
-    return pins([*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)])
+    return list(map(Requirement, [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]))
+
+
+def declared():
+    """name -> the version from which on it is taken, which is the one that it was tried with."""
+    found = {}
+    for one in required():
+        (floor,) = (spec.version for spec in one.specifier if spec.operator == ">=")
+        assert found.setdefault(one.name, floor) == floor, f"{one.name}: said twice, and not alike"
+    return found
 
 
 def constrained():
@@ -73,6 +85,21 @@ def test_the_three_lists_of_versions_agree():
     assert pins(pip[:-1]) == declared()
     constraints = constrained()
     assert {name: constraints.get(name) for name in declared()} == declared()
+
+
+def test_what_is_required_ends_before_the_version_that_may_break_it():
+    """Whoever has a newer or an older package beside this one is told by pip, and not by a study's numbers."""
+    for one in required():
+        caps = [Version(spec.version) for spec in one.specifier if spec.operator == "<"]
+        (floor,) = (Version(spec.version) for spec in one.specifier if spec.operator == ">=")
+        assert [cap.release for cap in caps] == [(floor.major + 1,)], str(one)
+        assert len(one.specifier) == 2, str(one)
+
+
+def test_the_extra_of_measuring_names_what_the_package_needs_too_and_nothing_heavy():
+    light = PROJECT["project"]["optional-dependencies"]["metrics"]
+    assert set(light) < set(PROJECT["project"]["dependencies"])
+    assert not {"mlflow", "dvc", "snakemake", "diffusers", "pyarrow"} & {Requirement(line).name for line in light}
 
 
 def test_torch_is_installed_before_what_needs_it():

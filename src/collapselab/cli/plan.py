@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..study import budget, clearing, guided, words
+from ..study import budget, clearing, drivers, guided, words
 from ..study import throughput as speeds
 from .run import EXIT_BAD_INPUT
 from .study import StudyName, study_of
@@ -50,7 +50,7 @@ def plan(
 
 def dry_run_of(name: str) -> list[str]:
     """The command by which Snakemake says what of a study would run now."""
-    return ["snakemake", "--dry-run", "--config", f"study={name}"]
+    return drivers.snakemake("--dry-run", "--config", f"study={name}")
 
 
 def dry_run(name: str) -> str:
@@ -61,7 +61,7 @@ def dry_run(name: str) -> str:
     try:
         planned = subprocess.run([*dry_run_of(name), *whole], check=False, **how)
     except FileNotFoundError:
-        raise typer.BadParameter("snakemake is not on the PATH; activate the environment") from None
+        raise typer.BadParameter("snakemake is not on the PATH; activate the environment, or run: pip install collapselab") from None
     if planned.returncode:
         print(planned.stdout, planned.stderr, sep="\n", file=sys.stderr)  # a dry run tells faults on either
         raise typer.Exit(EXIT_BAD_INPUT)

@@ -72,7 +72,8 @@ VERBS = {
     "compare": Verb("compare", "Set numbers side by side that were measured alike."),
     "pretrained": Verb("pretrained", "Sample, steer and tune text-to-image pipelines that lie on this machine."),
     "weights": Verb("weights", "Published weights: which are here, and how to get the others."),
-    "init": Verb("study", "Write a commented study to start from: config/NAME.yaml."),
+    "new": Verb("new", "Write a study to start from: config/NAME.yaml."),
+    "init": Verb("new", "Write a study to start from: config/NAME.yaml.", hidden=True),
     "validate": Verb("study", "Check a study and report every fault."),
     "guide": Verb("guide", "Search for the guides and strengths of a finished model that no other beats."),
     "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible."),
@@ -399,6 +400,10 @@ def _failure(error: Exception) -> tuple[str, int] | None:
             return f"out of memory: {error}", EXIT_RESOURCES
         case ImportError() if _is_for_want_of_memory(error):
             return f"out of memory: {error}; allow more, as by ulimit -v", EXIT_RESOURCES
+        case ModuleNotFoundError(name=str(name)) if not name.startswith("collapselab"):
+            from ..core.extras import cure
+
+            return f"found no {name}, which this needs; run: {cure(name)}", EXIT_RESOURCES
         case OSError():
             code = EXIT_RESOURCES if error.errno in NO_ROOM else EXIT_BAD_INPUT
             return f"cannot write or read {error.filename or ''}: {error.strerror}", code
