@@ -7,6 +7,7 @@ import pytest
 from filelock import FileLock
 from project import Project
 
+from collapselab.core import progress
 from collapselab.study.choices import CHOICES
 
 # The files that take longest, which begin first: else one process would end with them while the other has nothing left.
@@ -35,6 +36,31 @@ def registries_as_they_were():
     yield
     for was, registry in zip(before, registries, strict=True):
         assert dict(registry) == was, f"left in a registry: {set(registry) ^ set(was) or 'another entry of a name'}"
+
+
+# How far a verb is, it says by the clock: no test is timed, so none is shown any of it.
+os.environ["COLLAPSELAB_PROGRESS"] = "off"
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """What loops say while they count: of each step (unit, what is at work, how many are done, of how many) by loop."""
+    steps, counting = [], progress._counted
+
+    def counted(items, part, parts):
+        for item in counting(items, part, parts):
+            if part.done:
+                steps.append(seen(part, parts))
+            yield item
+        if part.done:
+            steps.append(seen(part, parts))
+
+    def seen(part, parts):
+        return [(one.unit, one.at, one.done, one.of) for one in (*(one for one in parts if one is not part), part)]
+
+    monkeypatch.setattr(progress, "_counted", counted)
+    with progress.listening():
+        yield steps
 
 
 @pytest.fixture(scope="session")

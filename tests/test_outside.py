@@ -20,7 +20,6 @@ from collapselab.core.sets import SampleSet
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
-from collapselab.machine import clock
 from collapselab.measure import compare, outside, pools
 from collapselab.metrics import METRICS
 
@@ -66,15 +65,13 @@ def test_every_format_holds_the_same_samples(folder, digits):
 
 
 def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
-    heard = []
     pictures = pools.read(folder / "fake", channels=1, count=9, streamed=True).data
-    pictures.tell = lambda: heard.append(len(heard) + 1)
     assert len(pictures) == 9
     rows = [int(name[-12:-4]) for name in pictures.names]
     assert rows == sorted(rows) and rows != list(range(9))  # by lot
     np.testing.assert_array_equal(np.stack(list(pictures)), digits[0].data[rows])
     first = pictures.digest
-    assert heard == list(range(1, 10)) and list(pictures) and pictures.digest == first
+    assert len(list(pictures)) == 9 and pictures.digest == first
     fewer = pools.read(folder / "fake", channels=1, count=8, streamed=True).data
     assert len(list(fewer)) == 8 and fewer.digest != first
 
@@ -247,17 +244,20 @@ def test_without_the_weights_it_says_how_to_get_them(folder, tmp_path, monkeypat
     assert "needs none: pixels, random-conv" in text  # and what can be had at once
 
 
-def test_a_published_network_says_how_far_it_is(folder, tmp_path, monkeypatch, capsys):
+def test_a_measurement_says_how_far_it_is_picture_by_picture(folder, tmp_path, capsys, heard):
     pytest.importorskip("transformers")
-    monkeypatch.setattr(clock, "INTERVAL_S", 0.0)
     path = stand_ins.make("dinov2", tmp_path)
     measure_outside(folder / "fake", folder / "real.zip", extractor=[f"dinov2={path}"], metric=["precision"], count=70)
     told = capsys.readouterr()
-    lines = [json.loads(line) for line in told.err.splitlines() if line.startswith("{")]
-    read, looked = ([line for line in lines if line["stage"].startswith(stage)] for stage in ("read", "measure"))
-    assert [line["images_seen"] for line in read] == [*range(1, 71), *range(1, 71)]  # both sides, before all else
-    assert [line["images_seen"] for line in looked] == list(range(1, 141)) and looked[-1]["seconds_left"] == 0
-    assert "dinov2: 70 samples of" in told.out
+    read = [loops[-1][2] for loops in heard if loops[-1][0] == "pictures read" and loops[-1][3] == 70]
+    assert read == [*range(1, 71), *range(1, 71)]  # both sides, before all else
+    looked = [loops for loops in heard if loops[-1][0] == "images"]
+    assert [loops[-1][2:] for loops in looked] == [(done, 70) for done in [*range(1, 71)] * 2]
+    assert {loops[0][:2] for loops in looked} == {("feature spaces", "dinov2")}
+    assert [loops[1][1] for loops in looked] == ["sampled"] * 70 + ["held_out"] * 70
+    numbers = [loops for loops in heard if loops[-1][0] == "metrics"]
+    assert numbers == [[("sets", "sampled dinov2", 0, 1), ("metrics", "precision", 1, 1)]]
+    assert "dinov2: 70 samples of" in told.out and "metrics" not in told.err  # of work that is done in two seconds
 
 
 def test_what_real_samples_share_is_counted(folder, digits, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -14,12 +15,12 @@ from PIL import Image
 from collapselab import store
 from collapselab import study as studies
 from collapselab.cli import run as frame
+from collapselab.cli import work
 from collapselab.core import seeds
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Damaged, Undefined
 from collapselab.features import FEATURES, Features
 from collapselab.guides import GUIDES
-from collapselab.machine import clock
 from collapselab.metrics import METRICS
 from collapselab.models.files import write_model
 from collapselab.models.gaussian_diffusion import GaussianDiffusion
@@ -367,11 +368,11 @@ def test_pictures_are_searched_on_validation_rows_alone(tmp_path, monkeypatch, c
             assert frame.run(in_process.words_of(study, verb, place)) == 0
     Path(study.part_file("held_out")).unlink()  # nothing is read by which a report measures
     words = ["guide", "seen", "--budget", "3", "--generation", "0", "--guide", "cfg,autoguidance", "--train"]
-    monkeypatch.setattr(clock, "INTERVAL_S", 0.0)
+    told = []
+    monkeypatch.setattr(work, "progress", lambda *said: nullcontext(lambda done, loss: told.append((*said, done))))
     assert frame.run(words) == 0
-    out, err = capsys.readouterr()
-    lines = [json.loads(line) for line in err.splitlines() if line.startswith('{"stage": "guide seen"')]
-    assert [line["trials"] for line in lines][-1] == 3 and "images_seen" not in lines[0], lines
+    out = capsys.readouterr().out
+    assert told[-1] == ("guide seen", 3, bool, "trials", 3), told
     found = front_in(out)
     assert found["objectives"] == list(objectives.DEFAULT) and found["targets"]["vendi_score~real"] > 1
     assert found["searched"]["samples"] == 80

@@ -8,6 +8,7 @@ import typer
 
 from .. import store
 from ..core.needs import looks_anew
+from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..data.digest import digest
 from ..features import FEATURES
@@ -65,7 +66,7 @@ def extract(
         through = entry.needs.through_model or looks_anew(entry.needs) or entry.needs.through_truth
         get_ready(entry.uses_torch or (through and weights is not None and weights.uses_torch))
         look = verb.Look(entry, weights, settings)
-        for which in verb.looked_at(look, list(sets), list(reals), as_reference):
+        for which in counted(verb.looked_at(look, list(sets), list(reals), as_reference), "sets"):
             with clock.compute():
                 found = verb.extract(look, pools[which], as_reference)
             if found is not None:

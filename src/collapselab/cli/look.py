@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ..data.pictures import Pictures
-from ..machine.clock import progress
 from ..measure import pools
 
 app = typer.Typer(rich_markup_mode=None)
@@ -46,9 +45,7 @@ def _folder(classes: list[str], label: int) -> str:
 def _stored(dataset: Pictures, names: list[str]) -> list[str]:
     """How the pictures are stored, after each was decoded. Raises ValueError that names each that cannot be read."""
     pictures = pools.Pictures(dataset, names)
-    with progress(f"look at {dataset.path}", len(pictures)) as tell:
-        seen = iter(range(1, len(pictures) + 1))
-        pictures.survey(lambda: tell(next(seen), None))
+    pictures.survey()
     kinds = dataset.kinds(names)
     sizes = sorted({shape[1:] for shape in pictures.shapes}, key=lambda side: side[0] * side[1])
     sides = " to ".join(dict.fromkeys(" x ".join(map(str, side)) for side in (sizes[0], sizes[-1])))

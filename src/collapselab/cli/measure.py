@@ -1,9 +1,7 @@
 """Samples that no study made, measured as a study's own are."""
 
-import itertools
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +11,6 @@ from .. import store
 from ..core.errors import Foreign
 from ..core.registry import usable
 from ..features import FEATURES, Extractor
-from ..machine.clock import progress
 from ..measure import outside, pools
 from ..metrics import METRICS
 from .extractors import looks_outside, settings_of, weights_of
@@ -78,7 +75,7 @@ def measure(
     by_part = {PARTS[role]: pool for role, pool in found.items()}
     counts, leaks = outside.leaks(by_part)
     place = place_of(MANY_NUMBERS if streamed else sum(pool.data.size for pool in found.values()))
-    with _telling(f"measure {samples}", found, len(looks)), clock.compute():
+    with clock.compute():
         content, columns = outside.measured(*(found.get(role) for role in MEASURED_ROLES), looks, wanted, place)
     for role, pool in found.items():
         print(f"{'' if role == 'samples' else f'--{role} '}{paths[role]}: {pool.said}")
@@ -118,12 +115,10 @@ def _survey(found: Mapping[str, pools.Pool]) -> None:
     for pool in found.values():
         if not isinstance(pool.data, pools.Pictures):
             continue
-        with progress(f"read {pool.path}", len(pool.data)) as tell:
-            seen = itertools.count(1)
-            try:
-                pool.data.survey(lambda tell=tell, seen=seen: tell(next(seen), None))
-            except ValueError as error:
-                faults.append(str(error))
+        try:
+            pool.data.survey()
+        except ValueError as error:
+            faults.append(str(error))
     if faults:
         raise ValueError("\n".join(faults))
 
@@ -157,17 +152,3 @@ def _wanted(
     if faults := [f"{name!r} {lacking[name]}" for name in given if lacking.get(name)]:
         raise typer.BadParameter(f"{faults[0]}; allowed here: {', '.join(possible)}", param_hint="--metric")
     return metrics_of(json.dumps(given), "--metric")
-
-
-@contextmanager
-def _telling(what: str, found: Mapping[str, pools.Pool], looks: int) -> Iterator[None]:
-    """Within it the pictures that are looked at tell the progress, each once a look."""
-    pictures = [pool.data for pool in found.values() if isinstance(pool.data, pools.Pictures)]
-    if not pictures:
-        yield
-        return
-    with progress(what, looks * sum(map(len, pictures))) as tell:
-        seen = itertools.count(1)
-        for of_role in pictures:
-            of_role.tell = lambda: tell(next(seen), None)
-        yield

@@ -28,6 +28,7 @@ from .. import __version__
 from ..core.errors import Interrupted
 from ..machine import processes
 from ..machine.clock import Clock
+from ..machine.progress import shown
 
 EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_RESOURCES, EXIT_LOCKED, EXIT_WAITING, EXIT_DIVERGED = 2, 3, 4, 5, 6, 7
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -319,7 +320,8 @@ def _alone(verb: list[str]) -> Any:
         from ..store.beats import beating
 
         says = beating(verb[0], Path(out))
-    with says:
+    shows = shown(verb[0]) if verb and processes.is_first() else nullcontext()
+    with says, shows:
         return app(verb, prog_name="collapselab", standalone_mode=False)
 
 

@@ -1,9 +1,6 @@
 """Whether a study's files are those that were written, and lie where they belong."""
 
 import os
-import sys
-import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +10,6 @@ from ..study import verifying
 from .run import EXIT_DAMAGED
 from .study import StudyName, study_of
 
-INTERVAL_S = 10.0  # between two lines of progress, where no terminal shows it on one
 LINES = 8  # of what hangs on one file; the rest is counted
 
 app = typer.Typer(rich_markup_mode=None)
@@ -34,7 +30,7 @@ def verify(
     made = verifying.made_of(study)
     eaten, files = verifying.eaten_by(made), verifying.listed(study, made)
     there = sum(Path(file).exists() for file in files)
-    looked = _told(verifying.faults(study, files, eaten), len(files))
+    looked = verifying.faults(study, files, eaten)
     wrong = list({fault.path: fault for fault in looked if fault is not None}.values())
     for fault in wrong:
         print(fault.message)
@@ -59,17 +55,3 @@ def verify(
 
 def _anew(name: str) -> str:
     return f"collapselab verify {name} --set-aside; snakemake --config study={name}"
-
-
-def _told(looked: Iterable[verifying.Fault | None], total: int) -> Iterator[verifying.Fault | None]:
-    """The same, with a line that says how far it is: on a terminal one that changes, elsewhere one now and then."""
-    shown, last, begun = sys.stderr.isatty(), time.monotonic(), time.monotonic()
-    for count, fault in enumerate(looked, 1):
-        now = time.monotonic()
-        if now - last >= (0.2 if shown else INTERVAL_S):
-            last, left = now, (now - begun) / count * (total - count)
-            text = f"verify: {count} of {total} files, about {left:.0f} s left"
-            print(f"\r{text:70}" if shown else text, end="" if shown else "\n", file=sys.stderr, flush=True)
-        yield fault
-    if shown:
-        print(f"\r{'':70}\r", end="", file=sys.stderr, flush=True)

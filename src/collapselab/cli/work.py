@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..machine import processes, turns
-from ..machine.clock import Tell, progress
+from ..machine.progress import Tell, progress
 from ..models.capabilities import Counts
 from ..store import beats
 from .run import clock

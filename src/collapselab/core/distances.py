@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device, is_torch_array, to_device
 
+from .progress import counted
 from .seeds import generator
 
 Array = Any  # a numpy array, or a torch tensor on any device
@@ -23,7 +24,9 @@ def row_blocks(array: Array, width: int) -> Iterator[slice]:
     """The rows of an array (n, ...) in blocks that hold BLOCK_ENTRIES numbers when each row gives ``width``."""
     entries = BLOCK_ENTRIES if str(device(array)).startswith("cpu") else ACCELERATOR_ENTRIES
     step = max(1, entries // max(1, width))
-    return (slice(start, min(start + step, len(array))) for start in range(0, len(array), step))
+    return counted(
+        (slice(start, min(start + step, len(array))) for start in range(0, len(array), step)), "rows", len(array)
+    )
 
 
 def on_host(array: Array) -> np.ndarray:

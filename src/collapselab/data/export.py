@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import __version__, store
 from ..core.kinds import KINDS
+from ..core.progress import counted
 from ..core.sets import SampleSet
 from .pictures import encode
 from .provenance import Origin, encode_told
@@ -109,7 +110,7 @@ def export_names(samples: SampleSet) -> list[str]:
 def put_pictures(samples: SampleSet, names: list[str], made: Encode, origin: Origin | None, put: Put) -> None:
     """Write each picture under its name, one after the other, and where an origin is told a manifest of them."""
     listed = []
-    for row, (name, pixels) in enumerate(zip(names, samples.data, strict=True)):
+    for row, (name, pixels) in enumerate(counted(zip(names, samples.data, strict=True), "pictures", len(names))):
         content = made(row, pixels)
         put(name, content)
         listed.append({"file": name, "index": row, "sha256": hashlib.sha256(content).hexdigest()})

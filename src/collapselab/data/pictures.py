@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..store.outside import Budget
 from .base import BEGINNING_BYTES, FEW_FILES, Dataset
@@ -342,7 +343,9 @@ class Pictures(Dataset):
                 return decode(file, name, channels)
 
             files = ((name, _stored(content, name)) for name in names)
-            yield from _decoded(files, pixels_of, Budget(f"path: {str(self.path)!r}"))
+            yield from counted(
+                _decoded(files, pixels_of, Budget(f"path: {str(self.path)!r}")), "pictures read", len(names)
+            )
 
     def load(self) -> SampleSet:
         """As any data set's; the lineage says with how many channels."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..core.kinds import KINDS
+from ..core.progress import counted
 from .base import Features, Weights
 
 CHANNELS = ("red", "green", "blue")
@@ -78,7 +79,7 @@ def as_rgb(data: np.ndarray) -> np.ndarray:
 def image_blocks(images: np.ndarray) -> Iterator[slice]:
     """The rows of (n, C, H, W) images in blocks of a million pixels."""
     step = max(1, BLOCK_PIXELS // (images.shape[2] * images.shape[3]))
-    return (slice(start, start + step) for start in range(0, len(images), step))
+    return counted((slice(start, start + step) for start in range(0, len(images), step)), "images", len(images))
 
 
 def _histogram(bins: np.ndarray, size: int, weights: np.ndarray | None = None) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.images import to_unit
+from ..core.progress import counted
 from ..core.seeds import generator
 from .base import Features, Weights
 
@@ -40,7 +41,7 @@ def lenet(data: np.ndarray, weights: Weights | None = None) -> Features:
         raise ValueError(f"data: found images of shape {data.shape[1:]}, the lenet was trained on {shape}")
     values = np.empty((len(data), len(weights["hidden.bias"])), np.float32)
     probabilities = np.empty((len(data), len(weights["classes.bias"])), np.float32)
-    for start in range(0, len(data), EXTRACT_BATCH):
+    for start in counted(range(0, len(data), EXTRACT_BATCH), "batches"):
         rows = slice(start, min(start + EXTRACT_BATCH, len(data)))
         batch = np.zeros((EXTRACT_BATCH, *shape), np.float32)
         batch[: rows.stop - start] = to_unit(data[rows])
@@ -110,7 +111,7 @@ def train_lenet(
     images, targets = torch.from_numpy(to_unit(data)).to(device), torch.from_numpy(np.array(labels)).to(device)
     step, steps = 0, options.epochs * -(-len(data) // options.batch_size)
     with _repeatable_convolutions():
-        for _ in range(options.epochs):
+        for _ in counted(range(options.epochs), "epochs"):
             for rows in torch.from_numpy(random.permutation(len(data))).to(device).split(options.batch_size):
                 adam.lr = options.learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
                 loss = cross_entropy(_logits(parameters, images[rows]), targets[rows])

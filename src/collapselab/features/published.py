@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.errors import Foreign
+from ..core.progress import counted
 from ..machine.compat import import_torchvision
 from ..machine.device import device, exact
 from ..store import weights as published
@@ -279,7 +280,7 @@ def through(network: Network, data: Images, where: "torch.device") -> list[np.nd
 
 def _fill(held: "torch.Tensor", data: Images, where: "torch.device") -> Iterator[int]:
     """How many images ``held`` holds, resized, each time that it is full, and at the end."""
-    images = iter(data)
+    images = iter(counted(data, "images"))
     part = list(islice(images, len(held)))
     while True:
         resize_into([_sent(image, where) for image in part], held)

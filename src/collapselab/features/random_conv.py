@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.images import to_unit
+from ..core.progress import counted
 from ..core.seeds import generator
 from .base import Features, Weights
 
@@ -32,7 +33,7 @@ def random_conv(data: np.ndarray, weights: Weights | None = None) -> Features:
             f"data: found shape {data.shape}, allowed are (n, 1 or 3, H, W) images with sides of at least 8"
         )
     values = np.empty((len(data), CHANNELS[-1]), np.float32)
-    for start in range(0, len(data), BATCH):
+    for start in counted(range(0, len(data), BATCH), "batches"):
         part = to_unit(data[start : start + BATCH])
         maps = np.zeros((BATCH, 3, *data.shape[2:]), np.float32)
         maps[: len(part)] = part

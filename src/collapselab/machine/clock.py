@@ -1,9 +1,7 @@
-"""What a process costs, and how far it is."""
+"""What a process costs."""
 
-import json
 import os
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +9,6 @@ from typing import Any
 
 from . import processes
 from .energy import Meter
-
-Tell = Callable[[int, float | None], bool]
-INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
 
 
 class Clock:
@@ -91,54 +86,3 @@ class Clock:
             "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
             "cores": os.cpu_count(),
         }
-
-
-@contextmanager
-def progress(what: str, total: int | None, stopping: Callable[[], bool] = bool, unit: str = "images") -> Iterator[Tell]:
-    """A function that takes (images seen, loss or None) and says whether to stop.
-
-    On a terminal it draws a bar with the time that is left; elsewhere it writes one JSON line an interval to the
-    standard error: images seen, seconds, images a second, loss, seconds left. unit: what is counted in their place.
-
-    stopping: whether somebody asks to stop; by default nobody does (``bool()`` is False).
-    """
-    if sys.stderr.isatty():
-        with _bar(what, total, unit) as show:
-            yield lambda seen, loss: show(seen, loss) or stopping()
-        return
-    last = time.monotonic()
-    start: tuple[float, int] | None = None  # a resumed training does not begin at 0
-
-    def tell(seen: int, loss: float | None) -> bool:
-        nonlocal last, start
-        now = time.monotonic()
-        start = start or (now, seen)
-        if now - last >= INTERVAL_S:
-            last = now
-            seconds = now - start[0]
-            rate = (seen - start[1]) / seconds if seconds else 0.0
-            left = round((total - seen) / rate, 1) if total and rate else None
-            line = {
-                "stage": what,
-                "images_seen" if unit == "images" else unit: seen,
-                "seconds": round(seconds, 1),
-                f"{unit}_per_second": round(rate, 1 if unit == "images" else 4),
-                "loss": None if loss is None else float(loss),
-                "seconds_left": left,
-            }
-            print(json.dumps(line), file=sys.stderr, flush=True)
-        return stopping()
-
-    yield tell
-
-
-@contextmanager
-def _bar(what: str, total: int | None, unit: str) -> Iterator[Callable[[int, float | None], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    what_and_how_far = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-    columns = (*what_and_how_far, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, loss="")
-        yield lambda seen, loss: bar.update(task, completed=seen, loss="" if loss is None else f"loss {loss:.4f}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import store
+from ..core.progress import counted
 
 # Of a fingerprint: how the samples were made, which is what arms vary; all else is how they were measured.
 MADE = ("family", "sampler", "steps", "ema_half_life", "guide", "sampling_bias")
@@ -115,7 +116,8 @@ def load(path: Path) -> Records:
     files = sorted(path.rglob("metrics.json")) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"{path}: has no metrics.json; allowed are a record, or a folder with records under it")
-    records = {str(file.parent.relative_to(path)) if path.is_dir() else "": store.read_json(file) for file in files}
+    labels = {file: str(file.parent.relative_to(path)) if path.is_dir() else "" for file in files}
+    records = {labels[file]: store.read_json(file) for file in counted(files, "records")}
     for label, record in records.items():
         if not isinstance(record, dict) or not {"values", "fingerprints"} <= record.keys():
             raise ValueError(f"{path / label}: is not a record of numbers")

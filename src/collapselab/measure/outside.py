@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Undefined
+from ..core.progress import counted
 from ..core.registry import usable
 from ..core.spreadsheet import csv_text
 from ..features import FEATURES, Features
@@ -96,10 +97,10 @@ def measured(
     """
     pools = {"sampled": fake, "held_out": real} | ({"train": train} if train else {})
     reals, fakes, columns, digests = {}, {}, {}, {}
-    for name, look in looks.items():
+    for name, look in counted(looks.items(), "feature spaces"):
         seen = {
             role: place(name, FEATURES[name].extract(pool.data, look.weights, **look.options))
-            for role, pool in pools.items()
+            for role, pool in counted(pools.items(), "sets")
         }
         if len({found.values.shape[1] for found in seen.values()}) > 1:
             shapes = " and ".join(dict.fromkeys(pool.shape for pool in pools.values()))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from .. import store
 from ..core import seeds
 from ..core.kinds import kind_of_shape
+from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..data.archive import DatasetZip
 from ..data.digest import digest
@@ -32,12 +33,10 @@ LOSSLESS, LOSSY = "without loss", "JPEG"
 class Pictures:
     """The images of a folder or a zip, each of its own size, decoded while they are looked at and then let go.
 
-    Iterating gives (C, H, W) uint8, and calls ``tell`` for each if it is set. All are decoded once before, by
-    ``survey``: whatever cannot be read is told before any network runs. ``digest`` is the SHA-256 of all of them in
-    hex, ``contents`` has a hash of each, and ``shapes`` the shapes that occur.
+    Iterating gives (C, H, W) uint8. All are decoded once before, by ``survey``: whatever cannot be read is told before
+    any network runs. ``digest`` is the SHA-256 of all of them in hex, ``contents`` has a hash of each, and ``shapes``
+    the shapes that occur.
     """
-
-    tell: Callable[[], object] | None = None
 
     def __init__(self, dataset: ImageFolder | DatasetZip, names: Sequence[str]):
         self.dataset, self.names = dataset, names
@@ -52,11 +51,9 @@ class Pictures:
         for image in self._kept if self._kept is not None else self.dataset.decoded(self.names):
             if isinstance(image, ValueError):
                 raise image
-            if self.tell is not None:
-                self.tell()
             yield image
 
-    def survey(self, tell: Callable[[], object] = bool) -> None:
+    def survey(self) -> None:
         """Decode all of them, if nobody has. Raises ValueError that names each that cannot be read."""
         if self._found is not None:
             return
@@ -64,7 +61,6 @@ class Pictures:
         kept: list[np.ndarray] = []
         size = 0
         for image in self.dataset.decoded(self.names):
-            tell()
             if isinstance(image, ValueError):
                 faults.append(image)
                 continue
@@ -130,7 +126,9 @@ class Pool:
     @cached_property
     def contents(self) -> list[bytes]:
         """A hash of the content of each sample, wherever it lies and however it is called."""
-        return self.data.contents if isinstance(self.data, Pictures) else [content_of(row) for row in self.data]
+        if isinstance(self.data, Pictures):
+            return self.data.contents
+        return [content_of(row) for row in counted(self.data, "samples")]
 
     @cached_property
     def content(self) -> str:

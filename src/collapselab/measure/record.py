@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..core.errors import Undefined
+from ..core.progress import counted
 from ..features import FEATURES, Features, taken
 from ..metrics import METRICS, Estimate, Metric
 from ..store.provenance import entries, source_hash
@@ -64,9 +65,9 @@ class Measurement:
         fingerprints: Fingerprints = {}
         reals = self._placed_reals()
         values = []
-        for (which, extractor), fake in sorted(fakes.items()):
+        for (which, extractor), fake in counted(sorted(fakes.items()), "sets"):
             fake = self.place(extractor, fake)
-            for name in self.metrics:
+            for name in counted(self.metrics, "metrics"):
                 metric = METRICS[name]
                 if not metric.suits(extractor):
                     continue
@@ -85,8 +86,8 @@ class Measurement:
         fingerprints: Fingerprints = {}
         placed = self._placed_reals()
         values = []
-        for extractor in self.extractors:
-            for name in self.metrics:
+        for extractor in counted(self.extractors, "feature spaces of real data"):
+            for name in counted(self.metrics, "metrics"):
                 metric = METRICS[name]
                 part = {"training_set": "train"}.get(metric.against, self._part(metric))
                 if part == "all" or not metric.suits(extractor):

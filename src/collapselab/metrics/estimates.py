@@ -6,6 +6,7 @@ import numpy as np
 
 from ..core.distances import on_host
 from ..core.errors import Undefined
+from ..core.progress import counted
 from ..core.seeds import generator
 from ..features import Array
 
@@ -50,7 +51,7 @@ def mean_of(scores: Array) -> Estimate:
     # A mean depends on how often each value was drawn: of few distinct values (hits or misses), only on their counts.
     distinct, counts = np.unique(scores, return_counts=True)
     step = max(1, BLOCK_ENTRIES // len(distinct))
-    for start in range(0, RESAMPLES, step):
+    for start in counted(range(0, RESAMPLES, step), "blocks of resamples"):
         rows = min(step, RESAMPLES - start)
         means.append(random.multinomial(len(scores), counts / len(scores), size=rows) @ distinct / len(scores))
     tail = (1 - CONFIDENCE) / 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import __version__, store
+from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..data.export import SUMS
 from ..data.export import put_file as put
@@ -41,7 +42,7 @@ def write(known: Known, wanted: Wanted, out: Path, file: Path, today: str, signe
     def fill(folder: Path) -> None:
         nonlocal written
         sets, samples, passed = [], 0, []
-        for part in parts(known, wanted):
+        for part in counted(list(parts(known, wanted)), "sets"):
             pool = part.load() if part.path.exists() else None
             if pool is None or pool.kind is None:
                 passed.append(part.name)

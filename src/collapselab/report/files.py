@@ -7,6 +7,7 @@ not measured alike are refused (:func:`~collapselab.measure.compare.check_compar
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.progress import counted
 from ..measure.compare import check_comparable
 from ..study.selected import Selecting
 from ..verdicts import Record, StudyFacts, analyse, indexed
@@ -56,7 +57,7 @@ def build(
         "verdicts.json": verdicts_json(found),
     }
     if figures:
-        content |= {f"figures/{name}.pdf": pdf(chart) for name, chart in charts.items()}
+        content |= {f"figures/{name}.pdf": pdf(chart) for name, chart in counted(charts.items(), "figures")}
     return content
 
 

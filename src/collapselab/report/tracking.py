@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..core.progress import counted
 from .addresses import address, default_uri, with_driver, without_secrets
 from .runs import NOTHING_BESIDE, Beside, Content, Lineages, Point, Record, lineages, report_run
 from .workspace import stamp, workspace
@@ -177,7 +178,7 @@ class _Mirror:
                 self.counts["unchanged"] += 1
             else:
                 self._single(ours.pop(key, None), key, content)
-        for key, (lineage, children) in shown.items():
+        for key, (lineage, children) in counted(shown.items(), "lineages"):
             if not ours.keys() & {key, *children} and _is_there(theirs.get(key, {}), key, lineage, children):
                 self.counts["unchanged"] += 1 + len(children)
                 continue

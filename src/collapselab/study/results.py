@@ -13,6 +13,7 @@ from ..adapt import ADAPTERS
 from ..adapt.erasing import RetrainedOptions
 from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
+from ..core.progress import counted
 from ..core.seeds import Levels
 from ..guides import GUIDES
 from ..metrics import METRICS
@@ -69,7 +70,8 @@ def records(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
     paths = {cell: Path(study.cell(*cell, "metrics.json")) for cell in study.cells()}
     missing = [str(path) for path in paths.values() if not path.exists()]
     gone = stopping.stopped(study) if study.file.stop else {}
-    return [_ended(read_as(Record, path), gone) for path in paths.values() if path.exists()], missing
+    there = [path for path in paths.values() if path.exists()]
+    return [_ended(read_as(Record, path), gone) for path in counted(there, "records")], missing
 
 
 def _ended(record: dict[str, Any], gone: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> dict[str, Any]:

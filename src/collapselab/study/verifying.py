@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .. import store
 from ..core.errors import Damaged
+from ..core.progress import counted
 from ..store.cells import Cell, left_by
 from . import jobs, layout
 from .judged import closed_round
@@ -82,7 +83,7 @@ def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]
     report's figures, which nothing is made of, one whose hash is there.
     """
     figures = f"{study.report_file('figures')}/"
-    for file in files:
+    for file in counted(files, "files"):
         path, found = Path(file), None
         if path.exists():
             try:

@@ -38,6 +38,7 @@ ASIDE = {
     f"{PACKAGE}.core.sets:TrainingTable": {"row_weights"},
     f"{PACKAGE}.verbs.compose:Ancestor": {"sampler"},
 }  # fields of entries that count only by themselves
+COUNTED = f"{PACKAGE}.core.progress:counted"  # says how far a loop is; for what runs it is the loop's items
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say what runs
@@ -410,6 +411,9 @@ class _Writer:
         return names
 
     def _node(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Call) and str(self.bound(node.func)) == COUNTED:
+            self.write(node.args[0])
+            return
         if isinstance(node, ast.Import | ast.ImportFrom):  # one that is not the module's own, such as under try
             self._bracketed(list(_imported(node, _package(self.source.name)).values()))
             return
