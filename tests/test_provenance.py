@@ -286,6 +286,21 @@ def test_what_was_found_is_known_to_the_next_process_until_a_file_changes(memory
     assert kind(path).get(ROOTS) == "abc"
 
 
+def test_of_two_processes_at_once_each_leaves_what_it_found(memory):
+    kind, path = memory
+    path.parent.parent.mkdir()
+    one, other = kind(path), kind(path)
+    one.keep(("one",), "abc")
+    other.keep(("other",), "def")
+    one.write()
+    other.write()
+    assert kind(path).found == {"one": "abc", "other": "def"}
+    path.unlink()
+    path.mkdir()  # whatever stands in the way, nobody's work ends for it
+    one.write()
+    assert kind(path).found == {}
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"source": 1}', '{"source": "SOURCE", "found": 3}'])
 def test_what_somebody_else_has_written_is_not_believed(memory, text):
     kind, path = memory

@@ -16,6 +16,7 @@ from collapselab.measure.compare import check_comparable
 from collapselab.report import numbers, pictures, sections
 from collapselab.report.charts import curve_chart, share_chart, truth_chart
 from collapselab.study import FAIRNESS
+from collapselab.study.verifying import figures_of
 from collapselab.theory.setting import Prediction
 from collapselab.verdicts import ANALYSES, CLASSES_GIVEN, Analysis, Endpoint, Finding, Indexed, Table
 from collapselab.verdicts.findings import Column
@@ -88,6 +89,7 @@ def test_every_drawn_chart_has_its_specification_and_its_pdf(built, page):
     for name in placed:
         assert built[f"figures/{name}.pdf"].startswith(b"%PDF")
     assert placed[0] == "recall_lenet"
+    assert sorted(figures_of(page)) == sorted(name for name in built if name.startswith("figures/"))
 
 
 def test_small_enough_to_send(built):

@@ -1,5 +1,6 @@
 """A warm process works for jobs: to the same bits, with their signals, and not where it does not suit."""
 
+import json
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from test_cli import BEGIN, CHAIN, SAMPLING, diffusion
 from collapselab import store
 from collapselab.cli import warm
 from collapselab.cli.handing import NOTHING, PLACE
+from collapselab.store import provenance
 
 DRIVER = "from collapselab.cli import warm; warm.start(); import os; print(os.environ[warm.PLACE], flush=True); input()"
 
@@ -97,6 +99,54 @@ def test_what_a_warm_process_makes_has_the_same_bits(begun, driver, tmp_path):
     assert len(hashes(tmp_path / "warm")) == 5 + 11 and hashes(tmp_path / "warm") == hashes(tmp_path / "alone")
     cost = store.read_json(tmp_path / "warm/law/cost.json")
     assert cost["compute_wall_seconds"] <= cost["wall_seconds"] < time.monotonic() - driver.began
+
+
+FIRST = """
+import os, sys
+from pathlib import Path
+from collapselab.cli import warm
+warm.Warm(Path("warm"), None).suits(dict(os.environ))
+from torch_families import MODELS, images, options_of
+from collapselab.core.ask import Ask
+from collapselab.core.run import Run
+before, options = set(sys.modules), options_of("FAMILY")
+model = MODELS["FAMILY"].fit(images(), options, Run(0, 16))
+MODELS["FAMILY"].load(model.stored(), options).sample(Ask(4, 0))
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["diffusion", "flow", "gan", "vae"])
+def test_a_job_of_a_small_network_imports_little_that_is_not_its_own(family, driver):
+    """torch imports sympy, for .4 s of each job, where a network first has shapes and no values."""
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
+    command = [sys.executable, "-c", FIRST.replace("FAMILY", family)]
+    found = subprocess.run(command, env=driver.environment | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert set(found.stdout.split()) <= {"collapselab", "torch", "zuko"}
+
+
+def test_a_job_of_a_workflow_knows_the_hashes_that_jobs_before_it_have_found(begun, driver, tmp_path):
+    """And leaves its own, warm or alone; where no workflow runs nothing is left."""
+    folder = shutil.copytree(begun, tmp_path / "job")
+    words = diffusion("model.safetensors", images_seen=32)
+    driver.run(words, folder)
+    assert not (folder / ".snakemake").exists()
+    (folder / ".snakemake").mkdir()
+    memory = folder / provenance.FOLDER / "hashes.json"
+    driver.run(f"{words} + {SAMPLING} --out samples.safetensors", folder)
+    before = json.loads(memory.read_text(encoding="utf-8"))
+    roots = [key.split("|") for key in before["found"] if not key.endswith("|")]
+    assert {root[0] for root in roots} == {"collapselab.models:MODELS[diffusion]", "collapselab.verbs.sample:sample"}
+    assert all(before["found"]["|".join(root)] == provenance.source_hash(*root) for root in roots)
+    other = {key: found if key.endswith("|") else "of before" for key, found in before["found"].items()}
+    said = before | {"found": other}  # nobody finds it anew
+    memory.write_text(json.dumps(said), encoding="utf-8")
+    shutil.rmtree(folder / ".model.training", ignore_errors=True)
+    driver.run(f"{words} + {SAMPLING} --out other.safetensors", folder)
+    driver.run(words, folder, **{PLACE: NOTHING})
+    assert json.loads(memory.read_text(encoding="utf-8")) == said
 
 
 def test_words_and_codes_come_back(driver, tmp_path):

@@ -210,6 +210,7 @@ def main() -> None:
     _find_home()
     verbs = _joined(arguments)
     code = guarded(_check_processes) or guarded(lambda: _hold(verbs))
+    _remember()
     for verb in verbs if not code else ():
         code = run(verb)
         if code or _signals:
@@ -284,6 +285,18 @@ def _hold(verbs: list[list[str]]) -> None:
 
                 _holding.enter_context(held(Path(path)))
                 _held.add(Path(path))
+
+
+def _remember() -> None:
+    """Know the hashes of source that other processes of a workflow have found, and leave it those that this one does.
+
+    To find that of a network takes a quarter of a second, in each of its jobs.
+    """
+    if Path(".snakemake").is_dir():
+        from ..store import provenance
+
+        provenance.remember_in(provenance.FOLDER)
+        _holding.callback(provenance.leave)
 
 
 def holds(path: Path) -> bool:

@@ -123,6 +123,8 @@ class Warm:
             try:
                 for name in MODULES:
                     import_module(name)
+                # At the first numbers that have a shape and no values, as in a network's outline, torch imports sympy.
+                sys.modules["torch"].randn(1, device="meta")
             except Exception:  # each job meets it by itself, and says so where it is looked for
                 traceback.print_exc()
                 self.environment = {}

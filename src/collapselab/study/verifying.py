@@ -3,6 +3,7 @@
 Nothing is computed, renamed or removed here. The work is linear in the files and in the inputs of the jobs.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -69,20 +70,38 @@ def eaten_by(made: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 
 def listed(study: Study, made: Mapping[str, Iterable[str]]) -> list[str]:
-    """The files to look at: those of the study, and whatever else lies among them with a hash beside it."""
+    """The files to look at: those of the study, and whatever else lies among them with a hash beside it.
+
+    Which figures a report has, its page says.
+    """
     folders = [f"results/{study.name}", *(one.real_file("") for one in study.splits)]
     beside = (str(path).removesuffix(".sha256") for one in folders for path in sorted(Path(one).rglob("*.sha256")))
     closed = (str(closed_round(study, *cell)) for cell in study.all_cells() if study.awaits_ballots(cell[0]))
-    return list(dict.fromkeys([*made, *beside, *(path for path in closed if Path(path).exists())]))
+    there = (path for path in closed if Path(path).exists())
+    return list(dict.fromkeys([*made, *figures(study), *beside, *there]))
+
+
+def figures(study: Study) -> list[str]:
+    """The figures that lie beside the page of a study's report; none where that is not drawn yet, or damaged."""
+    try:
+        page = Path(study.report_file("report.html")).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [study.report_file(name) for name in figures_of(page)]
+
+
+def figures_of(page: str) -> list[str]:
+    """The names of the figures beside a report's page: one for each chart that the page has a place for."""
+    return [f"figures/{name}.pdf" for name in re.findall(r'\bdata-chart="([\w.-]+)"', page)]
 
 
 def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]]) -> Iterator[Fault | None]:
     """Of each file what is wrong with it, None for nothing.
 
     One that is not there is missing if something was made of it, and the study's ``keep`` does not let it go; of the
-    report's figures, which nothing is made of, one whose hash is there.
+    report's figures, which nothing is made of, any that is listed.
     """
-    figures = f"{study.report_file('figures')}/"
+    drawn = f"{study.report_file('figures')}/"
     for file in counted(files, "files"):
         path, found = Path(file), None
         if path.exists():
@@ -92,7 +111,7 @@ def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]
                 found = Fault(str(error.path), str(error))
             except (ValueError, OSError) as error:
                 found = Fault(file, f"{file}: cannot be read: {error}")
-        elif file.startswith(figures):  # listed, so its hash is there
+        elif file.startswith(drawn):  # listed, so the page has a place for it, or its hash is there
             found = Fault(file, f"{file}: is missing; say collapselab report {study.name}, which draws it again")
         elif not _may_be_gone(study, file):
             made = next((one for one in eaten.get(file, ()) if Path(one).exists()), None)

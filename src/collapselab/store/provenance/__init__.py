@@ -136,13 +136,18 @@ class Memory:
     """
 
     def __init__(self, path: Path):
-        self.path, self.source, self.found, self.changed = path, _digest(), {}, False
+        self.path, self.source, self.changed = path, _digest(), False
+        self.found = self._left()
+
+    def _left(self) -> dict[str, str]:
+        """What lies there of the same files; nothing where nobody has written it yet, or somebody else has."""
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
+            said = json.loads(self.path.read_text(encoding="utf-8"))
             if said["source"] == self.source and all(isinstance(one, str) for one in said["found"].values()):
-                self.found = dict(said["found"])
+                return dict(said["found"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            pass  # nobody has written it yet, or somebody else has
+            pass
+        return {}
 
     def get(self, asked: tuple[str, ...]) -> str | None:
         """What was found for these words; None for nothing."""
@@ -154,10 +159,10 @@ class Memory:
         self.changed = True
 
     def write(self) -> None:
-        """Leave it for the next process, if there is anything new and a place for it."""
+        """Leave it for the next process, if there is anything new and a place for it; beside what others have left."""
         if self.changed and self.path.parent.parent.is_dir():
-            text = json.dumps({"source": self.source, "found": self.found})
-            with contextlib.suppress(OSError):  # without it hashes are found anew, which takes a second
+            text = json.dumps({"source": self.source, "found": self._left() | self.found})
+            with contextlib.suppress(OSError, ValueError):  # without it hashes are found anew, which takes a second
                 self.path.parent.mkdir(exist_ok=True)
                 write_atomically(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -172,6 +177,12 @@ def remember_in(folder: Path) -> None:
     """From now on read hashes that earlier processes have left in a folder, and leave those that are new at the end."""
     _place[:] = [folder / "hashes.json"]
     _memory.cache_clear()
+
+
+def leave() -> None:
+    """Leave what is new now: for a process that ends without what Python does at its end."""
+    if _memory.cache_info().currsize and (memory := _memory()):
+        memory.write()
 
 
 @cache
