@@ -53,7 +53,8 @@ def page(
         charts=charts,
         colours=colours(facts),
         adaptations=of_study(facts, colours(facts)),
-        lines_style=STYLE,
+        style=_beside("page.css") + STYLE,
+        script=_beside("page.js"),
         pictures=sheets_and_rows(facts, grids),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
         topped_up=sections.topped_up(selecting.topped_up),
@@ -101,7 +102,12 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return environment.from_string(resources.files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8"))
+    return environment.from_string(_beside("page.html.jinja"))
+
+
+def _beside(name: str) -> str:
+    """The text of a file that lies beside this module."""
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
