@@ -1,3 +1,4 @@
+{
 // Pictures enlarge in a dialog: a button around each, so that the keyboard reaches it; Esc closes, and focus goes back.
 const enlarged = document.createElement("dialog");
 enlarged.id = "enlarged";
@@ -42,11 +43,4 @@ if (steps) {
   steps.hidden = false;
   show();
 }
-
-// What is folded is printed, too.
-let folded = [];
-addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")].filter((one) => !one.closest(".vega-embed"));
-  for (const one of folded) one.open = true;
-});
-addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
+}

@@ -13,6 +13,7 @@ from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spe
 from . import sections
 from .adapted import of_study
 from .charts import VEGA_LITE, colours
+from .colours import marks_of
 from .footer import Footer, cited
 from .headline import badge, headline, start
 from .lines import STYLE
@@ -59,6 +60,7 @@ def page(
         **_curves(facts, records),
         charts=charts,
         colours=colours(facts),
+        marks=marks_of(facts.arms),
         adaptations=of_study(facts, colours(facts)),
         style=_beside("page.css") + STYLE,
         face_style=_beside("face.css"),
