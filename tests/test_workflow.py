@@ -284,6 +284,7 @@ def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
     study = studies.load(ROOT / "config" / "quickstart.yaml")
     arm = next(arm for arm in study.lineages if "raw" in study.measured_sets(arm))
     options = ("--config", "study=quickstart", "--workflow-profile", f"profiles/{profile}")
+    options += ("--logger-collapselab-show", "all")  # what a job asks for is not among what is said shortly
     done = finished.run("snakemake", "-n", *options, "--", study.cell(arm, 0, 1, "metrics.json"))
     asked = {
         rule: dict(one.split("=", 1) for one in resources.split(", "))

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.shipped import shipped
-from .drivers import LOOKS
+from . import drivers
 from .study import Study
 
-SNAKEFILE = Path("workflow/Snakefile")  # of a clone, beside which its own Snakefile lies
-OWN_SNAKEFILE = ("-s", "--snakefile")
 PROFILE = "--workflow-profile"
-NO_JOBS = LOOKS | {
+NO_JOBS = drivers.LOOKS | {
     "--unlock",
     "--cleanup-metadata",
     "--cleanup-shadow",
@@ -29,11 +27,10 @@ def command(study: str, arguments: Sequence[str], channel: int = 0) -> list[str]
     In a clone its own workflow and profiles are used, elsewhere those that come with the package; a profile that is
     said and lies nowhere here is one of these. channel: where snakemake tells how far it is.
     """
-    words = [sys.executable, "-m", "snakemake", "--config", f"study={study}"]  # and an option after it ends its list
-    words += ["--logger", "collapselab", "--logger-collapselab-channel", str(channel)]
-    if not any(said(arguments, name) for name in OWN_SNAKEFILE):
-        words += [] if SNAKEFILE.is_file() else ["--snakefile", str(shipped("workflow") / "Snakefile")]
-    if not said(arguments, PROFILE) and not Path("profiles/default").is_dir():
+    # A list of words, as --config has, goes on until the next option.
+    how = ["--config", f"study={study}", "--logger", "collapselab", "--logger-collapselab-channel", str(channel)]
+    words = [sys.executable, "-m", *drivers.snakemake(*how)]
+    if "--snakefile" in words and not said(arguments, PROFILE):
         words += [PROFILE, str(shipped("profiles") / "default")]
     return [*words, *_with_shipped_profile(arguments)]
 
@@ -60,22 +57,21 @@ def _with_shipped_profile(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def last_line(study: Study, arguments: Sequence[str], code: int, before: float | None) -> str:
+def last_line(study: Study, code: int, before: float | None, interrupted: bool = False) -> str:
     """The report's path, or why there is none. code: snakemake's exit code. before: the date of the report before."""
     report = Path(study.report_file("report.html"))
-    if not runs_jobs(arguments):
-        return ""
-    if code == 0 and report.exists():
+    now = date_of(study)
+    if now is not None and (code == 0 or now != before):
         return f"The report: {report.absolute()}"
-    again = f"of an earlier run: {report.absolute()}" if before is not None and report.exists() else "none yet"
+    there = "none yet" if now is None else f"{report.absolute()} is of an earlier run"
     if code == 0:
-        return f"The report: {again}; this run was not asked for it"
-    so_far = f"collapselab report {study.name} --so-far draws what is there"
-    how = "was interrupted" if code in (130, 143) else f"ended with exit code {code}"
-    return f"The report: {again}, since this run {how}; the same command goes on from here, and {so_far}"
+        return f"The report: {there}; this run was not asked for it"
+    how = "was interrupted" if interrupted else f"ended with exit code {code}"
+    cures = f"the same command goes on from here, and collapselab report {study.name} --so-far draws what is there"
+    return f"The report: {there}: this run {how}; {cures}"
 
 
 def date_of(study: Study) -> float | None:
-    """The date of a study's report, if there is one."""
+    """The date of a study's report; None where there is none."""
     report = Path(study.report_file("report.html"))
     return report.stat().st_mtime if report.exists() else None

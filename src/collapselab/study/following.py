@@ -50,7 +50,7 @@ class Left(NamedTuple):
     @property
     def words(self) -> str:
         """``about 5 min left``; empty where nothing can be said."""
-        if self.seconds is None or (not self.is_all and self.seconds < 1):
+        if self.seconds is None or self.seconds < 1:
             return ""
         return f"{'about' if self.is_all else 'at least'} {duration(self.seconds)} left"
 
