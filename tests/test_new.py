@@ -1,14 +1,17 @@
 """A new study: the commented one, one like another, and one that fits somebody's own pictures."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import forked
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from project import ROOT, Project
+from project import ENVIRONMENT, ROOT
 
 from collapselab import study as studies
 from collapselab.data.archive import DatasetZip
@@ -201,9 +204,15 @@ def test_a_study_of_300_unlabelled_grey_pictures_runs_and_its_report_is_right(gr
     path = tmp_path / "config/mine.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(re.sub(r"^train: .*$", "train: {images_seen: 6400}", text, flags=re.MULTILINE), encoding="utf-8")
-    project = Project(tmp_path)
-    workflow = ROOT / "workflow" / "Snakefile"
-    project.run("snakemake", "--snakefile", workflow, "--cores", 2, "--config", "study=mine", timeout=1_800)
+    done = subprocess.run(
+        [sys.executable, "-m", "collapselab", "run", "mine", "--cores", "2"],
+        cwd=tmp_path,
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=1_800,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     report = tmp_path / "results/mine/report"
     page = (report / "report.html").read_text(encoding="utf-8")
     summary = json.loads((report / "summary.json").read_text(encoding="utf-8"))

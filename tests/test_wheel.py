@@ -53,7 +53,7 @@ def files_in(folder):
 
 def test_the_wheel_holds_the_package_the_workflow_the_profiles_and_the_studies(wheel):
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    package = {f"collapselab/{name}" for name in files_in(ROOT / "src" / "collapselab")}
+    package = files_in(ROOT / "src")
     beside = {f"collapselab/shipped/{part}/{name}" for part in SHIPPED for name in files_in(ROOT / part)}
     assert held == package | beside
     named = ("py.typed", "study.yaml", "report/page.html.jinja", "judge/static/judge.css", "judge/static/judge.js")
@@ -178,12 +178,8 @@ def test_a_study_begins_and_runs_in_an_empty_folder(whole, tmp_path):
     assert "my-study: ok" in whole.run("collapselab", "validate", "my-study", where=tmp_path)
     planned = whole.run("collapselab", "plan", "my-study", "--no-cost", where=tmp_path)
     assert "--snakefile" in planned and re.search(r"^train +14  not made yet$", planned, re.MULTILINE)
-    workflow = whole.site / "collapselab/shipped/workflow/Snakefile"
-    profile = whole.site / "collapselab/shipped/profiles/default"
-    whole.run(
-        *("snakemake", "--snakefile", workflow, "--workflow-profile", profile, "--config", "study=my-study"),
-        where=tmp_path,
-    )
+    said = whole.run("collapselab", "run", "my-study", where=tmp_path)
+    assert str(tmp_path / "results/my-study/report/report.html") in said.strip().splitlines()[-1]
     page = (tmp_path / "results/my-study/report/report.html").read_text(encoding="utf-8")
     assert "Does the workflow run from one end to the other?" in page
     assert (tmp_path / "results/my-study/report/verdicts.json").exists()

@@ -56,9 +56,10 @@ def dry_run_of(name: str) -> list[str]:
 def dry_run(name: str) -> str:
     """What Snakemake says of what would run now. Ends with what it says where it refuses the study."""
     environment = os.environ | {"PYTHONUTF8": "1"}  # its files and words are, whatever the locale says
+    whole = ["--logger-collapselab-show", "all"]  # which is read here
     how = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace", "env": environment}
     try:
-        planned = subprocess.run(dry_run_of(name), check=False, **how)
+        planned = subprocess.run([*dry_run_of(name), *whole], check=False, **how)
     except FileNotFoundError:
         cure = "activate the environment, or run: pip install collapselab"
         raise typer.BadParameter(f"snakemake is not on the PATH; {cure}") from None

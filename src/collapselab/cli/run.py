@@ -74,6 +74,7 @@ VERBS = {
     "weights": Verb("weights", "Published weights: which are here, and how to get the others."),
     "new": Verb("new", "Write a study to start from: config/NAME.yaml."),
     "init": Verb("new", "Write a study to start from: config/NAME.yaml.", hidden=True),
+    "run": Verb("running", "Run a study to its report: a line for each job, and a bar on a terminal."),
     "validate": Verb("study", "Check a study and report every fault."),
     "guide": Verb("guide", "Search for the guides and strengths of a finished model that no other beats."),
     "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible."),
