@@ -3,7 +3,7 @@
 # make test    sets up the environment if needed and passes the whole suite
 # make test-all   the suite, and after it what is slow by nature
 # make check   the quick checks alone: style, types of files, the import contract
-# make docs    writes anew all pages that are made from the code, and the schema of a study
+# make docs    writes anew all pages that are made from the code, and the schema of a study, and builds the site of them
 # make test-cluster   the workflow on a Slurm of one node, which is brought up for it: on Debian as root, minutes
 # make test-processors   what trainings reach, and their bits, as on other processors: half an hour on two cores
 # PYTHON=python3.12 chooses another interpreter; TORCH_FLAGS="--index-url <PyTorch's CPU index>" a smaller torch.
@@ -48,9 +48,13 @@ check: $(READY)
 	$(ACTIVATE) snakefmt --check Snakefile workflow
 	$(ACTIVATE) python tests/lint.py
 
-# What hangs from the code: docs/*.md but for the tour, docs/architecture.svg, config/study.schema.json.
+# What hangs from the code: some of docs/*.md, docs/architecture.svg, config/study.schema.json. Then the site of all pages,
+# docs/_build/html/index.html: warnings are errors, and nothing is fetched. Addresses outside are looked up by
+# sphinx-build -b linkcheck docs docs/_build/linkcheck, which needs a network.
 docs: $(READY)
 	$(ACTIVATE) python docs
+	$(ACTIVATE) sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "The site: $(CURDIR)/docs/_build/html/index.html"
 
 # One thread a worker: more would wait for one another's cores. Files in the order of tests/conftest.py: the longest first.
 test: check

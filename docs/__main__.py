@@ -6,11 +6,15 @@ python docs
 import json
 from pathlib import Path
 
+import api
 import architecture
+import cli
+import gallery
 import metrics
 import models
 import plots
 import registries
+import reports
 
 from collapselab.study.schema import schema
 
@@ -24,7 +28,7 @@ def written() -> dict[Path, str]:
     return {
         architecture.PAGE: architecture.page(names, imported),
         architecture.PICTURE: architecture.picture(imported),
-        **{page.PAGE: page.page() for page in (metrics, models, plots, registries)},
+        **{page.PAGE: page.page() for page in (api, cli, gallery, metrics, models, plots, registries)},
         ROOT / "config" / "study.schema.json": json.dumps(schema(), indent=1) + "\n",
     }
 
@@ -32,3 +36,4 @@ def written() -> dict[Path, str]:
 if __name__ == "__main__":
     for path, text in written().items():
         path.write_text(text, encoding="utf-8")
+    reports.gather(ROOT / "results")  # of studies that have run here, for the gallery; git ignores them

@@ -1,0 +1,111 @@
+"""Writes docs/api.md: which modules, functions and classes are for others to call. Sphinx puts in their docstrings.
+
+python docs/api.py
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from architecture import PACKAGE
+
+PAGE = Path(__file__).with_suffix(".md")
+INTRODUCTION = """\
+# Python
+
+These functions and classes are for others to call. The words are their docstrings; `python docs` lists the names.
+Whoever [adds an entry](contributing.md) to a registry meets the contracts of the second part.
+"""
+PARTS = {
+    "To measure, to predict, to read": {
+        "": "the package",
+        "metrics": "every metric, as a function of two sets of features",
+        "features": "what metrics look at",
+        "theory": "what closed forms predict for loops",
+        "store": "files, with their hashes",
+        "study": "a study, read and checked",
+        "core.sets": "samples and training sets",
+        "core.errors": "how things fail",
+    },
+    "To add an entry": {
+        "models.base": "a family of models",
+        "models.capabilities": "what a model may be able to do, beside sampling",
+        "metrics.base": "an entry of metrics",
+        "select.base": "a selector",
+        "transforms.base": "a transform",
+        "adapt.base": "an adapter",
+        "guides.base": "a guide",
+        "marks.base": "a mark",
+        "rewards.base": "a reward",
+        "populations.base": "a known truth",
+        "data.base": "a data set",
+        "core.needs": "what an entry must be handed",
+        "testing": "the laws that an entry keeps, for its test",
+    },
+}
+
+
+def page() -> str:
+    """The whole page."""
+    parts, told = [INTRODUCTION], set()
+    for heading, modules in PARTS.items():
+        parts.append(f"## {heading}\n")
+        for module, about in modules.items():
+            parts.append(f"### `{_full(module)}`: {about}\n")
+            names = [(home, name) for home, name in _public(module) if (home, name) not in told]
+            told |= set(names)
+            parts.append(_directives(module, names))
+    return "\n".join(parts)
+
+
+def _full(module: str) -> str:
+    return ".".join(filter(None, ("collapselab", module)))
+
+
+def _directives(module: str, names: list[tuple[str, str]]) -> str:
+    lines = ["```{eval-rst}", f".. automodule:: {_full(module)}", "   :no-members:", "   :no-index:", ""]
+    for home, name in names:
+        kind = _kind(home, name)
+        lines += [f".. auto{kind}:: {_full(module)}.{name}"]
+        lines += ["   :members:", ""] if kind in ("class", "exception") else [""]
+    return "\n".join([*lines[:-1], "```", ""])
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_file(module).read_text(encoding="utf-8"))
+
+
+def _public(module: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of what one defines, or hands on as ``from .home import name as name``."""
+    for node in _tree(module).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield module, node.name
+        if isinstance(node, ast.ImportFrom) and node.level and node.module:
+            above = [part for part in module.split(".") if part]
+            inside = _file(module).name == "__init__.py"
+            base = above[: len(above) - node.level + (1 if inside else 0)]
+            home = ".".join([*base, node.module])
+            yield from ((home, one.name) for one in node.names if one.asname == one.name and _kind(home, one.name))
+
+
+def _kind(home: str, name: str) -> str:
+    """``function``, ``class``, ``exception``, or nothing for what is neither, such as a constant."""
+    for node in _tree(home).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return "function"
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return (
+                "exception"
+                if any("Error" in ast.unparse(base) or "Exception" in ast.unparse(base) for base in node.bases)
+                else "class"
+            )
+    return ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,65 @@
+"""Draws the pictures of README.md and of the tutorial from a finished quickstart.
+
+python docs/pictures.py [--out FOLDER]
+
+It is called where results/quickstart lies, and draws with the functions that draw the report.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import vl_convert
+
+from collapselab import study as studies
+from collapselab.report.charts import VEGA_LITE, curve_chart
+from collapselab.report.pictures import grid_png
+from collapselab.store import read_samples
+from collapselab.study import Study, results
+from collapselab.verdicts import Endpoint
+
+FOLDER = Path(__file__).parent / "_static" / "quickstart"
+CHARTS = {"recall": "recall", "distance": "frechet_distance", "precision": "precision"}
+WIDTH, HEIGHT = 760, 320  # of a chart, in pixels
+ACROSS = 16  # pictures in a row
+
+
+def pictures(study: Study) -> Iterator[tuple[str, bytes]]:
+    """(file, content) of every picture."""
+    records, missing = results.records(study)
+    if missing:
+        raise SystemExit(f"{len(missing)} cells of {study.name} are not measured yet: run the study first")
+    records = [{**one, "values": [value for value in one["values"] if value["set"] == "sampled"]} for one in records]
+    facts = results.facts(study)
+    for file, metric in CHARTS.items():
+        chart = curve_chart(facts, records, Endpoint(metric, "lenet"), WIDTH, HEIGHT)
+        yield f"{file}.svg", vl_convert.vegalite_to_svg(chart, vl_version=VEGA_LITE).encode()
+    grids: dict[str, dict[int, np.ndarray]] = {}
+    for (arm, seed, generation), images in results.grids(study).items():
+        if seed == 0:
+            grids.setdefault(arm, {})[generation] = images[:ACROSS]
+    real = read_samples(Path(study.part_file("held_out"))).data[:ACROSS]
+    last = {"real": real} | {arm: grids[arm][max(grids[arm])] for arm in facts.arms if arm in grids}
+    yield "samples.png", _rows({arm.replace("_", " "): images for arm, images in last.items()})
+    yield "generations.png", _rows({f"generation {t}": row for t, row in sorted(grids["fully_synthetic"].items())})
+
+
+def _rows(images: dict[str, np.ndarray]) -> bytes:
+    """A row of pictures each, with its words to the left."""
+    return grid_png(np.concatenate(list(images.values())), ACROSS, labels=list(images))
+
+
+def main() -> None:
+    """Write them all."""
+    said = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    said.add_argument("--out", type=Path, default=FOLDER, help="folder to write into")
+    out = said.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    for file, content in pictures(studies.find("quickstart")):
+        (out / file).write_bytes(content)
+        print(out / file)
+
+
+if __name__ == "__main__":
+    main()
