@@ -19,6 +19,7 @@ Whoever [adds an entry](contributing.md) to a registry meets the contracts of th
 PARTS = {
     "To measure, to predict, to read": {
         "": "the package",
+        "library": "sets of samples, measured",
         "metrics": "every metric, as a function of two sets of features",
         "features": "what metrics look at",
         "theory": "what closed forms predict for loops",

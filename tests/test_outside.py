@@ -13,14 +13,13 @@ from PIL import Image
 from test_cli import run
 
 from collapselab import store
-from collapselab.cli import measure as measuring
 from collapselab.cli.extractors import settings_of
 from collapselab.cli.measure import measure as measure_outside
 from collapselab.core.sets import SampleSet
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
 from collapselab.features import FEATURES
-from collapselab.measure import compare, outside, pools
+from collapselab.measure import compare, outside, pools, sets
 from collapselab.metrics import METRICS
 
 
@@ -331,7 +330,7 @@ def test_pictures_that_cannot_be_read_are_told_before_any_network_runs(folder, d
         found = {
             role: pools.read(tmp_path / side, streamed=True) for role, side in (("samples", "a"), ("against", "b"))
         }
-        measuring._survey(found)
+        sets.survey(found)
     for side in ("a", "b"):
         assert f"path: '{tmp_path / side}': 2 of 9 images cannot be read" in str(caught.value)
     text = run("measure a --against b --extractor pixels", tmp_path, code=2)

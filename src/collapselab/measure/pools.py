@@ -20,11 +20,11 @@ from ..data.digest import digest
 from ..data.folder import ImageFolder
 from ..data.pictures import said_of
 from ..store.outside import check_regular
-from . import arrays
+from . import arrays, columns
 
 READABLE = (
     "a folder or a .zip of PNG and JPEG images, a .npy array, one of an .npz (FILE.npz:NAME), "
-    "or a .safetensors sample set"
+    "a .safetensors sample set, or a .parquet file with a column image, vector or category"
 )
 KEPT_BYTES = 200 * 2**20  # of decoded pictures that are kept until they are looked at, as many as CIFAR-10 has
 LOSSLESS, LOSSY = "without loss", "JPEG"
@@ -204,7 +204,8 @@ def read(
     A folder or zip holds PNG and JPEG images, which become (N, channels, H, W) uint8, grey where all of them are and
     nothing else is asked for; ``resolution`` shrinks them by the mean of the pixels, as the data sets of a study are.
     An array is (N, H, W), (N, H, W, C) or (N, C, H, W) uint8 with one or three channels, (N, d) float, or (N,) whole
-    numbers; an .npz of several is asked for ``arr_0``, or for the one that the path names: ``real.npz:images``.
+    numbers; a Parquet file has a column of PNG or JPEG files of one size, of such vectors, or of such whole numbers; an
+    .npz of several is asked for ``arr_0``, or for the one that the path names: ``real.npz:images``.
 
     count: draw so many by the ``seed``, in their order: many folders and arrays are sorted by class. streamed: leave
     the images of folders and zips where they are and in their own sizes, as published networks can look at them, if no
@@ -213,10 +214,10 @@ def read(
     """
     path = Path(path)
     file, _ = arrays.located(path)
-    suffix = file.suffix.lower()
+    suffix, stored = file.suffix.lower(), LOSSLESS
     if file.exists():
         check_regular(file, may_be_folder=True)
-    if resolution is not None and suffix in (".safetensors", *arrays.SUFFIXES):
+    if resolution is not None and suffix in (".safetensors", columns.SUFFIX, *arrays.SUFFIXES):
         raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
     if path.is_dir() or suffix == ".zip":
         return _of_pictures(path, resolution, channels, count, seed, streamed)
@@ -225,14 +226,38 @@ def read(
         data, lineage, name = samples.data, samples.lineage, None
         if not data.size:
             raise ValueError(f"{path}: found no samples, needed is at least 1")
+    elif suffix == columns.SUFFIX and file.exists():
+        column = columns.read(path, channels)
+        data, lineage, name = arrays.as_samples(column.data, path), {"source": "parquet", "options": {}}, None
+        stored = _stored(column.kinds) if column.kinds else LOSSLESS
     elif suffix in arrays.SUFFIXES:
         found, name = arrays.read(path)
         data, lineage = arrays.as_samples(found, path), {"source": "array", "options": {}}
     else:
         found = "no such file" if not path.exists() else "found another format"
         raise ValueError(f"{path}: {found}; allowed: {READABLE}")
+    found = _of_rows(data, lineage, path, f" of the array {name!r}" if name else "", count, seed)
+    return replace(found, stored=stored)
+
+
+def of_array(
+    array: np.ndarray,
+    path: Path,
+    *,
+    resolution: int | None = None,
+    channels: int | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    streamed: bool = False,
+) -> Pool:
+    """An array as :func:`read` reads it from a file. path: what it is called. Raises ValueError for other arrays."""
+    if resolution is not None:
+        raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
+    return _of_rows(arrays.as_samples(array, path), {"source": "array", "options": {}}, path, "", count, seed)
+
+
+def _of_rows(data: np.ndarray, lineage: Mapping[str, Any], path: Path, of: str, count: int | None, seed: int) -> Pool:
     rows, drawn = _drawn(len(data), count, seed)
-    of = f" of the array {name!r}" if name else ""
     said = f"{len(data)} samples{of}, {data.dtype} of shape {data.shape[1:]}"
     return Pool(data if rows is None else data[rows], lineage, path, _with(said, drawn, len(data), count), None, drawn)
 
