@@ -128,3 +128,18 @@ def test_a_law_that_is_none_is_told_of(law, message):
         GUIDES["deletion"].Options(negative=0, law=law)
     with pytest.raises(ValidationError, match="components 0 to 2"):
         GUIDES["deletion"].Options(negative=3, law=LAW)
+
+
+def test_samples_that_are_asked_for_as_the_class_are_told_of_before():
+    """Their prediction is that with the class, so that the difference is nothing: only a law, or an adapter, helps."""
+    for name in ("deletion", "dynamic_negative"):
+        entry = GUIDES[name]
+        said = entry.leaves(entry.Options(negative=1), {"classes": 10})
+        assert "asked for as the class 1, one in 10" in said and "adapter" in said
+        assert entry.leaves(entry.Options(negative=1, prior=0), {"classes": 10}) == ""
+    entry = GUIDES["deletion"]
+    assert entry.leaves(entry.Options(negative=1, law=LAW), {"classes": 10}) == ""
+    noisy, one = torch.randn(4, 1), torch.randn(4, 1)
+    levels = torch.tensor([1.0, 0.5])
+    seen = Predictions(noisy, one, None, {}, {"negative": one})
+    assert torch.equal(entry.rule(seen, Level(*levels, 0, 3), None, None, entry.Options(negative=1))[0], one)

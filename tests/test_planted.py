@@ -161,3 +161,15 @@ def test_a_study_plants_it_once_and_says_so(tmp_path, monkeypatch):
 def test_what_cannot_be_planted_or_found_is_refused(old, new, place, words):
     _, faults = checked((old, new))
     assert place in faults and words in faults[place], faults
+
+
+def test_an_attack_beside_too_few_validation_rows_with_the_logo_is_refused():
+    said = "adapt: {neggrad: {forget: {marked: {corner: top_left}}, images_seen: 16, attacked: 1}}}}"
+    changes = (
+        ("{linear: {ppca: {components: 3, ddof: 0}}}", "{linear: {diffusion: {preset: tiny, images_seen: 64}}}"),
+        ("regime: fully_synthetic}}", f"regime: fully_synthetic, {said}"),
+    )
+    for rows, words in ((0, "found 0"), (1, "found 1"), (14, "in 1 of 14 validation rows"), (15, "")):
+        _, faults = checked(*changes, ("held_out: 40,", f"held_out: 40, validation: {rows},"))
+        wrong = {place: message for place, message in faults.items() if "attack" in message or "validation" in place}
+        assert bool(wrong) == bool(words) and words in "".join(wrong.values()), faults

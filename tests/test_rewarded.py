@@ -127,6 +127,20 @@ def test_it_is_killed_and_goes_on_to_the_same_bits(name, model, tmp_path):  # no
     same(tuned(name, model, options, Run(1, 96, None, tmp_path / "state")), tuned(name, model, options))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAID)
+def test_it_is_killed_twenty_times_and_goes_on_to_the_same_bits(name, model, tmp_path):  # noqa: F811
+    """At 20 of 30 steps: within a round, between two, and on either side of a check."""
+    options = said(name, images_seen=480, extractor="pixels", checks=4)
+    ends = sorted({round(30 * (one + 1) / 21) * 16 for one in range(20)})
+    assert len(ends) == 20
+    for end in ends:
+        stop = Run(1, 480, lambda seen, loss, end=end: seen >= end, tmp_path / "state")
+        with pytest.raises(Interrupted):
+            tuned(name, model, options, stop)
+    same(tuned(name, model, options, Run(1, 480, None, tmp_path / "state")), tuned(name, model, options))
+
+
 def test_the_gradient_of_vectors_is_of_their_own_units():
     rows = np.random.default_rng(0).normal([500.0, 0.0], [10.0, 1.0], (200, 2))
     training = TrainingSet(rows, None, np.ones(200))

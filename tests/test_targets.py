@@ -117,6 +117,34 @@ def test_files_that_hold_something_else_are_told_of(tmp_path):
             found({"images": str(tmp_path / name)})
 
 
+def test_what_earlier_requests_asked_for_is_not_kept(tmp_path):
+    np.save(tmp_path / "numbers.npy", np.array([0, 1, 3]))
+    images = str(tmp_path / "numbers.npy")
+    one = found({"class": 2, "earlier": [{"marked": {}}, {"images": images}]})
+    gone = np.isin(np.arange(30), [0, 1, 3, *range(4, 9)])
+    assert (one.training.data == ROWS[~gone]).all() and (one.rows == (LABELS == 2)[~gone]).all()
+    assert (one.keep.data == ROWS[~gone & (LABELS != 2)]).all() and (one.keep.labels != 2).all()
+    assert (one.forget.data == ROWS[LABELS == 2]).all() and one.label == 2  # what was gone before is not learnt either
+    # Numbers of rows are those of the whole training set, also where earlier rows are gone.
+    later = found({"images": images, "earlier": [{"class": 0}]})
+    assert (later.training.data[later.rows] == ROWS[[1]]).all()
+    with pytest.raises(ValueError, match="nothing would be kept"):
+        found({"class": 2, "earlier": [{"class": 0}, {"class": 1}]})
+    nested = {"class": 0, "earlier": [{"class": 1}]}
+    for earlier, message in (({"hallucinated": {}}, "hallucinated, which"), (nested, "earlier in earlier")):
+        with pytest.raises(ValueError, match=f"earlier: found {message}"):
+            Forget.model_validate({"class": 2, "earlier": [earlier]})
+
+
+def test_a_file_of_an_earlier_request_is_one_that_is_read():
+    class Asked(Options):
+        forget: Forget
+
+    asked = Asked.model_validate({"forget": {"class": 2, "earlier": [{"class": 1}, {"images": "some.npy"}]}})
+    assert files(asked) == {"forget.earlier.1.images": "some.npy"}
+    assert Asked.model_validate(asked.model_dump(mode="json")) == asked
+
+
 def test_categories_are_their_own_classes():
     training = TrainingSet(np.array([0, 1, 2, 1]), None, np.ones(4))
     assert found({"class": 1}, training=training).rows.tolist() == [False, True, False, True]

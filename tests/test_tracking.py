@@ -18,7 +18,7 @@ from collapselab import report
 from collapselab.metrics import METRICS
 from collapselab.report import tracking
 from collapselab.report.addresses import address, default_uri, without_secrets
-from collapselab.report.runs import Beside
+from collapselab.report.runs import Beside, lineages
 from collapselab.report.tracking import TrackingError, track
 
 ARMS = ("control", "fully_synthetic")
@@ -430,3 +430,25 @@ def test_a_damaged_database_is_one_clear_line(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
     with pytest.raises(TrackingError, match=r"mlflow\.db"):
         show(study(1, 0), tmp_path, uri=f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_cells_of_a_forgetting_matrix_are_metrics_of_the_generation():
+    """A row a generation: what each task's held-out rows say, beside the metric of all; what is not determined is not
+    there."""
+    records = made_up.records(ARMS[:1], 1, 2)
+    first = records[0]["values"][0]
+    for record in records:
+        own = record["generation"]
+        record["tasks"] = {
+            "values": [
+                first | {"set": "sampled", "task": task, "value": None if task > own else 0.1 * own + task}
+                for task in range(3)
+            ]
+        }
+    (_, children) = lineages(records, Beside())[f"{ARMS[0]}/seed0"]
+    group = f"{first['extractor']}_{first['metric']}"
+    for generation in range(3):
+        points = children[f"{ARMS[0]}/seed0/gen{generation}"].metrics
+        cells = {key: (value, step) for key, value, step in points if key.startswith(f"{group}/task")}
+        assert cells == {f"{group}/task{j}": (0.1 * generation + j, generation) for j in range(generation + 1)}
+        assert sum(key == f"{first['extractor']}/{first['metric']}" for key, _, _ in points) == 1

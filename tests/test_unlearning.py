@@ -156,6 +156,44 @@ def test_deletion_from_counts_is_a_fit_without_the_rows(alpha):
     assert np.abs(deleted.shares - law.shares).max() > 0.01
 
 
+@pytest.mark.parametrize("name", ["exact_deletion", "retrained"])
+def test_a_second_request_brings_back_the_first_unless_its_rows_are_left_out(name):
+    """Who trains anew without the second has the first again; two deletions are one fit without both."""
+    source = np.random.default_rng(1)
+    rows = TrainingSet(source.integers(0, 6, 200), None, source.uniform(0.5, 2, 200))
+    law = NaiveBayes.fit(rows, NaiveBayesOptions(levels=(2, 3), alpha=0.7), Run(0))
+    kept = ~np.isin(rows.data, [4, 2])
+    alone = TrainingSet(rows.data[kept], None, rows.weights[kept])
+    wanted = NaiveBayes.fit(alone, NaiveBayesOptions(levels=(2, 3), alpha=0.7), Run(0)).shares
+    first = adapted(name, law, rows, forget={"class": 4})
+    both, forgetful = (
+        adapted(name, first, rows, forget={"class": 2, "earlier": said}).shares for said in ([{"class": 4}], [])
+    )
+    np.testing.assert_allclose(both, wanted, rtol=0, atol=1e-13)
+    assert np.abs(forgetful - wanted).max() > 0.01
+    if name == "retrained":
+        counts = TrainingSet(rows.data, None, rows.weights)
+        shares = Multinomial.fit(counts, MultinomialOptions(categories=6), Run(0))
+        again, gone = (
+            adapted(name, shares, counts, forget={"class": 2, "earlier": said}).probabilities[4]
+            for said in ([], [{"class": 4}])
+        )
+        assert again > 0.1 and gone == 0
+
+
+def test_what_neggrad_keeps_after_an_earlier_request_draws_it_less():
+    """The optimum (m_r - a m_f) / (1 - a): kept rows of the first request pull the mean back, to nearer its own."""
+    training = TrainingSet(np.array([[10.0], [-10.0], [0.0]]), np.arange(3), np.ones(3))
+    law = Gaussian(GaussianOptions(ddof=0), np.zeros(1), np.eye(1))
+    said = {"alpha": 0.3, "images_seen": 400, "batch": 1, "learning_rate": 0.5}
+    first = adapted("neggrad", law, training, forget={"class": 0}, **said)
+    means = [
+        adapted("neggrad", first, training, forget={"class": 1, "earlier": earlier}, **said).mean[0]
+        for earlier in ([], [{"class": 0}])
+    ]
+    np.testing.assert_allclose(means, [(5 + 3) / 0.7, 3 / 0.7], rtol=1e-9)
+
+
 def test_deletion_from_clouds_and_from_mixtures():
     rows = np.concatenate([np.random.default_rng(s).normal(m, 0.1, (50, 1)) for s, m in enumerate((-2, 3))])
     rows = TrainingSet(rows, None, np.ones(100))
@@ -367,7 +405,7 @@ def test_an_attack_on_a_mean_finds_its_rows_as_often_as_theory_says(dimension, a
 def with_validation(name: str, model: Any, training: TrainingSet, others: SampleSet, **said: Any) -> dict:
     entry = ADAPTERS[name]
     options = entry.Options.model_validate({"attacked": 1} | said)
-    assert entry.validates(options) == 1
+    assert entry.validates(options) == 2  # of one row there is no share of pairs
     shown = given(training, model)._replace(validation=others)
     return entry.adapt(model, shown, options, Run(5)).facts
 
@@ -464,6 +502,17 @@ def test_a_state_of_other_rows_is_not_gone_on_from(model, tmp_path):
     watch = Run(5, progress=lambda count, loss: seen.append(count), checkpoint=tmp_path / "state")
     adapted("neggrad", model, run=watch, forget={"class": 0})
     assert seen[0] == BATCH
+
+
+@pytest.mark.parametrize("name", [*TUNED, "uce", "exact_deletion", "retrained"])
+def test_an_attack_with_too_few_rows_is_told_of_before_any_work(name):
+    """Nothing is asked of the model before: it is none."""
+    rows = images()
+    one = TrainingSet(rows.data[:21], rows.labels[:21], np.ones(21))  # classes alternate: 11 and 10
+    lone = SampleSet(rows.data[:5], np.array([0, 0, 0, 0, 1]))
+    said = {"forget": {"class": 1}} | ({"images_seen": 16} if name in (*TUNED, "retrained") else {})
+    with pytest.raises(ValueError, match="found 10 training rows and 1 validation rows of what is to be forgotten"):
+        with_validation(name, None, one, lone, **said)
 
 
 def test_an_attack_compares_with_rows_that_are_what_is_forgotten():

@@ -235,15 +235,17 @@ def test_the_information_is_found_once_and_goes_on_with_the_state(model, tmp_pat
 
 
 @pytest.mark.slow
-def test_consolidation_survives_twenty_interruptions_to_the_same_bits(model, tmp_path: Path):
+@pytest.mark.parametrize("name", KINDS)
+def test_it_survives_twenty_interruptions_to_the_same_bits(model, tmp_path: Path, name):
     given = given_of(model, earlier=[images(16)])
-    budget, options = 42 * BATCH, {"images_seen": 42 * BATCH, "strength": 10.0}
-    whole, facts = adapted("ewc", model, given, Run(1, budget), **options)
+    options = {"images_seen": 42 * BATCH} | KINDS[name]
+    budget = ADAPTERS[name].images(ADAPTERS[name].Options(**options))
+    whole, facts = adapted(name, model, given, Run(1, budget), **options)
     for stop in range(2 * BATCH, 42 * BATCH, 2 * BATCH):
         run = Run(1, budget, progress=lambda seen, loss, stop=stop: seen >= stop, checkpoint=tmp_path / "state")
         with pytest.raises(Interrupted):
-            adapted("ewc", model, given, run, **options)
-    resumed, told = adapted("ewc", model, given, Run(1, budget, checkpoint=tmp_path / "state"), **options)
+            adapted(name, model, given, run, **options)
+    resumed, told = adapted(name, model, given, Run(1, budget, checkpoint=tmp_path / "state"), **options)
     assert not differ(whole, resumed) and facts == told
 
 

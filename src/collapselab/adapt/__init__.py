@@ -143,7 +143,13 @@ ADAPTERS: Registry[Adapter] = Registry(
             DeletionOptions, exact_deletion, no_images, validates=attacked, fault=undeletable, unfit=not_there
         ),
         "retrained": Adapter(
-            RetrainedOptions, retrained, retrained_images, validates=attacked, fault=unbudgeted, unfit=not_there
+            RetrainedOptions,
+            retrained,
+            retrained_images,
+            validates=attacked,
+            fault=unbudgeted,
+            unfit=not_there,
+            gold=True,
         ),
         "targeted": Adapter(TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS, unfit=too_few_rows),
     },

@@ -108,7 +108,8 @@ class Adapter:
     of, options) -> str``, the same of a model with the options ``of`` and of a study's data, told before any work; what
     nobody knows so early ``adapt`` raises. instead: whether
     it takes the place of the training from generation 1 on: it is handed the model of the generation before, and learns
-    the training set by itself.
+    the training set by itself. gold: whether it trains anew without what is to be forgotten, which the report holds all
+    other ways of forgetting against.
     """
 
     Options: type[Options]
@@ -121,3 +122,4 @@ class Adapter:
     fault: Callable[[type, Any], str] = suits_all
     unfit: Callable[[Facts, Any, Any], str] = fits_all
     instead: bool = False
+    gold: bool = False

@@ -19,7 +19,7 @@ from ..models.multinomial import Multinomial
 from ..models.naive_bayes import NaiveBayes
 from ..models.tuning import settled
 from .base import Adapted, Given
-from .membership import inference
+from .membership import FEWEST, inference, sides
 from .targets import Forget, Target, found, target_of
 
 ATTACKED = (
@@ -27,16 +27,26 @@ ATTACKED = (
 )
 
 
+def wanted(given: Given, options: Any) -> Target:
+    """What is to be forgotten. Raises ValueError where nothing of it is there, and for an attack with too few rows,
+    before any work."""
+    target = target_of(given, options.forget)
+    if options.attacked:
+        sides(given, target)
+    return target
+
+
 def told(model: Any, adapted: Any, given: Given, target: Target, options: Any, run: Run) -> Adapted:
     """A model that has forgotten, with how many rows were to be forgotten, and what an attack finds where it is asked
     for."""
     attack = inference(model, adapted, given, target, run.seed) if options.attacked else {}
-    return Adapted(adapted, found(target) | attack)
+    earlier = {"earlier_rows": len(given.training) - len(target.training)} if options.forget.earlier else {}
+    return Adapted(adapted, found(target) | earlier | attack)
 
 
 def attacked(options: Any) -> int:
     """The validation rows that an attack needs."""
-    return options.attacked
+    return max(options.attacked, FEWEST) if options.attacked else 0
 
 
 # -- from scratch ------------------------------------------------------------------------------------------------------
@@ -54,7 +64,7 @@ class RetrainedOptions(Options):
 
 def retrained(model: Any, given: Given, options: RetrainedOptions, run: Run) -> Adapted:
     """A new model of the rows that are kept, from scratch: what all other ways of forgetting are measured by."""
-    target = target_of(given, options.forget)
+    target = wanted(given, options)
     run = replace(run, images_seen=options.images_seen or None)
     again = type(model).fit(target.keep, settled(model), run)
     return told(model, again, given, target, options, run)
@@ -96,7 +106,7 @@ def uce(model: Any, given: Given, options: UCEOptions, run: Run) -> Adapted:
     lambda) of the way to its aim, and the others stay. Raises ValueError for a target that is no class of the model's,
     and for a network without a table of them.
     """
-    target = target_of(given, options.forget)
+    target = wanted(given, options)
     name, table, nobody = _table_of(model)
     label = target.label
     if message := unknown_class(model.options, label, options.towards):
@@ -169,12 +179,12 @@ def exact_deletion(model: Any, given: Given, options: DeletionOptions, run: Run)
     clouds around the rows; the kernel stays. gmm: the components that hold more than half of the rows, each by its mean
     responsibility; they keep their place with a weight of 0. Raises ValueError where nothing would be left.
     """
-    target = target_of(given, options.forget)
-    left = DELETIONS[type(model)](model, target, given)
+    target = wanted(given, options)
+    left = DELETIONS[type(model)](model, target)
     return told(model, left, given, target, options, run)
 
 
-def _categories(model: Multinomial, target: Target, given: Given) -> Multinomial:
+def _categories(model: Multinomial, target: Target) -> Multinomial:
     if model.images is None:
         gone = np.isin(np.arange(len(model.probabilities)), target.forget.data)
     else:
@@ -183,12 +193,12 @@ def _categories(model: Multinomial, target: Target, given: Given) -> Multinomial
     return replace(model, probabilities=_renormalised(model.probabilities, gone))
 
 
-def _counts(model: NaiveBayes, target: Target, given: Given) -> NaiveBayes:
+def _counts(model: NaiveBayes, target: Target) -> NaiveBayes:
     """n p_v - x_v of each feature, with smoothing taken out before and put back after."""
-    alpha, total, shares = model.options.alpha, float(given.training.weights.sum()), []
+    alpha, total, shares = model.options.alpha, float(target.training.weights.sum()), []
     end = 0
-    values = model._values(given.training.data[target.rows])
-    weights = given.training.weights[target.rows]
+    values = model._values(target.training.data[target.rows])
+    weights = target.training.weights[target.rows]
     for column, size in zip(values.T, model.levels, strict=True):
         share = model.shares[end : end + size]
         counts = share * (total + size * alpha) - np.bincount(column, weights=weights, minlength=size)
@@ -197,7 +207,7 @@ def _counts(model: NaiveBayes, target: Target, given: Given) -> NaiveBayes:
     return replace(model, shares=np.concatenate(shares))
 
 
-def _clouds(model: KDE, target: Target, given: Given) -> KDE:
+def _clouds(model: KDE, target: Target) -> KDE:
     names = {row.tobytes() for row in np.asarray(target.forget.data, np.float64)}
     gone = np.array([row.tobytes() in names for row in model.rows])
     if not model.weights.size:
@@ -206,15 +216,15 @@ def _clouds(model: KDE, target: Target, given: Given) -> KDE:
     return replace(model, rows=model.rows[~gone], weights=_renormalised(model.weights, gone)[~gone])
 
 
-def _components(model: GMM, target: Target, given: Given) -> GMM:
+def _components(model: GMM, target: Target) -> GMM:
     """Responsibilities by :meth:`GMM.log_likelihood` of each component alone."""
-    data = np.asarray(given.training.data, np.float64)
+    data = np.asarray(target.training.data, np.float64)
     alone = np.eye(len(model.weights))
     with np.errstate(divide="ignore"):
         logs = np.log(model.weights) + np.stack(
             [replace(model, weights=one).log_likelihood(data, 0) for one in alone], axis=1
         )
-    shares = np.exp(logs - np.logaddexp.reduce(logs, axis=1)[:, None]) * given.training.weights[:, None]
+    shares = np.exp(logs - np.logaddexp.reduce(logs, axis=1)[:, None]) * target.training.weights[:, None]
     held = shares.sum(axis=0)
     gone = shares[target.rows].sum(axis=0) > held / 2
     return replace(model, weights=_renormalised(model.weights, gone))
@@ -228,7 +238,7 @@ def _renormalised(shares: np.ndarray, gone: np.ndarray) -> np.ndarray:
     return left / left.sum()
 
 
-DELETIONS: Mapping[type, Callable[[Any, Target, Given], Any]] = {
+DELETIONS: Mapping[type, Callable[[Any, Target], Any]] = {
     Multinomial: _categories,
     NaiveBayes: _counts,
     KDE: _clouds,

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.sets import SampleSet, TrainingSet
+from ..core.sets import TrainingSet
 from ..metrics.ranks import superiority
 from ..models.capabilities import Denoises, Scores
 from .base import Given
@@ -23,19 +23,24 @@ def inference(before: Any, after: Any, given: Given, target: Target, seed: int) 
     the share of pairs in which the model knows the first better (:func:`known`). members, others: how many there are.
     Raises ValueError for fewer than :data:`FEWEST` of either side.
     """
-    members = taken(given.training, target.rows)
-    others = given.validation
-    rows = np.ones(len(others), bool) if target.alike is None else target.alike(others)
-    others = SampleSet(others.data[rows], None if others.labels is None else others.labels[rows])
-    if min(len(members), len(others)) < FEWEST:
-        found = f"{len(members)} training rows and {len(others)} validation rows of what is to be forgotten"
-        raise ValueError(f"attacked: found {found}; allowed are at least {FEWEST} of each")
-    sides = members, TrainingSet(others.data, others.labels, np.ones(len(others)))
+    members, others = sides(given, target)
     areas = {
-        name: superiority(*(known(model, one, seed) for one in sides)).share
+        name: superiority(*(known(model, one, seed) for one in (members, others))).share
         for name, model in (("before", before), ("after", after))
     }
     return {"membership": areas | {"members": len(members), "others": len(others)}}
+
+
+def sides(given: Given, target: Target) -> tuple[TrainingSet, TrainingSet]:
+    """The rows that were trained on, and those that were not. Raises ValueError for fewer than :data:`FEWEST`."""
+    members = taken(target.training, target.rows)
+    others = given.validation
+    rows = np.ones(len(others), bool) if target.alike is None else target.alike(others)
+    if min(len(members), rows.sum()) < FEWEST:
+        found = f"{len(members)} training rows and {rows.sum()} validation rows of what is to be forgotten"
+        raise ValueError(f"attacked: found {found}; allowed are at least {FEWEST} of each")
+    labels = None if others.labels is None else others.labels[rows]
+    return members, TrainingSet(others.data[rows], labels, np.ones(rows.sum()))
 
 
 def known(model: Any, rows: TrainingSet, seed: int) -> np.ndarray:

@@ -59,35 +59,47 @@ class Forget(Options):
     hallucinated: HallucinatedTarget | None = Field(
         None, description="own samples on whose path the model was unsure; the training set is kept whole"
     )
+    earlier: "tuple[Forget, ...]" = Field(
+        (), description="targets of earlier requests: their rows are not among those that are kept"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         said, names = self.said, ", ".join(TARGETS)
         if len(said) != 1:
             raise ValueError(f"found {' and '.join(said) or 'nothing'}; allowed is one of {names}")
+        for one in self.earlier:
+            if one.earlier or one.hallucinated is not None:
+                found = "earlier in earlier" if one.earlier else "hallucinated, which are no training rows"
+                allowed = ", ".join(name for name in TARGETS if name != "hallucinated")
+                raise ValueError(f"earlier: found {found}; allowed are {allowed}")
         return self
 
     @property
     def said(self) -> tuple[str, ...]:
         """The targets that are said, by the words of :data:`TARGETS`."""
-        values = {name.removesuffix("_"): getattr(self, name) for name in type(self).model_fields}
-        return tuple(name for name, value in values.items() if value is not None)
+        return tuple(name for name in TARGETS if self._of(name) is not None)
 
     @property
     def target(self) -> Any:
         """What is said of the one target."""
         (name,) = self.said
+        return self._of(name)
+
+    def _of(self, name: str) -> Any:
         return getattr(self, "class_" if name == "class" else name)
 
 
 class Target(NamedTuple):
     """What is to be forgotten of a training set.
 
-    rows: (N,) bool, which rows of the training set it is. forget: these rows, or those that were given. keep: the other
-    rows of the training set. label: the class, where a whole class is forgotten. alike: ``f(samples) -> (n,) bool``,
-    which of other rows are what is forgotten, where that can be told of them.
+    training: the training set, without what earlier requests asked for. rows: (N,) bool, which of its rows it is.
+    forget: these rows, or those that were given. keep: the other rows of the training set. label: the class, where a
+    whole class is forgotten. alike: ``f(samples) -> (n,) bool``, which of other rows are what is forgotten, where that
+    can be told of them.
     """
 
+    training: TrainingSet
     rows: np.ndarray
     forget: TrainingSet
     keep: TrainingSet
@@ -97,7 +109,11 @@ class Target(NamedTuple):
 
 def unfit(facts: Facts, of: Any, options: Any) -> str:
     """A class that the model is never told, a logo larger than the images, an attribute that its extractor has not."""
-    forget, classes = options.forget, getattr(of, "classes", 0)
+    return next(filter(None, (_unfit(facts, of, one) for one in (options.forget, *options.forget.earlier))), "")
+
+
+def _unfit(facts: Facts, of: Any, forget: Forget) -> str:
+    classes = getattr(of, "classes", 0)
     if forget.class_ is not None and classes and forget.class_ >= classes:
         return f"forget: found class {forget.class_}; allowed are 0 to {classes - 1}, the model's classes"
     if forget.marked is not None and forget.marked.size > (side := min(facts.shape[1:], default=0)):
@@ -111,12 +127,14 @@ def unfit(facts: Facts, of: Any, options: Any) -> str:
 
 
 def target_of(given: Given, forget: Forget) -> Target:
-    """What is to be forgotten, found.
+    """What is to be forgotten, found; what earlier requests asked for is no part of the training set.
 
     Raises ValueError where nothing of it is there, and where nothing else is.
     """
     (name,) = forget.said
-    target = TARGETS[name](given, forget.target)
+    target = _found(given, forget)
+    if forget.earlier:
+        target = without(target, np.any([_found(given, one).rows for one in forget.earlier], axis=0))
     if not len(target.forget):
         raise ValueError(
             f"forget: {name} is none of the {len(given.training)} training rows; nothing is to be forgotten"
@@ -124,6 +142,17 @@ def target_of(given: Given, forget: Forget) -> Target:
     if not len(target.keep):
         raise ValueError(f"forget: {name} is all of the {len(given.training)} training rows; nothing would be kept")
     return target
+
+
+def _found(given: Given, forget: Forget) -> Target:
+    (name,) = forget.said
+    return TARGETS[name](given, forget.target)
+
+
+def without(target: Target, gone: np.ndarray) -> Target:
+    """A target of a training set from which rows are gone, (N,) bool."""
+    training, rows = taken(target.training, ~gone), target.rows[~gone]
+    return target._replace(training=training, rows=rows, keep=taken(training, ~rows))
 
 
 def of_class(given: Given, label: int) -> Target:
@@ -209,12 +238,12 @@ def of_hallucinated(given: Given, said: HallucinatedTarget) -> Target:
     rows = np.sort(np.argsort(-scores, kind="stable")[: max(1, round(said.share * said.samples))])
     labels = None if samples.labels is None or given.training.labels is None else samples.labels[rows]
     forget = TrainingSet(samples.data[rows], labels, np.ones(len(rows)))
-    return Target(np.zeros(len(given.training), bool), forget, given.training)
+    return Target(given.training, np.zeros(len(given.training), bool), forget, given.training)
 
 
 def parted(training: TrainingSet, rows: np.ndarray, label: int | None = None) -> Target:
     """A training set parted in rows to forget, (N,) bool, and rows to keep."""
-    return Target(rows, taken(training, rows), taken(training, ~rows), label)
+    return Target(training, rows, taken(training, rows), taken(training, ~rows), label)
 
 
 def taken(training: TrainingSet, rows: np.ndarray) -> TrainingSet:

@@ -14,8 +14,8 @@ from ..core.run import Run
 from ..core.sets import TrainingSet
 from ..models.gaussian import Gaussian
 from .base import Adapted, Given
-from .erasing import ATTACKED, climbed, told
-from .targets import Forget, Target, target_of, unfit
+from .erasing import ATTACKED, climbed, told, wanted
+from .targets import Forget, Target, unfit
 from .tuning import ASKS, TuningOptions
 
 
@@ -103,7 +103,7 @@ def esd(model: Any, given: Given, options: ESDOptions, run: Run) -> Adapted:
     """
     from .forgetting import Erased
 
-    target = target_of(given, options.forget)
+    target = wanted(given, options)
     _expect(no_class(model.options, target.label, "esd"))
     return _moved(Erased, model, given, options, run, target)
 
@@ -119,7 +119,7 @@ def selective_amnesia(model: Any, given: Given, options: SelectiveAmnesiaOptions
     """
     from .forgetting import Amnesiac
 
-    target = target_of(given, options.forget)
+    target = wanted(given, options)
     if options.replayed:
         _expect(no_class(model.options, target.label, "selective_amnesia with replayed"))
         own = given.own(options.replayed)
@@ -139,7 +139,7 @@ def salun(model: Any, given: Given, options: SalUnOptions, run: Run) -> Adapted:
     """
     from .forgetting import Salient
 
-    target = target_of(given, options.forget)
+    target = wanted(given, options)
     _expect(without_others(model.options))
     return _moved(Salient, model, given, options, run, target)
 
@@ -154,7 +154,7 @@ def erasediff(model: Any, given: Given, options: EraseDiffOptions, run: Run) -> 
     """
     from .forgetting import Diffused
 
-    return _moved(Diffused, model, given, options, run, target_of(given, options.forget))
+    return _moved(Diffused, model, given, options, run, wanted(given, options))
 
 
 def ascent(model: Any, given: Given, options: UnlearnOptions, run: Run) -> Adapted:
@@ -164,7 +164,7 @@ def ascent(model: Any, given: Given, options: UnlearnOptions, run: Run) -> Adapt
     """
     from .forgetting import Ascending
 
-    target = target_of(given, options.forget)
+    target = wanted(given, options)
     if isinstance(model, Gaussian):
         climbed_to = climbed(model, target, options, run, options.retain, 1.0)
         return told(model, climbed_to, given, target, options, run)
@@ -179,7 +179,7 @@ def neggrad(model: Any, given: Given, options: NegGradOptions, run: Run) -> Adap
     """
     from .forgetting import Contrary
 
-    target = target_of(given, options.forget)
+    target = wanted(given, options)
     if isinstance(model, Gaussian):
         climbed_to = climbed(model, target, options, run, options.retain, options.alpha)
         return told(model, climbed_to, given, target, options, run)

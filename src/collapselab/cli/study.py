@@ -40,12 +40,12 @@ def study_of(name: str, planned: str | None = None) -> Any:
 @app.command()
 def validate(name: StudyName) -> None:
     """Check a study and report every fault."""
-    from ..study import composed, sampled
+    from ..study import composed, guided, sampled
 
     study = study_of(name)
     arms = ", ".join(study.lineages)
     print(f"{study.name}: ok. Arms: {arms}; {study.file.seeds} seeds; generations 0 to {study.file.generations}")
-    for remark in (*sampled.remarks(study), *composed.remarks(study)):
+    for remark in (*sampled.remarks(study), *guided.remarks(study), *composed.remarks(study)):
         print(f"note: {remark}")
 
 

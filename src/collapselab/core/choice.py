@@ -117,12 +117,14 @@ def files(options: BaseModel) -> dict[str, str]:
 
 def _marked(options: BaseModel, mark: Any, kind: type) -> dict[str, Any]:
     """The values of options that are marked so, and of such a kind; of several, each with its number, and of options
-    that stand in an option, each behind its name: ``forget.images``."""
+    that stand in an option, each behind its name: ``forget.images``, ``forget.earlier.0.images``."""
     found: dict[str, Any] = {}
     for name, about in type(options).model_fields.items():
         value = getattr(options, name)
-        if isinstance(value, Options):
-            found |= {f"{name}.{inside}": one for inside, one in _marked(value, mark, kind).items()}
+        within = value if isinstance(value, tuple) else ()
+        for place, part in ((name, value), *((f"{name}.{index}", one) for index, one in enumerate(within))):
+            if isinstance(part, Options):
+                found |= {f"{place}.{inside}": one for inside, one in _marked(part, mark, kind).items()}
         if mark not in marks(about):
             continue
         several = isinstance(value, list | tuple)

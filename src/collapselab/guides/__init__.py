@@ -10,9 +10,17 @@ from .base import Guide, weighted
 from .cads import CADSOptions, annealed, cads
 from .cfg import CFGOptions, cfg, somewhere
 from .cfgpp import DEFINED, CFGPPOptions, cfgpp
-from .deletion import DeletionOptions, deletion, told_of
+from .deletion import DeletionOptions, asked_as_deleted, deletion, told_of
 from .fair import FairOptions, attributes_of, fair
-from .feedback import DynamicNegativeOptions, FeedbackOptions, dynamic_negative, feedback, judged, negative_of
+from .feedback import (
+    DynamicNegativeOptions,
+    FeedbackOptions,
+    asked_as_negative,
+    dynamic_negative,
+    feedback,
+    judged,
+    negative_of,
+)
 from .further import AutoguidanceOptions, SIMSOptions, autoguidance, own, sims, weak
 from .perp_neg import PerpNegOptions, perp_neg
 from .rescale import RescaleOptions, rescale
@@ -30,8 +38,10 @@ GUIDES: Registry[Guide] = Registry(
             CADSOptions, cads, BOTH, changes=annealed, wants=weighted, neutral={"tau1": 1, "tau2": 1, "w": 0}
         ),
         "feedback": Guide(FeedbackOptions, feedback, BOTH, wants=judged, neutral={"pi": 1}),
-        "dynamic_negative": Guide(DynamicNegativeOptions, dynamic_negative, told=negative_of, neutral={"prior": 0}),
-        "deletion": Guide(DeletionOptions, deletion, told=told_of, neutral={"prior": 0}),
+        "dynamic_negative": Guide(
+            DynamicNegativeOptions, dynamic_negative, told=negative_of, neutral={"prior": 0}, leaves=asked_as_negative
+        ),
+        "deletion": Guide(DeletionOptions, deletion, told=told_of, neutral={"prior": 0}, leaves=asked_as_deleted),
         "mambog": Guide(MambogOptions, mambog, BOTH, wants=weighted, neutral={"w": 0}),
         "adaptive": Guide(AdaptiveOptions, adaptive, BOTH, wants=still_guided, neutral={"w": 0}),
         "perp_neg": Guide(PerpNegOptions, perp_neg, BOTH, told=negative_of, neutral={"w": 0, "negative_weight": 0}),

@@ -38,6 +38,11 @@ def nothing_told(options: Any) -> Mapping[str, int]:
     return {}
 
 
+def nothing_left(options: Any, model: Mapping[str, Any]) -> str:
+    """Of a guide that steers every sample."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Guide:
     """A way to steer a model that is sampled by denoising (``models.capabilities.Denoises``).
@@ -51,7 +56,8 @@ class Guide:
     is made of the samples' own conditions before the model is told (:data:`engine.steering.Change`). wants: at which
     levels, and in which rows, the prediction without a condition is of use (:data:`engine.steering.Wants`). among:
     options of the model with the only values with which the rule is defined. neutral: options by which it changes no
-    sample, beside those that have to be said; None where there are none.
+    sample, beside those that have to be said; None where there are none. leaves: ``f(options, those of the model) ->
+    str``, which samples of a study it leaves as they are, in words that ``validate`` tells; empty if none.
     """
 
     Options: type[Options]
@@ -64,6 +70,7 @@ class Guide:
     wants: Wants = always
     among: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     neutral: Mapping[str, Any] | None = None
+    leaves: Callable[[Any, Mapping[str, Any]], str] = nothing_left
 
     def evaluations(self, options: Any, images_seen: int = 1) -> int:
         """Networks that are evaluated for one at a level, at most: the model's predictions, and the further models."""

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ..core.choice import Options
 from ..engine.steering import Draws, Level, Predictions
-from .feedback import DynamicNegativeOptions, dynamic_negative, negative_of
+from .feedback import DynamicNegativeOptions, asked_as_negative, dynamic_negative, negative_of
 from .posterior import grown
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ def deletion(
         return dynamic_negative(seen, at, state, draws, options)
     odds, gone = options.law.parted(seen.noisy, at.sigma, options.negative)
     return seen.conditional + grown(odds.clamp(max=MOST), seen.conditional - gone), state
+
+
+def asked_as_deleted(options: DeletionOptions, model: Mapping[str, Any]) -> str:
+    """Without a law, what dynamic negative guidance leaves."""
+    return asked_as_negative(options, model) if options.law is None else ""
 
 
 def told_of(options: DeletionOptions) -> Mapping[str, int]:

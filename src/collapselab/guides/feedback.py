@@ -89,6 +89,14 @@ def dynamic_negative(
     return seen.conditional - grown(share / (1 - share), negative - seen.conditional), path
 
 
+def asked_as_negative(options: DynamicNegativeOptions, model: Mapping[str, Any]) -> str:
+    """Samples that are asked for as the class: their own prediction is that with the class."""
+    if not options.prior or not (classes := model.get("classes", 0)):
+        return ""
+    asked = f"the samples that are asked for as the class {options.negative}, one in {classes}"
+    return f"{asked}; a model is kept from making a class when asked for it by an adapter (docs/unlearning.md)"
+
+
 def negative_of(options: Any) -> Mapping[str, int]:
     """The class that samples are kept from."""
     return {"negative": options.negative}

@@ -219,12 +219,17 @@ def _moment(which: Any, costs: Sequence[Mapping[str, Any]], name: str) -> int | 
 
 
 def _metrics(cell: Record) -> list[Point]:
-    """``lenet/recall``, ``lenet_raw/recall``, ``lenet_class_histogram/3``: MLflow groups charts by what precedes /."""
+    """``lenet/recall``, ``lenet_raw/recall``, ``lenet_class_histogram/3``: MLflow groups charts by what precedes /.
+
+    Of a stream also ``lenet_recall/task3``, a row of the forgetting matrix in each generation.
+    """
     found = []
-    for entry in cell["values"]:
+    for entry in (*cell["values"], *(cell.get("tasks") or {}).get("values", ())):
         if entry["value"] is not None:
             group = entry["extractor"] + ("" if entry["set"] == "sampled" else f"_{entry['set']}")
             metric, _, part = entry["metric"].partition(".")
+            if "task" in entry:
+                part = f"task{entry['task']}" + (f"_{part}" if part else "")
             key = f"{group}_{metric}/{part}" if part else f"{group}/{metric}"
             found.append((key, float(entry["value"]), int(cell["generation"])))
     return found

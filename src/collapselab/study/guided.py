@@ -48,6 +48,16 @@ def unguided(study: Study, arm: Lineage) -> Iterator[Fault]:
             yield Fault(where, f"{guide.name!r}: {role}: {error}")
 
 
+def remarks(study: Study) -> Iterator[str]:
+    """Which samples of an arm its guide leaves as they are."""
+    for name in study.file.arms:
+        arm = study.lineages[name]
+        if arm.guide:
+            said = GUIDES[arm.guide.name].leaves(study.parsed(GUIDES, arm.guide), asked_of(study, arm))
+            if said:
+                yield f"the guide {arm.guide.name!r} of {name!r} leaves as they are {said}"
+
+
 def of_formula(one: Auxiliary, model: Mapping[str, Any]) -> str:
     """What is wrong with a further model that is fitted by a formula as the model is, in words; empty if nothing."""
     changed = one.changed or {}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..adapt import ADAPTERS
+from ..adapt.membership import FEWEST
 from ..data.split import EATEN
 from .faults import Fault
 from .study import Study
@@ -35,10 +36,23 @@ def planting_faults(study: Study, there: bool, measured: bool) -> Iterator[Fault
         yield from _others(logo, study.extractor_options("logo"), ("extractors", index, "logo"))
     for name in study.file.arms:
         for index, adapt in enumerate(study.lineages[name].adapt):
-            forget = getattr(study.parsed(ADAPTERS, adapt), "forget", None)
-            if forget is not None and forget.marked is not None:
-                where = ("arms", name, "adapt", index, adapt.name, "forget", "marked")
-                yield from _others(logo, forget.marked.model_dump(), where)
+            options = study.parsed(ADAPTERS, adapt)
+            if (forget := getattr(options, "forget", None)) is None:
+                continue
+            where = ("arms", name, "adapt", index, adapt.name)
+            for before, target in (((), forget), *((("earlier", n), one) for n, one in enumerate(forget.earlier))):
+                if target.marked is not None:
+                    yield from _others(logo, target.marked.model_dump(), (*where, "forget", *before, "marked"))
+            rows = sizes.get("validation", 0)
+            if forget.marked is not None and options.attacked <= rows and options.attacked > 0:
+                yield from _attacked(round(logo.share * rows), rows, (*where, "attacked"))
+
+
+def _attacked(marked: int, rows: int, where: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Where an attack has too few rows with the logo beside which to look for those that were trained on."""
+    if marked < FEWEST:
+        said = f"the logo is in {marked} of {rows} validation rows, and an attack compares with {FEWEST} at least"
+        yield Fault(where, f"{said}; allowed: more validation rows, a larger share of the logo, or attacked: 0")
 
 
 def _others(logo: Any, said: dict[str, Any], where: tuple[str | int, ...]) -> Iterator[Fault]:

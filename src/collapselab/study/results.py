@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from .. import store
 from ..adapt import ADAPTERS
-from ..adapt.erasing import RetrainedOptions
 from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.progress import counted
@@ -324,7 +323,7 @@ def _without(study: Study) -> str:
     """The first arm whose only adapter trains from scratch without what is to be forgotten; empty without one."""
     steps = {name: study.lineages[name].adapt for name in study.file.arms}
     alone = [name for name, said in steps.items() if len(said) == 1]
-    return next((name for name in alone if issubclass(ADAPTERS[steps[name][0].name].Options, RetrainedOptions)), "")
+    return next((name for name in alone if ADAPTERS[steps[name][0].name].gold), "")
 
 
 def _selected(study: Study, arm: str, chance: str) -> Any:
