@@ -236,15 +236,33 @@ def verify(path: Path) -> str:
         return found
     if not expected:
         raise _without_hash(path)
-    beside, aside = hash_path(path).name, True
+    if _is_as_noted(path, found, expected):
+        raise differing(path, found, expected)
+    aside = True
     try:
         os.replace(path, f"{path}.damaged")
     except FileNotFoundError:  # another reader was faster
         pass
     except OSError:  # a folder that is read-only hides no damage
         aside = False
-    reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded in {beside} when it was made"
-    raise Damaged(path, reason, set_aside=aside)
+    raise differing(path, found, expected, aside)
+
+
+def differing(path: Path, found: str, expected: str, set_aside: bool = False) -> Damaged:
+    """What is wrong where a file has another SHA-256 than stands beside it: the file, or what stands there."""
+    beside = hash_path(path)
+    if _is_as_noted(path, found, expected):
+        cure = f"sha256sum {path.name} > {beside.name}"
+        return Damaged(beside, f"is of another file ({expected[:12]}…), and {path.name} is whole: write it anew: {cure}")
+    what = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded in {beside.name} when it was made"
+    return Damaged(path, what, set_aside)
+
+
+def _is_as_noted(path: Path, found: str, expected: str) -> bool:
+    """Whether a file is one that was written where it lies, and what stands beside it is of none that was."""
+    spot = Spot.of(path)
+    known = noted(spot).get(spot.place, ()) if spot else ()
+    return found in known and expected not in known
 
 
 def stamped(metadata: Mapping[str, Any]) -> str:
