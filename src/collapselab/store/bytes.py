@@ -252,8 +252,8 @@ def differing(path: Path, found: str, expected: str, set_aside: bool = False) ->
     """What is wrong where a file has another SHA-256 than stands beside it: the file, or what stands there."""
     beside = hash_path(path)
     if _is_as_noted(path, found, expected):
-        cure = f"sha256sum {path.name} > {beside.name}"
-        return Damaged(beside, f"is of another file ({expected[:12]}…), and {path.name} is whole: write it anew: {cure}")
+        cure = f"write it anew: sha256sum {path.name} > {beside.name}"
+        return Damaged(beside, f"is of another file ({expected[:12]}…), and {path.name} is whole: {cure}")
     what = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded in {beside.name} when it was made"
     return Damaged(path, what, set_aside)
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import Damaged
 from . import identity, tables, tensors
 from .bytes import content_hash, differing, recorded_hash, understood
 
