@@ -414,7 +414,7 @@ def _failure(error: Exception) -> tuple[str, int] | None:
             return f"out of memory: {error}; allow more, as by ulimit -v", EXIT_RESOURCES
         case OSError():
             code = EXIT_RESOURCES if error.errno in NO_ROOM else EXIT_BAD_INPUT
-            return f"cannot write or read {error.filename or ''}: {error.strerror}", code
+            return f"cannot write or read{f' {error.filename}' * bool(error.filename)}: {error.strerror}", code
         case ValueError():
             return str(error), EXIT_BAD_INPUT
         case RuntimeError():

@@ -92,10 +92,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], needs: int | Non
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # what a system says of a write names no file
-            error.filename = str(path)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            error.strerror = f"{error.strerror}{_room(path.parent, needs)}"
+        _tell(error, path, needs)
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -122,9 +119,21 @@ def write_folder_atomically(path: Path, write: Callable[[Path], None]) -> None:
                 with open(file, "rb") as stream:
                     os.fsync(stream.fileno())
         os.rename(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # who writes single files has told of them already
+            _tell(error, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(path.parent)
+
+
+def _tell(error: OSError, path: Path, needs: int | None = None) -> None:
+    """Let an error say which file could not be written, since what a system says of a write names none; and the room."""
+    if error.errno is not None and error.filename is None:
+        error.filename = str(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        error.strerror = f"{error.strerror}{_room(path.parent, needs)}"
 
 
 def _room(folder: Path, needs: int | None) -> str:
