@@ -134,7 +134,7 @@ def test_verbs_export_sign_and_check(signer, tmp_path, monkeypatch, capsys):
     samples = Cell("loop", "fresh", 2, 3).path("samples.safetensors")
     store.write_samples(tmp_path / samples, SampleSet(images(), lineage={"seed": 2}))
     app(["certificate", "--out", "keys", "--organisation", "Somebody"], standalone_mode=False)
-    assert (tmp_path / "keys" / "key.pem").stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "keys", tmp_path / "keys" / "key.pem"))
     signs = ["--chain", "keys/chain.pem", "--key", "keys/key.pem"]
     app(["export", samples, "--out", "pictures", *signs], standalone_mode=False)
     app(["export", samples, "--out", "plain.zip"], standalone_mode=False)

@@ -175,6 +175,26 @@ def test_verify_names_what_is_damaged_foreign_and_missing_and_what_hangs_on_it(t
     assert Path(f"{model}.damaged").exists() and Path(f"{kept}.damaged").exists()
 
 
+NOUNS = ("training.parquet", "model.safetensors", "samples.safetensors", "features.safetensors", "metrics.json")
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_of_a_file_and_its_hash_the_one_that_is_wrong_is_named(there, verify, noun):
+    """The hash of a neighbour, or of nobody: the file is one that was written there, and is left where it is."""
+    path = Path(there.cell("memory", 0, 1, noun))
+    beside, content = store.hash_path(path), path.read_bytes()
+    for said in (store.hash_path(Path(there.cell("memory", 1, 1, noun))).read_text(), f"{'a' * 64}  {noun}\n"):
+        beside.write_text(said)
+        with pytest.raises(Damaged, match=f"{noun} is whole: write it anew: sha256sum {noun} > {beside.name}") as fault:
+            store.verify(path)
+        assert fault.value.path == beside and path.read_bytes() == content
+        code, told = verify()
+        assert code == frame.EXIT_DAMAGED and f"{beside}: is of another file" in told and "1 of" in told
+        assert "belongs elsewhere" not in told and f"{path}: " not in told
+    code, told = verify("--set-aside")
+    assert f"renamed to {beside}.damaged" in told and path.read_bytes() == content and not beside.exists()
+
+
 def test_verify_grows_with_the_files_and_not_faster(whole):
     """Every file is looked at once, and each of its inputs once for each job that reads it."""
     study, _ = whole

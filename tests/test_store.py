@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from collapselab import store
+from collapselab.cli import run as frame
 from collapselab.core.errors import Damaged
 from collapselab.core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
 from collapselab.store import (
@@ -624,18 +626,43 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, kind):
         "table": lambda: write_table(path, {"value": RANDOM.normal(size=100_000)}, {}),
         "record": lambda: write_json(path, list(range(100_000))),
     }
-    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"too large; about [\d,]+ bytes are needed; [\d,]+ bytes are free.*file"):
-            large[kind]()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    said = r"too large; about [\d,]+ bytes are needed; [\d,]+ bytes are free.*file"
+    with full_disk(), pytest.raises(OSError, match=said):
+        large[kind]()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "file.sha256"]
     assert read_json(path) == "old"
     large[kind]()
     verify(path)
+
+
+@contextmanager
+def full_disk():
+    """Within it no file may be larger than 100 kB."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_no_folder_and_names_it(tmp_path, capsys):
+    """Also where the files in it are written by hand, and their writes name none."""
+
+    def write(folder):
+        (folder / "small").write_bytes(b"x")
+        (folder / "large").write_bytes(bytes(200_000))
+
+    with full_disk(), pytest.raises(OSError, match=r"too large; [\d,]+ bytes are free: '.*folder'") as fault:
+        store.write_folder_atomically(tmp_path / "folder", write)
+    assert not list(tmp_path.iterdir())
+
+    def failing():
+        raise fault.value
+
+    assert frame.guarded(failing) == frame.EXIT_RESOURCES
+    assert f"cannot write or read {tmp_path / 'folder'}: File too large; " in capsys.readouterr().err
 
 
 def one_large_reference() -> TrainingTable:

@@ -130,10 +130,14 @@ def certificate(
     if out.exists():
         raise typer.BadParameter(f"{out} is there already; keys are written to a new folder", param_hint="--out")
     found = signing.certificates(organisation, days)
-    out.mkdir(parents=True, mode=0o700)
-    for role, name in signing.FILES.items():
-        (out / name).touch(mode=0o600)
-        (out / name).write_bytes(found[role])
+
+    def write(folder: Path) -> None:
+        folder.chmod(0o700)
+        for role, name in signing.FILES.items():
+            (folder / name).touch(mode=0o600)
+            (folder / name).write_bytes(found[role])
+
+    store.write_folder_atomically(out, write)
     words = " ".join(f"--{option} {out / signing.FILES[option]}" for option in ("chain", "key"))
     print(f"{out}: sign with {words}, and check with --anchors {out / signing.FILES['anchor']}")
 

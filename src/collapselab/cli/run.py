@@ -453,7 +453,7 @@ def _failure(error: Exception) -> tuple[str, int] | None:
             return f"found no {name}, which this needs; run: {cure(name)}", EXIT_RESOURCES
         case OSError():
             code = EXIT_RESOURCES if error.errno in NO_ROOM else EXIT_BAD_INPUT
-            return f"cannot write or read {error.filename or ''}: {error.strerror}", code
+            return f"cannot write or read{f' {error.filename}' * bool(error.filename)}: {error.strerror}", code
         case ValueError():
             return str(error), EXIT_BAD_INPUT
         case RuntimeError():

@@ -92,10 +92,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], needs: int | Non
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # what a system says of a write names no file
-            error.filename = str(path)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            error.strerror = f"{error.strerror}{_room(path.parent, needs)}"
+        _tell(error, path, needs)
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -122,9 +119,21 @@ def write_folder_atomically(path: Path, write: Callable[[Path], None]) -> None:
                 with open(file, "rb") as stream:
                     os.fsync(stream.fileno())
         os.rename(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # who writes single files has told of them already
+            _tell(error, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(path.parent)
+
+
+def _tell(error: OSError, path: Path, needs: int | None = None) -> None:
+    """Let an error say which file could not be written, since what a system says of a write names none; the room, too."""
+    if error.errno is not None and error.filename is None:
+        error.filename = str(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        error.strerror = f"{error.strerror}{_room(path.parent, needs)}"
 
 
 def _room(folder: Path, needs: int | None) -> str:
@@ -236,15 +245,33 @@ def verify(path: Path) -> str:
         return found
     if not expected:
         raise _without_hash(path)
-    beside, aside = hash_path(path).name, True
+    if _is_as_noted(path, found, expected):
+        raise differing(path, found, expected)
+    aside = True
     try:
         os.replace(path, f"{path}.damaged")
     except FileNotFoundError:  # another reader was faster
         pass
     except OSError:  # a folder that is read-only hides no damage
         aside = False
-    reason = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded in {beside} when it was made"
-    raise Damaged(path, reason, set_aside=aside)
+    raise differing(path, found, expected, aside)
+
+
+def differing(path: Path, found: str, expected: str, set_aside: bool = False) -> Damaged:
+    """What is wrong where a file has another SHA-256 than stands beside it: the file, or what stands there."""
+    beside = hash_path(path)
+    if _is_as_noted(path, found, expected):
+        cure = f"write it anew: sha256sum {path.name} > {beside.name}"
+        return Damaged(beside, f"is of another file ({expected[:12]}…), and {path.name} is whole: {cure}")
+    what = f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded in {beside.name} when it was made"
+    return Damaged(path, what, set_aside)
+
+
+def _is_as_noted(path: Path, found: str, expected: str) -> bool:
+    """Whether a file is one that was written where it lies, and what stands beside it is of none that was."""
+    spot = Spot.of(path)
+    known = noted(spot).get(spot.place, ()) if spot else ()
+    return found in known and expected not in known
 
 
 def stamped(metadata: Mapping[str, Any]) -> str:

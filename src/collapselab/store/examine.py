@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import Damaged
 from . import identity, tables, tensors
-from .bytes import content_hash, recorded_hash, understood
+from .bytes import content_hash, differing, recorded_hash, understood
 
 SAID = {".safetensors": tensors.read_metadata, ".parquet": tables.read_metadata}
 """ending -> what reads what a file says of itself, without its content."""
@@ -19,7 +18,7 @@ def examine(path: Path) -> None:
     """
     found, expected = content_hash(path), recorded_hash(path)
     if found != expected:
-        raise Damaged(path, f"damaged: its SHA-256 is {found[:12]}…, {expected[:12]}… was recorded when it was made")
+        raise differing(path, found, expected)
     identity.check(path, found, said(path))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import Damaged
-from .bytes import known_hash, noted
+from .bytes import content_hash, differing, known_hash, noted
 from .cells import Cell, Spot
 
 EARLIER = {"drawn.safetensors", "training.parquet"}  # made of what earlier generations have left, and of real data
@@ -159,6 +159,8 @@ def _check_sources(path: Path, spot: Spot, made_of: Mapping[str, str]) -> None:
         now = known_hash(source)
         if now in ("", then):  # it may have been thinned
             continue
+        if source.is_file() and (found := content_hash(source)) != now:
+            raise differing(source, found, now)
         if (there := Spot.of(source)) and (fault := _unknown(there, now)):
             raise Damaged(source, f"is whole and belongs elsewhere: {fault}; {CURE}")
         raise Damaged(
