@@ -61,9 +61,8 @@ def dry_run(name: str) -> str:
     try:
         planned = subprocess.run([*dry_run_of(name), *whole], check=False, **how)
     except FileNotFoundError:
-        raise typer.BadParameter(
-            "snakemake is not on the PATH; activate the environment, or run: pip install collapselab"
-        ) from None
+        cure = "activate the environment, or run: pip install collapselab"
+        raise typer.BadParameter(f"snakemake is not on the PATH; {cure}") from None
     if planned.returncode:
         print(planned.stdout, planned.stderr, sep="\n", file=sys.stderr)  # a dry run tells faults on either
         raise typer.Exit(EXIT_BAD_INPUT)
