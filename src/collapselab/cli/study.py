@@ -1,5 +1,6 @@
 """Studies: what is wrong with one, and what one says."""
 
+import glob
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,12 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from .. import store
+from ..core.shipped import shipped
 from .options import chosen
 from .run import importing
 
 app = typer.Typer(rich_markup_mode=None)
 
-StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file")]
+
+def _completed(incomplete: str) -> list[str]:
+    """Names of studies, the folder's own and those that come with the package, and YAML files, for a shell."""
+    names = {file.stem for folder in (Path("config"), shipped("config")) for file in folder.glob("*.yaml")}
+    files = [str(file) for file in Path().glob(f"{glob.escape(incomplete)}*.yaml")] if incomplete else []
+    return [*(name for name in sorted(names) if name.startswith(incomplete)), *sorted(files)]
+
+
+StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file", autocompletion=_completed)]
 
 Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSON, as the workflow planned it")]
 
