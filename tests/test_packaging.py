@@ -131,6 +131,7 @@ def test_every_import_is_a_declared_dependency():
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",
         "pydantic_core": "pydantic",  # a part of it, which it pins
+        "snakemake_interface_logger_plugins": "snakemake",  # what it hands to its loggers
         "vl_convert": "vl-convert-python",
     }
     nodes = [node for path in (ROOT / "src").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
