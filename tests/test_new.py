@@ -1,5 +1,6 @@
 """A new study: the commented one, one like another, and one that fits somebody's own pictures."""
 
+import csv
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import yaml
 from PIL import Image
 from project import ENVIRONMENT, ROOT
 
+from collapselab import store
 from collapselab import study as studies
 from collapselab.data.archive import DatasetZip
 from collapselab.data.digits import Digits
@@ -199,11 +201,13 @@ def test_a_zip_of_pictures_does_as_well(tmp_path):
 
 @pytest.mark.slow
 def test_a_study_of_300_unlabelled_grey_pictures_runs_and_its_report_is_right(grey, tmp_path):
-    """Everything as it was written but for the budget: a training of eight seconds is one of a tenth."""
+    """As it was written, but for the budget, the seeds and the generations."""
     run("new mine --from grey", tmp_path)
     path = tmp_path / "config/mine.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"^train: .*$", "train: {images_seen: 6400}", text, flags=re.MULTILINE), encoding="utf-8")
+    for key, value in (("train", "{images_seen: 6400}"), ("seeds", "1"), ("generations", "1")):
+        text = re.sub(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "collapselab", "run", "mine", "--cores", "2"],
         cwd=tmp_path,
@@ -213,7 +217,27 @@ def test_a_study_of_300_unlabelled_grey_pictures_runs_and_its_report_is_right(gr
         timeout=1_800,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    (train,) = (tmp_path / "results" / "real").glob("folder-*/train*.safetensors")
+    real = store.read_samples(train)
+    assert real.data.shape == (170, 1, 8, 8) and real.labels is None
     report = tmp_path / "results/mine/report"
     page = (report / "report.html").read_text(encoding="utf-8")
-    summary = json.loads((report / "summary.json").read_text(encoding="utf-8"))
-    assert "300" in page and "random-conv" in page and summary
+    assert "170 to train on, 100 held out, 30 fresh" in page and "preset tiny, classes 0" in page
+    assert "random-conv" in page and "lenet" not in page and "class_histogram" not in page
+    with (report / "primary.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    arms = ("control", "fully_synthetic", "half_real", "fresh_data")
+    assert len(rows) == 2 and all(0 <= float(row[arm]) <= 1 for row in rows for arm in arms)
+
+
+# -- in a workflow of somebody's own ----------------------------------------------------------------------------------
+
+
+def test_the_workflow_is_a_module_of_another_outside_a_clone(tmp_path):
+    """As the docs write it."""
+    page = (ROOT / "docs" / "anywhere.md").read_text(encoding="utf-8")
+    (text,) = (one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "module" in one)
+    (tmp_path / "Snakefile").write_text(text)
+    done = forked.run(["snakemake", "-n", "--quiet", "rules", "--cores", "1"], tmp_path, os.environ | ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^loops_train +14$", done.stdout, re.MULTILINE), done.stdout

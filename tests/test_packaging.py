@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -230,6 +231,38 @@ def test_the_package_runs_as_a_module_and_as_a_command():
     assert PROJECT["project"]["scripts"] == {"collapselab": "collapselab.cli:main"}
     done = subprocess.run([sys.executable, "-m", "collapselab", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "generative model" in done.stdout
+
+
+# -- elsewhere --------------------------------------------------------------------------------------------------------
+
+
+def test_the_container_is_written_as_its_linter_asks():
+    linter = Path(sys.executable).parent / "hadolint"
+    linter = str(linter) if linter.exists() else shutil.which("hadolint")
+    if linter is None:
+        pytest.skip("needs hadolint, which the extra dev brings")
+    done = subprocess.run([linter, "Containerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_container_has_the_python_and_the_torch_that_were_tried():
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert len(set(bases)) == 1 and bases[0].startswith("python:3.11-")
+    torch, rest = text.index("grep '^torch=="), text.index("collapselab-*.whl")
+    assert torch < rest and text.count("-c /tmp/constraints.txt") == 2
+    ignored = (ROOT / ".containerignore").read_text(encoding="utf-8").split()
+    assert {".git", ".venv", "results"} <= set(ignored)
+    assert not {"src", "workflow", "profiles", "config", "constraints.txt"} & set(ignored)
+
+
+def test_the_catalog_of_workflows_is_told_what_it_asks_for():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert set(usage) <= {"mandatory-flags", "software-stack-deployment", "report"}
+    assert studies.of_workflow(dict([usage["mandatory-flags"]["flags"].removeprefix("--config ").split("=")]))
+    # No rule has an environment of its own: what is said is what is.
+    assert not any(usage["software-stack-deployment"].values())
+    assert (ROOT / "workflow" / "Snakefile").exists() and (ROOT / "config" / "README.md").exists()
 
 
 # -- studies ----------------------------------------------------------------------------------------------------------

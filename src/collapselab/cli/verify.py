@@ -54,4 +54,4 @@ def verify(
 
 
 def _anew(name: str) -> str:
-    return f"collapselab verify {name} --set-aside; snakemake --config study={name}"
+    return f"collapselab verify {name} --set-aside; collapselab run {name}"
