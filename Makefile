@@ -3,6 +3,7 @@
 # make test    sets up the environment if needed and passes the whole suite
 # make test-all   the suite, and after it what is slow by nature
 # make check   the quick checks alone: style, types of files, the import contract
+# make pictures   takes the pictures of the documentation: of a finished quickstart, and of the site (make demo docs)
 # make docs    writes anew all pages that are made from the code, and the schema of a study, and builds the site of them
 # make test-cluster   the workflow on a Slurm of one node, which is brought up for it: on Debian as root, minutes
 # make test-processors   what trainings reach, and their bits, as on other processors: half an hour on two cores
@@ -19,7 +20,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo restore test test-slow test-all test-cluster test-processors check docs setup clean
+.PHONY: demo restore test test-slow test-all test-cluster test-processors check docs pictures setup clean
 
 setup: $(READY)
 
@@ -54,6 +55,11 @@ docs: $(READY)
 	$(ACTIVATE) python docs
 	$(ACTIVATE) sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "The site: $(CURDIR)/docs/_build/html/index.html"
+
+# Curves and samples of the quickstart, and what a person sees of it: report, terminal, MLflow, site. It needs Chromium.
+pictures: $(READY)
+	$(ACTIVATE) python docs/pictures.py
+	$(ACTIVATE) python docs/screenshots.py
 
 # One thread a worker: more would wait for one another's cores. Files in the order of tests/conftest.py: the longest first.
 test: check

@@ -1,11 +1,18 @@
-"""The notebooks of the documentation: their cells run as they stand, and show what the text says."""
+"""The notebooks of the documentation run as they stand and show what the text says; its pictures are small."""
 
+import io
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 PAGES = Path(__file__).resolve().parents[1] / "docs"
+sys.path.insert(0, str(PAGES))
+
+import screenshots  # noqa: E402
 
 
 def cells(page):
@@ -22,3 +29,44 @@ def test_the_page_of_the_library_runs_and_its_loop_collapses(capsys):
     recall = [row["value"] for row in space["rows"] if row["metric"] == "recall"]
     assert len(recall) == 9 and recall[-1] < recall[0] / 2  # 100 rows lose a covariance of rank 61 within generations
     assert space["real"].values.shape == space["fake"].values.shape == (800, 64)
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_picture_is_small_and_of_its_size():
+    """What ``make pictures`` has left: within 300 kB, and as large as it is said to be."""
+    sizes = {"report-light": screenshots.WIDE, "report-dark": screenshots.WIDE, "mlflow": screenshots.WIDE}
+    sizes |= {"report-320": screenshots.NARROW, "report-print": screenshots.A4, "site": screenshots.WIDE}
+    there = {file.stem: file for file in screenshots.FOLDER.glob("*.png")}
+    assert there.keys() == {*sizes, "terminal"}
+    for name, file in there.items():
+        assert file.stat().st_size <= screenshots.BYTES_MAX, file
+        with Image.open(file) as image:
+            assert image.mode == "P" and image.size == sizes.get(name, image.size), file
+
+
+def test_a_picture_loses_colours_until_it_fits_and_is_the_same_each_time(monkeypatch):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    noise.save(stream, "PNG")
+    monkeypatch.setattr(screenshots, "BYTES_MAX", 35_000)
+    found = screenshots.small(stream.getvalue())
+    assert len(found) <= 35_000 and found == screenshots.small(stream.getvalue())
+    assert len(Image.open(io.BytesIO(found)).getcolors()) == 64  # at 6 bits a pixel 30 kB; 128 colours take 7
+    monkeypatch.setattr(screenshots, "BYTES_MAX", 1_000)
+    with pytest.raises(SystemExit, match="200 x 200 pixels has more than 1000 bytes"):
+        screenshots.small(stream.getvalue())
+
+
+def test_a_terminal_shows_what_was_drawn_last_with_the_lines_above_it(monkeypatch):
+    """A bar that is drawn anew below the lines stands once, as it was when six jobs of ten were done."""
+    drawn = "".join(
+        f"\r\x1b[2K{above}\x1b[32mdone\x1b[0m {done}\r\nstudy ━━━━ {done}/10\r\nat work: x\x1b[1A\x1b[1A"
+        if done == 1
+        else f"\r\x1b[2K{above}\x1b[32mdone\x1b[0m {done}\r\n\x1b[2Kstudy ━━━━ {done}/10\r\n\x1b[2Kat work: x\x1b[1A"
+        for done, above in ((done, "") for done in range(1, 11))
+    )
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in screenshots._screen([drawn[:40], drawn[40:]])]
+    assert "study ━━━━ 6/10" in lines and not any("7/10" in line for line in lines)
+    assert sum("━" in line for line in lines) == 1 and "done 5" in lines

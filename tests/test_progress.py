@@ -2,6 +2,8 @@
 
 import contextvars
 import io
+import os
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -148,6 +150,21 @@ def test_work_within_work_is_told_with_it(monkeypatch):
         assert tell(4, 0.5) is True
         assert [(one.what, one.done, one.of, one.loss) for one in heard()] == [("train a", 4, 10, 0.5)]
     assert heard() is None and threading.active_count() == threads
+
+
+def test_signals_are_for_the_first_thread(monkeypatch):
+    """Who waits for a signal gets it: no thread that shows something takes it away."""
+    monkeypatch.delenv(progress.VARIABLE)
+    watched = threading.Event()
+    monkeypatch.setattr(progress, "_write", lambda report, parts, ends: watched.set() or ends.wait())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        with progress.shown("measure"):
+            assert watched.wait(60)
+            os.kill(os.getpid(), signal.SIGUSR2)  # which would end this process if any thread took it
+            assert signal.sigtimedwait({signal.SIGUSR2}, 60).si_signo == signal.SIGUSR2
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # -- who counts --------------------------------------------------------------------------------------------------------

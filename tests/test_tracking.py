@@ -1,6 +1,7 @@
 """Tracking: the runs are those of the files, however often, by however many, and whatever changed in between."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -9,15 +10,20 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_up
 import numpy as np
 import pytest
+from PIL import Image
 
 from collapselab import report
+from collapselab.cli import track as mirroring
 from collapselab.metrics import METRICS
 from collapselab.report import tracking
 from collapselab.report.addresses import address, default_uri, without_secrets
+from collapselab.report.colours import colours_of
+from collapselab.report.datasets import Dataset
 from collapselab.report.runs import Beside, lineages
 from collapselab.report.tracking import TrackingError, track
 
@@ -452,3 +458,67 @@ def test_cells_of_a_forgetting_matrix_are_metrics_of_the_generation():
         cells = {key: (value, step) for key, value, step in points if key.startswith(f"{group}/task")}
         assert cells == {f"{group}/task{j}": (0.1 * generation + j, generation) for j in range(generation + 1)}
         assert sum(key == f"{first['extractor']}/{first['metric']}" for key, _, _ in points) == 1
+
+
+def test_the_default_page_shows_controls_colours_true_times_and_what_went_in_and_came_out(root):
+    """MLflow draws the ten runs that began last, each with its colour, duration, data set, source and models."""
+    arms, seeds = tuple(made_up.ARMS), 3
+    records = made_up.records(arms, seeds, 1)
+    cells = [(record["arm"], record["seed"], record["generation"]) for record in records]
+    begun = {cell: 1.8e9 + 100 * cell[1] + 40 * cell[2] for cell in cells}  # all arms of a seed share a generation 0
+    costs = {cell: [{"began_at": at, "ended_at": at + 30.5}] for cell, at in begun.items()}
+    colours = colours_of(arms, ["control"])
+    (root / "data").mkdir()
+    table = root / "data" / "training.parquet"
+    table.write_bytes(b"rows")
+    said = {
+        "params": {arm: {"regime": arm, "family": "diffusion", "model.width": 32} for arm in arms},
+        "costs": costs,
+        "colours": colours,
+        "controls": ["control"],
+        "models": {cell: f"results/{cell[0]}/seed{cell[1]}/gen{cell[2]}/model.safetensors" for cell in cells},
+        "training": dict.fromkeys(cells, Dataset("training set", table, "training")),
+        "real": dict.fromkeys(range(seeds), Dataset("digits", table, "real data", "handwritten digits")),
+    }
+    show(records, root, **said)
+    mirror = client(root)
+    experiment = mirror.get_experiment_by_name("made_up").experiment_id
+    asked = {"filter_string": "tags.level = 'lineage'", "order_by": ["attributes.start_time DESC"]}  # as the link asks
+    page = mirror.search_runs([experiment], max_results=10, **asked)
+    assert [run.data.tags["arm"] for run in page[:: len(arms)]][:2] == ["control", "control"]
+    assert {run.data.tags["arm"] for run in page} == set(arms)
+    for run in page:
+        arm, seed = run.data.tags["arm"], int(run.data.tags["seed"])
+        assert run.data.tags["mlflow.runColor"] == colours[arm]
+        ended = 1000 * (begun[arm, seed, 1] + 30.5)  # from the beginning of generation 0 to the end of generation 1
+        assert run.info.end_time == ended and 0 <= run.info.start_time - 1000 * begun[arm, seed, 0] < len(arms) * seeds
+        assert run.data.tags["mlflow.user"] and run.data.tags["mlflow.source.name"].startswith("collapselab ")
+        assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["digits"]
+        models = [mirror.get_logged_model(one.model_id).name for one in run.outputs.model_outputs]
+        assert sorted(models) == [f"{arm}-seed{seed}-gen{generation}" for generation in (0, 1)]
+    assert counts(show(records, root, **said)) == (0, 0, 3 * len(arms) * seeds, 0)
+    assert len(set(colours.values())) == len(arms)
+
+
+def test_the_models_of_a_lineage_are_those_of_its_generations_whatever_is_remade(root):
+    models = {"models": {("control", 0, t): f"gen{t}/model.safetensors" for t in range(3)}}
+
+    def linked():
+        mirror, run = client(root), runs(root)["control/seed0"]
+        return sorted(mirror.get_logged_model(one.model_id).name for one in run.outputs.model_outputs)
+
+    show(made_up.records(ARMS[:1], 1, 1), root, **models)
+    show(made_up.records(ARMS[:1], 1, 2), root, **models)
+    assert linked() == [f"control-seed0-gen{t}" for t in range(3)]
+    changed = made_up.records(ARMS[:1], 1, 2)
+    changed[1]["values"][0]["value"] = 0.123
+    show(changed, root, **models)
+    assert linked() == [f"control-seed0-gen{t}" for t in range(3)]
+
+
+def test_a_sheet_of_samples_is_large_enough_to_be_read(monkeypatch):
+    """Nothing in MLflow enlarges it: of 8 x 8 pixels each picture has 64 on a side."""
+    images = np.zeros((50, 1, 8, 8), np.uint8)
+    monkeypatch.setattr(mirroring.results, "grids", lambda study: {("a", 0, 0): images})
+    (sheet,) = mirroring._sheets(SimpleNamespace(name="made_up")).values()
+    assert Image.open(io.BytesIO(sheet)).size == (10 * 66, 4 * 66)

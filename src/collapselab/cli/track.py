@@ -18,6 +18,7 @@ from .study import Planned, StudyName, study_of
 
 app = typer.Typer(rich_markup_mode=None)
 
+SHOWN_PIXELS = 64  # the side at least of a picture on a sheet
 ATTACHED = ("report.html", "summary.csv", "primary.csv", "verdicts.json")  # of the report, to the run of the study
 
 
@@ -97,14 +98,15 @@ def _curves(study: Any, cells: Sequence[tuple[str, int, int]]) -> dict[tuple[str
 
 
 def _sheets(study: Any) -> dict[tuple[str, int, int], bytes]:
-    """The sample grids as the report draws its whole sheets."""
+    """The sample grids as the report draws its whole sheets, but larger: nothing enlarges them by a click."""
     from ..report.pictures import GRID_COLUMNS, GRID_ROWS, grid_png
 
-    many = GRID_COLUMNS * GRID_ROWS
-    return {
-        cell: grid_png(images[:many], GRID_COLUMNS, Origin(study.name, *cell))
-        for cell, images in results.grids(study).items()
-    }
+    def sheet(cell: tuple[str, int, int], images: Any) -> bytes:
+        scale = max(1, SHOWN_PIXELS // max(images.shape[2:]))
+        shown = images[: GRID_COLUMNS * GRID_ROWS].repeat(scale, axis=2).repeat(scale, axis=3)
+        return grid_png(shown, GRID_COLUMNS, Origin(study.name, *cell))
+
+    return {cell: sheet(cell, images) for cell, images in results.grids(study).items()}
 
 
 def _costs(study: Any) -> dict[tuple[str, int, int], list[Mapping[str, Any]]]:

@@ -4,6 +4,7 @@ What is at work is read from ``core.progress`` by a thread of its own, so that n
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -94,9 +95,8 @@ def shown(what: str) -> Iterator[None]:
         return
     ends = threading.Event()
     with listening() as parts:
-        watch = _draw if sys.stderr.isatty() else _write
-        report = Report(what, time.monotonic())
-        thread = threading.Thread(target=watch, args=(report, parts, ends), name="progress", daemon=True)
+        told = Report(what, time.monotonic()), parts, ends
+        thread = threading.Thread(target=_watch, args=told, name="progress", daemon=True)
         thread.start()
         try:
             yield
@@ -125,6 +125,12 @@ def progress(what: str, total: int | None, stopping: Callable[[], bool] = bool, 
         finally:
             if parts is not None and part in parts:
                 parts.remove(part)
+
+
+def _watch(report: Report, parts: list[Part], ends: threading.Event) -> None:
+    """Show it, in a thread that no signal is for: whoever waits for signals in the first one gets all of them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    (_draw if sys.stderr.isatty() else _write)(report, parts, ends)
 
 
 def _write(report: Report, parts: list[Part], ends: threading.Event) -> None:

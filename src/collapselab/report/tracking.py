@@ -291,7 +291,7 @@ class _Mirror:
         if content.datasets:
             self._read(run.info.run_id, content)
         if content.model:
-            self._made(run.info.run_id, content)
+            self._made(run.info.run_id, content, (more or {}).get(PARENT))
         return run.info.run_id
 
     def _attach(self, run: Any, files: Mapping[str, bytes]) -> None:
@@ -317,8 +317,8 @@ class _Mirror:
             inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", one.context)]))
         self.client.log_inputs(run_id, inputs)
 
-    def _made(self, run_id: str, content: Content) -> None:
-        """Name the model that a run has made; its bytes stay where they are."""
+    def _made(self, run_id: str, content: Content, parent: str | None) -> None:
+        """Name the model that a run has made, for its lineage, too; its bytes stay where they are."""
         from mlflow.entities import LoggedModelOutput
 
         said = content.model
@@ -326,13 +326,15 @@ class _Mirror:
             self.experiment, said["name"], run_id, dict(said["tags"]), dict(said["options"]), said["family"] or None
         )
         self.client.finalize_logged_model(made.model_id, "READY")
-        self.client.log_outputs(run_id, [LoggedModelOutput(made.model_id, int(content.tags["generation"]))])
+        for one in filter(None, (run_id, parent)):
+            self.client.log_outputs(one, [LoggedModelOutput(made.model_id, int(content.tags["generation"]))])
 
     def _finish(self, run_id: str, content: Content) -> None:
         self.client.set_terminated(run_id, _ending(content), content.ended)
 
     def _delete(self, run: Any) -> None:
-        for made in run.outputs.model_outputs if run.outputs else ():
+        own = run.outputs and PARENT in run.data.tags  # a lineage names those of its generations, which go with these
+        for made in run.outputs.model_outputs if own else ():
             self.client.delete_logged_model(made.model_id)
         self.client.delete_run(run.info.run_id)
         self.counts["deleted"] += 1
