@@ -231,6 +231,25 @@ def test_make_restore_gives_a_colleague_a_workspace(pushed, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_was_run_by_hand_reaches_a_colleague_by_the_lines_of_the_docs(finished, tmp_path):
+    """As after a run on a cluster: no stage has ever run here, neither the study's nor that of its real data."""
+    page = (ROOT / "docs" / "team.md").read_text(encoding="utf-8")
+    commit, push = (re.search(rf"^dvc {verb} .*\bmine\b[^#\n]*", page, re.MULTILINE)[0] for verb in ("commit", "push"))
+    project = finished.copy(tmp_path / "author")
+    (tmp_path / "remote").mkdir()
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "remote", "add", "--default", "shared", tmp_path / "remote")
+    for line in (commit, "git add .", "git commit --quiet -m results", push):
+        project.run(*line.replace("mine", "smoke").split())
+    project.run("git", "clone", "--quiet", project.folder, tmp_path / "project")
+    colleague = Project(tmp_path / "project")
+    colleague.run("dvc", "pull", "smoke", "--with-deps")
+    assert colleague.hashes() == project.hashes()
+    colleague.run("snakemake", "--touch", "--forceall", "--config", "study=smoke")
+    assert colleague.plan() == {}
+
+
+@pytest.mark.slow
 def test_an_experiment_runs_what_its_option_asks_for(pushed, tmp_path):
     project = pushed.copy(tmp_path / "project")
     ran = said(project.run("dvc", "exp", "run", "smoke", "-S", "config/smoke.yaml:data.split.held_out=300"))

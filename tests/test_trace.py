@@ -204,6 +204,10 @@ def test_a_file_that_was_made_again_or_is_gone_ends_the_line_and_is_named(projec
         trace(Path(f"{CELL.format(1)}/samples.safetensors"))
     with pytest.raises(FileNotFoundError):
         trace(Path("nowhere.png"))
+    Path("study.yaml").write_text("name: study", encoding="utf-8")
+    for other in ("study.yaml", CELL.format(1)):
+        with pytest.raises(ValueError, match=rf"{other}: .*; allowed is an exported picture, a sample set"):
+            trace(Path(other), 0)
 
 
 def test_the_verb_prints_a_line_of_a_study_that_has_run(smoke: Project):

@@ -57,18 +57,25 @@ class Line(NamedTuple):
         return all(link.holds for link in (*self.links, *self.real))
 
 
+TRACED = "an exported picture, a sample set, a training set or a table of kept rows"
+
+
 def trace(path: Path, row: int | None = None) -> Line:
     """The line of a row of a sample set, of a training table, or of a table of kept rows; or of an exported picture.
 
     Raises ValueError for another file, for a row that it has not, and where a picture does not say what it is of.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(2, os.strerror(2), str(path))
+    if not path.is_file():
+        raise ValueError(f"{path}: is a folder or a device; allowed is {TRACED}")
     with open(path, "rb") as stream:
         is_picture = stream.read(len(PNG)) == PNG
     walk = _Walk()
     if is_picture:
         links, model = walk.of_picture(path, row)
+    elif path.suffix not in (".safetensors", ".parquet"):
+        raise ValueError(f"{path}: has no rows with a line; allowed is {TRACED}")
     elif row is None:
         raise ValueError(f"{path}: is not a picture that says of which row it is; say --row N")
     elif path.suffix == ".parquet":

@@ -129,7 +129,7 @@ def write_folder_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _tell(error: OSError, path: Path, needs: int | None = None) -> None:
-    """Let an error say which file could not be written, as a system's own words name none; and the room."""
+    """Let an error say what could not be written, since what a system says of a write names no file; and the room."""
     if error.errno is not None and error.filename is None:
         error.filename = str(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
