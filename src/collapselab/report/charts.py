@@ -2,21 +2,23 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
 import vl_convert
 
-from ..verdicts import Endpoint, Record, StudyFacts
-from .colours import colours_of
+from ..verdicts import Endpoint, Record, StudyFacts, spell
+from .colours import colours_of, marks_of
 from .numbers import BAND_FROM, KINDS, composition_rows, curve_rows, shares, some, survival_rows
 
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
-KIND_COLOURS = dict(zip(KINDS, ("#08519C", "#4292C6", "#9ECAE1", "#D55E00", "#FDAE6B"), strict=True))
-SOFT_COLOUR = "#555555"  # of what stands behind the arms
-SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "triangle-left")
+# Real images in sand, generated ones in violet, lighter or darker than any arm: a colour means one thing in the page.
+KIND_COLOURS = dict(zip(KINDS, ("#F7F3E3", "#E0D3A8", "#C9B57C", "#2B2140", "#CFC4E3"), strict=True))
+# What is not an arm: words, what stands behind the arms, and the lines of the axes. The page's style has each of them
+# by this value, and another on dark paper.
+INK_COLOUR, SOFT_COLOUR, GRID_COLOUR = "#1c1c1c", "#555555", "#e6e6e6"
 CROSS = "M-.6,-.6L.6,.6M.6,-.6L-.6,.6"
 THEORY = "dashes: theory, shaded where the mean should lie"  # in 95 of 100 studies, where its spread is known
 
@@ -33,19 +35,21 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     """The Vega-Lite specification of one metric against the generation, a panel for each kind of samples."""
     rows = curve_rows(facts, records, endpoint)
     panels = list(dict.fromkeys(row["panel"] for row in rows))
+    there = {row["what"] for row in rows}  # a layer without rows has no extent, which Vega warns of
     words, better = facts.label(endpoint.metric), facts.direction(endpoint.metric)
     channels = _channels(facts, words, legend_columns=5 if width > WIDTH // 2 else 3)
     spread, own = _band_and_lines(channels) if facts.seeds >= BAND_FROM else _ranges_and_points(channels)
-    theory = _theory(channels) if any(row["what"] == "theory" for row in rows) else []
+    theory = _theory(channels) if "theory" in there else []
     layers = [
-        *_reference(channels),
+        *(_reference(channels) if "reference" in there else []),
         spread,
         *theory,
         _mean_line(channels),
         own,
         _mean_points(facts, channels),
-        *_ends(channels),
+        *_ends(channels, there),
     ]
+    said = _said(facts, f"{words} in the {endpoint.extractor} features", better, rows)
     title = alt.TitleParams(
         f"{words} in the {endpoint.extractor} features",
         subtitle=([f"{better} is better"] if better else []) + ([THEORY] if theory else []),
@@ -53,16 +57,29 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     )
     layered = alt.layer(*layers, data=alt.Data(values=[])).properties(width=width // len(panels) - 60, height=height)
     if len(panels) == 1:
-        return _styled(layered.properties(title=title), rows)
+        return _styled(layered.properties(title=title), rows, said)
     header = alt.Header(title=None, labelFontSize=12)
     faceted = layered.facet(column=alt.Column("panel:N", sort=panels, header=header))
-    return _styled(faceted.properties(title=title), rows)
+    return _styled(faceted.properties(title=title), rows, said)
+
+
+def _said(facts: StudyFacts, words: str, better: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A curve in words, for those who do not see it: the mean of each arm at its first and its last generation."""
+    panel = next((row["panel"] for row in rows), "")
+    ends = []
+    for arm in facts.arms:
+        of = [row for row in rows if row["what"] == "mean" and (row["arm"], row["panel"]) == (arm, panel)]
+        if of:
+            ends.append(f"{arm} {' to '.join(dict.fromkeys(spell(row['value']) for row in (of[0], of[-1])))}")
+    real = next((f"; real data {spell(row['value'])}" for row in rows if row["what"] == "reference"), "")
+    said = f"{words} by generation" + (f", {better} is better" if better else "")
+    return f"{said}. Means from the first to the last: {', '.join(ends)}{real}."
 
 
 class _Channels(NamedTuple):
     """What the layers of a curve have in common: where a row stands, how it looks, and what it says when pointed at.
 
-    picked: the arms that were clicked in the legend; fade: the others'. words: the metric's name.
+    words: the metric's name.
     """
 
     x: Any
@@ -70,8 +87,6 @@ class _Channels(NamedTuple):
     colour: Any
     shape: Any
     dash: Any
-    fade: Any
-    picked: Any
     words: str
 
     def number(self, field: str = "value", title: str | None = None) -> Any:
@@ -85,10 +100,8 @@ class _Channels(NamedTuple):
 
 def _channels(facts: StudyFacts, words: str, legend_columns: int) -> _Channels:
     arms = list(facts.arms)
-    picked = alt.selection_point(name="picked", fields=["arm"], bind="legend")
     names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
     legend = alt.Legend(orient="bottom", columns=legend_columns, title=None, **names)
-    shapes = [SHAPES[index % len(SHAPES)] for index in range(len(arms))]
     # A condition and no scale: a scale would dash the outline of the control's symbol in the legend too.
     controls = json.dumps([arm for arm in facts.arms if facts.is_control(arm)])
     axis = alt.Axis(values=list(range(facts.generations + 1)), format="d", grid=False, title="generation")
@@ -96,10 +109,8 @@ def _channels(facts: StudyFacts, words: str, legend_columns: int) -> _Channels:
         x=alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.35, facts.generations + 0.35], nice=False)),
         y=alt.Y("value:Q", title=words, scale=alt.Scale(zero=False)),
         colour=_arm_colour(facts, legend),
-        shape=alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=shapes), sort=None, legend=legend),
+        shape=alt.Shape("arm:N", scale=alt.Scale(domain=arms, range=list(marks_of(arms).values())), sort=None, legend=legend),
         dash=alt.condition(f"indexof({controls}, datum.arm) >= 0", alt.value([5, 4]), alt.value([1, 0])),
-        fade=alt.condition(picked, alt.value(1.0), alt.value(0.12)),
-        picked=picked,
         words=words,
     )
 
@@ -132,7 +143,7 @@ def _band_and_lines(channels: _Channels) -> tuple[Any, Any]:
 
 def _ranges_and_points(channels: _Channels) -> tuple[Any, Any]:
     """Of few lineages: from the lowest to the highest, and every one of their values."""
-    look = {"color": channels.colour, "opacity": channels.fade}
+    look = {"color": channels.colour}
     ranges = _rows_that_are("mean").mark_rule(strokeWidth=1.5)
     points = _rows_that_are("lineage").mark_point(size=16, filled=True)
     tips = [*channels.where("seed", "generation"), channels.number(title=channels.words)]
@@ -150,17 +161,17 @@ def _theory(channels: _Channels) -> list[Any]:
     tips = [arm, alt.Tooltip("law:N"), generation, channels.number(title=f"predicted {channels.words}")]
     return [
         expected.encode(channels.x, alt.Y("low:Q"), alt.Y2("high:Q"), color=channels.colour),
-        line.encode(channels.x, channels.y, color=channels.colour, opacity=channels.fade, tooltip=tips),
+        line.encode(channels.x, channels.y, color=channels.colour, tooltip=tips),
     ]
 
 
 def _mean_line(channels: _Channels) -> Any:
     line = _rows_that_are("mean").mark_line(strokeWidth=2)
-    return line.encode(channels.x, channels.y, color=channels.colour, strokeDash=channels.dash, opacity=channels.fade)
+    return line.encode(channels.x, channels.y, color=channels.colour, strokeDash=channels.dash)
 
 
 def _mean_points(facts: StudyFacts, channels: _Channels) -> Any:
-    """The means as symbols, which the legend shows and picks from."""
+    """The means as symbols, which the legend shows."""
     points = _rows_that_are("mean").mark_point(size=55 if facts.generations <= 25 else 18, filled=True)
     tips = [
         *channels.where("generation"),
@@ -169,23 +180,24 @@ def _mean_points(facts: StudyFacts, channels: _Channels) -> Any:
         channels.number("high"),
     ]
     tips.append(alt.Tooltip("lineages:N"))
-    look = {"color": channels.colour, "shape": channels.shape, "opacity": channels.fade}
-    return points.encode(channels.x, channels.y, tooltip=tips, **look).add_params(channels.picked)
+    look = {"color": channels.colour, "shape": channels.shape}
+    return points.encode(channels.x, channels.y, tooltip=tips, **look)
 
 
-def _ends(channels: _Channels) -> list[Any]:
+def _ends(channels: _Channels, there: Collection[str]) -> list[Any]:
     """A cross where a lineage diverged, a square where one was stopped, and how many are left where some have ended."""
-    look = {"color": channels.colour, "opacity": channels.fade}
     crosses = _rows_that_are("diverged").mark_point(shape=CROSS, size=160, strokeWidth=3, filled=False)
     counts = _rows_that_are("few").mark_text(align="left", dx=7, dy=-7, fontSize=11)
     tips = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="diverged at")]
     squares = _rows_that_are("stopped").mark_point(shape="square", size=130, strokeWidth=3, filled=False)
     ended = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="stopped after")]
-    return [
-        crosses.encode(channels.x, channels.y, tooltip=tips, **look),
-        squares.encode(channels.x, channels.y, tooltip=ended, **look),
-        counts.encode(channels.x, channels.y, text="text:N", **look),
-    ]
+    place = {"x": channels.x, "y": channels.y, "color": channels.colour}
+    drawn = {
+        "diverged": crosses.encode(**place, tooltip=tips),
+        "stopped": squares.encode(**place, tooltip=ended),
+        "few": counts.encode(**place, text="text:N"),
+    }
+    return [layer for what, layer in drawn.items() if what in there]
 
 
 def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
@@ -213,7 +225,8 @@ def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> 
         width=width, height=18 * len(arms)
     )
     title = alt.TitleParams("Lineages that go on (Kaplan and Meier)", anchor="start")
-    return _styled(alt.vconcat(curve, beneath, data=alt.Data(values=[])).properties(title=title), rows)
+    said = "The share of lineages that go on, and how many are watched, by generation and arm."
+    return _styled(alt.vconcat(curve, beneath, data=alt.Data(values=[])).properties(title=title), rows, said)
 
 
 # -- a panel for each arm ----------------------------------------------------------------------------------------------
@@ -244,10 +257,10 @@ def share_chart(facts: StudyFacts, records: Sequence[Record], metric: str, width
             alt.Tooltip("difference:Q", format="+.2%"),
         ],
     ).properties(width=panel, height=max(120, 16 * len(found.parts)))
-    title = alt.TitleParams(
-        f"{facts.label(metric)} minus {found.less}", subtitle=[f"in the {found.extractor} features"], anchor="start"
-    )
-    return _styled(_beside_each_other(facts, chart, panel).properties(title=title), found.rows)
+    words, where = f"{facts.label(metric)} minus {found.less}", f"in the {found.extractor} features"
+    title = alt.TitleParams(words, subtitle=[where], anchor="start")
+    said = f"{words} {where}, by generation and arm; the farthest is {spell(100 * largest)} percentage points away."
+    return _styled(_beside_each_other(facts, chart, panel).properties(title=title), found.rows, said)
 
 
 def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> dict | None:
@@ -258,7 +271,7 @@ def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) 
     panel = _panel(facts, width)
     kinds = [kind for kind in KINDS if kind in {row["kind"] for row in rows}]
     scale = alt.Scale(domain=kinds, range=[KIND_COLOURS[kind] for kind in kinds])
-    bars = alt.Chart(alt.Data(values=[])).mark_bar()
+    bars = alt.Chart(alt.Data(values=[])).mark_bar(stroke=SOFT_COLOUR, strokeWidth=0.5)
     chart = bars.encode(
         x=_generations(facts, panel),
         y=alt.Y("sum(count):Q", title="training samples"),
@@ -267,7 +280,8 @@ def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) 
         tooltip=["arm:N", "generation:O", "kind:N", alt.Tooltip("sum(count):Q", title="samples")],
     ).properties(width=panel, height=120)
     title = alt.TitleParams("What each arm is trained on", anchor="start")
-    return _styled(_beside_each_other(facts, chart, panel).properties(title=title), rows)
+    said = f"How many samples of each kind every arm is trained on, by generation: {', '.join(kinds)}."
+    return _styled(_beside_each_other(facts, chart, panel).properties(title=title), rows, said)
 
 
 def _panel(facts: StudyFacts, width: int) -> int:
@@ -320,7 +334,8 @@ def truth_chart(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int
     # A column for each panel, in rows of three.
     faceted = layered.facet(facet=alt.Facet("panel:N", sort=panels, title=None), columns=columns)
     title = alt.TitleParams("Estimates beside the truth", anchor="start")
-    return _styled(faceted.properties(title=title), points + diagonal)
+    said = f"Estimates beside the truth, a point for each arm, seed and generation: {', '.join(panels)}."
+    return _styled(faceted.properties(title=title), points + diagonal, said)
 
 
 # -- the search for a guide -------------------------------------------------------------------------------------------
@@ -350,7 +365,7 @@ def front_chart(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> di
     panels = [panel(*pair) for pair in pairs or [("trial", metrics[0])]]
     title = alt.TitleParams("Guides and strengths that were tried, filled where no other beats them", anchor="start")
     chart = alt.concat(*panels, columns=3, data=alt.Data(values=[])).properties(title=title)
-    return _styled(chart, rows)
+    return _styled(chart, rows, title.text)
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
@@ -362,20 +377,22 @@ def _arm_colour(facts: StudyFacts, legend: Any) -> Any:
     return alt.Color("arm:N", scale=scale, sort=None, legend=legend)
 
 
-def _styled(chart: Any, rows: Sequence[Mapping[str, Any]]) -> dict:
-    """The specification of a chart of these rows, in the look of all.
+def _styled(chart: Any, rows: Sequence[Mapping[str, Any]], said: str) -> dict:
+    """The specification of a chart of these rows, in the look of all. said: the chart in words.
 
     The rows are put in at the end: Altair would hold each against its schema.
     """
     # One weight of one font: with two, the PDF writer orders them by chance, and the bytes would differ between runs.
-    plain = {"titleFontWeight": "normal"}
-    styled = chart.configure(  # in one call: each copies the whole chart
+    plain = {"titleFontWeight": "normal", "titleColor": INK_COLOUR, "labelColor": INK_COLOUR}
+    lines = {"gridColor": GRID_COLOUR, "domainColor": SOFT_COLOUR, "tickColor": SOFT_COLOUR}
+    styled = chart.properties(description=said).configure(  # in one call: each copies the whole chart
         font="sans-serif",
         background="#ffffff",
         view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(labelFontSize=11, titleFontSize=12, gridColor="#eeeeee", **plain),
+        axis=alt.AxisConfig(labelFontSize=11, titleFontSize=12, **lines, **plain),
+        header=alt.HeaderConfig(**plain),
         legend=alt.LegendConfig(labelFontSize=12, **plain),
-        title=alt.TitleConfig(fontSize=15, fontWeight="normal", subtitleColor=SOFT_COLOUR),
+        title=alt.TitleConfig(fontSize=15, fontWeight="normal", color=INK_COLOUR, subtitleColor=SOFT_COLOUR),
     )
     drawn = styled.to_dict()
     drawn["data"]["values"] = list(rows)

@@ -14,6 +14,7 @@ from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spe
 from . import sections
 from .adapted import of_study
 from .charts import VEGA_LITE, colours
+from .colours import marks_of
 from .lines import STYLE
 from .numbers import DRAWN, SETS, endpoints, name_of, twins, unchanged
 from .people import of_people
@@ -52,6 +53,7 @@ def page(
         **_curves(facts, records),
         charts=charts,
         colours=colours(facts),
+        marks=marks_of(facts.arms),
         adaptations=of_study(facts, colours(facts)),
         style=_beside("page.css") + STYLE,
         script=_beside("page.js"),
