@@ -396,7 +396,6 @@ def _styled(chart: Any, rows: Sequence[Mapping[str, Any]], said: str) -> dict:
     plain = {"titleFontWeight": "normal", "titleColor": INK_COLOUR, "labelColor": INK_COLOUR}
     lines = {"gridColor": GRID_COLOUR, "domainColor": SOFT_COLOUR, "tickColor": SOFT_COLOUR}
     styled = chart.properties(description=said).configure(  # in one call: each copies the whole chart
-        aria=False,  # a chart is one picture with its words
         font="sans-serif",
         background="#ffffff",
         view=alt.ViewConfig(stroke=None),

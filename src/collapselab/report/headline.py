@@ -161,10 +161,10 @@ def _answer(facts: StudyFacts, found: Mapping[str, Sequence[Finding]]) -> str:
         return law
     what = _what_happens(facts, tested, slopes, sides, apart)
     if kind == "which" and ranked:
-        best = _best_first(facts, found, sides, ranked)
+        best = _best_first(facts, found, slopes, ranked)
         return f"{_capital(best)}; {what}."
     opening = _opening(facts, kind, sides)
-    best = _best_last(facts, found, sides, ranked) if ranked and (sides.worse or _too_few(sides, tested)) else ""
+    best = _best_last(facts, found, slopes, ranked) if ranked and (sides.worse or _too_few(sides, tested)) else ""
     said = f"{what}; {best}." if best else f"{what}."
     return opening + said if opening else _capital(said)
 
@@ -174,7 +174,7 @@ def _opening(facts: StudyFacts, kind: Kind, sides: _Sides) -> str:
         return "" if sides.worse or not sides.unsure else "It cannot be told: "
     if sides.worse:
         whole = len(sides.worse) == len(sides.all)
-        return "Yes: " if whole else f"Yes, in {_count(len(sides.worse))} of {_count(len(sides.all))} arms: "
+        return "Yes: " if whole else "In part: "
     return "It cannot be told: " if sides.unsure else "No: "
 
 
@@ -222,7 +222,7 @@ def _by_slope(facts: StudyFacts, slopes: Mapping[str, Finding], sides: _Sides) -
     return order if len(order) > 1 and len({*means.values()}) > 1 else []
 
 
-def _hedge(facts: StudyFacts, found: Mapping[str, Sequence[Finding]], ranked: Sequence[str], word: str) -> str:
+def _hedge(found: Mapping[str, Sequence[Finding]], ranked: Sequence[str], word: str) -> str:
     """Of the best arm, from which others it is not surely apart."""
     sure = {
         frozenset((one.arm, one.words["other"])) for one in found["contrasts"] if one.status.endswith(" slope")
@@ -234,25 +234,31 @@ def _hedge(facts: StudyFacts, found: Mapping[str, Sequence[Finding]], ranked: Se
     return f", though not surely {word} than in {many}"
 
 
-def _best_first(facts: StudyFacts, found: Mapping[str, Sequence[Finding]], sides: _Sides, ranked: Sequence[str]) -> str:
-    if facts.direction(facts.primary.metric) is None:
-        return f"{_plain(facts)} changes least in {ranked[0]}{_hedge(facts, found, ranked, 'less')}"
-    if ranked[0] in sides.worse:
-        return f"{_plain(facts)} {_verb(facts)}s least in {ranked[0]}{_hedge(facts, found, ranked, 'less')}"
-    return f"{_plain(facts)} is kept best in {ranked[0]}{_hedge(facts, found, ranked, 'better')}"
+def _gets_worse(facts: StudyFacts, slopes: Mapping[str, Finding], arm: str) -> bool:
+    """Whether the mean over an arm's lineages gets worse, however sure that is."""
+    return (slopes[arm].numbers["mean"] or 0) * (1 if _verb(facts) == "rise" else -1) > 0
 
 
-def _best_last(facts: StudyFacts, found: Mapping[str, Sequence[Finding]], sides: _Sides, ranked: Sequence[str]) -> str:
-    best = ranked[0]
+def _best_first(
+    facts: StudyFacts, found: Mapping[str, Sequence[Finding]], slopes: Mapping[str, Finding], ranked: Sequence[str]
+) -> str:
+    """In which arm least happens, as a clause that begins with the metric."""
     if facts.direction(facts.primary.metric) is None:
-        return f"{_plain(facts)} changes least in {best}{_hedge(facts, found, ranked, 'less')}"
-    word = "less" if best in sides.worse else "better"
-    hedge = _hedge(facts, found, ranked, word)
-    words = facts.remedies.get(best, "")
+        return f"{_plain(facts)} changes least in {ranked[0]}{_hedge(found, ranked, 'less')}"
+    if _gets_worse(facts, slopes, ranked[0]):
+        return f"{_plain(facts)} {_verb(facts)}s least in {ranked[0]}{_hedge(found, ranked, 'less')}"
+    return f"{_plain(facts)} is kept best in {ranked[0]}{_hedge(found, ranked, 'better')}"
+
+
+def _best_last(
+    facts: StudyFacts, found: Mapping[str, Sequence[Finding]], slopes: Mapping[str, Finding], ranked: Sequence[str]
+) -> str:
+    """The same, after what happens was said: by what the arm does to its training sets, where that is known."""
+    best, words = ranked[0], facts.remedies.get(ranked[0], "")
     unlike = words and all(facts.remedies.get(arm) != words for arm in ranked[1:])
-    if unlike and not hedge:
-        return f"{words} ({best}) {'slows it most' if best in sides.worse else 'keeps it best'}"
-    return f"{_plain(facts)} {f'{_verb(facts)}s least' if best in sides.worse else 'is kept best'} in {best}{hedge}"
+    if unlike and facts.direction(facts.primary.metric) and not _hedge(found, ranked, ""):
+        return f"{words} ({best}) {'slows it most' if _gets_worse(facts, slopes, best) else 'keeps it best'}"
+    return _best_first(facts, found, slopes, ranked)
 
 
 def _ranked(facts: StudyFacts, records: Sequence[Record]) -> str:

@@ -122,6 +122,7 @@ async function draw(place) {
   picture.setAttribute("role", "img");
   picture.setAttribute("aria-label", chart.description);
   picture.removeAttribute("aria-roledescription");
+  for (const part of picture.children) part.setAttribute("aria-hidden", "true"); // one picture with its words
   const fold = place.querySelector(".beside");
   if (fold.open) tell(fold, place);
 }
