@@ -24,11 +24,12 @@ def report(
 ) -> None:
     """Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."""
     with store.while_running() if so_far else nullcontext():
-        _draw(study_of(name, planned), so_far)
+        _draw(study_of(name, planned), name, so_far)
 
 
-def _draw(study: Any, so_far: bool) -> None:
+def _draw(study: Any, name: str, so_far: bool) -> None:
     from .. import report as reports
+    from ..report.made import made
 
     records, missing = results.records(study)
     if missing and not so_far:
@@ -43,7 +44,8 @@ def _draw(study: Any, so_far: bool) -> None:
             if seed == 0:
                 grids.setdefault(arm, {})[generation] = images
         facts = results.facts(study)
-        files = reports.build(facts, records, grids, results.costs(study), True, selected.selecting(study))
+        told = {"made": made(study, name), "real": results.real_pictures(study)}
+        files = reports.build(facts, records, grids, results.costs(study), True, selected.selecting(study), **told)
         glances = reports.glance(facts, records)
     folder = Path(study.report_file(""))
     for file, content in files.items():

@@ -71,12 +71,12 @@ def _write_stages(path: Path) -> None:
 @app.command()
 def validate(name: StudyName) -> None:
     """Check a study and report every fault."""
-    from ..study.sampled import remarks
+    from ..study import composed, sampled
 
     study = study_of(name)
     arms = ", ".join(study.lineages)
     print(f"{study.name}: ok. Arms: {arms}; {study.file.seeds} seeds; generations 0 to {study.file.generations}")
-    for remark in remarks(study):
+    for remark in (*sampled.remarks(study), *composed.remarks(study)):
         print(f"note: {remark}")
 
 

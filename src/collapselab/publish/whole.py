@@ -1,9 +1,6 @@
 """A study handed on as one folder: sample sets with their descriptions, what was found, and what made it."""
 
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +17,6 @@ from .files import json_text, licence_address
 from .known import Known
 from .parts import Part, Wanted, parts
 
-SOFTWARE = ("collapselab", "snakemake", "numpy", "torch", "diffusers", "pyarrow", "pydantic")  # that runs are named by
 REPORT, WORKFLOW, STUDY = "report", "workflow", "study.yaml"
 NOBODY = "whoever publishes it (not known to collapselab)"
 NO_LICENCE = "not known to collapselab: whoever publishes it says the licence"
@@ -125,6 +121,8 @@ def _beside(known: Known, folder: Path, file: Path, today: str) -> None:
     for place in (Path("Snakefile"), *sorted(Path(WORKFLOW).rglob("*"))):
         if place.is_file() and "__pycache__" not in place.parts:
             put(folder / place, place.read_bytes())
+    from ..report.made import source  # brings what charts need
+
     document = dossier(known, today)
     put(folder / "dossier.md", markdown(document).encode())
     put(folder / "dossier.html", page(document).encode())
@@ -145,6 +143,8 @@ def _beside(known: Known, folder: Path, file: Path, today: str) -> None:
 
 def _described(known: Known, folder: Path, sets: list[crate.Set], wanted: Wanted, today: str) -> None:
     """The card, the crate's metadata, and the hashes of all files."""
+    from ..report.made import software, source  # brings what charts need
+
     put(folder / "README.md", _card(known, sets, wanted).encode())
     inside = {file.path for one in sets for file in one.files}
     every = [one for one in sorted(folder.rglob("*")) if one.is_file()]
@@ -191,23 +191,3 @@ def _card(known: Known, sets: list[crate.Set], wanted: Wanted) -> str:
         "\n".join(["| set | what it is |", "|---|---|", *rows]),
     ]
     return "\n".join([*header, "---", ""]) + "\n\n".join(part for part in text if part) + "\n"
-
-
-# -- what made it ------------------------------------------------------------------------------------------------------
-
-
-def software() -> Mapping[str, str]:
-    """The programs by which runs are named, with their versions; those that are not installed are left out."""
-    found = {"collapselab": __version__}
-    for name in SOFTWARE[1:]:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
-def source() -> tuple[str, bool]:
-    """The commit of the working copy, empty where there is none, and whether anything in it is not committed."""
-    from ..report.workspace import stamp  # brings what charts need
-
-    tags = stamp(Path())
-    return tags.get("mlflow.source.git.commit", ""), tags.get("uncommitted") == "true"

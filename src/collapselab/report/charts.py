@@ -10,7 +10,7 @@ import vl_convert
 
 from ..verdicts import Endpoint, Record, StudyFacts, spell
 from .colours import colours_of, marks_of
-from .numbers import BAND_FROM, KINDS, composition_rows, curve_rows, shares, some, survival_rows
+from .numbers import BAND_FROM, KINDS, SETS, composition_rows, curve_rows, shares, some, survival_rows
 
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
@@ -31,9 +31,16 @@ def colours(facts: StudyFacts) -> dict[str, str]:
 # -- a metric against the generation -----------------------------------------------------------------------------------
 
 
-def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint, width: int, height: int) -> dict:
-    """The Vega-Lite specification of one metric against the generation, a panel for each kind of samples."""
-    rows = curve_rows(facts, records, endpoint)
+def curve_chart(
+    facts: StudyFacts,
+    records: Sequence[Record],
+    endpoint: Endpoint,
+    width: int,
+    height: int,
+    sets: Sequence[str] = tuple(SETS),
+) -> dict:
+    """The Vega-Lite specification of one metric against the generation, a panel for each of these sets of samples."""
+    rows = curve_rows(facts, records, endpoint, sets)
     panels = list(dict.fromkeys(row["panel"] for row in rows))
     there = {row["what"] for row in rows}  # a layer without rows has no extent, which Vega warns of
     words, better = facts.label(endpoint.metric), facts.direction(endpoint.metric)
@@ -51,7 +58,8 @@ def curve_chart(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint
     ]
     said = _said(facts, f"{words} in the {endpoint.extractor} features", better, rows)
     title = alt.TitleParams(
-        f"{words} in the {endpoint.extractor} features",
+        f"{words} in the {endpoint.extractor} features"
+        + ("" if facts.primary.set in sets else "".join(f", {one}" for one in panels)),
         subtitle=([f"{better} is better"] if better else []) + ([THEORY] if theory else []),
         anchor="start",
     )

@@ -7,18 +7,22 @@ not measured alike are refused (:func:`~collapselab.measure.compare.check_compar
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..measure.compare import check_comparable
 from ..study.selected import Selecting
 from ..verdicts import Record, StudyFacts, analyse, indexed
 from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, survival_chart, truth_chart
 from .engine import require_room
-from .numbers import Row, endpoints, name_of, sets_of, truth_rows, twins, unchanged
+from .footer import footer
+from .made import Made
+from .numbers import Row, charts_of, endpoints, truth_rows, twins, unchanged
 from .page import page
-from .pictures import Grids
+from .pictures import Grids, Pictures
 from .sections import truth_words
 from .tables import curves_csv, metrics_csv, primary_csv, summary_csv, summary_json, verdicts_json
 
-NOTHING_SELECTED = Selecting()
+NOTHING_SELECTED, UNKNOWN = Selecting(), Made()
 
 
 def build(
@@ -28,11 +32,14 @@ def build(
     costs: Sequence[Mapping[str, Any]] = (),
     figures: bool = True,
     selecting: Selecting = NOTHING_SELECTED,
+    made: Made = UNKNOWN,
+    real: np.ndarray | None = None,
 ) -> dict[str, bytes]:
     """The files of a study's report: name -> bytes, with ``report.html`` first.
 
     An unfinished study says so at the top, with the number of its cells. figures: also draw each chart as PDF.
-    selecting: what selecting has done.
+    selecting: what selecting has done. made: by what the report was drawn, and of which file. real: real images to
+    stand above the pictures, place by place.
     Raises ValueError when the records are of another study or arm, or were not measured alike; MemoryError where there
     is no room for the engine that draws.
     """
@@ -47,7 +54,6 @@ def build(
     pairs = truth_rows(loops, records)
     charts = _charts(loops, records, pairs)
     content = {
-        "report.html": page(facts, records, grids or {}, costs, found, charts, truth_words(pairs), selecting).encode(),
         "metrics.csv": metrics_csv(facts, records),
         "summary.csv": summary_csv(loops, records),
         "curves.csv": curves_csv(loops, records),
@@ -57,7 +63,10 @@ def build(
     }
     if figures:
         content |= {f"figures/{name}.pdf": pdf(chart) for name, chart in charts.items()}
-    return content
+    pictures = Pictures(grids or {}, real, selecting)
+    told = footer(facts, made, costs, [f"figures/{name}.pdf" for name in charts])
+    html = page(facts, records, pictures, costs, found, charts, truth_words(pairs), told)
+    return {"report.html": html.encode()} | content
 
 
 def _charts(facts: StudyFacts, records: Sequence[Record], pairs: Sequence[Row]) -> dict[str, dict]:
@@ -66,9 +75,9 @@ def _charts(facts: StudyFacts, records: Sequence[Record], pairs: Sequence[Row]) 
     left_out = unchanged(facts, records) | twins(facts, records)
     for endpoint in (endpoint for endpoint in endpoints(facts, records) if endpoint not in left_out):
         primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
-        whole = primary or len(sets_of(records, endpoint.metric, endpoint.extractor)) > 1
-        width, height = (WIDTH if whole else WIDTH // 2 - 40), (340 if primary else 220)
-        charts[name_of(endpoint)] = curve_chart(facts, records, endpoint, width, height)
+        size = (WIDTH // 2, 330) if primary else (WIDTH // 2 - 40, 220)
+        for name, which in charts_of(facts, records, endpoint).items():
+            charts[name] = curve_chart(facts, records, endpoint, *size, (which,))
     drawn = {name: share_chart(facts, records, name, WIDTH) for name in facts.shares}
     drawn["survival"] = survival_chart(facts, records, WIDTH)
     drawn["composition"] = composition_chart(facts, records, WIDTH)

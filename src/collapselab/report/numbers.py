@@ -65,15 +65,35 @@ def sets_of(records: Sequence[Record], metric: str, extractor: str) -> list[str]
     return [name for name in SETS if (metric, extractor, name) in measured]
 
 
+def charts_of(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> dict[str, str]:
+    """A metric's charts: name -> of which set of samples; the primary endpoint's set first, under the bare name.
+
+    Other sets are drawn where they have other values, and in the primary endpoint's feature space alone: elsewhere they
+    stand among the numbers.
+    """
+    sets = sorted(sets_of(records, endpoint.metric, endpoint.extractor), key=lambda name: name != facts.primary.set)
+
+    def repeats(which: str) -> bool:
+        own, first = replace(endpoint, set=which), replace(endpoint, set=sets[0])
+        return all(
+            indexed(records).numbers(arm, own) == indexed(records).numbers(arm, first)
+            for arm in arms_with(facts, records, own)
+        )
+
+    beside = sets[1:] if endpoint.extractor == facts.primary.extractor else []
+    sets = sets[:1] + [which for which in beside if not repeats(which)]
+    return {name_of(endpoint) + (f"_{which}" if index else ""): which for index, which in enumerate(sets)}
+
+
 def arms_with(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[str]:
-    """The arms whose samples of this set were measured apart, and the control; elsewhere all sets are one.
+    """The arms whose samples of this set were measured apart; elsewhere all sets are one, and drawn once.
 
     The primary endpoint's own set is every arm's.
     """
     if endpoint.set == facts.primary.set:
         return list(facts.arms)
     records = indexed(records)
-    return [arm for arm in facts.arms if records.has(arm, endpoint) or facts.is_control(arm)]
+    return [arm for arm in facts.arms if records.has(arm, endpoint)]
 
 
 def final(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[str, Any] | None:
@@ -161,17 +181,19 @@ def some(seeds: Iterable[int]) -> list[int]:
 # -- what curves draw --------------------------------------------------------------------------------------------------
 
 
-def curve_rows(facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint) -> list[Row]:
+def curve_rows(
+    facts: StudyFacts, records: Sequence[Record], endpoint: Endpoint, sets: Sequence[str] = tuple(SETS)
+) -> list[Row]:
     """What a curve draws, as flat rows: lineages' values, means with ranges, ends of lineages, theory, the reference.
 
     Of many lineages some are drawn. Arms stand a little beside each other on the axis (``x``), so that their ranges do
-    not hide each other.
+    not hide each other. sets: of which samples; a panel each.
     """
     records, rows = indexed(records), []
     primary = (endpoint.metric, endpoint.extractor) == (facts.primary.metric, facts.primary.extractor)
     real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
     panels = sorted(sets_of(records, endpoint.metric, endpoint.extractor), key=lambda name: name != facts.primary.set)
-    for panel in panels:
+    for panel in (name for name in panels if name in sets):
         there = {"panel": SETS[panel] + (" (primary)" if primary and panel == facts.primary.set else "")}
         of_set = replace(endpoint, set=panel)
         for arm in arms_with(facts, records, of_set):

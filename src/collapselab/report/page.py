@@ -9,39 +9,46 @@ import jinja2
 import vl_convert
 
 from ..measure.roles import reads_classes
-from ..study.selected import Selecting
 from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spell
 from . import sections
 from .adapted import of_study
 from .charts import VEGA_LITE, colours
 from .colours import marks_of
+from .footer import Footer, cited
+from .headline import badge, headline, start
 from .lines import STYLE
-from .numbers import DRAWN, SETS, endpoints, name_of, twins, unchanged
+from .numbers import DRAWN, SETS, charts_of, endpoints, name_of, twins, unchanged
 from .people import of_people
-from .pictures import Grids, kept_and_discarded, sheets_and_rows
+from .pictures import Pictures, kept_and_discarded, sheets_and_rows
+
+OPEN = ("frechet_distance", "precision")  # drawn unfolded beside the primary endpoint, in its feature space
 
 
 def page(
     facts: StudyFacts,
     records: Sequence[Record],
-    grids: Grids,
+    pictures: Pictures,
     costs: Sequence[Mapping[str, Any]],
     found: Mapping[str, Sequence[Finding]],
     charts: Mapping[str, Mapping[str, Any]],
     truths: Sequence[str],
-    selecting: Selecting,
+    foot: Footer,
 ) -> str:
     """The whole page. facts: of all arms, also of those that calibrate; truths: what is said of estimates and truth;
-    selecting: what selecting has done.
+    foot: what cites the study and runs it again.
     """
     every, facts = facts, facts.loops  # calibration arms have no curves
     in_all, fingerprints = sections.fingerprint_table(records)
     nouns, lineage = sections.lineage_table(every, records)
     holds, waived = sections.fairness(facts)
+    expected = facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration))
+    of_start, is_poor = start(facts, records)
+    first = headline(facts, records, found, len(records) < expected)
+    selecting = pictures.selecting
     return _template().render(
         facts=facts,
         cells=len(records),
-        expected=facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration)),
+        expected=expected,
         calibrations=len(every.calibration),
         drawn=DRAWN if facts.seeds > DRAWN else 0,
         analyses=ANALYSES,
@@ -56,18 +63,25 @@ def page(
         marks=marks_of(facts.arms),
         adaptations=of_study(facts, colours(facts)),
         style=beside("page.css") + STYLE,
+        face_style=beside("face.css"),
+        face_script=beside("face.js"),
         script=beside("page.js"),
-        pictures=sheets_and_rows(facts, grids),
+        pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
         topped_up=sections.topped_up(selecting.topped_up),
         people=of_people(selecting.judged),
-        numbers=sections.numbers_table(facts, records),
+        numbers=_by_space(sections.numbers_table(facts, records)),
         risk=sections.risk_table(facts, records),
         growth=sections.growth_table(facts, records),
         forgotten=sections.forgetting_matrices(facts, records, found),
         undefined=sections.undefined_table(facts, records),
-        warned=sections.warned(records),
-        headline=sections.headline(facts, records),
+        warned=[*([of_start] if is_poor else []), *sections.warned(records)],
+        question=facts.question or "Does it get worse?",
+        headline=first._replace(beneath=[*first.beneath, *([of_start] if of_start and not is_poor else [])]),
+        badges={one.arm: badge(facts, one) for one in found["primary_slope"]},
+        used=sections.used_words(facts),
+        cited=cited,
+        foot=foot,
         contract=holds,
         waived=waived,
         classes_given=CLASSES_GIVEN if facts.classes_given else "",
@@ -82,15 +96,33 @@ def page(
     )
 
 
+def _by_space(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The rows of each feature space."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["extractor"], []).append(row)
+    return found
+
+
 def _curves(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Any]:
-    """The charts of each feature space but that of the primary endpoint, and in words what is not drawn."""
+    """The charts beside that of the primary endpoint: those that are shown at once, and those that are folded, by what
+    they have in common; and in words what is not drawn.
+    """
     level, alike = unchanged(facts, records), twins(facts, records)
-    spaces: dict[str, list[str]] = {}
-    for endpoint in endpoints(facts, records):
-        if name_of(endpoint) != name_of(facts.primary) and endpoint not in level | alike:
-            spaces.setdefault(endpoint.extractor, []).append(name_of(endpoint))
+    first, folded = [], {}
+    for endpoint in (one for one in endpoints(facts, records) if one not in level | alike):
+        for name, which in charts_of(facts, records, endpoint).items():
+            words = f"In the {endpoint.extractor} features"
+            folded.setdefault(words, [])
+            if name != name_of(endpoint):
+                folded.setdefault(f"{words}, {SETS[which]}", []).append(name)
+            elif endpoint.extractor == facts.primary.extractor and endpoint.metric in OPEN:
+                first += [name] if name != name_of(facts.primary) else []
+            elif name != name_of(facts.primary):
+                folded.setdefault(words, []).append(name)
     return {
-        "spaces": spaces,
+        "first_curves": first,
+        "folded_curves": {words: names for words, names in folded.items() if names},
         "unchanged": [f"{facts.label(one.metric)} ({one.extractor}) {spell(number)}" for one, number in level.items()],
         "twins": [
             f"{facts.label(one.metric)} ({one.extractor}) as {other.metric.partition('.')[2]}"

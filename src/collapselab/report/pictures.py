@@ -4,17 +4,32 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..core.kinds import KINDS
 from ..data.provenance import Origin, chunks
+from ..study.selected import Selecting
 from ..verdicts import StudyFacts
+
+Sorted = Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]]
+"""arm -> generation -> the first samples that were kept, and the first that were not, (n, C, H, W) uint8 each."""
 
 Grids = Mapping[str, Mapping[int, np.ndarray]]
 """arm -> generation -> (n, C, H, W) uint8, where image i has the same latents in every generation and arm."""
+
+
+class Pictures(NamedTuple):
+    """What the page shows of samples. real: real images of the same classes, place by place, (n, C, H, W) uint8, or
+    None. selecting: what selecting has done.
+    """
+
+    grids: Grids
+    real: np.ndarray | None = None
+    selecting: Selecting = Selecting()
+
 
 GRID_COLUMNS, GRID_ROWS = 10, 4
 GRID_SIDE, GRID_PIXELS, GRID_BYTES = 96, 32, 1_500_000
@@ -75,18 +90,20 @@ def _labelled(sheet: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     return found
 
 
-def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
+def sheets_and_rows(facts: StudyFacts, grids: Grids, real: np.ndarray | None = None) -> dict[str, Any]:
     """The sample grids: whole sheets of the first and the last generation, and a row of each generation per arm.
 
     Sheets have the same latents at the same place; arms with the same pictures, as in a generation 0 that they share,
-    have one sheet. As many columns as fit the file's share of bytes.
+    have one sheet. real: a row of real images, which stands first beside them all. As many columns as fit the file's
+    share of bytes.
     """
     given = {arm: dict(sorted(grids[arm].items())) for arm in facts.arms if grids.get(arm)}
     if not given:
-        return {"sheets": [], "rows": []}
+        return {"sheets": [], "rows": [], "real": "", "generations": []}
     images = next(iter(next(iter(given.values())).values()))
     size = min(images[0].nbytes, images.shape[1] * GRID_SIDE**2)
     count = sum(map(len, given.values())) + 2 * GRID_ROWS * len(given)
+    count += 0 if real is None else len(given) + 2
     columns = int(np.clip(GRID_BYTES // max(1, size * count), 2, GRID_COLUMNS))
 
     def png(arms: Sequence[str], generation: int, count: int, across: int | None = None) -> str:
@@ -112,11 +129,10 @@ def sheets_and_rows(facts: StudyFacts, grids: Grids) -> dict[str, Any]:
         for arm, found in given.items()
         if len(found) > 1
     ]
-    return {"sheets": [sheet for sheet in sheets if sheet], "rows": rows}
-
-
-Sorted = Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]]
-"""arm -> generation -> the first samples that were kept, and the first that were not, (n, C, H, W) uint8 each."""
+    origin = Origin(facts.name, source="held-out real images", generated=False)
+    row = "" if real is None else base64.b64encode(grid_png(real[:columns], columns, origin)).decode()
+    generations = sorted({t for one in rows for t, _ in one["rows"]})
+    return {"sheets": [sheet for sheet in sheets if sheet], "rows": rows, "real": row, "generations": generations}
 
 
 def kept_and_discarded(study: str, sorted_out: Sorted) -> list[dict[str, Any]]:

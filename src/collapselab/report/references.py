@@ -187,6 +187,7 @@ PAPERS: dict[str, Paper] = {
         "The American Statistician",
     ),
 }
+BRACES = str.maketrans("", "", "{}")
 NAMED = re.compile(r"(?:arXiv |arxiv\.org/abs/)(\d{4}\.\d{4,5})|(10\.\d{4}/[\w./-]*\w)")
 
 
@@ -199,6 +200,24 @@ def bibtex(numbers: Iterable[str]) -> str:
     """An entry for each of the papers that is known, in order of their keys."""
     known = sorted(((PAPERS[number], number) for number in numbers if number in PAPERS), key=lambda pair: pair[0].key)
     return "\n".join(_entry(paper, number) for paper, number in known)
+
+
+def address(number: str) -> str:
+    """Where a paper is found by its DOI or its arXiv number."""
+    return f"https://doi.org/{number}" if "/" in number else f"https://arxiv.org/abs/{number}"
+
+
+def listed(numbers: Iterable[str]) -> list[tuple[str, str]]:
+    """Each paper in words, and where it is found: those that are known by author and year, others by their number."""
+    found = []
+    for number in numbers:
+        paper = PAPERS.get(number)
+        first, *others = re.split(r" and ", paper.authors) if paper else ("",)
+        names = first.partition(",")[0] + (" et al." if len(others) > 1 else "")
+        names += f" and {others[0].partition(',')[0]}" if len(others) == 1 else ""
+        known = f"{names} ({paper.year}), {paper.title.translate(BRACES)}" if paper else ""
+        found.append((known or (number if "/" in number else f"arXiv {number}"), address(number)))
+    return found
 
 
 def _entry(paper: Paper, number: str) -> str:

@@ -34,29 +34,6 @@ CONTRACT = {
 }
 
 
-def headline(facts: StudyFacts, records: Sequence[Record]) -> str:
-    """One sentence: the primary endpoint's mean in every arm that reached the last generation, and in real data."""
-    found = {arm: final(facts, records, arm, facts.primary) for arm in facts.arms}
-    last = max((cell["generation"] for cell in found.values() if cell), default=None)
-    if last is None:
-        return ""
-    means = {arm: cell["mean"] for arm, cell in found.items() if cell and cell["generation"] == last}
-    lower = facts.direction(facts.primary.metric) == "lower"
-    order = sorted(means, key=lambda arm: means[arm] if lower else -means[arm])
-    largest = max(map(abs, means.values()))
-    digits = 2 if largest < 0.995 else 3  # shares that are almost 1 must not all read 1.0
-    words = facts.label(facts.primary.metric)
-    words = words if words[1:2].isupper() else words[:1].lower() + words[1:]
-    where = f"{facts.primary.extractor}, {SETS[facts.primary.set]}"
-    said = [f"{spell(means[arm], largest, digits)} in {arm}" for arm in order]
-    sentence = f"At generation {last} {words} ({where}) is {', '.join(said)}"
-    real = facts.reference.get(facts.primary.extractor, {}).get(facts.primary.metric)
-    if real is not None:
-        sentence += f"; other real data in the samples' place scores {spell(real, largest, digits)}"
-    gone = [arm for arm in facts.arms if arm not in means]
-    return sentence + (f". Not there: {', '.join(gone)}." if gone else ".")
-
-
 def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """What makes the comparison fair: (what holds: name -> words, what is waived: rule and reason).
 
@@ -84,6 +61,19 @@ def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
     held.append("all arms have the same number of evaluated samples")
     held += facts.matched
     return {"Equal budgets": "; ".join(held) + "."} | contract, waived
+
+
+def used_words(facts: StudyFacts) -> str:
+    """How many real images or rows each arm has used by the last generation, arms with the same number together."""
+    numbers: dict[int, list[str]] = {}
+    for arm in (arm for arm in facts.arms if arm in facts.used):
+        numbers.setdefault(facts.used[arm].real, []).append(arm)
+    if not numbers:
+        return ""
+    said = [
+        f"{number:,} in {'every arm' if len(numbers) == 1 else ', '.join(arms)}" for number, arms in numbers.items()
+    ]
+    return f"Distinct real {facts.unit} used by generation {facts.generations}: {'; '.join(said)}."
 
 
 def answers(found: Mapping[str, Sequence[Finding]], section: str) -> dict[str, dict[str, Finding]]:
@@ -125,35 +115,41 @@ def truth_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def numbers_table(facts: StudyFacts, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """A row for each metric and set, the primary endpoint's set first; sets with the same numbers share a row."""
+    """A row for each metric and feature space, with a cell for each arm: its numbers of each set of samples.
+
+    A cell is a list of (set, mean, range): the primary endpoint's set without a name, and others where they were
+    measured apart, which is not so of samples that are drawn from the model itself and all kept. Sets with the same
+    numbers share theirs.
+    """
     rows: list[dict[str, Any]] = []
     for endpoint in endpoints(facts, records):
-        first: dict[str, Any] = {}
         names = sets_of(records, endpoint.metric, endpoint.extractor)
-        for name in sorted(names, key=lambda name: name != facts.primary.set):
-            of_set = Endpoint(endpoint.metric, endpoint.extractor, name)
-            found = [final(facts, records, arm, of_set) for arm in facts.arms]
-            if first and found == first["found"]:
-                first["set"] += f", {SETS[name]}"
-                continue
-            own = arms_with(facts, records, of_set)
-            cells = [
-                ("same", "") if first and cell == before and arm not in own else mean_and_range(cell)
-                for arm, cell, before in zip(facts.arms, found, first.get("found", found), strict=True)
-            ]
-            real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
-            row = {
-                "metric": facts.label(endpoint.metric),
-                "extractor": endpoint.extractor,
-                "set": SETS[name],
-                "better": {"higher": "↑", "lower": "↓"}.get(facts.direction(endpoint.metric) or "", ""),
-                "cells": cells,
-                "real": "–" if real is None else spell(real),
-                "found": found,
-            }
-            first = first or row
-            rows.append(row)
+        names = sorted(names, key=lambda name: name != facts.primary.set)
+        real = facts.reference.get(endpoint.extractor, {}).get(endpoint.metric)
+        row = {
+            "metric": facts.label(endpoint.metric),
+            "extractor": endpoint.extractor,
+            "better": {"higher": "↑", "lower": "↓"}.get(facts.direction(endpoint.metric) or "", ""),
+            "cells": [_of_sets(facts, records, arm, endpoint, names) for arm in facts.arms],
+            "real": "–" if real is None else spell(real),
+        }
+        rows.append(row)
     return rows
+
+
+def _of_sets(
+    facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint, names: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """What an arm has of each set of its samples that was measured apart."""
+    found: dict[str, tuple[str, str]] = {}
+    for index, name in enumerate(names):
+        of_set = Endpoint(endpoint.metric, endpoint.extractor, name)
+        if not index or arm in arms_with(facts, records, of_set):
+            found[name] = mean_and_range(final(facts, records, arm, of_set))
+    alike: dict[tuple[str, str], list[str]] = {}
+    for index, (name, numbers) in enumerate(found.items()):
+        alike.setdefault(numbers, []).extend([SETS[name]] if index else [])
+    return [(", ".join(sets) if index else "", *numbers) for index, (numbers, sets) in enumerate(alike.items())]
 
 
 def forgetting_matrices(

@@ -20,7 +20,7 @@ from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
-from . import crossing, sampled, stopping
+from . import composed, crossing, sampled, stopping
 from .adaptations import adaptations, chosen_in_words
 from .file import FAIRNESS, JUDGING
 from .judged import judging_options
@@ -181,6 +181,32 @@ def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
     return {cell: samples.data for cell, samples in found.items() if samples.kind == "images"}
 
 
+def real_pictures(study: Study) -> np.ndarray | None:
+    """Real images to stand above the pictures: held-out ones, (n, C, H, W) uint8, of the classes of the first pictures,
+    place by place; None where there are no pictures, or no real images any more.
+    """
+    path = Path(study.part_file("held_out"))
+    shown = next((one for cell in study.cells() if (one := Path(study.cell(*cell, "grid.safetensors"))).exists()), None)
+    if study.kind != "images" or study.file.together or shown is None or not path.exists():
+        return None
+    real, labels = store.read_samples(path), store.read_samples(shown).labels
+    rows = np.arange(min(study.file.grid, len(real)))
+    if labels is not None and real.labels is not None:
+        rows = _alike(np.asarray(real.labels), np.asarray(labels)[: study.file.grid])
+    return np.asarray(real.data[rows])
+
+
+def _alike(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rows with the wanted labels, place by place, each once as long as there are some; then others."""
+    rows, left = np.arange(len(labels)), np.ones(len(labels), bool)
+    found = []
+    for label in wanted:
+        own = rows[left & (labels == label)]
+        found.append(own[0] if len(own) else rows[left][0] if left.any() else 0)
+        left[found[-1]] = False
+    return np.array(found)
+
+
 def costs(study: Study) -> list[dict[str, Any]]:
     """What every job has cost whose cost is told, with its verb and place."""
     found = []
@@ -254,7 +280,7 @@ def facts(study: Study) -> Any:
     metrics = {name: METRICS[name] for name in METRICS if name in study.metric_options()}  # as the registry has them
     return StudyFacts(
         name=study.name,
-        arms={name: lineage.about for name, lineage in study.lineages.items()},
+        arms={name: composed.about(study, name) for name in study.lineages},
         primary=Endpoint(primary.metric, primary.extractor),
         seeds=study.file.seeds,
         generations=study.file.generations,
@@ -286,6 +312,9 @@ def facts(study: Study) -> Any:
         better={name: metric.better for name, metric in metrics.items()},
         shares=[name for name, metric in metrics.items() if metric.shares],
         without=_without(study),
+        unit=composed.NOUNS.get(study.kind, "rows"),
+        remedies=composed.remedies(study),
+        contradicted=composed.contradicted(study),
     )
 
 

@@ -89,6 +89,9 @@ class StudyFacts:
     stopped: Mapping[str, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
     adapted: Mapping[str, str] = field(default_factory=dict)
     without: str = ""
+    remedies: Mapping[str, str] = field(default_factory=dict)
+    contradicted: Mapping[str, str] = field(default_factory=dict)
+    unit: str = "rows"
     adaptations: Mapping[tuple[str, int, int], Sequence[Step]] = field(default_factory=dict)
 
     @property
