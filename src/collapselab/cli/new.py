@@ -78,8 +78,8 @@ def _of_pictures(path: Path, name: str, resolution: int | None) -> str:
     Raises ValueError for what is no folder or zip, for pictures that cannot be read, and for too few or too small ones.
     """
     from ..data.survey import survey
-    from ..machine.clock import progress
     from ..machine.device import device
+    from ..machine.progress import progress
     from ..measure.pools import dataset_at
     from ..study import from_pictures
 
