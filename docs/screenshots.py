@@ -247,8 +247,10 @@ DONE = re.compile(r"(\d+)/(\d+)")
 
 def _screen(pieces: list[str]) -> list[str]:
     """The last lines of a terminal, with their colours, when so many jobs are done: what was drawn anew stands once."""
-    lines, row, chosen = [""], 0, None
+    lines, row, chosen, enough = [""], 0, None, False
     for moves, letter, control, text in STEP.findall("".join(pieces)):
+        if letter in ("A", "K") and enough and chosen is None:  # it stands whole until it is drawn anew
+            chosen = [*lines]
         if letter == "A":
             row = max(0, row - int(moves or 1))
         elif letter == "K":
@@ -261,8 +263,7 @@ def _screen(pieces: list[str]) -> list[str]:
         elif text:
             lines[row] += text
             found = DONE.search(re.sub(r"\x1b\[[0-9;]*m", "", lines[row]))
-            if found and chosen is None and int(found[1]) >= SMALL["at"] * int(found[2]) > 0:
-                chosen = [*lines]
+            enough |= bool(found) and int(found[1]) >= SMALL["at"] * int(found[2]) > 0
     chosen = [line for line in chosen or lines if re.sub(r"\x1b\[[0-9;]*m", "", line).strip()]
     return chosen[-LINES:]
 
