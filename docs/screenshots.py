@@ -31,6 +31,7 @@ FOLDER = ROOT / "docs" / "_static" / "screens"
 STUDY = "quickstart"
 BYTES_MAX, COLOURS = 300_000, (256, 128, 64, 32, 16)
 WIDE, NARROW, A4 = (1440, 900), (320, 900), (794, 1123)  # pixels; a sheet of A4 at 96 of them an inch
+MARGIN = 45  # pixels, 12 mm
 COLUMNS, LINES = 110, 30  # of the terminal
 SMALL = {"study": "smoke", "at": 0.6}  # what the terminal runs, and the share of its jobs that are done in the picture
 PATIENCE_S = 240  # for a server to answer and a page to stand still, on a loaded machine
@@ -53,6 +54,14 @@ def small(png: bytes) -> bytes:
     raise SystemExit(
         f"a picture of {image.width} x {image.height} pixels has more than {BYTES_MAX} bytes in any colours"
     )
+
+
+def on_paper(png: bytes) -> bytes:
+    """A sheet of A4 with a picture within its margins."""
+    sheet, stream = Image.new("RGB", A4, "white"), io.BytesIO()
+    sheet.paste(Image.open(io.BytesIO(png)).convert("RGB"), (MARGIN, MARGIN))
+    sheet.save(stream, "PNG")
+    return stream.getvalue()
 
 
 @contextlib.contextmanager
@@ -98,7 +107,7 @@ def report(chromium: Any, take: Take) -> None:
             take(name, seen(page, size))
     with _page(chromium, file.as_uri()) as page:
         page.emulate_media(media="print", color_scheme="light")
-        take("report-print", seen(page, A4))
+        take("report-print", on_paper(seen(page, (A4[0] - 2 * MARGIN, A4[1] - 2 * MARGIN))))
 
 
 def terminal(chromium: Any, take: Take) -> None:
@@ -135,7 +144,7 @@ def mlflow(chromium: Any, take: Take) -> None:
             chromium, f"{page_of}&orderByKey=attributes.start_time&orderByAsc=false&compareRunsMode=CHART"
         ) as page:
             page.wait_for_selector("text=seed 0", timeout=1000 * PATIENCE_S)
-            page.wait_for_selector(".js-plotly-plot .plot", timeout=1000 * PATIENCE_S)
+            page.wait_for_selector(".js-plotly-plot", state="attached", timeout=1000 * PATIENCE_S)
             for one in ("Close", "Toggle sidebar"):  # what stands beside the runs
                 if (button := page.get_by_role("button", name=one, exact=True)).count():
                     button.first.click()
@@ -238,8 +247,10 @@ DONE = re.compile(r"(\d+)/(\d+)")
 
 def _screen(pieces: list[str]) -> list[str]:
     """The last lines of a terminal, with their colours, when so many jobs are done: what was drawn anew stands once."""
-    lines, row, chosen = [""], 0, None
+    lines, row, chosen, enough = [""], 0, None, False
     for moves, letter, control, text in STEP.findall("".join(pieces)):
+        if letter in ("A", "K") and enough and chosen is None:  # it stands whole until it is drawn anew
+            chosen = [*lines]
         if letter == "A":
             row = max(0, row - int(moves or 1))
         elif letter == "K":
@@ -252,8 +263,7 @@ def _screen(pieces: list[str]) -> list[str]:
         elif text:
             lines[row] += text
             found = DONE.search(re.sub(r"\x1b\[[0-9;]*m", "", lines[row]))
-            if found and chosen is None and int(found[1]) >= SMALL["at"] * int(found[2]) > 0:
-                chosen = [*lines]
+            enough |= bool(found) and int(found[1]) >= SMALL["at"] * int(found[2]) > 0
     chosen = [line for line in chosen or lines if re.sub(r"\x1b\[[0-9;]*m", "", line).strip()]
     return chosen[-LINES:]
 
