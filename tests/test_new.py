@@ -59,6 +59,22 @@ def test_shipped_studies_are_found_by_name_and_the_folders_own_come_first(tmp_pa
     assert "no such study" in run("validate nowhere", tmp_path, code=2)
 
 
+def test_room_is_made_of_the_real_data_of_shipped_studies_too(tmp_path):
+    """Whether real data are of a study that is still there can be said of those that come with the package."""
+    (tmp_path / "results" / "smoke").mkdir(parents=True)
+    (tmp_path / "results" / "real" / "digits-0").mkdir(parents=True)
+    (tmp_path / "results" / "real" / "digits-0" / "train.safetensors").write_bytes(b"of nobody")
+    told = run("gc smoke", tmp_path)
+    assert "real data stays" not in told and re.search(r"1 files +9 bytes", told), told
+    (tmp_path / "results" / "stranger").mkdir()
+    assert "real data stays: results/stranger is of no study" in run("gc smoke", tmp_path)
+
+
+def test_stages_are_a_clones(tmp_path):
+    told = run("stages --out dvc.yaml", tmp_path, code=2)
+    assert "stages hang on Snakefile, which only a clone has" in told and not (tmp_path / "dvc.yaml").exists()
+
+
 def test_a_new_study_has_the_schema_beside_it_and_names_the_next_commands(tmp_path):
     told = run("new mine", tmp_path)
     assert "next: collapselab validate mine; collapselab plan mine; collapselab run mine" in told
