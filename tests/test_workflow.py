@@ -277,7 +277,8 @@ def test_a_profile_gives_every_rule_what_it_needs(finished, profile):
     study = studies.load(ROOT / "config" / "quickstart.yaml")
     arm = next(arm for arm in study.lineages if "raw" in study.measured_sets(arm))
     options = ("--config", "study=quickstart", "--workflow-profile", f"profiles/{profile}")
-    done = finished.run("snakemake", "-n", *options, "--", study.cell(arm, 0, 1, "metrics.json"))
+    whole = ("--logger-collapselab-show", "all")
+    done = finished.run("snakemake", "-n", *options, *whole, "--", study.cell(arm, 0, 1, "metrics.json"))
     asked = {
         rule: dict(one.split("=", 1) for one in resources.split(", "))
         for rule, resources in re.findall(r"^ *rule (\w+):$.*?^ *resources: (.*?)$", said(done), re.M | re.S)
