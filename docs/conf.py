@@ -39,7 +39,8 @@ linkcheck_timeout, linkcheck_retries = 20, 2
 html_theme = "pydata_sphinx_theme"
 html_title = "collapselab"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files, html_js_files, html_favicon = ["site.css"], ["site.js"], "_static/favicon.svg"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_copy_source = False
 html_use_index = False  # the search finds every name
 html_theme_options = {
@@ -47,7 +48,6 @@ html_theme_options = {
     "header_links_before_dropdown": 8,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "collapse_navigation": True,  # its buttons would have no names
     "show_prev_next": True,
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -77,7 +77,8 @@ def test_a_broken_link_is_an_error(tmp_path):
     for name in ("conf.py", "docstrings.py"):
         shutil.copy2(ROOT / "docs" / name, tmp_path / name)
     (tmp_path / "_static").mkdir()
-    (tmp_path / "_static" / "site.css").touch()
+    for name in ("site.css", "site.js", "favicon.svg"):
+        (tmp_path / "_static" / name).touch()
     for target, code in (("index.md", 0), ("nowhere.md", 1)):
         (tmp_path / "index.md").write_text(f"# Home\n\n[there]({target})\n")
         assert build(tmp_path, tmp_path / "out").returncode == code
