@@ -181,6 +181,24 @@ def test_a_disk_that_is_full_is_said_and_the_next_run_goes_on(smoke):
     assert (smoke.folder / "made.sha256").read_text() == expected
 
 
+@pytest.mark.parametrize("words", ["collapselab plan smoke", RUN])
+def test_a_project_of_somebody_else_is_said_to_be_one_in_a_line(smoke, words):
+    """Snakemake writes down what it remembers in every dry run, and ends with a trace where it may not."""
+    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []
+    if prefix and shutil.which("setpriv") is None:
+        pytest.skip("nothing is read-only to root, and there is no setpriv")
+    memory = smoke.folder / ".snakemake" / "iocache"
+    memory.mkdir(exist_ok=True)
+    memory.chmod(0o555)
+    try:
+        done = smoke.run(*prefix, *shlex.split(words), code=None)
+        assert smoke.run(*prefix, "collapselab", "status", "smoke").returncode == 0
+    finally:
+        memory.chmod(0o755)
+    assert done.returncode and f"{memory}: cannot be written" in said(done) and "copy the project" in said(done)
+    assert "Traceback" not in said(done), said(done)
+
+
 def test_results_that_cannot_be_written_are_said_by_the_workflow_and_the_next_run_goes_on(smoke):
     """Root is made to ask for leave as anybody is."""
     prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []

@@ -290,6 +290,40 @@ def test_the_doctor_says_how_jobs_have_to_be_asked_after(command, kept, storage,
     assert bool(accounting.advice) == (storage == "none")
 
 
+def test_the_doctor_advises_nothing_on_what_a_cluster_that_does_not_answer_has_not_told(monkeypatch):
+    """No job is forgotten 0 s after its end, and no partition is missing, only since nobody was asked."""
+    (status,) = slurm.asking({"slurm-status-command": "squeue"}, "", False)
+    assert not status.fault and not status.advice and "says nothing" in status.found
+    monkeypatch.setattr(slurm, "_said", lambda *command, **_: "")
+    for told in (["mem_mb=2", "slurm_partition=gpu"], {"slurm_partition": "gpu"}):
+        (partitions,) = slurm._partitions({"default-resources": told})
+        assert "is the controller up?" in partitions.fault and not partitions.advice
+    monkeypatch.setattr(slurm, "_said", lambda *command, **_: "cpu*|1:00|2|up|(null)")
+    for told in (["mem_mb=2", "slurm_partition=gpu"], {"slurm_partition": "gpu"}):
+        assert "asks for 'gpu', which is none of them" in next(slurm._partitions({"default-resources": told})).fault
+
+
+@pytest.mark.parametrize(
+    ("said", "about"),
+    [
+        ("sbatch: error: Invalid generic resource (gres) specification", True),
+        ("sbatch: error: Batch job submission failed: Requested node configuration is not available", True),
+        ("sbatch: fatal: Could not establish a configuration source", False),
+        ("sbatch: error: invalid partition specified: nope", False),
+    ],
+)
+def test_a_job_that_is_refused_for_what_it_asks_says_what_to_ask_for(said, about):
+    assert said in slurm.refused(said, "gpu:1") and ("COLLAPSELAB_GRES" in slurm.refused(said, "gpu:1")) == about
+    assert slurm.refused(said, "") == said
+
+
+def test_a_controller_that_does_not_answer_holds_no_doctor_up(monkeypatch, tmp_path):
+    monkeypatch.setattr(slurm, "SUBMITS_S", 0.05)
+    assert slurm._submitted("sleep", "9") == ("", "sbatch does not answer within 0 s")
+    assert slurm._submitted("sh", "-c", "echo 12; echo word >&2") == ("12", "word")
+    assert slurm._submitted("sh", "-c", "echo no; exit 1") == ("", "")
+
+
 THERE = {"package": "/home/me/src", "gpus": ["GPU 0: A"], "visible": "0", "scratch": "/tmp", "scratch_gb": 9.0}
 THERE |= {"time": 1000.0, "lock": "held", "seen": "yes"}
 

@@ -31,10 +31,11 @@ drivers.allow(STUDY)
 following.follow(STUDY)
 if workflow.is_main_process:
     try:
+        drivers.refuse_read_only(sys.argv)
         drivers.refuse_second(STUDY, sys.argv)
-    except Held as fault:
+    except (PermissionError, Held) as fault:
         print(fault, file=sys.stderr)
-        sys.exit(5)
+        sys.exit(4 if isinstance(fault, PermissionError) else 5)
 
 
 wildcard_constraints:

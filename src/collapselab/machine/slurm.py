@@ -21,6 +21,7 @@ PROGRAMS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 WAIT_S = 300  # for the small job, of which most is the queue
 CLOCK_S = 5.0  # that clocks may differ: dates of files decide what was made after what
 FREE_GB = 2.0  # of scratch on a node
+SUBMITS_S = 90.0  # for sbatch to say whether it takes a job
 LOOKS = 3  # times the seconds until the first look: so long has Slurm to remember a job that has ended
 FOLDER = Path(".snakemake/doctor")
 OPTIONS = {  # default resources of a profile -> how sbatch is told
@@ -77,7 +78,8 @@ class Line(NamedTuple):
 def examine(profile: Mapping[str, Any], gres: str, wait_s: float = WAIT_S) -> Iterator[Line]:
     """What was found of this cluster. profile: the workflow's, as a mapping. gres: what a job with a GPU asks for."""
     lacking = [program for program in PROGRAMS if shutil.which(program) is None]
-    yield Line("Slurm", _said("sinfo", "--version") or "not found", _no_programs(lacking))
+    untold = "not found" if lacking else "installed; it does not tell its version"
+    yield Line("Slurm", _said("sinfo", "--version") or untold, _no_programs(lacking))
     if lacking:
         return
     yield Line(
@@ -125,16 +127,20 @@ def _partitions(profile: Mapping[str, Any]) -> Iterator[Line]:
     names = [row[0].rstrip("*") for row in rows]
     wanted = str(_default(profile, "slurm_partition")).strip("'\"")
     fault = "" if rows else "none answers: is the controller up?"
-    if wanted and wanted not in names:
+    if rows and wanted and wanted not in names:
         fault = f"the profile asks for {wanted!r}, which is none of them"
     shown = "; ".join(f"{row[0]} up to {row[1]}, {row[2]} nodes, {row[4]}" for row in rows)
-    advice = "" if wanted or any(row[0].endswith("*") for row in rows) else "none is the default: say slurm_partition"
+    is_default = not rows or any(row[0].endswith("*") for row in rows)
+    advice = "" if wanted or is_default else "none is the default: say slurm_partition"
     yield Line("partitions", shown or "none", fault, advice)
 
 
 def asking(profile: Mapping[str, Any], config: str, accounting: bool) -> Iterator[Line]:
     """How jobs are asked after: by the profile's command, as the controller's configuration allows it."""
     command = str(profile.get("slurm-status-command", "sacct"))
+    if not config:
+        yield Line("status command", f"{command}; whether it suits, nobody can say: scontrol show config says nothing")
+        return
     first = int(profile.get("slurm-init-seconds-before-status-checks", 40))
     age = re.search(r"^MinJobAge\s*=\s*(\d+)", config, re.MULTILINE)
     storage = re.search(r"^AccountingStorageType\s*=\s*(\S+)", config, re.MULTILINE)
@@ -175,7 +181,9 @@ def _links() -> Line:
 def _default(profile: Mapping[str, Any], key: str) -> Any:
     """A default resource of the profile."""
     found = profile.get("default-resources") or {}
-    return found.get(key, "") if isinstance(found, Mapping) else ""
+    if not isinstance(found, Mapping):  # a profile may also list them as the command line has them: key=value
+        found = dict(str(one).partition("=")[::2] for one in found)
+    return found.get(key, "")
 
 
 def _submission(profile: Mapping[str, Any], gres: str, wait_s: float) -> Iterator[Line]:
@@ -190,23 +198,12 @@ def _submission(profile: Mapping[str, Any], gres: str, wait_s: float) -> Iterato
         (FOLDER / "written").write_text("by the login node")
         command = ["sbatch", "--parsable", "--job-name", "collapselab-doctor", "--time", "5", "--mem", "1000"]
         command += ["--output", str(FOLDER / "log"), *(["--gres", gres] if gres else [])]
-        named = {
-            "slurm_account": "--account",
-            "slurm_partition": "--partition",
-            "constraint": "--constraint",
-            "qos": "--qos",
-        }
-        for key, option in named.items():
+        for key, option in OPTIONS.items():
             value = str(_default(profile, key)).strip("'\"")
             command += [option, value] if value else []
-        done = subprocess.run(
-            [*command, "--wrap", f"{sys.executable} {script} {FOLDER}"], capture_output=True, text=True, check=False
-        )
-        number = done.stdout.strip().split(";")[0]
-        if done.returncode or not number.isdigit():
-            said = " ".join(done.stderr.split())[:300] or "sbatch says nothing"
-            without = f"; COLLAPSELAB_GRES says what to ask for in place of {gres}, and may be empty" if gres else ""
-            yield Line("submission", "refused", said + without)
+        number, said = _submitted(*command, "--wrap", f"{sys.executable} {script} {FOLDER}")
+        if not number:
+            yield Line("submission", "refused", refused(said, gres))
             return
         begin = time.time()
         found = _awaited(number, wait_s)
@@ -215,6 +212,23 @@ def _submission(profile: Mapping[str, Any], gres: str, wait_s: float) -> Iterato
         return
     yield Line("submission", f"job {number} ran on {found['host']} after {time.time() - begin:.0f} s")
     yield from found_there(found, begin, gres)
+
+
+def _submitted(*command: str) -> tuple[str, str]:
+    """The number of a job that was submitted, empty where it was not; and what sbatch says."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SUBMITS_S)
+    except subprocess.TimeoutExpired:
+        return "", f"sbatch does not answer within {SUBMITS_S:.0f} s"
+    number = done.stdout.strip().split(";")[0]
+    return number if not done.returncode and number.isdigit() else "", " ".join(done.stderr.split())
+
+
+def refused(said: str, gres: str) -> str:
+    """Why a job was refused, with what to ask for where it is about what was asked for."""
+    about = re.search("gres|generic|resource|node configuration", said, re.IGNORECASE)
+    other = f"; COLLAPSELAB_GRES says what to ask for in place of {gres}, and may be empty" if gres and about else ""
+    return (said[:300] or "sbatch says nothing") + other
 
 
 def _awaited(number: str, wait_s: float) -> dict[str, Any] | None:

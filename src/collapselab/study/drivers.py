@@ -56,6 +56,18 @@ def refuse_second(study: Study, arguments: Sequence[str]) -> None:
             raise Held(f"{what}: {found}, runs it. {cure}")
 
 
+def refuse_read_only(arguments: Sequence[str], folder: Path = FOLDER.parent) -> None:
+    """Raise PermissionError where Snakemake cannot write its memory of the project: it would end with a trace.
+
+    A dry run writes to it, too. arguments: of this snakemake.
+    """
+    kept = ("iocache",) if LOOKS.intersection(arguments) else ("iocache", "locks", "log", "metadata", "incomplete")
+    for path in (folder, *(folder / name for name in kept), folder / "iocache" / "latest.pkl"):
+        if path.exists() and not os.access(path, os.W_OK):
+            cure = "ask whoever owns it, or copy the project; collapselab status, verify and trace only read"
+            raise PermissionError(f"{path.absolute()}: cannot be written, and snakemake keeps its memory there: {cure}")
+
+
 def allow(study: Study) -> None:
     """Let trainings go on where a study says so on other hardware than they began on.
 
