@@ -114,7 +114,7 @@ def start(facts: StudyFacts, records: Sequence[Record]) -> tuple[str, bool]:
     low, high = min(firsts[arm] for arm in arms), max(firsts[arm] for arm in arms)
     span = spell(low, real) if spell(low, real) == spell(high, real) else f"{spell(low, real)} to {spell(high, real)}"
     of = f"of a possible {spell(real, high)}" if higher else f"where real data have {spell(real, high)}"
-    whose = f" in {_listed(poor)}" if poor and len(poor) < len(firsts) else ""
+    whose = f" in {_listed(arms)}" if len(arms) < len(facts.arms) else ""
     said = f"At generation 0 {_plain(facts)} is {span} {of}{whose}"
     return (f"{said}: results are about this model." if poor else f"{said}."), bool(poor)
 
