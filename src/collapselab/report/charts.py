@@ -108,6 +108,7 @@ class _Channels(NamedTuple):
 
 def _channels(facts: StudyFacts, words: str, legend_columns: int) -> _Channels:
     arms = list(facts.arms)
+    marks = alt.Scale(domain=arms, range=list(marks_of(arms).values()))
     names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
     legend = alt.Legend(orient="bottom", columns=legend_columns, title=None, **names)
     # A condition and no scale: a scale would dash the outline of the control's symbol in the legend too.
@@ -117,9 +118,7 @@ def _channels(facts: StudyFacts, words: str, legend_columns: int) -> _Channels:
         x=alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.35, facts.generations + 0.35], nice=False)),
         y=alt.Y("value:Q", title=words, scale=alt.Scale(zero=False)),
         colour=_arm_colour(facts, legend),
-        shape=alt.Shape(
-            "arm:N", scale=alt.Scale(domain=arms, range=list(marks_of(arms).values())), sort=None, legend=legend
-        ),
+        shape=alt.Shape("arm:N", scale=marks, sort=None, legend=legend),
         dash=alt.condition(f"indexof({controls}, datum.arm) >= 0", alt.value([5, 4]), alt.value([1, 0])),
         words=words,
     )
@@ -197,7 +196,7 @@ def _mean_points(facts: StudyFacts, channels: _Channels) -> Any:
 def _ends(channels: _Channels, there: Collection[str]) -> list[Any]:
     """A cross where a lineage diverged, a square where one was stopped, and how many are left where some have ended."""
     crosses = _rows_that_are("diverged").mark_point(shape=CROSS, size=160, strokeWidth=3, filled=False)
-    counts = _rows_that_are("few").mark_text(align="left", dx=7, dy=-7, fontSize=11)
+    counts = _rows_that_are("few").mark_text(align="left", dx=7, dy=-7, fontSize=11, color=SOFT_COLOUR)
     tips = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="diverged at")]
     squares = _rows_that_are("stopped").mark_point(shape="square", size=130, strokeWidth=3, filled=False)
     ended = [*channels.where("seed"), alt.Tooltip("generation:Q", format="d", title="stopped after")]
@@ -205,7 +204,7 @@ def _ends(channels: _Channels, there: Collection[str]) -> list[Any]:
     drawn = {
         "diverged": crosses.encode(**place, tooltip=tips),
         "stopped": squares.encode(**place, tooltip=ended),
-        "few": counts.encode(**place, text="text:N"),
+        "few": counts.encode(channels.x, channels.y, text="text:N"),
     }
     return [layer for what, layer in drawn.items() if what in there]
 
@@ -230,8 +229,8 @@ def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> 
         bands.encode(x, alt.Y("low:Q", title="share that goes on"), alt.Y2("high:Q"), color=colour),
         steps.encode(x, share, color=colour, tooltip=tips),
     ).properties(width=width, height=180)
-    counts = _rows_that_are("count").mark_text(fontSize=11)
-    beneath = counts.encode(x, alt.Y("arm:N", sort=arms, title="at risk"), text="at_risk:Q", color=colour).properties(
+    counts = _rows_that_are("count").mark_text(fontSize=11, color=INK_COLOUR)
+    beneath = counts.encode(x, alt.Y("arm:N", sort=arms, title="at risk"), text="at_risk:Q").properties(
         width=width, height=18 * len(arms)
     )
     title = alt.TitleParams("Lineages that go on (Kaplan and Meier)", anchor="start")

@@ -62,10 +62,10 @@ def page(
         colours=colours(facts),
         marks=marks_of(facts.arms),
         adaptations=of_study(facts, colours(facts)),
-        style=_beside("page.css") + STYLE,
-        face_style=_beside("face.css"),
-        face_script=_beside("face.js"),
-        script=_beside("page.js"),
+        style=beside("page.css") + STYLE,
+        face_style=beside("face.css"),
+        face_script=beside("face.js"),
+        script=beside("page.js"),
         pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
         topped_up=sections.topped_up(selecting.topped_up),
@@ -136,10 +136,10 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return environment.from_string(_beside("page.html.jinja"))
+    return environment.from_string(beside("page.html.jinja"))
 
 
-def _beside(name: str) -> str:
+def beside(name: str) -> str:
     """The text of a file that lies beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
