@@ -3,11 +3,16 @@
 import itertools
 import re
 import shutil
+from types import SimpleNamespace
 
 import made_up
+import numpy as np
 import pytest
 
 from collapselab import report
+from collapselab.adapt.base import Step
+from collapselab.core.sets import SampleSet
+from collapselab.report.before_after import before_after
 from collapselab.report.charts import GRID_COLOUR, INK_COLOUR, KIND_COLOURS, SOFT_COLOUR
 from collapselab.report.colours import CONTROL_COLOUR, MARKS, PALETTE, colours_of, marks_of
 from collapselab.report.page import beside
@@ -326,6 +331,35 @@ class TestPage:
                 assert page.locator(f"main tr:has([data-arm={arm}])").first.is_visible()
             words = page.locator("[data-chart=recall_lenet]").inner_text()
             assert "Means from the first to the last: control 0." in words and "figures/recall_lenet.pdf" in words
+
+
+class TestBeforeAndAfter:
+    pytestmark = browser_needed
+
+    def test_no_rule_of_accessibility_is_broken_in_any_view(self, chromium, tmp_path):
+        axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+        (tmp_path / "page.html").write_text(before_and_after(), encoding="utf-8")
+        for width, scheme in itertools.product(WIDTHS, SCHEMES):
+            view = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+            page = chromium.new_context(bypass_csp=True, **view).new_page()
+            page.goto((tmp_path / "page.html").as_uri())
+            found = axe_api.Axe().run(page, options=RULES).response["violations"]
+            assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == [], (width, scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            page.emulate_media(media="print")  # on white paper, whatever the screen is
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+            page.context.close()
+
+
+def before_and_after():
+    """The page of a model that was adapted in one step, of images and with a measured metric."""
+    draws = np.random.default_rng(0)
+    before, after = (SampleSet(draws.integers(0, 256, (12, 1, 8, 8), np.uint8)) for _ in range(2))
+    entry = {"value": 0.8, "low": 0.7, "high": 0.9}
+    facts = {"training": {"images_seen": [50, 150], "loss": [0.5, 0.2]}, "stopped": {"images_seen": 150, "why": "knee"}}
+    measured = {("recall", "lenet"): (entry, entry | {"value": 0.6})}
+    shown = SimpleNamespace(before=before, after=after, measured=measured)
+    return before_after("model", [Step("lora", {"rank": 4}, facts)], shown, {"written to": "adapted.safetensors"})
 
 
 @pytest.mark.slow
