@@ -105,6 +105,14 @@ CASES = {
         lambda: said({"control": LEVEL, "a": FALL}, seeds=1),
         "It cannot be told: a test needs three seeds with two generations, and there is one.",
     ),
+    "two seeds, and another question": (
+        lambda: said({"control": LEVEL, "a": FALL}, seeds=2, question="Does the workflow run?"),
+        "Whether recall falls cannot be told: a test needs three seeds with two generations, and there are two.",
+    ),
+    "nobody knows, and another question": (
+        lambda: said({"control": LEVEL, "b": LEVEL}, question="Does it run?", arms_noise={"b": 3.0}),
+        "It is not sure that recall falls faster than in the control in b.",
+    ),
     "no control": (
         lambda: said({"a": FALL, "b": -0.2}),
         "Yes: recall falls in both arms; recall falls least in a.",

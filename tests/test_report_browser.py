@@ -3,11 +3,16 @@
 import itertools
 import re
 import shutil
+from types import SimpleNamespace
 
 import made_up
+import numpy as np
 import pytest
 
 from collapselab import report
+from collapselab.adapt.base import Step
+from collapselab.core.sets import SampleSet
+from collapselab.report.before_after import before_after
 from collapselab.report.charts import GRID_COLOUR, INK_COLOUR, KIND_COLOURS, SOFT_COLOUR
 from collapselab.report.colours import CONTROL_COLOUR, MARKS, PALETTE, colours_of, marks_of
 from collapselab.report.page import beside
@@ -150,7 +155,8 @@ def held_to_the_rules(opened, width):
     assert opened.page.evaluate(f"{wide}.map((place) => place.dataset.chart)") == []
     nameless = opened.page.evaluate(
         "all('a[href], button, input, summary, [tabindex]').filter((one) => one.checkVisibility() && one.tabIndex >= 0)"
-        ".filter((one) => !(one.ariaLabel || one.labels?.[0]?.textContent || one.textContent).trim())"
+        ".filter((one) => ![one.ariaLabel, one.labels?.[0]?.textContent, one.textContent, one.firstElementChild?.alt]"
+        ".some((name) => name?.trim()))"
         ".map((one) => one.outerHTML)"
     )
     assert nameless == [] and opened.said == []
@@ -220,7 +226,7 @@ class TestPage:
             page = opened.page
             opened.draw_all()
             before = {name: page.evaluate(parts.format(name)) for name in (arm, other)}
-            rows = page.evaluate("all('#numbers ~ .scroll tr').map((row) => row.cells.length)")
+            rows = page.evaluate("all('[aria-labelledby=numbers] tr').map((row) => row.cells.length)")
             page.evaluate(f"document.querySelector('#arms input[value={arm}]').focus()")
             page.keyboard.press("Shift+Tab")
             page.keyboard.press("Tab")
@@ -231,13 +237,13 @@ class TestPage:
             assert page.evaluate(names.format(other)) > 0
             assert page.evaluate(parts.format(arm)) == 0 < before[arm]
             assert page.evaluate(parts.format(other)) == before[other]
-            cells = page.evaluate("all('#numbers ~ .scroll tr').map((row) => all('.aside', row).length)")
+            cells = page.evaluate("all('[aria-labelledby=numbers] tr').map((row) => all('.aside', row).length)")
             assert rows and cells == [1] * len(rows)  # a whole column
             assert page.locator("#arms output").inner_text() == f"{len(made_up.ARMS) - 1} of {len(made_up.ARMS)} shown"
             page.reload()
             assert not page.locator(f"#arms input[value={arm}]").is_checked()
             page.wait_for_function(f"({parts.format(arm)}) === 0")
-            page.get_by_role("button", name="Show all").click()
+            page.get_by_role("button", name="Show all", exact=True).click()
             assert page.evaluate("all('.aside').length") == 0
             assert opened.said == []
 
@@ -251,10 +257,11 @@ class TestPage:
             assert page.evaluate("document.getElementById('samples').getBoundingClientRect().top") >= bar
 
     def test_tables_are_sorted_by_the_keyboard_numbers_as_numbers(self, chromium, written):
-        column = "all('#cost ~ .scroll tbody tr').map((row) => row.cells[{}].innerText)"
+        column = "all('[aria-labelledby=cost] tbody tr').map((row) => row.cells[{}].innerText)"
         with Opened(chromium, written) as opened:
             page = opened.page
-            heading = page.locator("#cost ~ .scroll th", has_text="images seen")
+            page.evaluate("all('main details').forEach((fold) => (fold.open = true))")
+            heading = page.locator("[aria-labelledby=cost] thead th", has_text="images seen")
             index = heading.evaluate("(one) => one.cellIndex")
             first = page.evaluate(column.format(index))
             number = [float(words.replace(" ", "").replace(" ", "")) for words in first]
@@ -297,6 +304,7 @@ class TestPage:
             page = opened.page
             page.wait_for_function(f"{drawn} > 0")
             assert page.evaluate(drawn) < page.evaluate("places.length")
+            page.evaluate("all('main details:has([data-chart])').forEach((fold) => (fold.open = true))")
             page.evaluate("places.at(-1).scrollIntoView()")
             page.wait_for_function("places.at(-1).view")
             said = page.locator("[data-chart=recall_lenet] svg").get_attribute("aria-label")
@@ -323,6 +331,35 @@ class TestPage:
                 assert page.locator(f"main tr:has([data-arm={arm}])").first.is_visible()
             words = page.locator("[data-chart=recall_lenet]").inner_text()
             assert "Means from the first to the last: control 0." in words and "figures/recall_lenet.pdf" in words
+
+
+class TestBeforeAndAfter:
+    pytestmark = browser_needed
+
+    def test_no_rule_of_accessibility_is_broken_in_any_view(self, chromium, tmp_path):
+        axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+        (tmp_path / "page.html").write_text(before_and_after(), encoding="utf-8")
+        for width, scheme in itertools.product(WIDTHS, SCHEMES):
+            view = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+            page = chromium.new_context(bypass_csp=True, **view).new_page()
+            page.goto((tmp_path / "page.html").as_uri())
+            found = axe_api.Axe().run(page, options=RULES).response["violations"]
+            assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == [], (width, scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            page.emulate_media(media="print")  # on white paper, whatever the screen is
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+            page.context.close()
+
+
+def before_and_after():
+    """The page of a model that was adapted in one step, of images and with a measured metric."""
+    draws = np.random.default_rng(0)
+    before, after = (SampleSet(draws.integers(0, 256, (12, 1, 8, 8), np.uint8)) for _ in range(2))
+    entry = {"value": 0.8, "low": 0.7, "high": 0.9}
+    facts = {"training": {"images_seen": [50, 150], "loss": [0.5, 0.2]}, "stopped": {"images_seen": 150, "why": "knee"}}
+    measured = {("recall", "lenet"): (entry, entry | {"value": 0.6})}
+    shown = SimpleNamespace(before=before, after=after, measured=measured)
+    return before_after("model", [Step("lora", {"rank": 4}, facts)], shown, {"written to": "adapted.safetensors"})
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..verdicts import Finding, Record, StudyFacts, diverged, lineages, spell
+from ..verdicts.statistics import FEWEST
 from .numbers import SETS, final
 
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -114,7 +115,7 @@ def start(facts: StudyFacts, records: Sequence[Record]) -> tuple[str, bool]:
     low, high = min(firsts[arm] for arm in arms), max(firsts[arm] for arm in arms)
     span = spell(low, real) if spell(low, real) == spell(high, real) else f"{spell(low, real)} to {spell(high, real)}"
     of = f"of a possible {spell(real, high)}" if higher else f"where real data have {spell(real, high)}"
-    whose = f" in {_listed(poor)}" if poor and len(poor) < len(firsts) else ""
+    whose = f" in {_listed(arms)}" if len(arms) < len(facts.arms) else ""
     said = f"At generation 0 {_plain(facts)} is {span} {of}{whose}"
     return (f"{said}: results are about this model." if poor else f"{said}."), bool(poor)
 
@@ -163,18 +164,18 @@ def _answer(facts: StudyFacts, found: Mapping[str, Sequence[Finding]]) -> str:
     if kind == "which" and ranked:
         best = _best_first(facts, found, slopes, ranked)
         return f"{_capital(best)}; {what}."
-    opening = _opening(facts, kind, sides)
+    opening = _opening(facts, kind, sides, bool(_too_few(sides, tested)))
     best = _best_last(facts, found, slopes, ranked) if ranked and (sides.worse or _too_few(sides, tested)) else ""
     said = f"{what}; {best}." if best else f"{what}."
     return opening + said if opening else _capital(said)
 
 
-def _opening(facts: StudyFacts, kind: Kind, sides: _Sides) -> str:
+def _opening(facts: StudyFacts, kind: Kind, sides: _Sides, few: bool) -> str:
+    """The word before the sentence: yes or no where that is asked."""
     if kind != "collapses" or facts.direction(facts.primary.metric) is None:
-        return "" if sides.worse or not sides.unsure else "It cannot be told: "
+        return f"Whether {_plain(facts)} {_verb(facts)}s cannot be told: " if few and not sides.worse else ""
     if sides.worse:
-        whole = len(sides.worse) == len(sides.all)
-        return "Yes: " if whole else "In part: "
+        return "Yes: " if len(sides.worse) == len(sides.all) else "In part: "
     return "It cannot be told: " if sides.unsure else "No: "
 
 
@@ -208,9 +209,9 @@ def _what_happens(
 def _too_few(sides: _Sides, tested: Mapping[str, Finding]) -> str:
     """That there are too few lineages for any test; empty where there are enough."""
     most = int(max((tested[arm].numbers.get("lineages") or 0 for arm in sides.all), default=0))
-    if most >= 3:
+    if most >= FEWEST:
         return ""
-    return f"a test needs three seeds with two generations, and there {'is' if most == 1 else 'are'} {_count(most)}"
+    return f"a test needs {_count(FEWEST)} seeds with two generations, and there {'is' if most == 1 else 'are'} {_count(most)}"
 
 
 def _by_slope(facts: StudyFacts, slopes: Mapping[str, Finding], sides: _Sides) -> list[str]:

@@ -167,7 +167,7 @@ class Arm(Part):
     stream: int = Field(
         0, ge=0, lt=2**63, description="random stream of the samples: arms that feed one another need different ones"
     )
-    about: str = Field("", description="one line for the report")
+    about: str = Field("", description="one line for the report; left out, the report says what the arm is trained on")
 
 
 class SeedsVary(Part):
