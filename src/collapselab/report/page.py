@@ -57,8 +57,6 @@ def page(
         primary_set=SETS[facts.primary.set],
         **_curves(facts, records),
         charts=charts,
-        colours=colours(facts),
-        marks=marks_of(facts.arms),
         adaptations=of_study(facts, colours(facts)),
         pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
@@ -70,7 +68,7 @@ def page(
         forgotten=sections.forgetting_matrices(facts, records, found),
         undefined=sections.undefined_table(facts, records),
         **_first_screen(facts, records, found, len(records) < expected),
-        **_look(),
+        **_look(facts),
         cited=cited,
         foot=foot,
         contract=holds,
@@ -103,9 +101,11 @@ def _first_screen(
     }
 
 
-def _look() -> dict[str, str]:
-    """The styles and scripts that lie beside this module."""
+def _look(facts: StudyFacts) -> dict[str, Any]:
+    """Arms' colours and marks, and the styles and scripts that lie beside this module."""
     return {
+        "colours": colours(facts),
+        "marks": marks_of(facts.arms),
         "style": beside("page.css") + STYLE,
         "script": beside("page.js"),
         "face_style": beside("face.css"),
