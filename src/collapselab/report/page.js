@@ -19,7 +19,7 @@ const KEPT = `collapselab arms aside ${location.pathname}`;
 /** Where an arm's name stands, and what goes with it: its column, its row, its picture, its fold, or its line. */
 function goesWith(names) {
   const heading = names.closest("thead th");
-  if (heading) return all("tr", heading.closest("table")).map((row) => row.cells[heading.cellIndex]);
+  if (heading) return all("tr", heading.closest("table")).flatMap((row) => row.cells[heading.cellIndex] ?? []);
   const whole = names.closest("tbody tr, figure, li, [data-goes]") ?? names.closest("summary")?.parentElement;
   return whole ? [whole] : [];
 }
@@ -289,7 +289,7 @@ function compared(a, b, sign) {
   return sign * (typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true }));
 }
 
-for (const table of all("main table:not(.matrix)")) if (table.tHead) sortable(table);
+for (const table of all("main table:not(.pictures table)")) if (table.tHead) sortable(table);
 
 // What is wider than its room is scrolled by keyboard too, where nothing in it takes the focus.
 const wide = new ResizeObserver((seen) => {
