@@ -16,6 +16,7 @@ from project import ENVIRONMENT, ROOT
 
 from collapselab import store
 from collapselab import study as studies
+from collapselab.cli import gc as room
 from collapselab.data.archive import DatasetZip
 from collapselab.data.digits import Digits
 from collapselab.data.folder import ImageFolder
@@ -57,6 +58,23 @@ def test_shipped_studies_are_found_by_name_and_the_folders_own_come_first(tmp_pa
     (tmp_path / "config" / "smoke.yaml").write_text("name: smoke\n")
     assert "arms" in run("validate smoke", tmp_path, code=2)
     assert "no such study" in run("validate nowhere", tmp_path, code=2)
+
+
+def test_room_is_made_of_the_real_data_of_shipped_studies_too(tmp_path, monkeypatch, capsys):
+    """Whether real data are of a study that is still there can be said of those that come with the package."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "smoke").mkdir(parents=True)
+    (tmp_path / "results" / "real" / "digits-0").mkdir(parents=True)
+    (tmp_path / "results" / "real" / "digits-0" / "train.safetensors").write_bytes(b"of nobody")
+    assert [one.bytes for one in room._real_data()] == [9] and not capsys.readouterr().out
+    (tmp_path / "results" / "stranger").mkdir()
+    assert list(room._real_data()) == []
+    assert "real data stays: results/stranger is of no study" in capsys.readouterr().out
+
+
+def test_stages_are_a_clones(tmp_path):
+    told = run("stages --out dvc.yaml", tmp_path, code=2)
+    assert "stages hang on Snakefile, which only a clone has" in told and not (tmp_path / "dvc.yaml").exists()
 
 
 def test_a_new_study_has_the_schema_beside_it_and_names_the_next_commands(tmp_path):

@@ -179,7 +179,7 @@ def test_a_study_begins_and_runs_in_an_empty_folder(whole, tmp_path):
     planned = whole.run("collapselab", "plan", "my-study", "--no-cost", where=tmp_path)
     assert "--snakefile" in planned and re.search(r"^train +14  not made yet$", planned, re.MULTILINE)
     said = whole.run("collapselab", "run", "my-study", where=tmp_path)
-    assert str(tmp_path / "results/my-study/report/report.html") in said.strip().splitlines()[-1]
+    assert f"The report: {tmp_path / 'results/my-study/report/report.html'}" in said
     page = (tmp_path / "results/my-study/report/report.html").read_text(encoding="utf-8")
     assert "Does the workflow run from one end to the other?" in page
     assert (tmp_path / "results/my-study/report/verdicts.json").exists()
