@@ -345,22 +345,32 @@ time.sleep(0.6)  # for a second one, which must not come
 print("heard", *(int(one) for one in heard), flush=True)
 sys.exit(7)
 """
-PARENT = "import sys; from collapselab.cli.running import _with_signals; print('parent', *_with_signals(sys.argv[1:]))"
+PARENT = """
+import subprocess, sys
+from collapselab.cli.running import _with_signals
+hand_on = subprocess.Popen.send_signal
+def told(child, number):
+    print("handed on", int(number), flush=True)
+    hand_on(child, number)
+subprocess.Popen.send_signal = told
+print("parent", *_with_signals(sys.argv[1:]))
+"""
 
 
 @pytest.mark.parametrize(
-    ("poke", "number"),
+    ("poke", "number", "is_handed_on"),
     [
-        (lambda process, terminal: os.write(terminal, b"\x03"), signal.SIGINT),  # Ctrl-C, which reaches both
-        (lambda process, terminal: os.kill(process, signal.SIGINT), signal.SIGINT),
-        (lambda process, terminal: os.kill(process, signal.SIGTERM), signal.SIGTERM),
+        (lambda process, terminal: os.write(terminal, b"\x03"), signal.SIGINT, False),  # Ctrl-C, which reaches both
+        (lambda process, terminal: os.kill(process, signal.SIGINT), signal.SIGINT, True),
+        (lambda process, terminal: os.kill(process, signal.SIGTERM), signal.SIGTERM, True),
     ],
     ids=["Ctrl-C", "kill -INT", "kill"],
 )
-def test_a_signal_reaches_snakemake_once(poke, number):
+def test_a_signal_reaches_snakemake_once(poke, number, is_handed_on):
     words = [sys.executable, "-c", PARENT, sys.executable, "-c", CHILD]
     _, text = on_a_terminal(words, ".", os.environ | {"PYTHONPATH": str(ROOT / "src")}, poke)
     assert re.findall(r"heard (.*?)\r?\n", text) == [str(int(number))], text
+    assert re.findall(r"handed on (\d+)", text) == [str(int(number))] * is_handed_on, text
     assert "parent 7 True" in text
 
 

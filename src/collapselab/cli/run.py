@@ -89,8 +89,8 @@ VERBS = {
         "pretrained", "Sample, steer and tune text-to-image pipelines that lie on this machine.", "machine"
     ),
     "weights": Verb("weights", "Published weights: which are here, and how to get the others.", "machine"),
-    "new": Verb("new", "Write a study to start from: config/NAME.yaml."),
-    "init": Verb("new", "Write a study to start from: config/NAME.yaml.", hidden=True),
+    "new": Verb("new", "Write a commented study to start from: config/NAME.yaml."),
+    "init": Verb("new", "Write a commented study to start from: config/NAME.yaml.", hidden=True),
     "validate": Verb("study", "Check a study and report every fault."),
     "guide": Verb("guide", "Search for the guides and strengths of a finished model that no other beats.", "metrics"),
     "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible.", "metrics"),

@@ -68,7 +68,7 @@ def last_line(study: Study, code: int, before: float | None, interrupted: bool =
         return f"The report: {there}; this run was not asked for it"
     how = "was interrupted" if interrupted else f"ended with exit code {code}"
     cures = f"the same command goes on from here, and collapselab report {study.name} --so-far draws what is there"
-    return f"The report: {there}: this run {how}; {cures}"
+    return f"The report: {there}, since this run {how}; {cures}"
 
 
 def date_of(study: Study) -> float | None:
