@@ -1,4 +1,4 @@
-# make demo    sets up the environment if needed and runs the quickstart study to its report
+# make demo    sets up the environment if needed and runs the quickstart study to its report, whose path comes last
 # make restore STUDY=quickstart   pulls a study that somebody has run: nothing of it is computed again
 # make test    sets up the environment if needed and passes the whole suite
 # make test-all   the suite, and after it what is slow by nature
@@ -33,8 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)
-	@$(ACTIVATE) snakemake --config study=quickstart
-	@echo "The report: $(CURDIR)/results/quickstart/report/report.html"
+	@$(ACTIVATE) collapselab run quickstart
 
 # What was pulled is newer than Snakemake thinks: told once that it is as it should be, it runs what an edit asks for.
 restore: $(READY)

@@ -263,6 +263,6 @@ def test_the_command_judges_a_studys_model_and_a_file_alike(tmp_path, monkeypatc
     said = capsys.readouterr().err
     assert "--windows: found '1:0'" in said and "--kept: found 2" in said
     assert frame.run(["hallucinations", "toy", "--generation", "1"]) == 2
-    assert "is not there; run: snakemake --config study=toy" in capsys.readouterr().err
+    assert "is not there; run: collapselab run toy" in capsys.readouterr().err
     assert frame.run(["hallucinations", "--model", truth, "--truth", truth]) == 2
     assert "holds a known population; allowed is a trained model" in capsys.readouterr().err

@@ -114,7 +114,7 @@ def test_a_round_from_the_first_link_to_the_ballots(project, call):
         refused = call("close", "faces", code=EXIT_BAD_INPUT)
         assert "found 2: --arm judged --seed 0 --generation 0; --arm judged" in refused
         said = call(*told["close"].split()[2:])
-        assert "ballots/faces/judged/seed0/gen0.parquet" in said and "snakemake --config study=faces" in said
+        assert "ballots/faces/judged/seed0/gen0.parquet" in said and "collapselab run faces" in said
         status = json.loads(call("status", "faces", "--json"))
         assert [one["open"] for one in status["rounds"]] == [False, True]
         assert status["rounds"][0]["judges"][0]["good"] == "100 %"

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,8 @@ from pathlib import Path
 import forked
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 from pages import PAGES
 from project import missing_parts
 
@@ -51,9 +54,19 @@ def pins(lines):
     return found
 
 
-def declared():
+def required():
+    """Every requirement, of the package and of its extras: ``name>=tried,<next``."""
     extras = PROJECT["project"]["optional-dependencies"].values()
-    return pins([*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)])
+    return list(map(Requirement, [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]))
+
+
+def declared():
+    """name -> the version from which on it is taken, which is the one that it was tried with."""
+    found = {}
+    for one in required():
+        (floor,) = (spec.version for spec in one.specifier if spec.operator == ">=")
+        assert found.setdefault(one.name, floor) == floor, f"{one.name}: said twice, and not alike"
+    return found
 
 
 def constrained():
@@ -74,6 +87,21 @@ def test_the_three_lists_of_versions_agree():
     assert pins(pip[:-1]) == declared()
     constraints = constrained()
     assert {name: constraints.get(name) for name in declared()} == declared()
+
+
+def test_what_is_required_ends_before_the_version_that_may_break_it():
+    """Whoever has a newer or an older package beside this one is told by pip, and not by a study's numbers."""
+    for one in required():
+        caps = [Version(spec.version) for spec in one.specifier if spec.operator == "<"]
+        (floor,) = (Version(spec.version) for spec in one.specifier if spec.operator == ">=")
+        assert [cap.release for cap in caps] == [(floor.major + 1,)], str(one)
+        assert len(one.specifier) == 2, str(one)
+
+
+def test_the_extra_of_measuring_names_what_the_package_needs_too_and_nothing_heavy():
+    light = PROJECT["project"]["optional-dependencies"]["metrics"]
+    assert set(light) < set(PROJECT["project"]["dependencies"])
+    assert not {"mlflow", "dvc", "snakemake", "diffusers", "pyarrow"} & {Requirement(line).name for line in light}
 
 
 def test_torch_is_installed_before_what_needs_it():
@@ -104,6 +132,7 @@ def test_every_import_is_a_declared_dependency():
         "sklearn": "scikit-learn",
         "yaml": "pyyaml",
         "pydantic_core": "pydantic",  # a part of it, which it pins
+        "snakemake_interface_logger_plugins": "snakemake",  # what it hands to its loggers
         "vl_convert": "vl-convert-python",
     }
     nodes = [node for path in (ROOT / "src").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
@@ -202,6 +231,38 @@ def test_the_package_runs_as_a_module_and_as_a_command():
     assert PROJECT["project"]["scripts"] == {"collapselab": "collapselab.cli:main"}
     done = subprocess.run([sys.executable, "-m", "collapselab", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "generative model" in done.stdout
+
+
+# -- elsewhere --------------------------------------------------------------------------------------------------------
+
+
+def test_the_container_is_written_as_its_linter_asks():
+    linter = Path(sys.executable).parent / "hadolint"
+    linter = str(linter) if linter.exists() else shutil.which("hadolint")
+    if linter is None:
+        pytest.skip("needs hadolint, which the extra dev brings")
+    done = subprocess.run([linter, "Containerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_container_has_the_python_and_the_torch_that_were_tried():
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert len(set(bases)) == 1 and bases[0].startswith("python:3.11-")
+    torch, rest = text.index("grep '^torch=="), text.index("collapselab-*.whl")
+    assert torch < rest and text.count("-c /tmp/constraints.txt") == 2
+    ignored = (ROOT / ".containerignore").read_text(encoding="utf-8").split()
+    assert {".git", ".venv", "results"} <= set(ignored)
+    assert not {"src", "workflow", "profiles", "config", "constraints.txt"} & set(ignored)
+
+
+def test_the_catalog_of_workflows_is_told_what_it_asks_for():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert set(usage) <= {"mandatory-flags", "software-stack-deployment", "report"}
+    assert studies.of_workflow(dict([usage["mandatory-flags"]["flags"].removeprefix("--config ").split("=")]))
+    # No rule has an environment of its own: what is said is what is.
+    assert not any(usage["software-stack-deployment"].values())
+    assert (ROOT / "workflow" / "Snakefile").exists() and (ROOT / "config" / "README.md").exists()
 
 
 # -- studies ----------------------------------------------------------------------------------------------------------

@@ -98,7 +98,6 @@ def lay(folder: Path) -> None:
         store.write_json(folder / study.cell(arm, seed, generation, "sample.cost.json"), cost)
     for name in ("report.html", "summary.csv"):
         store.write_hashed(folder / study.report_file(name), lambda temporary: temporary.write_text("told"))
-    (folder / "Snakefile").write_text("# the workflow\n")
 
 
 @pytest.fixture
@@ -188,7 +187,7 @@ def test_an_exported_study_is_whole_and_says_so_in_every_file(project, tmp_path,
     assert of_files.keys() == listed.keys() - {crate.FILE}
     assert all(one["sha256"] == listed[name] for name, one in of_files.items())
     assert graph["./"]["license"] == {"@id": "https://spdx.org/licenses/CC-BY-4.0.html"}
-    assert graph["#run"]["instrument"] == {"@id": "Snakefile"}
+    assert graph["#run"]["instrument"] == {"@id": "workflow/Snakefile"}
     referred = re.findall(
         r'"hasPart": \[[^\]]*\]|"result": \[[^\]]*\]|"object": \[[^\]]*\]', (out / crate.FILE).read_text()
     )
@@ -210,7 +209,7 @@ def test_a_reader_of_crates_finds_the_workflow_and_every_file(project):
     reader = pytest.importorskip("rocrate.rocrate", reason="the dev extra's rocrate is not here")
     run("export", "pics", "--out", "out", "--format", "zip", "--arm", "half")
     found = reader.ROCrate("out")
-    assert found.mainEntity.id == "Snakefile" and "ComputationalWorkflow" in found.mainEntity.type
+    assert found.mainEntity.id == "workflow/Snakefile" and "ComputationalWorkflow" in found.mainEntity.type
     assert {one.id for one in found.data_entities if one.type == "Dataset"} >= {"data/half/seed0/gen1/"}
     assert all(Path("out", one.id).exists() for one in found.data_entities)
     assert found.dereference("#run")["actionStatus"]

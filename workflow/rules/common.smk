@@ -8,7 +8,7 @@ from functools import cache, partial
 from collapselab import study as studies
 from collapselab.cli import warm
 from collapselab.core.errors import Held
-from collapselab.study import drivers, heeded, jobs, layout, progress, reasons, requests
+from collapselab.study import drivers, following, heeded, jobs, layout, progress, reasons, requests
 from collapselab.store import kept, provenance
 from collapselab.store.cells import CELL
 from collapselab.study.jobs import Place
@@ -28,6 +28,7 @@ if workflow.modifier.path_modifier.prefix:
     print(f"module: found prefix: {workflow.modifier.path_modifier.prefix!r}; {reason}", file=sys.stderr)
     sys.exit(2)
 drivers.allow(STUDY)
+following.follow(STUDY)
 if workflow.is_main_process:
     try:
         drivers.refuse_second(STUDY, sys.argv)
@@ -91,6 +92,12 @@ def judged_generation(wildcards):
 
 if not SENT:
     generation = training = judged_generation = None
+
+
+@known
+def turn(wildcards):
+    """Of jobs that are ready, those of an earlier generation come first: then there are curves early, of all arms."""
+    return requests.turn(STUDY, Place.of(wildcards))
 
 
 def asked(verb):

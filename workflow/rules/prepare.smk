@@ -18,6 +18,7 @@ rule prepare:
         hashed("results/real/{real}/{part}.safetensors"),
     log:
         "logs/real/{real}/prepare-{part}.log",
+    priority: turn
     resources:
         **asked("prepare"),
     params:
@@ -35,6 +36,7 @@ rule task:
         rows=hashed("results/real/{real}/task{generation}-{part}{variant}.parquet"),
     log:
         "logs/real/{real}/task{generation}-{part}{variant}.log",
+    priority: turn
     resources:
         **asked("task"),
     params:
@@ -51,6 +53,7 @@ rule learn:
         weights=hashed("results/real/{real}/weights-{extractor}{variant}.safetensors"),
     log:
         "logs/real/{real}/learn-{extractor}{variant}.log",
+    priority: turn
     resources:
         **asked("learn"),
     params:
@@ -67,6 +70,7 @@ rule extract_real:
         features=hashed("results/real/{real}/features-{extractor}{variant}.safetensors"),
     log:
         "logs/real/{real}/extract-{extractor}{variant}.log",
+    priority: turn
     resources:
         **asked("extract_real"),
     params:

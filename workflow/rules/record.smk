@@ -11,6 +11,7 @@ rule extract:
         told_in("extract"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         generation
     threads: 1
@@ -33,6 +34,7 @@ rule record:
         told_in("record"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         judged_generation
     threads: 1
@@ -55,6 +57,7 @@ rule stop:
         told_in("stop"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         judged_generation
     threads: 1

@@ -16,6 +16,7 @@ rule sample:
         told_in("sample"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         generation
     threads: 1
@@ -38,6 +39,7 @@ rule sample_raw:
         told_in("sample_raw"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         generation
     threads: 1
@@ -60,6 +62,7 @@ rule sample_marked:
         told_in("sample_marked"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         generation
     threads: 1
@@ -81,6 +84,7 @@ rule grid:
         told_in("grid"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         generation
     threads: 1
@@ -103,6 +107,7 @@ rule transform:
         told_in("transform"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         generation
     threads: 1
@@ -125,6 +130,7 @@ rule ballots:
         told_in("ballots"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     retries: 0
     params:
         source=source("ballots"),
@@ -143,6 +149,7 @@ rule select:
         told_in("select"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     group:
         judged_generation
     threads: 1

@@ -10,6 +10,7 @@ rule draw:
         drawn=cell("drawn.safetensors"),
     log:
         told_in("draw"),
+    priority: turn
     group:
         training
     resources:
@@ -31,6 +32,7 @@ rule train:
         cost=cell("train.cost.json"),
     log:
         told_in("train"),
+    priority: turn
     group:
         training
     threads: 1
@@ -55,6 +57,7 @@ rule adapt:
         told_in("adapt"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     threads: 1
     resources:
         **asked("adapt"),
@@ -75,6 +78,7 @@ rule auxiliary:
         told_in("auxiliary-{role}"),
     wildcard_constraints:
         arm="|".join(STUDY.lineages),
+    priority: turn
     threads: 1
     resources:
         **asked("auxiliary"),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.shipped import shipped
 from .run import EXIT_RESOURCES
 
 app = typer.Typer(rich_markup_mode=None)
@@ -50,6 +51,7 @@ def doctor(
 def _profile(said: str) -> Path:
     """The file of a profile, by its name, its folder or itself."""
     tried = [Path(said), Path(said, "profile.yaml"), Path("profiles", said, "profile.yaml")]
+    tried.append(shipped("profiles") / said / "profile.yaml")
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
         raise typer.BadParameter(f"found {said!r}; tried {', '.join(map(str, tried))}", param_hint="--profile")

@@ -88,7 +88,7 @@ def _export_study(
     from ..publish import answers as answering
     from ..publish import parts, whole
     from ..publish.known import Known
-    from ..study.loading import STUDIES
+    from ..study.loading import file_of
 
     known, wanted = Known(study_of(what), answering.read(answers)), parts.Wanted(*said)
     faults = list(parts.faults(known, wanted, out))
@@ -102,7 +102,7 @@ def _export_study(
         for part in parts.parts(known, wanted):
             print(f"{out / part.folder}: {part.path}{'' if part.path.exists() else ' (not there)'}")
         return
-    file = Path(what) if Path(what).is_file() else STUDIES / f"{known.study.name}.yaml"
+    file = file_of(what)
     today = datetime.now(UTC).date().isoformat()
     made = whole.write(known, wanted, out, file, today, signer)
     passed = f"; passed over: {', '.join(made.passed)}" if made.passed else ""

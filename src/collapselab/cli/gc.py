@@ -8,11 +8,12 @@ import typer
 
 from .. import store
 from ..core.errors import Held
+from ..core.shipped import shipped
 from ..store import kept
 from ..study import clearing
 from ..study.clearing import Freed
 from ..study.faults import BadStudy
-from ..study.loading import STUDIES, all_written_in
+from ..study.loading import STUDIES, all_written_in, find
 from ..study.study import Study
 from ..study.thinning import CURVE, FACTS
 from .plan import dry_run
@@ -68,6 +69,8 @@ def _real_data() -> Iterator[Freed]:
     """Real data that no study reads, where it can be said; why it cannot, in a line, where not."""
     try:
         studies = all_written_in(STUDIES)
+        there = clearing.others({one.name for one in studies})
+        studies += [find(name) for name in there if (shipped(STUDIES.name) / f"{name}.yaml").exists()]
     except BadStudy as error:
         print(f"real data stays: {str(error).splitlines()[0]}")
         return

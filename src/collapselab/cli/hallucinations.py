@@ -116,7 +116,7 @@ def _of_study(study: Any, arm: str | None, seed: int, generation: int | None, sa
     if faults:
         raise ValueError("\n".join(faults))
     file = Path(study.model_file(arm, seed, generation))
-    trained = _trained(file, f"run: snakemake --config study={study.name}")
+    trained = _trained(file, f"run: collapselab run {study.name}")
     own = study.lineages[arm]
     number = seed_of(study.file.seed, seed, generation, "hallucinations")
     ask = Ask(

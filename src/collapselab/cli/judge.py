@@ -247,7 +247,7 @@ def close(
     with engine.connect() as connection:
         one = rounds.one_round(connection, study.name, arm, seed, generation)
     path = rounds.close(engine, one, anyway)
-    print(f"{path}\nnext: snakemake --config study={study.name}")
+    print(f"{path}\nnext: collapselab run {study.name}")
 
 
 @judge_app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.choice import Choice
+from ..core.naming import meant
 from ..core.registry import usable
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ def chosen(
 ) -> Any:
     """The entry of a registry that an option names, where it suits."""
     if name not in registry or not suits(registry[name]):
-        allowed = ", ".join(one for one, entry in usable(registry) if suits(entry))
-        raise typer.BadParameter(f"found {name!r}; allowed: {allowed}", param_hint=option)
+        allowed = [one for one, entry in usable(registry) if suits(entry)]
+        said = f"found {name!r}; allowed: {', '.join(allowed)}{meant(name, allowed)}"
+        raise typer.BadParameter(said, param_hint=option)
     return registry[name]
 
 

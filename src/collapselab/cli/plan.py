@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..study import budget, clearing, guided, words
+from ..study import budget, clearing, drivers, guided, words
 from ..study import throughput as speeds
 from .run import EXIT_BAD_INPUT
 from .study import StudyName, study_of
@@ -50,17 +50,19 @@ def plan(
 
 def dry_run_of(name: str) -> list[str]:
     """The command by which Snakemake says what of a study would run now."""
-    return ["snakemake", "--dry-run", "--config", f"study={name}"]
+    return drivers.snakemake("--dry-run", "--config", f"study={name}")
 
 
 def dry_run(name: str) -> str:
     """What Snakemake says of what would run now. Ends with what it says where it refuses the study."""
     environment = os.environ | {"PYTHONUTF8": "1"}  # its files and words are, whatever the locale says
+    whole = ["--logger-collapselab-show", "all"]  # which is read here
     how = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace", "env": environment}
     try:
-        planned = subprocess.run(dry_run_of(name), check=False, **how)
+        planned = subprocess.run([*dry_run_of(name), *whole], check=False, **how)
     except FileNotFoundError:
-        raise typer.BadParameter("snakemake is not on the PATH; activate the environment") from None
+        cure = "activate the environment, or run: pip install collapselab"
+        raise typer.BadParameter(f"snakemake is not on the PATH; {cure}") from None
     if planned.returncode:
         print(planned.stdout, planned.stderr, sep="\n", file=sys.stderr)  # a dry run tells faults on either
         raise typer.Exit(EXIT_BAD_INPUT)

@@ -39,63 +39,87 @@ _held: set[Path] = set()
 # -- verbs ------------------------------------------------------------------------------------------------------------
 
 
+PANELS = {
+    "study": "A study",
+    "metrics": "Metrics, and what else is looked at",
+    "share": "Tables, sharing, and where data come from",
+    "people": "People",
+    "machine": "Machine, cluster and models",
+    "hand": "By hand: what the jobs of a study call",
+}
+"""panel of the help -> its title, in their order."""
+
+
 class Verb(NamedTuple):
-    """A verb as it is listed: the module of this package that has it, and what its help begins with."""
+    """A verb as it is listed: the module of this package that has it, what its help begins with, and its panel."""
 
     module: str
     help: str
+    panel: str = "study"
     hidden: bool = False
 
 
 VERBS = {
-    "prepare": Verb("prepare", "Read real images, split them once, and write parts of them."),
-    "populate": Verb("prepare", "Write down a known population, or draw its held-out samples."),
-    "task": Verb("prepare", "Write down which rows of a part of the real data are of a task.", hidden=True),
-    "learn": Verb("prepare", "Train an extractor on the real training split."),
-    "draw": Verb("compose", "Draw what a training set needs and no file holds."),
-    "compose": Verb("compose", "Write down which rows make the training set of a generation."),
-    "train": Verb("train", "Train a model."),
-    "adapt": Verb("adapt", "Change a trained model."),
-    "auxiliary": Verb("adapt", "Train a further model that a guide steers by."),
-    "sample": Verb("sample", "Sample a model."),
-    "transform": Verb("transform", "Change samples on their way into the world."),
-    "ballots": Verb("ballots", "Take over the judgements of a closed round.", hidden=True),
-    "judge": Verb("judge", "Let people judge samples in a web page, and close their rounds."),
-    "select": Verb("select", "Choose which samples are kept for the next generation."),
-    "extract": Verb("extract", "Turn sample sets into feature matrices."),
-    "record": Verb("record", "Compare samples with real data and write one record of numbers."),
-    "stop": Verb("stop", "Decide whether a lineage is stopped after a generation.", hidden=True),
-    "baseline": Verb("record", "Compare real data with real data."),
-    "replicate": Verb("replicate", "Run all seeds of an arm in one go."),
-    "measure": Verb("measure", "Compare any two sets of samples, without a study."),
-    "look": Verb("look", "Say what a folder, zip or array holds: what is read, what is passed over and why."),
-    "compare": Verb("compare", "Set numbers side by side that were measured alike."),
-    "pretrained": Verb("pretrained", "Sample, steer and tune text-to-image pipelines that lie on this machine."),
-    "weights": Verb("weights", "Published weights: which are here, and how to get the others."),
-    "init": Verb("study", "Write a commented study to start from: config/NAME.yaml."),
+    "prepare": Verb("prepare", "Read real images, split them once, and write parts of them.", "hand"),
+    "populate": Verb("prepare", "Write down a known population, or draw its held-out samples.", "hand"),
+    "task": Verb("prepare", "Write down which rows of a part of the real data are of a task.", "hand", hidden=True),
+    "learn": Verb("prepare", "Train an extractor on the real training split.", "hand"),
+    "draw": Verb("compose", "Draw what a training set needs and no file holds.", "hand"),
+    "compose": Verb("compose", "Write down which rows make the training set of a generation.", "hand"),
+    "train": Verb("train", "Train a model.", "hand"),
+    "adapt": Verb("adapt", "Change a trained model.", "hand"),
+    "auxiliary": Verb("adapt", "Train a further model that a guide steers by.", "hand"),
+    "sample": Verb("sample", "Sample a model.", "hand"),
+    "transform": Verb("transform", "Change samples on their way into the world.", "hand"),
+    "ballots": Verb("ballots", "Take over the judgements of a closed round.", "hand", hidden=True),
+    "judge": Verb("judge", "Let people judge samples in a web page, and close their rounds.", "people"),
+    "select": Verb("select", "Choose which samples are kept for the next generation.", "hand"),
+    "extract": Verb("extract", "Turn sample sets into feature matrices.", "hand"),
+    "record": Verb("record", "Compare samples with real data and write one record of numbers.", "hand"),
+    "stop": Verb("stop", "Decide whether a lineage is stopped after a generation.", "hand", hidden=True),
+    "baseline": Verb("record", "Compare real data with real data.", "hand"),
+    "replicate": Verb("replicate", "Run all seeds of an arm in one go.", "hand"),
+    "measure": Verb("measure", "Compare any two sets of samples, without a study.", "metrics"),
+    "look": Verb(
+        "look", "Say what a folder, zip or array holds: what is read, what is passed over and why.", "metrics"
+    ),
+    "compare": Verb("compare", "Set numbers side by side that were measured alike.", "metrics"),
+    "pretrained": Verb(
+        "pretrained", "Sample, steer and tune text-to-image pipelines that lie on this machine.", "machine"
+    ),
+    "weights": Verb("weights", "Published weights: which are here, and how to get the others.", "machine"),
+    "new": Verb("new", "Write a study to start from: config/NAME.yaml."),
+    "init": Verb("new", "Write a study to start from: config/NAME.yaml.", hidden=True),
     "validate": Verb("study", "Check a study and report every fault."),
-    "guide": Verb("guide", "Search for the guides and strengths of a finished model that no other beats."),
-    "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible."),
-    "uncovered": Verb("uncovered", "Say how much of each region of the real rows a study's samples reach."),
-    "throughput": Verb("plan", "Time the training and the sampling of a study's models."),
+    "guide": Verb("guide", "Search for the guides and strengths of a finished model that no other beats.", "metrics"),
+    "hallucinations": Verb("hallucinations", "Say how many samples of a model are impossible.", "metrics"),
+    "uncovered": Verb("uncovered", "Say how much of each region of the real rows a study's samples reach.", "metrics"),
+    "throughput": Verb("plan", "Time the training and the sampling of a study's models.", "machine"),
     "plan": Verb("plan", "Say what a study comes to, what it costs on this device, and what of it would run now."),
+    "run": Verb("running", "Run a study to its report: a line for each job, and a bar on a terminal."),
     "status": Verb("status", "Say how far a study is: what is measured, at work, waiting or failed, and what is left."),
     "gc": Verb("gc", "Show what of a study may go."),
-    "recipe": Verb("study", "Print what an arm's regime comes to at a generation."),
-    "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/."),
-    "schema": Verb("study", "Print the JSON schema of a study, for editors."),
+    "recipe": Verb("study", "Print what an arm's regime comes to at a generation.", "hand"),
+    "stages": Verb("study", "Write the stages by which DVC runs and shares the studies in config/.", "machine"),
+    "schema": Verb("study", "Print the JSON schema of a study, for editors.", "machine"),
     "report": Verb("report", "Draw a study's report: one HTML file, tables as CSV and JSON, figures as PDF."),
-    "table": Verb("table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX."),
-    "track": Verb("track", "Mirror a study in MLflow."),
-    "verify": Verb("verify", "Recompute the hash of every file of a study, see that it lies where it belongs."),
-    "export": Verb("export", "Write samples, or a whole study, in formats that say where they come from."),
-    "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it."),
-    "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with."),
-    "check": Verb("export", "Say where pictures come from, by themselves, and whether signatures and hashes hold."),
-    "trace": Verb("trace", "Print a sample's line back to real data."),
-    "families": Verb("doctor", "List the model families."),
-    "doctor": Verb("doctor", "Look at this machine."),
-    "explain": Verb("doctor", "Say in one place what the failed jobs of a run said.", hidden=True),
+    "table": Verb(
+        "table", "Print a table of a study: as Markdown, CSV or LaTeX, or its references as BibTeX.", "share"
+    ),
+    "track": Verb("track", "Mirror a study in MLflow.", "share"),
+    "verify": Verb(
+        "verify", "Recompute the hash of every file of a study, see that it lies where it belongs.", "share"
+    ),
+    "export": Verb("export", "Write samples, or a whole study, in formats that say where they come from.", "share"),
+    "dossier": Verb("dossier", "Write where a study's data come from, field by field as laws ask it.", "share"),
+    "certificate": Verb("export", "Make a key and certificates by which pictures are signed, to try with.", "share"),
+    "check": Verb(
+        "export", "Say where pictures come from, by themselves, and whether signatures and hashes hold.", "share"
+    ),
+    "trace": Verb("trace", "Print a sample's line back to real data.", "share"),
+    "families": Verb("doctor", "List the model families.", "machine"),
+    "doctor": Verb("doctor", "Look at this machine.", "machine"),
+    "explain": Verb("doctor", "Say in one place what the failed jobs of a run said.", "hand", hidden=True),
 }
 
 
@@ -129,8 +153,18 @@ class Verbs(TyperGroup):
 
     def format_commands(self, context: Any, formatter: Any) -> None:
         """What the help of all verbs says of each."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, VERBS[name].help) for name in self.commands])
+        width = max(map(len, self.commands))
+        for panel, title in PANELS.items():
+            with formatter.section(title):
+                listed = [name for name in self.commands if VERBS[name].panel == panel]
+                formatter.write_dl([(name.ljust(width), VERBS[name].help) for name in listed])
+
+    def shell_complete(self, context: Any, incomplete: str) -> list[Any]:
+        """What a beginning may be completed to, for a shell: verbs, of which none is imported, and options."""
+        from typer.core import CompletionItem
+
+        listed = [CompletionItem(name, help=VERBS[name].help) for name in self.commands if name.startswith(incomplete)]
+        return listed + super(TyperGroup, self).shell_complete(context, incomplete)
 
 
 app = typer.Typer(
@@ -138,7 +172,6 @@ app = typer.Typer(
     cls=Verbs,
     help="What happens to a generative model when its training data is its own output, and what stops it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -399,6 +432,10 @@ def _failure(error: Exception) -> tuple[str, int] | None:
             return f"out of memory: {error}", EXIT_RESOURCES
         case ImportError() if _is_for_want_of_memory(error):
             return f"out of memory: {error}; allow more, as by ulimit -v", EXIT_RESOURCES
+        case ModuleNotFoundError(name=str(name)) if not name.startswith("collapselab"):
+            from ..core.extras import cure
+
+            return f"found no {name}, which this needs; run: {cure(name)}", EXIT_RESOURCES
         case OSError():
             code = EXIT_RESOURCES if error.errno in NO_ROOM else EXIT_BAD_INPUT
             return f"cannot write or read {error.filename or ''}: {error.strerror}", code

@@ -131,7 +131,7 @@ def _cell(study: Any, wanted: Wanted, faults: list[str]) -> Cell:
         return Cell(arm, wanted.seed, generation, Path())
     file = Path(study.model_file(arm, wanted.seed, generation))
     if not file.exists():
-        faults.append(f"{file}: is not there, not made yet or thinned; run: snakemake --config study={study.name}")
+        faults.append(f"{file}: is not there, not made yet or thinned; run: collapselab run {study.name}")
     return Cell(arm, wanted.seed, generation, file)
 
 

@@ -1,19 +1,28 @@
-"""Studies: a new one, what is wrong with one, and what one says."""
+"""Studies: what is wrong with one, and what one says."""
 
+import glob
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .. import store
+from ..core.shipped import shipped
 from .options import chosen
 from .run import importing
 
 app = typer.Typer(rich_markup_mode=None)
 
-StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file")]
+
+def _completed(incomplete: str) -> list[str]:
+    """Names of studies, the folder's own and those that come with the package, and YAML files, for a shell."""
+    names = {file.stem for folder in (Path("config"), shipped("config")) for file in folder.glob("*.yaml")}
+    files = [str(file) for file in Path().glob(f"{glob.escape(incomplete)}*.yaml")] if incomplete else []
+    return [*(name for name in sorted(names) if name.startswith(incomplete)), *sorted(files)]
+
+
+StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file", autocompletion=_completed)]
 
 Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSON, as the workflow planned it")]
 
@@ -26,46 +35,6 @@ def study_of(name: str, planned: str | None = None) -> Any:
     if planned is not None:
         return studies.from_plan(planned)
     return studies.find(name)
-
-
-@app.command()
-def init(
-    name: Annotated[str, typer.Argument(help="name of the new study: letters, digits, hyphens and underscores")],
-) -> None:
-    """Write a commented study to start from: config/NAME.yaml."""
-    from .. import study as studies
-
-    path = Path("config") / f"{name}.yaml"
-    if not re.fullmatch(studies.STUDY_NAME_PATTERN, name) or name == "real":
-        allowed = "letters, digits, hyphens and underscores, with a letter first, and not 'real'"
-        raise typer.BadParameter(f"found {name!r}; allowed are {allowed}")
-    if path.exists():
-        raise typer.BadParameter(f"{path} is there already; choose another name")
-    text = (Path(__file__).parents[1] / "study.yaml").read_text(encoding="utf-8").replace("NAME", name)
-    store.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    staged = _stage(Path("dvc.yaml"), name)
-    following = f"collapselab validate {name}; collapselab plan {name}; snakemake --config study={name}"
-    print(f"{path}{staged}\nnext: {following}")
-
-
-def _stage(path: Path, name: str) -> str:
-    """Write the stage of a new study, where DVC has any; what came of it, in words."""
-    if not path.exists():
-        return ""
-    try:
-        _write_stages(path)
-    except ValueError as error:  # another study's fault, or the file's own, is no reason not to begin this one
-        return f"\nno stage in {path} yet: {error}\nafter that: collapselab stages --out {path}"
-    return f"\n{path} has its stage: dvc repro {name}"
-
-
-def _write_stages(path: Path) -> None:
-    from ..study.loading import STUDIES, written_in
-    from ..study.stages import stages as staged
-
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    text = staged(written_in(STUDIES), before)
-    store.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 @app.command()
@@ -114,7 +83,23 @@ def stages(
     if out is None:
         print(staged(written_in(STUDIES)), end="")
     else:
-        _write_stages(out)
+        write_stages(out)
+
+
+def write_stages(path: Path) -> None:
+    """Write the stages of all studies in config/ into a file, in which what others have added stays.
+
+    Raises ValueError for a study with a fault, and outside a clone, whose workflow the stages hang on.
+    """
+    from ..study.loading import STUDIES, written_in
+    from ..study.stages import SOURCE
+    from ..study.stages import stages as staged
+
+    if absent := [name for name in SOURCE if not Path(name).exists()]:
+        raise ValueError(f"stages hang on {absent[0]}, which only a clone has; without DVC: collapselab run NAME")
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = staged(written_in(STUDIES), before)
+    store.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 @app.command()

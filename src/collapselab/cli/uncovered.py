@@ -114,7 +114,7 @@ def _checked(
     samples = Path(study.cell(arm, seed, generation, "samples.safetensors"))
     for path in (real, samples):
         if not path.exists():
-            faults.append(f"{path}: is not there, not made yet or thinned; run: snakemake --config study={study.name}")
+            faults.append(f"{path}: is not there, not made yet or thinned; run: collapselab run {study.name}")
     if faults:
         raise ValueError("\n".join(faults))
     return real, samples, look

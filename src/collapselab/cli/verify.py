@@ -58,7 +58,7 @@ def verify(
 
 
 def _anew(name: str) -> str:
-    return f"collapselab verify {name} --set-aside; snakemake --config study={name}"
+    return f"collapselab verify {name} --set-aside; collapselab run {name}"
 
 
 def _told(looked: Iterable[verifying.Fault | None], total: int) -> Iterator[verifying.Fault | None]:

@@ -3,14 +3,16 @@
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
+from ..core.shipped import shipped
+
 DISK_FREE_MIN_GB = 2.0
-OPTIONAL_EXTRA = "extra =="
 
 
 def examine() -> Iterator[tuple[str, str, str]]:
@@ -24,24 +26,29 @@ def examine() -> Iterator[tuple[str, str, str]]:
     yield "free disk", f"{free_gb:.1f} GB", wanted
     writable = os.access(Path.cwd(), os.W_OK)
     yield "this folder", str(Path.cwd()), "" if writable else "cannot be written"
-    here = Path("Snakefile").exists()
-    yield "workflow", "Snakefile" if here else "none here", "" if here else "run from the root of the repository"
+    workflow = shipped("workflow")
+    there = (workflow / "Snakefile").is_file()
+    yield "workflow", str(workflow), "" if there else "has no Snakefile; install the package again"
     for program in ("snakemake", "dvc", "mlflow", "git"):
-        path = shutil.which(program)
-        yield program, path or "not found", "" if path else "is not on the PATH; activate the environment"
+        path, cure = shutil.which(program), "activate the environment, or run: pip install collapselab"
+        yield program, path or "not found", "" if path else f"is not on the PATH; {cure}"
 
 
 def _packages() -> Iterator[tuple[str, str, str]]:
-    for requirement in importlib.metadata.requires("collapselab") or []:
-        name, pinned = re.match(r"([A-Za-z0-9_.-]+)==([^ ;]+)", requirement).groups()
+    """The packages that this one needs, against the versions that it takes; the lowest of those is the tried one."""
+    asked = {one.name: one for one in map(Requirement, reversed(importlib.metadata.requires("collapselab") or []))}
+    for name in sorted(asked):
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            if OPTIONAL_EXTRA not in requirement:
-                yield name, "not installed", f"needs {pinned}"
+            if asked[name].marker is None:
+                yield name, "not installed", f"needs {asked[name].specifier}; run: pip install collapselab"
             continue
+        tried = next(one.version for one in asked[name].specifier if one.operator in (">=", "=="))
         # A build's local label, such as +cpu, is the same release.
-        yield name, found, "" if found.split("+")[0] == pinned else f"the study's numbers were tried with {pinned}"
+        other = "" if found.split("+")[0] == tried else f" (tried with {tried})"
+        allowed = asked[name].specifier.contains(found, prereleases=True)
+        yield name, found + other, "" if allowed else f"allowed are {asked[name].specifier}"
 
 
 def _torch() -> Iterator[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .. import __version__, store
 from ..core.sets import SampleSet
+from ..core.shipped import shipped
 from ..data.export import SUMS
 from ..data.export import put_file as put
 from ..data.formats import FORMATS, Given
@@ -122,9 +123,9 @@ def _beside(known: Known, folder: Path, file: Path, today: str) -> None:
     for path in sorted(one for one in report.rglob("*") if one.is_file() and not one.name.startswith(".")):
         if path.suffix != ".sha256":
             put(folder / REPORT / path.relative_to(report), path.read_bytes())
-    for place in (Path("Snakefile"), *sorted(Path(WORKFLOW).rglob("*"))):
-        if place.is_file() and "__pycache__" not in place.parts:
-            put(folder / place, place.read_bytes())
+    ours = shipped(WORKFLOW)
+    for path in sorted(one for one in ours.rglob("*") if one.is_file() and "__pycache__" not in one.parts):
+        put(folder / WORKFLOW / path.relative_to(ours), path.read_bytes())
     document = dossier(known, today)
     put(folder / "dossier.md", markdown(document).encode())
     put(folder / "dossier.html", page(document).encode())
@@ -164,7 +165,7 @@ def _described(known: Known, folder: Path, sets: list[crate.Set], wanted: Wanted
         + (", of a working copy with changes that are not committed" if changed else ""),
         software=software(),
         commit=commit,
-        workflow="Snakefile" if (folder / "Snakefile").is_file() else "",
+        workflow=f"{WORKFLOW}/Snakefile",
         objects=[STUDY],
         results=results,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import Held
+from ..core.shipped import shipped
 from ..store import held
 from ..store.locks import holder
 from ..store.provenance import FOLDER
@@ -28,6 +29,16 @@ LOOKS = frozenset(  # options with which snakemake runs nothing
 )
 UNSAID_RATE = (100, 1)  # jobs and seconds: Snakemake's limit where nobody has said one
 _stack = ExitStack()
+
+
+def snakemake(*words: str) -> list[str]:
+    """The command by which Snakemake runs this package's workflow in this folder, with further words.
+
+    In a clone it finds the workflow by itself; anywhere else, and beside a Snakefile of somebody's own, it is told.
+    """
+    ours = shipped("workflow")
+    found = Path("Snakefile").resolve() == (ours.parent / "Snakefile").resolve()
+    return ["snakemake", *([] if found else ["--snakefile", str(ours / "Snakefile")]), *words]
 
 
 def refuse_second(study: Study, arguments: Sequence[str]) -> None:

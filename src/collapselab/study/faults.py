@@ -1,6 +1,5 @@
 """Faults of a study, and the words for them: what was found, what is allowed, and where in the file it stands."""
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+from ..core.naming import meant
 
 SHOWN_MAX = 200  # faults in a message; of more their number is said
 LETTERS_MAX = 5_000  # of a fault in a message
@@ -93,11 +94,9 @@ def known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], 
 
 
 def unknown(name: Any, allowed: Any, what: str = "name", hint: bool = True) -> str:
-    """The message for a name that is none of the allowed ones, of which it says the nearest."""
+    """The message for a name that is none of the allowed ones, of which it says which was meant."""
     names = [str(one) for one in allowed]
-    near = difflib.get_close_matches(str(name)[:80], names, 1) if hint else []
-    nearest = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {quoted(name)}; allowed: {', '.join(names) or 'none yet'}{nearest}"
+    return f"unknown {what} {quoted(name)}; allowed: {', '.join(names) or 'none yet'}{meant(name, names, hint)}"
 
 
 def validated(model: type[BaseModel], raw: Any, where: tuple[str | int, ...], faults: list[Fault]) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.shipped import shipped
 from . import crossing, sampled
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
@@ -37,7 +38,7 @@ from .streams import stream_faults
 from .study import Study
 from .unsuited import together_faults, unsuited_faults
 
-STUDIES = Path("config")  # where a study lies that is called by its name
+STUDIES = Path("config")  # where a study lies that is called by its name; what is not there may come with the package
 
 
 def load(path: Path) -> Study:
@@ -58,12 +59,24 @@ def find(name: str) -> Study:
     Names, paths and results are those of the folder in which one calls, for every verb and for the workflow alike; the
     results of a study lie under ``results/NAME``, where NAME is its file's. Raises BadStudy with every fault.
     """
+    return load(file_of(name))
+
+
+def file_of(name: str) -> Path:
+    """The file of such a study: the folder's own where there is one, else that which comes with the package, if any.
+
+    Raises BadStudy for what can be no study's name.
+    """
     path = Path(name)
     is_file = path.suffix in (".yaml", ".yml")
     if not is_file and not re.fullmatch(STUDY_NAME_PATTERN, name):
         found = f"found {name!r}; allowed is the name of a study in {STUDIES}/, or a YAML file"
         raise BadStudy(STUDIES, [Fault((), found)])
-    return load(path if is_file else STUDIES / f"{name}.yaml")
+    path = path if is_file else STUDIES / f"{name}.yaml"
+    if path.parts[0] != STUDIES.name or path.exists():
+        return path
+    ours = shipped(STUDIES.name).joinpath(*path.parts[1:])
+    return ours if ours.is_file() else path
 
 
 def of_workflow(said: Mapping[str, Any]) -> Study:

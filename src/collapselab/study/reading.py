@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+from ..core.naming import meant
+from ..core.shipped import shipped
 from .faults import BadStudy, Fault, quoted
 
 CONFIG_BYTES_MAX = 1_000_000
@@ -23,8 +25,11 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
     try:
         text = _text(path)
     except FileNotFoundError:
-        found = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
-        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}"
+        # Where studies lie that are called by their names, those that come with the package are found, too.
+        folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
+        there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+        found = ", ".join(there) or "none"
+        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}{meant(path.stem, there)}"
         raise BadStudy(path, [Fault((), said)]) from None
     except UnicodeDecodeError as error:
         said = f"cannot be read: its bytes are no UTF-8 (from byte {error.start} on); save it as UTF-8"
@@ -43,7 +48,8 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         raise BadStudy(path, [Fault((), f"cannot be read as a study: {error}")]) from None
     if not isinstance(raw, dict):
         found = "nothing" if raw is None else "a list" if isinstance(raw, list) else quoted(raw)
-        raise BadStudy(path, [Fault((), f"a study is a mapping of keys to values; found {found}")])
+        empty = "the file is empty, or has comments alone: " if raw is None else ""
+        raise BadStudy(path, [Fault((), f"{empty}a study is a mapping of keys to values; found {found}")])
     return raw, lines, faults
 
 

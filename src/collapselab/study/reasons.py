@@ -60,12 +60,13 @@ def causes(planned: str, before: Sources, now: Sources) -> dict[str, Counter[str
     found: dict[str, Counter[str]] = {}
     for rule, block in BLOCK.findall(planned):
         reason = REASON.search(block)
-        words = "; ".join(_words(reason[1], before, now)) if reason else "it is asked for"
-        found.setdefault(rule, Counter())[words] += 1
+        why = "; ".join(words(reason[1], before, now)) if reason else "it is asked for"
+        found.setdefault(rule, Counter())[why] += 1
     return found
 
 
-def _words(reason: str, before: Sources, now: Sources) -> Iterator[str]:
+def words(reason: str, before: Sources, now: Sources) -> Iterator[str]:
+    """Why a job would run, in words, from what Snakemake says of it. before, now: the definitions behind hashes."""
     changed = CHANGED.search(reason)
     if changed:
         yield from _changes(*map(_literals, changed.groups()), before, now)

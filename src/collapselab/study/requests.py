@@ -77,6 +77,14 @@ def request(study: Study, verb: str, place: Place, attempt: int = 1, out_of_time
     return Request(gpus, cpus(study, verb, place) or 1, minutes, memory_mb)
 
 
+def turn(study: Study, place: Place) -> int:
+    """The priority of a job: of those that are ready the greatest runs first, and so an earlier generation.
+
+    Real data count as of generation 0; what is not of a generation and reads all of them has priority 0.
+    """
+    return study.file.generations + 1 - place.generation
+
+
 def gres(study: Study, verb: str, place: Place) -> str | None:
     """The generic resource that a job asks Slurm for; None where it needs no GPU.
 

@@ -1,6 +1,7 @@
 """The JSON schema of a study's file, for editors: complete to the options of every name."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..compose.regimes import REGIMES, Regime
@@ -27,26 +28,50 @@ def schema() -> dict[str, Any]:
 def _choice(registry: str, kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
     """One of the names, or one of them with its options."""
     entries = {name: kind.options(entry) for name, entry in usable(kind.entries)}
-    forms = {name: _options(f"{registry}.{name}", options, definitions) for name, options in entries.items()}
+    forms = {name: _options(registry, name, options, definitions) for name, options in entries.items()}
     # A name is enough where no option has to be said.
     names = [name for name, options in forms.items() if not options.get("required")]
     return _forms(names, forms)
 
 
 def _forms(names: list[str], forms: dict[str, Any]) -> dict[str, Any]:
-    each = [
-        {"type": "object", "properties": {name: form}, "required": [name], "additionalProperties": False}
-        for name, form in forms.items()
-    ]
-    return {"anyOf": [{"enum": names}, *each] if names else each} if each else {"not": {}}
+    """A name, or a mapping of one: an editor that knows which of the two it is has the options of that name alone."""
+    if not forms:
+        return {"not": {}}
+    one = {"type": "object", "properties": forms, "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+    return {"anyOf": [{"enum": names}, one]} if names else one
 
 
-def _options(place: str, options: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a model of options; what it refers to is kept apart under the place's name."""
-    found = options.model_json_schema(ref_template=f"#/$defs/{place}.{{model}}")
-    for name, part in found.pop("$defs", {}).items():
-        definitions[f"{place}.{name}"] = part
-    return found
+def _options(registry: str, entry: str, options: type, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a model of options.
+
+    What it refers to is kept apart under the registry's name, since many entries refer to the same; where another has
+    the name already, under the entry's.
+    """
+    for place in (registry, f"{registry}.{entry}"):
+        found = options.model_json_schema(ref_template=f"#/$defs/{place}.{{model}}")
+        parts = {f"{place}.{name}": part for name, part in found.pop("$defs", {}).items()}
+        if all(definitions.get(name, part) == part for name, part in parts.items()):
+            break
+    definitions.update(parts)
+    return _of_presets(found, presets_of(options))
+
+
+def presets_of(options: type) -> Mapping[str, Mapping[str, Any]]:
+    """The presets of a family by its options, beside which they stand: what each fills in; none where it has none."""
+    return getattr(sys.modules[options.__module__], "PRESETS", {})
+
+
+def _of_presets(form: dict[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The options of a family with presets: their names, and no default where it is one preset's and not another's."""
+    if not presets:
+        return form
+    filled = {option for preset in presets.values() for option in preset}
+    shown = {
+        option: {key: one for key, one in about.items() if key != "default" or option not in filled}
+        for option, about in form["properties"].items()
+    }
+    return form | {"properties": shown | {"preset": shown["preset"] | {"enum": list(presets)}}}
 
 
 def _regimes(definitions: dict[str, Any]) -> dict[str, Any]:

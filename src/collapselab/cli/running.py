@@ -1,0 +1,170 @@
+"""A study run from its beginning to its report, with a line a job and, on a terminal, a bar of all of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .run import importing
+from .study import StudyName, study_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(rich_markup_mode=None)
+
+HEEDED = {signal.SIGINT, signal.SIGTERM}
+POLL_S = 0.2
+SHOWN = 3  # jobs at work that are named below the bar
+RATE_HZ = 4  # at which the bar is drawn
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    name: StudyName,
+    opens: Annotated[bool, typer.Option("--open", help="open the report in a browser when it is there")] = False,
+) -> None:
+    """Run a study to its report: a line for each job, and a bar on a terminal.
+
+    It calls snakemake with the workflow and the profile, and hands on whatever else is said: --cores 4, -n for a dry
+    run, --workflow-profile profiles/slurm, --until, --forcerun, a file. The last line is the report's path. The exit
+    code is snakemake's.
+    """
+    if name.startswith("-"):
+        raise typer.BadParameter(f"found {name!r}; the study comes first: collapselab run STUDY {name} ...")
+    if find_spec("snakemake") is None:
+        raise ValueError("found no snakemake, which runs studies; run: pip install collapselab")
+    study = study_of(name)
+    with importing():
+        from ..study import driving
+    asked, before = context.args, driving.date_of(study)
+    if not driving.runs_jobs(asked):
+        raise typer.Exit(_with_signals(driving.command(name, asked))[0])
+    shows = _is_terminal() and not driving.said(asked, "--quiet") and not driving.said(asked, "-q")
+    how = _with_bar if shows else _plainly
+    code, interrupted = how(driving, study.name, name, asked)
+    print(driving.last_line(study, code, before, interrupted), flush=True)
+    report = Path(study.report_file("report.html"))
+    if opens and report.exists() and not code and not webbrowser.open(report.absolute().as_uri()):
+        print(f"no browser was found to open {report}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb")
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+
+def _with_signals(command: Sequence[str], **pipes: Any) -> tuple[int, bool]:
+    """Run a command; its exit code, 128 and more where a signal ended it, and whether one has come here."""
+    with _held_back() as before:
+        child = subprocess.Popen(
+            command, env=_environment(), preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before), **pipes
+        )
+        heard = _heed(child)
+    code = child.returncode
+    return (128 - code if code < 0 else code), heard
+
+
+@contextmanager
+def _held_back() -> Iterator[set[signal.Signals]]:
+    """Within it signals wait until they are asked for; what was held back before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*HEEDED, signal.SIGCHLD})
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _heed(child: subprocess.Popen) -> bool:
+    """Wait for a process, and hand on what is sent to this one alone; whether anything has been sent.
+
+    Ctrl-C reaches all that the terminal runs in front, snakemake among them: handed on it would come twice, and a
+    second one ends jobs where they are. Such a signal comes from the kernel, and not from a process.
+    """
+    heard = False
+    while child.poll() is None:
+        found = signal.sigtimedwait({*HEEDED, signal.SIGCHLD}, POLL_S)
+        if found and found.si_signo in HEEDED:
+            heard = True
+            if found.si_code <= 0:
+                child.send_signal(found.si_signo)
+    return heard
+
+
+def _environment() -> Mapping[str, str]:
+    """That of this process, with the programs of its Python before all others: jobs call collapselab by its name."""
+    programs = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": os.pathsep.join([programs, os.environ.get("PATH", "")])}
+
+
+def _plainly(driving: Any, title: str, name: str, asked: Sequence[str]) -> tuple[int, bool]:
+    """Run a study whose lines go where this process's go; what :func:`_with_signals` says."""
+    return _with_signals(driving.command(name, asked))
+
+
+# -- a terminal --------------------------------------------------------------------------------------------------------
+
+
+def _with_bar(driving: Any, title: str, name: str, asked: Sequence[str]) -> tuple[int, bool]:
+    """Run a study below whose lines a bar stands; what :func:`_with_signals` says."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, TextColumn("{task.fields[left]}"))
+    task, at_work = bar.add_task(title, total=None, left=""), Text(style="dim", no_wrap=True, overflow="ellipsis")
+
+    def move(text: str) -> None:
+        told = json.loads(text)
+        bar.update(task, completed=told["done"], total=told["total"], left=told["left"])
+        names = told["at_work"]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        at_work.plain = f"at work: {', '.join(names[:SHOWN])}{more}" if names else ""
+
+    with ExitStack() as stack:
+        drawn = {"refresh_per_second": RATE_HZ, "transient": True, "redirect_stdout": False}
+        stack.enter_context(Live(Group(bar, at_work), console=console, **drawn))
+        said = stack.enter_context(_pipe(lambda line: _show(console, line)))
+        channel = stack.enter_context(_pipe(move))
+        return _with_signals(driving.command(name, asked, channel), stdout=said, stderr=said, pass_fds=[channel])
+
+
+@contextmanager
+def _pipe(heed: Callable[[str], None]) -> Iterator[int]:
+    """The end of a pipe to write to; each line that comes is heeded, the last of them before this ends."""
+    out, into = os.pipe()
+
+    def read() -> None:
+        with open(out, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                heed(line.rstrip("\n"))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield into
+    finally:
+        os.close(into)
+        reader.join()
+
+
+def _show(console: "Console", line: str) -> None:
+    style = "bold red" if line.startswith("FAILED") else "bold yellow" if line.startswith("WAITS") else None
+    console.print(line, style=style, markup=False, soft_wrap=True)

@@ -1,0 +1,63 @@
+"""What a name that is none of the allowed ones may have meant: the nearest, or what others call by it."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+
+COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
+    "fid": ("frechet_distance",),
+    "fd": ("frechet_distance",),
+    "frechetinceptiondistance": ("frechet_distance",),
+    "fidinfinity": ("frechet_distance_infinity",),
+    "fidinf": ("frechet_distance_infinity",),
+    "kid": ("kernel_distance",),
+    "mmd": ("kernel_distance",),
+    "kernelinceptiondistance": ("kernel_distance",),
+    "is": ("inception_score",),
+    "prdc": ("precision", "recall", "density", "coverage"),
+    "pr": ("precision", "recall"),
+    "dc": ("density", "coverage"),
+    "vendi": ("vendi_score",),
+    "nll": ("bits_per_dimension",),
+    "bpd": ("bits_per_dimension",),
+    "bitsperdim": ("bits_per_dimension",),
+    "ct": ("data_copying",),
+    "inceptionv3": ("inception",),
+    "dino": ("dinov2",),
+    "ddpm": ("diffusion",),
+    "edm": ("diffusion",),
+    "normalizingflow": ("flow",),
+    "normalisingflow": ("flow",),
+    "realnvp": ("flow",),
+    "stylegan": ("stylegan2",),
+    "gaussianmixture": ("gmm",),
+    "kerneldensity": ("kde",),
+    "pca": ("ppca",),
+    "lora": ("low_rank",),
+    "elasticweightconsolidation": ("ewc",),
+    "classifierfreeguidance": ("cfg",),
+    "dpmsolver": ("dpm-solver++",),
+    "dataset": ("data",),
+    "replicates": ("seeds",),
+    "repeats": ("seeds",),
+    "iterations": ("generations",),
+    "epochs": ("images_seen",),
+    "steps": ("images_seen",),
+    "batchsize": ("batch",),
+    "lr": ("learning_rate",),
+}
+"""name, in small letters without hyphens, underscores and spaces -> what it is called here."""
+
+
+def meant(name: object, allowed: Iterable[str], near: bool = True) -> str:
+    """``; did you mean 'frechet_distance'?``, or nothing where no allowed name comes close.
+
+    near: whether the nearest in letters is looked for, too, which takes a thousandth of a second.
+    """
+    names = list(allowed)
+    plain = re.sub(r"[-_ ]", "", str(name)[:80]).lower()
+    found = [one for one in COMMON_NAMES.get(plain, ()) if one in names]
+    if not found and near:
+        found = difflib.get_close_matches(str(name)[:80], names, 1)
+    *others, last = [repr(one) for one in found] or [""]
+    return f"; did you mean {', '.join(others)}{' and ' * bool(others)}{last}?" if found else ""
