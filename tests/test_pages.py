@@ -175,7 +175,10 @@ def python(words):
         assert words[0].startswith("-c") or (ROOT / words[0]).exists(), words
 
 
-OTHERS = set(["source", "git", "mlflow", "squeue", "tail", "cat", "cp", "sed", "for", "done", "export", "pytest", "cd", "mkdir", "podman"])
+OTHERS = {
+    *("source", "git", "mlflow", "squeue", "tail", "cat", "cp", "sed", "for", "done", "export", "pytest"),
+    *("cd", "mkdir", "podman"),
+}
 PROGRAMS = {"collapselab": parsed, "snakemake": snakemake, "dvc": dvc, "make": make, "pip": pip, "python": python}
 
 
