@@ -89,7 +89,7 @@ class Report(SphinxDirective):
             shown += f'<iframe class="report" src="{place}" title="The report of {name}" loading="lazy"></iframe>'
             return [nodes.raw("", shown, format="html")]
         told = nodes.paragraph("", "", nodes.Text("Its report is drawn by "))
-        told += [nodes.literal("", f"snakemake --config study={name}"), nodes.Text(".")]
+        told += [nodes.literal("", f"collapselab run {name}"), nodes.Text(".")]
         return [told]
 
 

@@ -19,7 +19,7 @@ INTRODUCTION = """\
 
 This page is written by `python docs` from the files in `config/`. Each study asks one question. Its name is all that a
 command needs: `collapselab validate NAME` checks it, `collapselab plan NAME` says what it costs on your machine, and
-`snakemake --config study=NAME` runs it. A study ends with one HTML file, `results/NAME/report/report.html`.
+`collapselab run NAME` runs it. A study ends with one HTML file, `results/NAME/report/report.html`.
 
 A training is one model that is trained. Small models take seconds each on one core, networks minutes to days: ask
 `collapselab plan`.
@@ -84,7 +84,7 @@ def _card(name: str) -> str:
     lines = [f":::{{grid-item-card}} `{path.stem}`", str(raw.get("question", "")), ""]
     lines += [f"- {said}" for said in _facts(study, raw)]
     lines += [f"- [The page about it]({TOLD[name]}.md)"] if name in TOLD else []
-    return "\n".join([*lines, "", "```text", f"snakemake --config study={called}", "```", ":::", ""])
+    return "\n".join([*lines, "", "```text", f"collapselab run {called}", "```", ":::", ""])
 
 
 def _facts(study: Study, raw: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ A block that is not looked at says why in the line before it: ``<!-- not run: ne
 ``<!-- run by tests/test_scale.py -->``. Its commands are still held against the programs.
 """
 
+import importlib.util
 import json
 import re
 import tomllib
@@ -114,9 +115,9 @@ def parsed(words):
         name = left.pop(0)
         command = command.get_command(context, name)
         assert command is not None, f"there is no {name!r}"
-    context = typer.Context(command, info_name=name, parent=context)
+    context = typer.Context(command, info_name=name, parent=context, **command.context_settings)
     values, extra, _ = command.make_parser(context).parse_args(left)
-    assert not extra, extra
+    assert not extra or context.allow_extra_args, extra  # of run, what it does not know is for snakemake
     for one in command.params:
         try:
             one.process_value(context, values.get(one.name))
@@ -168,10 +169,16 @@ def pip(words):
 
 
 def python(words):
-    assert (ROOT / words[0]).exists(), words
+    if words[0] == "-m":
+        assert importlib.util.find_spec(words[1]), words
+    else:
+        assert words[0].startswith("-c") or (ROOT / words[0]).exists(), words
 
 
-OTHERS = {"source", "git", "mlflow", "squeue", "tail", "cat", "cp", "sed", "for", "done", "export", "pytest", "cd"}
+OTHERS = {
+    *("source", "git", "mlflow", "squeue", "tail", "cat", "cp", "sed", "for", "done", "export", "pytest"),
+    *("cd", "mkdir", "podman"),
+}
 PROGRAMS = {"collapselab": parsed, "snakemake": snakemake, "dvc": dvc, "make": make, "pip": pip, "python": python}
 
 

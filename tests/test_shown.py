@@ -115,7 +115,7 @@ def as_run(text):
         long = re.search(r"snakemake .*study=(?!mine\b|quickstart\b)", line)
         line = re.sub(r"\bsnakemake ", f"snakemake --cores 2 {'--dry-run --quiet all ' if long else ''}", line)
         yield line
-        if re.match("collapselab init mine|sed -i .*config/mine.yaml", line):
+        if re.match("collapselab new mine|sed -i .*config/mine.yaml", line):
             yield "python -c 'import sys, pathlib, test_shown as t; t.shrunken(pathlib.Path(), \"mine\")'"
 
 
