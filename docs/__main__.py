@@ -28,12 +28,14 @@ def written() -> dict[Path, str]:
     return {
         architecture.PAGE: architecture.page(names, imported),
         architecture.PICTURE: architecture.picture(imported),
-        **{page.PAGE: page.page() for page in (api, cli, gallery, metrics, models, plots, registries)},
+        **api.pages(),
+        **{page.PAGE: page.page() for page in (cli, gallery, metrics, models, plots, registries)},
         ROOT / "config" / "study.schema.json": json.dumps(schema(), indent=1) + "\n",
     }
 
 
 if __name__ == "__main__":
     for path, text in written().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     reports.gather(ROOT / "results")  # of studies that have run here, for the gallery; git ignores them

@@ -1,4 +1,6 @@
-"""Writes docs/api.md: which modules, functions and classes are for others to call. Sphinx puts in their docstrings.
+"""Writes docs/api.md and docs/api/: the modules, functions and classes that are for others to call, a page a module.
+
+Sphinx puts in their docstrings.
 
 python docs/api.py
 """
@@ -46,17 +48,20 @@ PARTS = {
 }
 
 
-def page() -> str:
-    """The whole page."""
-    parts, told = [INTRODUCTION], set()
+def pages() -> dict[Path, str]:
+    """file -> what stands in it."""
+    listed, found, told = [INTRODUCTION], {}, set()
     for heading, modules in PARTS.items():
-        parts.append(f"## {heading}\n")
+        listed.append(f"## {heading}\n")
+        files = {module: f"api/{_full(module)}.md" for module in modules}
+        listed += [f"- [`{_full(module)}`]({files[module]}): {about}" for module, about in modules.items()]
+        listed += ["", "```{toctree}", ":hidden:", *(file.removesuffix(".md") for file in files.values()), "```", ""]
         for module, about in modules.items():
-            parts.append(f"### `{_full(module)}`: {about}\n")
-            names = [(home, name) for home, name in _public(module) if (home, name) not in told]
+            names = [one for one in _public(module) if one not in told]
             told |= set(names)
-            parts.append(_directives(module, names))
-    return "\n".join(parts)
+            title = f"# `{_full(module)}`\n\n{about[:1].upper()}{about[1:]}.\n\n"
+            found[PAGE.parent / files[module]] = title + _directives(module, names)
+    return {PAGE: "\n".join(listed), **found}
 
 
 def _full(module: str) -> str:
@@ -109,4 +114,5 @@ def _kind(home: str, name: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

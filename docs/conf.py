@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from docstrings import as_rst  # noqa: E402
 
@@ -39,11 +39,13 @@ linkcheck_timeout, linkcheck_retries = 20, 2
 html_theme = "pydata_sphinx_theme"
 html_title = "collapselab"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files, html_js_files, html_favicon = ["site.css"], ["site.js"], "_static/favicon.svg"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_copy_source = False
+html_use_index = False  # the search finds every name
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 8,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "show_prev_next": True,
@@ -52,7 +54,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in ("index", "tutorial", "concepts", "quoting", "gallery")}
 
 PLACES = {"config/README.md": "keys.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Files outside this folder that are pages of the site, too."""

@@ -73,6 +73,7 @@ folder of diffusers' `UNet2DModel`, and prints the line that names its network u
 starts from it with `init: {weights: FILE, then: previous}`, and takes it as it is at generation 0 with
 `train: {images_seen: {0: 0, 1: N}}`.
 
+<!-- run by tests/test_stylegan2_published.py -->
 ```bash
 collapselab weights import ffhq.pkl --out data/ffhq1024.safetensors
 collapselab weights import ddpm-cifar10-32/ --out data/ddpm.safetensors

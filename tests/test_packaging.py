@@ -13,6 +13,7 @@ from pathlib import Path
 import forked
 import pytest
 import yaml
+from pages import PAGES
 from project import missing_parts
 
 import collapselab
@@ -157,7 +158,7 @@ def test_the_readmes_test_command_is_what_ci_runs():
 def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-    text = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
     named = set(re.findall(r"^make ([\w-]+)", text, re.MULTILINE)) | set(re.findall(r"`make ([\w-]+)", text))
     assert {"demo", "test"} <= named <= targets
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
@@ -270,9 +271,9 @@ def registries_of_studies():
         yield REGIMES if name == "regimes" else kind.entries  # those have the algebra beside them
 
 
-def test_the_readme_selects_names_that_there_are():
+def test_the_page_of_ones_own_study_selects_names_that_there_are():
     """It tells of some, and no test asks for all; those that it tells of are right."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "own-study.md").read_text(encoding="utf-8")
     tables = {"regime": REGIMES, "model family": MODELS, "metric": METRICS, "extractor": FEATURES}
     for heading, registry in tables.items():
         rows = re.search(rf"^\| {heading}, for one \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
