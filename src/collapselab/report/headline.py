@@ -211,7 +211,8 @@ def _too_few(sides: _Sides, tested: Mapping[str, Finding]) -> str:
     most = int(max((tested[arm].numbers.get("lineages") or 0 for arm in sides.all), default=0))
     if most >= FEWEST:
         return ""
-    return f"a test needs {_count(FEWEST)} seeds with two generations, and there {'is' if most == 1 else 'are'} {_count(most)}"
+    there = "is" if most == 1 else "are"
+    return f"a test needs {_count(FEWEST)} seeds with two generations, and there {there} {_count(most)}"
 
 
 def _by_slope(facts: StudyFacts, slopes: Mapping[str, Finding], sides: _Sides) -> list[str]:

@@ -42,8 +42,6 @@ def page(
     nouns, lineage = sections.lineage_table(every, records)
     holds, waived = sections.fairness(facts)
     expected = facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration))
-    of_start, is_poor = start(facts, records)
-    first = headline(facts, records, found, len(records) < expected)
     selecting = pictures.selecting
     return _template().render(
         facts=facts,
@@ -59,13 +57,7 @@ def page(
         primary_set=SETS[facts.primary.set],
         **_curves(facts, records),
         charts=charts,
-        colours=colours(facts),
-        marks=marks_of(facts.arms),
         adaptations=of_study(facts, colours(facts)),
-        style=beside("page.css") + STYLE,
-        face_style=beside("face.css"),
-        face_script=beside("face.js"),
-        script=beside("page.js"),
         pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
         topped_up=sections.topped_up(selecting.topped_up),
@@ -75,11 +67,8 @@ def page(
         growth=sections.growth_table(facts, records),
         forgotten=sections.forgetting_matrices(facts, records, found),
         undefined=sections.undefined_table(facts, records),
-        warned=[*([of_start] if is_poor else []), *sections.warned(records)],
-        question=facts.question or "Does it get worse?",
-        headline=first._replace(beneath=[*first.beneath, *([of_start] if of_start and not is_poor else [])]),
-        badges={one.arm: badge(facts, one) for one in found["primary_slope"]},
-        used=sections.used_words(facts),
+        **_first_screen(facts, records, found, len(records) < expected),
+        **_look(facts),
         cited=cited,
         foot=foot,
         contract=holds,
@@ -94,6 +83,34 @@ def page(
         library=_library(),
         truths=truths,
     )
+
+
+def _first_screen(
+    facts: StudyFacts, records: Sequence[Record], found: Mapping[str, Sequence[Finding]], unfinished: bool
+) -> dict[str, Any]:
+    """The question, its answer with what stands beneath it, and what was poor from the start."""
+    of_start, is_poor = start(facts, records)
+    first = headline(facts, records, found, unfinished)
+    beneath = [*first.beneath, *([of_start] if of_start and not is_poor else [])]
+    return {
+        "question": facts.question or "Does it get worse?",
+        "headline": first._replace(beneath=beneath),
+        "warned": [*([of_start] if is_poor else []), *sections.warned(records)],
+        "badges": {one.arm: badge(facts, one) for one in found["primary_slope"]},
+        "used": sections.used_words(facts),
+    }
+
+
+def _look(facts: StudyFacts) -> dict[str, Any]:
+    """Arms' colours and marks, and the styles and scripts that lie beside this module."""
+    return {
+        "colours": colours(facts),
+        "marks": marks_of(facts.arms),
+        "style": beside("page.css") + STYLE,
+        "script": beside("page.js"),
+        "face_style": beside("face.css"),
+        "face_script": beside("face.js"),
+    }
 
 
 def _by_space(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

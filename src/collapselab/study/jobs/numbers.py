@@ -185,6 +185,7 @@ def _report_roots(study: Study, place: Place) -> list[str]:
     metrics = entries("metrics:METRICS", study.metric_options())
     roles = entries("metrics:METRICS", study.metric_options(), "roles")
     drawn = [f"{PACKAGE}.report:{name}" for name in ("build", "glance")]
+    drawn += [f"{PACKAGE}.report.made:made", f"{PACKAGE}.study.results:real_pictures"]
     return [*drawn, *read, f"{PACKAGE}.study.selected:selecting", *metrics, *roles]
 
 
