@@ -24,19 +24,36 @@ WIDTHS, SCHEMES = (1440, 768, 320), ("light", "dark")
 CHOSEN = ("recall", "class_histogram")
 PAPERS = {"light": "#ffffff", "dark": "#161616"}
 PRINTED = {"A4": 210 - 2 * 12, "Letter": 215.9 - 2 * 12}  # mm between the margins
-MANY = {f"arm {letter} with a name that is long": ("an arm", -0.01, 0.1, 0) for letter in "abcdefghijkl"}
+MANY = (
+    {"control": "control"}
+    | {  # arm -> the made-up one that it is a copy of
+        f"{arm} {time}, a name that is long": arm
+        for time in ("once", "twice", "thrice")
+        for arm in list(made_up.ARMS)[1:]
+    }
+)
 
 browser_needed = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")]
 
 
 def built(folder, arms, seeds, generations, chosen=()):
-    """The report of a made-up study, of which one lineage has diverged."""
-    records = made_up.records(arms=arms, seeds=seeds, generations=generations)
+    """The report of a made-up study of these copies of made-up arms, of which one lineage has diverged."""
+    records = [
+        one
+        | {
+            "arm": arm,
+            "composition": [part | {"arm": arm} if part["arm"] == of else part for part in one["composition"]],
+        }
+        for arm, of in arms.items()
+        for one in made_up.records([of], seeds, generations)
+    ]
     records = made_up.only(records, *chosen) if chosen else records
     records = made_up.diverge(records, list(arms)[-1], 1, generations)
-    told = {arm: words for arm, (words, *_) in arms.items()}
-    facts = made_up.facts(arms=told, seeds=seeds, generations=generations)
-    grids = made_up.grids(arms, generations)
+    facts = made_up.facts(
+        arms={arm: made_up.ARMS[of][0] for arm, of in arms.items()}, seeds=seeds, generations=generations
+    )
+    drawn = made_up.grids(generations=generations)
+    grids = {arm: drawn[of] for arm, of in arms.items()}
     files = report.build(facts, records, grids, made_up.costs(records), figures=False)
     for name in ("report.html", "curves.csv"):
         (folder / name).write_bytes(files[name])
@@ -45,7 +62,7 @@ def built(folder, arms, seeds, generations, chosen=()):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    return built(tmp_path_factory.mktemp("report"), made_up.ARMS, 2, 2, CHOSEN)
+    return built(tmp_path_factory.mktemp("report"), {arm: arm for arm in made_up.ARMS}, 2, 2, CHOSEN)
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +183,10 @@ def marked(views, ordinary):
     return [view if view in ordinary else pytest.param(*view, marks=pytest.mark.slow) for view in views]
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), marked(itertools.product(WIDTHS, SCHEMES), {(1440, "light"), (320, "dark")})
-)
+VIEWS = marked(itertools.product(WIDTHS, SCHEMES), {(1440, "light"), (320, "dark")})
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
 class TestViews:
     pytestmark = browser_needed
 
@@ -319,7 +337,7 @@ class TestPage:
             assert picture.startswith("<svg") and PALETTE[0] in picture and "var(" not in picture
             assert opened.said == []
 
-    @pytest.mark.parametrize("paper", PRINTED)
+    @pytest.mark.parametrize("paper", ["A4", pytest.param("Letter", marks=pytest.mark.slow)])  # which is wider
     def test_print_loses_nothing(self, chromium, written, paper):
         printed_whole(chromium, written, paper, list(made_up.ARMS))
 
@@ -333,22 +351,22 @@ class TestPage:
             assert "Means from the first to the last: control 0." in words and "figures/recall_lenet.pdf" in words
 
 
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
 class TestBeforeAndAfter:
     pytestmark = browser_needed
 
-    def test_no_rule_of_accessibility_is_broken_in_any_view(self, chromium, tmp_path):
+    def test_no_rule_of_accessibility_is_broken(self, chromium, tmp_path, width, scheme):
         axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
         (tmp_path / "page.html").write_text(before_and_after(), encoding="utf-8")
-        for width, scheme in itertools.product(WIDTHS, SCHEMES):
-            view = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
-            page = chromium.new_context(bypass_csp=True, **view).new_page()
-            page.goto((tmp_path / "page.html").as_uri())
-            found = axe_api.Axe().run(page, options=RULES).response["violations"]
-            assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == [], (width, scheme)
-            assert page.evaluate("document.documentElement.scrollWidth") == width
-            page.emulate_media(media="print")  # on white paper, whatever the screen is
-            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-            page.context.close()
+        view = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+        page = chromium.new_context(bypass_csp=True, **view).new_page()
+        page.goto((tmp_path / "page.html").as_uri())
+        found = axe_api.Axe().run(page, options=RULES).response["violations"]
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.emulate_media(media="print")  # on white paper, whatever the screen is
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        page.context.close()
 
 
 def before_and_after():
