@@ -124,8 +124,10 @@ def test_every_block_of_a_page_does_what_it_says(lab, page, tmp_path):
     NEEDED.get(page, lambda folder: None)(project.folder)
     environment = project.environment
     environment["PYTHONPATH"] += f":{pages.ROOT / 'tests'}"
+    named: list[str] = []  # what earlier blocks of the page have called something
     for block in SHOWN[page]:
-        script = "\n".join(["set -euo pipefail", *as_run(block.text)])
+        script = "\n".join(["set -euo pipefail", *named, *as_run(block.text)])
+        named += re.findall(r"^\w+=\S+$", block.text, re.MULTILINE)
         done = subprocess.run(
             ["bash", "-c", script], cwd=project.folder, env=environment, capture_output=True, text=True, timeout=900
         )
