@@ -31,7 +31,7 @@ REPORT = "<!DOCTYPE html><html lang='en'><title>a report</title><h1>It falls.</h
 
 def build(source, out):
     words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(source), str(out)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=600)
+    return subprocess.run(words, capture_output=True, text=True, timeout=1800)
 
 
 @pytest.fixture(scope="module")
