@@ -169,7 +169,7 @@ def test_verify_names_what_is_damaged_foreign_and_missing_and_what_hangs_on_it(t
     assert "belongs elsewhere" in blocks[str(kept)] and "drawing, seed 1: generation 1 to 2" in blocks[str(kept)]
     assert "is missing" in blocks[str(samples)] and "pattern, seed 0: generation 0 to 2" in blocks[str(samples)]
     assert "no SHA-256" in blocks[str(cost)]
-    assert "4 of" in said and "--set-aside; snakemake" in said and model.exists()
+    assert "4 of" in said and "--set-aside; collapselab run" in said and model.exists()
     code, said = verify("--set-aside")
     assert code == frame.EXIT_DAMAGED and not model.exists() and not kept.exists()
     assert Path(f"{model}.damaged").exists() and Path(f"{kept}.damaged").exists()

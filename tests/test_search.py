@@ -328,7 +328,7 @@ def test_all_faults_are_said_at_once(tmp_path, monkeypatch, capsys):
     assert frame.run(["guide", "toy", "--budget", "1", *same]) == 2
     assert "autoguidance: weak: its model is fitted by a formula, and another fit" in capsys.readouterr().err
     assert frame.run(["guide", "toy", "--budget", "1", "--generation", "0"]) == 2
-    assert "model.safetensors: is not there, not made yet or thinned; run: snakemake" in capsys.readouterr().err
+    assert "model.safetensors: is not there, not made yet or thinned; run: collapselab run" in capsys.readouterr().err
     assert not Path("results/toy/report").exists()
 
 
