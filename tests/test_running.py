@@ -113,6 +113,28 @@ def test_a_failed_job_is_one_block(tmp_path, name):
     assert str(log) in where and ("nothing is said" in where) == (not shown) and "same command" in cure
 
 
+ENDED = "slurmstepd: error: *** JOB 7 ON node CANCELLED AT 2026-11-29T19:48:00 DUE TO TIME LIMIT ***"
+
+
+@pytest.mark.parametrize("own", ["collapselab: found no room\n", "it began\n", ""])
+def test_why_a_cluster_ended_a_job_is_in_its_block(tmp_path, own):
+    """Beside what the job said of itself: it knows of no time limit."""
+    logs = [tmp_path / "train.log", tmp_path / "7.log"]
+    for log, text in zip(logs, (own, f"host: node\n{ENDED}\n"), strict=True):
+        log.write_text(text)
+    told = "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. For further error details see the log."
+    _, *lines, _, _ = failure("train a seed 0 generation 1", [*map(str, logs)], told=told)
+    assert lines.count(f"  {ENDED}") == 1 and "  SLURM-job '7' failed, SLURM status is: 'TIMEOUT'." in lines
+    assert ("  found no room" in lines) == own.startswith("collapselab")
+
+
+def test_a_queue_that_refuses_a_job_is_said_without_the_command():
+    told = (
+        "SLURM sbatch failed. The error message was 'sbatch: error: invalid account'.\n    sbatch call:\n  sbatch ..."
+    )
+    assert failure("train", [], told=told)[1:-2] == [f"  {told.splitlines()[0]}"]
+
+
 def test_a_job_that_waits_for_people_has_not_failed(tmp_path):
     log = tmp_path / "ballots.log"
     log.write_text("collapselab: waiting for people: nobody judges yet\n")
@@ -199,9 +221,10 @@ def test_the_plugin_says_a_block_a_failure_and_all_of_them_at_the_end(capsys, tm
     tell("x", LogEvent.RUN_INFO, stats={"train": 2, "total": 2})
     tell(**BEGUN)
     assert tell("CalledProcessError in file: returned non-zero exit status 4.", LogEvent.ERROR, logging.ERROR) == ""
-    about = {"rule_name": "train", "jobid": 3, "log": [str(log)], "indent": False}
+    about = {"rule_name": "train", "jobid": 3, "log": [str(log)], "indent": False, "rule_msg": "status is 'TIMEOUT'"}
     block = tell("Error in rule", LogEvent.JOB_ERROR, logging.ERROR, **about)
-    assert block.startswith("FAILED: train a seed 0 generation 1\n  found no room\n") and str(log) in block
+    assert block.startswith("FAILED: train a seed 0 generation 1\n  found no room\n  status is 'TIMEOUT'\n")
+    assert str(log) in block
     # Another error is told in full, as that of a missing file.
     assert "MissingOutput" in tell("MissingOutputException: x", LogEvent.ERROR, logging.ERROR)
     for _ in range(2):

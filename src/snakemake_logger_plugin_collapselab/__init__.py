@@ -148,7 +148,7 @@ class LogHandler(LogHandlerBase):
             return []
         job = self._run.at_work.get(record.jobid)
         name = job.name if job else record.rule_name
-        return self._block({record.jobid: name}, name, record.log)
+        return self._block({record.jobid: name}, name, record.log, record.rule_msg or "")
 
     def _group_failed(self, record: logging.LogRecord) -> list[str]:
         names = {one["jobid"]: one["rule_name"] for one in record.job_error_info}
@@ -156,12 +156,12 @@ class LogHandler(LogHandlerBase):
         logs = [log for one in record.job_error_info for log in one["log"]]
         return self._block(names, "; ".join(names.values()), [*record.aux_logs, *logs])
 
-    def _block(self, names: Mapping[int, str], what: str, logs: list[str]) -> list[str]:
+    def _block(self, names: Mapping[int, str], what: str, logs: list[str], told: str = "") -> list[str]:
         logs = list(dict.fromkeys(map(str, logs)))
         for number, name in names.items():
             self._run.fail(number, f"{name}: {logs[-1] if logs else 'no log'}")
         status, self._status = self._status, 0
-        return self._following.failure(what, logs, status)
+        return self._following.failure(what, logs, status, told)
 
     # -- how far it is -------------------------------------------------------------------------------------------------
 

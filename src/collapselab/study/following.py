@@ -20,6 +20,7 @@ from .telling import duration as duration
 
 TAIL_BYTES = 16_384  # of a log in which the reason of a failure is looked for
 TAIL_LINES = 12  # of a log that are shown
+OF_A_CLUSTER = ("slurmstepd:", "srun:")  # how lines begin that say why a job was ended from outside
 WAITS = "waiting for people"  # how a job begins that people's judgement is asked for
 UNTIMED = frozenset({"all", "measured", "real", "report", "track", "baseline"})  # each once or next to nothing
 SAID = {"seed": "seed ", "generation": "generation ", "role": "", "extractor": "", "part": ""}
@@ -186,21 +187,30 @@ def _sources(study: Study) -> tuple[reasons.Sources, reasons.Sources]:
 # -- what failed -------------------------------------------------------------------------------------------------------
 
 
-def failure(name: str, logs: Sequence[str], status: int = 0) -> list[str]:
+def failure(name: str, logs: Sequence[str], status: int = 0, told: str = "") -> list[str]:
     """A failed job as a block of lines: what failed, what its log says last, where the log is, what to do.
 
-    What this package says of a failure is shown whole; of any other log its last lines. status: with which its command
-    ended, 128 and more where a signal ended it.
+    What this package says of a failure is shown whole; of any other log its last lines, and whatever a cluster says of
+    having ended the job. status: with which its command ended, 128 and more where a signal ended it. told: what the
+    executor says of it, as that a queue has refused it.
     """
     said = {log: _said(Path(log)) for log in logs}
     own = next((log for log, (is_own, _) in said.items() if is_own), None)
     log = own or next((log for log, (_, lines) in reversed(said.items()) if lines), None)
     lines = said[log][1] if log else []
+    others = (line for one, (_, found) in said.items() if one != log for line in found)
+    lines = [*lines, *_by(told), *(line for line in others if line.startswith(OF_A_CLUSTER))]
     waits = bool(lines) and lines[0].startswith(WAITS)
     block = [f"{'WAITS' if waits else 'FAILED'}: {name}{_killed(status)}", *(f"  {line}" for line in lines)]
     block += [f"  log: {log or (logs[0] if logs else 'none')}{'' if log else ', in which nothing is said'}"]
     after = "when they have judged" if waits else "what is said here mended"
     return [*block, f"  What does not hang on it goes on; {after}, the same command goes on from here."]
+
+
+def _by(told: str) -> list[str]:
+    """An executor's words: without the command that it called, and without its advice to read logs."""
+    said = told.partition("sbatch call:")[0].partition("For further error details")[0]
+    return [line.strip() for line in said.splitlines() if line.strip()][:TAIL_LINES]
 
 
 def _killed(status: int) -> str:
