@@ -111,6 +111,7 @@ def as_run(text):
         if any(re.search(what, line) for what in LEFT_OUT):
             continue
         line = line.replace("study=NAME", "study=quickstart")
+        line = line.replace("1 2 3 4 5 6 7 8", "1 2").replace("$part/8", "$part/2")  # it has few parts
         long = re.search(r"snakemake .*study=(?!mine\b|quickstart\b)", line)
         line = re.sub(r"\bsnakemake ", f"snakemake --cores 2 {'--dry-run --quiet all ' if long else ''}", line)
         yield line
