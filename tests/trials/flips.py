@@ -32,7 +32,7 @@ def _flip(noun, file, what, chance):
     try:
         store.examine(Path(file))
     except Damaged as error:
-        found, named = True, str(error.path) == file
+        found, named = True, str(error.path) in (file, f"{file}{what}")  # a hash by itself, where that can be told
     else:
         found = named = bool(same)
     finally:
