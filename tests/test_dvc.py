@@ -113,10 +113,15 @@ def pushed(finished, tmp_path_factory):
     return project
 
 
+def verbs(text):
+    """The verb of each job that ended, of what a run has said."""
+    return re.findall(r"^\[\d+/\d+[^]]*\] (\w+)", text, re.MULTILINE)
+
+
 @pytest.mark.slow
 def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
     assert f"Running stage '{REAL}'" in pushed.said and "Running stage 'smoke'" in pushed.said
-    assert "rule report" in pushed.said
+    assert "report" in verbs(pushed.said)
     assert (pushed.folder / "results/smoke/report/report.html").exists()
     again = said(pushed.run("dvc", "repro", "smoke"))
     assert f"Stage '{REAL}' didn't change" in again and "Stage 'smoke' didn't change" in again
@@ -218,7 +223,7 @@ def test_make_restore_gives_a_colleague_a_workspace(pushed, tmp_path):
     before = project.hashes()
     project.edit("config/smoke.yaml", ("generations: 2", "generations: 3"))
     ran = said(project.snakemake())
-    assert len(re.findall(r"^(?:local)?rule train:", ran, re.MULTILINE)) == 6
+    assert verbs(ran).count("train") == 6
     assert before.items() <= project.hashes().items()
     # A run by hand, as on a cluster, is made known by one command.
     assert "results/smoke" in said(project.run("dvc", "status", "smoke"))
@@ -253,7 +258,7 @@ def test_what_was_run_by_hand_reaches_a_colleague_by_the_lines_of_the_docs(finis
 def test_an_experiment_runs_what_its_option_asks_for(pushed, tmp_path):
     project = pushed.copy(tmp_path / "project")
     ran = said(project.run("dvc", "exp", "run", "smoke", "-S", "config/smoke.yaml:data.split.held_out=300"))
-    assert "rule record" in ran and "rule train" not in ran and "rule sample" not in ran
+    assert "record" in verbs(ran) and not {"train", "sample"} & {*verbs(ran)}
     assert "held_out: 300" in (project.folder / "config/smoke.yaml").read_text()
     assert project.plan() == {}
 
@@ -362,7 +367,7 @@ def test_changed_parameters_are_seen_and_shown(pushed, tmp_path):
     project.edit("config/smoke.yaml", ("recall, density, coverage", "recall"))
     assert "config/smoke.yaml" in said(project.run("dvc", "status", "smoke"))
     ran = said(project.run("dvc", "repro", "smoke"))
-    assert "rule record" in ran and "rule train" not in ran and "rule sample" not in ran
+    assert "record" in verbs(ran) and not {"train", "sample"} & {*verbs(ran)}
     whole = "results/smoke/report/summary.json"
     changed = json.loads(project.run("dvc", "metrics", "diff", "--json", "--targets", whole).stdout)
     arms = changed[whole]
@@ -374,7 +379,7 @@ def test_another_number_of_held_out_draws_is_measured_and_trains_nothing(pushed,
     project = pushed.copy(tmp_path / "project")
     project.edit("config/smoke.yaml", ("held_out: 400", "held_out: 300"))
     ran = said(project.run("dvc", "repro", "smoke"))
-    assert "rule record" in ran and "rule train" not in ran and "rule sample" not in ran and "rule draw" not in ran
+    assert "record" in verbs(ran) and not {"train", "sample", "draw"} & {*verbs(ran)}
     assert project.plan() == {}
 
 
