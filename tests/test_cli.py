@@ -152,10 +152,12 @@ def test_a_new_study_validates_and_plans(tmp_path):
 @pytest.mark.slow
 def test_a_plan_says_what_a_dry_run_has_said(tmp_path):
     assert "config/mine.yaml" in run("init mine", tmp_path)
-    (tmp_path / "Snakefile").write_text('raise ValueError("no such thing")\n')
-    assert "no such thing" in run("plan mine --no-cost", tmp_path, code=2)
-    (tmp_path / "Snakefile").write_text('rule all:\n    input:\n        "nowhere.txt",\n')
-    assert "nowhere.txt" in run("plan mine --no-cost", tmp_path, code=2)
+    (tmp_path / "Snakefile").write_text('raise ValueError("another workflow")\n')  # somebody's own, which is not ours
+    assert "not made yet" in run("plan mine --no-cost", tmp_path)
+    profile = tmp_path / "profiles" / "default" / "profile.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("no-such-thing: 1\n")
+    assert "no-such-thing" in run("plan mine --no-cost", tmp_path, code=2)
 
 
 # -- bad input: 2 ------------------------------------------------------------------------------------------------------

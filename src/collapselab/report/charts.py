@@ -109,7 +109,7 @@ class _Channels(NamedTuple):
 def _channels(facts: StudyFacts, words: str, legend_columns: int) -> _Channels:
     arms = list(facts.arms)
     marks = alt.Scale(domain=arms, range=list(marks_of(arms).values()))
-    names = {"labelLimit": 260, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
+    names = {"labelLimit": 400, "symbolSize": 90, "symbolStrokeWidth": 2, "symbolOpacity": 1}
     legend = alt.Legend(orient="bottom", columns=legend_columns, title=None, **names)
     # A condition and no scale: a scale would dash the outline of the control's symbol in the legend too.
     controls = json.dumps([arm for arm in facts.arms if facts.is_control(arm)])
@@ -324,7 +324,7 @@ def truth_chart(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int
     numbers = [row[axis] for row in points for axis in ("truth", "estimate")]
     ends = min(0.0, *numbers), max(1.0, *numbers)
     diagonal = [{"what": "diagonal", "panel": panel, "truth": end, "estimate": end} for panel in panels for end in ends]
-    legend = alt.Legend(orient="bottom", columns=5, title=None, labelLimit=260)
+    legend = alt.Legend(orient="bottom", columns=5, title=None, labelLimit=400)
     scale = alt.Scale(domain=list(ends), nice=False)
     x = alt.X("truth:Q", title="truth", scale=scale, axis=alt.Axis(grid=False))
     y = alt.Y("estimate:Q", title="estimate", scale=scale)
