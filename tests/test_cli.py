@@ -458,21 +458,22 @@ MORE = Adapter(NoOptions, lambda model, given, options, run: tuned(model, given.
 @pytest.mark.trained
 def test_several_processes_adapt_a_model_and_train_further_ones(trained, tmp_path, monkeypatch):
     folder = copied(trained, tmp_path)
+    alone = {"stdin": subprocess.DEVNULL}  # in a process that looks for packages anew
     (folder / "theirs.py").write_text(ADAPTER)
     (folder / "theirs-1.0.dist-info").mkdir()
     (folder / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     offered = "[collapselab.adapters]\nshift = theirs:SHIFT\nmore = theirs:MORE\n"
     (folder / "theirs-1.0.dist-info" / "entry_points.txt").write_text(offered)
     told = f"--model model.safetensors --training training.parquet {WHERE} --generation 0"
-    run(f"adapt {told} --adapter shift --out one.safetensors", folder)
+    run(f"adapt {told} --adapter shift --out one.safetensors", folder, **alone)
     monkeypatch.setenv("COLLAPSELAB_PROCESSES", "2")
-    run(f"--cost cost.json adapt {told} --adapter shift --out two.safetensors", folder)
+    run(f"--cost cost.json adapt {told} --adapter shift --out two.safetensors", folder, **alone)
     assert store.verify(folder / "two.safetensors") == store.verify(folder / "one.safetensors")
     for name in ("more", "again"):
-        run(f"adapt {told} --adapter more --out {name}.safetensors", folder)
+        run(f"adapt {told} --adapter more --out {name}.safetensors", folder, **alone)
     assert store.verify(folder / "again.safetensors") == store.verify(folder / "more.safetensors")
     own = shlex.quote(json.dumps({"on": "own", "images_seen": 64, "samples": 40}))
-    run(f"auxiliary {told} --asked {own} --role bad --out bad.safetensors", folder)
+    run(f"auxiliary {told} --asked {own} --role bad --out bad.safetensors", folder, **alone)
     for name in ("more", "bad"):
         assert store.read_tensors(folder / f"{name}.safetensors")[1]["lineage"]["how"]["processes"] == 2
 
