@@ -182,8 +182,8 @@ function legends(part, room) {
   if (part === null || typeof part !== "object") return;
   if (part.legend) {
     const longest = Math.max(0, ...(part.scale?.domain ?? []).map((name) => String(name).length));
-    if (part.legend.labelLimit) part.legend.labelLimit = Math.min(part.legend.labelLimit, room - 40);
-    if (part.legend.columns) part.legend.columns = Math.max(1, Math.floor(room / (30 + 7 * longest)));
+    if (part.legend.labelLimit) part.legend.labelLimit = Math.min(part.legend.labelLimit, room - SIDES);
+    if (part.legend.columns) part.legend.columns = Math.max(1, Math.floor((room - SIDES) / (30 + 7.5 * longest)));
     if (room < 500) part.legend = { gradientLength: room - SIDES, columns: 1, ...part.legend, orient: "bottom" };
   }
   Object.values(part).forEach((inside) => legends(inside, room));
