@@ -120,7 +120,8 @@ ENDED = "slurmstepd: error: *** JOB 7 ON node CANCELLED AT 2026-11-29T19:48:00 D
 def test_why_a_cluster_ended_a_job_is_in_its_block(tmp_path, own):
     """Beside what the job said of itself: it knows of no time limit."""
     logs = [tmp_path / "train.log", tmp_path / "7.log"]
-    for log, text in zip(logs, (own, f"host: node\n{ENDED}\n"), strict=True):
+    after = "".join(f"Snakemake's {number}\n" for number in range(30))  # who runs the job there says much of its end
+    for log, text in zip(logs, (own, f"host: node\n{ENDED}\n{after}"), strict=True):
         log.write_text(text)
     told = "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. For further error details see the log."
     _, *lines, _, _ = failure("train a seed 0 generation 1", [*map(str, logs)], told=told)

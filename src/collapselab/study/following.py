@@ -20,7 +20,7 @@ from .telling import duration as duration
 
 TAIL_BYTES = 16_384  # of a log in which the reason of a failure is looked for
 TAIL_LINES = 12  # of a log that are shown
-OF_A_CLUSTER = ("slurmstepd:", "srun:")  # how lines begin that say why a job was ended from outside
+OF_A_CLUSTER = ("slurmstepd", "srun:")  # how lines begin that say why a job was ended from outside
 WAITS = "waiting for people"  # how a job begins that people's judgement is asked for
 UNTIMED = frozenset({"all", "measured", "real", "report", "track", "baseline"})  # each once or next to nothing
 SAID = {"seed": "seed ", "generation": "generation ", "role": "", "extractor": "", "part": ""}
@@ -194,12 +194,13 @@ def failure(name: str, logs: Sequence[str], status: int = 0, told: str = "") -> 
     having ended the job. status: with which its command ended, 128 and more where a signal ended it. told: what the
     executor says of it, as that a queue has refused it.
     """
-    said = {log: _said(Path(log)) for log in logs}
+    tails = {log: _tail(Path(log)) for log in logs}
+    said = {log: _said(lines) for log, lines in tails.items()}
     own = next((log for log, (is_own, _) in said.items() if is_own), None)
     log = own or next((log for log, (_, lines) in reversed(said.items()) if lines), None)
     lines = said[log][1] if log else []
-    others = (line for one, (_, found) in said.items() if one != log for line in found)
-    lines = [*lines, *_by(told), *(line for line in others if line.startswith(OF_A_CLUSTER))]
+    ended = dict.fromkeys(line for found in tails.values() for line in found if line.startswith(OF_A_CLUSTER))
+    lines = [*lines, *_by(told), *(line for line in ended if line not in lines)]
     waits = bool(lines) and lines[0].startswith(WAITS)
     block = [f"{'WAITS' if waits else 'FAILED'}: {name}{_killed(status)}", *(f"  {line}" for line in lines)]
     block += [f"  log: {log or (logs[0] if logs else 'none')}{'' if log else ', in which nothing is said'}"]
@@ -220,14 +221,18 @@ def _killed(status: int) -> str:
     return f", killed by signal {status - 128}{', as for want of memory' if status - 128 == signal.SIGKILL else ''}"
 
 
-def _said(log: Path) -> tuple[bool, list[str]]:
-    """Whether a log has a failure in this package's own words, and its lines from there on; else its last lines."""
+def _tail(log: Path) -> list[str]:
+    """The lines at the end of a log; none of one that cannot be read."""
     try:
         with open(log, "rb") as stream:
             stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            lines = stream.read().decode("utf-8", "replace").splitlines()
+            return stream.read().decode("utf-8", "replace").splitlines()
     except OSError:
-        return False, []
+        return []
+
+
+def _said(lines: Sequence[str]) -> tuple[bool, list[str]]:
+    """Whether a log has a failure in this package's own words, and its lines from there on; else its last lines."""
     begin = next((at for at, line in enumerate(lines) if line.startswith("collapselab: ")), None)
     if begin is None:
         return False, [line for line in lines if line.strip()][-TAIL_LINES:]
