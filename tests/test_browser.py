@@ -29,11 +29,12 @@ def drawn(tmp_path_factory):
     return page.decode(), done.stdout
 
 
-def test_every_chart_is_drawn(drawn):
+def test_charts_in_sight_are_drawn(drawn):
+    """The others when they come near, and all where the page is printed (``test_report_browser.py``)."""
     page, dom = drawn
     places = re.findall(r'data-chart="(\w+)"', page)
     assert len(places) > 5
-    assert dom.count('class="marks"') == len(places)
+    assert 0 < dom.count('class="marks"') <= len(places)
 
 
 def test_charts_name_every_arm_and_carry_their_points(drawn):
