@@ -240,7 +240,7 @@ function numbersOf(chart) {
   return scroll;
 }
 
-if (places.length) requestAnimationFrame(() => setTimeout(begin)); // after the first paint
+if (places.length) requestAnimationFrame(() => setTimeout(() => window.vegaEmbed || begin())); // after the first paint
 
 // -- tables ------------------------------------------------------------------------------------------------------------
 
@@ -324,7 +324,8 @@ addEventListener("beforeprint", () => {
   printing = true;
   opened = all("details:not([open], .beside)");
   for (const fold of opened) fold.open = true;
-  if (window.vegaEmbed) places.forEach(draw);
+  if (places.length && !window.vegaEmbed) begin(); // printed before anything was drawn
+  places.forEach(draw);
 });
 addEventListener("afterprint", () => {
   printing = false;
