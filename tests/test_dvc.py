@@ -128,7 +128,8 @@ def test_repro_runs_the_study_and_a_second_time_nothing(pushed):
     assert "Running stage" not in again
     assert pushed.run("git", "status", "--porcelain").stdout == ""
     # Mirrored once more by hand, a study is still what DVC knows.
-    pushed.run("collapselab", "track", "smoke")  # a report that is drawn again names the commit that has come since
+    pushed.run("collapselab", "track", "smoke")
+    pushed.run("collapselab", "report", "smoke")
     assert "up to date" in said(pushed.run("dvc", "status", "smoke"))
 
 

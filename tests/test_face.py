@@ -13,6 +13,7 @@ import pytest
 
 from collapselab import report
 from collapselab.compose.supply import Used
+from collapselab.machine import revision
 from collapselab.report import footer, headline, pictures
 from collapselab.report import made as making
 from collapselab.report.made import Made
@@ -384,10 +385,10 @@ def test_a_real_row_stands_first_in_every_sheet():
 # -- the end of the page -----------------------------------------------------------------------------------------------
 
 KNOWN = Made(
-    "config/made_up.yaml", "name: made_up\nseed: 1 # <all>\n", 7, "0123456789abcdef", True, "feed" * 16, 41, "3.11.9",
+    "config/made_up.yaml", "name: made_up\nseed: 1 # <all>\n", 7, "feed" * 16, 41, "3.11.9",
     {"collapselab": "0", "torch": "2.13.0"}, ("1904.06991", "10.1038/s41586-024-07566-y", "1234.56789"),
 )  # fmt: skip
-WHEN = {"began_at": 1795974721.6, "ended_at": 1795974730.2}
+WHEN = {"began_at": 1795974721.6, "ended_at": 1795974730.2, "commit": "0123456789abcdef", "uncommitted": True}
 
 
 @pytest.fixture(scope="module")
@@ -432,7 +433,7 @@ def test_the_end_of_the_page_is_enough_to_run_and_cite_the_study(told):
     assert "Poor from the start" not in page and "At generation 0 recall is 0.8" in page
     end = re.search(r"<footer.*?</footer>", page, re.S)[0]
     words = text_of(end)
-    assert f"Commit {KNOWN.commit}, with changes that are not committed" in words
+    assert f"Commit {WHEN['commit']}, with changes that are not committed" in words
     assert f"Python 3.11.9, torch 2.13.0; 41 packages, SHA-256 {KNOWN.environment}" in words
     assert "3, all drawn from the study's seed 7" in words and "seed: 1 # &lt;all&gt;" in end
     assert 'href="https://doi.org/10.1038/s41586-024-07566-y">Shumailov et al. (2024)' in end
@@ -446,7 +447,7 @@ def test_a_report_without_a_repository_or_costs_says_so():
     records = made_up.only(made_up.records(generations=1), "recall")
     page = report.build(made_up.facts(), records, figures=False)["report.html"].decode()
     words = text_of(re.search(r"<footer.*?</footer>", page, re.S)[0])
-    assert "Commit not known" in words and "Computed not recorded" in words
+    assert f"Commit {footer.NO_COMMIT}" in words and "Computed not recorded" in words
     assert "year = " not in words.split("@misc{collapselab")[0]
 
 
@@ -454,6 +455,14 @@ def test_dates_are_the_jobs_and_not_the_clock_s():
     costs = [WHEN, {"began_at": WHEN["began_at"] - 86400, "ended_at": WHEN["began_at"]}, {}]
     assert footer.period(costs) == ("2026-11-28 17:52", "2026-11-29 17:52")
     assert footer.period([{}]) == ("", "")
+
+
+def test_the_commits_at_which_a_study_was_trained_come_from_its_jobs():
+    later, first = {"commit": "b", "uncommitted": True, "ended_at": 2.0}, {"commit": "a", "ended_at": 1.0}
+    assert footer.commits([later, {"ended_at": 3.0}, first, later]) == [("a", False), ("b", True)]
+    assert footer.commits([{"ended_at": 1.0}]) == []
+    none = footer.footer(made_up.facts(), KNOWN, [], [])
+    assert none.facts["Commit"] == footer.NO_COMMIT and "commit" not in none.bibtex.partition("}\n")[0]
 
 
 def test_what_a_report_is_made_by_is_read_where_it_is_drawn(tmp_path, monkeypatch):
@@ -465,13 +474,14 @@ def test_what_a_report_is_made_by_is_read_where_it_is_drawn(tmp_path, monkeypatc
     again = making.made(changed("quickstart", fresh_data={"regime": {"fresh_data": {"fresh": 50}}}), "quickstart")
     assert "fresh: 50" in again.text and not again.text.startswith("#")  # the file says another study by now
     monkeypatch.chdir(text)
-    assert making.source() == ("", False)
+    assert revision.revision() == ("", False) and revision.facts() == {}
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run(
             ["git", "-c", "user.name=x", "-c", "user.email=x@x", *words], check=True, capture_output=True, cwd=tmp_path
         )
-    commit, altered = making.source()
+    commit, altered = revision.revision()
     assert re.fullmatch("[0-9a-f]{40}", commit) and not altered
+    assert revision.facts() == {"commit": commit, "uncommitted": False}
 
 
 def test_papers_in_a_text_become_links():

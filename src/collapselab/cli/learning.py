@@ -12,7 +12,7 @@ import typer
 from .. import store
 from ..core.errors import Diverged
 from ..core.run import Inspect, Run
-from ..machine import processes
+from ..machine import processes, revision
 from ..models.files import write_model
 from ..store import kept
 from .run import EXIT_DIVERGED, RESULTS, clock, holds, interruptible, stop_requested
@@ -100,7 +100,7 @@ def leave(
             budget = _write(out, family, model, lineage, budget, of_model)
         if processes.is_first():
             shutil.rmtree(run.checkpoint, ignore_errors=True)
-        clock.facts["images_seen"] = budget
+        clock.facts |= {"images_seen": budget, **revision.facts()}
         if made_from:
             keep(out, made_from)
 

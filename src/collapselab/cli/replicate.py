@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .. import store
+from ..machine import revision
 from ..together import loop
 from ..together.folded import unfolded
 from .options import Out, json_of, parsed
@@ -26,4 +27,5 @@ def replicate(
     total = wanted.seeds * len(wanted.recipes)
     with told(f"replicate {wanted.name}", total) as tell, clock.compute():
         columns = loop.run(wanted, progress=lambda done: tell(done, None))
+    clock.facts |= revision.facts()
     store.write_table(out, columns, {"arm": said})

@@ -12,6 +12,7 @@ from ..data.export import SUMS
 from ..data.export import put_file as put
 from ..data.formats import FORMATS, Given
 from ..data.signing import Signer
+from ..machine.revision import revision
 from . import citation, crate, croissant, sayings
 from .document import markdown, page
 from .dossier import dossier
@@ -114,8 +115,6 @@ def _file(path: Path, folder: Path, about: str = "") -> crate.File:
 
 def _beside(known: Known, folder: Path, file: Path, today: str) -> None:
     """What was asked, what was found, by which workflow, and the dossier."""
-    from ..report.made import source  # brings what charts need
-
     study = known.study
     shutil.copyfile(file, folder / STUDY)
     report = Path(study.report_file(""))
@@ -128,7 +127,7 @@ def _beside(known: Known, folder: Path, file: Path, today: str) -> None:
     document = dossier(known, today)
     put(folder / "dossier.md", markdown(document).encode())
     put(folder / "dossier.html", page(document).encode())
-    commit, _ = source()
+    commit, _ = revision()
     answers = known.answers
     cited = citation.Cited(
         title=answers.system.name or f"Samples of the collapselab study {study.name}",
@@ -145,13 +144,13 @@ def _beside(known: Known, folder: Path, file: Path, today: str) -> None:
 
 def _described(known: Known, folder: Path, sets: list[crate.Set], wanted: Wanted, today: str) -> None:
     """The card, the crate's metadata, and the hashes of all files."""
-    from ..report.made import software, source  # brings what charts need
+    from ..report.made import software  # brings what charts need
 
     put(folder / "README.md", _card(known, sets, wanted).encode())
     inside = {file.path for one in sets for file in one.files}
     every = [one for one in sorted(folder.rglob("*")) if one.is_file()]
     files = [_file(one, folder) for one in every if one.relative_to(folder).as_posix() not in inside]
-    commit, changed = source()
+    commit, changed = revision()
     begun, ended = known.period
     results = [*(one.path for one in sets), *(one.path for one in files if one.path.startswith(f"{REPORT}/"))]
     run = crate.Run(

@@ -11,8 +11,9 @@ from .exports import LATEX
 from .made import Made
 from .references import NAMED, address, bibtex, listed
 
-NO_COMMIT = "not known: it was drawn where no git repository is"
+NO_COMMIT = "not recorded: no training has told one"
 NO_DATE = "not recorded"
+CHANGED = ", with changes that are not committed"
 TABLES = {
     "metrics.csv": "every value of every cell",
     "curves.csv": "means by generation",
@@ -43,12 +44,13 @@ def footer(facts: StudyFacts, made: Made, costs: Sequence[Mapping[str, Any]], fi
     """It of a study. costs: of all jobs, which say when they ran. figures: beside the page, by name."""
     begun, ended = period(costs)
     date = NO_DATE if not ended else f"{begun} to {ended} UTC" if begun != ended else f"{ended} UTC"
-    commit = f"{made.commit}{', with changes that are not committed' if made.changed else ''}"
+    trained_at = commits(costs)
+    commit = trained_at[-1][0] if trained_at else ""
     software = ", ".join(f"{name} {number}" for name, number in made.software.items() if name != "collapselab")
     told = {
         "Computed": date,
         "Version": f"collapselab {__version__}",
-        "Commit": commit if made.commit else NO_COMMIT,
+        "Commit": "; ".join(f"{one}{CHANGED * changed}" for one, changed in trained_at) or NO_COMMIT,
         "Seeds": f"{facts.seeds}" + ("" if made.seed is None else f", all drawn from the study's seed {made.seed}"),
     }
     if made.environment:
@@ -59,7 +61,7 @@ def footer(facts: StudyFacts, made: Made, costs: Sequence[Mapping[str, Any]], fi
         f"collapselab report {facts.name}",
         made.file or f"config/{facts.name}.yaml",
         made.text,
-        f"{_of_study(facts, made, ended[:4])}\n{_of_program(made)}\n{bibtex(made.papers)}".rstrip() + "\n",
+        f"{_of_study(facts, commit, ended[:4])}\n{_of_program(made)}\n{bibtex(made.papers)}".rstrip() + "\n",
         listed(made.papers),
         list(TABLES.items()),
         figures,
@@ -76,6 +78,15 @@ def period(costs: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     return _minute(begun), _minute(ended)
 
 
+def commits(costs: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
+    """The commits at which models were trained, in their order in time, and whether anything was not committed then.
+
+    From the jobs and not from the folder, in which results may have been committed since.
+    """
+    told = sorted((cost for cost in costs if cost.get("commit")), key=lambda cost: cost["ended_at"])
+    return list(dict.fromkeys((cost["commit"], bool(cost.get("uncommitted"))) for cost in told))
+
+
 def cited(text: str) -> list[tuple[str, str]]:
     """A text in parts: (words, the address that they stand for, or nothing)."""
     parts, at = [], 0
@@ -90,9 +101,9 @@ def _minute(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _of_study(facts: StudyFacts, made: Made, year: str) -> str:
+def _of_study(facts: StudyFacts, commit: str, year: str) -> str:
     key = re.sub(r"[^a-z0-9]", "", facts.name.lower()) + (year or "")
-    by = f"collapselab {__version__}" + (f", commit {made.commit[:12]}" if made.commit else "")
+    by = f"collapselab {__version__}" + (f", commit {commit[:12]}" if commit else "")
     fields = {
         "author": "{{the authors of the study}}",  # whom no file names: whoever cites it puts them in
         "title": f"{{{_latex(facts.name)}{': ' if facts.question else ''}{_latex(facts.question)}}}",

@@ -1,4 +1,4 @@
-"""What a report was drawn by and of what: versions, the commit, the study's file, the environment, the papers."""
+"""What a report was drawn by and of what: versions, the study's file, the environment, the papers."""
 
 import hashlib
 import json
@@ -18,7 +18,6 @@ from ..study.faults import BadStudy
 from ..study.loading import find
 from ..study.study import Study
 from .references import named
-from .workspace import stamp
 
 SOFTWARE = ("collapselab", "snakemake", "numpy", "torch", "diffusers", "pyarrow", "pydantic")  # that runs are named by
 
@@ -26,16 +25,13 @@ SOFTWARE = ("collapselab", "snakemake", "numpy", "torch", "diffusers", "pyarrow"
 class Made(NamedTuple):
     """What a page says of its own making.
 
-    commit: of the folder in which it was drawn; empty where no git repository is. changed: whether anything there is
-    not committed. file: the name of the study's file, and text: the whole of it. environment: SHA-256 of the packages
+    file: the name of the study's file, and text: the whole of it. environment: SHA-256 of the packages
     that are installed, and packages: how many. software: name -> version. papers: arXiv numbers and DOIs.
     """
 
     file: str = ""
     text: str = ""
     seed: int | None = None
-    commit: str = ""
-    changed: bool = False
     environment: str = ""
     packages: int = 0
     python: str = ""
@@ -45,14 +41,11 @@ class Made(NamedTuple):
 
 def made(study: Study, name: str) -> Made:
     """It of a study, which was asked for by a name or a file."""
-    commit, changed = source()
     environment, packages = environment_hash()
     return Made(
         f"config/{study.name}.yaml",
         _text(study, name),
         study.file.seed,
-        commit,
-        changed,
         environment,
         packages,
         platform.python_version(),
@@ -68,12 +61,6 @@ def software() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
-
-
-def source() -> tuple[str, bool]:
-    """The commit of the working copy, empty where there is none, and whether anything in it is not committed."""
-    tags = stamp(Path())
-    return tags.get("mlflow.source.git.commit", ""), tags.get("uncommitted") == "true"
 
 
 def environment_hash() -> tuple[str, int]:

@@ -2,11 +2,11 @@
 
 import getpass
 import json
-import subprocess
 import uuid
 from pathlib import Path
 
 from .. import __version__, store
+from ..machine.revision import revision
 
 FOLDER = Path(".collapselab")  # what belongs to this copy of the project: neither to git nor to DVC
 
@@ -41,10 +41,8 @@ def _name_at(root: Path) -> str:
 def stamp(root: Path) -> dict[str, str]:
     """Who mirrors, with what, and at which commit: MLflow's own tags. No commit where there is no repository."""
     tags = {"mlflow.user": _user(), "mlflow.source.name": f"collapselab {__version__}", "mlflow.source.type": "LOCAL"}
-    if commit := _git(root, "rev-parse", "HEAD"):
-        tags["mlflow.source.git.commit"] = commit
-        tags["uncommitted"] = str(bool(_git(root, "status", "--porcelain", "--untracked-files=no"))).lower()
-    return tags
+    commit, changed = revision(root)
+    return tags | ({"mlflow.source.git.commit": commit, "uncommitted": str(changed).lower()} if commit else {})
 
 
 def _user() -> str:
@@ -52,11 +50,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user whom the system does not know
         return "unknown"
-
-
-def _git(root: Path, *words: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
