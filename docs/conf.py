@@ -6,9 +6,10 @@ Warnings are errors and nothing comes from a network: no inventories of other pr
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -76,9 +77,13 @@ def at_home(text: str, folder: Path) -> str:
 
 
 class Report(SphinxDirective):
-    """The report of a study, where one was gathered by ``python docs/reports.py``; else how to make it."""
+    """The report of a study, where one was gathered by ``python docs/reports.py``; else how to make it.
+
+    linked: a link alone, and nothing where there is no report.
+    """
 
     required_arguments = 1
+    option_spec: ClassVar = {"linked": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
@@ -86,8 +91,12 @@ class Report(SphinxDirective):
         if (ROOT / "docs" / "_static" / "reports" / f"{name}.html").exists():
             place = f"_static/reports/{name}.html"
             shown = f'<p><a href="{place}">The report of <code>{name}</code> on a page of its own</a></p>\n'
+            if "linked" in self.options:
+                return [nodes.raw("", shown, format="html")]
             shown += f'<iframe class="report" src="{place}" title="The report of {name}" loading="lazy"></iframe>'
             return [nodes.raw("", shown, format="html")]
+        if "linked" in self.options:
+            return []
         told = nodes.paragraph("", "", nodes.Text("Its report is drawn by "))
         told += [nodes.literal("", f"collapselab run {name}"), nodes.Text(".")]
         return [told]

@@ -84,7 +84,8 @@ def _card(name: str) -> str:
     lines = [f":::{{grid-item-card}} `{path.stem}`", str(raw.get("question", "")), ""]
     lines += [f"- {said}" for said in _facts(study, raw)]
     lines += [f"- [The page about it]({TOLD[name]}.md)"] if name in TOLD else []
-    return "\n".join([*lines, "", "```text", f"collapselab run {called}", "```", ":::", ""])
+    report = [] if name in EMBEDDED else ["```{report} " + path.stem, ":linked:", "```"]
+    return "\n".join([*lines, "", *report, "```text", f"collapselab run {called}", "```", ":::", ""])
 
 
 def _facts(study: Study, raw: Mapping[str, Any]) -> Iterator[str]:

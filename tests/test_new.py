@@ -17,6 +17,7 @@ from project import ENVIRONMENT, ROOT
 from collapselab import store
 from collapselab import study as studies
 from collapselab.cli import gc as room
+from collapselab.data import pictures as reading
 from collapselab.data.archive import DatasetZip
 from collapselab.data.digits import Digits
 from collapselab.data.folder import ImageFolder
@@ -129,7 +130,7 @@ def test_what_cannot_be_begun_is_told_and_nothing_is_written(words, found, tmp_p
 # -- looking at pictures ----------------------------------------------------------------------------------------------
 
 
-def test_pictures_are_surveyed_as_they_are(tmp_path):
+def test_pictures_are_surveyed_as_they_are(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     for label in (0, 1, 1):
         put(tmp_path / "two" / f"class{label}", random.integers(0, 256, (9, 12), np.uint8), "RGB" if label else None)
@@ -137,9 +138,17 @@ def test_pictures_are_surveyed_as_they_are(tmp_path):
     (tmp_path / "two" / "class0" / "copy.png").write_bytes((tmp_path / "two/class0/0.png").read_bytes())
     (tmp_path / "two" / "notes.txt").write_text("x")
     told = []
-    found = survey(ImageFolder(path=tmp_path / "two"), told.append)
+
+    def counted(items, unit, of):
+        for row, one in enumerate(items, 1):
+            told.append((row, unit, of))
+            yield one
+
+    with monkeypatch.context() as patch:  # each says that it has been read
+        patch.setattr(reading, "counted", counted)
+        found = survey(ImageFolder(path=tmp_path / "two"))
     assert found == Surveyed(5, 3, 9, 20, False, [2, 3], False, 1, "1 .txt")
-    assert told == [1, 2, 3, 4, 5]
+    assert told == [(row, "pictures read", 5) for row in (1, 2, 3, 4, 5)]
     assert survey(ImageFolder(path=tmp_path / "two" / "class0")) == Surveyed(2, 1, 9, 12, False, [], False, 1, "")
 
 

@@ -79,7 +79,6 @@ def _of_pictures(path: Path, name: str, resolution: int | None) -> str:
     """
     from ..data.survey import survey
     from ..machine.device import device
-    from ..machine.progress import progress
     from ..measure.pools import dataset_at
     from ..study import from_pictures
 
@@ -94,8 +93,7 @@ def _of_pictures(path: Path, name: str, resolution: int | None) -> str:
         dataset = dataset_at(path, labels="ignore")
         dataset.require()  # of what is wrong with more than labels nothing is said
         print(f"labels cannot be read: {'; '.join(faults)}")
-    with progress(f"look at {path}", dataset.count()) as tell:
-        found = survey(dataset, lambda seen: tell(seen, None))
+    found = survey(dataset)
     if faults := list(from_pictures.faults(found, resolution)):
         raise ValueError("\n".join(f"{path}: {fault}" for fault in faults))
     on_gpu = device().type != "cpu"

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .pictures import Pictures, said_of
@@ -29,8 +29,8 @@ class Surveyed(NamedTuple):
     passed: str = ""
 
 
-def survey(pictures: Pictures, tell: Callable[[int], object] = bool) -> Surveyed:
-    """What the pictures of a folder or a zip are. tell: is told how many have been seen.
+def survey(pictures: Pictures) -> Surveyed:
+    """What the pictures of a folder or a zip are.
 
     Raises ValueError where there are none, and one that names each that cannot be read.
     """
@@ -40,8 +40,7 @@ def survey(pictures: Pictures, tell: Callable[[int], object] = bool) -> Surveyed
     seen: set[bytes] = set()
     faults, grey = [], True
     in_colour = pictures.model_copy(update={"channels": 3})
-    for row, image in enumerate(in_colour.decoded(found.names), 1):
-        tell(row)
+    for image in in_colour.decoded(found.names):
         if isinstance(image, ValueError):
             faults.append(image)
             continue

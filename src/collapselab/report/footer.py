@@ -49,12 +49,12 @@ def footer(facts: StudyFacts, made: Made, costs: Sequence[Mapping[str, Any]], fi
     software = ", ".join(f"{name} {number}" for name, number in made.software.items() if name != "collapselab")
     told = {
         "Computed": date,
-        "Version": f"collapselab {__version__}",
+        "Drawn by": f"collapselab {__version__}",
         "Commit": "; ".join(f"{one}{CHANGED * changed}" for one, changed in trained_at) or NO_COMMIT,
         "Seeds": f"{facts.seeds}" + ("" if made.seed is None else f", all drawn from the study's seed {made.seed}"),
     }
     if made.environment:
-        told["Environment"] = f"Python {made.python}, {software}; {made.packages} packages, SHA-256 {made.environment}"
+        told["Drawn in"] = f"Python {made.python}, {software}; {made.packages} packages, SHA-256 {made.environment}"
     return Footer(
         told,
         f"collapselab run {facts.name}",
