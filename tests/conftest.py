@@ -4,6 +4,7 @@ import os
 
 import hypothesis
 import pytest
+from browsing import CHROMIUM, FLAGS
 from filelock import FileLock
 from project import Project
 
@@ -26,6 +27,18 @@ def pytest_collection_modifyitems(items):
     """The longest files first, the others as they were."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for the tests of a file; they are skipped where there is none."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium, which is not on the PATH")
+    with api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module", autouse=True)

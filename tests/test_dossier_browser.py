@@ -13,7 +13,6 @@ from collapselab.publish.known import Known
 from collapselab.study.loading import load
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 
 pytestmark = [
@@ -45,14 +44,6 @@ def written(tmp_path_factory):
         known = Known(load(Path("config/pics.yaml")), answers.read(Path("answers.yaml")))
         (folder / "dossier.html").write_text(page(dossier(known, "2026-11-29")))
     return folder / "dossier.html"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright_api.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def opened(chromium, written, view):

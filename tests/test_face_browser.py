@@ -7,8 +7,6 @@ from browsing import CHROMIUM
 
 from collapselab import report
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
@@ -28,14 +26,6 @@ def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_bytes(built["report.html"])
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright_api.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

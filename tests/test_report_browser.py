@@ -65,15 +65,6 @@ def written(tmp_path_factory):
     return built(tmp_path_factory.mktemp("report"), {arm: arm for arm in made_up.ARMS}, 2, 2, CHOSEN)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright_api.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 class Opened:
     """The report in a window, and what it has said and asked for since."""
 

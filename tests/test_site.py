@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from browsing import CHROMIUM
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("sphinx", reason="needs the extra docs")
@@ -82,17 +81,6 @@ def test_a_broken_link_is_an_error(tmp_path):
     for target, code in (("index.md", 0), ("nowhere.md", 1)):
         (tmp_path / "index.md").write_text(f"# Home\n\n[there]({target})\n")
         assert build(tmp_path, tmp_path / "out").returncode == code
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, which is not on the PATH")
-    with api.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
