@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 
 from docstrings import as_rst  # noqa: E402
+from jupyter_client.manager import KernelManager  # noqa: E402
 
 from collapselab import __version__  # noqa: E402
 
@@ -32,6 +33,8 @@ myst_heading_anchors = 4
 nb_execution_mode = "auto"  # of a notebook that holds no outputs yet
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # seconds
+# Else the kernel warns that what it says passes this machine as plain text. Nothing in MyST-NB hands this on to it.
+KernelManager.transport_encryption.default_value = "auto"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say shapes and units, which types do not
 python_use_unqualified_type_names = True
