@@ -35,7 +35,6 @@ import sys
 import tarfile
 import tempfile
 import time
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -735,12 +734,13 @@ def missing(names: Mapping[str, str]) -> list[str]:
 
 def how_to_carry(names: list[str]) -> str:
     """The pip command that fetches the pinned versions for this Python, on a machine with a network."""
-    pinned = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    versions = [pin for pin in pinned if pin.partition("==")[0] in names]
+    pinned = (pin.partition("==") for pin in (ROOT / "constraints.txt").read_text().split())
+    versions = {re.sub("[-_.]+", "-", name).lower(): version for name, _, version in pinned}  # as pip compares names
     version = ".".join(platform.python_version_tuple()[:2])
     return (
         f"python -m pip install --no-compile --target packages --only-binary=:all: --python-version {version} "
-        f"--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 {' '.join(versions)}"
+        "--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 "
+        + " ".join(f"{name}=={versions[name]}" for name in names)
     )
 
 

@@ -14,6 +14,7 @@ from scipy import stats
 from collapselab import metrics
 from collapselab.core import distances
 from collapselab.core.errors import Undefined
+from collapselab.core.naming import COMMON_NAMES
 from collapselab.features import Features
 from collapselab.measure.outside import one_sided
 from collapselab.measure.roles import losable, roles_of, standing_for, truths
@@ -511,7 +512,10 @@ def test_a_study_is_told_before_any_work_what_copies_would_refuse(wrong):
 
 OTHER_WORDS = {"precision", "density"}  # of arithmetic, and of models
 NAMED = {  # where a metric is named for itself: the law of it, the default of a study, the column that it is read from,
-    # what statutes ask after, which no registry knows, by what an adapter chooses, and what a search aims at unasked
+    # what statutes ask after, which no registry knows, by what an adapter chooses, what a search aims at unasked, what
+    # others call a metric by, and what a report unfolds beside the primary endpoint
+    *(("core/naming.py", name) for meant in COMMON_NAMES.values() for name in {*meant} & METRICS.keys() - OTHER_WORDS),
+    ("report/page.py", "frechet_distance"),
     *(("search/objectives.py", name) for name in ("recall", "frechet_distance", "vendi_score", "neighbour_entropy")),
     *((f"adapt/{file}.py", name) for file in ("rewarded", "rewarding") for name in ("recall", "frechet_distance")),
     *(("adapt/neon.py", name) for name in ("kernel_distance", "frechet_distance")),
