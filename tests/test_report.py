@@ -73,6 +73,20 @@ def test_the_page_fetches_nothing_and_forbids_it(page):
     )
 
 
+@pytest.mark.parametrize("drawn", [report.glance, lambda facts, records: report.build(facts, records, figures=False)])
+def test_records_are_passed_over_once(drawn, records, monkeypatch):
+    # A thousand lineages are half a million of them: once for every arm and metric is minutes.
+    passed, pass_over = [], Indexed.__init__
+
+    def counted(self, found):
+        pass_over(self, found)
+        passed.append(len(self))
+
+    monkeypatch.setattr(Indexed, "__init__", counted)
+    drawn(made_up.facts(), list(records))
+    assert passed.count(len(records)) == 1
+
+
 def test_the_page_can_be_read_by_ear(page, built):
     reader = Reader(page)
     assert '<html lang="en">' in page and not reader.mute

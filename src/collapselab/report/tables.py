@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core.spreadsheet import csv_text
-from ..verdicts import Endpoint, Finding, Record, StudyFacts
+from ..verdicts import Endpoint, Finding, Record, StudyFacts, indexed
 from .numbers import by_generation, endpoints, final, in_order, name_of, sd_of, sets_of
 
 USED = ("distinct_real_rows", "generated_samples")
@@ -50,7 +50,7 @@ def glance(facts: StudyFacts, records: Sequence[Record]) -> dict[str, bytes]:
     the means by generation of the primary endpoint, and in the same feature space of all of which one knows what is
     better.
     """
-    files, facts = {}, facts.loops
+    files, facts, records = {}, facts.loops, indexed(records)
     for arm in facts.arms:
         if last := final(facts, records, arm, facts.primary):
             first = next(iter(by_generation(records, arm, facts.primary).values()))
