@@ -42,9 +42,14 @@ def run(study: str, cores: int) -> bool:
     command = ["snakemake", "--config", f"study={study}", "--cores", str(cores)]
     print(f"$ {' '.join(command)}", flush=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode and set(re.findall(r"^Error in rule (\w+):", done.stderr, re.MULTILINE)) != {"ballots"}:
+    if done.returncode and failed(done.stderr) != {"ballots"}:
         sys.exit(f"it ended with {done.returncode}\n{done.stdout}{done.stderr}")
     return not done.returncode
+
+
+def failed(told: str) -> set[str]:
+    """The rules whose jobs failed or wait, by Snakemake's own account, or by that of the profile in this folder."""
+    return set(re.findall(r"^(?:Error in rule|FAILED:|WAITS:) (\w+)", told, re.MULTILINE))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,16 @@ from ..core.progress import counted
 from ..measure.compare import check_comparable
 from ..study.selected import Selecting
 from ..verdicts import Record, StudyFacts, analyse, indexed
-from .charts import WIDTH, composition_chart, curve_chart, pdf, share_chart, survival_chart, truth_chart
+from .charts import (
+    WIDTH,
+    composition_chart,
+    curve_chart,
+    pdf,
+    prevention_charts,
+    share_chart,
+    survival_chart,
+    truth_chart,
+)
 from .engine import require_room
 from .footer import footer
 from .made import Made
@@ -83,4 +92,5 @@ def _charts(facts: StudyFacts, records: Sequence[Record], pairs: Sequence[Row]) 
     drawn["survival"] = survival_chart(facts, records, WIDTH)
     drawn["composition"] = composition_chart(facts, records, WIDTH)
     drawn["truth"] = truth_chart(facts, pairs, WIDTH)
+    drawn |= prevention_charts(facts, records, WIDTH)
     return charts | {name: chart for name, chart in drawn.items() if chart}

@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.spent import Spent
 from ..measure.roles import roles_of, truths
 from ..theory.setting import Prediction
 from ..verdicts import (
+    GOALS,
+    NOT_BEATEN,
     Endpoint,
     Record,
     StudyFacts,
@@ -18,6 +21,7 @@ from ..verdicts import (
     lineages,
     natural,
     of_arm,
+    standings,
     t_interval,
 )
 
@@ -405,3 +409,42 @@ def _true(
                 return found
             return {seed: {t: 1 - rest for t, rest in lineage.items()} for seed, lineage in found.items()}
     return {}
+
+
+# -- measures against collapse ----------------------------------------------------------------------------------------
+
+
+def prevention_rows(facts: StudyFacts, records: Sequence[Record]) -> list[Row]:
+    """A row for each arm and goal of a comparison of measures: what is kept, in percent, at which place of the price.
+
+    price: its words; arms of one price stand beside each other. front: whether no other measure beats it.
+    """
+    found = standings(facts, records)
+    if not found:
+        return []
+    plain = facts.prevention.spent[facts.prevention.against]
+    prices = sorted({one.spent.price for one in found.values()})
+    rows = []
+    for one in found.values():
+        group = [other.arm for other in found.values() if other.spent.price == one.spent.price]
+        aside = (group.index(one.arm) - (len(group) - 1) / 2) * PRICED / max(len(found), 1)
+        where = {"arm": one.arm, "x": prices.index(one.spent.price) + aside, "price": price_words(one.spent, plain)}
+        where |= {"status": "yardstick" if one.arm == facts.prevention.yardstick else one.status}
+        where |= {"group": prices.index(one.spent.price), "front": one.status == NOT_BEATEN}
+        kept = {goal: [100 * number for number in one.kept[goal]] for goal in GOALS}
+        ends = {f"{goal}_{end}": kept[goal][place] for goal in GOALS for place, end in enumerate(("mean", "low", "high"))}
+        ends = {name: number if np.isfinite(number) else None for name, number in ends.items()}
+        for goal in GOALS:
+            mean, low, high = (ends[f"{goal}_{end}"] for end in ("mean", "low", "high"))
+            rows.append({"goal": f"{goal} kept", **where, "value": mean, "low": low, "high": high, **ends})
+    return rows
+
+
+PRICED = 0.86  # of the room of a price that its arms take
+
+
+def price_words(spent: Spent, plain: Spent) -> str:
+    """What a measure costs beside the arm without one: ``the budget``, ``64,000 images less``, ``3,200 judgements``."""
+    parts = zip(("images", "real rows", "evaluations", "judgements"), spent.price, plain.price, strict=True)
+    said = [f"{abs(own - of):,} {words} {'less' if own < of else 'more'}" for words, own, of in parts if own != of]
+    return " and ".join(said) or "the budget"

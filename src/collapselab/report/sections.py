@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import Undefined
 from ..measure.roles import roles_of
 from ..metrics.artefacts import growth_rate
-from ..study.file import FAIRNESS, JUDGING
+from ..study.file import BUDGETS, FAIRNESS, JUDGING
 from ..verdicts import ANALYSES, Endpoint, Finding, Record, StudyFacts, Table, at_risk, digits_apart, lineages, spell
 from ..verdicts.forgetting import matrices
 from .numbers import SETS, arms_with, endpoints, final, in_order, sets_of
@@ -39,13 +39,14 @@ def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
 
     A waiver is a rule's words, a colon and the reason; a rule that is waived is not among what holds.
     """
-    rules = (FAIRNESS | JUDGING).values()
+    rules = (FAIRNESS | BUDGETS | JUDGING).values()
     waived = [
         next(((rule, w[len(rule) + 2 :]) for rule in rules if w.startswith(f"{rule}: ")), ("", w))
         for w in facts.waivers
     ]
     gone = {rule for rule, _ in waived}
-    held = [rule for rule in FAIRNESS.values() if rule not in gone]
+    asked = FAIRNESS | (BUDGETS if facts.prevention else {})
+    held = [rule for rule in asked.values() if rule not in gone]
     contract = dict(CONTRACT)
     if JUDGING["primary_space"] in gone:
         contract[YARDSTICK] = (

@@ -19,6 +19,11 @@ FAIRNESS = {
     "init": "all arms start their trainings from the same kind of model",
     "sampler": "all arms that are sampled step by step are sampled by the same sampler, in as many steps",
 }
+BUDGETS = {
+    "real_rows": "all measures use the same number of real rows, those that selectors and adapters look at included",
+    "evaluations": "all measures ask networks equally often to make samples",
+}
+"""What is asked further of a study that compares measures against collapse, under ``prevention``."""
 JUDGING = {"primary_space": "nobody selects or adapts by what the primary endpoint is measured in"}
 
 SEEDS_MAX = 10_000  # of a study: from there on the seeds are numbered that only a table of variances is made of
@@ -105,6 +110,17 @@ class Endpoint(Part):
 
     metric: _name_in(METRICS) = "recall"
     extractor: _name_in(FEATURES)
+
+
+class Prevention(Part):
+    """What a study compares measures against collapse by. All its arms have one budget, that of the arm without one."""
+
+    against: str = Field(description="the arm without a measure: what it spends no other arm may exceed")
+    yardstick: str | None = Field(
+        None, description="an arm beside the measures that is drawn and takes no part, such as real data alone"
+    )
+    fidelity: Endpoint = Field(description="by what is told whether samples look real, such as precision")
+    diversity: Endpoint = Field(description="by what is told whether all that is real is reached, such as recall")
 
 
 class OneOrSeveral:
@@ -241,6 +257,11 @@ class StudyFile(Part):
     reference: Against = Field("held_out", description="the real samples that metrics compare with")
     metrics: list[Annotated[Choice, From("metrics")]] = Field(min_length=1, description="what is measured")
     primary: Endpoint
+    prevention: Prevention | None = Field(
+        None,
+        description="arms are measures against collapse, compared at one budget: the report draws what none of the "
+        "others beats, and says what to do, for whom, and by which number",
+    )
     arms: dict[Name, Arm] = Field(min_length=1)
     control: Literal[tuple(CONTROLS)] = Field(
         "real_only",
@@ -282,6 +303,6 @@ class StudyFile(Part):
         description="what becomes of a training that would go on on other hardware, or another torch, than it began "
         "on, and so to other bits: it is refused, or allowed, and the report says so",
     )
-    waive: dict[Literal[tuple(FAIRNESS | JUDGING)], Annotated[str, Field(min_length=1)]] = Field(
+    waive: dict[Literal[tuple(FAIRNESS | BUDGETS | JUDGING)], Annotated[str, Field(min_length=1)]] = Field(
         {}, description="fairness rules that this study breaks, and why"
     )

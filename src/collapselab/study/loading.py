@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.shipped import shipped
-from . import crossing, sampled
+from . import crossing, prevention, sampled
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
     choice_faults,
@@ -156,7 +156,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     faults += [*stream_faults(study, not absent)]
     # The control's size follows from the arms', so their faults come first.
     if _about_measures(faults):
-        faults += [*supply_faults(study), *fairness_faults(study)]
+        faults += [*supply_faults(study), *fairness_faults(study), *prevention.faults(study)]
     if not faults:
         faults += fit_faults(study)
     return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))

@@ -20,9 +20,9 @@ from ..store.cells import NOUNS, Cell
 from ..together import loop
 from ..together import records as together
 from ..together.folded import unfolded
-from . import composed, crossing, sampled, stopping
+from . import composed, crossing, prevention, sampled, stopping
 from .adaptations import adaptations, chosen_in_words
-from .file import FAIRNESS, JUDGING
+from .file import BUDGETS, FAIRNESS, JUDGING
 from .judged import judging_options
 from .study import Study
 from .words import describe_controls, describe_data, describe_model, shared_by_seeds
@@ -304,7 +304,7 @@ def facts(study: Study) -> Any:
         calibration=study.calibrations,
         predictions={name: predict(setting) if setting else [] for name, setting in settings.items()},
         learning_curve=_learning_curve(study),
-        waivers=[f"{(FAIRNESS | JUDGING)[rule]}: {reason}" for rule, reason in study.file.waive.items()],
+        waivers=[f"{(FAIRNESS | BUDGETS | JUDGING)[rule]}: {reason}" for rule, reason in study.file.waive.items()],
         reference=reference,
         stops=stopping.words(study),
         stopped=stopping.stopped(study) if study.file.stop else {},
@@ -316,6 +316,25 @@ def facts(study: Study) -> Any:
         unit=composed.NOUNS.get(study.kind, "rows"),
         remedies=composed.remedies(study),
         contradicted=composed.contradicted(study),
+        prevention=_prevention(study),
+    )
+
+
+def _prevention(study: Study) -> Any:
+    """What is known of a comparison of measures before it is run; None of a study that compares none."""
+    from ..verdicts import Endpoint, Prevention
+
+    said = study.file.prevention
+    if said is None:
+        return None
+    arms = study.file.arms
+    return Prevention(
+        against=said.against,
+        yardstick=said.yardstick,
+        fidelity=Endpoint(said.fidelity.metric, said.fidelity.extractor),
+        diversity=Endpoint(said.diversity.metric, said.diversity.extractor),
+        spent={arm: prevention.spent(study, arm) for arm in arms},
+        measures={arm: prevention.measures(study, arm) for arm in arms if arm not in (said.against, said.yardstick)},
     )
 
 

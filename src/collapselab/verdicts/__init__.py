@@ -11,11 +11,15 @@ will have lost half (``forecast``). All give findings of one form, and are entri
 
 from .definitions import CLASSES_GIVEN as CLASSES_GIVEN
 from .facts import Endpoint as Endpoint
+from .facts import Prevention as Prevention
 from .facts import Selected as Selected
 from .facts import StudyFacts as StudyFacts
 from .findings import Analysis as Analysis
 from .findings import Finding as Finding
 from .findings import Table as Table
+from .prevention import GOALS as GOALS
+from .prevention import NOT_BEATEN as NOT_BEATEN
+from .prevention import standings as standings
 from .records import Indexed as Indexed
 from .records import Record as Record
 from .records import at_risk as at_risk

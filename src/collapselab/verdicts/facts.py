@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from ..adapt.base import Step
 from ..compose.supply import Used
 from ..core.seeds import Levels
+from ..core.spent import Spent
 
 if TYPE_CHECKING:  # who reads verdicts needs no theory
     from ..theory.setting import Prediction
@@ -29,6 +30,19 @@ class Selected(NamedTuple):
     chance: str
     seen: int = 0
     judges: int = 0
+
+
+class Prevention(NamedTuple):
+    """A comparison of measures against collapse. against: the arm without one. yardstick: an arm that takes no part.
+    spent: arm -> what one lineage of it spends. measures: arm -> what it does, of the arms that are compared.
+    """
+
+    against: str
+    yardstick: str | None
+    fidelity: Endpoint
+    diversity: Endpoint
+    spent: Mapping[str, Spent]
+    measures: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ class StudyFacts:
     stops: the rules by which lineages are stopped, in words. stopped: arm -> seed -> the decision by which one was: the
     ``generation`` after which none is trained, and ``when``, the rule's kind. adapted: arm -> what its adapter has
     chosen on validation rows, in words. without: the arm that was trained without what others are to forget; empty
-    where there is none. adaptations: (arm, seed, generation) -> its adapters, with what they have found.
+    where there is none. prevention: what compares the arms as measures against collapse, or None. adaptations: (arm, seed, generation) -> its adapters, with what they have found.
     """
 
     name: str
@@ -92,6 +106,7 @@ class StudyFacts:
     remedies: Mapping[str, str] = field(default_factory=dict)
     contradicted: Mapping[str, str] = field(default_factory=dict)
     unit: str = "rows"
+    prevention: Prevention | None = None
     adaptations: Mapping[tuple[str, int, int], Sequence[Step]] = field(default_factory=dict)
 
     @property

@@ -46,7 +46,8 @@ class Table:
     anchor, link: where it is found on the page, and what it is called there. status: the heading over the status.
     about: what the page says above it. before, after: the columns before the status and after the words. beneath: what
     the page says below it. early: whether it stands before the pictures, not after the numbers. over_seeds: whether it
-    rests on intervals over the study's seeds, so that the page says what these are conditional on.
+    rests on intervals over the study's seeds, so that the page says what these are conditional on. folded: the status
+    of findings that stand folded below the others. charts: those that stand above the table, by their names.
     """
 
     anchor: str
@@ -58,6 +59,8 @@ class Table:
     beneath: Callable[[Sequence[Finding]], Iterable[str]] = _nothing
     early: bool = False
     over_seeds: bool = True
+    folded: str = ""
+    charts: tuple[str, ...] = ()
 
 
 Section = Literal["primary", "definitions"] | Table

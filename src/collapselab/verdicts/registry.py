@@ -11,6 +11,8 @@ from . import (
     forecast,
     forgetting,
     laws,
+    prevention,
+    recommendations,
     supply,
     survival,
     unlearned,
@@ -52,6 +54,10 @@ ANALYSES: dict[str, Analysis] = {
         converged.TABLE,
         converged.slope_against_converged,
     ),
+    "recommendations": Analysis(
+        "What to do, for whom, and by which number", recommendations.TABLE, recommendations.recommendations
+    ),
+    "prevention": Analysis("What prevents collapse, and what does it cost?", prevention.TABLE, prevention.compared),
     "forgetting": Analysis("What is forgotten of earlier tasks?", forgetting.TABLE, forgetting.forgetting),
     "stopping": Analysis("Which lineages were stopped?", survival.TABLE, survival.stopping),
     "descent": Analysis("How far from real data?", descent.TABLE, descent.descent),

@@ -1,0 +1,228 @@
+"""Measures against collapse at one budget: what each keeps of fidelity and of diversity, and what no other beats.
+
+What an arm keeps is its number at the last generation over that of the first model without a measure, in pairs of one
+seed: 1 is as good as at the start. Where less is better it is the other way round. A measure beats another that is no
+better in either, no cheaper in any part of its price, and not equal in all: those that none beats are the front of
+Pareto. Prices are counted (:class:`~collapselab.core.spent.Spent`) and have no spread, what is kept has one.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core.spent import Spent
+from .facts import Endpoint, StudyFacts
+from .findings import Column, Finding, Table
+from .records import Record, indexed, lineages
+from .statistics import FEWEST, Estimate, contrast, estimate, t_interval
+from .words import and_ended, digits_apart, spell
+
+GOALS = ("fidelity", "diversity")
+NOT_BEATEN, BEATEN, UNSURE = "not beaten", "beaten", "cannot tell"
+
+
+class Point(NamedTuple):
+    """Where a measure stands: what it keeps, the more the better, and each part of what it costs."""
+
+    goods: tuple[float, ...]
+    price: tuple[int, ...]
+
+
+class Standing(NamedTuple):
+    """What is known of an arm. kept: goal -> mean with its 95 % interval over seeds. gain: goal -> the difference from
+    the arm without a measure, in pairs of one seed, corrected over all arms (Holm). beaten_by: the arms that beat it by
+    their means. surely: whether one of them is surely better in one of both.
+    """
+
+    arm: str
+    spent: Spent
+    kept: Mapping[str, tuple[float, float, float]]
+    gain: Mapping[str, Estimate]
+    beaten_by: tuple[str, ...] = ()
+    surely: bool = False
+
+    @property
+    def status(self) -> str:
+        """Not beaten; beaten, where that is sure; or that it cannot be told."""
+        return NOT_BEATEN if not self.beaten_by else BEATEN if self.surely else UNSURE
+
+
+# -- what beats what ---------------------------------------------------------------------------------------------------
+
+
+def beats(one: Point, other: Point) -> bool:
+    """Whether one is no worse in any good, no dearer in any part, and not equal in all."""
+    no_worse = all(own >= theirs for own, theirs in zip(one.goods, other.goods, strict=True))
+    no_dearer = all(own <= theirs for own, theirs in zip(one.price, other.price, strict=True))
+    return no_worse and no_dearer and one != other
+
+
+def beaten(points: Mapping[str, Point]) -> dict[str, tuple[str, ...]]:
+    """arm -> the arms that beat it; those without any are the front."""
+    return {arm: tuple(one for one in points if beats(points[one], points[arm])) for arm in points}
+
+
+# -- what the records say ----------------------------------------------------------------------------------------------
+
+
+def kept(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint) -> dict[int, float]:
+    """seed -> what an arm keeps at the last generation; nothing of seeds whose lineage has no number there."""
+    first = lineages(records, facts.prevention.against, endpoint)
+    last, higher = facts.horizon(arm, facts.prevention.against), facts.direction(endpoint.metric) == "higher"
+    found = {}
+    for seed, lineage in lineages(records, arm, endpoint).items():
+        start, end = first.get(seed, {}).get(0), lineage.get(last)
+        if start is None or end is None or not (start if higher else end):
+            continue
+        found[seed] = end / start if higher else start / end
+    return found
+
+
+def endpoint_of(facts: StudyFacts, goal: str) -> Endpoint:
+    """By what a goal is told."""
+    return getattr(facts.prevention, goal)
+
+
+def apart(ours: Mapping[int, float], theirs: Mapping[int, float]) -> np.ndarray:
+    """What two arms differ by in pairs of one seed: (pairs,)."""
+    shared = [seed for seed in ours if seed in theirs]
+    return np.array([contrast(np.array([ours[seed], theirs[seed]]), np.array([1.0, -1.0])) for seed in shared])
+
+
+def standings(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Standing]:
+    """Where every arm stands, in the order of the study; arms without numbers of both goals are left out."""
+    said, records = facts.prevention, indexed(records)
+    if said is None:
+        return {}
+    numbers = {
+        goal: {arm: kept(facts, records, arm, endpoint_of(facts, goal)) for arm in said.spent} for goal in GOALS
+    }
+    there = [arm for arm in said.spent if all(numbers[goal][arm] for goal in GOALS)]
+    if said.against not in there:
+        return {}
+    measures = [arm for arm in there if arm in said.measures]
+    gains = {
+        goal: estimate({arm: apart(numbers[goal][arm], numbers[goal][said.against]) for arm in measures})
+        for goal in GOALS
+    }
+    shown = {arm: {goal: _interval(numbers[goal][arm]) for goal in GOALS} for arm in there}
+    points = {
+        arm: Point(tuple(shown[arm][goal][0] for goal in GOALS), said.spent[arm].price)
+        for arm in there
+        if arm != said.yardstick
+    }
+    by, sure = beaten(points), _surely(numbers, beaten(points))
+    return {
+        arm: Standing(
+            arm,
+            said.spent[arm],
+            shown[arm],
+            {goal: gains[goal][arm] for goal in GOALS if arm in gains[goal]},
+            by.get(arm, ()),
+            any((one, arm) in sure for one in by.get(arm, ())),
+        )
+        for arm in there
+    }
+
+
+def _interval(found: Mapping[int, float]) -> tuple[float, float, float]:
+    sample = np.array(list(found.values()))
+    low, high, _ = t_interval(sample)
+    return float(sample.mean()), low, high
+
+
+def _surely(
+    numbers: Mapping[str, Mapping[str, Mapping[int, float]]], by: Mapping[str, Iterable[str]]
+) -> set[tuple[str, str]]:
+    """The pairs (who beats, who is beaten) of which the first is surely better in a goal: Holm over all of them."""
+    pairs = [(one, arm, goal) for arm, others in by.items() for one in others for goal in GOALS]
+    found = estimate({(one, arm, goal): apart(numbers[goal][one], numbers[goal][arm]) for one, arm, goal in pairs})
+    return {(one, arm) for (one, arm, _), difference in found.items() if difference.side > 0}
+
+
+# -- as findings -------------------------------------------------------------------------------------------------------
+
+
+def compared(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
+    """Every arm with its price and what it keeps: whether another measure beats it, and whether that is sure.
+
+    status: not beaten, beaten, cannot tell (beaten by the means, and by no sure difference), yardstick. numbers: the
+    parts of the price, and of each goal what is kept with its interval.
+    """
+    records = indexed(records)
+    found, findings = standings(facts, records), []
+    for arm, one in found.items():
+        numbers = dict(zip(("images", "real", "evaluations", "judgements"), one.spent.price, strict=True))
+        words = {f"{name}_said": f"{number:,}" for name, number in numbers.items()}
+        for goal, (mean, low, high) in one.kept.items():
+            numbers |= {goal: mean, f"{goal}_low": low, f"{goal}_high": high}
+            words[goal] = in_percent(mean, low, high)
+        status = "yardstick" if arm == facts.prevention.yardstick else one.status
+        sentence = _sentence(facts, found, one) + and_ended(records, facts, arm)
+        findings.append(Finding("prevention", arm, status, sentence, numbers, words))
+    return findings
+
+
+def in_percent(mean: float, low: float, high: float) -> str:
+    """``83.1 % (80.2 to 86.0)``, without an interval where there is none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{spell(100 * mean)} %"
+    low, high = 100 * low, 100 * high
+    digits = digits_apart(low, high)
+    return f"{spell(100 * mean, 100)} % ({spell(low, high, digits)} to {spell(high, low, digits)})"
+
+
+def _sentence(facts: StudyFacts, found: Mapping[str, Standing], one: Standing) -> str:
+    if one.arm == facts.prevention.yardstick:
+        return "It stands beside the measures, and is not compared."
+    if not one.beaten_by:
+        return "No other measure keeps as much of both for the same price or less."
+    names = ", ".join(one.beaten_by[:LISTED]) + (
+        f" and {len(one.beaten_by) - LISTED} more" if len(one.beaten_by) > LISTED else ""
+    )
+    keep = "keeps" if len(one.beaten_by) == 1 else "keep"
+    said = f"{names} {keep} as much of both or more, and cost no more"
+    if one.surely:
+        return f"{said}; that is sure of one of both."
+    few = min((len_of.lineages for len_of in one.gain.values()), default=0) < FEWEST
+    why = f"a test needs at least {FEWEST} seeds" if few else "the intervals do not part them"
+    return f"{said} by the means; {why}."
+
+
+LISTED = 3  # arms that a sentence names, of more
+
+
+def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
+    said = facts.prevention
+    goals = ", ".join(
+        f"{goal} by {facts.label(endpoint_of(facts, goal).metric).lower()} in the {endpoint_of(facts, goal).extractor} "
+        "features"
+        for goal in GOALS
+    )
+    return (
+        f"What each measure keeps at generation {facts.generations} of what the first model of {said.against} had "
+        f"({goals}), with 95 % intervals over seeds, and what one lineage of it spends: no arm may spend more than "
+        f"{said.against}, image by image, real row by real row and evaluation by evaluation. A measure is beaten where "
+        "another keeps as much of both or more and is no dearer in any part; that is sure where their difference, in "
+        "pairs of one seed and corrected over all such pairs (Holm 1979), is."
+    )
+
+
+TABLE = Table(
+    "prevention",
+    "Measures compared",
+    "Standing",
+    _about,
+    after=(
+        Column("Fidelity kept", "fidelity", "number"),
+        Column("Diversity kept", "diversity", "number"),
+        Column("Images trained", "images_said", "number"),
+        Column("Real rows", "real_said", "number"),
+        Column("Evaluations", "evaluations_said", "number"),
+        Column("Judgements", "judgements_said", "number"),
+    ),
+    early=True,
+    charts=("prevention", "price"),
+)
