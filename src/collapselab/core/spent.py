@@ -24,7 +24,3 @@ class Spent(NamedTuple):
     def price(self) -> tuple[int, int, int, int]:
         """What is paid, part by part: nobody says what an image is worth in judgements, and so nothing is added up."""
         return self.images, self.real, self.evaluations, self.judgements
-
-    def is_no_dearer(self, other: "Spent") -> bool:
-        """Whether no part of the price is above the other's."""
-        return all(own <= theirs for own, theirs in zip(self.price, other.price, strict=True))

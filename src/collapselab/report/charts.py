@@ -378,7 +378,8 @@ def prevention_charts(facts: StudyFacts, records: Sequence[Record], width: int) 
     return {name: _styled(chart, own[name], said[name]) for name, chart in drawn.items()}
 
 
-FRONT = "filled: no other measure keeps as much of both for the same price or less; bars: 95 % intervals over seeds"
+AGAINST = "points against no measure"
+FRONT = "filled: no other measure keeps as much of both for the same price or less; bars: 95 % intervals that hold for all at once"
 
 
 def _looks(facts: StudyFacts, columns: int) -> dict[str, Any]:
@@ -387,15 +388,20 @@ def _looks(facts: StudyFacts, columns: int) -> dict[str, Any]:
     arms = [arm for arm in facts.arms if arm in facts.prevention.spent]
     look = colours(facts)
     return {
-        "color": alt.Color("arm:N", scale=alt.Scale(domain=arms, range=[look[a] for a in arms]), sort=None, legend=legend),
+        "color": alt.Color(
+            "arm:N", scale=alt.Scale(domain=arms, range=[look[a] for a in arms]), sort=None, legend=legend
+        ),
         "shape": alt.Shape(
-            "arm:N", scale=alt.Scale(domain=arms, range=[marks_of(facts.arms)[a] for a in arms]), sort=None, legend=legend
+            "arm:N",
+            scale=alt.Scale(domain=arms, range=[marks_of(facts.arms)[a] for a in arms]),
+            sort=None,
+            legend=legend,
         ),
     }
 
 
 def _tips(*numbers: str) -> list[Any]:
-    found = [alt.Tooltip(f"{one}:Q", format=".4~g", title=one.replace("_mean", "")) for one in numbers]
+    found = [alt.Tooltip(f"{one}:Q", format=".4~g", title=one) for one in numbers]
     return [alt.Tooltip("arm:N"), alt.Tooltip("status:N"), alt.Tooltip("price:N"), *found]
 
 
@@ -408,18 +414,22 @@ def _points(x: Any, y: Any, looks: Mapping[str, Any], tips: Sequence[Any]) -> li
 
 def _front(facts: StudyFacts, width: int) -> Any:
     looks = _looks(facts, 4)
-    axes = {goal: f"{goal} kept in % ({facts.label(getattr(facts.prevention, goal).metric)})" for goal in GOALS}
+    axes = {goal: f"{goal} ({facts.label(getattr(facts.prevention, goal).metric)}), {AGAINST}" for goal in GOALS}
     x, y = (
-        axis(f"{goal}_mean:Q", title=axes[goal], scale=alt.Scale(zero=False))
+        axis(f"{goal}:Q", title=axes[goal], scale=alt.Scale(zero=False))
         for axis, goal in ((alt.X, GOALS[0]), (alt.Y, GOALS[1]))
     )
-    across = alt.Chart().mark_rule(opacity=0.35).encode(
-        alt.X(f"{GOALS[0]}_low:Q", title=axes[GOALS[0]]), alt.X2(f"{GOALS[0]}_high:Q"), y, color=looks["color"]
+    across = (
+        alt.Chart()
+        .mark_rule(opacity=0.35)
+        .encode(alt.X(f"{GOALS[0]}_low:Q", title=axes[GOALS[0]]), alt.X2(f"{GOALS[0]}_high:Q"), y, color=looks["color"])
     )
-    up = alt.Chart().mark_rule(opacity=0.35).encode(
-        x, alt.Y(f"{GOALS[1]}_low:Q", title=axes[GOALS[1]]), alt.Y2(f"{GOALS[1]}_high:Q"), color=looks["color"]
+    up = (
+        alt.Chart()
+        .mark_rule(opacity=0.35)
+        .encode(x, alt.Y(f"{GOALS[1]}_low:Q", title=axes[GOALS[1]]), alt.Y2(f"{GOALS[1]}_high:Q"), color=looks["color"])
     )
-    layers = [across, up, *_points(x, y, looks, _tips("fidelity_mean", "diversity_mean"))]
+    layers = [across, up, *_points(x, y, looks, _tips(*GOALS))]
     title = alt.TitleParams("Which measure no other beats", subtitle=[FRONT], anchor="start")
     return alt.layer(*layers, data=alt.Data(values=[])).properties(title=title, width=width, height=330)
 
@@ -433,10 +443,10 @@ def _priced(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int) ->
         labelLimit=140, tickCount=len(words),
     )  # fmt: skip
     x = alt.X("x:Q", axis=axis, scale=alt.Scale(domain=[-0.55, len(words) - 0.45], nice=False))
-    y = alt.Y("value:Q", title="kept in %", scale=alt.Scale(zero=False))
+    y = alt.Y("value:Q", title=AGAINST, scale=alt.Scale(zero=False))
     bars = alt.Chart().mark_rule(strokeWidth=1.5)
     layers = [
-        bars.encode(x, alt.Y("low:Q", title="kept in %"), alt.Y2("high:Q"), color=looks["color"]),
+        bars.encode(x, alt.Y("low:Q", title=AGAINST), alt.Y2("high:Q"), color=looks["color"]),
         *_points(x, y, looks, _tips("value", "low", "high")),
     ]
     title = alt.TitleParams("What is kept against what it costs", subtitle=[FRONT], anchor="start")

@@ -415,28 +415,32 @@ def _true(
 
 
 def prevention_rows(facts: StudyFacts, records: Sequence[Record]) -> list[Row]:
-    """A row for each arm and goal of a comparison of measures: what is kept, in percent, at which place of the price.
+    """A row for each arm and goal of a comparison of measures: how much more is kept than without one, in points.
 
-    price: its words; arms of one price stand beside each other. front: whether no other measure beats it.
+    price: its words; arms of one price stand beside each other. front: whether no other measure beats it. What ended is
+    left out, and the arm without a measure is at 0 and has no interval.
     """
     found = standings(facts, records)
     if not found:
         return []
-    plain = facts.prevention.spent[facts.prevention.against]
+    against, rows = facts.prevention.against, []
     prices = sorted({one.spent.price for one in found.values()})
-    rows = []
-    for one in found.values():
+    for one in (one for one in found.values() if one.gain or one.arm == against):
         group = [other.arm for other in found.values() if other.spent.price == one.spent.price]
         aside = (group.index(one.arm) - (len(group) - 1) / 2) * PRICED / max(len(found), 1)
-        where = {"arm": one.arm, "x": prices.index(one.spent.price) + aside, "price": price_words(one.spent, plain)}
-        where |= {"status": "yardstick" if one.arm == facts.prevention.yardstick else one.status}
-        where |= {"group": prices.index(one.spent.price), "front": one.status == NOT_BEATEN}
-        kept = {goal: [100 * number for number in one.kept[goal]] for goal in GOALS}
-        ends = {f"{goal}_{end}": kept[goal][place] for goal in GOALS for place, end in enumerate(("mean", "low", "high"))}
-        ends = {name: number if np.isfinite(number) else None for name, number in ends.items()}
+        row = {"arm": one.arm, "price": price_words(one.spent, found[against].spent)}
+        row |= {"group": prices.index(one.spent.price), "x": prices.index(one.spent.price) + aside}
+        row |= {"status": "yardstick" if one.arm == facts.prevention.yardstick else one.status}
+        row |= {"front": row["status"] == NOT_BEATEN}
         for goal in GOALS:
-            mean, low, high = (ends[f"{goal}_{end}"] for end in ("mean", "low", "high"))
-            rows.append({"goal": f"{goal} kept", **where, "value": mean, "low": low, "high": high, **ends})
+            by = one.gain.get(goal)
+            ends = (by.mean, by.low, by.high) if by else (0.0, None, None)
+            ends = [100 * end if end is not None and np.isfinite(end) else None for end in ends]
+            row |= dict(zip((goal, f"{goal}_low", f"{goal}_high"), ends, strict=True))
+        for goal in GOALS:
+            rows.append(
+                {"goal": goal, **row, "value": row[goal], "low": row[f"{goal}_low"], "high": row[f"{goal}_high"]}
+            )
     return rows
 
 

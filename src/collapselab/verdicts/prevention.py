@@ -7,7 +7,7 @@ Pareto. Prices are counted (:class:`~collapselab.core.spent.Spent`) and have no 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ from ..core.spent import Spent
 from .facts import Endpoint, StudyFacts
 from .findings import Column, Finding, Table
 from .records import Record, indexed, lineages
-from .statistics import FEWEST, Estimate, contrast, estimate, t_interval
+from .many_to_one import Gain, apart, gains, surely_above
+from .statistics import FEWEST, t_interval
 from .words import and_ended, digits_apart, spell
 
 GOALS = ("fidelity", "diversity")
@@ -32,14 +33,18 @@ class Point(NamedTuple):
 
 class Standing(NamedTuple):
     """What is known of an arm. kept: goal -> mean with its 95 % interval over seeds. gain: goal -> the difference from
-    the arm without a measure, in pairs of one seed, corrected over all arms (Holm). beaten_by: the arms that beat it by
-    their means. surely: whether one of them is surely better in one of both.
+    the arm without a measure, with intervals that hold for all arms at once; nothing of an arm of which a lineage
+    ended. beside, more: the arm that does all that this one does but for the first of its measures, where there is one,
+    else that without a measure; and the difference from it. beaten_by: the arms that beat it by their means. surely:
+    whether one of them is surely better in one of both.
     """
 
     arm: str
     spent: Spent
     kept: Mapping[str, tuple[float, float, float]]
-    gain: Mapping[str, Estimate]
+    gain: Mapping[str, Gain]
+    beside: str
+    more: Mapping[str, Gain]
     beaten_by: tuple[str, ...] = ()
     surely: bool = False
 
@@ -85,61 +90,63 @@ def endpoint_of(facts: StudyFacts, goal: str) -> Endpoint:
     return getattr(facts.prevention, goal)
 
 
-def apart(ours: Mapping[int, float], theirs: Mapping[int, float]) -> np.ndarray:
-    """What two arms differ by in pairs of one seed: (pairs,)."""
-    shared = [seed for seed in ours if seed in theirs]
-    return np.array([contrast(np.array([ours[seed], theirs[seed]]), np.array([1.0, -1.0])) for seed in shared])
-
-
 def standings(facts: StudyFacts, records: Sequence[Record]) -> dict[str, Standing]:
     """Where every arm stands, in the order of the study; arms without numbers of both goals are left out."""
-    said, records = facts.prevention, indexed(records)
-    if said is None:
+    said = facts.prevention
+    numbers = table_of(facts, records)
+    if said is None or said.against not in numbers[GOALS[0]]:
         return {}
-    numbers = {
-        goal: {arm: kept(facts, records, arm, endpoint_of(facts, goal)) for arm in said.spent} for goal in GOALS
-    }
-    there = [arm for arm in said.spent if all(numbers[goal][arm] for goal in GOALS)]
-    if said.against not in there:
-        return {}
-    measures = [arm for arm in there if arm in said.measures]
-    gains = {
-        goal: estimate({arm: apart(numbers[goal][arm], numbers[goal][said.against]) for arm in measures})
-        for goal in GOALS
-    }
+    there = list(numbers[GOALS[0]])
     shown = {arm: {goal: _interval(numbers[goal][arm]) for goal in GOALS} for arm in there}
     points = {
         arm: Point(tuple(shown[arm][goal][0] for goal in GOALS), said.spent[arm].price)
         for arm in there
         if arm != said.yardstick
     }
-    by, sure = beaten(points), _surely(numbers, beaten(points))
-    return {
-        arm: Standing(
-            arm,
-            said.spent[arm],
-            shown[arm],
-            {goal: gains[goal][arm] for goal in GOALS if arm in gains[goal]},
-            by.get(arm, ()),
-            any((one, arm) in sure for one in by.get(arm, ())),
+    by = beaten(points)
+    pairs = [(one, arm) for arm, others in by.items() for one in others]
+    sure = set.union(*(surely_above(numbers[goal], pairs) for goal in GOALS))
+    found = {goal: gains(numbers[goal], said.against) for goal in GOALS}
+    standing = {}
+    for arm in there:
+        beside = _beside(said.measures, arm, there) or said.against
+        more = {goal: apart(numbers[goal], arm, beside, max(1, len(found[goal]))) for goal in GOALS}
+        standing[arm] = Standing(
+            arm=arm,
+            spent=said.spent[arm],
+            kept=shown[arm],
+            gain={goal: found[goal][arm] for goal in GOALS if arm in found[goal]},
+            beside=beside,
+            more={goal: one for goal, one in more.items() if one is not None},
+            beaten_by=by.get(arm, ()),
+            surely=any((one, arm) in sure for one in by.get(arm, ())),
         )
-        for arm in there
+    return standing
+
+
+def table_of(facts: StudyFacts, records: Sequence[Record]) -> dict[str, dict[str, dict[int, float]]]:
+    """goal -> arm -> seed -> what is kept, of the arms that have numbers of both goals."""
+    if facts.prevention is None:
+        return {goal: {} for goal in GOALS}
+    records = indexed(records)
+    found = {
+        goal: {arm: kept(facts, records, arm, endpoint_of(facts, goal)) for arm in facts.prevention.spent}
+        for goal in GOALS
     }
+    there = [arm for arm in facts.prevention.spent if all(found[goal][arm] for goal in GOALS)]
+    return {goal: {arm: found[goal][arm] for arm in there} for goal in GOALS}
+
+
+def _beside(measures: Mapping[str, tuple[str, ...]], arm: str, there: Sequence[str]) -> str:
+    """The arm that does all that one does but for the first of its measures; empty where there is none."""
+    rest = measures.get(arm, ())[1:]
+    return next((one for one in there if rest and measures.get(one) == rest), "")
 
 
 def _interval(found: Mapping[int, float]) -> tuple[float, float, float]:
     sample = np.array(list(found.values()))
     low, high, _ = t_interval(sample)
     return float(sample.mean()), low, high
-
-
-def _surely(
-    numbers: Mapping[str, Mapping[str, Mapping[int, float]]], by: Mapping[str, Iterable[str]]
-) -> set[tuple[str, str]]:
-    """The pairs (who beats, who is beaten) of which the first is surely better in a goal: Holm over all of them."""
-    pairs = [(one, arm, goal) for arm, others in by.items() for one in others for goal in GOALS]
-    found = estimate({(one, arm, goal): apart(numbers[goal][one], numbers[goal][arm]) for one, arm, goal in pairs})
-    return {(one, arm) for (one, arm, _), difference in found.items() if difference.side > 0}
 
 
 # -- as findings -------------------------------------------------------------------------------------------------------
@@ -186,9 +193,14 @@ def _sentence(facts: StudyFacts, found: Mapping[str, Standing], one: Standing) -
     said = f"{names} {keep} as much of both or more, and cost no more"
     if one.surely:
         return f"{said}; that is sure of one of both."
-    few = min((len_of.lineages for len_of in one.gain.values()), default=0) < FEWEST
+    few = max((gain.lineages for gain in found_gains(found)), default=0) < FEWEST
     why = f"a test needs at least {FEWEST} seeds" if few else "the intervals do not part them"
     return f"{said} by the means; {why}."
+
+
+def found_gains(found: Mapping[str, Standing]) -> list[Gain]:
+    """The differences of all arms and goals."""
+    return [gain for one in found.values() for gain in one.gain.values()]
 
 
 LISTED = 3  # arms that a sentence names, of more
@@ -205,8 +217,9 @@ def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
         f"What each measure keeps at generation {facts.generations} of what the first model of {said.against} had "
         f"({goals}), with 95 % intervals over seeds, and what one lineage of it spends: no arm may spend more than "
         f"{said.against}, image by image, real row by real row and evaluation by evaluation. A measure is beaten where "
-        "another keeps as much of both or more and is no dearer in any part; that is sure where their difference, in "
-        "pairs of one seed and corrected over all such pairs (Holm 1979), is."
+        "another keeps as much of both or more and is no dearer in any part; that is sure where one of both differs "
+        "surely, in pairs of one seed, by the spread that all arms have in common, corrected over all such pairs (Holm "
+        "1979)."
     )
 
 

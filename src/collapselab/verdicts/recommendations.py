@@ -1,9 +1,9 @@
 """What to do against collapse: for researchers, for practitioners and for the public, by rule and from the records.
 
-A recommendation is about one measure, and rests on a difference from the arm without a measure in pairs of one seed,
-whose 95 % interval has no 0 in it and whose p-value, corrected over all measures (Holm 1979), is 5 % or less. Where
-neither fidelity nor diversity differs so, there is none. What speaks against a measure are the sure losses and its
-price.
+A recommendation is about one measure, and rests on a difference from the arm without a measure, in pairs of one seed,
+whose 95 % interval, which holds for all measures at once (:mod:`~.many_to_one`, Dunnett 1955), has no 0 in it, and on
+the side of which all seeds are. Where neither fidelity nor diversity differs so, there is none. What speaks against a
+measure are the sure losses, and its price.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,10 @@ from typing import NamedTuple
 from ..core.spent import Spent
 from .facts import StudyFacts
 from .findings import Column, Finding, Table
-from .prevention import GOALS, Standing, apart, endpoint_of, kept, standings
+from .many_to_one import Gain, apart
+from .prevention import GOALS, Standing, endpoint_of, standings, table_of
 from .records import Record, indexed
-from .statistics import FEWEST, Estimate, estimate
+from .statistics import FEWEST
 from .words import spell
 
 AUDIENCES = ("researchers", "practitioners", "public")
@@ -46,7 +47,9 @@ DEEDS: Mapping[str, Mapping[str, Deed]] = {
         "practitioners": Deed("Keep real data in every training set", "Do not rely on the real data that you keep"),
     },
     "accumulation": {
-        "researchers": Deed("Let data accumulate, beside loops that replace them", "Do not take accumulation for a cure"),
+        "researchers": Deed(
+            "Let data accumulate, beside loops that replace them", "Do not take accumulation for a cure"
+        ),
         "practitioners": Deed("Keep all data so far, and add to them", "Do not only add to the data so far"),
     },
     "subsampling": {
@@ -63,7 +66,9 @@ DEEDS: Mapping[str, Mapping[str, Deed]] = {
     },
     "filter": {"practitioners": Deed("Keep samples as {arm} does", "Do not keep samples as {arm} does")},
     "taught": {
-        "practitioners": Deed("Let judges who were taught keep samples", "Do not let judges keep samples, even taught ones"),
+        "practitioners": Deed(
+            "Let judges who were taught keep samples", "Do not let judges keep samples, even taught ones"
+        ),
         "public": Deed("Judge what is generated, once you were taught", "Do not rely on your eye, even a taught one"),
     },
     "untaught": {
@@ -120,18 +125,14 @@ class Advice(NamedTuple):
     words: str
     pro: str
     con: str
-    rests_on: Mapping[str, Estimate]
+    rests_on: Mapping[str, Gain]
+    of: str = ""  # what it is about, where not about the arm by itself
 
 
-def way_of(gain: Mapping[str, Estimate]) -> str:
+def way_of(gain: Mapping[str, Gain]) -> str:
     """Do where something is surely gained and nothing lost, avoid the other way round, weigh both; or no advice."""
-    sides = {sure_side(one) for one in gain.values()}
+    sides = {one.side for one in gain.values()}
     return WEIGH if {1, -1} <= sides else DO if 1 in sides else AVOID if -1 in sides else NONE
-
-
-def sure_side(one: Estimate) -> int:
-    """1 for a sure gain, -1 for a sure loss, else 0: by Holm's p-value and by an interval without 0 in it, both."""
-    return one.side if one.low * one.high > 0 else 0
 
 
 def advise(facts: StudyFacts, found: Mapping[str, Standing]) -> list[Advice]:
@@ -154,33 +155,51 @@ def _concerns(facts: StudyFacts, audience: str, arm: str) -> bool:
 
 def _advice(facts: StudyFacts, audience: str, one: Standing, plain: Spent) -> Advice:
     deed = next(DEEDS[kind][audience] for kind in _measures(facts, one.arm) if audience in DEEDS.get(kind, {}))
-    way, rests_on = way_of(one.gain), {goal: gain for goal, gain in one.gain.items() if sure_side(gain)}
-    said = "; ".join(_difference(facts, goal, gain) for goal, gain in rests_on.items())
-    said = said or "; ".join(_open(facts, goal, gain) for goal, gain in one.gain.items())
-    words = {DO: deed.do, WEIGH: f"{deed.do}, where what is gained matters more than what is lost", AVOID: deed.avoid}
-    told = f"{words[way].format(arm=one.arm)}: {said}." if way in words else f"Nothing is advised: {said}."
+    deed = Deed(*(words.format(arm=one.arm) for words in deed))
+    beside = "without a measure" if one.beside == facts.prevention.against else f"in {one.beside}"
     pro, con = list(_pros(one, plain)), list(_cons(facts, one, plain))
-    return Advice(audience, one.arm, way, told, _listed(pro), _listed(con), rests_on)
+    rests_on = {goal: by for goal, by in one.more.items() if by.side}
+    told = worded(facts, deed, one.more, beside)
+    return Advice(audience, one.arm, way_of(one.more), told, _listed(pro), _listed(con), rests_on)
+
+
+def worded(facts: StudyFacts, deed: Deed, more: Mapping[str, Gain], beside: str) -> str:
+    """A recommendation with the numbers that it rests on, or why there is none. beside: what is compared with."""
+    way = way_of(more)
+    if way == NONE:
+        return f"Nothing is advised: {_unsure(facts, more, beside)}."
+    words = {DO: deed.do, WEIGH: f"{deed.do}, where what is gained matters more than what is lost", AVOID: deed.avoid}
+    said = "; ".join(_difference(facts, goal, by, beside) for goal, by in more.items() if by.side)
+    return f"{words[way]}: {said}."
 
 
 # -- in words ----------------------------------------------------------------------------------------------------------
 
 
-def _difference(facts: StudyFacts, goal: str, gain: Estimate) -> str:
-    """``diversity (recall) kept is 12.3 points more than without a measure (95 % interval ...)``."""
+def _difference(facts: StudyFacts, goal: str, gain: Gain, beside: str) -> str:
+    """``12.3 points more of diversity (recall) are kept than without a measure (95 % interval ...)``."""
     side, write = ("more" if gain.mean > 0 else "less"), _points if gain.mean > 0 else _negative
     ends = gain.interval(write, noun="pairs")
-    return f"{_named(facts, goal)} {spell(write(gain.mean))} points {side} than without a measure is kept ({ends})"
+    return f"{spell(write(gain.mean))} points {side} of {_named(facts, goal)} are kept than {beside} ({ends})"
 
 
-def _open(facts: StudyFacts, goal: str, gain: Estimate) -> str:
-    """Why nothing can be said of a goal."""
-    name = f"of {_named(facts, goal)}"
+def _unsure(facts: StudyFacts, gain: Mapping[str, Gain], beside: str) -> str:
+    """Why nothing is said: of each goal the difference with its interval, or what is missing."""
+    if not gain:
+        return "a lineage ended, and is not compared"
+    most = max(by.lineages for by in gain.values())
+    if most < FEWEST:
+        return f"a test needs at least {FEWEST} seeds, and there {'is' if most == 1 else 'are'} {most}"
+    return "; ".join(_open(facts, goal, by, beside) for goal, by in gain.items())
+
+
+def _open(facts: StudyFacts, goal: str, gain: Gain, beside: str) -> str:
+    """What is not sure of a goal."""
+    name = _named(facts, goal)
     if gain.unchanged:
-        return f"{name} as much is kept as without a measure"
-    if gain.lineages < FEWEST or gain.alike:
-        return f"{name} the difference is {gain.conclusion('', '', noun='pairs')}"
-    told = f"{name} the difference is {spell(_points(gain.mean))} points ({gain.interval(_points, noun='pairs')})"
+        return f"of {name} as much is kept as {beside}"
+    told = f"of {name} {spell(_points(gain.mean))} points are kept beside what is {beside}"
+    told += f" ({gain.interval(_points, noun='pairs')})"
     return told if gain.low * gain.high <= 0 else f"{told}, {gain.conclusion('', '', noun='pairs')}"
 
 
@@ -199,8 +218,8 @@ def _negative(number: float) -> float:
 
 
 def _pros(one: Standing, plain: Spent) -> Iterator[str]:
-    for goal, gain in one.gain.items():
-        if sure_side(gain) > 0:
+    for goal, by in one.more.items():
+        if by.side > 0:
             yield f"more {goal}"
     for words, own, theirs in _parts(one.spent, plain):
         if own < theirs:
@@ -208,10 +227,10 @@ def _pros(one: Standing, plain: Spent) -> Iterator[str]:
 
 
 def _cons(facts: StudyFacts, one: Standing, plain: Spent) -> Iterator[str]:
-    for goal, gain in one.gain.items():
-        if sure_side(gain) < 0:
+    for goal, by in one.more.items():
+        if by.side < 0:
             yield f"less {goal}"
-        elif not sure_side(gain) and not gain.unchanged:
+        elif not by.side and not by.unchanged:
             yield f"whether {goal} changes cannot be told"
     for words, own, theirs in _parts(one.spent, plain):
         if own > theirs:
@@ -241,59 +260,54 @@ def recommendations(facts: StudyFacts, records: Sequence[Record]) -> list[Findin
     """What to do, for each audience and each measure that concerns it; nothing of a study that compares none.
 
     status: do, avoid, weigh (something is surely gained and something lost), no advice. numbers: of each goal that it
-    rests on the difference with its interval and Holm's p-value.
+    rests on the difference with its interval and the p-value.
     """
     if facts.prevention is None:
         return []
     records = indexed(records)
+    found = standings(facts, records)
+    if not found:
+        return []
+    given = [*advise(facts, found), *_taught(facts, records)]
     findings = []
-    for one in advise(facts, standings(facts, records)):
-        numbers = {
-            f"{goal}_{name}": number for goal, gain in one.rests_on.items() for name, number in gain.numbers().items()
-        }
+    for one in sorted(given, key=lambda one: AUDIENCES.index(one.audience)):
+        numbers = {f"{goal}_{name}": of for goal, by in one.rests_on.items() for name, of in by.numbers().items()}
         words = {"audience": one.audience, "pro": one.pro, "con": one.con}
-        findings.append(Finding(f"recommendation.{one.audience}", one.arm, one.way, one.words, numbers, words))
-    return [*findings, *_taught(facts, records)]
-
-
-def _taught(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    """To the public: whether to be taught before one judges, from judges who were and judges who were not."""
-    by = {kind: [arm for arm in facts.prevention.measures if kind in _measures(facts, arm)] for kind in PEOPLE}
-    pairs = [(one, other) for one in by["taught"] for other in by["untaught"]]
-    gains: dict[tuple[str, str], dict[str, Estimate]] = {pair: {} for pair in pairs}
-    for goal in GOALS:
-        numbers = {arm: kept(facts, records, arm, endpoint_of(facts, goal)) for pair in pairs for arm in pair}
-        told = estimate({pair: apart(numbers[pair[0]], numbers[pair[1]]) for pair in pairs})
-        for pair, gain in told.items():
-            gains[pair][goal] = gain
-    findings = []
-    for (arm, other), gain in gains.items():
-        way, rests_on = way_of(gain), {goal: one for goal, one in gain.items() if sure_side(one)}
-        if not all(one.lineages for one in gain.values()):
-            continue
-        words = {DO: "Be taught what collapse looks like before you judge", AVOID: "Being taught does not help to judge"}
-        words[WEIGH] = f"{words[DO]}, where what is gained matters more than what is lost"
-        said = "; ".join(_difference(facts, goal, one) for goal, one in rests_on.items())
-        said = said or "; ".join(_open(facts, goal, one) for goal, one in gain.items())
-        said = said.replace("without a measure", f"in {other}")
-        numbers = {f"{goal}_{name}": number for goal, one in rests_on.items() for name, number in one.numbers().items()}
-        pro = _listed([f"more {goal}" for goal, one in rests_on.items() if one.side > 0])
-        con = _listed([*(f"less {goal}" for goal, one in rests_on.items() if one.side < 0), "a training for each judge"])
-        told = {"audience": "public", "pro": pro, "con": con}
-        question = "recommendation.public.taught"
-        findings.append(Finding(question, arm, way, f"{words.get(way, 'Nothing is advised')}: {said}.", numbers, told))
+        question = f"recommendation.{one.audience}{'.' * bool(one.of)}{one.of}"
+        findings.append(Finding(question, one.arm, one.way, one.words, numbers, words))
     return findings
 
 
+def _taught(facts: StudyFacts, records: Sequence[Record]) -> Iterator[Advice]:
+    """To the public: whether to be taught before one judges, from judges who were and judges who were not."""
+    numbers = table_of(facts, records)
+    there = numbers[GOALS[0]]
+    by = {kind: [arm for arm in there if kind in _measures(facts, arm)] for kind in PEOPLE}
+    for arm, other in ((one, other) for one in by["taught"] for other in by["untaught"]):
+        more = {goal: apart(numbers[goal], arm, other) for goal in GOALS}
+        more = {goal: one for goal, one in more.items() if one is not None}
+        pro = [f"more {goal}" for goal, one in more.items() if one.side > 0]
+        con = [f"less {goal}" for goal, one in more.items() if one.side < 0]
+        con += [f"whether {goal} changes cannot be told" for goal, one in more.items() if not one.side]
+        rests_on = {goal: one for goal, one in more.items() if one.side}
+        told = worded(facts, BE_TAUGHT, more, f"in {other}")
+        con = _listed([*con, "judges have to be taught"])
+        yield Advice("public", arm, way_of(more), told, _listed(pro), con, rests_on, "taught")
+
+
+BE_TAUGHT = Deed(
+    "Be taught what collapse looks like before you judge", "Do not expect to judge better once you are taught"
+)
 PEOPLE = ("taught", "untaught")
 
 
 def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
     return (
         "To researchers who study loops, practitioners who train models, and the public whose pictures they eat. "
-        "Written by rule: each rests on a difference from the arm without a measure in pairs of one seed, in percentage "
-        "points of what the first model had, whose 95 % interval has no 0 in it and which holds after Holm's correction "
-        "over all measures. They hold for this model, these data and this budget; what was not sure is not advised."
+        "Written by rule: each rests on a difference from the arm without a measure (or from the arm that does all but "
+        "what it is about) in pairs of one seed, in percentage points of what the first model had, whose 95 % interval has no 0 in it and which no seed contradicts. The "
+        "intervals hold for all measures at once, by the spread that they have in common (Dunnett 1955). They hold for "
+        "this model, these data and this budget; what was not sure is not advised."
     )
 
 
