@@ -32,7 +32,7 @@ PARTS = {
     ],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
-        *("cures", "ddpo", "unlearn", "unlearn-logo", "continual", "compliance", "samplers-digits"),
+        *("prevention", "prevention-smoke", "cures", "ddpo", "unlearn", "unlearn-logo", "continual", "compliance", "samplers-digits"),
     ],
     "Large studies": [
         *("cifar10-regimes", "cifar10-regimes-smoke", "faces64-mad", "faces64-mad-smoke"),
@@ -48,6 +48,7 @@ TOLD = {  # study -> the page that goes through it
     **dict.fromkeys(("samplers", "samplers-digits"), "samplers"),
     "guidance-loop": "guidance",
     **dict.fromkeys(("rehearsal", "education", "ffhq1024-human"), "judging"),
+    **dict.fromkeys(("prevention", "prevention-smoke"), "prevention"),
     "cures": "cures",
     "ddpo": "rewards",
     **dict.fromkeys(("unlearn", "unlearn-logo"), "unlearning"),

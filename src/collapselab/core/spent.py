@@ -9,8 +9,8 @@ class Spent(NamedTuple):
     images: seen by its trainings, adapters and further models, repeats counted. real: distinct real rows that its
     training sets have had, or that selectors, adapters and choices have looked at. evaluations: of networks, to make
     its samples and those that adapters and further models learn from; a sample of a formula counts one. judgements:
-    first answers of people, or of what stands in for them. kept: the most rows that a training set is drawn from. discarded: samples
-    that a selector threw away.
+    first answers of people, or of what stands in for them. kept: the most rows that a training set is drawn from.
+    discarded: samples that a selector threw away.
     """
 
     images: int

@@ -379,7 +379,10 @@ def prevention_charts(facts: StudyFacts, records: Sequence[Record], width: int) 
 
 
 AGAINST = "points against no measure"
-FRONT = "filled: no other measure keeps as much of both for the same price or less; bars: 95 % intervals that hold for all at once"
+FRONT = (
+    "filled: no other measure keeps as much of both for the same price or less; bars: 95 % intervals that hold for all "
+    "at once"
+)
 
 
 def _looks(facts: StudyFacts, columns: int) -> dict[str, Any]:
@@ -451,7 +454,7 @@ def _priced(facts: StudyFacts, rows: Sequence[Mapping[str, Any]], width: int) ->
     ]
     title = alt.TitleParams("What is kept against what it costs", subtitle=[FRONT], anchor="start")
     layered = alt.layer(*layers, data=alt.Data(values=[])).properties(width=width, height=240)
-    faceted = layered.facet(facet=alt.Facet("goal:N", sort=None, title=None), columns=1)
+    faceted = layered.facet(facet=alt.Facet("goal:N", sort=list(GOALS), title=None), columns=1)
     return faceted.properties(title=title)
 
 

@@ -71,7 +71,7 @@ def real_of(study: Study, arm: str) -> int:
 
 
 def looks_at_real(study: Study, arm: str) -> bool:
-    """Whether a selector, a transform or an adapter of an arm is shown the train split; judges who are taught see it."""
+    """Whether a selector, a transform or an adapter of an arm is shown the train split."""
     read = (*study.read_by(arm), *study.changed_by(arm), *study.adapted_by(arm))
     return bool(read) or study.selecting(arm, "train") or study.transforming(arm, "train")
 

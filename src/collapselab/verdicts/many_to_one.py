@@ -79,7 +79,7 @@ def gains(numbers: Table, against: Arm) -> dict[Arm, Gain]:
 
 
 def apart(numbers: Table, arm: Arm, other: Arm, arms: int = 1) -> Gain | None:
-    """The difference of one arm from another, as one of ``arms`` differences; None where a lineage of the first ended."""
+    """The difference of one arm from another, one of ``arms`` differences; None where a lineage of the first ended."""
     whole = {name: of for name, of in numbers.items() if set(of) >= set(numbers[other])}
     return _gain(whole, arm, other, spread_of(whole), arms) if arm in whole else None
 

@@ -15,8 +15,8 @@ import numpy as np
 from ..core.spent import Spent
 from .facts import Endpoint, StudyFacts
 from .findings import Column, Finding, Table
-from .records import Record, indexed, lineages
 from .many_to_one import Gain, apart, gains, surely_above
+from .records import Record, indexed, lineages
 from .statistics import FEWEST, t_interval
 from .words import and_ended, digits_apart, spell
 
@@ -162,14 +162,21 @@ def compared(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     found, findings = standings(facts, records), []
     for arm, one in found.items():
         numbers = dict(zip(("images", "real", "evaluations", "judgements"), one.spent.price, strict=True))
-        words = {f"{name}_said": f"{number:,}" for name, number in numbers.items()}
-        for goal, (mean, low, high) in one.kept.items():
-            numbers |= {goal: mean, f"{goal}_low": low, f"{goal}_high": high}
-            words[goal] = in_percent(mean, low, high)
+        numbers |= {f"{goal}{end}": of for goal in GOALS for end, of in zip(ENDS, one.kept[goal], strict=True)}
+        words = {goal: f"{goal} {in_percent(*one.kept[goal])}" for goal in GOALS} | {"price": price_of(one.spent)}
         status = "yardstick" if arm == facts.prevention.yardstick else one.status
         sentence = _sentence(facts, found, one) + and_ended(records, facts, arm)
         findings.append(Finding("prevention", arm, status, sentence, numbers, words))
     return findings
+
+
+ENDS = ("", "_low", "_high")
+
+
+def price_of(spent: Spent) -> str:
+    """``128,000 images, 400 real rows, 230,400 evaluations``, and judgements where there are any."""
+    words = ("images", "real rows", "evaluations", "judgements")
+    return ", ".join(f"{of:,} {one}" for one, of in zip(words, spent.price, strict=True) if of or one != "judgements")
 
 
 def in_percent(mean: float, low: float, high: float) -> str:
@@ -214,8 +221,8 @@ def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
         for goal in GOALS
     )
     return (
-        f"What each measure keeps at generation {facts.generations} of what the first model of {said.against} had "
-        f"({goals}), with 95 % intervals over seeds, and what one lineage of it spends: no arm may spend more than "
+        f"What each measure keeps at generation {facts.generations} of what the first model of the arm {said.against} "
+        f"had ({goals}), with 95 % intervals over seeds, and what one lineage of it spends: no arm may spend more than "
         f"{said.against}, image by image, real row by real row and evaluation by evaluation. A measure is beaten where "
         "another keeps as much of both or more and is no dearer in any part; that is sure where one of both differs "
         "surely, in pairs of one seed, by the spread that all arms have in common, corrected over all such pairs (Holm "
@@ -229,12 +236,9 @@ TABLE = Table(
     "Standing",
     _about,
     after=(
-        Column("Fidelity kept", "fidelity", "number"),
-        Column("Diversity kept", "diversity", "number"),
-        Column("Images trained", "images_said", "number"),
-        Column("Real rows", "real_said", "number"),
-        Column("Evaluations", "evaluations_said", "number"),
-        Column("Judgements", "judgements_said", "number"),
+        Column("Fidelity kept", "fidelity"),
+        Column("Diversity kept", "diversity"),
+        Column("Price of a lineage", "price", "soft"),
     ),
     early=True,
     charts=("prevention", "price"),

@@ -304,10 +304,11 @@ PEOPLE = ("taught", "untaught")
 def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
     return (
         "To researchers who study loops, practitioners who train models, and the public whose pictures they eat. "
-        "Written by rule: each rests on a difference from the arm without a measure (or from the arm that does all but "
-        "what it is about) in pairs of one seed, in percentage points of what the first model had, whose 95 % interval has no 0 in it and which no seed contradicts. The "
-        "intervals hold for all measures at once, by the spread that they have in common (Dunnett 1955). They hold for "
-        "this model, these data and this budget; what was not sure is not advised."
+        "Written by rule: each rests on a difference from the arm without a measure, or from the arm that does all but "
+        "what it is about, in pairs of one seed and in percentage points of what the first model had. Its 95 % "
+        "interval has no 0 in it, and no seed contradicts it; intervals hold for all measures at once, by the spread "
+        "that they have in common (Dunnett 1955). All of it holds for this model, these data and this budget; what is "
+        "not sure is not advised."
     )
 
 
