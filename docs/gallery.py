@@ -32,7 +32,17 @@ PARTS = {
     ],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
-        *("prevention", "prevention-smoke", "cures", "ddpo", "unlearn", "unlearn-logo", "continual", "compliance", "samplers-digits"),
+        *(
+            "prevention",
+            "prevention-smoke",
+            "cures",
+            "ddpo",
+            "unlearn",
+            "unlearn-logo",
+            "continual",
+            "compliance",
+            "samplers-digits",
+        ),
     ],
     "Large studies": [
         *("cifar10-regimes", "cifar10-regimes-smoke", "faces64-mad", "faces64-mad-smoke"),

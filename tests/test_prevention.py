@@ -13,7 +13,7 @@ from scipy import stats
 
 from collapselab import study as studies
 from collapselab.core.spent import Spent
-from collapselab.report.charts import prevention_charts
+from collapselab.report.fronts import prevention_charts
 from collapselab.report.numbers import prevention_rows, price_words
 from collapselab.study import prevention
 from collapselab.verdicts import Endpoint, Prevention, StudyFacts, analyse, standings

@@ -18,13 +18,13 @@ from .charts import (
     composition_chart,
     curve_chart,
     pdf,
-    prevention_charts,
     share_chart,
     survival_chart,
     truth_chart,
 )
 from .engine import require_room
 from .footer import footer
+from .fronts import prevention_charts
 from .made import Made
 from .numbers import Row, charts_of, endpoints, truth_rows, twins, unchanged
 from .page import page
