@@ -87,9 +87,9 @@ def small_weights(name: str, entry: Extractor, kind: KindName, options: Any) -> 
     """Something small to look through, for an extractor of a kind."""
     through = entry.needs.through
     if through == "learnt":
-        return _trained(name, entry, options)
+        return _trained(name, entry, kind, options)
     if through == "truth":
-        judge = {"images": "jars", "vectors": "gaussians", "categories": "outfits"}[kind]
+        judge = {"images": "jars", "vectors": "gaussians", "categories": "outfits", "sequences": "markov"}[kind]
         return POPULATIONS[judge].population(POPULATIONS[judge].PopulationOptions())
     if through == "mark":
         entry = MARKS["spread_spectrum"]
@@ -112,8 +112,8 @@ def _training(kind: KindName) -> Any:
     return type(one)(rows, None, one.weights)
 
 
-def _trained(name: str, entry: Extractor, options: Any) -> Any:
-    data, chosen = samples("images", 60), entry.Options() if options is None else options
+def _trained(name: str, entry: Extractor, kind: KindName, options: Any) -> Any:
+    data, chosen = samples(kind, 60), entry.Options() if options is None else options
     labels = np.arange(60) % 3
     (weights, info), (again, _) = (entry.train(data, labels, 1, chosen, held_out=(data, labels)) for _ in range(2))
     alike = weights.keys() == again.keys() and all(same(weights[part], again[part]) for part in weights)
