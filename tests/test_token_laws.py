@@ -184,7 +184,7 @@ def test_a_model_of_cut_samples_never_learns_what_lies_behind_the_cut():
     assert theory.tail_mass(truth.probabilities, 10) < expected < 1.2 * theory.tail_mass(truth.probabilities, 10)
 
 
-# -- tokens that are edited ---------------------------------------------------------------------------------------------
+# -- tokens that are edited --------------------------------------------------------------------------------------------
 
 
 def edited(samples, real, seed=0, **options):
