@@ -527,6 +527,7 @@ NAMED = {  # where a metric is named for itself: the law of it, the default of a
     *(("adapt/neon.py", name) for name in ("kernel_distance", "frechet_distance")),
     *(("theory/guided.py", name) for name in ("variance_ratio", "log_determinant_ratio")),
     ("theory/sampled.py", "variance_ratio"),
+    ("theory/next_token.py", "type_token_ratio"),
     *(("publish/sayings.py", name) for name in ("recall", "class_retention", "copies_of_training")),
     *(("publish/sayings.py", name) for name in ("copies_of_real", "authenticity")),
     ("theory/laws.py", "mean_drift"),
