@@ -644,6 +644,9 @@ def data_sets(place: Path) -> Iterator[Odd]:
     path = folder_of(place / "batch of holes", {"test_batch.bin": b"\0"})
     os.truncate(Path(path) / "test_batch.bin", 3073 * 10_000_000)
     yield Odd("batch of holes", path, ["would become"], "cifar10_batches", {"subset": "test"})
+    path = folder_of(place / "text of holes", {"own.txt": b"a"})
+    os.truncate(Path(path) / "own.txt", 200_000_000)
+    yield Odd("text of holes", path, ["would become"], "text", {})
 
 
 KINDS = (pictures, folders, bombs, zips, arrays, places, data_sets)

@@ -44,6 +44,7 @@ from collapselab.data.mnist import MnistIdx
 from collapselab.data.pictures import decode, encode
 from collapselab.data.resize import resize
 from collapselab.data.split import PARTS, check_sizes, split, thin
+from collapselab.data.text import Text
 from collapselab.data.torchvision import Torchvision
 from collapselab.store import read_samples, write_samples
 from collapselab.testing import check_dataset
@@ -147,7 +148,7 @@ class Specimen(NamedTuple):
 
     dataset: Dataset
     images: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
 
 
 def digits_specimen(folder: Path) -> Specimen:
@@ -192,6 +193,13 @@ def torchvision_specimen(folder: Path) -> Specimen:
     return Specimen(Torchvision(name="CIFAR10", root=folder), images[:15], labels[:15])
 
 
+def text_specimen(folder: Path) -> Specimen:
+    (folder / "own.txt").write_text("A cat, a cab. ", encoding="utf-8")
+    return Specimen(
+        Text(path=folder / "own.txt", length=4), np.array([[1, 0, 3, 1], [20, 0, 1, 0], [3, 1, 2, 0]], np.int32), None
+    )
+
+
 SPECIMENS: dict[str, Callable[[Path], Specimen]] = {
     "digits": digits_specimen,
     "folder": folder_specimen,
@@ -200,6 +208,7 @@ SPECIMENS: dict[str, Callable[[Path], Specimen]] = {
     "cifar10_batches": cifar10_specimen,
     "torchvision": torchvision_specimen,
     "mnist-5k": mnist_5k_specimen,
+    "text": text_specimen,
 }
 
 

@@ -28,6 +28,7 @@ def samples_of(kind: str, rows: int = ROWS) -> SampleSet:
         "images": lambda: draws.integers(0, 256, (rows, 3, 5, 4), dtype=np.uint8),
         "vectors": lambda: draws.normal(size=(rows, 3)).astype(np.float32),
         "categories": lambda: draws.integers(0, 2**62, rows),
+        "sequences": lambda: draws.integers(0, 2**31 - 1, (rows, 3), np.int32),
     }[kind]()
     aux = {"score": draws.normal(size=rows), "path": draws.normal(size=(rows, 2)).astype(np.float32)}
     return SampleSet(data, np.arange(rows) % 3, aux, {"seed": 2, "generation": 3})
@@ -67,6 +68,8 @@ def from_parquet(path):
         assert table["image"][1].as_py()["path"] == "00000/img00000001.png"
     elif "vector" in table.column_names:
         data = np.array(table["vector"].to_pylist(), np.float32)
+    elif "tokens" in table.column_names:
+        data = np.array(table["tokens"].to_pylist(), np.int32)
     else:
         data = table["category"].to_numpy()
     aux = {"score": table["score"].to_numpy(), "path": np.array(table["path"].to_pylist(), np.float32)}
@@ -82,6 +85,8 @@ def from_csv(path):
 
     if "category" in rows[0]:
         data = column("category", np.int64)
+    elif "token0" in rows[0]:
+        data = np.stack([column(f"token{place}", np.int32) for place in range(3)], 1)
     else:
         data = np.stack([column(f"x{place}", np.float32) for place in range(3)], 1)
     both = np.stack([column(f"path.{place}", np.float32) for place in range(2)], 1)

@@ -15,6 +15,7 @@ DATA = {
     "images": np.arange(96, dtype=np.uint8).reshape(2, 3, 4, 4),
     "vectors": np.linspace(-2, 2, 6).reshape(3, 2),
     "categories": np.array([0, 2, 1]),
+    "sequences": np.array([[0, 2, 1], [2, 2, 0]], np.int32),
 }
 
 
@@ -23,7 +24,9 @@ def test_every_kind_has_its_name_and_is_told_from_the_others():
     for name, kind in KINDS.items():
         assert kind.name == name
         assert [other for other in DATA if kind.holds(DATA[other])] == [name]
-        assert kind_of(DATA[name]) == name and kind_of_shape(DATA[name].shape[1:]) == name
+        assert kind_of(DATA[name]) == name
+        # Of a shape alone nobody tells tokens from numbers: it is asked by families that take no sequences.
+        assert kind_of_shape(DATA[name].shape[1:]) == ("vectors" if name == "sequences" else name)
     assert kind_of(np.zeros((2, 3), np.float32)) == "vectors"
 
 

@@ -53,6 +53,9 @@ LOOKS_AT_ONE_SIDE = {
     "bits_per_dimension": "real",
     "likelihood_gap": "real",
     "surviving_categories": "fake",
+    "perplexity": "real",
+    **{name: "fake" for name, metric in METRICS.items() if metric.takes == ("sequences",) and name != "perplexity"},
+    "memorised": "real",
     "mark_detection": "fake",
     "mark_robustness": "fake",
     "radioactivity": "fake",
@@ -84,7 +87,10 @@ ON_ITSELF = {
     "duplicates_of_training": 1.0,
     "nearest_distance": 0.0,
 }
-IN_ORDER = {"inception_score": {"splits": 1}}  # its parts are cut in the rows' order
+OPTIONS = {
+    "inception_score": {"splits": 1},  # its parts are cut in the rows' order
+    "memorised": {"length": 8},  # a cloud's sequences have 16 tokens
+}
 SEEN = {
     "radioactivity": tuple(marked_of(cloud(seed, 130), marked=False) for seed in (0, 1))
 }  # of what nobody has marked
@@ -92,7 +98,7 @@ SEEN = {
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_keeps_its_contract(name):
-    check_metric(name, SEEN.get(name), IN_ORDER.get(name), ON_ITSELF.get(name))
+    check_metric(name, SEEN.get(name), OPTIONS.get(name), ON_ITSELF.get(name))
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -521,6 +527,7 @@ NAMED = {  # where a metric is named for itself: the law of it, the default of a
     *(("adapt/neon.py", name) for name in ("kernel_distance", "frechet_distance")),
     *(("theory/guided.py", name) for name in ("variance_ratio", "log_determinant_ratio")),
     ("theory/sampled.py", "variance_ratio"),
+    ("theory/next_token.py", "type_token_ratio"),
     *(("publish/sayings.py", name) for name in ("recall", "class_retention", "copies_of_training")),
     *(("publish/sayings.py", name) for name in ("copies_of_real", "authenticity")),
     ("theory/laws.py", "mean_drift"),

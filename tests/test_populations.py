@@ -28,6 +28,7 @@ OPTIONS = {
     "jars": [{}, {"side": 32, "cells": 7}],
     "two-moons": [{}, {"noise": 0.06}],
     "decay": [{}, {"smearing": 0.003}],
+    "markov": [{}, {"transitions": ((0.5, 0.5, 0.0), (0.0, 0.2, 0.8), (1.0, 0.0, 0.0)), "length": 5}],
     "two-classes": [{}, {"dimension": 1, "separation": 0.3}],
 }
 CASES = [(name, options) for name in POPULATIONS for options in OPTIONS.get(name, [{}])]

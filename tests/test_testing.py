@@ -65,7 +65,9 @@ def test_it_asks_for_no_pytest_and_says_the_same_without_asserts():
         "try:\n    check_family(Vague)\nexcept AssertionError as error:\n    print('pytest' in sys.modules, error)"
     )
     done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("False vague: takes is smells; asked are some of images, vectors, categories")
+    assert done.stdout.startswith(
+        "False vague: takes is smells; asked are some of images, vectors, categories, sequences"
+    )
 
 
 def test_every_check_says_what_it_takes():

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from .. import store
 from ..compose.regimes import Recipe
 from ..compose.streams import Stream
+from ..core.sequences import met
 from ..core.sets import SampleSet, TrainingTable
 from ..verbs import compose as verb
-from .inputs import hashes, model_in
+from .inputs import hashes, model_in, told_of
 from .options import Out, Replicate, StudySeed, json_of, pairs, parsed
 from .run import clock
 from .steering import sampling, steering
@@ -47,10 +48,11 @@ def draw(
     arms = json_of(about, "--about", dict)
     paths = {name: Path(path) for name, path in pairs(model or [], "--model", files=True).items()}
     truth = model_in(population)[0] if population else None
-    ancestors, beside = {}, []
+    ancestors, beside, lineages = {}, [], {str(population): told_of(truth)} if truth is not None else {}
     for name, path in paths.items():
         arm, _, generation = name.partition(":")
         trained, metadata = model_in(path)
+        lineages[str(path)] = metadata["lineage"]
         settings = arms[name]
         others = settings.get("auxiliary", {})
         guide, lost = steering(settings.get("guide", {}), others)
@@ -68,7 +70,7 @@ def draw(
         else:
             drawn = verb.draw(wanted, study_seed, seed, truth, ancestors)
     inputs = hashes(*paths.values(), *beside, *([population] if population else []))
-    store.write_samples(out, replace(drawn, lineage=drawn.lineage | {"inputs": inputs}))
+    store.write_samples(out, replace(drawn, lineage=drawn.lineage | {"inputs": inputs} | met(lineages)))
 
 
 def _drawn(path: Path) -> SampleSet:
@@ -127,4 +129,5 @@ def compose(
     made = verb.Rows(_drawn(drawn), str(drawn), inputs[str(drawn)]) if drawn else None
     with clock.compute():
         table = verb.row_weights(verb.compose(wanted, study_seed, seed, rows, made), rows.values())
-    store.write_training(out, replace(table, lineage=table.lineage | {"inputs": inputs}))
+    alike = met({one.path: one.samples.lineage for one in [*rows.values(), *([made] if made else [])]})
+    store.write_training(out, replace(table, lineage=table.lineage | {"inputs": inputs} | alike))

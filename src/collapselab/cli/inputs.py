@@ -21,6 +21,12 @@ def model_in(path: Path) -> tuple[Any, dict[str, Any]]:
     return read_model(path, MODELS, POPULATIONS)
 
 
+def told_of(population: Any) -> dict[str, Any]:
+    """What the lineage of a known population's draws says of their vocabulary; nothing where they have none."""
+    vocabulary = getattr(population, "vocabulary", None)
+    return {} if vocabulary is None else vocabulary.told
+
+
 def trained_in(path: Path) -> tuple[Any, dict[str, Any]]:
     """A model of a family, and its metadata; None where its training diverged."""
     model, metadata = model_in(path)

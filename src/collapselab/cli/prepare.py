@@ -18,7 +18,7 @@ from ..features import FEATURES
 from ..models.files import write_population
 from ..populations import POPULATIONS
 from ..verbs import prepare as verb
-from .inputs import hashes
+from .inputs import hashes, told_of
 from .options import Options, Out, chosen, json_of, pairs, parsed
 from .run import clock
 from .work import get_ready
@@ -88,7 +88,7 @@ def populate(
                 drawn = verb.populate_tasks(population, model, tasks, name, held_out, split_seed)
             else:
                 drawn = verb.populate(population, model, name, held_out, split_seed)
-        store.write_samples(Path(file), drawn)
+        store.write_samples(Path(file), replace(drawn, lineage={**drawn.lineage, **told_of(model)}))
 
 
 @app.command(hidden=True)

@@ -45,6 +45,7 @@ def _draw(study: Any, name: str, so_far: bool) -> None:
                 grids.setdefault(arm, {})[generation] = images
         facts = results.facts(study)
         told = {"made": made(study, name), "real": results.real_pictures(study)}
+        told |= {"texts": reports.Texts(results.texts(study), results.real_texts(study))}
         files = reports.build(facts, records, grids, results.costs(study), True, selected.selecting(study), **told)
         glances = reports.glance(facts, records)
     folder = Path(study.report_file(""))

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from .. import store
+from ..core.sequences import met
 from ..core.sets import SampleSet
 from ..machine import processes
 from ..models import MODELS
@@ -57,6 +58,7 @@ def sample(
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values())),
         **sampled_as(by, metadata["options"]),
+        **met({str(model): metadata["lineage"]}),
         **_beside(guide=said, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")),
     }
     if diverged := metadata["lineage"].get("diverged", lost):

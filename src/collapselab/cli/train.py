@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from .. import store
 from ..core.run import Run
+from ..core.sequences import met
 from ..models import MODELS
 from ..models.files import write_model
 from ..store import provenance
@@ -47,7 +48,12 @@ def train(
     kind = chosen(MODELS, family, "--family")
     settings = parsed(kind.Options, options, "--options")
     table = store.read_training(training)
-    lineage: dict[str, Any] = {"generation": generation, "seed": seed, "inputs": hashes(training)}
+    lineage: dict[str, Any] = {
+        "generation": generation,
+        "seed": seed,
+        "inputs": hashes(training),
+        **met({"": table.lineage}),
+    }
     ancestors = {"--init": init, "--chosen-by": chosen_by}
     start, chooser = (_ancestor(path, family, option, lineage) if path else None for option, path in ancestors.items())
     what = table.lineage.get("diverged") or lineage.pop("ancestor_diverged", None)

@@ -12,8 +12,8 @@ import numpy as np
 
 from .images import to_uint8, to_unit
 
-KindName = Literal["images", "vectors", "categories"]
-"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, or one int64."""
+KindName = Literal["images", "vectors", "categories", "sequences"]
+"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, one int64, or (length,) int32 tokens."""
 
 Part = Literal["values", "classes", "probabilities"]
 """What features say of a sample: numbers, which class it looks like, how much it looks like each."""
@@ -52,7 +52,11 @@ KINDS: dict[KindName, Kind] = {
     "images": Kind("images", 4, (np.uint8,), 1, to_unit, to_uint8),
     "vectors": Kind("vectors", 2, (np.float32, np.float64), 8),
     "categories": Kind("categories", 1, (np.int64,), 8),
+    "sequences": Kind("sequences", 2, (np.int32,), 4),
 }
+
+SHOWN: tuple[KindName, ...] = ("images", "sequences")
+"""Kinds whose single samples tell a reader something: pictures and texts."""
 
 
 def kind_of(data: np.ndarray) -> KindName | None:
@@ -61,7 +65,11 @@ def kind_of(data: np.ndarray) -> KindName | None:
 
 
 def kind_of_shape(shape: Sequence[int]) -> KindName:
-    """The kind of samples of a shape: (C, H, W), (d,) or (). Raises ValueError for other shapes."""
+    """The kind of samples of a shape, of families of pixels and numbers: (C, H, W), (d,) or ().
+
+    Sequences have the shape of vectors, and are told from them by their type alone (:func:`kind_of`): who takes both
+    asks that. Raises ValueError for other shapes.
+    """
     for name, kind in KINDS.items():
         if kind.ndim == 1 + len(shape):
             return name

@@ -8,6 +8,7 @@ from .digits import Digits
 from .folder import ImageFolder
 from .mnist import MnistIdx
 from .mnist_5k import Mnist5k
+from .text import Text
 from .torchvision import Torchvision
 
 DATASETS: Registry[type[Dataset]] = Registry(
@@ -20,6 +21,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "cifar10_batches": Cifar10Batches,
         "torchvision": Torchvision,
         "mnist-5k": Mnist5k,
+        "text": Text,
     },
     type[Dataset],
 )

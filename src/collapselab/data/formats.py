@@ -27,8 +27,15 @@ CLASSES_MAX = 10_000  # up to so many labels are told as classes, each with its 
 METADATA, PICTURES = "metadata.jsonl", "images"
 HUGGINGFACE = b"huggingface"  # the key of a Parquet file's schema under which ``datasets`` looks for its features
 IMAGES_ALONE: tuple[KindName, ...] = ("images",)
-NUMBERS: tuple[KindName, ...] = ("vectors", "categories")
+NUMBERS: tuple[KindName, ...] = ("vectors", "categories", "sequences")
 ALL: tuple[KindName, ...] = (*IMAGES_ALONE, *NUMBERS)
+COLUMN: Mapping[KindName, str] = {
+    "images": "image",
+    "vectors": "vector",
+    "categories": "category",
+    "sequences": "tokens",
+}
+"""What the column of the samples is called in a table."""
 
 
 class Given(NamedTuple):
@@ -122,8 +129,9 @@ def _batches(samples: SampleSet) -> Iterator[slice]:
 
 
 def write_parquet(given: Given, path: Path) -> None:
-    """A Parquet file: ``image`` as the bytes of PNG files with their names, or ``vector``, or ``category``; then labels
-    and what the sampler told. Its schema tells the features as ``datasets`` reads them, and where the rows come from.
+    """A Parquet file: ``image`` as the bytes of PNG files with their names, ``vector``, ``category`` or ``tokens``;
+    labels and what the sampler told. Its schema tells the features as ``datasets`` reads them, and where the rows come
+    from.
     """
     import pyarrow
     import pyarrow.parquet
@@ -139,7 +147,7 @@ def write_parquet(given: Given, path: Path) -> None:
             fields = [pyarrow.array(pngs, pyarrow.binary()), pyarrow.array(names[rows], pyarrow.string())]
             first = {"image": pyarrow.StructArray.from_arrays(fields, names=["bytes", "path"])}
         else:
-            first = {"vector" if samples.kind == "vectors" else "category": _nested(data)}
+            first = {COLUMN[samples.kind]: _nested(data)}
         others = {name: _nested(column) for name, column in beside(samples, rows).items()}
         return pyarrow.table(first | others).replace_schema_metadata(said)
 
@@ -172,9 +180,8 @@ def _nested(array: np.ndarray) -> Any:
 
 def features(samples: SampleSet) -> dict[str, Any]:
     """The columns as ``datasets`` calls them: an ``Image``, values, lists of a fixed length, and classes by number."""
-    names = {"images": "image", "vectors": "vector", "categories": "category"}
     first = {"_type": "Image"} if samples.kind == "images" else _feature(samples.data)
-    found = {names[samples.kind]: first} | {name: _feature(one) for name, one in beside(samples).items()}
+    found = {COLUMN[samples.kind]: first} | {name: _feature(one) for name, one in beside(samples).items()}
     labels = samples.labels
     if labels is not None and len(labels) and labels.min() >= 0 and labels.max() < CLASSES_MAX:
         found["label"] = {"_type": "ClassLabel", "names": [str(label) for label in range(labels.max() + 1)]}
@@ -188,8 +195,10 @@ def _feature(array: np.ndarray) -> dict[str, Any]:
 
 
 def flat_columns(samples: SampleSet) -> dict[str, np.ndarray]:
-    """Vectors or categories with what stands beside them as columns (n,): ``x0``, ``x1``, … or ``category``."""
-    first = {"category": samples.data} if samples.kind == "categories" else _spread("x", samples.data)
+    """What are no images with what stands beside it as columns (n,): ``x0``, …, ``category``, or ``token0``, …"""
+    first = {"category": samples.data}
+    if samples.kind != "categories":
+        first = _spread("token" if samples.kind == "sequences" else "x", samples.data)
     for name, column in beside(samples).items():
         first |= {name: column} if column.ndim == 1 else _spread(f"{name}.", column)
     return first

@@ -31,6 +31,7 @@ from .published import (
 )
 from .random_conv import FACTS as RANDOM_CONV_FACTS
 from .random_conv import random_conv
+from .sequences import ReferenceOptions, reference, surprisal, tokens, train_reference
 from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
 from .truth import RARE, truth
@@ -90,6 +91,12 @@ FEATURES: Registry[Extractor] = Registry(
             needs=Needs("truth"),
             statistic=True,
             facts={"rare": RARE},
+        ),
+        "tokens": Extractor(tokens, takes=("sequences",), statistic=True),
+        "surprisal": Extractor(surprisal, takes=("sequences",), needs=Needs("model"), statistic=True),
+        "true-surprisal": Extractor(surprisal, takes=("sequences",), needs=Needs("truth"), statistic=True),
+        "reference": Extractor(
+            reference, train_reference, ReferenceOptions, takes=("sequences",), needs=Needs("learnt"), statistic=True
         ),
     },
     Extractor,

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import store
 from ..core import seeds
-from ..core.kinds import kind_of_shape
+from ..core.kinds import kind_of
 from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..data.archive import DatasetZip
@@ -116,7 +116,7 @@ class Pool:
     @property
     def kind(self) -> str:
         """What they are: images, vectors or categories."""
-        return "images" if isinstance(self.data, Pictures) else kind_of_shape(self.data.shape[1:])
+        return "images" if isinstance(self.data, Pictures) else kind_of(self.data)
 
     @property
     def digest(self) -> str:

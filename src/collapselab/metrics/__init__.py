@@ -66,6 +66,16 @@ from .regions import least_coverage as least_coverage
 from .regions import region_coverage as region_coverage
 from .roles import Roles as Roles
 from .roles import Stacked as Stacked
+from .sequences import distinct_runs as distinct_runs
+from .sequences import impossible_share as impossible_share
+from .sequences import memorised as memorised
+from .sequences import perplexity as perplexity
+from .sequences import repetition as repetition
+from .sequences import run_entropy as run_entropy
+from .sequences import sample_perplexity as sample_perplexity
+from .sequences import self_bleu as self_bleu
+from .sequences import type_token_ratio as type_token_ratio
+from .sequences import zipf_slope as zipf_slope
 from .tails import class_retention as class_retention
 from .tails import expected_quantile_coverage as expected_quantile_coverage
 from .tails import quantile_coverage as quantile_coverage
@@ -88,6 +98,7 @@ from .variance import variance_ratio as variance_ratio
 from .vendi import vendi_score as vendi_score
 
 ROWS, FORGETS = ("images", "vectors"), Roles(forgets=True)
+TEXT, TOKENS = ("sequences",), ("tokens",)
 
 METRICS: Registry[Metric] = Registry(
     "collapselab.metrics",
@@ -299,6 +310,51 @@ METRICS: Registry[Metric] = Registry(
         "mark_robustness": Metric(mark_robustness, "Marks found after", None, extractors=("mark",)),
         "radioactivity": Metric(radioactivity, "Marks learnt (over chance)", None, extractors=("mark",), chance="fake"),
         "residual_share": Metric(residual_share, "Synthetic share after a purge", None, extractors=("mark",)),
+        "perplexity": Metric(
+            perplexity,
+            "Perplexity of real text",
+            "lower",
+            extractors=("surprisal",),
+            takes=TEXT,
+            roles=Roles(stands_for=("risk",)),
+            chance="real",
+        ),
+        "sample_perplexity": Metric(
+            sample_perplexity,
+            "Perplexity of samples",
+            None,
+            extractors=("true-surprisal", "reference"),
+            takes=TEXT,
+            chance="fake",
+        ),
+        "impossible_share": Metric(
+            impossible_share, "Impossible samples", "lower", extractors=("true-surprisal",), takes=TEXT, chance="fake"
+        ),
+        "distinct_runs": Metric(
+            distinct_runs,
+            "Distinct runs of tokens",
+            None,
+            extractors=TOKENS,
+            takes=TEXT,
+            roles=Roles(stands_for=("tails",), losable=True),
+        ),
+        "type_token_ratio": Metric(type_token_ratio, "Types over tokens", None, extractors=TOKENS, takes=TEXT),
+        "run_entropy": Metric(
+            run_entropy,
+            "Entropy of runs (nats)",
+            None,
+            extractors=TOKENS,
+            takes=TEXT,
+            roles=Roles(stands_for=("variance",)),
+        ),
+        "zipf_slope": Metric(zipf_slope, "Zipf's exponent", None, extractors=TOKENS, takes=TEXT),
+        "repetition": Metric(
+            repetition, "Repetition within samples", None, extractors=TOKENS, takes=TEXT, chance="fake"
+        ),
+        "self_bleu": Metric(self_bleu, "Self-BLEU", None, extractors=TOKENS, takes=TEXT),
+        "memorised": Metric(
+            memorised, "Memorised from real text", None, "train", extractors=TOKENS, takes=TEXT, chance="fake"
+        ),
     },
     Metric,
 )

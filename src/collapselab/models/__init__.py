@@ -15,6 +15,7 @@ from .linear_classifier import LinearClassifier
 from .linear_regression import LinearRegression
 from .multinomial import Multinomial
 from .naive_bayes import NaiveBayes
+from .ngram import NGram
 from .ppca import PPCA
 from .pretrained import Pretrained
 from .stylegan2 import StyleGAN2
@@ -40,6 +41,7 @@ MODELS: Registry[type[Model]] = Registry(
         "gan": GAN,
         "stylegan2": StyleGAN2,
         "pretrained": Pretrained,
+        "ngram": NGram,
     },
     type[Model],
 )

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from ..core import seeds
 from ..core.ask import Ask
@@ -25,6 +25,7 @@ from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES, Judgement
 from .options import Options
 from .stored import Stored
+from .tokens import sharpened
 
 
 class MultinomialOptions(Options):
@@ -37,6 +38,20 @@ class MultinomialOptions(Options):
     estimate: Literal["mean", "posterior_draw"] = Field(
         "mean", description="mean: (x + alpha) / (n + K alpha); posterior_draw: one draw from Dirichlet(x + alpha)"
     )
+    top_k: int | None = Field(None, ge=1, description="of sampling: only so many of the likeliest; null: all")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="of sampling: only the likeliest that have so much of the mass together"
+    )
+
+    @property
+    def cuts(self) -> bool:
+        """Whether what is drawn has a tail cut off."""
+        return self.top_k is not None or self.top_p < 1
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What cuts nothing is left out, as it was before there was a cut: no training then hangs on it."""
+        return {key: value for key, value in handler(self).items() if self.cuts or key not in ("top_k", "top_p")}
 
     @classmethod
     def smallest(cls, kind: KindName) -> dict[str, Any]:
@@ -55,10 +70,26 @@ class MultinomialOptions(Options):
 
 
 class Law(Options):
-    """Shares by a formula: uniform 1 / K, or zipf, where the category of rank r has a share proportional to 1 / r."""
+    """Shares by a formula: uniform 1 / K, or zipf, where the category of rank r has a share proportional to r^-s."""
 
     categories: int = Field(ge=1, description="number of categories K")
     law: Literal["uniform", "zipf"]
+    exponent: float = Field(1.0, gt=0, allow_inf_nan=False, description="of zipf: s")
+    cut: int | None = Field(
+        None, ge=1, description="of zipf: the categories behind this rank have no share; null: all do"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.law == "uniform" and (self.exponent != 1 or self.cut is not None):
+            raise ValueError("law: found uniform with an exponent or a cut, allowed with these is zipf")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An exponent of 1 and no cut are left out, as they were before there were others."""
+        plain = {"exponent": 1.0, "cut": None}
+        return {key: value for key, value in handler(self).items() if plain.get(key, ...) != value}
 
 
 class MultinomialPopulation(Options):
@@ -175,7 +206,9 @@ class Multinomial:
         shares = options.probabilities
         if isinstance(shares, Law):
             ranks = np.arange(1.0, shares.categories + 1)
-            shares = np.ones_like(ranks) if shares.law == "uniform" else 1.0 / ranks
+            falling = 1.0 / ranks if shares.exponent == 1 else ranks**-shares.exponent
+            falling = np.where(ranks <= (shares.cut or shares.categories), falling, 0.0)
+            shares = np.ones_like(ranks) if shares.law == "uniform" else falling
         return cls(options, np.asarray(shares, np.float64) / np.sum(shares))
 
     @classmethod
@@ -216,12 +249,16 @@ class Multinomial:
     def sample(self, ask: Ask) -> SampleSet:
         """The samples that are asked for, at the temperature ask.bias: data (count,) int64, or the images.
 
-        The law of a sample is p^(1 / ask.bias), normalised; every sample inverts its own uniform number. Raises
-        ValueError when a guide is given: there is nothing to steer.
+        The law of a sample is p^(1 / ask.bias), normalised, cut to the ``top_k`` likeliest categories and then to those
+        that have ``top_p`` of the mass (:func:`models.tokens.sharpened`); every sample inverts its own uniform number.
+        Raises ValueError when a guide is given: there is nothing to steer.
         """
         check_ask(ask, self)
         uniform = seeds.uniforms(ask.seed, ask.start, ask.count, 1)[:, 0]
-        drawn = Multinomials.of(self).invert(uniform[None], ask.bias)[0]
+        options, law, bias = self.options, Multinomials.of(self), ask.bias
+        if getattr(options, "cuts", False):  # of a known truth there are no such options
+            law, bias = Multinomials(sharpened(self.probabilities[None], bias, options.top_k, options.top_p)), 1.0
+        drawn = law.invert(uniform[None], bias)[0]
         return SampleSet(drawn if self.images is None else self.images[drawn])
 
     def log_likelihood(

@@ -18,7 +18,8 @@ class Options(BaseModel):
     def smallest(cls, kind: KindName) -> dict[str, Any]:
         """What is fitted in a moment to a few small samples of a kind, that of ``collapselab.testing``; no job asks it.
 
-        What it leaves out has its default. Images have 8 x 8 pixels and two classes, categories are 0 .. 4.
+        What it leaves out has its default. Images have 8 x 8 pixels and two classes, categories are
+        0 .. 4, sequences are six tokens of a vocabulary of 5.
         """
         return {}
 

@@ -8,6 +8,7 @@ from .decay import Decay
 from .gaussians import Gaussians
 from .jars import Jars
 from .land import Land
+from .markov import Markov
 from .outfits import Outfits
 from .regression import Regression
 from .two_classes import TwoClasses
@@ -26,6 +27,7 @@ POPULATIONS: Registry[type[Population]] = Registry(
         "decay": Decay,
         "regression": Regression,
         "two-classes": TwoClasses,
+        "markov": Markov,
     },
     type[Population],
 )

@@ -13,7 +13,7 @@ import numpy as np
 from .. import store
 from ..core.sets import SampleSet
 from ..data.export import MANIFEST
-from ..data.formats import METADATA, PICTURES, beside, flat_columns
+from ..data.formats import COLUMN, METADATA, PICTURES, beside, flat_columns
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 FILE = "croissant.json"
@@ -178,8 +178,7 @@ def _fields(format_name: str, path: Path, samples: SampleSet) -> Iterator[Json]:
             taken = _from(path.name, column="image") | {"transform": {"jsonPath": "bytes"}}
             yield _field("image", IMAGE, taken)
         else:
-            name = "vector" if samples.kind == "vectors" else "category"
-            yield _column(path.name, name, samples.data)
+            yield _column(path.name, COLUMN[samples.kind], samples.data)
         yield from (_column(path.name, name, values) for name, values in beside(samples).items())
     elif format_name == "csv":
         yield from (_column(path.name, name, values) for name, values in flat_columns(samples).items())

@@ -19,6 +19,8 @@ FORMULA = "its fit is a formula, whose operations nobody counts; they are as man
 def modality(known: Known) -> str:
     """What kind of data it is, and of which shape."""
     shape = " x ".join(map(str, known.study.shape)) or "one number"
+    if known.study.kind == "sequences":
+        return f"sequences of {shape} tokens each; no images, sound or video"
     return f"{known.study.kind} of the shape {shape}; no text, sound, video or language"
 
 

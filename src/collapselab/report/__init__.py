@@ -3,3 +3,4 @@
 from .files import build as build
 from .pictures import grid_png as grid_png
 from .tables import glance as glance
+from .texts import Texts as Texts

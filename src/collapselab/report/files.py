@@ -31,8 +31,9 @@ from .page import page
 from .pictures import Grids, Pictures
 from .sections import truth_words
 from .tables import curves_csv, metrics_csv, primary_csv, summary_csv, summary_json, verdicts_json
+from .texts import Texts
 
-NOTHING_SELECTED, UNKNOWN = Selecting(), Made()
+NOTHING_SELECTED, UNKNOWN, NO_TEXTS = Selecting(), Made(), Texts()
 
 
 def build(
@@ -44,12 +45,13 @@ def build(
     selecting: Selecting = NOTHING_SELECTED,
     made: Made = UNKNOWN,
     real: np.ndarray | None = None,
+    texts: Texts = NO_TEXTS,
 ) -> dict[str, bytes]:
     """The files of a study's report: name -> bytes, with ``report.html`` first.
 
     An unfinished study says so at the top, with the number of its cells. figures: also draw each chart as PDF.
     selecting: what selecting has done. made: by what the report was drawn, and of which file. real: real images to
-    stand above the pictures, place by place.
+    stand above the pictures, place by place. texts: samples that are texts, and real ones.
     Raises ValueError when the records are of another study or arm, or were not measured alike; MemoryError where there
     is no room for the engine that draws.
     """
@@ -73,7 +75,7 @@ def build(
     }
     if figures:
         content |= {f"figures/{name}.pdf": pdf(chart) for name, chart in counted(charts.items(), "figures")}
-    pictures = Pictures(grids or {}, real, selecting)
+    pictures = Pictures(grids or {}, real, selecting, texts)
     told = footer(facts, made, costs, [f"figures/{name}.pdf" for name in charts])
     html = page(facts, records, pictures, costs, found, charts, truth_words(pairs), told)
     return {"report.html": html.encode()} | content

@@ -13,6 +13,7 @@ from ..core.kinds import KINDS
 from ..data.provenance import Origin, chunks
 from ..study.selected import Selecting
 from ..verdicts import StudyFacts
+from .texts import Texts
 
 Sorted = Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]]
 """arm -> generation -> the first samples that were kept, and the first that were not, (n, C, H, W) uint8 each."""
@@ -23,12 +24,13 @@ Grids = Mapping[str, Mapping[int, np.ndarray]]
 
 class Pictures(NamedTuple):
     """What the page shows of samples. real: real images of the same classes, place by place, (n, C, H, W) uint8, or
-    None. selecting: what selecting has done.
+    None. selecting: what selecting has done. texts: samples that are no pictures.
     """
 
     grids: Grids
     real: np.ndarray | None = None
     selecting: Selecting = Selecting()
+    texts: Texts = Texts()
 
 
 GRID_COLUMNS, GRID_ROWS = 10, 4

@@ -1,5 +1,6 @@
 """What a study costs, counted before it is spent: images that its models see and make."""
 
+from ..core.kinds import SHOWN
 from .sampled import evaluations
 from .study import Study
 from .throughput import Work
@@ -41,5 +42,5 @@ def longest(study: Study) -> dict[str, tuple[Work, Work]]:
 
 
 def pictured(study: Study) -> int:
-    """Samples in the picture of a generation; 0 where there are no pictures."""
-    return study.file.grid if study.kind == "images" and not study.file.together else 0
+    """Samples in the picture of a generation, or in its sheet of texts; 0 where there is neither."""
+    return study.file.grid if study.kind in SHOWN and not study.file.together else 0

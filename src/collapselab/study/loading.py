@@ -37,6 +37,7 @@ from .stopping import stop_faults
 from .streams import stream_faults
 from .study import Study
 from .unsuited import together_faults, unsuited_faults
+from .worded import vocabulary_faults
 
 STUDIES = Path("config")  # where a study lies that is called by its name; what is not there may come with the package
 
@@ -143,7 +144,13 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
-        faults += [*sampled.faults(study), *people_faults(study), *together_faults(study), *stop_faults(study)]
+        faults += [
+            *vocabulary_faults(study),
+            *sampled.faults(study),
+            *people_faults(study),
+            *together_faults(study),
+            *stop_faults(study),
+        ]
     measured = not any(fault.path[:1] == ("extractors",) for fault in faults)
     faults += crossing.faults(file)
     faults += [

@@ -40,6 +40,7 @@ def family_roots(study: Study, arm: str) -> list[str]:
     """The source of an arm's model."""
     model = study.model_of(arm)
     later = PROCESSES.get(study.model_options(model).get("parameterisation"), ())
+    later = (*later, "models.tokens:sharpened") if getattr(study.parsed_options(model), "cuts", False) else later
     return [*entries("models:MODELS", [study.family(model)]), *(f"{PACKAGE}.{one}" for one in later)]
 
 

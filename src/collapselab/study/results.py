@@ -14,6 +14,8 @@ from ..compose.regimes import REGIMES, draws
 from ..core.choice import Choice
 from ..core.progress import counted
 from ..core.seeds import Levels
+from ..core.sequences import Vocabulary
+from ..core.sets import SampleSet
 from ..guides import GUIDES
 from ..metrics import METRICS
 from ..store.cells import NOUNS, Cell
@@ -180,6 +182,35 @@ def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
     paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in cells}
     found = {cell: store.read_samples(path) for cell, path in paths.items() if path.exists()}
     return {cell: samples.data for cell, samples in found.items() if samples.kind == "images"}
+
+
+def texts(study: Study) -> dict[str, dict[int, list[str]]]:
+    """The texts that are there of the first seed, by arm and generation: sequences of the same random numbers, place by
+    place; nothing of other data.
+    """
+    if study.kind != "sequences" or study.file.together:
+        return {}
+    paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in study.cells() if cell[1] == 0}
+    found: dict[str, dict[int, list[str]]] = {}
+    for (arm, _, generation), path in paths.items():
+        if path.exists() and (one := _as_texts(store.read_samples(path), study.file.grid)):
+            found.setdefault(arm, {})[generation] = one
+    return found
+
+
+def real_texts(study: Study) -> list[str]:
+    """Held-out real sequences as texts, to stand above the others; none of other data, or where they are gone."""
+    path = Path(study.part_file("held_out"))
+    there = study.kind == "sequences" and not study.file.together and path.exists()
+    return _as_texts(store.read_samples(path), study.file.grid) if there else []
+
+
+def _as_texts(samples: SampleSet, most: int) -> list[str]:
+    if samples.kind != "sequences":
+        return []  # of a lineage that diverged
+    rows = np.asarray(samples.data[:most])
+    vocabulary = Vocabulary.of(samples.lineage) or Vocabulary(int(rows.max(initial=0)) + 1)
+    return vocabulary.texts(rows)
 
 
 def real_pictures(study: Study) -> np.ndarray | None:

@@ -70,7 +70,7 @@ def unlike(name: str, model: str, study: Study, shape: tuple[int, ...] | None) -
             return f"{name!r} has {has}; the model {model!r} says {says}: weights are of what they were made with"
     if shape is not None and said["shape"] is not None and said["shape"] != shape:
         resolution = f" (data: resolution: {said['shape'][1]})" if _same_but_size(said["shape"], shape) else ""
-        found, there = _called(said["shape"]), _called(shape)
+        found, there = _called(said["shape"], study.kind), _called(shape, study.kind)
         return f"{name!r} makes {found}; the study's data are {there}: allowed are data of the same shape{resolution}"
     return ""
 
@@ -138,5 +138,7 @@ def _same_but_size(found: tuple[int, ...], asked: tuple[int, ...]) -> bool:
     return len(found) == len(asked) == 3 and found[0] == asked[0] and found[1] == found[2]
 
 
-def _called(shape: tuple[int, ...]) -> str:
-    return f"{KIND_OF_SHAPE.get(len(shape), 'arrays')} of {' x '.join(map(str, shape)) or '1'}"
+def _called(shape: tuple[int, ...], kind: str) -> str:
+    """Samples of a shape, in words. kind: that of the study, since sequences have the shape of vectors."""
+    names = {**KIND_OF_SHAPE, 1: "sequences" if kind == "sequences" else "vectors"}
+    return f"{names.get(len(shape), 'arrays')} of {' x '.join(map(str, shape)) or '1'}"

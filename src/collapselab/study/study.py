@@ -264,8 +264,8 @@ class Study:
 
     @cached_property
     def kind(self) -> str:
-        """What the data are: images, vectors or categories."""
-        return "images" if self.population_name is None else self.population.gives
+        """What the data are: images, vectors, categories or sequences."""
+        return getattr(self.dataset, "gives", "images") if self.population_name is None else self.population.gives
 
     @cached_property
     def dataset(self) -> Any:

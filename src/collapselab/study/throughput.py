@@ -221,6 +221,8 @@ def _spread(mean: float, found: Sequence[float]) -> float:
 def _random(options: Any, shape: tuple[int, ...]) -> TrainingSet:
     """Data without any structure: how long a step takes does not depend on them."""
     random = np.random.default_rng(0)
+    if tokens := getattr(options, "vocabulary", 0):
+        return TrainingSet(random.integers(0, tokens, (ROWS, *shape), np.int32), None, np.ones(ROWS))
     points = random.normal(size=(ROWS, *shape[-1:]))
     if len(shape) == 1:
         points[:, -1] = np.sign(points[:, -1])  # to a classifier it is the label

@@ -104,6 +104,9 @@ def together_faults(study: Study) -> Iterator[Fault]:
         if spec.name not in REPLICATED:
             message = f"together: {spec.name!r} has no fit by formula; allowed: {', '.join(REPLICATED)}"
             yield Fault(("models", name), message)
+        elif getattr(study.parsed_options(name), "cuts", False):
+            message = "together: found a cut by top_k or top_p, which is of samples drawn one by one; leave it out"
+            yield Fault(("models", name), message)
     if study.population_name not in REPLICATED:
         said = f"together: found {study.origin.name!r}; allowed populations: {', '.join(REPLICATED)}"
         yield Fault(("data",), said)

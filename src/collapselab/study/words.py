@@ -84,9 +84,12 @@ def shared_by_seeds(study: Study) -> list[str]:
     data, split, vary = study.file.data, study.file.data.split, study.file.seeds_vary
     found = []
     if study.population_name is None:
-        found += [f"one split of the data (split seed {data.split_seed})", f"its {split.held_out:,} held-out images"]
+        found += [
+            f"one split of the data (split seed {data.split_seed})",
+            f"its {split.held_out:,} held-out {study.kind}",
+        ]
         if study.file.initial.real == split.train:
-            found.append(f"the {split.train:,} images of generation 0")
+            found.append(f"the {split.train:,} {study.kind} of generation 0")
     elif not study.file.together:
         found.append(f"{split.held_out:,} held-out draws")
     found += [f"one {name}, learnt once" for name in study.trained_extractors]

@@ -13,6 +13,7 @@ from ..populations.gaussians import Gaussians, GaussiansOptions
 
 WIDTH = 16
 CLASSES = (0.36, 0.33, 0.28, 0.03)  # shares of classes, of which the last is rare
+FAR = 50  # of a number of a cloud
 TRUTH = Gaussians(GaussiansOptions(modes=9, sd=0.12, weights="zipf"))  # discs that hold some four in ten of a cloud
 
 
@@ -35,6 +36,8 @@ def as_read(entry: Any, side: Features) -> Features:
         raise ValueError(f"features: found none, needed are some: nobody here knows what {missing} makes of samples")
     if not found or any(not extractor.statistic and extractor.needs.through != "law" for extractor in found):
         return side
+    if found[0].takes == ("sequences",):
+        return sequences_of(side, found[0].needs.through)
     if found[0].needs.through == "truth":
         return truth_of(side)
     if found[0].needs.through == "law":
@@ -44,6 +47,16 @@ def as_read(entry: Any, side: Features) -> Features:
     if found[0].needs.through == "model":
         return Features(side.values[:, :1])
     return statistics_of(entry.extractors[0], side)
+
+
+def sequences_of(side: Features, through: str) -> Features:
+    """A cloud as sequences: its numbers rounded to a few tokens, or the size of one of them as nats a token, of which a
+    truth holds those that are far away for impossible. What is not finite stays so.
+    """
+    if through != "nothing":
+        nats = np.abs(side.values[:, :1])
+        return Features(np.where((nats > FAR) & (through == "truth"), np.inf, nats), names=("nats",))
+    return Features(np.clip(np.round(2 * side.values) + 6, 0, 12), names=tuple(map(str, range(side.values.shape[1]))))
 
 
 def statistics_of(extractor: str, side: Features) -> Features:

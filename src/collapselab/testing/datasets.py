@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from ..core.kinds import KINDS
+from ..core.sequences import Vocabulary, check_tokens
 from ..data import DATASETS
 from ..data.base import Dataset
 from ..data.digest import digest
@@ -42,17 +44,22 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     faults = dataset.check()
     law(faults == [], f"{name}: check says of what is there: {'; '.join(map(str, faults))}")
     _check_what_is_read(dataset, images, labels)
-    _check_resolution(dataset)
+    if getattr(dataset, "gives", "images") == "images":
+        _check_resolution(dataset)
     _check_refusals(dataset)
 
 
 def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.ndarray | None) -> None:
     name, samples = dataset.source, dataset.load()
     data = samples.data
+    kind = getattr(dataset, "gives", "images")
     law(
-        data.dtype == np.uint8 and data.ndim == 4,
-        f"{name}: it read {data.dtype} of shape {data.shape}, asked are images",
+        kind in KINDS and KINDS[kind].holds(data),
+        f"{name}: it read {data.dtype} of shape {data.shape}, asked are {kind}",
     )
+    if kind == "sequences":
+        law(Vocabulary.of(samples.lineage) == dataset.vocabulary, f"{name}: the lineage tells of another vocabulary")
+        check_tokens(data, dataset.vocabulary.size, name)
     law(dataset.count() == len(data), f"{name}: count says {dataset.count()}, load read {len(data)} images")
     law(
         tuple(dataset.shape()) == data.shape[1:],
@@ -107,13 +114,8 @@ def _check_resolution(dataset: Dataset) -> None:
 
 def _check_refusals(dataset: Dataset) -> None:
     name, kind, options = dataset.source, type(dataset), dataset.model_dump()
-    for wrong in (
-        {"shuffle": True},
-        {"resolution": 0},
-        {"resolution": "small"},
-        {"resize": "nearest"},
-        {"source": "x"},
-    ):
+    of_images = [{"resolution": 0}, {"resolution": "small"}, {"resize": "nearest"}]
+    for wrong in ({"shuffle": True}, {"source": "x"}, *(of_images if "resolution" in kind.model_fields else [])):
         refused(
             lambda wrong=wrong: kind(**options | wrong),
             next(iter(wrong)),

@@ -50,10 +50,13 @@ def check_extractor(
 
 
 def samples(kind: KindName, count: int = ROWS) -> np.ndarray:
-    """Samples of a kind, the same each time: colour images of 16 x 16 pixels, planar vectors, categories 0 .. 4."""
+    """Samples of a kind, the same each time: colour images of 16 x 16 pixels, planar vectors, categories 0 .. 4, and
+    sequences of six such tokens."""
     source = np.random.default_rng(7)
     if kind == "images":
         return source.integers(0, 256, (count, 3, 16, 16), np.uint8)
+    if kind == "sequences":
+        return source.integers(0, 5, (count, 6), np.int32)
     return 2 * source.normal(size=(count, 2)) if kind == "vectors" else source.integers(0, 5, count)
 
 
@@ -84,9 +87,9 @@ def small_weights(name: str, entry: Extractor, kind: KindName, options: Any) -> 
     """Something small to look through, for an extractor of a kind."""
     through = entry.needs.through
     if through == "learnt":
-        return _trained(name, entry, options)
+        return _trained(name, entry, kind, options)
     if through == "truth":
-        judge = {"images": "jars", "vectors": "gaussians", "categories": "outfits"}[kind]
+        judge = {"images": "jars", "vectors": "gaussians", "categories": "outfits", "sequences": "markov"}[kind]
         return POPULATIONS[judge].population(POPULATIONS[judge].PopulationOptions())
     if through == "mark":
         entry = MARKS["spread_spectrum"]
@@ -109,8 +112,8 @@ def _training(kind: KindName) -> Any:
     return type(one)(rows, None, one.weights)
 
 
-def _trained(name: str, entry: Extractor, options: Any) -> Any:
-    data, chosen = samples("images", 60), entry.Options() if options is None else options
+def _trained(name: str, entry: Extractor, kind: KindName, options: Any) -> Any:
+    data, chosen = samples(kind, 60), entry.Options() if options is None else options
     labels = np.arange(60) % 3
     (weights, info), (again, _) = (entry.train(data, labels, 1, chosen, held_out=(data, labels)) for _ in range(2))
     alike = weights.keys() == again.keys() and all(same(weights[part], again[part]) for part in weights)

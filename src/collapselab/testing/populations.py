@@ -95,6 +95,9 @@ def _check_what_is_impossible(name: str, truth: Any) -> None:
         odd = np.stack([np.full(truth.shape, grey, np.uint8) for grey in (0, 255)])
     elif truth.gives == "categories":
         odd = np.array([-1, 10**6])
+    elif truth.gives == "sequences":
+        odd = np.repeat(truth.sample(Ask(1, 0)).data, 3, axis=0)
+        odd[0, 0], odd[1, -1], odd[2] = -1, 10**6, 2**31 - 1
     else:
         odd = np.repeat(truth.sample(Ask(1, 0)).data, 4, axis=0)
         odd[:, 0] = np.nan, np.inf, -np.inf, 1e30

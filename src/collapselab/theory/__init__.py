@@ -83,6 +83,11 @@ from .multinomial import survivors as survivors
 from .multinomial import temperature_shares as temperature_shares
 from .naive_bayes import between_classes_covariance as between_classes_covariance
 from .naive_bayes import independent_homozygosity as independent_homozygosity
+from .next_token import edited_shares as edited_shares
+from .next_token import next_token_collision as next_token_collision
+from .next_token import next_token_loop as next_token_loop
+from .next_token import next_token_types as next_token_types
+from .next_token import sequence_shares as sequence_shares
 from .recursion import regime_moments as regime_moments
 from .regression import regression_error_accumulate as regression_error_accumulate
 from .regression import regression_error_replace as regression_error_replace
@@ -109,3 +114,11 @@ from .worth import effective_size as effective_size
 from .worth import effective_size_w2 as effective_size_w2
 from .worth import fresh_limit_w2 as fresh_limit_w2
 from .worth import rows_of_distance as rows_of_distance
+from .zipf import nucleus_rank as nucleus_rank
+from .zipf import nucleus_rank_limit as nucleus_rank_limit
+from .zipf import rows_worth as rows_worth
+from .zipf import tail_mass as tail_mass
+from .zipf import temperature_exponent as temperature_exponent
+from .zipf import unseen_mass as unseen_mass
+from .zipf import unseen_mass_limit as unseen_mass_limit
+from .zipf import zipf as zipf

@@ -247,7 +247,8 @@ def gaussian_determinant(setting: Setting) -> Prediction | None:
 def true_shares(setting: Setting) -> np.ndarray | None:
     """The true shares, where the family has as many categories and samples them as they are."""
     shares, options = getattr(setting.truth, "probabilities", None), setting.options
-    if shares is None or not hasattr(setting.truth, "moments") or biases_of(setting) != {1.0}:
+    cuts = options.get("top_k") is not None or options.get("top_p", 1.0) < 1
+    if shares is None or not hasattr(setting.truth, "moments") or biases_of(setting) != {1.0} or cuts:
         return None
     size = options["categories"] if "categories" in options else math.prod(options["levels"] or ())
     return shares if len(shares) == size else None

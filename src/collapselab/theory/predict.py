@@ -6,6 +6,7 @@ Entry g of a curve belongs to the model of generation g, the end of g + 1 fits t
 from .chosen import CHOSEN
 from .guided import GUIDED, is_steered
 from .laws import LAWS
+from .next_token import TOKENS
 from .sampled import SAMPLED
 from .setting import Prediction, Setting
 
@@ -18,7 +19,9 @@ def predict(setting: Setting) -> list[Prediction]:
         # Some of independent samples are independent samples; only how many are stored changes.
         setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
     own = setting.selector in ("nobody", "random")
-    laws = (LAWS | SAMPLED).get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
+    laws = (
+        (LAWS | SAMPLED | TOKENS).get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
+    )
     if is_steered(setting):
         laws = GUIDED.get(setting.family, ()) if own else ()
     found = (law(setting) for law in laws)

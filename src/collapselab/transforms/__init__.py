@@ -3,6 +3,7 @@
 from ..core.needs import Needs
 from ..core.registry import Registry
 from .base import Transform
+from .edit import EditOptions, edit
 from .project import ProjectOptions, project
 from .relabel import RelabelOptions, relabel
 from .repost import JpegOptions, ResizeOptions, jpeg, jpeg_fault, resize, resize_fault
@@ -16,6 +17,7 @@ TRANSFORMS: Registry[Transform] = Registry(
         "jpeg": Transform(JpegOptions, jpeg, takes=("images",), fault=jpeg_fault),
         "resize": Transform(ResizeOptions, resize, takes=("images",), fault=resize_fault),
         "resample": Transform(ResampleOptions, resample, Needs(train=True), takes=("vectors", "categories")),
+        "edit": Transform(EditOptions, edit, Needs(train=True), takes=("sequences",)),
     },
     Transform,
 )

@@ -186,6 +186,9 @@ def _report_roots(study: Study, place: Place) -> list[str]:
     roles = entries("metrics:METRICS", study.metric_options(), "roles")
     drawn = [f"{PACKAGE}.report:{name}" for name in ("build", "glance")]
     drawn += [f"{PACKAGE}.report.made:made", f"{PACKAGE}.study.results:real_pictures"]
+    drawn += (
+        [f"{PACKAGE}.study.results:{name}" for name in ("texts", "real_texts")] if study.kind == "sequences" else []
+    )
     return [*drawn, *read, f"{PACKAGE}.study.selected:selecting", *metrics, *roles]
 
 

@@ -1,0 +1,156 @@
+"""Text as sequences of characters: what Python itself carries, or the user's own."""
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..core.sequences import Vocabulary, windows
+from ..core.sets import SampleSet
+from .base import Dataset, fingerprint
+from .rights import Rights
+
+SUFFIX = ".txt"
+MOST_BYTES = 2**28  # of a text: a quarter of a gigabyte, of which the tokens are four times as many bytes
+ALPHABETS: Mapping[str, str] = {
+    "letters": " abcdefghijklmnopqrstuvwxyz",
+    "printable": "\n" + "".join(map(chr, range(32, 127))),
+}
+
+
+class Text(Dataset):
+    """A text, cut into sequences of equal length: the reference of the Python language, or a file of one's own.
+
+    Without a ``path`` it is ``pydoc_data.topics``, which every Python carries: about 460,000 characters of English on
+    its language, other ones with another version. A file is read as UTF-8; of a folder all its .txt files are, in the
+    order of their names.
+    """
+
+    citation: ClassVar[str] = "The Python Language Reference, Python Software Foundation; or the study's own text."
+    source: ClassVar[str] = "text"
+    gives: ClassVar[Literal["sequences"]] = "sequences"
+    resolution: ClassVar[None] = None  # of images
+    resize: ClassVar[str] = "area"
+
+    path: Path | None = Field(None, description="a text file, or a folder of .txt files; null: what Python carries")
+    alphabet: Annotated[
+        Literal["letters", "printable"],
+        Field(description="letters: a to z and space, all else becomes a space; printable: 95 characters and new line"),
+    ] = "letters"
+    length: int = Field(64, ge=2, le=65536, description="characters of a sequence")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The characters that its tokens stand for."""
+        letters = ALPHABETS[self.alphabet]
+        return Vocabulary(len(letters), letters)
+
+    def check(self) -> list[str]:
+        if self.path is None:
+            return []
+        if not (self.path.is_file() or self.path.is_dir()):
+            return [f"path: there is no file or folder {str(self.path)!r}"]
+        if not self.files():
+            return [f"path: the folder {str(self.path)!r} has no {SUFFIX} file"]
+        large = sum(file.stat().st_size for file in self.files())
+        return [f"path: found {large} bytes, allowed are {MOST_BYTES}"] if large > MOST_BYTES else []
+
+    def files(self) -> list[Path]:
+        if self.path is None:
+            return []
+        if self.path.is_dir():
+            return sorted(file for file in self.path.glob(f"*{SUFFIX}") if file.is_file())
+        return [self.path]
+
+    def count(self) -> int:
+        self.require()
+        return len(self._tokens()) // self.length
+
+    def stored_shape(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    def shape(self) -> tuple[int, ...]:
+        return self.stored_shape()
+
+    def labelled(self) -> int:
+        return 0
+
+    def read(self) -> tuple[np.ndarray, None]:
+        """Sequences that follow one another in the text, (N, length) int32; what is left at its end is left out."""
+        return windows(self._tokens(), self.length), None
+
+    def load(self) -> SampleSet:
+        """The sequences, with source, options and vocabulary as lineage.
+
+        Raises ValueError for anything that ``check`` lists, and for files that are no UTF-8 text.
+        """
+        self.require()
+        data, _ = self.read()
+        lineage = {"source": self.source, "options": self.model_dump(mode="json"), **self.vocabulary.told}
+        return SampleSet(data, lineage=lineage)
+
+    def fingerprint(self) -> str:
+        if self.path is None:
+            return f"in Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+        return fingerprint(self.path, self.files)
+
+    def rights(self) -> Rights:
+        if self.path is not None:
+            return Rights()
+        return Rights(
+            licence="PSF-2.0",
+            owner="Python Software Foundation",
+            collected="with the version of Python that is in use",
+            people="none",
+            address="https://docs.python.org/3/reference/",
+            note="the help topics of the language, as the standard library carries them",
+        )
+
+    def _tokens(self) -> np.ndarray:
+        stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files())
+        return _tokens_of(stamps, self.alphabet)
+
+
+@cache
+def _tokens_of(stamps: tuple[tuple[str, int, int], ...], alphabet: str) -> np.ndarray:
+    """The tokens of files, or of what Python carries where there are none; read once, since a plan counts them."""
+    parts = [_read(Path(name)) for name, _, _ in stamps] if stamps else _carried()
+    return normalised("\n".join(parts), alphabet)
+
+
+def normalised(text: str, alphabet: str) -> np.ndarray:
+    """A text as tokens of an alphabet: (n,) int32.
+
+    letters: small letters; every run of other characters is one space, as in text8 (Mahoney 2011, "Large text
+    compression benchmark"). printable: other characters than ASCII's and the line feed are left out.
+    """
+    letters = ALPHABETS[alphabet]
+    place = np.full(0x110000, -1, np.int32)
+    place[[ord(letter) for letter in letters]] = np.arange(len(letters), dtype=np.int32)
+    if alphabet == "letters":
+        place[[ord(letter.upper()) for letter in letters[1:]]] = np.arange(1, len(letters), dtype=np.int32)
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    found = place[points]
+    if alphabet != "letters":
+        return found[found >= 0]
+    found = np.maximum(found, 0)  # the space
+    again = np.zeros(len(found), bool)
+    again[1:] = (found[1:] == 0) & (found[:-1] == 0)
+    return found[~again]
+
+
+def _carried() -> list[str]:
+    from pydoc_data.topics import topics
+
+    return [topics[name] for name in sorted(topics)]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"path: {str(file)!r} is no UTF-8 text: byte {error.start} is {error.reason}") from None
