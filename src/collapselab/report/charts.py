@@ -14,6 +14,7 @@ from .numbers import BAND_FROM, KINDS, SETS, composition_rows, curve_rows, share
 
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
+ABREAST = 12  # panels of arms in a row, of which each still has room for its generations
 # Real images in sand, generated ones in violet, lighter or darker than any arm: a colour means one thing in the page.
 KIND_COLOURS = dict(zip(KINDS, ("#F7F3E3", "#E0D3A8", "#C9B57C", "#2B2140", "#CFC4E3"), strict=True))
 # What is not an arm: words, what stands behind the arms, and the lines of the axes. The page's style has each of them
@@ -294,8 +295,8 @@ def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) 
 
 
 def _panel(facts: StudyFacts, width: int) -> int:
-    """How wide an arm's panel is where all stand in one row."""
-    return min(200, width // len(facts.arms) - 26)
+    """How wide an arm's panel is: all stand in one row as long as there is room for them."""
+    return min(200, width // min(len(facts.arms), ABREAST) - 26)
 
 
 def _generations(facts: StudyFacts, panel: int) -> Any:
@@ -306,8 +307,11 @@ def _generations(facts: StudyFacts, panel: int) -> Any:
 
 
 def _beside_each_other(facts: StudyFacts, chart: Any, panel: int) -> Any:
-    """The chart of every arm, in a row."""
+    """The chart of every arm, in a row; many in several rows."""
     header = alt.Header(labelLimit=panel)
+    if len(facts.arms) > ABREAST:
+        facet = alt.Facet("arm:N", sort=list(facts.arms), title=None, header=header)
+        return chart.facet(facet=facet, columns=ABREAST)
     return chart.facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=header))
 
 

@@ -11,6 +11,7 @@ will have lost half (``forecast``). All give findings of one form, and are entri
 
 from .definitions import CLASSES_GIVEN as CLASSES_GIVEN
 from .facts import Endpoint as Endpoint
+from .facts import Point as Point
 from .facts import Selected as Selected
 from .facts import StudyFacts as StudyFacts
 from .findings import Analysis as Analysis

@@ -21,6 +21,13 @@ class Endpoint:
     set: str = "sampled"  # raw, sampled, released or kept
 
 
+class Point(NamedTuple):
+    """Where an arm stands in a sweep. arm: what it is a copy of. at: axis, as it was typed -> value."""
+
+    arm: str
+    at: Mapping[str, Any]
+
+
 class Selected(NamedTuple):
     """Who selects in an arm. chance: the arm in which chance keeps as many. seen: the real rows by which samples are
     scored; 0 where the study shows none to whoever selects. judges: people, or what stands in for them; 0 for no one.
@@ -93,6 +100,7 @@ class StudyFacts:
     contradicted: Mapping[str, str] = field(default_factory=dict)
     unit: str = "rows"
     adaptations: Mapping[tuple[str, int, int], Sequence[Step]] = field(default_factory=dict)
+    points: Mapping[str, Point] = field(default_factory=dict)
 
     @property
     def loops(self) -> Self:
