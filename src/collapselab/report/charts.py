@@ -9,6 +9,7 @@ import altair as alt
 import vl_convert
 
 from ..verdicts import Endpoint, Record, StudyFacts, spell
+from .axes import axis_rows, in_words, is_positive, series_of
 from .colours import colours_of, marks_of
 from .numbers import BAND_FROM, KINDS, SETS, composition_rows, curve_rows, shares, some, survival_rows
 
@@ -237,6 +238,52 @@ def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> 
     title = alt.TitleParams("Lineages that go on (Kaplan and Meier)", anchor="start")
     said = "The share of lineages that go on, and how many are watched, by generation and arm."
     return _styled(alt.vconcat(curve, beneath, data=alt.Data(values=[])).properties(title=title), rows, said)
+
+
+# -- a metric against an axis of the sweep ------------------------------------------------------------------------------
+
+
+def axis_chart(
+    facts: StudyFacts, records: Sequence[Record], axis: str, endpoint: Endpoint, width: int, height: int
+) -> dict | None:
+    """The Vega-Lite specification of one metric against an axis at the last generation, in logarithms where all of it is
+    above 0, with the scaling law through each curve; None without any.
+    """
+    rows = axis_rows(facts, records, axis, endpoint)
+    if not rows:
+        return None
+    look, words = series_of(facts), facts.label(endpoint.metric)
+    names = [name for name in look if any(row["series"] == name for row in rows)]
+    positive = is_positive(rows)
+    if positive:  # what reaches 0 is drawn down to the lowest number
+        least = min(row["value"] for row in rows)
+        rows = [row | ({"low": max(row["low"], least / 2)} if "low" in row else {}) for row in rows]
+    scale = alt.Scale(type="log", nice=False) if positive else alt.Scale(zero=False)
+    places = sorted({row["x"] for row in rows if row["what"] == "mean"})
+    ticks = alt.Axis(values=places, format="~g", grid=False, title=axis)
+    x = alt.X("x:Q", axis=ticks, scale=alt.Scale(type="log", domain=[places[0] / 1.1, places[-1] * 1.1], nice=False))
+    y = alt.Y("value:Q", title=words, scale=scale)
+    colours_ = alt.Scale(domain=names, range=[look[name]["colour"] for name in names])
+    legend = alt.Legend(orient="bottom", columns=3, title=None, labelLimit=400, symbolSize=90, symbolOpacity=1)
+    colour = alt.Color("series:N", scale=colours_, sort=None, legend=legend)
+    marks = alt.Scale(domain=names, range=[look[name]["mark"] for name in names])
+    shape = alt.Shape("series:N", scale=marks, sort=None, legend=legend)
+    tips = ["series:N", alt.Tooltip("x:Q", format="~g", title=axis)]
+    tips += [alt.Tooltip(f"{one}:Q", format=".4~g") for one in ("value", "low", "high")] + ["lineages:N"]
+    layers = [
+        _rows_that_are("mean").mark_rule(strokeWidth=1.5).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour),
+        _rows_that_are("law").mark_line(strokeWidth=1.6).encode(x, y, color=colour),
+        _rows_that_are("mean")
+        .mark_point(size=55, filled=True, opacity=1)
+        .encode(x, y, color=colour, shape=shape, tooltip=tips),
+    ]
+    title = alt.TitleParams(
+        f"{words} in the {endpoint.extractor} features",
+        subtitle="points: means at the last generation; lines: a + b x^−c through them",
+        anchor="start",
+    )
+    chart = alt.layer(*layers, data=alt.Data(values=[])).properties(width=width, height=height, title=title)
+    return _styled(chart, rows, in_words(facts, axis, endpoint, rows))
 
 
 # -- a panel for each arm ----------------------------------------------------------------------------------------------

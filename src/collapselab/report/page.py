@@ -12,6 +12,7 @@ from ..measure.roles import reads_classes
 from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spell
 from . import sections
 from .adapted import of_study
+from .axes import drawn_along, series_of
 from .charts import VEGA_LITE, colours
 from .colours import marks_of
 from .footer import Footer, cited
@@ -57,6 +58,8 @@ def page(
         primary_set=SETS[facts.primary.set],
         **_curves(facts, records),
         charts=charts,
+        along=[name for name in drawn_along(facts, records) if name in charts],
+        series=series_of(facts),
         adaptations=of_study(facts, colours(facts)),
         pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),

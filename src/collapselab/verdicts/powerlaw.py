@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .statistics import is_constant
+from .words import ROUNDING
+
 SIZES_MIN = 4  # points, through fewer of which a law of three numbers can be laid exactly
 SEEDS_MIN = 3  # as everywhere: with fewer an interval says next to nothing
 LOWEST, HIGHEST = 0.02, 10.0  # exponents: below no floor, above no slope can be told from the other sizes
-STEPS = 400  # of the exponents that are tried
-DRAWS = 1_000  # of the bootstrap
+STEPS = 150  # of the exponents that are tried
+DRAWS = 500  # of the bootstrap
 EDGE = 0.025  # of the draws at either end: what lies beyond is the interval, so more leave it open
 SEED = 20_25
 
@@ -50,7 +53,7 @@ def fit(x: np.ndarray, values: np.ndarray) -> Law | str:
     if len(x) < SIZES_MIN:
         return f"a law of three numbers needs at least {SIZES_MIN} points, and there are {len(x)}"
     means = values.mean(axis=0)
-    if np.ptp(means) <= 1e-12 * np.abs(means).max():
+    if is_constant(means):
         return "it does not change along the axis"
     unit = np.exp(np.log(x).mean())  # powers of x as it is may be no numbers
     solver = _Solver(x / unit, _weights(x, values))
@@ -61,7 +64,7 @@ def fit(x: np.ndarray, values: np.ndarray) -> Law | str:
         reason = why or f"an interval needs at least {SEEDS_MIN} seeds, and there are {len(values)}"
         return found._replace(why=reason)
     apart = _apart(found, x, values)
-    if not values.std(axis=0).any():
+    if (np.ptp(values, axis=0) <= ROUNDING * np.abs(values).max(axis=0)).all():
         return found._replace(why=why or "all seeds are equal, which leaves no spread to judge by")
     draws = np.random.default_rng(SEED).integers(0, len(values), (DRAWS, len(values)))
     exponents, parts = solver.all(values[draws].mean(axis=1))
@@ -84,7 +87,7 @@ def _intervals(found: Law, exponents: np.ndarray, parts: np.ndarray, unit: float
     wide = special.stdtrit(seeds - 1, 0.975) * np.sqrt(seeds / (seeds - 1))
     half = wide * np.log(exponents).std(ddof=1)
     of_factor = wide * np.log(np.maximum(np.abs(parts[:, 1]) * unit**exponents, 1e-300)).std(ddof=1)
-    of_floor = wide * parts[:, 0].std(ddof=1)
+    of_floor = float(wide * parts[:, 0].std(ddof=1))
     floor, factor, exponent = found.floor.value, found.factor.value, found.exponent.value
     factors = sorted((factor * np.exp(-of_factor), factor * np.exp(of_factor)))
     return {

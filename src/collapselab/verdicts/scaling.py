@@ -22,7 +22,9 @@ from .words import and_ended, digits_apart, spell
 CHANGED = 0.1  # of an exponent: a law whose exponent has become smaller by more is another; this report's own number
 SIZES_MIN = 3  # at which a change of exponents is looked for
 REAL = "initial.real"
-UNSWEPT = "a scaling law needs the same loop at several sizes, as a sweep of initial.real makes them; this study has one"
+UNSWEPT = (
+    "a scaling law needs the same loop at several sizes, as a sweep of initial.real makes them; this study has one"
+)
 
 
 class Series(NamedTuple):
@@ -121,7 +123,7 @@ def scaling(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
             continue
         law = powerlaw.fit(there.x, there.values)
         metric, words = facts.label(facts.primary.metric), {"series": series.name, "axis": series.axis}
-        where = f"At generation {there.generation} {metric[:1].lower()}{metric[1:]}"
+        where = f"{metric} of generation {there.generation}"
         overall = _overall(there)
         numbers: dict[str, float] = {"points": len(there.x), "lineages": len(there.seeds)}
         numbers |= {"slope": overall.value} if overall else {}
@@ -293,7 +295,7 @@ def _judged(
         return Finding("scaling_law", arm, "inconclusive", f"{said}.{and_ended(records, facts, arm)}", change.numbers())
     own, control = slopes
     numbers = change.numbers() | {"exponent": -own.value, "control_exponent": -control.value}
-    where = f"At generation {pair.own.generation} {metric[:1].lower()}{metric[1:]} goes as {axis}^{spell(own.value)}"
+    where = f"{metric} of generation {pair.own.generation} goes as {axis}^{spell(own.value)}"
     where += f", and in the controls as {axis}^{spell(control.value)}"
     if control.high >= 0 or not np.isfinite(control.high):
         said = f"{where}: inconclusive, since the controls' does not surely fall, and no law is there to change"
