@@ -1,4 +1,4 @@
-"""Scaling laws of a sweep, and the fifth definition of collapse: exact laws recovered, intervals that cover, verdicts."""
+"""Scaling laws of a sweep, and the fifth definition of collapse: exact laws are found, intervals cover, verdicts."""
 
 import made_up
 import numpy as np

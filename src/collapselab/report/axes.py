@@ -24,7 +24,7 @@ def series_of(facts: StudyFacts) -> dict[str, dict[str, str]]:
 
 
 def drawn_along(facts: StudyFacts, records: Sequence[Record]) -> dict[str, tuple[str, Endpoint]]:
-    """The charts of a sweep: name -> axis and endpoint; the primary one, and what stands for the risk if it is other."""
+    """The charts of a sweep: name -> axis and endpoint, the primary one, and the risk where that is another."""
     endpoints = [facts.primary]
     risk = stand_in(facts, records, "risk")
     endpoints += (

@@ -240,14 +240,14 @@ def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> 
     return _styled(alt.vconcat(curve, beneath, data=alt.Data(values=[])).properties(title=title), rows, said)
 
 
-# -- a metric against an axis of the sweep ------------------------------------------------------------------------------
+# -- a metric against an axis of the sweep -----------------------------------------------------------------------------
 
 
 def axis_chart(
     facts: StudyFacts, records: Sequence[Record], axis: str, endpoint: Endpoint, width: int, height: int
 ) -> dict | None:
-    """The Vega-Lite specification of one metric against an axis at the last generation, in logarithms where all of it is
-    above 0, with the scaling law through each curve; None without any.
+    """The Vega-Lite specification of one metric against an axis at the last generation, with the scaling law through
+    each curve, in logarithms where all of it is above 0; None without any.
     """
     rows = axis_rows(facts, records, axis, endpoint)
     if not rows:

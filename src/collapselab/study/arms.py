@@ -193,7 +193,7 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
     Along the axes of a sweep arms are unlike on purpose: the rules are those of each of its points.
     """
     values: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS if rule != "sampler"}
-    spans = range(study.file.generations + 1)
+    spans, compared = range(study.file.generations + 1), _compared(study)
     for name, arm in study.lineages.items():
         if arm.calibrates is not None:
             continue  # other numbers of images are what they are for
@@ -202,18 +202,14 @@ def fairness_faults(study: Study) -> Iterator[Fault]:
         values["images_seen"][name] = [_all_seen(study, name, t) for t in spans]
         values["init"][name] = _start(arm)
     for rule, of in values.items():
-        differ = False
-        for point, arms in _compared(study).items():
-            found = {name: value for name, value in of.items() if name in arms}
-            differ = len({json.dumps(value) for value in found.values()}) > 1
-            if differ:
-                break
-        if differ and rule not in study.file.waive:
-            said = "; ".join(f"{name} {_brief(value)}" for name, value in found.items())
+        groups = {point: {name: of[name] for name in of if name in arms} for point, arms in compared.items()}
+        unlike = [point for point, found in groups.items() if len({*map(json.dumps, found.values())}) > 1]
+        if unlike and rule not in study.file.waive:
+            said = "; ".join(f"{name} {_brief(value)}" for name, value in groups[unlike[0]].items())
             remedy = f"make them equal, or say why not under waive: {{{rule}: reason}}"
-            where = f" at {point}" if point else ""
+            where = f" at {unlike[0]}" if unlike[0] else ""
             yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found{where} {said}; {remedy}")
-        if not differ and rule in study.file.waive:
+        if not unlike and rule in study.file.waive:
             yield Fault(("waive", rule), f"nothing to waive: {FAIRNESS[rule]} here")
     yield from sampled.fairness_faults(study)
 

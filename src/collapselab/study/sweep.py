@@ -1,9 +1,9 @@
 """Axes of a study: the arms that its ``sweep`` makes, one for each point of the product of its values.
 
 A file says ``sweep: {initial.real: [100, 1000], models.tiny.blocks: [1, 2]}``. Each arm, or each of those under
-``sweep.arms``, is copied for every point of the axes that it has: ``replace`` becomes ``replace_real100_blocks1`` and so
-on. What comes out is a file as one could have typed it, which is read and checked as any other, so that every arm has
-its control; a fault of a copy is told where its arm or its value was typed.
+``sweep.arms``, is copied for every point of the axes that it has: ``replace`` becomes ``replace_real100_blocks1``,
+and so on. What comes out is a file as one could have typed it, which is read and checked as any other, so that every
+arm has its control; a fault of a copy is told where its arm or its value was typed.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""A scaling law y = a + b x^-c through the means of lineages at several sizes, with intervals by a bootstrap over seeds.
+"""A scaling law y = a + b x^-c through the means of lineages at several sizes; intervals by a bootstrap over seeds.
 
 For a given exponent c the law is linear in a and b, which weighted least squares gives; c is where these are best. The
 weights are the inverse variances of the means, smoothed over the sizes. The bootstrap draws whole seeds, so that what
