@@ -258,13 +258,13 @@ def axis_chart(
     if positive:  # what reaches 0 is drawn down to the lowest number
         least = min(row["value"] for row in rows)
         rows = [row | ({"low": max(row["low"], least / 2)} if "low" in row else {}) for row in rows]
-    scale = alt.Scale(type="log", nice=False) if positive else alt.Scale(zero=False)
+    scale = alt.Scale(type="log", nice=False, padding=6) if positive else alt.Scale(zero=False)
     places = sorted({row["x"] for row in rows if row["what"] == "mean"})
     ticks = alt.Axis(values=places, format="~g", grid=False, title=axis)
     x = alt.X("x:Q", axis=ticks, scale=alt.Scale(type="log", domain=[places[0] / 1.1, places[-1] * 1.1], nice=False))
     y = alt.Y("value:Q", title=words, scale=scale)
     colours_ = alt.Scale(domain=names, range=[look[name]["colour"] for name in names])
-    legend = alt.Legend(orient="bottom", columns=3, title=None, labelLimit=400, symbolSize=90, symbolOpacity=1)
+    legend = alt.Legend(orient="bottom", columns=2, title=None, labelLimit=400, symbolSize=90, symbolOpacity=1)
     colour = alt.Color("series:N", scale=colours_, sort=None, legend=legend)
     marks = alt.Scale(domain=names, range=[look[name]["mark"] for name in names])
     shape = alt.Shape("series:N", scale=marks, sort=None, legend=legend)
