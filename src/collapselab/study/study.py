@@ -43,9 +43,7 @@ class Study:
     """A study that can be run: the file, resolved against the registries."""
 
     def __init__(self, file: StudyFile, regimes: dict[str, Regime], sweep: Sweep = UNSWEPT):
-        self.file = file
-        self.name = file.name
-        self.sweep = sweep
+        self.file, self.name, self.sweep = file, file.name, sweep
         self._regimes = regimes
         self._sizes: dict[str, list[int]] = {}
         self._recipes: dict[tuple[str, int], Recipe] = {}
@@ -137,8 +135,7 @@ class Study:
     @cached_property
     def splits(self) -> list["Study"]:
         """The study as it is with each split of its real data: as it says it first, then as its variances ask."""
-        count = 1 + max(one.split for one in self.levels.values())
-        data = self.file.data
+        count, data = 1 + max(one.split for one in self.levels.values()), self.file.data
         others = [data.model_copy(update={"split_seed": data.split_seed + further}) for further in range(1, count)]
         return [self, *(self._but(data=one) for one in others)]
 
