@@ -59,7 +59,6 @@ def page(
         **_curves(facts, records),
         charts=charts,
         along=[name for name in drawn_along(facts, records) if name in charts],
-        series=series_of(facts),
         adaptations=of_study(facts, colours(facts)),
         pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
@@ -109,6 +108,7 @@ def _look(facts: StudyFacts) -> dict[str, Any]:
     return {
         "colours": colours(facts),
         "marks": marks_of(facts.arms),
+        "series": series_of(facts),
         "style": beside("page.css") + STYLE,
         "script": beside("page.js"),
         "face_style": beside("face.css"),
