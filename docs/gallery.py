@@ -27,7 +27,17 @@ A training is one model that is trained. Small models take seconds each on one c
 PARTS = {
     "To begin with": ["quickstart", "smoke"],
     "Exact laws, and known truths": [
-        *("theory-gaussian", "theory-multinomial", "theory-updating", "outfits", "pixels", "land", "jars", "taxonomy"),
+        *(
+            "theory-gaussian",
+            "theory-multinomial",
+            "theory-updating",
+            "scaling",
+            "outfits",
+            "pixels",
+            "land",
+            "jars",
+            "taxonomy",
+        ),
         *("hallucinations", "coverage-repair", "targeted-share", "samplers", "guidance-loop"),
     ],
     "Text": ["text", "text-smoke"],

@@ -9,6 +9,7 @@ import altair as alt
 import vl_convert
 
 from ..verdicts import Endpoint, Record, StudyFacts, spell
+from .axes import axis_rows, in_words, is_positive, series_of
 from .colours import colours_of, marks_of
 from .numbers import (
     BAND_FROM,
@@ -23,6 +24,7 @@ from .numbers import (
 
 VEGA_LITE = "6.4"
 WIDTH = 1040  # of a chart that takes the whole page, in pixels
+ABREAST = 12  # panels of arms in a row, of which each still has room for its generations
 # Real images in sand, generated ones in violet, lighter or darker than any arm: a colour means one thing in the page.
 KIND_COLOURS = dict(zip(KINDS, ("#F7F3E3", "#E0D3A8", "#C9B57C", "#2B2140", "#CFC4E3"), strict=True))
 # What is not an arm: words, what stands behind the arms, and the lines of the axes. The page's style has each of them
@@ -247,6 +249,52 @@ def survival_chart(facts: StudyFacts, records: Sequence[Record], width: int) -> 
     return styled(alt.vconcat(curve, beneath, data=alt.Data(values=[])).properties(title=title), rows, said)
 
 
+# -- a metric against an axis of the sweep -----------------------------------------------------------------------------
+
+
+def axis_chart(
+    facts: StudyFacts, records: Sequence[Record], axis: str, endpoint: Endpoint, width: int, height: int
+) -> dict | None:
+    """The Vega-Lite specification of one metric against an axis at the last generation, with the scaling law through
+    each curve, in logarithms where all of it is above 0; None without any.
+    """
+    rows = axis_rows(facts, records, axis, endpoint)
+    if not rows:
+        return None
+    look, words = series_of(facts), facts.label(endpoint.metric)
+    names = [name for name in look if any(row["series"] == name for row in rows)]
+    positive = is_positive(rows)
+    if positive:  # what reaches 0 is drawn down to the lowest number
+        least = min(row["value"] for row in rows)
+        rows = [row | ({"low": max(row["low"], least / 2)} if "low" in row else {}) for row in rows]
+    scale = alt.Scale(type="log", nice=False, padding=6) if positive else alt.Scale(zero=False)
+    places = sorted({row["x"] for row in rows if row["what"] == "mean"})
+    ticks = alt.Axis(values=places, format="~g", grid=False, title=axis)
+    x = alt.X("x:Q", axis=ticks, scale=alt.Scale(type="log", domain=[places[0] / 1.1, places[-1] * 1.1], nice=False))
+    y = alt.Y("value:Q", title=words, scale=scale)
+    colours_ = alt.Scale(domain=names, range=[look[name]["colour"] for name in names])
+    legend = alt.Legend(orient="bottom", columns=2, title=None, labelLimit=400, symbolSize=90, symbolOpacity=1)
+    colour = alt.Color("series:N", scale=colours_, sort=None, legend=legend)
+    marks = alt.Scale(domain=names, range=[look[name]["mark"] for name in names])
+    shape = alt.Shape("series:N", scale=marks, sort=None, legend=legend)
+    tips = ["series:N", alt.Tooltip("x:Q", format="~g", title=axis)]
+    tips += [alt.Tooltip(f"{one}:Q", format=".4~g") for one in ("value", "low", "high")] + ["lineages:N"]
+    layers = [
+        _rows_that_are("mean").mark_rule(strokeWidth=1.5).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), color=colour),
+        _rows_that_are("law").mark_line(strokeWidth=1.6).encode(x, y, color=colour),
+        _rows_that_are("mean")
+        .mark_point(size=55, filled=True, opacity=1)
+        .encode(x, y, color=colour, shape=shape, tooltip=tips),
+    ]
+    title = alt.TitleParams(
+        f"{words} in the {endpoint.extractor} features",
+        subtitle="points: means at the last generation; lines: a + b x^−c through them",
+        anchor="start",
+    )
+    chart = alt.layer(*layers, data=alt.Data(values=[])).properties(width=width, height=height, title=title)
+    return styled(chart, rows, in_words(facts, axis, endpoint, rows))
+
+
 # -- a panel for each arm ----------------------------------------------------------------------------------------------
 
 
@@ -303,8 +351,8 @@ def composition_chart(facts: StudyFacts, records: Sequence[Record], width: int) 
 
 
 def _panel(facts: StudyFacts, width: int) -> int:
-    """How wide an arm's panel is where all stand in one row."""
-    return min(200, width // len(facts.arms) - 26)
+    """How wide an arm's panel is: all stand in one row as long as there is room for them."""
+    return min(200, width // min(len(facts.arms), ABREAST) - 26)
 
 
 def _generations(facts: StudyFacts, panel: int) -> Any:
@@ -315,8 +363,11 @@ def _generations(facts: StudyFacts, panel: int) -> Any:
 
 
 def _beside_each_other(facts: StudyFacts, chart: Any, panel: int) -> Any:
-    """The chart of every arm, in a row."""
+    """The chart of every arm, in a row; many in several rows."""
     header = alt.Header(labelLimit=panel)
+    if len(facts.arms) > ABREAST:
+        facet = alt.Facet("arm:N", sort=list(facts.arms), title=None, header=header)
+        return chart.facet(facet=facet, columns=ABREAST)
     return chart.facet(column=alt.Column("arm:N", sort=list(facts.arms), title=None, header=header))
 
 

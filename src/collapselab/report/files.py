@@ -13,15 +13,8 @@ from ..core.progress import counted
 from ..measure.compare import check_comparable
 from ..study.selected import Selecting
 from ..verdicts import Record, StudyFacts, analyse, indexed
-from .charts import (
-    WIDTH,
-    composition_chart,
-    curve_chart,
-    pdf,
-    share_chart,
-    survival_chart,
-    truth_chart,
-)
+from .axes import drawn_along
+from .charts import WIDTH, axis_chart, composition_chart, curve_chart, pdf, share_chart, survival_chart, truth_chart
 from .engine import require_room
 from .footer import footer
 from .fronts import prevention_charts
@@ -91,6 +84,8 @@ def _charts(facts: StudyFacts, records: Sequence[Record], pairs: Sequence[Row]) 
         for name, which in charts_of(facts, records, endpoint).items():
             charts[name] = curve_chart(facts, records, endpoint, *size, (which,))
     drawn = {name: share_chart(facts, records, name, WIDTH) for name in facts.shares}
+    for name, (axis, endpoint) in drawn_along(facts, records).items():
+        drawn[name] = axis_chart(facts, records, axis, endpoint, WIDTH // 2, 300)
     drawn["survival"] = survival_chart(facts, records, WIDTH)
     drawn["composition"] = composition_chart(facts, records, WIDTH)
     drawn["truth"] = truth_chart(facts, pairs, WIDTH)

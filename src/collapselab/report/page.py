@@ -12,6 +12,7 @@ from ..measure.roles import reads_classes
 from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spell
 from . import sections
 from .adapted import of_study
+from .axes import drawn_along, series_of
 from .charts import VEGA_LITE, colours
 from .colours import marks_of
 from .footer import Footer, cited
@@ -58,6 +59,7 @@ def page(
         primary_set=SETS[facts.primary.set],
         **_curves(facts, records),
         charts=charts,
+        along=[name for name in drawn_along(facts, records) if name in charts],
         adaptations=of_study(facts, colours(facts)),
         pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         texts=sheets_of_texts(facts, pictures.texts),
@@ -108,6 +110,7 @@ def _look(facts: StudyFacts) -> dict[str, Any]:
     return {
         "colours": colours(facts),
         "marks": marks_of(facts.arms),
+        "series": series_of(facts),
         "style": beside("page.css") + STYLE,
         "script": beside("page.js"),
         "face_style": beside("face.css"),

@@ -61,7 +61,8 @@ def fairness(facts: StudyFacts) -> tuple[dict[str, str], list[tuple[str, str]]]:
         )
     held.append("all arms have the same number of evaluated samples")
     held += facts.matched
-    return {"Equal budgets": "; ".join(held) + "."} | contract, waived
+    where = "at each point of the sweep " if facts.points else ""
+    return {"Equal budgets": f"{where}{'; '.join(held)}."} | contract, waived
 
 
 def used_words(facts: StudyFacts) -> str:

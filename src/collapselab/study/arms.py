@@ -188,25 +188,47 @@ def supply_faults(study: Study) -> Iterator[Fault]:
 
 
 def fairness_faults(study: Study) -> Iterator[Fault]:
-    """The rules that make arms comparable; a study that breaks one says why under ``waive``."""
-    compared: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS if rule != "sampler"}
-    spans = range(study.file.generations + 1)
+    """The rules that make arms comparable; a study that breaks one says why under ``waive``.
+
+    Along the axes of a sweep arms are unlike on purpose: the rules are those of each of its points.
+    """
+    values: dict[str, dict[str, Any]] = {rule: {} for rule in FAIRNESS if rule != "sampler"}
+    spans, compared = range(study.file.generations + 1), _compared(study)
     for name, arm in study.lineages.items():
         if arm.calibrates is not None:
             continue  # other numbers of images are what they are for
         if not arm.is_control or "real_only" in arm.stands_beside:  # without synthetic rows there are fewer
-            compared["training_set_size"][name] = study.sizes(name)
-        compared["images_seen"][name] = [_all_seen(study, name, t) for t in spans]
-        compared["init"][name] = _start(arm)
-    for rule, values in compared.items():
-        differ = len({json.dumps(value) for value in values.values()}) > 1
-        if differ and rule not in study.file.waive:
-            found = "; ".join(f"{name} {_brief(value)}" for name, value in values.items())
+            values["training_set_size"][name] = study.sizes(name)
+        values["images_seen"][name] = [_all_seen(study, name, t) for t in spans]
+        values["init"][name] = _start(arm)
+    for rule, of in values.items():
+        groups = {point: {name: of[name] for name in of if name in arms} for point, arms in compared.items()}
+        unlike = [point for point, found in groups.items() if len({*map(json.dumps, found.values())}) > 1]
+        if unlike and rule not in study.file.waive:
+            said = "; ".join(f"{name} {_brief(value)}" for name, value in groups[unlike[0]].items())
             remedy = f"make them equal, or say why not under waive: {{{rule}: reason}}"
-            yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found {found}; {remedy}")
-        if not differ and rule in study.file.waive:
+            where = f" at {unlike[0]}" if unlike[0] else ""
+            yield Fault(("arms",), f"not comparable: {FAIRNESS[rule]}; found{where} {said}; {remedy}")
+        if not unlike and rule in study.file.waive:
             yield Fault(("waive", rule), f"nothing to waive: {FAIRNESS[rule]} here")
     yield from sampled.fairness_faults(study)
+
+
+def _compared(study: Study) -> dict[str, set[str]]:
+    """The arms that are compared with one another, with their controls: all, or in a sweep those of each point."""
+    points = study.sweep.points
+    if not points:
+        return {"": set(study.lineages)}
+    beside: dict[str, set[str]] = {}
+    for name, arm in study.lineages.items():
+        own = {one for of in arm.stands_beside.values() for one in of} | {arm.yoked_to} | set(arm.converges)
+        for one in own & points.keys():
+            beside.setdefault(one, {one}).add(name)
+    found: dict[str, set[str]] = {}
+    for point in points.values():
+        at = [name for name, other in points.items() if other.agrees(point)]
+        found[point.said] = {one for name in at for one in beside.get(name, {name})}
+    return found
 
 
 def _start(arm: Lineage) -> Any:

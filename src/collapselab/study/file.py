@@ -263,6 +263,11 @@ class StudyFile(Part):
         "others beats, and says what to do, for whom, and by which number",
     )
     arms: dict[Name, Arm] = Field(min_length=1)
+    sweep: dict[str, list[int | float | str | bool]] = Field(
+        {},
+        description="axes: {initial.real, models.MODEL.OPTION or arms.ARM.KEY.OPTION: [values]}; every arm, or those "
+        "under arms, is copied for each point of their product",
+    )
     control: Literal[tuple(CONTROLS)] = Field(
         "real_only",
         description="real data alone beside every arm, at its total size (real_only), or the real rows that it has "

@@ -36,6 +36,7 @@ from .starts import label_faults
 from .stopping import stop_faults
 from .streams import stream_faults
 from .study import Study
+from .sweep import Sweep, expanded
 from .unsuited import together_faults, unsuited_faults
 from .worded import vocabulary_faults
 
@@ -126,6 +127,15 @@ def from_plan(text: str) -> Study:
 
 def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     """The study that a file says, None where it says none, and its faults. stem: the file's name without .yaml."""
+    sweep = expanded(raw)
+    study, found = _checked(sweep, stem)
+    if sweep.faults:  # the study is not the one that is meant
+        study, found = None, [*(fault for fault in found if fault.path[:1] != ("sweep",)), *sweep.faults]
+    return study, list(dict.fromkeys(sweep.as_typed(fault) for fault in found))
+
+
+def _checked(sweep: Sweep, stem: str) -> tuple[Study | None, list[Fault]]:
+    raw = dict(sweep.raw)
     shape: list[Fault] = []
     file = validated(StudyFile, raw, (), shape)
     faults = [*name_faults(raw, stem)]
@@ -138,7 +148,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
         faults += size_faults(file, found)
     if file is None or not _about_measures(faults):
         return None, [*faults, *absent]
-    study = Study(file, found)
+    study = Study(file, found, sweep)
     faults += [*late_faults(raw, file.generations), *entry_faults(study)]
     if any(fault.path[:1] == ("arms",) for fault in faults):
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))

@@ -297,7 +297,7 @@ def _learning_curve(study: Study) -> Callable[[float], float] | None:
 def facts(study: Study) -> Any:
     """What a reader of the records must know about the study."""
     from ..theory.predict import predict
-    from ..verdicts import Endpoint, StudyFacts
+    from ..verdicts import Endpoint, Point, StudyFacts
 
     path = Path(study.report_file("baseline.json"))
     found = read_as(Baseline, path) if path.exists() else {"values": [], "fingerprints": {}}
@@ -348,6 +348,7 @@ def facts(study: Study) -> Any:
         remedies=composed.remedies(study),
         contradicted=composed.contradicted(study),
         prevention=_prevention(study),
+        points={arm: Point(*point) for arm, point in study.sweep.points.items() if point.at},
     )
 
 

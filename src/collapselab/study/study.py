@@ -34,6 +34,7 @@ from .controls import calibrations, controls
 from .file import CONTROLS, StudyFile
 from .lineages import Lineage, of_arms, yoked
 from .streams import digest, task_file
+from .sweep import UNSWEPT, Sweep
 
 SHARED_NOUNS = {*left_by("draw"), *left_by("train")}
 
@@ -41,9 +42,8 @@ SHARED_NOUNS = {*left_by("draw"), *left_by("train")}
 class Study:
     """A study that can be run: the file, resolved against the registries."""
 
-    def __init__(self, file: StudyFile, regimes: dict[str, Regime]):
-        self.file = file
-        self.name = file.name
+    def __init__(self, file: StudyFile, regimes: dict[str, Regime], sweep: Sweep = UNSWEPT):
+        self.file, self.name, self.sweep = file, file.name, sweep
         self._regimes = regimes
         self._sizes: dict[str, list[int]] = {}
         self._recipes: dict[tuple[str, int], Recipe] = {}
@@ -135,14 +135,16 @@ class Study:
     @cached_property
     def splits(self) -> list["Study"]:
         """The study as it is with each split of its real data: as it says it first, then as its variances ask."""
-        count = 1 + max(one.split for one in self.levels.values())
-        data = self.file.data
+        count, data = 1 + max(one.split for one in self.levels.values()), self.file.data
         others = [data.model_copy(update={"split_seed": data.split_seed + further}) for further in range(1, count)]
-        return [self, *(Study(self.file.model_copy(update={"data": one}), self._regimes) for one in others)]
+        return [self, *(self._but(data=one) for one in others)]
 
     def longer(self, generations: int) -> "Study":
         """The same study with another number of generations."""
-        return Study(self.file.model_copy(update={"generations": generations}), self._regimes)
+        return self._but(generations=generations)
+
+    def _but(self, **said: Any) -> "Study":
+        return Study(self.file.model_copy(update=said), self._regimes, self.sweep)
 
     def with_split(self, seed: int, real: str = "") -> "Study":
         """The study with the split of a seed, or with that whose data lie in a folder under ``results/real``."""
@@ -424,7 +426,7 @@ class Study:
 
     def plan(self) -> str:
         """The study as JSON, for jobs that are about all of it; what is kept of it changes nothing that they find."""
-        return self.file.model_dump_json(by_alias=True, exclude_unset=True, exclude={"keep"})
+        return self.sweep.plan(self.file)
 
     def recipe(self, arm: str, generation: int) -> Recipe:
         """What the arm's regime, or that of a base's arms, comes to at a generation."""

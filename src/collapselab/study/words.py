@@ -9,6 +9,7 @@ from .budget import pictured, work
 from .jobs import every
 from .storage import disk
 from .study import Study
+from .sweep import described
 
 
 def totals(study: Study) -> dict[str, str]:
@@ -30,6 +31,7 @@ def totals(study: Study) -> dict[str, str]:
     seen = f"{sum(budgets) + apart:,}" if sum(budgets) + apart else "closed form"
     return {
         "arms (with the control)": str(len(study.lineages)),
+        **{f"  sweep of {arm}": said for arm, said in described(study.sweep.points).items()},
         "lineages": str(len({cell[:2] for cell in cells}))
         + (f", of which {beside_seeds} only for a table of variances" if beside_seeds else ""),
         "trainings": f"{len(trained)}, of which {len(bases)} of generation 0 are shared by arms"
@@ -129,6 +131,9 @@ def describe_arm(study: Study, arm: str) -> dict[str, Any]:
     kind = next(iter(lineage.stands_beside), "real_only")
     role = {"control": True} if lineage.is_control else {"calibration": lineage.calibrates}
     said = in_file.model_dump(mode="json", exclude_unset=True) if in_file else role
+    point = study.sweep.points.get(arm)
+    if point and point.at:
+        said |= {"copy_of": point.arm} | {f"at.{axis}": value for axis, value in point.at.items()}
     regime = lineage.regime.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     model = study.model_options(lineage.model)
     return said | {

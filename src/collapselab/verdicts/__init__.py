@@ -9,8 +9,10 @@ Beside them stand whether a loop follows its law (``laws``), what it is worth in
 will have lost half (``forecast``). All give findings of one form, and are entries of one registry.
 """
 
+from . import powerlaw as powerlaw
 from .definitions import CLASSES_GIVEN as CLASSES_GIVEN
 from .facts import Endpoint as Endpoint
+from .facts import Point as Point
 from .facts import Prevention as Prevention
 from .facts import Selected as Selected
 from .facts import StudyFacts as StudyFacts

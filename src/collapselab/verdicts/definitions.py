@@ -234,9 +234,3 @@ def _law(law: tuple[float, bool], status: str) -> str:
     limit, follows = law
     words = "grows without bound" if np.isinf(limit) else f"tends to {spell(limit)}"
     return f"its law {words}: {status}" if follows else f"its law, which it leaves, {words}"
-
-
-def scaling_law(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
-    """Definition 5, a change in the scaling law: how risk falls with more data, which one study does not vary."""
-    reason = "a scaling law needs the same loop at several training-set sizes, which a study of its own would vary"
-    return not_testable("scaling_law", facts.arms, reason)

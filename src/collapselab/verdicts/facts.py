@@ -22,6 +22,13 @@ class Endpoint:
     set: str = "sampled"  # raw, sampled, released or kept
 
 
+class Point(NamedTuple):
+    """Where an arm stands in a sweep. arm: what it is a copy of. at: axis, as it was typed -> value."""
+
+    arm: str
+    at: Mapping[str, Any]
+
+
 class Selected(NamedTuple):
     """Who selects in an arm. chance: the arm in which chance keeps as many. seen: the real rows by which samples are
     scored; 0 where the study shows none to whoever selects. judges: people, or what stands in for them; 0 for no one.
@@ -109,6 +116,7 @@ class StudyFacts:
     unit: str = "rows"
     prevention: Prevention | None = None
     adaptations: Mapping[tuple[str, int, int], Sequence[Step]] = field(default_factory=dict)
+    points: Mapping[str, Point] = field(default_factory=dict)
 
     @property
     def loops(self) -> Self:

@@ -13,6 +13,7 @@ from . import (
     laws,
     prevention,
     recommendations,
+    scaling,
     supply,
     survival,
     unlearned,
@@ -25,7 +26,6 @@ from .definitions import (
     diverging_risk,
     hallucination,
     lost_tails,
-    scaling_law,
 )
 from .facts import StudyFacts
 from .findings import Analysis, Finding
@@ -42,7 +42,7 @@ ANALYSES: dict[str, Analysis] = {
     "any_rise_of_risk": Analysis("Any rise of risk", "definitions", any_rise_of_risk),
     "diverging_risk": Analysis("Risk that grows without bound", "definitions", diverging_risk),
     "collapsing_variance": Analysis("Variance that goes to zero", "definitions", collapsing_variance),
-    "scaling_law": Analysis("Change in the scaling law", "definitions", scaling_law),
+    "scaling_law": Analysis("Change in the scaling law", "definitions", scaling.scaling_law),
     "lost_modes": Analysis("Modes of the real data disappear", "definitions", lost_modes),
     "lost_tails": Analysis("Tails of the real data disappear", "definitions", lost_tails),
     "hallucination": Analysis("Data appear that are not real", "definitions", hallucination),
@@ -64,6 +64,7 @@ ANALYSES: dict[str, Analysis] = {
     "filters": Analysis("What does selecting do?", filters.FILTER, filters.filtering),
     "filter_price": Analysis("What is selecting worth in real data?", filters.PRICE, filters.price),
     "unlearned": Analysis("What was forgotten, and what else?", unlearned.TABLE, unlearned.unlearned),
+    "scaling": Analysis("How does it depend on size?", scaling.TABLE, scaling.scaling),
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
     "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
     "contrasts": Analysis("Arm against arm", effects.CONTRASTS, effects.contrasts),
