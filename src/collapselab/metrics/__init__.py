@@ -36,6 +36,7 @@ from .laws import log_determinant_ratio as log_determinant_ratio
 from .laws import mean_drift as mean_drift
 from .laws import regression_error as regression_error
 from .laws import surviving_categories as surviving_categories
+from .laws import surviving_dimensions as surviving_dimensions
 from .likelihood import bits_per_dimension as bits_per_dimension
 from .likelihood import coverage_calibration as coverage_calibration
 from .likelihood import likelihood_gap as likelihood_gap
@@ -270,6 +271,14 @@ METRICS: Registry[Metric] = Registry(
             takes=("categories",),
             roles=Roles(losable=True),
             stacked=Stacked(stacks.surviving_categories),
+        ),
+        "surviving_dimensions": Metric(
+            surviving_dimensions,
+            "Dimensions that still vary",
+            None,
+            extractors=("moments",),
+            takes=("images", "vectors"),
+            roles=Roles(losable=True),
         ),
         "least_coverage": Metric(
             least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"

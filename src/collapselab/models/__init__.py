@@ -15,6 +15,7 @@ from .linear_classifier import LinearClassifier
 from .linear_regression import LinearRegression
 from .multinomial import Multinomial
 from .naive_bayes import NaiveBayes
+from .poisson import Poisson
 from .ppca import PPCA
 from .pretrained import Pretrained
 from .stylegan2 import StyleGAN2
@@ -26,6 +27,7 @@ MODELS: Registry[type[Model]] = Registry(
         "box": Box,
         "multinomial": Multinomial,
         "naive-bayes": NaiveBayes,
+        "poisson": Poisson,
         "gaussian": Gaussian,
         "gaussian-diffusion": GaussianDiffusion,
         "class-gaussian": ClassGaussian,

@@ -3,6 +3,7 @@
 from ..core.registry import Registry
 from ..models.gaussian import Gaussian
 from ..models.multinomial import Multinomial
+from ..models.poisson import Poisson
 from .base import Population
 from .decay import Decay
 from .gaussians import Gaussians
@@ -18,6 +19,7 @@ POPULATIONS: Registry[type[Population]] = Registry(
     {
         "gaussian": Gaussian,
         "multinomial": Multinomial,
+        "poisson": Poisson,
         "outfits": Outfits,
         "jars": Jars,
         "land": Land,

@@ -22,6 +22,10 @@ The formulas follow from the moments of normal and multinomial samples; where a 
 from ..samplers.exact import converged_steps as converged_steps
 from ..samplers.exact import sampled_variance as sampled_variance
 from ..samplers.exact import sampler_factor as sampler_factor
+from .counts import forgetting_time as forgetting_time
+from .counts import rate_extinction as rate_extinction
+from .counts import rate_roots as rate_roots
+from .counts import rate_w2 as rate_w2
 from .curation import filtered_variance as filtered_variance
 from .curation import likeliest_variance as likeliest_variance
 from .curation import projected_moments as projected_moments

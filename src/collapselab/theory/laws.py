@@ -86,7 +86,7 @@ def biases_of(setting: Setting) -> set[float]:
     return {at(setting.sampling_bias, generation) for generation in range(setting.generations + 1)}
 
 
-def _unequal_weights(setting: Setting) -> bool:
+def unequal_weights(setting: Setting) -> bool:
     return any(len(set(weights.values())) > 1 for *_, weights in _makeup(setting.regime, setting.generations))
 
 
@@ -111,7 +111,7 @@ def _recursion(setting: Setting) -> _Recursion | None:
     truth, options, pool = setting.truth, setting.options, setting.regime.pool
     if getattr(truth, "gives", None) != "vectors" or not hasattr(truth, "moments"):
         return None
-    if _unequal_weights(setting) and (pool.mode == "subsample" or setting.family == "gmm"):
+    if unequal_weights(setting) and (pool.mode == "subsample" or setting.family == "gmm"):
         return None
     spectrum = _spectrum(setting)
     per_dimension = len(spectrum) / spectrum.sum()
@@ -286,7 +286,7 @@ def _of_shares(setting: Setting, metric: str) -> Prediction | None:
             end = laplace_homozygosity_limit(setting.regime.initial.real, alpha, len(truth), estimate)
             limit = (1 - end if metric == "variance_ratio" else end - 2 / len(truth) + np.sum(truth**2)) / unit
         return Prediction("laplace_homozygosity", metric, EXTRACTOR, mean, None, "equal", note, limit)
-    if _unequal_weights(setting) and setting.regime.pool.mode == "subsample":
+    if unequal_weights(setting) and setting.regime.pool.mode == "subsample":
         return None
     moments = regime_moments(setting.regime, setting.generations, 0, setting.samples)
     law = "replace_heterozygosity" if plan == REPLACE and metric == "variance_ratio" else plan.law

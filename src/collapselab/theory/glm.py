@@ -1,0 +1,82 @@
+"""Which laws hold for loops of generalised linear models, and the curves that they give: counts, and regressions whose
+fit is penalised or has no closed form.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .counts import rate_extinction, rate_w2
+from .laws import ACCUMULATE, EXTRACTOR, FRESH, ONE_SET, REPLACE, plan_of, unequal_weights
+from .recursion import regime_moments
+from .setting import Prediction, Setting
+
+# -- counts -----------------------------------------------------------------------------------------------------------
+
+
+def _rates(setting: Setting) -> np.ndarray | None:
+    return setting.truth.rates if setting.population == "poisson" else None
+
+
+def count_drift(setting: Setting) -> Prediction | None:
+    """``mean_drift``: D, by the exact recursion of any regime that eats its own samples."""
+    return _of_counts(setting, "mean_drift")
+
+
+def count_variance(setting: Setting) -> Prediction | None:
+    """``variance_ratio``: 1 in every regime, since a rate that is fitted stays on average."""
+    return _of_counts(setting, "variance_ratio")
+
+
+def _of_counts(setting: Setting, metric: str) -> Prediction | None:
+    subsamples = setting.regime.pool.mode == "subsample"
+    if _rates(setting) is None or (subsamples and unequal_weights(setting)):
+        return None
+    plan, n = plan_of(setting), setting.regime.initial.real
+    moments = regime_moments(setting.regime, setting.generations, 0, setting.samples, of_counts=True)
+    if metric == "variance_ratio":
+        note = f"variance V of counts is their mean, which stays on average: {plan.words}"
+        return Prediction("regime_moments", metric, EXTRACTOR, moments.variance, None, "equal", note, 1.0)
+    limit = {REPLACE: math.inf, ONE_SET: 1 / n, ACCUMULATE: math.pi**2 / 6 / n}.get(plan)
+    if plan == FRESH and setting.generations >= 1:
+        one = regime_moments(setting.regime, 400, 0, setting.samples, of_counts=True).drift
+        limit = float(one[-1]) if math.isclose(one[-1], one[200], rel_tol=1e-9) else None
+    note = f"drift D of counts: {plan.words}"
+    return Prediction("regime_moments", metric, EXTRACTOR, moments.drift, None, "equal", note, limit)
+
+
+def _count_loop(setting: Setting) -> tuple[int, int, np.ndarray] | None:
+    """Generations, n and rates of an arm that is replace, or one fit for ever, of which there is generation 0 alone."""
+    rates, plan = _rates(setting), plan_of(setting)
+    if rates is None or plan not in (REPLACE, ONE_SET):
+        return None
+    return setting.generations if plan == REPLACE else 0, setting.regime.initial.real, rates
+
+
+def count_survivors(setting: Setting) -> Prediction | None:
+    """``surviving_dimensions``: how many rates are above 0, by the branching process of the counts."""
+    if (loop := _count_loop(setting)) is None:
+        return None
+    lost, everywhere = rate_extinction(*loop), np.ones(setting.generations + 1)
+    sd = np.sqrt((lost * (1 - lost)).sum(axis=1)) * everywhere
+    note = "rates above 0, by the branching process of their counts (Suresh et al. 2024)"
+    limit = 0.0 if plan_of(setting) == REPLACE else None
+    mean = (1 - lost).sum(axis=1) * everywhere
+    known = sd if (sd > 0).all() else None  # of rates that none has lost yet nothing varies
+    return Prediction("rate_extinction", "surviving_dimensions", EXTRACTOR, mean, known, "equal", note, limit)
+
+
+def count_distance(setting: Setting) -> Prediction | None:
+    """``frechet_distance``: by the drift of the rates and the fall of their roots, the standard deviations."""
+    if (loop := _count_loop(setting)) is None:
+        return None
+    mean = rate_w2(*loop) * np.ones(setting.generations + 1)
+    note = "drift and the fall of the standard deviation, D + 2 (r - sqrt(r) E sqrt(r_t)) of each rate"
+    limit = math.inf if plan_of(setting) == REPLACE else float(mean[-1])
+    return Prediction("rate_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note, limit)
+
+
+GLM: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
+    "poisson": (count_drift, count_variance, count_survivors, count_distance),
+}
