@@ -13,6 +13,7 @@ from .gmm import GMM
 from .kde import KDE
 from .linear_classifier import LinearClassifier
 from .linear_regression import LinearRegression
+from .logistic_regression import LogisticRegression
 from .multinomial import Multinomial
 from .naive_bayes import NaiveBayes
 from .poisson import Poisson
@@ -36,6 +37,7 @@ MODELS: Registry[type[Model]] = Registry(
         "ppca": PPCA,
         "linear-regression": LinearRegression,
         "linear-classifier": LinearClassifier,
+        "logistic-regression": LogisticRegression,
         "vae": VAE,
         "flow": Flow,
         "diffusion": Diffusion,

@@ -2,6 +2,7 @@
 
 from ..core.registry import Registry
 from ..models.gaussian import Gaussian
+from ..models.logistic_regression import LogisticRegression
 from ..models.multinomial import Multinomial
 from ..models.poisson import Poisson
 from .base import Population
@@ -28,6 +29,7 @@ POPULATIONS: Registry[type[Population]] = Registry(
         "decay": Decay,
         "regression": Regression,
         "two-classes": TwoClasses,
+        "logistic-regression": LogisticRegression,
     },
     type[Population],
 )

@@ -63,6 +63,9 @@ from .guidance import reinflation as reinflation
 from .kernels import kde_rule_variance as kde_rule_variance
 from .kernels import kde_variance as kde_variance
 from .kernels import kernel_rule as kernel_rule
+from .logistic import logistic_error as logistic_error
+from .logistic import logistic_variance as logistic_variance
+from .logistic import pathway as pathway
 from .marks import artefact_power as artefact_power
 from .marks import constant_shift as constant_shift
 from .marks import purged_share as purged_share

@@ -9,6 +9,7 @@ import numpy as np
 
 from .counts import rate_extinction, rate_w2
 from .laws import ACCUMULATE, EXTRACTOR, FRESH, ONE_SET, REPLACE, plan_of, unequal_weights
+from .logistic import ENDLESS, logistic_error
 from .recursion import regime_moments
 from .setting import Prediction, Setting
 
@@ -77,6 +78,25 @@ def count_distance(setting: Setting) -> Prediction | None:
     return Prediction("rate_w2", "frechet_distance", EXTRACTOR, mean, None, "equal", note, limit)
 
 
+# -- logistic regression ----------------------------------------------------------------------------------------------
+
+
+def logistic(setting: Setting) -> Prediction | None:
+    """``regression_error`` of replace, of one fit and of accumulate, to first order in 1/n."""
+    plan, n, truth = plan_of(setting), setting.regime.initial.real, setting.truth
+    if setting.population != "logistic-regression" or setting.options["penalty"] or plan not in ENDS:
+        return None
+    first = logistic_error(0, n, truth.coefficients)
+    mean = logistic_error(setting.generations, n, truth.coefficients, plan == ACCUMULATE)
+    mean = mean if plan != ONE_SET else first + 0 * mean
+    note = f"4 tr I(w) / n times {ENDS[plan][0]}, to first order in 1/n (Dey and Donoho 2024)"
+    limit = float(first[0]) * ENDS[plan][1]
+    return Prediction("logistic_error", "regression_error", EXTRACTOR, mean, None, "large", note, limit)
+
+
+ENDS = {REPLACE: ("t", math.inf), ONE_SET: ("1", 1.0), ACCUMULATE: ("the sum of 1 / i^2", ENDLESS)}
+
 GLM: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
     "poisson": (count_drift, count_variance, count_survivors, count_distance),
+    "logistic-regression": (logistic,),
 }
