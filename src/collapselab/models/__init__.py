@@ -19,6 +19,7 @@ from .naive_bayes import NaiveBayes
 from .poisson import Poisson
 from .ppca import PPCA
 from .pretrained import Pretrained
+from .ridge_regression import RidgeRegression
 from .stylegan2 import StyleGAN2
 from .vae import VAE
 
@@ -36,6 +37,7 @@ MODELS: Registry[type[Model]] = Registry(
         "kde": KDE,
         "ppca": PPCA,
         "linear-regression": LinearRegression,
+        "ridge-regression": RidgeRegression,
         "linear-classifier": LinearClassifier,
         "logistic-regression": LogisticRegression,
         "vae": VAE,

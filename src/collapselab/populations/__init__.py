@@ -11,6 +11,7 @@ from .gaussians import Gaussians
 from .jars import Jars
 from .land import Land
 from .outfits import Outfits
+from .power_law_regression import PowerLawRegression
 from .regression import Regression
 from .two_classes import TwoClasses
 from .two_moons import TwoMoons
@@ -28,6 +29,7 @@ POPULATIONS: Registry[type[Population]] = Registry(
         "two-moons": TwoMoons,
         "decay": Decay,
         "regression": Regression,
+        "power-law-regression": PowerLawRegression,
         "two-classes": TwoClasses,
         "logistic-regression": LogisticRegression,
     },

@@ -98,6 +98,10 @@ from .retraining import is_stable as is_stable
 from .retraining import local_slopes as local_slopes
 from .rewarded import regularised_moments as regularised_moments
 from .rewarded import regularised_shares as regularised_shares
+from .ridge import RidgeRisk as RidgeRisk
+from .ridge import effective_penalty as effective_penalty
+from .ridge import ridge_on_made_labels as ridge_on_made_labels
+from .ridge import ridge_risk as ridge_risk
 from .selection import best_of_divergence as best_of_divergence
 from .selection import choice_divergence_bound as choice_divergence_bound
 from .selection import choice_shares as choice_shares

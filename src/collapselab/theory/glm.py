@@ -4,6 +4,7 @@ fit is penalised or has no closed form.
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from .counts import rate_extinction, rate_w2
 from .laws import ACCUMULATE, EXTRACTOR, FRESH, ONE_SET, REPLACE, plan_of, unequal_weights
 from .logistic import ENDLESS, logistic_error
 from .recursion import regime_moments
+from .regression import regression_error_accumulate, regression_error_replace
+from .ridge import ridge_risk
 from .setting import Prediction, Setting
 
 # -- counts -----------------------------------------------------------------------------------------------------------
@@ -96,7 +99,55 @@ def logistic(setting: Setting) -> Prediction | None:
 
 ENDS = {REPLACE: ("t", math.inf), ONE_SET: ("1", 1.0), ACCUMULATE: ("the sum of 1 / i^2", ENDLESS)}
 
+# -- ridge regression -------------------------------------------------------------------------------------------------
+
+
+def ridge(setting: Setting) -> Prediction | None:
+    """``regression_error`` of inputs of the truth's spectrum: without a penalty exactly, with one of many rows."""
+    options, truth = setting.options, setting.truth
+    if setting.population != "power-law-regression" or options["spectrum"] != truth.options.spectrum:
+        return None  # inputs of another spectrum than those that the error is told on
+    return _penalised(setting) if options["penalty"] else _least_squares(setting)
+
+
+def _noises(setting: Setting) -> tuple[float, float]:
+    return setting.truth.options.noise_sd**2, setting.options["noise_sd"] ** 2
+
+
+def _least_squares(setting: Setting) -> Prediction | None:
+    plan, n, d = plan_of(setting), setting.regime.initial.real, setting.truth.options.dimension
+    if n <= d + 1 or plan not in (REPLACE, ONE_SET, ACCUMULATE):
+        return None
+    bound: Literal["equal", "upper"] = "equal"
+    law, mean = "regression_error_replace", regression_error_replace(setting.generations, n, d, *_noises(setting))
+    note, limit = "t d / (n - d - 1), whatever the spectrum is", math.inf if _noises(setting)[1] else None
+    if plan == ONE_SET:
+        mean, note, limit = mean[:1] + 0 * mean, "d / (n - d - 1)", float(mean[0])
+    if plan == ACCUMULATE:
+        law, mean = (
+            "regression_error_accumulate",
+            regression_error_accumulate(setting.generations, n, d, *_noises(setting)),
+        )
+        bound, note, limit = "upper", "at most d / (n - d - 1) times the sum of 1 / i^2", None
+    note = f"error {note} in units of the noise (Dohmatob et al. 2024)"
+    return Prediction(law, "regression_error", EXTRACTOR, mean, None, bound, note, limit)
+
+
+def _penalised(setting: Setting) -> Prediction | None:
+    plan, truth = plan_of(setting), setting.truth
+    if plan not in (REPLACE, ONE_SET):
+        return None
+    variances = truth.moments()[1].diagonal()[:-1]
+    last, one = setting.generations if plan == REPLACE else 0, (setting.regime.initial.real, setting.options["penalty"])
+    mean = ridge_risk(last, *one, variances, truth.coefficients, *_noises(setting)).error
+    mean = mean * np.ones(setting.generations + 1)
+    note = "bias, the last labels' noise and that of all before, for many rows (Dohmatob et al. 2024)"
+    limit = float(mean[0]) if plan == ONE_SET else None
+    return Prediction("ridge_risk", "regression_error", EXTRACTOR, mean, None, "large", note, limit)
+
+
 GLM: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
     "poisson": (count_drift, count_variance, count_survivors, count_distance),
     "logistic-regression": (logistic,),
+    "ridge-regression": (ridge,),
 }
