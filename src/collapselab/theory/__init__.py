@@ -112,6 +112,12 @@ from .selection import selected_fixation as selected_fixation
 from .selection import top_share_moments as top_share_moments
 from .selection import verification_threshold as verification_threshold
 from .selection import verified_error as verified_error
+from .smoothed import hermite_gains as hermite_gains
+from .smoothed import hermite_limit as hermite_limit
+from .smoothed import smoothed_precision as smoothed_precision
+from .smoothed import smoothed_variance as smoothed_variance
+from .smoothed import smoothing_shares as smoothing_shares
+from .smoothed import within_reach as within_reach
 from .updating import buffered_variance as buffered_variance
 from .updating import replayed_variance as replayed_variance
 from .worth import admissible_rows as admissible_rows

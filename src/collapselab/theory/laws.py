@@ -28,6 +28,7 @@ from .naive_bayes import independent_homozygosity
 from .recursion import regime_moments
 from .regression import regression_error_accumulate, regression_error_replace
 from .setting import Prediction, Setting
+from .smoothed import hallucinations, precision
 
 EXTRACTOR = "moments"
 LEAST_ALPHA = 0.05  # below it a share that is drawn may be less than any float64 number above 0
@@ -385,7 +386,7 @@ def regression(setting: Setting) -> Prediction | None:
 LAWS: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
     "gaussian": (drift, variance, gaussian_distance, gaussian_determinant),
     "gmm": (drift, variance),
-    "kde": (drift, variance),
+    "kde": (drift, variance, precision, hallucinations),
     "ppca": (drift, variance),
     "multinomial": (multinomial_drift, multinomial_diversity, multinomial_survivors),
     "naive-bayes": (independent_drift, independent_diversity),
