@@ -142,6 +142,10 @@ def test_how_long_a_rate_is_remembered_is_linear_in_its_counts():
         lost = theory.rare_extinction(fit, expected)
         assert lost[fit - 1] >= 0.5 and (fit == 1 or lost[fit - 2] < 0.5)
     assert theory.forgetting_time(0.5) == 1
+    # Suresh et al.'s bound: of a symbol that occurred c times at least 1 - exp(-c / k) is left after k fits.
+    k = np.arange(1, 201)
+    for counts in (1, 5, 50):
+        assert (theory.rare_extinction(199, counts) <= np.exp(-counts / k) * (1 + 1e-12)).all()
     assert theory.forgetting_time(5000) == pytest.approx(2 * 5000 / math.log(2), rel=1e-3)
 
 

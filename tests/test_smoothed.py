@@ -124,7 +124,7 @@ def test_where_early_stopping_ends_and_that_annealing_takes_it_away():
 
 @pytest.mark.parametrize("fresh", [0.0, 0.3])
 def test_hermite_modes_of_a_loop_that_is_run(fresh):
-    """A loop of x -> e^-tau x + (1 - e^(-2 tau))^(1/2) z on rows that are not normal, against the gains of its modes."""
+    """A loop of x -> e^-tau x + (1 - e^(-2 tau))^(1/2) z on rows that are not normal, and the gains of its modes."""
     rng, stops, n = np.random.default_rng(5), [0.1, 0.1, 0.02, 0.3], 200_000
     real = rng.choice([-0.7, 0.9], size=n, p=[0.25, 0.75]) + 0.2 * rng.normal(size=n)
     degrees, rows = np.array([1, 2, 3, 4]), np.eye(5)[1:]

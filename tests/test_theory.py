@@ -523,7 +523,7 @@ def test_choice_by_enumeration(choices):
 
 
 def test_judges_of_two_minds_keep_what_each_of_them_likes():
-    """Zhao et al. 2025: by hand for pairs of two types, and where types that nobody likes, or that one mind likes, end."""
+    """Zhao et al. 2025: by hand for pairs of two types, and where types that nobody likes, or one mind alone, end."""
     truth, gap = np.array([0.3, 0.7]), 1.2
     s = 1 / (1 + math.exp(-gap))
     # With pi judges for the first type and 1 - pi against it: p' = p^2 + 2 p (1 - p) (pi s + (1 - pi) (1 - s)).

@@ -279,6 +279,7 @@ METRICS: Registry[Metric] = Registry(
             extractors=("moments",),
             takes=("images", "vectors"),
             roles=Roles(losable=True),
+            stacked=Stacked(stacks.surviving_dimensions),
         ),
         "least_coverage": Metric(
             least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
@@ -291,6 +292,7 @@ METRICS: Registry[Metric] = Registry(
             extractors=("moments",),
             takes=("vectors",),
             roles=Roles(squares=True),
+            stacked=Stacked(stacks.regression_error, covariances=True),
         ),
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)

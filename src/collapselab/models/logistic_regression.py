@@ -4,7 +4,7 @@ labels ends with pi^2/6 times the variance of one fit, and one that replaces the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -53,6 +53,61 @@ class LogisticRegressionPopulation(Options):
 
 
 @dataclass(frozen=True, eq=False)
+class LogisticRegressions:
+    """R logistic regressions side by side, each of which is fitted and drawn as it would be alone.
+
+    coefficients: (R, d) float64, nan where there is no estimate.
+    """
+
+    coefficients: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, data: np.ndarray, weights: np.ndarray, options: LogisticRegressionOptions, numbers: Sequence[int]
+    ) -> Self:
+        """The coefficients of the greatest likelihood, as :meth:`LogisticRegression.fit` has them.
+
+        data: (R, n, d + 1) float64. weights: (R, n) float64, or (1, n) for all alike. numbers: a seed each, which play
+        no part. Raises ValueError for other data.
+        """
+        found = np.full((len(data), data.shape[2] - 1), np.nan)
+        for row, own, w in zip(found, data, np.broadcast_to(weights, data.shape[:2]), strict=True):
+            maximum = _maximum(*_signed(own, w), options.penalty) if np.isfinite(own).all() else None
+            row[:] = np.nan if maximum is None else maximum
+        return cls(found)
+
+    @classmethod
+    def of(cls, law: "LogisticRegression") -> Self:
+        """One law, as a stack of one."""
+        return cls(law.coefficients[None])
+
+    @property
+    def means(self) -> np.ndarray:
+        """Those of [x, y], which are 0; nan where there is no estimate: (R, d + 1)."""
+        return np.concatenate([self.coefficients, self.coefficients[:, :1]], axis=1) * 0.0
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Those of [x, y], which are 1; nan where there is no estimate: (R, d + 1)."""
+        return self.means + 1.0
+
+    @property
+    def covariances(self) -> np.ndarray:
+        """The covariances of [x, y], as :meth:`LogisticRegression.moments` has them: (R, d + 1, d + 1)."""
+        return np.array([_covariance(one) for one in self.coefficients])
+
+    def sample(self, count: int, numbers: Sequence[int], sampling_bias: float = 1.0) -> np.ndarray:
+        """Samples ``0 .. count`` of each law, by its seed among ``numbers``: (R, count, d + 1); one law does for all.
+
+        Raises ValueError for a bias that is not 1.
+        """
+        if sampling_bias != 1:
+            raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed with logistic-regression is 1")
+        laws = np.broadcast_to(self.coefficients, (len(numbers), self.coefficients.shape[1]))
+        return np.array([_drawn(law, number, 0, count) for law, number in zip(laws, numbers, strict=True)])
+
+
+@dataclass(frozen=True, eq=False)
 class LogisticRegression:
     """The law of [x, y] with x ~ N(0, I) and y = 1 with the probability 1 / (1 + exp(-x'w)), else -1.
 
@@ -90,11 +145,8 @@ class LogisticRegression:
         Diverged for numbers that are not finite or where there is no maximum.
         """
         rows, weights = weighted_rows(training, "logistic-regression")
-        if rows.shape[1] < 2 or not np.isin(rows[:, -1], (-1.0, 1.0)).all():
-            raise ValueError("data: allowed with logistic-regression are rows of inputs and a label, which is -1 or 1")
-        signed, shares = rows[:, :-1] * rows[:, -1:], weights / weights.sum()
-        w = _maximum(signed, shares, options.penalty)
-        if w is None:
+        (w,) = LogisticRegressions.fit(rows[None], weights[None], options, [run.seed]).coefficients
+        if not np.isfinite(w).all():
             raise Diverged(len(rows), float("nan"))
         return cls(options, w)
 
@@ -109,11 +161,7 @@ class LogisticRegression:
         The bias has to be 1.
         """
         check_ask(ask, self)
-        uniform = seeds.uniforms(seeds.seed_of(ask.seed, None, None, "labels"), ask.start, ask.count, 1)[:, 0]
-        x = seeds.normals(ask.seed, ask.start, ask.count, len(self.coefficients))
-        # einsum and not @: BLAS rounds a row differently in batches of different sizes.
-        labels = np.where(uniform < expit(np.einsum("ni,i->n", x, self.coefficients)), 1.0, -1.0)
-        return SampleSet(np.concatenate([x, labels[:, None]], axis=1))
+        return SampleSet(_drawn(self.coefficients, ask.seed, ask.start, ask.count))
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
@@ -132,10 +180,7 @@ class LogisticRegression:
 
         c = E[x y] by Stein's lemma; to numerical precision.
         """
-        size, across = len(self.coefficients) + 1, information(np.linalg.norm(self.coefficients))[1]
-        covariance = np.eye(size)
-        covariance[:-1, -1] = covariance[-1, :-1] = 2 * across * self.coefficients
-        return np.zeros(size), covariance
+        return np.zeros(len(self.coefficients) + 1), LogisticRegressions.of(self).covariances[0]
 
     def stored(self) -> Stored:
         """coefficients, and a training curve without points."""
@@ -164,6 +209,28 @@ def information(length: float) -> tuple[float, float]:
     slope = expit(length * z) * expit(-length * z) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     step = z[1] - z[0]
     return float(step * (slope @ z**2)), float(step * slope.sum())
+
+
+def _covariance(w: np.ndarray) -> np.ndarray:
+    covariance = np.eye(len(w) + 1)
+    covariance[:-1, -1] = covariance[-1, :-1] = 2 * information(float(np.linalg.norm(w)))[1] * w
+    return covariance
+
+
+def _drawn(w: np.ndarray, seed: int, start: int, count: int) -> np.ndarray:
+    """Rows [x, y] of the law with coefficients w: (count, d + 1) float64."""
+    uniform = seeds.uniforms(seeds.seed_of(seed, None, None, "labels"), start, count, 1)[:, 0]
+    x = seeds.normals(seed, start, count, len(w))
+    # einsum and not @: BLAS rounds a row differently in batches of different sizes.
+    labels = np.where(uniform < expit(np.einsum("ni,i->n", x, w)), 1.0, -1.0)
+    return np.concatenate([x, labels[:, None]], axis=1)
+
+
+def _signed(rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows y x, and the share of each. Raises ValueError unless rows are inputs and a label, -1 or 1."""
+    if rows.shape[1] < 2 or not np.isin(rows[:, -1], (-1.0, 1.0)).all():
+        raise ValueError("data: allowed with logistic-regression are rows of inputs and a label, which is -1 or 1")
+    return rows[:, :-1] * rows[:, -1:], weights / weights.sum()
 
 
 def _maximum(signed: np.ndarray, shares: np.ndarray, penalty: float) -> np.ndarray | None:

@@ -3,7 +3,7 @@ branching process, so that how fast a rate is forgotten is known exactly (Suresh
 https://arxiv.org/abs/2412.17646; ``theory``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -47,6 +47,69 @@ class PoissonPopulation(Options):
 
 
 @dataclass(frozen=True, eq=False)
+class Poissons:
+    """R Poisson laws side by side, which are fitted and drawn together; each comes out as it would alone, bit for bit.
+
+    rates: (R, d) float64.
+    """
+
+    rates: np.ndarray
+
+    @classmethod
+    def fit(cls, data: np.ndarray, weights: np.ndarray, options: PoissonOptions, numbers: Sequence[int]) -> Self:
+        """The weighted means, as :meth:`Poisson.fit` has them.
+
+        data: (R, n, d) float64. weights: (R, n) float64, or (1, n) for all alike. numbers: a seed each, which play no
+        part. Raises ValueError for data that are no counts, and for means that are too large to be sampled exactly.
+        """
+        wrong = (data < 0) | (data != np.floor(data))
+        if wrong.any():
+            raise ValueError(f"data: found {data[wrong][0]:g}, allowed with poisson are counts: 0, 1, 2, ...")
+        rates = (weights[:, None, :] @ data)[:, 0] / weights.sum(axis=1)[:, None]
+        if rates.max() > LARGEST_RATE:
+            raise ValueError(f"data: found a mean of {rates.max():g}, allowed with poisson are up to {LARGEST_RATE:g}")
+        return cls(rates)
+
+    @classmethod
+    def of(cls, law: "Poisson") -> Self:
+        """One law, as a stack of one."""
+        return cls(law.rates[None])
+
+    @property
+    def means(self) -> np.ndarray:
+        """The rates: (R, d)."""
+        return self.rates
+
+    @property
+    def variances(self) -> np.ndarray:
+        """The rates: (R, d)."""
+        return self.rates
+
+    @property
+    def covariances(self) -> np.ndarray:
+        """The variances, since counts do not mix: (R, d)."""
+        return self.rates
+
+    def sample(self, count: int, numbers: Sequence[int], sampling_bias: float = 1.0) -> np.ndarray:
+        """Samples ``0 .. count`` of each law, by its seed among ``numbers``: (R, count, d); one law does for all.
+
+        Raises ValueError for a bias that is not 1.
+        """
+        if sampling_bias != 1:
+            raise ValueError(f"sampling_bias: found {sampling_bias!r}, allowed with poisson is 1")
+        return self.invert(seeds.stacked_uniforms(numbers, count, self.rates.shape[1]))
+
+    def invert(self, uniform: np.ndarray) -> np.ndarray:
+        """The least counts whose cumulative probabilities reach uniform numbers (R, n, d): float64."""
+        from scipy.stats import poisson
+
+        rates = np.broadcast_to(self.rates[:, None], uniform.shape)
+        counts, alive = np.zeros_like(uniform), rates > 0
+        counts[alive] = poisson.ppf(uniform[alive], rates[alive])
+        return counts
+
+
+@dataclass(frozen=True, eq=False)
 class Poisson:
     """The law of independent counts with given means, which are their variances too: rates (d,) float64 from 0."""
 
@@ -80,13 +143,8 @@ class Poisson:
         large to be sampled exactly; Diverged for numbers that are not finite.
         """
         rows, weights = weighted_rows(training, "poisson")
-        if (rows < 0).any() or (rows != np.floor(rows)).any():
-            wrong = rows[(rows < 0) | (rows != np.floor(rows))][0]
-            raise ValueError(f"data: found {wrong:g}, allowed with poisson are counts: 0, 1, 2, ...")
-        rates = np.einsum("n,ni->i", weights / weights.sum(), rows)
-        if rates.max() > LARGEST_RATE:
-            raise ValueError(f"data: found a mean of {rates.max():g}, allowed with poisson are up to {LARGEST_RATE:g}")
-        return cls(options, rates)
+        stack = Poissons.fit(np.ascontiguousarray(rows)[None], weights[None], options, [run.seed])
+        return cls(options, stack.rates[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,14 +156,9 @@ class Poisson:
 
         Each count is the least whose cumulative probability reaches a uniform number of its own. The bias has to be 1.
         """
-        from scipy.stats import poisson
-
         check_ask(ask, self)
         uniform = seeds.uniforms(ask.seed, ask.start, ask.count, len(self.rates))
-        counts = np.zeros_like(uniform)
-        alive = self.rates > 0
-        counts[:, alive] = poisson.ppf(uniform[:, alive], self.rates[alive])
-        return SampleSet(counts)
+        return SampleSet(Poissons.of(self).invert(uniform[None])[0])
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES

@@ -1,5 +1,5 @@
-"""Ridge regression on inputs of a power-law spectrum as a generative model of labels: what a penalty does to a loop whose
-error grows in every generation, and where scaling laws come from (Dohmatob, Feng and Kempe 2024,
+"""Ridge regression on inputs of a power-law spectrum as a generative model of labels: what a penalty does to a loop
+whose error grows in every generation, and where scaling laws come from (Dohmatob, Feng and Kempe 2024,
 https://arxiv.org/abs/2402.07712; ``theory``).
 """
 
@@ -48,7 +48,10 @@ def powers(dimension: int, exponent: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class RidgeRegression:
-    """The law of [x, y]: x ~ N(0, diag(i^-a)), a the ``spectrum``, and y = x'w + noise. coefficients: w, (d,) float64."""
+    """The law of [x, y] with x ~ N(0, diag(i^-a)), a the ``spectrum``, and y = x'w + noise.
+
+    coefficients: w, (d,) float64.
+    """
 
     Options: ClassVar = RidgeRegressionOptions
     takes: ClassVar = ("vectors",)

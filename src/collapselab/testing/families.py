@@ -38,7 +38,8 @@ def check_family(family: Any, options: Mapping[str, Any] | None = None, data: Tr
 
     family: the class, or its name in the registry. options: what is fitted in a moment; None for what the family's
     ``Options.smallest`` says of each kind. data: what it is fitted to, at least 20 rows; None for
-    :func:`training_set` of each kind, of counts for a family that says ``takes_counts``. Raises AssertionError for the first law that is broken.
+    :func:`training_set` of each kind, of counts for a family that says ``takes_counts``. Raises AssertionError for the
+    first law that is broken.
     """
     name, kind_of_family = entry_of(family, MODELS)
     _check_statement(name, kind_of_family)

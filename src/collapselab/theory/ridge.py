@@ -13,8 +13,10 @@ import numpy as np
 
 
 class RidgeRisk(NamedTuple):
-    """What the test error of a loop is made of, each (generations + 1,): bias, the variance of the last fit's noise, and
-    what the noise of all earlier labels adds.
+    """What the test error of a loop is made of, each (generations + 1,).
+
+    bias: what labels without noise would leave. variance: of the noise of the last labels. inherited: of the noise of
+    all labels before them.
     """
 
     bias: np.ndarray
@@ -68,13 +70,13 @@ def ridge_risk(
 ) -> RidgeRisk:
     """The test error of each regression in a loop of replace that all have the penalty, for many rows n.
 
-    With kappa of :func:`effective_penalty`, m_i = s_i / (s_i + kappa), u_i = s_i / (s_i + kappa)^2 and df_2 = sum m_i^2:
+    With kappa of :func:`effective_penalty`, m_i = s_i / (s_i + kappa), u_i = s_i / (s_i + kappa)^2, df_2 = sum m_i^2:
 
-        E M_ii = m_i,  E M_ki^2 = [k = i] m_i^2 + kappa^2 u_i u_k / (n - df_2),  noise of coefficient k: u_k / (n - df_2)
+        E M_ii = m_i,  E M_ki^2 = [k = i] m_i^2 + kappa^2 u_i u_k / (n - df_2)
 
-    the deterministic equivalents of one and of two resolvents of a Wishart matrix (Bach 2024, arXiv 2303.01372). bias:
-    the error that labels without noise would leave, which grows, since each regression shrinks what the last one left.
-    variance, inherited: of the noise of the last labels, and of all before them.
+    and labels of noise 1 give coefficient k the variance u_k / (n - df_2): the deterministic equivalents of one and of
+    two resolvents of a Wishart matrix (Bach 2024, arXiv 2303.01372). The bias grows, since each regression shrinks what
+    the last one left.
 
     variances, w: (d,). noise: s_0^2, the variance of real labels about their mean. made_noise: that of made ones, the
     same by default.
