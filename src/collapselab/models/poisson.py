@@ -22,6 +22,7 @@ from .inputs import weighted_rows
 from .options import Options
 from .stored import Stored
 
+FEW = 10.0  # the rate up to which adding up the masses is quicker than solving for the count
 LARGEST_RATE = 1e6  # up to it the inverse of the law is exact to the last count
 
 
@@ -104,8 +105,9 @@ class Poissons:
         from scipy.stats import poisson
 
         rates = np.broadcast_to(self.rates[:, None], uniform.shape)
-        counts, alive = np.zeros_like(uniform), rates > 0
-        counts[alive] = poisson.ppf(uniform[alive], rates[alive])
+        counts, few = np.empty_like(uniform), rates <= FEW
+        counts[few] = _least(uniform[few], rates[few])
+        counts[~few] = poisson.ppf(uniform[~few], rates[~few])
         return counts
 
 
@@ -194,3 +196,19 @@ class Poisson:
         if not (rates >= 0).all():
             raise ValueError(f"rates: found {rates.min():g}, allowed are numbers from 0")
         return cls(options, rates)
+
+
+def _least(uniform: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """The least counts whose cumulative masses reach uniform numbers, by adding up: both (n,) float64."""
+    counts, left = np.zeros_like(uniform), np.arange(len(uniform))
+    mass = np.exp(-rates)
+    reached = mass.copy()
+    for count in range(1, int(FEW + 12 * FEW**0.5) + 40):  # beyond it lies less than any uniform number leaves
+        still = reached[left] < uniform[left]
+        left = left[still]
+        if not len(left):
+            break
+        counts[left] = count
+        mass[left] *= rates[left] / count
+        reached[left] += mass[left]
+    return counts
