@@ -248,6 +248,11 @@ def test_half_synthetic_rows_forget_an_error_by_their_share():
 
 GAUSSIAN, CATEGORIES = {"ddof": 0, "covariance": "full"}, {"categories": 3}
 UNBIASED = GAUSSIAN | {"ddof": 1}
+TWO_MINDS = {
+    "rewards": [{"category": {"worth": [1.5, 0.0, 0.0]}}, {"category": {"worth": [0.0, 0.0, 1.0]}}],
+    "mixture": [0.3, 0.7],
+    "by": "choice",
+}
 LIKING = {"rewards": [{"category": {"worth": [0.0, 0.5, 1.0]}}], "by": "choice"}
 BEST = {"rewards": [{"coordinate": {"beta": 2.0}}], "by": "top_fraction"}
 TABLE = {"table": {2: 0.02}, "stops": False, "extractor": "identity"}
@@ -269,6 +274,7 @@ BESIDE_ARMS = {  # selector, its options, family, its options, truth, rows, fres
     "a table": ("quota", TABLE, "multinomial", CATEGORIES, TRUTH, 1000, 0, 3000, 3, 60),
     "a table beside fresh rows": ("quota", TABLE, "multinomial", CATEGORIES, TRUTH, 1000, 200, 3000, 3, 60),
     "a choice": ("reward", LIKING, "multinomial", CATEGORIES, TRUTH, 3000, 0, 9000, 4, 8),
+    "judges of two minds": ("reward", TWO_MINDS, "multinomial", CATEGORIES, TRUTH, 3000, 0, 9000, 4, 8),
     "a choice beside fresh rows": ("reward", LIKING, "multinomial", CATEGORIES, TRUTH, 3000, 1000, 8000, 4, 8),
 }
 

@@ -33,7 +33,11 @@ VECTORS = {  # families of vectors, with options under which their law has a den
     "linear-regression": {"inputs": "fresh", "noise_sd": 0.7},
     "linear-classifier": {},
     "class-gaussian": {},
+    "ridge-regression": {"noise_sd": 0.7, "penalty": 0.1},
+    "logistic-regression": {"penalty": 0.1},
+    "poisson": {},
 }
+SIGNED, COUNTED = ("linear-classifier", "logistic-regression"), ("poisson",)
 
 
 def fitted(family, data, weights=None, *, seed=0, init=None, **options):
@@ -50,9 +54,9 @@ def cloud(rows, dimension, seed=SEED):
 
 def rows_for(family, rows=60, dimension=3):
     data = cloud(rows, dimension)
-    if family == "linear-classifier":
+    if family in SIGNED:
         data[:, -1] = np.where(data[:, -1] > 3.0, 1.0, -1.0)
-    return data
+    return np.floor(abs(data)) if family in COUNTED else data
 
 
 def images(rows=30, shape=(2, 4, 3), seed=SEED):
@@ -104,11 +108,16 @@ def test_the_density_integrates_to_one(family):
     sds = np.sqrt(np.diag(covariance))
     points = 601
     axes = [np.linspace(m - 9 * sd, m + 9 * sd, points) for m, sd in zip(mean, sds, strict=True)]
-    if family == "linear-classifier":
+    if family in SIGNED:
         axes[1] = np.array([-1.0, 1.0])
+    if family in COUNTED:
+        axes = [np.arange(80.0), np.arange(80.0)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     density = np.exp(model.log_likelihood(grid.reshape(-1, 2), 0)).reshape(grid.shape[:-1])
-    over = density.sum(axis=1) if family == "linear-classifier" else integrate.trapezoid(density, axes[1], axis=1)
+    if family in COUNTED:
+        assert density.sum() == pytest.approx(1.0, abs=1e-6)
+        return
+    over = density.sum(axis=1) if family in SIGNED else integrate.trapezoid(density, axes[1], axis=1)
     # A box has edges: each side is known to one cell of its 18 sds / 600 in sqrt(12) sds, 1 percent.
     assert integrate.trapezoid(over, axes[0]) == pytest.approx(1.0, abs=0.02 if family == "box" else 1e-6)
 

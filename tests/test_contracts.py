@@ -207,7 +207,7 @@ def test_who_can_what():
     """A capability is had by who has its methods: those that were meant to, and no others by chance."""
     networks_ = {"vae", "flow", "diffusion", "gan", "stylegan2", "pretrained"}
     formulas = {"box", "multinomial", "naive-bayes", "gaussian", "gmm", "kde", "ppca"}
-    formulas |= {"linear-regression", "linear-classifier"}
+    formulas |= {"linear-regression", "linear-classifier", "ridge-regression", "logistic-regression", "poisson"}
     ours = networks_ | formulas
     expected = {
         Scores: ours - {"gan", "stylegan2", "pretrained"},

@@ -34,6 +34,7 @@ def seen(model):
 
 def test_exactly_the_metrics_of_laws_ask_for_exact_moments():
     asked = {"mean_drift", "log_determinant_ratio", "surviving_categories", "regression_error", "classification_error"}
+    asked |= {"surviving_dimensions"}
     assert set(OF_LAWS) == asked
     assert all(METRICS[name].suits("moments") and not METRICS[name].suits("identity") for name in OF_LAWS)
 
@@ -48,6 +49,13 @@ def test_samples_do_not_do_in_place_of_a_law(name):
     with pytest.raises(ValueError, match="laws of 3 and of 4 numbers") as error:
         METRICS[name](known, law(np.full(4, 0.25), np.eye(4)))
     assert not isinstance(error.value, Undefined)
+
+
+def test_dimensions_that_still_vary():
+    alive = METRICS["surviving_dimensions"]
+    real = law([1, 2, 3], np.diag([1.0, 2.0, 5.0]))
+    assert alive(real, real) == 3
+    assert alive(real, law([0, 2, 0], np.diag([0.0, 1e-300, 0.0]))) == 1
 
 
 def test_mean_drift():

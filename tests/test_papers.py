@@ -252,7 +252,9 @@ def test_a_toy_study_validates_and_says_what_the_paper_did(path):
     arms = [study.lineages[arm] for arm in study.file.arms]
     does = ("select", "transform", "mark", "adapt", "guide", "sampler")
     changed = any(getattr(arm, key) for arm in arms for key in does) or any(arm.sampling_bias != 1 for arm in arms)
-    assert changed or all(study.family(name) == "pretrained" for name in study.file.models)
+    families = {study.family(name) for name in study.file.models}
+    by_law = {"poisson", "logistic-regression", "ridge-regression"}  # whose loops are told by a law of their own
+    assert changed or families == {"pretrained"} or families <= by_law
 
 
 def test_cures_have_one_budget_with_their_second_models():

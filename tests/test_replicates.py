@@ -14,7 +14,7 @@ from collapselab.core.ask import Ask
 from collapselab.core.errors import Diverged, Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
-from collapselab.features import Features
+from collapselab.features import FEATURES, Features
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
@@ -66,12 +66,21 @@ FAMILIES = {  # options, population
         {"probabilities": TRUTH},
     ),
 }
-ARRAYS = {"gaussian": ("means", "covariances"), "multinomial": ("probabilities",)}
-ALONE = {"means": "mean", "covariances": "covariance", "probabilities": "probabilities"}
+UNBIASED = {  # that take no sampling bias, with the metrics that are told of them
+    "counts": ("poisson", {}, {"dimension": 3, "rate": [0.1, 1.0, 4.0]}),
+    "labels": ("logistic-regression", {"penalty": 0.1}, {"dimension": 3, "signal": 1.5}),
+}
+ARRAYS = {
+    "gaussian": ("means", "covariances"),
+    "multinomial": ("probabilities",),
+    "poisson": ("rates",),
+    "logistic-regression": ("coefficients",),
+}
+ALONE = {"means": "mean", "covariances": "covariance"}
 
 
 def arm(family, regime, sampling_bias=1.0, generations=GENERATIONS, **more):
-    name, options, population = FAMILIES[family]
+    name, options, population = (FAMILIES | UNBIASED)[family]
     given = {
         "name": ARM,
         "family": name,
@@ -97,7 +106,7 @@ def assert_same_models(arm, expected):
         assert alive.all()
         for name in ARRAYS[arm.family]:
             for replicate, line in enumerate(expected):
-                alone = getattr(line[generation], ALONE[name])
+                alone = getattr(line[generation], ALONE.get(name, name))
                 where = f"{name} of seed {replicate} at generation {generation}"
                 np.testing.assert_array_equal(getattr(laws, name)[replicate], alone, err_msg=where)
 
@@ -109,6 +118,31 @@ def test_the_models_are_those_of_one_at_a_time(family, regime, sampling_bias):
     name, options, population = FAMILIES[family]
     settings = options, population, REGIMES[regime], GENERATIONS, REPLICATES, sampling_bias
     assert_same_models(arm(family, REGIMES[regime], sampling_bias), loops(name, *settings, made=MADE))
+
+
+@pytest.mark.parametrize("regime", ["fully_synthetic", "accumulate", "accumulate_subsample", "k_memory", "weights"])
+@pytest.mark.parametrize("family", UNBIASED)
+def test_counts_and_labels_are_those_of_one_at_a_time_and_so_are_their_metrics(family, regime):
+    name, options, population = UNBIASED[family]
+    alone = loops(name, options, population, REGIMES[regime], GENERATIONS, REPLICATES, made=MADE)
+    assert_same_models(arm(family, REGIMES[regime]), alone)
+    kind = POPULATIONS[name]
+    truth = FEATURES["moments"].extract(None, kind.population(kind.PopulationOptions(**population)))
+    told = ["surviving_dimensions", "mean_drift", "variance_ratio", "frechet_distance", "regression_error"]
+    told = told[:-1] if name == "poisson" else told[-1:]
+    found = run(arm(family, REGIMES[regime], metrics={metric: {} for metric in told}))
+    for metric in told:
+        expected = [METRICS[metric](truth, FEATURES["moments"].extract(None, one)) for line in alone for one in line]
+        np.testing.assert_allclose(found[metric], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_label_that_a_hyperplane_parts_ends_its_replicate_alone():
+    """Of 12 rows of 3 inputs many are parted: such a replicate has no more values, and others go on."""
+    regime = REGIMES["fully_synthetic"].model_copy(update={"initial": regimes.Initial(real=40)})
+    one = arm("labels", regime, options={}, seeds=20, metrics={"regression_error": {}})
+    values = run(one)["regression_error"].reshape(20, -1)
+    gone = np.isnan(values)
+    assert gone.sum() > 0 and not gone[:, 0].all() and (np.diff(gone.astype(int), axis=1) >= 0).all()
 
 
 @pytest.mark.parametrize("regime", ["fully_synthetic", "accumulate", "k_memory"])

@@ -522,6 +522,32 @@ def test_choice_by_enumeration(choices):
     np.testing.assert_allclose(theory.chosen_shares(shares, rewards, choices), expected)
 
 
+def test_judges_of_two_minds_keep_what_each_of_them_likes():
+    """Zhao et al. 2025: by hand for pairs of two types, and where types that nobody likes, or one mind alone, end."""
+    truth, gap = np.array([0.3, 0.7]), 1.2
+    s = 1 / (1 + math.exp(-gap))
+    # With pi judges for the first type and 1 - pi against it: p' = p^2 + 2 p (1 - p) (pi s + (1 - pi) (1 - s)).
+    won = 0.4 * s + 0.6 * (1 - s)
+    p = 0.3
+    shares = theory.choice_shares(3, truth, [[gap, 0.0], [0.0, gap]], 2, mixture=[0.4, 0.6])
+    for found in shares[1:]:
+        p = p**2 + 2 * p * (1 - p) * won
+        assert found[0] == pytest.approx(p, rel=1e-12)
+    # Of four types and choices among four, two minds that like a type each: those two are left, as often as the minds.
+    start, minds = np.full(4, 0.25), np.array([[2.0, 0, 0, 0], [0, 2.0, 0, 0]])
+    ends = {
+        mixture: theory.choice_shares(300, start, minds, 4, mixture=[mixture, 1 - mixture])[-1]
+        for mixture in (0.5, 0.6)
+    }
+    np.testing.assert_allclose(ends[0.5], [0.5, 0.5, 0, 0], atol=1e-6)
+    assert 0.5 < ends[0.6][0] < 1 and ends[0.6][1] > 0 and ends[0.6][2:].max() < 1e-6
+    alone = theory.choice_shares(300, start, minds[0], 4)[-1]
+    np.testing.assert_allclose(alone, [1, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        theory.choice_shares(5, start, minds, 4, mixture=[1, 0]), theory.choice_shares(5, start, minds[0], 4)
+    )
+
+
 def test_rewards_rise_by_what_is_promised_and_stay_near_the_truth():
     truth, rewards, k = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 0.5]), 4
     worth = np.exp(rewards)

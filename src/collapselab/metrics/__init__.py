@@ -36,6 +36,7 @@ from .laws import log_determinant_ratio as log_determinant_ratio
 from .laws import mean_drift as mean_drift
 from .laws import regression_error as regression_error
 from .laws import surviving_categories as surviving_categories
+from .laws import surviving_dimensions as surviving_dimensions
 from .likelihood import bits_per_dimension as bits_per_dimension
 from .likelihood import coverage_calibration as coverage_calibration
 from .likelihood import likelihood_gap as likelihood_gap
@@ -282,6 +283,15 @@ METRICS: Registry[Metric] = Registry(
             roles=Roles(losable=True),
             stacked=Stacked(stacks.surviving_categories),
         ),
+        "surviving_dimensions": Metric(
+            surviving_dimensions,
+            "Dimensions that still vary",
+            None,
+            extractors=("moments",),
+            takes=("images", "vectors"),
+            roles=Roles(losable=True),
+            stacked=Stacked(stacks.surviving_dimensions),
+        ),
         "least_coverage": Metric(
             least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
         ),
@@ -293,6 +303,7 @@ METRICS: Registry[Metric] = Registry(
             extractors=("moments",),
             takes=("vectors",),
             roles=Roles(squares=True),
+            stacked=Stacked(stacks.regression_error, covariances=True),
         ),
         "classification_error": Metric(
             classification_error, "Error of the classifier", "lower", extractors=("moments",), takes=("vectors",)

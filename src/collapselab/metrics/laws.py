@@ -55,6 +55,18 @@ def surviving_categories(real: Features | Array, fake: Features | Array) -> floa
     return float(np.count_nonzero(shares))
 
 
+def surviving_dimensions(real: Features | Array, fake: Features | Array) -> float:
+    """The number of dimensions in which the fakes' law still varies: of S_f those with a variance above 0.
+
+    A rate of counts that has fallen to 0 gives zeros for ever: it is forgotten (Suresh et al. 2024, arXiv 2412.17646).
+    The real law plays no part.
+
+    fake: with exact moments. Raises Undefined without them.
+    """
+    _, (_, covariance) = _laws(real, fake)
+    return float(np.count_nonzero(np.diag(covariance) > 0))
+
+
 def regression_error(real: Features | Array, fake: Features | Array) -> float:
     """The excess risk of the regression that the fakes teach: (w_f - w_r)' S_xx,r (w_f - w_r), w = S_xx^-1 S_xy.
 

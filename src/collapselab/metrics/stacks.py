@@ -56,6 +56,29 @@ def surviving_categories(real: Laws, fake: Laws) -> np.ndarray:
     return np.where(fine, np.count_nonzero(shares, axis=1), np.nan)
 
 
+def surviving_dimensions(real: Laws, fake: Laws) -> np.ndarray:
+    """The number of dimensions with a variance above 0."""
+    return np.count_nonzero(fake.variances > 0, axis=1).astype(np.float64)
+
+
+def regression_error(real: Laws, fake: Laws) -> np.ndarray:
+    """(w_f - w_r)' S_xx,r (w_f - w_r), w = S_xx^-1 S_xy; nan where a covariance of the predictors is singular."""
+    one, other = _full(real), _full(fake)
+    away = _slopes(other) - _slopes(one)
+    return ((away[:, None] @ one[:, :-1, :-1])[:, 0] * away).sum(axis=1)
+
+
+def _slopes(covariances: np.ndarray) -> np.ndarray:
+    """S_xx^-1 S_xy of each law, nan where S_xx is singular to rounding: (R, d - 1)."""
+    found = np.full((len(covariances), covariances.shape[1] - 1), np.nan)
+    for row, covariance in zip(found, covariances, strict=True):
+        inputs = covariance[:-1, :-1]
+        scale = np.sqrt(np.diag(inputs))
+        if (scale > 0).all() and np.linalg.cond(inputs / scale[:, None] / scale) * np.finfo(np.float64).eps < 1:
+            row[:] = np.linalg.solve(inputs, covariance[:-1, -1])
+    return found
+
+
 def _over(values: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return values / np.where(unit > 0, unit, np.nan)
 

@@ -13,11 +13,14 @@ from .gmm import GMM
 from .kde import KDE
 from .linear_classifier import LinearClassifier
 from .linear_regression import LinearRegression
+from .logistic_regression import LogisticRegression
 from .multinomial import Multinomial
 from .naive_bayes import NaiveBayes
 from .ngram import NGram
+from .poisson import Poisson
 from .ppca import PPCA
 from .pretrained import Pretrained
+from .ridge_regression import RidgeRegression
 from .stylegan2 import StyleGAN2
 from .vae import VAE
 
@@ -27,6 +30,7 @@ MODELS: Registry[type[Model]] = Registry(
         "box": Box,
         "multinomial": Multinomial,
         "naive-bayes": NaiveBayes,
+        "poisson": Poisson,
         "gaussian": Gaussian,
         "gaussian-diffusion": GaussianDiffusion,
         "class-gaussian": ClassGaussian,
@@ -34,7 +38,9 @@ MODELS: Registry[type[Model]] = Registry(
         "kde": KDE,
         "ppca": PPCA,
         "linear-regression": LinearRegression,
+        "ridge-regression": RidgeRegression,
         "linear-classifier": LinearClassifier,
+        "logistic-regression": LogisticRegression,
         "vae": VAE,
         "flow": Flow,
         "diffusion": Diffusion,

@@ -2,7 +2,9 @@
 
 from ..core.registry import Registry
 from ..models.gaussian import Gaussian
+from ..models.logistic_regression import LogisticRegression
 from ..models.multinomial import Multinomial
+from ..models.poisson import Poisson
 from .base import Population
 from .decay import Decay
 from .gaussians import Gaussians
@@ -10,6 +12,7 @@ from .jars import Jars
 from .land import Land
 from .markov import Markov
 from .outfits import Outfits
+from .power_law_regression import PowerLawRegression
 from .regression import Regression
 from .two_classes import TwoClasses
 from .two_moons import TwoMoons
@@ -19,6 +22,7 @@ POPULATIONS: Registry[type[Population]] = Registry(
     {
         "gaussian": Gaussian,
         "multinomial": Multinomial,
+        "poisson": Poisson,
         "outfits": Outfits,
         "jars": Jars,
         "land": Land,
@@ -26,8 +30,10 @@ POPULATIONS: Registry[type[Population]] = Registry(
         "two-moons": TwoMoons,
         "decay": Decay,
         "regression": Regression,
+        "power-law-regression": PowerLawRegression,
         "two-classes": TwoClasses,
         "markov": Markov,
+        "logistic-regression": LogisticRegression,
     },
     type[Population],
 )

@@ -38,7 +38,8 @@ def check_family(family: Any, options: Mapping[str, Any] | None = None, data: Tr
 
     family: the class, or its name in the registry. options: what is fitted in a moment; None for what the family's
     ``Options.smallest`` says of each kind. data: what it is fitted to, at least 20 rows; None for
-    :func:`training_set` of each kind. Raises AssertionError for the first law that is broken.
+    :func:`training_set` of each kind, of counts for a family that says ``takes_counts``. Raises AssertionError for the
+    first law that is broken.
     """
     name, kind_of_family = entry_of(family, MODELS)
     _check_statement(name, kind_of_family)
@@ -56,16 +57,19 @@ def check_family(family: Any, options: Mapping[str, Any] | None = None, data: Tr
             check_moments(fitted.name, fitted.model)
 
 
-def training_set(kind: KindName) -> TrainingSet:
+def training_set(kind: KindName, counts: bool = False) -> TrainingSet:
     """Forty samples of a kind: noise, the same each time.
 
     Images are grey, of 8 x 8 pixels in two classes; vectors have three normal numbers and a sign, so that they can be
-    an input and its response, or its class; categories are 0 .. 4, and sequences six tokens of 0 .. 4.
+    an input and its response, or its class; categories are 0 .. 4, and sequences six tokens of 0 .. 4. counts: vectors
+    are of whole numbers from 0.
     """
     source = np.random.default_rng(3)
     weights, signs = np.ones(40), source.choice([-1.0, 1.0], (40, 1))
     if kind == "images":
         return TrainingSet(source.integers(0, 256, (40, 1, 8, 8), np.uint8), np.arange(40) % 2, weights)
+    if kind == "vectors" and counts:
+        return TrainingSet(source.poisson(3.0, (40, 4)).astype(np.float64), None, weights)
     if kind == "vectors":
         return TrainingSet(np.concatenate([source.standard_normal((40, 3)), signs], axis=1), None, weights)
     if kind == "sequences":
@@ -115,7 +119,8 @@ def _fitted(name: str, family: Any, options: Mapping[str, Any] | None, data: Tra
             )
             faults.append(str(fault))
             continue
-        training = training_set(kind) if data is None else data
+        counts = getattr(family, "takes_counts", False)
+        training = training_set(kind, counts) if data is None else data
         budget = None if chosen.budget is None else min(chosen.budget, STEPS * getattr(chosen, "batch", 1))
         run = Run(7, images_seen=budget)
         before = (training.data.copy(), training.weights.copy())

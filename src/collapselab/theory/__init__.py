@@ -22,6 +22,10 @@ The formulas follow from the moments of normal and multinomial samples; where a 
 from ..samplers.exact import converged_steps as converged_steps
 from ..samplers.exact import sampled_variance as sampled_variance
 from ..samplers.exact import sampler_factor as sampler_factor
+from .counts import forgetting_time as forgetting_time
+from .counts import rate_extinction as rate_extinction
+from .counts import rate_roots as rate_roots
+from .counts import rate_w2 as rate_w2
 from .curation import filtered_variance as filtered_variance
 from .curation import likeliest_variance as likeliest_variance
 from .curation import projected_moments as projected_moments
@@ -59,6 +63,9 @@ from .guidance import reinflation as reinflation
 from .kernels import kde_rule_variance as kde_rule_variance
 from .kernels import kde_variance as kde_variance
 from .kernels import kernel_rule as kernel_rule
+from .logistic import logistic_error as logistic_error
+from .logistic import logistic_variance as logistic_variance
+from .logistic import pathway as pathway
 from .marks import artefact_power as artefact_power
 from .marks import constant_shift as constant_shift
 from .marks import purged_share as purged_share
@@ -96,6 +103,10 @@ from .retraining import is_stable as is_stable
 from .retraining import local_slopes as local_slopes
 from .rewarded import regularised_moments as regularised_moments
 from .rewarded import regularised_shares as regularised_shares
+from .ridge import RidgeRisk as RidgeRisk
+from .ridge import effective_penalty as effective_penalty
+from .ridge import ridge_on_made_labels as ridge_on_made_labels
+from .ridge import ridge_risk as ridge_risk
 from .selection import best_of_divergence as best_of_divergence
 from .selection import choice_divergence_bound as choice_divergence_bound
 from .selection import choice_shares as choice_shares
@@ -106,6 +117,12 @@ from .selection import selected_fixation as selected_fixation
 from .selection import top_share_moments as top_share_moments
 from .selection import verification_threshold as verification_threshold
 from .selection import verified_error as verified_error
+from .smoothed import hermite_gains as hermite_gains
+from .smoothed import hermite_limit as hermite_limit
+from .smoothed import smoothed_precision as smoothed_precision
+from .smoothed import smoothed_variance as smoothed_variance
+from .smoothed import smoothing_shares as smoothing_shares
+from .smoothed import within_reach as within_reach
 from .updating import buffered_variance as buffered_variance
 from .updating import replayed_variance as replayed_variance
 from .worth import admissible_rows as admissible_rows

@@ -3,6 +3,7 @@
 All that is kept has to be eaten: of a part of it, chosen anew, other laws hold.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -28,6 +29,8 @@ from .setting import Prediction, Setting
 SLACK = 1.1  # by which more samples than are wanted have to be good enough, so that they are in every replicate
 SPARE_ERRORS = 4.0  # standard deviations of how many samples a class has
 IDENTITY = "identity"  # the extractor through which categories are their own classes
+SETTLES, SETTLED = 200, 1e-6  # generations in which shares may come to rest, and a change that is none
+FEW_SETS = 50  # of samples among which one is chosen, so that so many generations take a second at most
 FEW_CHOICES = 12  # samples of which one is chosen, and categories, up to which all sets of them are gone through
 
 
@@ -157,18 +160,24 @@ def _of_choice(setting: Setting, metric: str) -> Prediction | None:
     if truth is None or kept is None or is_smoothed(setting) or options.by != "choice":
         return None
     choices = round(1 / options.share)
-    if len(rewards) != 1 or rewards[0][0] != "category" or abs(choices * options.share - 1) > 1e-9:
+    if {name for name, _ in rewards} != {"category"} or abs(choices * options.share - 1) > 1e-9:
         return None
     if len(truth) * choices > FEW_CHOICES**2 or choices > FEW_CHOICES:
         return None
-    worth = np.array(rewards[0][1]["worth"], np.float64)[: len(truth)] / options.temperature
-    ratio = kept[0] / kept[1] if kept[1] else np.inf
-    shares = choice_shares(setting.generations, truth, worth, choices, ratio)
-    unit = heterozygosity(truth)
-    mean = ((shares - truth) ** 2).sum(axis=1) / unit if metric == "mean_drift" else 1 - (shares**2).sum(axis=1)
-    mean = mean if metric == "mean_drift" else mean / unit
-    note = f"one of every {choices} chosen by its reward (Ferbach et al. 2024)"
-    return Prediction("choice_shares", metric, EXTRACTOR, mean, None, "large", note)
+    worth = np.array([said["worth"][: len(truth)] for _, said in rewards], np.float64) / options.temperature
+    one = truth, worth, choices, kept[0] / kept[1] if kept[1] else np.inf, options.shares
+    few = math.comb(len(truth) + choices - 2, choices - 1) * len(rewards) <= FEW_SETS
+    course = choice_shares(max(setting.generations, SETTLES if few else 0), *one)
+
+    def told(shares: np.ndarray) -> np.ndarray:
+        apart = ((shares - truth) ** 2).sum(axis=-1) if metric == "mean_drift" else 1 - (shares**2).sum(axis=-1)
+        return apart / heterozygosity(truth)
+
+    by = "its reward (Ferbach et al. 2024)" if len(rewards) == 1 else "judges of several minds (Zhao et al. 2025)"
+    rests = few and abs(course[-1] - course[-SETTLES // 4]).max() < SETTLED
+    limit = float(told(course[-1])) if rests else None
+    mean, note = told(course[: setting.generations + 1]), f"one of every {choices} chosen by {by}"
+    return Prediction("choice_shares", metric, EXTRACTOR, mean, None, "large", note, limit)
 
 
 # -- verified labels ---------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from .naive_bayes import independent_homozygosity
 from .recursion import regime_moments
 from .regression import regression_error_accumulate, regression_error_replace
 from .setting import Prediction, Setting
+from .smoothed import hallucinations, precision
 
 EXTRACTOR = "moments"
 LEAST_ALPHA = 0.05  # below it a share that is drawn may be less than any float64 number above 0
@@ -86,7 +87,7 @@ def biases_of(setting: Setting) -> set[float]:
     return {at(setting.sampling_bias, generation) for generation in range(setting.generations + 1)}
 
 
-def _unequal_weights(setting: Setting) -> bool:
+def unequal_weights(setting: Setting) -> bool:
     return any(len(set(weights.values())) > 1 for *_, weights in _makeup(setting.regime, setting.generations))
 
 
@@ -111,7 +112,7 @@ def _recursion(setting: Setting) -> _Recursion | None:
     truth, options, pool = setting.truth, setting.options, setting.regime.pool
     if getattr(truth, "gives", None) != "vectors" or not hasattr(truth, "moments"):
         return None
-    if _unequal_weights(setting) and (pool.mode == "subsample" or setting.family == "gmm"):
+    if unequal_weights(setting) and (pool.mode == "subsample" or setting.family == "gmm"):
         return None
     spectrum = _spectrum(setting)
     per_dimension = len(spectrum) / spectrum.sum()
@@ -287,7 +288,7 @@ def _of_shares(setting: Setting, metric: str) -> Prediction | None:
             end = laplace_homozygosity_limit(setting.regime.initial.real, alpha, len(truth), estimate)
             limit = (1 - end if metric == "variance_ratio" else end - 2 / len(truth) + np.sum(truth**2)) / unit
         return Prediction("laplace_homozygosity", metric, EXTRACTOR, mean, None, "equal", note, limit)
-    if _unequal_weights(setting) and setting.regime.pool.mode == "subsample":
+    if unequal_weights(setting) and setting.regime.pool.mode == "subsample":
         return None
     moments = regime_moments(setting.regime, setting.generations, 0, setting.samples)
     law = "replace_heterozygosity" if plan == REPLACE and metric == "variance_ratio" else plan.law
@@ -386,7 +387,7 @@ def regression(setting: Setting) -> Prediction | None:
 LAWS: dict[str, tuple[Callable[[Setting], Prediction | None], ...]] = {
     "gaussian": (drift, variance, gaussian_distance, gaussian_determinant),
     "gmm": (drift, variance),
-    "kde": (drift, variance),
+    "kde": (drift, variance, precision, hallucinations),
     "ppca": (drift, variance),
     "multinomial": (multinomial_drift, multinomial_diversity, multinomial_survivors),
     "naive-bayes": (independent_drift, independent_diversity),

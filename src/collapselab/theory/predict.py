@@ -4,6 +4,7 @@ Entry g of a curve belongs to the model of generation g, the end of g + 1 fits t
 """
 
 from .chosen import CHOSEN
+from .glm import GLM
 from .guided import GUIDED, is_steered
 from .laws import LAWS
 from .next_token import TOKENS
@@ -19,9 +20,8 @@ def predict(setting: Setting) -> list[Prediction]:
         # Some of independent samples are independent samples; only how many are stored changes.
         setting = setting._replace(samples=round(setting.select_options["share"] * setting.samples))
     own = setting.selector in ("nobody", "random")
-    laws = (
-        (LAWS | SAMPLED | TOKENS).get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
-    )
+    followed = LAWS | SAMPLED | TOKENS | GLM
+    laws = followed.get(setting.family, ()) if own else CHOSEN.get((setting.selector, setting.family), ())
     if is_steered(setting):
         laws = GUIDED.get(setting.family, ()) if own else ()
     found = (law(setting) for law in laws)

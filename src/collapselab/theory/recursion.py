@@ -17,6 +17,7 @@ def regime_moments(
     samples: int,
     sampling_bias: float | dict[int, float] = 1.0,
     kernel: float | Callable[[float], float] = 0.0,
+    of_counts: bool = False,
 ) -> Moments:
     """Drift and variance of an arm that eats no other arm's samples, whatever its regime: exact, by one recursion.
 
@@ -35,6 +36,8 @@ def regime_moments(
     variance of a ``kernel``: k_t is this number, or what a rule f^2 (:func:`kernel_rule`) makes of the rows' variance
     over n - 1, f^2(n) n / (n - 1) (E x^2 - D_t) with n = W^2 / sum w^2. In more than one dimension all this is true of
     the squared length of the mean and of the trace of the covariance, in units of the truth's.
+
+    of_counts: of laws whose variance is their mean, which stays on average: V_t = 1, and D_t likewise (Poisson counts).
 
     samples: rows of a stored set. Raises ValueError for a regime that eats the samples of another arm, and for one that
     subsamples rows of different weights.
@@ -63,7 +66,7 @@ def regime_moments(
         factor, added, n = rows / (rows - ddof * squares), kernel, rows / squares
         if callable(kernel):
             factor, added = factor + kernel(n) * n / (n - 1), 0.0
-        variances[t] = factor * (second - drifts[t]) + added
+        variances[t] = 1.0 if of_counts else factor * (second - drifts[t]) + added
     return Moments(drifts, variances)
 
 

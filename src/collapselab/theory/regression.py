@@ -11,8 +11,9 @@ def regression_error_replace(
     """E |w_t - w|^2 when each regression sees the labels of the last one: c (s_0^2 + (t-1) s^2), c = d / (n - d - 1).
 
     Of x ~ N(0, I) in d dimensions without an intercept, the same inputs or new ones in every generation; it grows
-    without bound (Gerstgrasser et al. 2024). noise: s_0^2, the variance of real labels about their mean.
-    made_noise: s^2, that of made ones; the same by default. Raises ValueError unless n > d + 1.
+    without bound (Gerstgrasser et al. 2024). Of inputs of any covariance S it is E |S^(1/2) (w_t - w)|^2. noise: s_0^2,
+    the variance of real labels about their mean. made_noise: s^2, that of made ones; the same by default. Raises
+    ValueError unless n > d + 1.
     """
     made = noise if made_noise is None else made_noise
     return _regression_step(n, dimension) * (noise + made * (fits(generations) - 1))

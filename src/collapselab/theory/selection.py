@@ -41,17 +41,25 @@ def choice_shares(
     rewards: np.ndarray,
     choices: int,
     synthetic_to_real: float = math.inf,
+    mixture: np.ndarray | None = None,
 ) -> np.ndarray:
     """The shares of an infinite loop with a choice among K samples: (generations + 1, types), from the truth.
 
     p' = (p_0 + lambda chosen(p)) / (1 + lambda), lambda = ``synthetic_to_real``; without real rows chosen(p) (Ferbach
     et al. 2024). E e^r never falls, and rises by at least (K-1)/K Var(e^r) / max e^r in a step of choice alone.
+
+    rewards: (types,), or (J, types) of judges of J minds, of whom each choice is made by one of mind j with the chance
+    ``mixture`` (J,): chosen(p) = sum_j pi_j chosen_j(p) (Zhao, Fu and Pham 2025, arXiv 2511.09002). Between types that
+    only some judges like it no longer goes to a corner: those who like another keep it alive.
     """
-    truth = np.asarray(truth, np.float64)
+    truth, minds = np.asarray(truth, np.float64), np.atleast_2d(np.asarray(rewards, np.float64))
+    heard = np.full(len(minds), 1 / len(minds)) if mixture is None else np.asarray(mixture, np.float64)
     real = 1 / (1 + synthetic_to_real)
     shares = [truth]
     for _ in range(generations):
-        shares.append(real * truth + (1 - real) * chosen_shares(shares[-1], rewards, choices))
+        chosen = heard @ np.array([chosen_shares(shares[-1], mind, choices) for mind in minds])
+        chosen = chosen / chosen.sum()  # which is 1 but for rounding, and that would grow by K in every generation
+        shares.append(real * truth + (1 - real) * chosen)
     return np.array(shares)
 
 

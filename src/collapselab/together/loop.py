@@ -20,11 +20,18 @@ from ..core.registry import usable
 from ..metrics import METRICS, Stacked
 from ..models import MODELS
 from ..models.gaussian import Gaussians
+from ..models.logistic_regression import LogisticRegressions
 from ..models.multinomial import Multinomials
+from ..models.poisson import Poissons
 from ..populations import POPULATIONS
 
-Stack = Gaussians | Multinomials
-FAMILIES: dict[str, type[Stack]] = {"gaussian": Gaussians, "multinomial": Multinomials}
+Stack = Gaussians | Multinomials | Poissons | LogisticRegressions
+FAMILIES: dict[str, type[Stack]] = {
+    "gaussian": Gaussians,
+    "multinomial": Multinomials,
+    "poisson": Poissons,
+    "logistic-regression": LogisticRegressions,
+}
 CHUNK_NUMBERS = 2**20  # in one array over the replicates of a chunk; more of them at once save no more time
 
 
@@ -206,6 +213,6 @@ def _truth(arm: Replicates) -> Stack:
 def _chunk(arm: Replicates, truth: Stack) -> int:
     rows = max(sum(draw.count for draw in recipe.draws) for recipe in arm.recipes)
     width = truth.means.shape[1]
-    numbers = max(rows, arm.samples) * (width if isinstance(truth, Gaussians) else 1)
+    numbers = max(rows, arm.samples) * (1 if isinstance(truth, Multinomials) else width)
     needs_covariances = isinstance(truth, Gaussians) or any(stacked(name).covariances for name in arm.metrics)
     return max(1, CHUNK_NUMBERS // max(numbers, width * width if needs_covariances else width))
