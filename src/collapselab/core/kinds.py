@@ -11,9 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .images import to_uint8, to_unit
+from .sound import to_float32
 
-KindName = Literal["images", "vectors", "categories"]
-"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, or one int64."""
+KindName = Literal["images", "vectors", "categories", "audio"]
+"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, one int64, or a clip's log-mel picture (bands, frames)
+float32 (``core.sound``)."""
 
 Part = Literal["values", "classes", "probabilities"]
 """What features say of a sample: numbers, which class it looks like, how much it looks like each."""
@@ -52,6 +54,7 @@ KINDS: dict[KindName, Kind] = {
     "images": Kind("images", 4, (np.uint8,), 1, to_unit, to_uint8),
     "vectors": Kind("vectors", 2, (np.float32, np.float64), 8),
     "categories": Kind("categories", 1, (np.int64,), 8),
+    "audio": Kind("audio", 3, (np.float32,), 4, as_they_are, to_float32),
 }
 
 
@@ -61,11 +64,11 @@ def kind_of(data: np.ndarray) -> KindName | None:
 
 
 def kind_of_shape(shape: Sequence[int]) -> KindName:
-    """The kind of samples of a shape: (C, H, W), (d,) or (). Raises ValueError for other shapes."""
+    """The kind of samples of a shape: (C, H, W), (d,), () or (bands, frames). Raises ValueError for other shapes."""
     for name, kind in KINDS.items():
         if kind.ndim == 1 + len(shape):
             return name
-    raise ValueError(f"shape: found {tuple(shape)}, allowed are (C, H, W), (d,) and ()")
+    raise ValueError(f"shape: found {tuple(shape)}, allowed are (C, H, W), (d,), () and (bands, frames)")
 
 
 def check_taken(what: str, takes: Sequence[KindName], kind: KindName | None, where: str) -> None:

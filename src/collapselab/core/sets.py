@@ -13,7 +13,8 @@ from .kinds import KINDS, KindName, kind_of
 class SampleSet:
     """N samples with where they come from.
 
-    data: (N, C, H, W) uint8 images, (N, d) float32 or float64 vectors, or (N,) int64 categories.
+    data: (N, C, H, W) uint8 images, (N, d) float32 or float64 vectors, (N,) int64 categories, or (N, bands, frames)
+    float32 log-mel pictures of clips.
     labels: (N,) int64, or None.
     aux: what the sampler can tell about each sample, columns of length N.
     lineage: JSON-like; who made this from what (hashes of the inputs, options, seeds).

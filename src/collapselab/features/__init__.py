@@ -31,6 +31,7 @@ from .published import (
 )
 from .random_conv import FACTS as RANDOM_CONV_FACTS
 from .random_conv import random_conv
+from .sounds import HEARD, SPREAD, heard, log_spectral
 from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
 from .truth import RARE, truth
@@ -68,7 +69,7 @@ FEATURES: Registry[Extractor] = Registry(
         "likelihood": Extractor(
             likelihood,
             Options=LikelihoodOptions,
-            takes=("images", "vectors", "categories"),
+            takes=("images", "vectors", "categories", "audio"),
             needs=Needs("model"),
             statistic=True,
             facts={"seed": SEED},
@@ -86,11 +87,13 @@ FEATURES: Registry[Extractor] = Registry(
         ),
         "truth": Extractor(
             truth,
-            takes=("images", "vectors", "categories"),
+            takes=("images", "vectors", "categories", "audio"),
             needs=Needs("truth"),
             statistic=True,
             facts={"rare": RARE},
         ),
+        "heard": Extractor(heard, takes=("audio",), statistic=True, facts=HEARD),
+        "log-spectral": Extractor(log_spectral, takes=("audio",), facts=SPREAD),
     },
     Extractor,
 )

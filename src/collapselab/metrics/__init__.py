@@ -66,6 +66,10 @@ from .regions import least_coverage as least_coverage
 from .regions import region_coverage as region_coverage
 from .roles import Roles as Roles
 from .roles import Stacked as Stacked
+from .sounds import loudness_range_kept as loudness_range_kept
+from .sounds import pitch_range_kept as pitch_range_kept
+from .sounds import silence_share as silence_share
+from .sounds import tonal_share as tonal_share
 from .tails import class_retention as class_retention
 from .tails import expected_quantile_coverage as expected_quantile_coverage
 from .tails import quantile_coverage as quantile_coverage
@@ -299,6 +303,28 @@ METRICS: Registry[Metric] = Registry(
         "mark_robustness": Metric(mark_robustness, "Marks found after", None, extractors=("mark",)),
         "radioactivity": Metric(radioactivity, "Marks learnt (over chance)", None, extractors=("mark",), chance="fake"),
         "residual_share": Metric(residual_share, "Synthetic share after a purge", None, extractors=("mark",)),
+        "pitch_range_kept": Metric(
+            pitch_range_kept,
+            "Pitch range kept",
+            None,
+            extractors=("heard",),
+            takes=("audio",),
+            roles=Roles(stands_for=("tails",), losable=True),
+        ),
+        "loudness_range_kept": Metric(
+            loudness_range_kept,
+            "Loudness range kept",
+            None,
+            extractors=("heard",),
+            takes=("audio",),
+            roles=Roles(losable=True),
+        ),
+        "silence_share": Metric(
+            silence_share, "Share of silence", None, extractors=("heard",), takes=("audio",), chance="fake"
+        ),
+        "tonal_share": Metric(
+            tonal_share, "Share that sounds like one tone", None, extractors=("heard",), takes=("audio",), chance="fake"
+        ),
     },
     Metric,
 )

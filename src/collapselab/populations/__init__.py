@@ -10,6 +10,7 @@ from .jars import Jars
 from .land import Land
 from .outfits import Outfits
 from .regression import Regression
+from .tones import Tones
 from .two_classes import TwoClasses
 from .two_moons import TwoMoons
 
@@ -26,6 +27,7 @@ POPULATIONS: Registry[type[Population]] = Registry(
         "decay": Decay,
         "regression": Regression,
         "two-classes": TwoClasses,
+        "tones": Tones,
     },
     type[Population],
 )
