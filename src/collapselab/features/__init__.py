@@ -69,7 +69,7 @@ FEATURES: Registry[Extractor] = Registry(
         "likelihood": Extractor(
             likelihood,
             Options=LikelihoodOptions,
-            takes=("images", "vectors", "categories", "audio"),
+            takes=("images", "vectors", "categories"),
             needs=Needs("model"),
             statistic=True,
             facts={"seed": SEED},
@@ -87,7 +87,7 @@ FEATURES: Registry[Extractor] = Registry(
         ),
         "truth": Extractor(
             truth,
-            takes=("images", "vectors", "categories", "audio"),
+            takes=("images", "vectors", "categories"),
             needs=Needs("truth"),
             statistic=True,
             facts={"rare": RARE},
