@@ -58,6 +58,10 @@ KINDS: dict[KindName, Kind] = {
 }
 
 
+PICTURED: tuple[KindName, ...] = ("images", "audio")
+"""Kinds of which a report shows pictures: of clips their spectrograms."""
+
+
 def kind_of(data: np.ndarray) -> KindName | None:
     """The kind of data; None for what is of no kind, as the empty array is that stands for samples of no model."""
     return next((name for name, kind in KINDS.items() if kind.holds(data)), None)

@@ -64,6 +64,12 @@ def to_float32(numbers: np.ndarray) -> np.ndarray:
     return np.asarray(numbers).astype(np.float32)
 
 
+def as_images(pictures: np.ndarray) -> np.ndarray:
+    """Pictures to look at, low pitches beneath, silence black and full scale white: (n, 1, bands, frames) uint8."""
+    shown = np.nan_to_num(np.asarray(pictures), nan=-1.0).clip(-1, 1)
+    return np.rint((shown[:, None, ::-1] + 1) * 127.5).astype(np.uint8)
+
+
 # -- from a clip to its picture ----------------------------------------------------------------------------------------
 
 

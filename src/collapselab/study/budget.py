@@ -1,5 +1,6 @@
 """What a study costs, counted before it is spent: images that its models see and make."""
 
+from ..core.kinds import PICTURED
 from .sampled import evaluations
 from .study import Study
 from .throughput import Work
@@ -42,4 +43,4 @@ def longest(study: Study) -> dict[str, tuple[Work, Work]]:
 
 def pictured(study: Study) -> int:
     """Samples in the picture of a generation; 0 where there are no pictures."""
-    return study.file.grid if study.kind == "images" and not study.file.together else 0
+    return study.file.grid if study.kind in PICTURED and not study.file.together else 0

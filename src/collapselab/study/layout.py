@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from ..core.kinds import PICTURED
 from ..store.cells import Cell, left_by
 from . import looking
 from .stopping import decides
@@ -67,7 +68,7 @@ def verbs_of(study: Study, arm: str, seed: int, generation: int = 1) -> list[str
         "sample": True,
         "sample_raw": "raw" in sets,
         "sample_marked": lineage.marks == "noise",
-        "grid": study.kind == "images" and study.is_own(seed),
+        "grid": study.kind in PICTURED and study.is_own(seed),
         "transform": lineage.released == "released",
         "ballots": study.awaits_ballots(arm),
         "select": study.selects(arm),
@@ -137,8 +138,8 @@ def records(study: Study) -> list[str]:
 
 
 def grids(study: Study) -> list[str]:
-    """The pictures of all generations; vectors and categories have none."""
-    has_pictures = study.kind == "images" and not study.file.together
+    """The pictures of all generations, of clips their spectrograms; vectors and categories have none."""
+    has_pictures = study.kind in PICTURED and not study.file.together
     return [study.cell(*cell, "grid.safetensors") for cell in study.cells()] if has_pictures else []
 
 

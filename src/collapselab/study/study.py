@@ -264,8 +264,10 @@ class Study:
 
     @cached_property
     def kind(self) -> str:
-        """What the data are: images, vectors or categories."""
-        return "images" if self.population_name is None else self.population.gives
+        """What the data are: images, vectors, categories or audio."""
+        if self.population_name is not None:
+            return self.population.gives
+        return getattr(DATASETS[self.origin.name], "gives", "images")
 
     @cached_property
     def dataset(self) -> Any:
