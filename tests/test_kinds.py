@@ -44,7 +44,9 @@ def test_other_data_are_of_no_kind(data):
 
 
 def test_a_shape_of_no_kind_is_refused():
-    with pytest.raises(ValueError, match=r"found \(4, 4, 4, 4\), allowed are \(C, H, W\), \(d,\), \(\) and \(bands, frames\)"):
+    with pytest.raises(
+        ValueError, match=r"found \(4, 4, 4, 4\), allowed are \(C, H, W\), \(d,\), \(\) and \(bands, frames\)"
+    ):
         kind_of_shape((4, 4, 4, 4))
 
 

@@ -109,7 +109,9 @@ class Clips(Dataset):
     def said(self) -> str:
         """What the folder was cut into, in words."""
         cut = self.cut()
-        found = f"{len(cut.clips):,} clips of {self.frames * sound.HOP / sound.RATE:.3g} s in {len(self.files()):,} files"
+        found = (
+            f"{len(cut.clips):,} clips of {self.frames * sound.HOP / sound.RATE:.3g} s in {len(self.files()):,} files"
+        )
         return f"{found}; left out: {cut.quiet:,} quieter than rms {self.rms:g}, {cut.rests:,} rests that are shorter"
 
     def cut(self) -> Cut:

@@ -81,17 +81,19 @@ def to_hear(facts: StudyFacts, clips: Grids, real: np.ndarray | None = None) -> 
         origin = Origin(facts.name, source="held-out real clips", generated=False)
         arms.append({"name": "", "rows": [row(real, "real", "held-out real data", origin)]})
     for arm, found in given.items():
-        own = [row(one, t, f"{arm} at generation {t}", Origin(facts.name, arm, generation=t)) for t, one in found.items()]
+        own = [
+            row(one, t, f"{arm} at generation {t}", Origin(facts.name, arm, generation=t)) for t, one in found.items()
+        ]
         arms.append({"name": arm, "rows": own})
     return {"arms": arms, "words": _about(count, seconds)}
 
 
 def _about(count: int, seconds: float) -> str:
-    many = f"{count} clips of {seconds:.2g} seconds one after the other" if count > 1 else f"one clip of {seconds:.2g} s"
+    many = (
+        f"{count} clips of {seconds:.2g} seconds one after the other" if count > 1 else f"one clip of {seconds:.2g} s"
+    )
     return (
         f"Each player has {many}, the first of the spectrograms above. A model makes spectrograms; they are made audible "
         "by the Griffin-Lim algorithm, which finds phases that go with them, so that what was recorded sounds rougher, "
         "too. What is heard is read from the spectrograms: real ones are read the same way."
     )
-
-

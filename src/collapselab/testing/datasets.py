@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from ..core.kinds import KINDS
 from ..data import DATASETS
 from ..data.base import Dataset
 from ..data.digest import digest
@@ -28,7 +29,7 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     lineage is enough to read it again; images come to another resolution as they say; a place where nothing lies is a
     fault that begins with its field, and so is a pipe, which nobody reads; unknown options are refused.
 
-    dataset: small, with something to read. images: (N, C, H, W) uint8 that have to be read, labels: (N,) their labels;
+    dataset: small, with something to read. images: (N, C, H, W) uint8, or data of the kind that it ``gives``, that have to be read, labels: (N,) their labels;
     None where nobody can say. Raises AssertionError for the first law that is broken.
     """
     name, kind = dataset.source, type(dataset)
@@ -40,19 +41,19 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     unsaid = [field for field, one in kind.model_fields.items() if field != "source" and not one.description]
     law(not unsaid, f"{name}: the fields {named(unsaid)} have no description")
     faults = dataset.check()
+    gives = getattr(kind, "gives", "images")
     law(faults == [], f"{name}: check says of what is there: {'; '.join(map(str, faults))}")
     _check_what_is_read(dataset, images, labels)
-    _check_resolution(dataset)
+    if gives == "images":
+        _check_resolution(dataset)
     _check_refusals(dataset)
 
 
 def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.ndarray | None) -> None:
     name, samples = dataset.source, dataset.load()
     data = samples.data
-    law(
-        data.dtype == np.uint8 and data.ndim == 4,
-        f"{name}: it read {data.dtype} of shape {data.shape}, asked are images",
-    )
+    gives = getattr(type(dataset), "gives", "images")
+    law(KINDS[gives].holds(data), f"{name}: it read {data.dtype} of shape {data.shape}, asked are {gives}")
     law(dataset.count() == len(data), f"{name}: count says {dataset.count()}, load read {len(data)} images")
     law(
         tuple(dataset.shape()) == data.shape[1:],

@@ -143,7 +143,9 @@ class DiffusionOptions(InSteps, Options):
     def _check_sound(self) -> None:
         """Raise ValueError for what suits pictures of things, and none of sound."""
         if self.network == "diffusers":
-            raise ValueError("network: found 'diffusers', allowed are 'mlp' and 'unet': the data are clips and no images")
+            raise ValueError(
+                "network: found 'diffusers', allowed are 'mlp' and 'unet': the data are clips and no images"
+            )
         if self.flip or self.augment:
             name, found, allowed = ("flip", True, False) if self.flip else ("augment", self.augment, 0)
             raise ValueError(f"{name}: found {found}, allowed is {allowed}: mirrored, a clip is another sound")
