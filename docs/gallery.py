@@ -41,6 +41,7 @@ PARTS = {
         *("hallucinations", "coverage-repair", "targeted-share", "samplers", "guidance-loop"),
     ],
     "Text": ["text", "text-smoke"],
+    "Sound": ["tones", "speech"],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
         *(
@@ -76,6 +77,7 @@ TOLD = {  # study -> the page that goes through it
     **dict.fromkeys(("continual", "theory-updating"), "updating"),
     "compliance": "compliance",
     "text": "sequences",
+    **dict.fromkeys(("tones", "speech"), "sound"),
 }
 EMBEDDED = ("quickstart",)
 """Studies whose reports are shown in the page itself; those of others are linked from their cards."""

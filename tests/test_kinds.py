@@ -16,6 +16,7 @@ DATA = {
     "vectors": np.linspace(-2, 2, 6).reshape(3, 2),
     "categories": np.array([0, 2, 1]),
     "sequences": np.array([[0, 2, 1], [2, 2, 0]], np.int32),
+    "audio": np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 4, 3),
 }
 
 
@@ -46,8 +47,10 @@ def test_other_data_are_of_no_kind(data):
 
 
 def test_a_shape_of_no_kind_is_refused():
-    with pytest.raises(ValueError, match=r"found \(4, 4\), allowed are \(C, H, W\), \(d,\) and \(\)"):
-        kind_of_shape((4, 4))
+    with pytest.raises(
+        ValueError, match=r"found \(4, 4, 4, 4\), allowed are \(C, H, W\), \(d,\), \(\) and \(bands, frames\)"
+    ):
+        kind_of_shape((4, 4, 4, 4))
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -26,6 +26,7 @@ OPTIONS = {
         {"modes": 1},
     ],
     "jars": [{}, {"side": 32, "cells": 7}],
+    "tones": [{"frames": 8}],
     "two-moons": [{}, {"noise": 0.06}],
     "decay": [{}, {"smearing": 0.003}],
     "markov": [{}, {"transitions": ((0.5, 0.5, 0.0), (0.0, 0.2, 0.8), (1.0, 0.0, 0.0)), "length": 5}],

@@ -26,7 +26,12 @@ from .places import place_of
 from .run import clock
 
 TABLE = ".parquet"
-MEASURED_IN = {"images": ("random-conv",), "vectors": ("identity",), "categories": ("identity",)}
+MEASURED_IN = {
+    "images": ("random-conv",),
+    "vectors": ("identity",),
+    "categories": ("identity",),
+    "audio": ("log-spectral",),
+}
 COPIES = "pixels"  # where copies of training images are looked for
 
 

@@ -24,7 +24,8 @@ app = typer.Typer(rich_markup_mode=None)
 
 # Of other packages only the names are known: theirs are loaded where they are asked for.
 OUTSIDE = [name for name in FEATURES if FEATURES.origin(name) or looks_outside(FEATURES[name])]
-USUAL = {"images": "inception", "vectors": "identity", "categories": "identity"}  # extractors, where none is asked for
+USUAL = {"images": "inception", "vectors": "identity", "categories": "identity", "audio": "log-spectral"}
+"""Extractors, where none is asked for."""
 
 
 @app.command()

@@ -10,6 +10,7 @@ import typer
 from .. import store
 from ..compose.streams import Stream
 from ..data import DATASETS
+from ..data.clips import Clips
 from ..data.pictures import Pictures
 from ..data.planted import Planted, plant
 from ..data.split import PARTS
@@ -61,6 +62,8 @@ def prepare(
         store.write_samples(Path(file), parts[name])
     if isinstance(data, Pictures):
         print(f"{data.path}: {data.listing().said}", file=sys.stderr)
+    if isinstance(data, Clips):
+        print(f"{data.path}: {data.said()}", file=sys.stderr)
 
 
 @app.command()

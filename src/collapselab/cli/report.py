@@ -43,9 +43,14 @@ def _draw(study: Any, name: str, so_far: bool) -> None:
         for (arm, seed, generation), images in results.grids(study).items():
             if seed == 0:
                 grids.setdefault(arm, {})[generation] = images
+        clips: dict[str, dict[int, np.ndarray]] = {}
+        for (arm, seed, generation), sounds in results.clips(study).items():
+            if seed == 0:
+                clips.setdefault(arm, {})[generation] = sounds
         facts = results.facts(study)
         told = {"made": made(study, name), "real": results.real_pictures(study)}
         told |= {"texts": reports.Texts(results.texts(study), results.real_texts(study))}
+        told |= {"clips": clips, "real_clips": results.real_clips(study)}
         files = reports.build(facts, records, grids, results.costs(study), True, selected.selecting(study), **told)
         glances = reports.glance(facts, records)
     folder = Path(study.report_file(""))

@@ -11,9 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .images import to_uint8, to_unit
+from .sound import to_float32
 
-KindName = Literal["images", "vectors", "categories", "sequences"]
-"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, one int64, or (length,) int32 tokens."""
+KindName = Literal["images", "vectors", "categories", "sequences", "audio"]
+"""What a sample is: (C, H, W) uint8, (d,) float32 or float64, one int64, (length,) int32 tokens, or a clip's log-mel
+picture (bands, frames) float32 (``core.sound``)."""
 
 Part = Literal["values", "classes", "probabilities"]
 """What features say of a sample: numbers, which class it looks like, how much it looks like each."""
@@ -53,10 +55,14 @@ KINDS: dict[KindName, Kind] = {
     "vectors": Kind("vectors", 2, (np.float32, np.float64), 8),
     "categories": Kind("categories", 1, (np.int64,), 8),
     "sequences": Kind("sequences", 2, (np.int32,), 4),
+    "audio": Kind("audio", 3, (np.float32,), 4, as_they_are, to_float32),
 }
 
-SHOWN: tuple[KindName, ...] = ("images", "sequences")
-"""Kinds whose single samples tell a reader something: pictures and texts."""
+SHOWN: tuple[KindName, ...] = ("images", "audio", "sequences")
+"""Kinds whose single samples tell a reader something: pictures, clips and texts."""
+
+PICTURED: tuple[KindName, ...] = ("images", "audio")
+"""Kinds of which a report shows pictures: of clips their spectrograms."""
 
 
 def kind_of(data: np.ndarray) -> KindName | None:
@@ -65,7 +71,7 @@ def kind_of(data: np.ndarray) -> KindName | None:
 
 
 def kind_of_shape(shape: Sequence[int]) -> KindName:
-    """The kind of samples of a shape, of families of pixels and numbers: (C, H, W), (d,) or ().
+    """The kind of samples of a shape, of families of pixels and numbers: (C, H, W), (d,), () or (bands, frames).
 
     Sequences have the shape of vectors, and are told from them by their type alone (:func:`kind_of`): who takes both
     asks that. Raises ValueError for other shapes.
@@ -73,7 +79,7 @@ def kind_of_shape(shape: Sequence[int]) -> KindName:
     for name, kind in KINDS.items():
         if kind.ndim == 1 + len(shape):
             return name
-    raise ValueError(f"shape: found {tuple(shape)}, allowed are (C, H, W), (d,) and ()")
+    raise ValueError(f"shape: found {tuple(shape)}, allowed are (C, H, W), (d,), () and (bands, frames)")
 
 
 def check_taken(what: str, takes: Sequence[KindName], kind: KindName | None, where: str) -> None:

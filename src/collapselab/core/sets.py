@@ -13,8 +13,9 @@ from .kinds import KINDS, KindName, kind_of
 class SampleSet:
     """N samples with where they come from.
 
-    data: (N, C, H, W) uint8 images, (N, d) float32 or float64 vectors, (N,) int64 categories, or (N, length) int32
-    sequences, of which the lineage says the vocabulary (:mod:`core.sequences`).
+    data: (N, C, H, W) uint8 images, (N, d) float32 or float64 vectors, (N,) int64 categories, (N, length) int32
+    sequences, of which the lineage says the vocabulary (:mod:`core.sequences`), or (N, bands, frames) float32 log-mel
+    pictures of clips.
     labels: (N,) int64, or None.
     aux: what the sampler can tell about each sample, columns of length N.
     lineage: JSON-like; who made this from what (hashes of the inputs, options, seeds).

@@ -4,6 +4,7 @@ from ..core.registry import Registry
 from .archive import DatasetZip
 from .base import Dataset as Dataset
 from .cifar10 import Cifar10Batches
+from .clips import Clips
 from .digits import Digits
 from .folder import ImageFolder
 from .mnist import MnistIdx
@@ -22,6 +23,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "torchvision": Torchvision,
         "mnist-5k": Mnist5k,
         "text": Text,
+        "clips": Clips,
     },
     type[Dataset],
 )

@@ -51,11 +51,11 @@ class Scale:
         return cls(location, np.sqrt(np.where(variance > SMALLEST, variance, 1.0)))
 
     def standardised(self, rows: np.ndarray) -> np.ndarray:
-        """Rows (n, d) as numbers of mean 0 and variance 1, float64. They are not rounded before the mean is gone."""
-        return (np.asarray(rows, np.float64) - self.location) / self.scale
+        """Rows (n, ...) as numbers (n, d) of mean 0 and variance 1, float64, not rounded before the mean is gone."""
+        return (np.asarray(rows, np.float64).reshape(-1, self.location.size) - self.location) / self.scale
 
     def training(self, training: TrainingSet) -> TrainingSet:
-        """A training set of vectors with standardised rows, float32, as the loop takes them."""
+        """A training set of vectors or clips with standardised rows (N, d), float32, as the loop takes them."""
         return TrainingSet(self.standardised(training.data).astype(np.float32), training.labels, training.weights)
 
     def restored(self, rows: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ from .published import (
 from .random_conv import FACTS as RANDOM_CONV_FACTS
 from .random_conv import random_conv
 from .sequences import ReferenceOptions, reference, surprisal, tokens, train_reference
+from .sounds import HEARD, SPREAD, heard, log_spectral
 from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
 from .truth import RARE, truth
@@ -98,6 +99,8 @@ FEATURES: Registry[Extractor] = Registry(
         "reference": Extractor(
             reference, train_reference, ReferenceOptions, takes=("sequences",), needs=Needs("learnt"), statistic=True
         ),
+        "heard": Extractor(heard, takes=("audio",), statistic=True, facts=HEARD),
+        "log-spectral": Extractor(log_spectral, takes=("audio",), facts=SPREAD),
     },
     Extractor,
 )

@@ -77,6 +77,10 @@ from .sequences import sample_perplexity as sample_perplexity
 from .sequences import self_bleu as self_bleu
 from .sequences import type_token_ratio as type_token_ratio
 from .sequences import zipf_slope as zipf_slope
+from .sounds import loudness_range_kept as loudness_range_kept
+from .sounds import pitch_range_kept as pitch_range_kept
+from .sounds import silence_share as silence_share
+from .sounds import tonal_share as tonal_share
 from .tails import class_retention as class_retention
 from .tails import expected_quantile_coverage as expected_quantile_coverage
 from .tails import quantile_coverage as quantile_coverage
@@ -365,6 +369,28 @@ METRICS: Registry[Metric] = Registry(
         "self_bleu": Metric(self_bleu, "Self-BLEU", None, extractors=TOKENS, takes=TEXT),
         "memorised": Metric(
             memorised, "Memorised from real text", None, "train", extractors=TOKENS, takes=TEXT, chance="fake"
+        ),
+        "pitch_range_kept": Metric(
+            pitch_range_kept,
+            "Pitch range kept",
+            None,
+            extractors=("heard",),
+            takes=("audio",),
+            roles=Roles(losable=True),
+        ),
+        "loudness_range_kept": Metric(
+            loudness_range_kept,
+            "Loudness range kept",
+            None,
+            extractors=("heard",),
+            takes=("audio",),
+            roles=Roles(losable=True),
+        ),
+        "silence_share": Metric(
+            silence_share, "Share of silence", None, extractors=("heard",), takes=("audio",), chance="fake"
+        ),
+        "tonal_share": Metric(
+            tonal_share, "Share that sounds like one tone", None, extractors=("heard",), takes=("audio",), chance="fake"
         ),
     },
     Metric,

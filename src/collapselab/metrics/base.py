@@ -41,7 +41,7 @@ class Metric:
     reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
     of_moments: bool = False
-    takes: tuple[KindName, ...] = ("images", "vectors", "categories")
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories", "audio")
     shares: bool = False
     roles: Roles = field(default=Roles(), kw_only=True)
     stacked: Stacked | None = field(default=None, kw_only=True)

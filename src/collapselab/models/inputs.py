@@ -63,13 +63,14 @@ def image_shape(training: TrainingSet, classes: int, what: str = "training") -> 
 
 
 def row_shape(training: TrainingSet, classes: int = 0, what: str = "training") -> tuple[int, ...]:
-    """The shape of a row, (C, H, W) of uint8 images or (d,) of float vectors; otherwise as :func:`image_shape`."""
+    """The shape of a row, (C, H, W) of uint8 images, (d,) of float vectors or (bands, frames) of log-mel pictures;
+    otherwise as :func:`image_shape`."""
     data = training.data
-    if not (data.ndim == 2 and np.issubdtype(data.dtype, np.floating) and data.size):
+    if not (data.ndim in (2, KINDS["audio"].ndim) and np.issubdtype(data.dtype, np.floating) and data.size):
         if not KINDS["images"].holds(data) or not len(data):
             raise ValueError(
                 f"{what} data: found {data.dtype} of shape {data.shape}, allowed are uint8 images (N, C, H, W) and "
-                "float vectors (N, d), N > 0"
+                "float vectors (N, d) or log-mel pictures (N, bands, frames), N > 0"
             )
         return image_shape(training, classes, what)
     _check_rows(training, classes, what)
@@ -101,7 +102,10 @@ def checked_shape(sizes: Sequence[int]) -> tuple[int, int, int]:
 
 
 def checked_row_shape(sizes: Sequence[int]) -> tuple[int, ...]:
-    """The shape of a row that a file says: :func:`checked_shape`, or (d,) of vectors with up to 2^20 numbers."""
+    """The shape of a row that a file says: :func:`checked_shape`, (d,) of vectors with up to 2^20 numbers, or (bands,
+    frames) of clips, up to 4096 each."""
+    if len(sizes) == 2:
+        return checked_shape([1, *sizes])[1:]
     if len(sizes) != 1:
         return checked_shape(sizes)
     if not 1 <= int(sizes[0]) <= 2**20:

@@ -20,7 +20,7 @@ from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
 from .asking import check_ask
 from .capabilities import ODE_STEPS, PROBES
-from .inputs import checked_shape, dequantised, weighted_rows
+from .inputs import checked_row_shape, dequantised, weighted_rows
 from .options import Options
 from .stored import Stored
 
@@ -48,11 +48,11 @@ class PPCA:
 
     mean: (d,) float64. directions: U', (k, d) float64, orthonormal, or rows of 0 where the data have a lower rank.
     variances: the diagonal of L, the k largest eigenvalues, (k,) float64. noise: sigma^2, () float64.
-    row_shape: the shape of one sample, (d,) or (C, H, W); images are rows of their pixels in [-1, 1].
+    row_shape: the shape of one sample, (d,), (C, H, W) or (bands, frames); images are rows of their pixels in [-1, 1].
     """
 
     Options: ClassVar = PPCAOptions
-    takes: ClassVar = ("vectors", "images")
+    takes: ClassVar = ("vectors", "images", "audio")
     density: ClassVar = "exact"
     bias: ClassVar = "covariance factor"
     conditions: ClassVar = ()
@@ -77,8 +77,9 @@ class PPCA:
         W = sum w. Fewer rows than coordinates have its eigenvalues in their singular values, so that large images need
         no matrix of all pairs of pixels. The fit is in closed form: of the other arguments none has a part in it.
 
-        training.data: (N, d) float or (N, C, H, W) uint8. Raises ValueError for other data, fewer than 1 + ddof rows
-        with weight or more components than coordinates, and Diverged for numbers that are not finite.
+        training.data: (N, d) float, (N, C, H, W) uint8 or (N, bands, frames) float32. Raises ValueError for other
+        data, fewer than 1 + ddof rows with weight or more components than coordinates, and Diverged for numbers that
+        are not finite.
         """
         rows, weights = weighted_rows(training, "ppca", cls.takes)
         k, dimension = options.components, rows.shape[1]
@@ -111,7 +112,7 @@ class PPCA:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample: (d,) or (C, H, W)."""
+        """The shape of one sample: (d,), (C, H, W) or (bands, frames)."""
         return self.row_shape
 
     @property
@@ -120,7 +121,8 @@ class PPCA:
         return (self.variances - self.noise).clip(0.0)
 
     def sample(self, ask: Ask) -> SampleSet:
-        """The samples that are asked for: data (count, d) float64, or (count, C, H, W) uint8 as the data were.
+        """The samples that are asked for: data (count, d) float64, (count, C, H, W) uint8 or (count, bands,
+        frames) float32, as the data were.
 
         mean + W z, and sigma e with ``noise: keep``. ask.bias multiplies the covariance.
         """
@@ -148,7 +150,7 @@ class PPCA:
                 f"data: found {data.dtype} of shape {data.shape}, allowed are {'uint8 images' if images else 'vectors'}"
                 f" of shape {self.row_shape}"
             )
-        rows = dequantised(data, seed) if images else np.asarray(data, np.float64)
+        rows = dequantised(data, seed) if images else np.asarray(data, np.float64).reshape(len(data), self.mean.size)
         k, dimension = self.directions.shape
         eigenvalues = np.append(self.variances, self.noise if k < dimension else [])
         if not (eigenvalues > dimension * np.finfo(np.float64).eps * self.variances[0]).all():
@@ -186,7 +188,7 @@ class PPCA:
     def load(cls, stored: Stored, options: Options) -> Self:
         """The model that ``stored`` and ``options`` describe. Raises ValueError for a mean of another shape."""
         sizes, mean = stored.tensors["shape"], stored.tensors["mean"]
-        shape = checked_shape(sizes) if len(sizes) == 3 else mean.shape
+        shape = checked_row_shape(sizes) if len(sizes) > 1 else mean.shape
         if math.prod(shape) != mean.size:
             raise ValueError(f"shape: found {shape} beside a mean of {mean.size} numbers, allowed are equal numbers")
         return cls(

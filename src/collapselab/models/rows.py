@@ -27,12 +27,13 @@ from .stored import Stored
 class RowModel(ABC):
     """A trained network for rows of one shape; a family says in :meth:`train` how it is trained.
 
-    shape: (C, H, W) of uint8 images, whose pixels are rows in this order, or (d,) of float vectors. weights: float32,
+    shape: (C, H, W) of uint8 images, whose pixels are rows in this order, (d,) of float vectors, or (bands, frames)
+    of clips, which are rows like vectors. weights: float32,
     by name. scale: of the training rows, which the network sees standardised. curve: ``images_seen``, ``loss`` and
     others, equally long. how: it was trained (device, processes, execution), as far as it was trained here.
     """
 
-    takes: ClassVar = ("images", "vectors")
+    takes: ClassVar = ("images", "vectors", "audio")
     uses_torch: ClassVar = True
 
     options: Any
@@ -46,9 +47,9 @@ class RowModel(ABC):
     def fit(cls, training: TrainingSet, options: Options, run: Run, init: Self | None = None) -> Self:
         """The model after ``ceil(images_seen / batch)`` steps of Adam.
 
-        training.data: (N, C, H, W) uint8 or (N, d) float, standardised by their own mean and standard deviation even
-        where ``init`` had others (:class:`Scale`). training.labels, run.validation: not used. init: its weights are
-        where the training starts, with a fresh optimiser.
+        training.data: (N, C, H, W) uint8, (N, d) float or (N, bands, frames) float32, standardised by their own mean
+        and standard deviation even where ``init`` had others (:class:`Scale`). training.labels, run.validation: not
+        used. init: its weights are where the training starts, with a fresh optimiser.
         Raises ValueError for data or initial weights that do not fit the options, Diverged when the data, the loss or a
         weight is not finite, Interrupted when ``run.progress`` asked to stop.
         """

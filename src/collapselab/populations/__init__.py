@@ -14,6 +14,7 @@ from .markov import Markov
 from .outfits import Outfits
 from .power_law_regression import PowerLawRegression
 from .regression import Regression
+from .tones import Tones
 from .two_classes import TwoClasses
 from .two_moons import TwoMoons
 
@@ -34,6 +35,7 @@ POPULATIONS: Registry[type[Population]] = Registry(
         "two-classes": TwoClasses,
         "markov": Markov,
         "logistic-regression": LogisticRegression,
+        "tones": Tones,
     },
     type[Population],
 )

@@ -39,12 +39,15 @@ def build(
     made: Made = UNKNOWN,
     real: np.ndarray | None = None,
     texts: Texts = NO_TEXTS,
+    clips: Grids | None = None,
+    real_clips: np.ndarray | None = None,
 ) -> dict[str, bytes]:
     """The files of a study's report: name -> bytes, with ``report.html`` first.
 
     An unfinished study says so at the top, with the number of its cells. figures: also draw each chart as PDF.
     selecting: what selecting has done. made: by what the report was drawn, and of which file. real: real images to
-    stand above the pictures, place by place. texts: samples that are texts, and real ones.
+    stand above the pictures, place by place. texts: samples that are texts, and real ones. clips, real_clips: log-mel
+    pictures that are to be heard.
     Raises ValueError when the records are of another study or arm, or were not measured alike; MemoryError where there
     is no room for the engine that draws.
     """
@@ -68,7 +71,7 @@ def build(
     }
     if figures:
         content |= {f"figures/{name}.pdf": pdf(chart) for name, chart in counted(charts.items(), "figures")}
-    pictures = Pictures(grids or {}, real, selecting, texts)
+    pictures = Pictures(grids or {}, real, selecting, texts, clips or {}, real_clips)
     told = footer(facts, made, costs, [f"figures/{name}.pdf" for name in charts])
     html = page(facts, records, pictures, costs, found, charts, truth_words(pairs), told)
     return {"report.html": html.encode()} | content

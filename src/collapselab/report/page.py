@@ -21,6 +21,7 @@ from .lines import STYLE
 from .numbers import DRAWN, SETS, charts_of, endpoints, name_of, twins, unchanged
 from .people import of_people
 from .pictures import Pictures, kept_and_discarded, sheets_and_rows
+from .sounds import to_hear
 from .texts import sheets_of_texts
 
 OPEN = ("frechet_distance", "precision")  # drawn unfolded beside the primary endpoint, in its feature space
@@ -63,6 +64,7 @@ def page(
         adaptations=of_study(facts, colours(facts)),
         pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
         texts=sheets_of_texts(facts, pictures.texts),
+        heard=to_hear(facts, pictures.clips, pictures.real_clips),
         sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
         topped_up=sections.topped_up(selecting.topped_up),
         people=of_people(selecting.judged),

@@ -4,6 +4,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,13 +25,16 @@ Grids = Mapping[str, Mapping[int, np.ndarray]]
 
 class Pictures(NamedTuple):
     """What the page shows of samples. real: real images of the same classes, place by place, (n, C, H, W) uint8, or
-    None. selecting: what selecting has done. texts: samples that are no pictures.
+    None. selecting: what selecting has done. texts: samples that are no pictures. clips: log-mel pictures that can be
+    heard, (n, bands, frames) each. real_clips: real ones beside them.
     """
 
     grids: Grids
     real: np.ndarray | None = None
     selecting: Selecting = Selecting()
     texts: Texts = Texts()
+    clips: Grids = MappingProxyType({})
+    real_clips: np.ndarray | None = None
 
 
 GRID_COLUMNS, GRID_ROWS = 10, 4

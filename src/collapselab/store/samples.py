@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..core import sound
 from ..core.errors import Damaged
 from ..core.sets import SampleSet
 from .bytes import expect
@@ -9,11 +10,14 @@ from .tensors import read_tensors, write_tensors
 
 
 def write_samples(path: Path, samples: SampleSet) -> str:
-    """Write a sample set as one safetensors file; its hash."""
+    """Write a sample set as one safetensors file; its hash. Of clips the lineage says what their numbers mean."""
     tensors = {"data": samples.data, **{f"aux.{name}": column for name, column in samples.aux.items()}}
     if samples.labels is not None:
         tensors["labels"] = samples.labels
-    return write_tensors(path, tensors, {"kind": samples.kind, "lineage": dict(samples.lineage)})
+    lineage = dict(samples.lineage)
+    if samples.kind == "audio":
+        lineage["log_mel"] = sound.told(samples.data.shape[1:])
+    return write_tensors(path, tensors, {"kind": samples.kind, "lineage": lineage})
 
 
 def read_samples(path: Path) -> SampleSet:

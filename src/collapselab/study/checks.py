@@ -440,7 +440,8 @@ def _extractor_fault(study: Study, name: str) -> str:
     """What keeps an extractor from looking at the study's data; empty if nothing does."""
     if message := path_fault(study.weights(name)):
         return message
-    if study.kind not in FEATURES[name].takes:
+    judges = FEATURES[name].needs.through == "truth"  # which data it looks at is for the truth to say
+    if study.kind not in FEATURES[name].takes and not judges:
         return f"{name!r} looks at {' and '.join(FEATURES[name].takes)}; the study's data are {study.kind}"
     if FEATURES[name].needs.published:
         try:

@@ -11,12 +11,18 @@ from typing import Any
 from ..compose.regimes import Regime, Synthetic, at
 from .study import Study
 
-NOUNS = {"images": "images", "vectors": "rows", "categories": "rows", "sequences": "sequences"}
+NOUNS = {
+    "images": "images",
+    "vectors": "rows",
+    "categories": "rows",
+    "sequences": "sequences",
+    "audio": "clips",
+}
 # A number of rows in what somebody has written: 400 real images, 12,500 of the original images, 80 samples.
 ROWS_SAID = re.compile(
     r"\b(\d{1,3}(?:,\d{3})+|\d+) "
     r"(?:(?:real|fresh|fixed|new|own|synthetic|generated|original|earlier|last|of|the|its) )*"
-    r"(?:images|samples|rows|pictures|faces|digits|numbers|points|sequences|texts|lines)\b"
+    r"(?:images|samples|rows|clips|pictures|faces|digits|numbers|points|sequences|texts|lines)\b"
 )
 
 

@@ -138,7 +138,7 @@ def records(study: Study) -> list[str]:
 
 
 def grids(study: Study) -> list[str]:
-    """The pictures, or texts, of all generations; vectors and categories have none."""
+    """The pictures, or texts, of all generations, of clips their spectrograms; vectors and categories have none."""
     has_pictures = study.kind in SHOWN and not study.file.together
     return [study.cell(*cell, "grid.safetensors") for cell in study.cells()] if has_pictures else []
 

@@ -17,12 +17,16 @@ from ..store.weights import digest_of_all
 from .study import Study
 from .telling import as_json, flags
 
-PROCESSES = {
+PROCESSES: Mapping[str, tuple[str, ...]] = {
     "flow": ("models.diffusion.parameterisations:Flow",),
     "score": ("models.diffusion.parameterisations:Exploding",),
     "karras_ve": ("models.diffusion.parameterisations:Exploding",),
 }
 """Parameterisations of a diffusion model that came later: no part of what others hang on (``provenance.earlier``)."""
+
+
+OF_KINDS = {"audio": ("core.sound:to_float32", "models.diffusion.networks:SoundUNet")}
+"""What families do with data of kinds that came later than they: no part of what other trainings hang on, either."""
 
 
 def truth_file(study: Study) -> str | None:
@@ -41,6 +45,7 @@ def family_roots(study: Study, arm: str) -> list[str]:
     model = study.model_of(arm)
     later = PROCESSES.get(study.model_options(model).get("parameterisation"), ())
     later = (*later, "models.tokens:sharpened") if getattr(study.parsed_options(model), "cuts", False) else later
+    later += OF_KINDS.get(study.kind, ())
     return [*entries("models:MODELS", [study.family(model)]), *(f"{PACKAGE}.{one}" for one in later)]
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from .. import store
 from ..adapt import ADAPTERS
 from ..compose.regimes import REGIMES, draws
+from ..core import sound
 from ..core.choice import Choice
+from ..core.kinds import PICTURED
 from ..core.progress import counted
 from ..core.seeds import Levels
 from ..core.sequences import Vocabulary
@@ -177,11 +180,34 @@ def replicated(study: str, path: Path) -> Iterator[dict[str, Any]]:
 
 
 def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
-    """The pictures that are there, by (arm, seed, generation); vectors and diverged models have none."""
-    cells = [] if study.file.together else study.cells()
-    paths = {cell: Path(study.cell(*cell, "grid.safetensors")) for cell in cells}
-    found = {cell: store.read_samples(path) for cell, path in paths.items() if path.exists()}
-    return {cell: samples.data for cell, samples in found.items() if samples.kind == "images"}
+    """The pictures that are there, (n, C, H, W) uint8 by (arm, seed, generation), of clips their spectrograms; vectors
+    and diverged models have none.
+    """
+    return {cell: _shown(samples) for cell, samples in _pictured(study) if samples.kind in PICTURED}
+
+
+def clips(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
+    """The log-mel pictures that are there and can be made audible, (n, bands, frames), by (arm, seed, generation)."""
+    return {cell: samples.data for cell, samples in _pictured(study) if samples.kind == "audio"}
+
+
+def real_clips(study: Study) -> np.ndarray | None:
+    """Held-out clips to hear beside them, (n, bands, frames); None where the data are no sound, or none are there."""
+    path = Path(study.part_file("held_out"))
+    if study.kind != "audio" or not path.exists():
+        return None
+    return np.asarray(store.read_samples(path).data[: study.file.grid])
+
+
+def _pictured(study: Study) -> Iterator[tuple[tuple[str, int, int], SampleSet]]:
+    for cell in [] if study.file.together else study.cells():
+        path = Path(study.cell(*cell, "grid.safetensors"))
+        if path.exists():
+            yield cell, store.read_samples(path)
+
+
+def _shown(samples: SampleSet) -> np.ndarray:
+    return sound.as_images(samples.data) if samples.kind == "audio" else samples.data
 
 
 def texts(study: Study) -> dict[str, dict[int, list[str]]]:
@@ -219,13 +245,13 @@ def real_pictures(study: Study) -> np.ndarray | None:
     """
     path = Path(study.part_file("held_out"))
     shown = next((one for cell in study.cells() if (one := Path(study.cell(*cell, "grid.safetensors"))).exists()), None)
-    if study.kind != "images" or study.file.together or shown is None or not path.exists():
+    if study.kind not in PICTURED or study.file.together or shown is None or not path.exists():
         return None
     real, labels = store.read_samples(path), store.read_samples(shown).labels
     rows = np.arange(min(study.file.grid, len(real)))
     if labels is not None and real.labels is not None:
         rows = _alike(np.asarray(real.labels), np.asarray(labels)[: study.file.grid])
-    return np.asarray(real.data[rows])
+    return np.asarray(_shown(replace(real, data=real.data[rows], labels=None, aux={})))
 
 
 def _alike(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from .study import Study
 
 HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 SIDES_MAX = 32  # of a shape
-KIND_OF_SHAPE = {0: "categories", 1: "vectors", 3: "images"}
+KIND_OF_SHAPE = {0: "categories", 1: "vectors", 2: "clips", 3: "images"}
 
 
 def weights_fault(name: str, family: str) -> str:

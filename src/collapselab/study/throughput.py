@@ -228,6 +228,7 @@ def _random(options: Any, shape: tuple[int, ...]) -> TrainingSet:
         points[:, -1] = np.sign(points[:, -1])  # to a classifier it is the label
     data = {
         3: lambda: random.integers(0, 256, (ROWS, *shape), np.uint8),
+        2: lambda: random.uniform(-1, 1, (ROWS, *shape)).astype(np.float32),
         1: lambda: points,
         0: lambda: random.integers(0, getattr(options, "categories", 2), ROWS),
     }[len(shape)]()

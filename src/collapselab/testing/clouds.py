@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erfc
 
+from ..core import hearing, sound
 from ..features import FEATURES, Features
 from ..features.mark import NAMES as MARK_COLUMNS
 from ..populations.gaussians import Gaussians, GaussiansOptions
@@ -60,14 +61,27 @@ def sequences_of(side: Features, through: str) -> Features:
 
 
 def statistics_of(extractor: str, side: Features) -> Features:
-    """A cloud as the extractor of an image statistic sees it: each row drawn as a coloured image of 16 x 16 pixels.
+    """A cloud as the extractor of a statistic sees it: each row drawn as a coloured image of 16 x 16 pixels, or sung.
 
     Rows that are not finite have no image; their statistics are not finite either.
     """
     values = np.nan_to_num(side.values)
+    if FEATURES[extractor].takes == ("audio",):
+        return _heard_of(extractor, side, values)
     down, across = 30 * values[:, :, None], 30 * values[:, None, :]
     planes = np.stack([128 + down + across, 128 + down - across, 128 - down + across / 2], axis=1)
     seen = FEATURES[extractor].extract(np.clip(planes, 0, 255).astype(np.uint8))
+    finite = np.isfinite(side.values).all(axis=1, keepdims=True)
+    return replace(seen, values=np.where(finite, seen.values, np.nan))
+
+
+def _heard_of(extractor: str, side: Features, values: np.ndarray) -> Features:
+    """A cloud as an extractor of sound hears it: each row a steady tone of its first number's pitch, as loud as its
+    second says."""
+    pitch, loud = 75 + 3 * values[:, 0].clip(-5, 5), -30 + 3 * values[:, 1].clip(-5, 5)
+    at = np.arange(4 * sound.HOP) / sound.RATE
+    clips = np.sqrt(2 * 10 ** (loud / 10))[:, None] * np.sin(2 * np.pi * hearing.to_hertz(pitch)[:, None] * at)
+    seen = FEATURES[extractor].extract(sound.pictures_of(clips))
     finite = np.isfinite(side.values).all(axis=1, keepdims=True)
     return replace(seen, values=np.where(finite, seen.values, np.nan))
 

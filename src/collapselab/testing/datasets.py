@@ -30,8 +30,9 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     lineage is enough to read it again; images come to another resolution as they say; a place where nothing lies is a
     fault that begins with its field, and so is a pipe, which nobody reads; unknown options are refused.
 
-    dataset: small, with something to read. images: (N, C, H, W) uint8 that have to be read, labels: (N,) their labels;
-    None where nobody can say. Raises AssertionError for the first law that is broken.
+    dataset: small, with something to read. images: (N, C, H, W) uint8, or data of the kind that it ``gives``, that
+    have to be read, labels: (N,) their labels; None where nobody can say. Raises AssertionError for the first law
+    that is broken.
     """
     name, kind = dataset.source, type(dataset)
     law(isinstance(dataset, Dataset), f"{name}: it is no data.base.Dataset")
@@ -42,9 +43,10 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     unsaid = [field for field, one in kind.model_fields.items() if field != "source" and not one.description]
     law(not unsaid, f"{name}: the fields {named(unsaid)} have no description")
     faults = dataset.check()
+    gives = getattr(kind, "gives", "images")
     law(faults == [], f"{name}: check says of what is there: {'; '.join(map(str, faults))}")
     _check_what_is_read(dataset, images, labels)
-    if getattr(dataset, "gives", "images") == "images":
+    if gives == "images":
         _check_resolution(dataset)
     _check_refusals(dataset)
 
@@ -52,12 +54,12 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
 def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.ndarray | None) -> None:
     name, samples = dataset.source, dataset.load()
     data = samples.data
-    kind = getattr(dataset, "gives", "images")
+    gives = getattr(type(dataset), "gives", "images")
     law(
-        kind in KINDS and KINDS[kind].holds(data),
-        f"{name}: it read {data.dtype} of shape {data.shape}, asked are {kind}",
+        gives in KINDS and KINDS[gives].holds(data),
+        f"{name}: it read {data.dtype} of shape {data.shape}, asked are {gives}",
     )
-    if kind == "sequences":
+    if gives == "sequences":
         law(Vocabulary.of(samples.lineage) == dataset.vocabulary, f"{name}: the lineage tells of another vocabulary")
         check_tokens(data, dataset.vocabulary.size, name)
     law(dataset.count() == len(data), f"{name}: count says {dataset.count()}, load read {len(data)} images")

@@ -51,12 +51,15 @@ def check_extractor(
 
 def samples(kind: KindName, count: int = ROWS) -> np.ndarray:
     """Samples of a kind, the same each time: colour images of 16 x 16 pixels, planar vectors, categories 0 .. 4, and
-    sequences of six such tokens."""
+    sequences of six such tokens, and log-mel pictures of 16 bands and 8 frames.
+    """
     source = np.random.default_rng(7)
     if kind == "images":
         return source.integers(0, 256, (count, 3, 16, 16), np.uint8)
     if kind == "sequences":
         return source.integers(0, 5, (count, 6), np.int32)
+    if kind == "audio":
+        return source.uniform(-1, 1, (count, 16, 8)).astype(np.float32)
     return 2 * source.normal(size=(count, 2)) if kind == "vectors" else source.integers(0, 5, count)
 
 

@@ -61,8 +61,8 @@ def training_set(kind: KindName, counts: bool = False) -> TrainingSet:
     """Forty samples of a kind: noise, the same each time.
 
     Images are grey, of 8 x 8 pixels in two classes; vectors have three normal numbers and a sign, so that they can be
-    an input and its response, or its class; categories are 0 .. 4, and sequences six tokens of 0 .. 4. counts: vectors
-    are of whole numbers from 0.
+    an input and its response, or its class; categories are 0 .. 4, and sequences six tokens of 0 .. 4; clips have 8
+    bands and 8 frames. counts: vectors are of whole numbers from 0.
     """
     source = np.random.default_rng(3)
     weights, signs = np.ones(40), source.choice([-1.0, 1.0], (40, 1))
@@ -74,6 +74,9 @@ def training_set(kind: KindName, counts: bool = False) -> TrainingSet:
         return TrainingSet(np.concatenate([source.standard_normal((40, 3)), signs], axis=1), None, weights)
     if kind == "sequences":
         return TrainingSet(source.integers(0, 5, (40, 6), np.int32), None, weights)
+    if kind == "audio":
+        pictures = source.uniform(-1, 1, (40, 8, 8)).astype(np.float32)
+        return TrainingSet(pictures, np.arange(40) % 2, weights)
     return TrainingSet(source.integers(0, 5, 40), None, weights)
 
 

@@ -100,8 +100,9 @@ def _check_what_is_impossible(name: str, truth: Any) -> None:
         odd[0, 0], odd[1, -1], odd[2] = -1, 10**6, 2**31 - 1
     else:
         odd = np.repeat(truth.sample(Ask(1, 0)).data, 4, axis=0)
-        odd[:, 0] = np.nan, np.inf, -np.inf, 1e30
-        odd[1:, -1] = 3.0  # no label, no place, no momentum
+        rows = odd.reshape(4, -1)
+        rows[:, 0] = np.nan, np.inf, -np.inf, 1e30
+        rows[1:, -1] = 3.0  # no label, no place, no momentum, and too loud
     found = truth.judge(odd)
     law(
         not found.possible.any() and (found.cell == -1).all(),

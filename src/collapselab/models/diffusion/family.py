@@ -27,16 +27,17 @@ from .options import DiffusionOptions
 class Diffusion:
     """A denoiser's averaged weights, from which it is sampled and from which another training may start.
 
-    shape: (C, H, W) of the images, or (d,) of vectors. averaged: the moving average of the network's parameters,
-    float32, by name.
+    shape: (C, H, W) of the images, (d,) of vectors or (bands, frames) of clips. averaged: the moving
+    average of the network's parameters, float32, by name.
     curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there. chosen: options that were
     left open, by name, as validation rows chose them. ladder: the values that were tried, and their ``loss``.
     how: it was trained (device, processes, execution), as far as it was trained here. scale: of the training vectors,
-    which the network sees standardised; None for images, whose pixels are in [-1, 1].
+    which the network sees standardised; None for images, whose pixels are in [-1, 1], and for clips, which are stored
+    so.
     """
 
     Options: ClassVar = DiffusionOptions
-    takes: ClassVar = ("images", "vectors")
+    takes: ClassVar = ("images", "vectors", "audio")
     density: ClassVar = "approximate"
     bias: ClassVar = "guidance weight"
     conditions: ClassVar = ("labels",)
@@ -185,6 +186,7 @@ class Diffusion:
 
         check_rows(data, self.shape)
         if self.scale is None:
+            data = data if len(self.shape) == 3 else np.asarray(data, np.float64)
             return likelihood.log_likelihood(self.options, self.averaged, data, seed, steps, probes)
         standardised = self.scale.standardised(data)
         densities = likelihood.log_likelihood(self.options, self.averaged, standardised, seed, steps, probes)

@@ -39,7 +39,8 @@ def build(options: DiffusionOptions, shape: Sequence[int], seed: int = 0) -> nn.
         if options.network == "mlp":
             octaves = options.octaves if len(shape) == 1 else 0
             return MLP(shape, options.channels, options.blocks, octaves=octaves, **given)
-        return UNet(shape, options.channels, options.multipliers, options.blocks, options.attention, **given)
+        kind = UNet if len(shape) == 3 else SoundUNet
+        return kind(shape, options.channels, options.multipliers, options.blocks, options.attention, **given)
 
 
 def outline(options: DiffusionOptions, shape: Sequence[int]) -> nn.Module:
@@ -316,6 +317,22 @@ class UNet(nn.Module):
                 hidden = torch.cat([hidden, skips.pop()], dim=1)
             hidden = block(hidden, embedded)
         return self.last(F.silu(self.norm(hidden)))
+
+
+class SoundUNet(UNet):
+    """The same of log-mel pictures (B, bands, frames): they are images of one channel."""
+
+    def __init__(self, shape: Sequence[int], *sizes: Any, **options: Any):
+        super().__init__((1, *shape), *sizes, **options)
+
+    def forward(
+        self,
+        images: torch.Tensor,
+        noise: torch.Tensor,
+        labels: torch.Tensor | None,
+        augmentation: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        return super().forward(images[:, None], noise, labels, augmentation)[:, 0]
 
 
 # -- diffusers ---------------------------------------------------------------------------------------------------------

@@ -126,16 +126,29 @@ class DiffusionOptions(InSteps, Options):
         tiny = {"channels": 16, "blocks": 1, "batch": 16, "sample_batch": 8}
         if kind == "vectors":
             return {"preset": "points", **tiny}
-        return {"preset": "tiny", **tiny, "classes": 2, "flip": True}
+        return {"preset": "tiny", **tiny, "classes": 2, "flip": kind == "images"}
 
     def check_kind(self, kind: KindName) -> None:
         if kind == "images":
+            return
+        if kind == "audio":
+            self._check_sound()
             return
         if self.network != "mlp":
             raise ValueError(f"network: found {self.network!r}, allowed is 'mlp': the data are vectors and no images")
         if self.flip or self.augment:
             name, found, allowed = ("flip", True, False) if self.flip else ("augment", self.augment, 0)
             raise ValueError(f"{name}: found {found}, allowed is {allowed}: the data are vectors and no images")
+
+    def _check_sound(self) -> None:
+        """Raise ValueError for what suits pictures of things, and none of sound."""
+        if self.network == "diffusers":
+            raise ValueError(
+                "network: found 'diffusers', allowed are 'mlp' and 'unet': the data are clips and no images"
+            )
+        if self.flip or self.augment:
+            name, found, allowed = ("flip", True, False) if self.flip else ("augment", self.augment, 0)
+            raise ValueError(f"{name}: found {found}, allowed is {allowed}: mirrored, a clip is another sound")
 
     def of_weights(self) -> dict[str, Any]:
         built = {

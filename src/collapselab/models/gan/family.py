@@ -52,8 +52,8 @@ class GAN(RowModel):
 
     @classmethod
     def shares_scale(cls, shape: tuple[int, ...]) -> bool:
-        """Of images: pixels that hardly change would else weigh as much as all others."""
-        return len(shape) == 3
+        """Of images and clips: pixels that hardly change would else weigh as much as all others."""
+        return len(shape) > 1
 
     def sample(self, ask: Ask) -> SampleSet:
         """The samples that are asked for, G(z) of normal z: uint8 images or float64 vectors.

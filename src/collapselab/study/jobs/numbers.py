@@ -182,6 +182,7 @@ def _planned(study: Study, place: Place) -> Iterator[str]:
 
 def _report_roots(study: Study, place: Place) -> list[str]:
     read = [f"{PACKAGE}.study.results:{name}" for name in ("records", "grids", "costs", "facts")]
+    read += [f"{PACKAGE}.study.results:{name}" for name in ("clips", "real_clips")] if study.kind == "audio" else []
     metrics = entries("metrics:METRICS", study.metric_options())
     roles = entries("metrics:METRICS", study.metric_options(), "roles")
     drawn = [f"{PACKAGE}.report:{name}" for name in ("build", "glance")]
