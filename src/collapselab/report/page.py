@@ -62,10 +62,7 @@ def page(
         charts=charts,
         along=[name for name in drawn_along(facts, records) if name in charts],
         adaptations=of_study(facts, colours(facts)),
-        pictures=sheets_and_rows(facts, pictures.grids, pictures.real),
-        texts=sheets_of_texts(facts, pictures.texts),
-        heard=to_hear(facts, pictures.clips, pictures.real_clips),
-        sorted_out=kept_and_discarded(facts.name, selecting.sorted_out),
+        **_samples(facts, pictures),
         topped_up=sections.topped_up(selecting.topped_up),
         people=of_people(selecting.judged),
         numbers=_by_space(sections.numbers_table(facts, records)),
@@ -104,6 +101,16 @@ def _first_screen(
         "warned": [*([of_start] if is_poor else []), *sections.warned(records)],
         "badges": {one.arm: badge(facts, one) for one in found["primary_slope"]},
         "used": sections.used_words(facts),
+    }
+
+
+def _samples(facts: StudyFacts, pictures: Pictures) -> dict[str, Any]:
+    """Samples to look at, to read, and to hear."""
+    return {
+        "pictures": sheets_and_rows(facts, pictures.grids, pictures.real),
+        "texts": sheets_of_texts(facts, pictures.texts),
+        "heard": to_hear(facts, pictures.clips, pictures.real_clips),
+        "sorted_out": kept_and_discarded(facts.name, pictures.selecting.sorted_out),
     }
 
 
