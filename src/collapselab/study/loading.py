@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.shipped import shipped
-from . import crossing, sampled
+from . import crossing, sampled, toys
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
     choice_faults,
@@ -23,6 +23,7 @@ from .checks import (
     name_faults,
 )
 from .choices import as_said
+from .claimed import claim_faults
 from .controls import size_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
@@ -42,9 +43,9 @@ STUDIES = Path("config")  # where a study lies that is called by its name; what 
 
 
 def load(path: Path) -> Study:
-    """The study in a file. Raises BadStudy with every fault that was found."""
+    """The study in a file, or its toy (``toys``). Raises BadStudy with every fault that was found."""
     path = Path(path)
-    raw, lines, faults = parse(path)
+    raw, lines, faults = toys.read(path)
     study, more = check(raw, path.stem)
     told = {fault.path for fault in faults}
     faults += [fault for fault in more if fault.path not in told]
@@ -73,10 +74,10 @@ def file_of(name: str) -> Path:
         found = f"found {name!r}; allowed is the name of a study in {STUDIES}/, or a YAML file"
         raise BadStudy(STUDIES, [Fault((), found)])
     path = path if is_file else STUDIES / f"{name}.yaml"
-    if path.parts[0] != STUDIES.name or path.exists():
+    if path.parts[0] != STUDIES.name or toys.base(path).exists():
         return path
     ours = shipped(STUDIES.name).joinpath(*path.parts[1:])
-    return ours if ours.is_file() else path
+    return ours if toys.base(ours).is_file() else path
 
 
 def of_workflow(said: Mapping[str, Any]) -> Study:
@@ -144,6 +145,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
         faults += [*sampled.faults(study), *people_faults(study), *together_faults(study), *stop_faults(study)]
+        faults += claim_faults(study)
     measured = not any(fault.path[:1] == ("extractors",) for fault in faults)
     faults += crossing.faults(file)
     faults += [
@@ -158,8 +160,17 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     if _about_measures(faults):
         faults += [*supply_faults(study), *fairness_faults(study)]
     if not faults:
-        faults += fit_faults(study)
+        faults += [*fit_faults(study), *_toy_faults(raw)]
     return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
+
+
+def _toy_faults(raw: dict[str, Any]) -> list[Fault]:
+    """What is wrong with the small study that a study has, at the keys by which it differs."""
+    if not isinstance(raw.get("toy"), dict):
+        return []
+    name = f"{raw['name']}{toys.SUFFIX}"
+    _, faults = check(toys.toy(raw, name), name)
+    return [Fault(("toy", *fault.path), f"in {name}: {fault.message}") for fault in faults]
 
 
 def _about_measures(faults: list[Fault]) -> bool:

@@ -22,6 +22,7 @@ from ..together import records as together
 from ..together.folded import unfolded
 from . import composed, crossing, sampled, stopping
 from .adaptations import adaptations, chosen_in_words
+from .claimed import claims_of
 from .file import FAIRNESS, JUDGING
 from .judged import judging_options
 from .study import Study
@@ -316,6 +317,7 @@ def facts(study: Study) -> Any:
         unit=composed.NOUNS.get(study.kind, "rows"),
         remedies=composed.remedies(study),
         contradicted=composed.contradicted(study),
+        claims=claims_of(study),
     )
 
 

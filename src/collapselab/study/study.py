@@ -424,7 +424,7 @@ class Study:
 
     def plan(self) -> str:
         """The study as JSON, for jobs that are about all of it; what is kept of it changes nothing that they find."""
-        return self.file.model_dump_json(by_alias=True, exclude_unset=True, exclude={"keep"})
+        return self.file.model_dump_json(by_alias=True, exclude_unset=True, exclude={"keep", "toy"})
 
     def recipe(self, arm: str, generation: int) -> Recipe:
         """What the arm's regime, or that of a base's arms, comes to at a generation."""

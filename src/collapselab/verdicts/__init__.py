@@ -10,6 +10,7 @@ will have lost half (``forecast``). All give findings of one form, and are entri
 """
 
 from .definitions import CLASSES_GIVEN as CLASSES_GIVEN
+from .facts import Claim as Claim
 from .facts import Endpoint as Endpoint
 from .facts import Selected as Selected
 from .facts import StudyFacts as StudyFacts
