@@ -42,9 +42,9 @@ def _name_in(registry: Mapping[str, Any]) -> Any:
 
 
 LETTERS_MAX = 100  # of a name, which becomes a folder's with more around it; most file systems take 255 bytes
-STUDY_ARXIV_PATTERN = r"^\d{4}\.\d{4,5}$"
+ARXIV_PATTERN = r"^\d{4}\.\d{4,5}$"
 DOI_PATTERN = r"^10\.\d{4,9}/\S+$"
-NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
+STUDY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"  # of an arm or a model: a hyphen parts the names of bases
 Name = Annotated[
     str, Field(pattern=NAME_PATTERN, max_length=LETTERS_MAX, description="letters, digits and underscores")
