@@ -60,6 +60,8 @@ TRUE = [
     claim("near", than="fresh", by="ratio", value=0.568, within=0.05),
     claim("near", value=0.9, within=0.05, at=0),
     claim("falls", since=1, at=2),
+    claim("below", since=0, by="ratio", value=0.7),
+    claim("below", since=0, value=-0.2),
 ]
 FALSE = [
     claim("rises"),

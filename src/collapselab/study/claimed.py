@@ -42,20 +42,19 @@ def _of_numbers(study: Study, one: Expected) -> Iterator[tuple[str, str]]:
     last = study.file.generations if one.at is None else one.at
     if last > study.file.generations:
         yield "at", f"found {last}; the study's last generation is {study.file.generations}"
-    if one.is_ in OWN:
+    if one.is_ in OWN or one.since is not None:
         if (since := one.since or 0) >= last:
-            yield "since", f"found {since}; allowed are generations before {last}, at which it {one.is_}"
+            yield "since", f"found {since}; allowed are generations before {last}, which it is compared with"
         if one.than is not None:
-            yield "than", f"found {one.than!r}; {one.is_!r} is of the arm itself: leave it out, or say above, below, near"
-    elif one.since is not None:
-        yield "since", f"found {one.since}; {one.is_!r} is of one generation: leave it out, or say rises, falls, stays"
+            yield "than", f"found {one.than!r} of what is compared with its own generation; leave out one of the two"
     if (one.within is None) == (one.is_ in WITHIN):
         found = "none; say how far on either side still agrees" if one.within is None else f"{one.within:g}; leave it out"
         yield "within", f"found {found}, where it {'is' if one.is_ not in OWN else ''} {one.is_}".replace("  ", " ")
-    if one.value is None and one.is_ not in OWN and (one.than is None or one.is_ == "near"):
+    compared = one.is_ in OWN or one.than is not None or one.since is not None
+    if one.value is None and one.is_ not in OWN and (not compared or one.is_ == "near"):
         yield "value", f"found none; say which number it is {one.is_}"
-    if one.by == "ratio" and one.is_ not in OWN and one.than is None:
-        yield "by", "found 'ratio'; a number by itself has none: say than, the arm that it is compared with"
+    if one.by == "ratio" and not compared:
+        yield "by", "found 'ratio' of a number by itself; say than, the arm, or since, the generation it is compared with"
     if one.value is not None and one.is_ == "stays" and one.by == "difference":
         yield "value", f"found {one.value:g}; what stays has none: say within, or by: ratio"
 

@@ -216,7 +216,7 @@ class Expected(Part):
     )
     than: str | None = Field(None, description="above, below, near: the arm that it is compared with, seed by seed")
     since: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="rises, falls, stays: since which generation; 0 if left out"
+        None, description="the earlier generation that it is compared with; of what rises, falls or stays 0 if left out"
     )
     at: Annotated[int, Field(ge=0)] | None = Field(None, description="at which generation; the last if left out")
     by: Literal["difference", "ratio"] = Field("difference", description="how the two are compared")

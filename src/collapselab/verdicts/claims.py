@@ -162,7 +162,7 @@ def said(claim: Claim, last: int, label: str) -> str:
 
 def _relation(claim: Claim) -> str:
     size, tolerance = spell(abs(claim.goal) if claim.is_ == "falls" else claim.goal), f" within {spell(claim.within)}"
-    of = f"that of `{claim.than}`" if claim.than else ""
+    of = f"that of `{claim.than}`" if claim.than else f"what it was at generation {claim.earlier},"
     if claim.is_ in ("rises", "falls"):
         if claim.value is None:
             return claim.is_
@@ -171,7 +171,7 @@ def _relation(claim: Claim) -> str:
         )
     if claim.is_ == "stays":
         return f"stays at {size} times{tolerance}" if claim.by == "ratio" else f"stays{tolerance}"
-    if not of:
+    if not claim.compares:
         return f"is near {size}{tolerance}" if claim.is_ == "near" else f"is {claim.is_} {size}"
     if claim.by == "ratio":
         side = {"above": "more than ", "below": "less than ", "near": ""}[claim.is_]

@@ -25,10 +25,10 @@ class Endpoint:
 class Claim:
     """What a paper claims of an arm, as a number of each lineage that a rule can hold against records (``claims``).
 
-    is_: rises, falls or stays are of the arm itself, since an earlier generation; above, below and near of a number, or
-    of another arm (``than``). value: the number, or by how much; None is no difference, or a ratio of 1. within: how far
-    near and stays reach on either side. since: the earlier generation, 0 if not said. at: the generation; None is the
-    last. by: whether the two are compared by their difference or their ratio.
+    is_: rises, falls or stays are of the arm itself, since an earlier generation; above, below and near of a number by
+    itself, of what it is compared with in another arm (``than``), or at an earlier generation (``since``). value: the
+    number, or by how much; None is no difference, or a ratio of 1. within: how far near and stays reach on either side.
+    at: the generation; None is the last. by: whether the two are compared by their difference or their ratio.
     """
 
     arm: str
@@ -44,7 +44,7 @@ class Claim:
     @property
     def compares(self) -> bool:
         """Whether it is about two numbers of a lineage, not about one by itself."""
-        return bool(self.than) or self.is_ in ("rises", "falls", "stays")
+        return bool(self.than) or self.since is not None or self.is_ in ("rises", "falls", "stays")
 
     @property
     def earlier(self) -> int:
