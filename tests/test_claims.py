@@ -110,7 +110,7 @@ def test_equal_lineages_tell_only_what_lies_on_the_claim_itself():
 
 
 def test_of_many_claims_one_misses_by_chance():
-    """Twenty claims of one number at the edge of its interval: alone it does not agree, among twenty nobody can tell."""
+    """Twenty claims at the edge of an interval: one alone does not agree, among twenty nobody can tell."""
     facts, records = study(LOOPS, [claim("near", value=0, within=9)])
     (one,) = held(facts, records)
     edge = claim("above", value=one.high + 0.1 * (one.high - one.mean))

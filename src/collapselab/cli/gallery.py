@@ -50,8 +50,7 @@ def gallery(
     for number, name in enumerate(wanted, 1):
         small = papers.small(name)
         print(f"{number} of {len(wanted)}: {name}", flush=True)
-        code, interrupted = (0, False) if pages else _run(small, cores)
-        if interrupted:
+        if not pages and _interrupted(small, cores):
             print("interrupted; the same command goes on from here", file=sys.stderr)
             raise typer.Exit(130)
         missing = _write(name, small, out)
@@ -77,11 +76,11 @@ def _why(small: str) -> str:
     return "; ".join(f"{count} jobs: {cause}" for cause, count in counted.most_common()) or "nothing to be done"
 
 
-def _run(small: str, cores: int) -> tuple[int, bool]:
-    """Run a study up to its records; the exit code, and whether it was interrupted."""
+def _interrupted(small: str, cores: int) -> bool:
+    """Run a study up to its records, as far as it comes; whether somebody has interrupted that."""
     from ..study import driving
 
-    return with_signals(driving.command(small, [TARGET, "--cores", str(cores)]))
+    return with_signals(driving.command(small, [TARGET, "--cores", str(cores)]))[1]
 
 
 def _write(name: str, small: str, out: Path) -> str:

@@ -1,7 +1,7 @@
-"""The gallery of the field: a page for each paper, with its claim, a figure, and what was found here; and their index.
+"""The gallery of the field: a page for each paper with its claim, a figure and what was found here, and their index.
 
-What was found of a paper is kept as JSON beside its page, so that pages and index are written again without its records:
-when a study's words change, or another paper has run.
+What was found of a paper is kept as JSON beside its page, so that pages and index are written again without its
+records: when a study's words change, or another paper has run.
 """
 
 import csv
@@ -31,17 +31,17 @@ INTRODUCTION = """\
 
 Every paper of the field is one study file here: what it claims, as numbers that a rule holds against the records of a
 small run of it. A claim *agrees* where its 95 % interval lies wholly in what is claimed, and *does not agree* where it
-lies wholly outside, after Holm's correction over the paper's claims; else nobody *can tell* from a run of this size. All
-claims of a paper have to agree for the paper to, and one that does not is enough against it. A verdict is about the study
-that is written here, at the size that ran here: the page of each paper says what of the paper it lacks.
+lies wholly outside, after Holm's correction over the paper's claims; else nobody *can tell* from a run of this size.
+All claims of a paper have to agree for the paper to, and one that does not is enough against it. A verdict is about the
+study that is written here, at the size that ran here: the page of each paper says what of the paper it lacks.
 
-`collapselab gallery` runs what has not run yet, on two cores in minutes each, and writes these pages; `collapselab gallery
-NAME --dry-run` says what would run and why. `collapselab run config/papers/NAME.yaml` runs a study at its full size.
+`collapselab gallery` runs what has not run yet, on two cores in minutes each, and writes these pages;
+`collapselab gallery NAME --dry-run` says what would run and why. `collapselab run config/papers/NAME.yaml` runs a study at its full size.
 """
 
 
 class Row(NamedTuple):
-    """A row of the field's index: what it is called, its studies, and the one thing that is missing where it has none."""
+    """A row of the field's index: what it is called, its studies, and the one thing that is missing without any."""
 
     title: str
     studies: tuple[str, ...]
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A study after a paper. size: of what has run, in words. found: what :func:`found` says of it; None before that."""
+    """A study after a paper. size: of what runs, in words. found: what :func:`found` says of it; None before that."""
 
     name: str
     paper: Paper
@@ -79,7 +79,10 @@ def found(facts: StudyFacts, records: Sequence[Record], seconds: float) -> dict[
                 "found": found_words(one) + (f"; {one.why}" if one.why else ""),
                 "status": one.status,
                 "lineages": len(one.pairs.seeds),
-                **{key: float(f"{value:.{NUMBER}g}") if abs(value) < float("inf") else None for key, value in numbers.items()},
+                **{
+                    key: float(f"{value:.{NUMBER}g}") if abs(value) < float("inf") else None
+                    for key, value in numbers.items()
+                },
             }
         )
     return {
@@ -136,8 +139,11 @@ def page(entry: Entry) -> str:
     lines += [f"*Missing here.* {paper.missing[:1].upper()}{paper.missing[1:]}.", ""] if paper.missing else []
     lines += [f"*What ran.* {entry.size}.", ""]
     if seen:
-        lines += [f"*Fingerprint.* `{seen['fingerprint']}`, of all numbers of the run, to six digits; it took "
-                  f"{seen['seconds']:g} s of a processor.", ""]
+        lines += [
+            f"*Fingerprint.* `{seen['fingerprint']}`, of all numbers of the run, to six digits; it took "
+            f"{seen['seconds']:g} s of a processor.",
+            "",
+        ]
     lines += [_again(entry), ""]
     return "\n".join(lines)
 
@@ -163,10 +169,17 @@ def _sentence(seen: Mapping[str, Any]) -> str:
 def index(entries: Mapping[str, Entry], field: Sequence[Row]) -> str:
     """The page of all papers: how many agree, a table with a line for each, and the pictures."""
     counted = [(entries[name].found or {}).get("status", "") for row in field for name in row.studies]
-    totals = ", ".join(f"{counted.count(status)} {mark.split(' ', 1)[1] if status else mark}"
-                       for status, mark in MARKS.items() if counted.count(status))
+    totals = ", ".join(
+        f"{counted.count(status)} {mark.split(' ', 1)[1] if status else mark}"
+        for status, mark in MARKS.items()
+        if counted.count(status)
+    )
     there = sum(bool(row.studies) for row in field)
-    lines = [INTRODUCTION, f"Of {len(field)} rows of the field {there} have a study; of {len(counted)} studies {totals}.", ""]
+    lines = [
+        INTRODUCTION,
+        f"Of {len(field)} rows of the field {there} have a study; of {len(counted)} studies {totals}.",
+        "",
+    ]
     lines += ["| of the field | study | found here |", "| --- | --- | --- |"]
     for row in field:
         if not row.studies:

@@ -48,13 +48,18 @@ def _of_numbers(study: Study, one: Expected) -> Iterator[tuple[str, str]]:
         if one.than is not None:
             yield "than", f"found {one.than!r} of what is compared with its own generation; leave out one of the two"
     if (one.within is None) == (one.is_ in WITHIN):
-        found = "none; say how far on either side still agrees" if one.within is None else f"{one.within:g}; leave it out"
+        found = (
+            "none; say how far on either side still agrees" if one.within is None else f"{one.within:g}; leave it out"
+        )
         yield "within", f"found {found}, where it {'is' if one.is_ not in OWN else ''} {one.is_}".replace("  ", " ")
     compared = one.is_ in OWN or one.than is not None or one.since is not None
     if one.value is None and one.is_ not in OWN and (not compared or one.is_ == "near"):
         yield "value", f"found none; say which number it is {one.is_}"
     if one.by == "ratio" and not compared:
-        yield "by", "found 'ratio' of a number by itself; say than, the arm, or since, the generation it is compared with"
+        yield (
+            "by",
+            "found 'ratio' of a number by itself; say than, the arm, or since, the generation it is compared with",
+        )
     if one.value is not None and one.is_ == "stays" and one.by == "difference":
         yield "value", f"found {one.value:g}; what stays has none: say within, or by: ratio"
 

@@ -208,7 +208,8 @@ class Expected(Part):
 
     arm: str = Field(description="the arm, or a control, that it is about")
     is_: Literal["rises", "falls", "stays", "above", "below", "near"] = Field(
-        alias="is", description="of the arm itself: rises, falls, stays; of a number, or another arm: above, below, near"
+        alias="is",
+        description="of the arm itself: rises, falls, stays; of a number, or another arm: above, below, near",
     )
     value: Bound | None = Field(None, description="the number, or by how much; left out, by any amount")
     within: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
@@ -231,8 +232,12 @@ class Paper(Part):
     """The paper that a study is made after, and what it claims."""
 
     cite: Sentence = Field(description="authors, year and title")
-    arxiv: Annotated[str, Field(pattern=ARXIV_PATTERN)] | None = Field(None, description="its number, such as 2307.01850")
-    doi: Annotated[str, Field(pattern=DOI_PATTERN)] | None = Field(None, description="such as 10.1038/s41586-024-07566-y")
+    arxiv: Annotated[str, Field(pattern=ARXIV_PATTERN)] | None = Field(
+        None, description="its number, such as 2307.01850"
+    )
+    doi: Annotated[str, Field(pattern=DOI_PATTERN)] | None = Field(
+        None, description="such as 10.1038/s41586-024-07566-y"
+    )
     claim: Sentence = Field(description="what it claims, in a sentence")
     reported: Sentence = Field(description="the number that it publishes for it, or the direction")
     missing: str = Field("", description="the one thing that this study lacks of what the paper does")

@@ -41,9 +41,9 @@ def small(name: str) -> str:
 
 def size(study: Study) -> str:
     """How large a study is, in words."""
-    arms = len(study.lineages)
-    last = study.file.generations
-    whole = f"{arms} arm{'s' * (arms != 1)} with their controls, {study.file.seeds:,} seeds, {last} generation{'s' * (last != 1)}"
+    arms, last = len(study.lineages), study.file.generations
+    whole = f"{arms} arm{'s' * (arms != 1)} with their controls, {study.file.seeds:,} seeds, "
+    whole += f"{last} generation{'s' * (last != 1)}"
     models = ", ".join(sorted({f"`{one.name}`" for one in study.file.models.values()}))
     return f"`{study.name}`: {whole}; models {models} of `{study.origin.name}`"
 
@@ -51,5 +51,3 @@ def size(study: Study) -> str:
 def field() -> str:
     """The index of the field, as its table says it."""
     return next(folder / FIELD for folder in places() if (folder / FIELD).exists()).read_text(encoding="utf-8")
-
-

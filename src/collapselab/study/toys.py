@@ -1,4 +1,4 @@
-"""A study at a size of minutes: ``NAME-toy``, which lies in no file, is what ``NAME`` says with its ``toy`` put over it."""
+"""A study at a size of minutes: ``NAME-toy``, which lies in no file, is ``NAME`` with its ``toy`` put over it."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -38,8 +38,9 @@ class Pairs(NamedTuple):
 class Held(NamedTuple):
     """A claim held against records.
 
-    status: agrees, does not agree, or cannot tell. mean, low, high: what was found, with its 95 % interval. p: two-sided,
-    of the mean against the nearest bound of what is claimed, after Holm's correction. why: of one that cannot tell.
+    status: agrees, does not agree, or cannot tell. mean, low, high: what was found, with its 95 % interval. p:
+    two-sided, of the mean against the nearest bound of what is claimed, after Holm's correction. why: of one that
+    cannot tell.
     """
 
     claim: Claim
@@ -53,7 +54,7 @@ class Held(NamedTuple):
 
 
 def pairs(claim: Claim, last: int, records: Sequence[Record]) -> Pairs:
-    """The numbers of each lineage that has all of them. last: the study's last generation, where the claim says none."""
+    """The numbers of each lineage that has all of them. last: the study's last generation, if the claim says none."""
     generation = last if claim.at is None else claim.at
     own = lineages(records, claim.arm, claim.endpoint)
     other = lineages(records, claim.than, claim.endpoint) if claim.than else own
@@ -166,9 +167,9 @@ def _relation(claim: Claim) -> str:
     if claim.is_ in ("rises", "falls"):
         if claim.value is None:
             return claim.is_
-        return f"{claim.is_} to {size} times or {'more' if claim.is_ == 'rises' else 'less'}" if claim.by == "ratio" else (
-            f"{claim.is_} by {size} or more"
-        )
+        if claim.by == "ratio":
+            return f"{claim.is_} to {size} times or {'more' if claim.is_ == 'rises' else 'less'}"
+        return f"{claim.is_} by {size} or more"
     if claim.is_ == "stays":
         return f"stays at {size} times{tolerance}" if claim.by == "ratio" else f"stays{tolerance}"
     if not claim.compares:
@@ -219,8 +220,8 @@ def claims(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
 def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
     return (
         "What the paper claims that this study is made after, as the study's file says it, held against the records. A "
-        "claim agrees where the 95 % interval lies wholly in what is claimed, and does not where it lies wholly outside "
-        f"(Holm's correction over {len(found)} claims). A small study may not tell what a large one would."
+        "claim agrees where the 95 % interval lies wholly in what is claimed, and does not where it lies wholly "
+        f"outside (Holm's correction over {len(found)} claims). A small study may not tell what a large one would."
     )
 
 

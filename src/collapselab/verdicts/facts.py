@@ -92,8 +92,8 @@ class StudyFacts:
     stops: the rules by which lineages are stopped, in words. stopped: arm -> seed -> the decision by which one was: the
     ``generation`` after which none is trained, and ``when``, the rule's kind. adapted: arm -> what its adapter has
     chosen on validation rows, in words. without: the arm that was trained without what others are to forget; empty
-    where there is none. adaptations: (arm, seed, generation) -> its adapters, with what they have found. claims: what the
-    paper claims that the study is made after.
+    where there is none. adaptations: (arm, seed, generation) -> its adapters, with what they have found. claims: what
+    the paper claims that the study is made after.
     """
 
     name: str
