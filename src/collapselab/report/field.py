@@ -36,7 +36,8 @@ All claims of a paper have to agree for the paper to, and one that does not is e
 study that is written here, at the size that ran here: the page of each paper says what of the paper it lacks.
 
 `collapselab gallery` runs what has not run yet, on two cores in minutes each, and writes these pages;
-`collapselab gallery NAME --dry-run` says what would run and why. `collapselab run config/papers/NAME.yaml` runs a study at its full size.
+`collapselab gallery NAME --dry-run` says what would run and why. `collapselab run config/papers/NAME.yaml` runs a study
+at its full size.
 """
 
 
