@@ -1,4 +1,4 @@
-"""The gallery of the field: small studies that are derived, claims that a file says, pages, and the index of all papers."""
+"""The gallery of the field: small studies that are derived, claims that a file says, pages, the index of all papers."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def test_a_file_of_that_name_goes_before_what_would_be_derived(tmp_path):
 def test_a_study_without_a_small_one_says_what_to_write(tmp_path):
     raw = {key: value for key, value in raw_of("zhao").items() if key != "toy"}
     (tmp_path / "zhao.yaml").write_text(yaml.safe_dump(raw))
-    with pytest.raises(BadStudy, match="found no key toy in .*zhao.yaml.*such as toy: {seeds: 3"):
+    with pytest.raises(BadStudy, match=r"found no key toy in .*zhao\.yaml.*such as toy: \{seeds: 3"):
         loading.load(tmp_path / "zhao-toy.yaml")
     with pytest.raises(BadStudy, match="no such study"):
         loading.load(tmp_path / "zhau-toy.yaml")
