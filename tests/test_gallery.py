@@ -16,7 +16,7 @@ from collapselab.verdicts import Claim
 
 PAGES = ROOT / "docs" / "gallery"
 FIELD = field.rows(papers.field(), papers.names())
-MISSING_AT_MOST = 4  # rows of the field that no study can say yet
+MISSING_AT_MOST = 6  # rows of the field that no study can say yet
 
 
 @pytest.fixture(autouse=True)
@@ -247,8 +247,7 @@ def test_pages_of_what_has_not_run_say_so(tmp_path, capsys):
 def test_the_gallery_runs_what_has_not_run_and_one_that_fails_stops_no_other(tmp_path):
     project = Project.create(tmp_path / "project")
     project.edit("config/papers/zhang_regurgitative.yaml", ("toy:\n  seeds: 200", "toy:\n  seeds: 20"))
-    # Its reward is of a file that is not there: validate passes, the job fails.
-    project.edit("config/papers/kanabar.yaml", ("toy:\n  seeds: 100", "toy:\n  seeds: 3"))
+    project.edit("config/papers/kanabar.yaml", ("toy:\n  seeds: 500", "toy:\n  seeds: 3"))
     blocked = project.folder / "results" / "kanabar-toy"
     blocked.parent.mkdir()
     blocked.write_text("in the way")
