@@ -60,10 +60,15 @@ class Entry(NamedTuple):
 
 
 def rows(text: str, there: Collection[str]) -> list[Row]:
-    """The field's index, as its table says it: ``row,studies,missing``. there: the studies that there are."""
-    read = csv.DictReader(io.StringIO(text))
+    """The field's index, as its table says it: ``row,studies,missing``; studies that it does not name come last.
+
+    there: the studies that there are.
+    """
+    read = list(csv.DictReader(io.StringIO(text)))
+    named = {name for one in read for name in one["studies"].split()}
     return [
-        Row(one["row"], tuple(name for name in one["studies"].split() if name in there), one["missing"]) for one in read
+        *(Row(one["row"], tuple(filter(there.__contains__, one["studies"].split())), one["missing"]) for one in read),
+        *(Row(name, (name,), "") for name in there if name not in named),
     ]
 
 
@@ -204,13 +209,8 @@ def _card(entry: Entry) -> list[str]:
 
 
 def _title(paper: Paper) -> str:
-    """Who and when, which a citation begins with."""
-    return paper.cite.partition(",")[0] if ", " not in paper.cite else _before_title(paper.cite)
-
-
-def _before_title(cite: str) -> str:
-    """A citation up to its year."""
-    words = cite.split()
+    """Who and when, which a citation begins with: all up to its year."""
+    words = paper.cite.split()
     end = next((place for place, word in enumerate(words) if word.rstrip(",").isdigit()), len(words) - 1)
     return " ".join(words[: end + 1]).rstrip(",")
 
