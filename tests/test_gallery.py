@@ -144,7 +144,7 @@ def seen(*claims):
 
 def test_a_page_says_claim_figure_interval_verdict_and_fingerprint():
     facts, records = seen(("fully_synthetic", "falls"))
-    found = field.found(facts, records, 12.3)
+    found = field.found(facts, records, 12.3, "`zhao`: small")
     text = field.page(entry(found))
     assert found["status"] == "agrees" and "**✓ agrees**" in text and "**The claim is found here.**" in text
     assert re.search(r"\| Recall \(lenet\) of `fully_synthetic` falls from generation 0 to 4 \| −0\.3\d+, 95 %", text)
@@ -154,11 +154,11 @@ def test_a_page_says_claim_figure_interval_verdict_and_fingerprint():
 
 def test_a_claim_that_is_not_found_is_said_not_to_be():
     facts, records = seen(("fully_synthetic", "rises"), ("fresh_data", "falls"))
-    text = field.page(entry(field.found(facts, records, 1)))
+    text = field.page(entry(field.found(facts, records, 1, "`zhao`: small")))
     assert "✗ does not agree" in text and "**The claim is not found here**: row 1 of the table is otherwise." in text
     facts, records = seen(("fully_synthetic", "falls"))
     few = [one for one in records if one["seed"] < 2]
-    text = field.page(entry(field.found(facts, few, 1)))
+    text = field.page(entry(field.found(facts, few, 1, "`zhao`: small")))
     assert "? cannot tell" in text and "nobody can tell of row 1" in text and "at least 3 lineages" in text
 
 

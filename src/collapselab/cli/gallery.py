@@ -86,7 +86,7 @@ def _interrupted(small: str, cores: int) -> bool:
 def _write(name: str, small: str, out: Path) -> str:
     """Write the figure and the numbers of a paper; what keeps that from being done, in words."""
     from ..report import field
-    from ..study import results
+    from ..study import papers, results
 
     study = study_of(small)
     records, missing = results.records(study)
@@ -94,7 +94,7 @@ def _write(name: str, small: str, out: Path) -> str:
         return f"{len(missing)} records are missing, such as {missing[0]}"
     facts = results.facts(study)
     seconds = sum(one["process_cpu_seconds"] for one in results.costs(study))
-    found = field.found(facts, records, seconds)
+    found = field.found(facts, records, seconds, papers.size(study))
     out.mkdir(parents=True, exist_ok=True)
     _put(out / f"{name}.svg", field.figure(facts, records))
     _put(out / f"{name}.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")

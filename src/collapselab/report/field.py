@@ -25,6 +25,7 @@ NUMBER = 6  # digits of a number that is kept
 SPOKEN = re.compile(r' (?:aria-[a-z]+|role)="[^"]*"')  # of each point; what an image says is its alternative text
 DECIMALS = re.compile(r"(\d+\.\d{2})\d+")  # of a pixel: two are enough
 HIDDEN = ("line",)  # lineages one by one, of many: a page has no room for them
+TOTALS = {"agrees": "agree", "does not agree": "do not agree", UNTOLD: "cannot tell", "": "have not run here yet"}
 MARKS = {"agrees": "✓ agrees", "does not agree": "✗ does not agree", UNTOLD: "? cannot tell", "": "not run here yet"}
 INTRODUCTION = """\
 # The field, re-run
@@ -72,8 +73,11 @@ def rows(text: str, there: Collection[str]) -> list[Row]:
     ]
 
 
-def found(facts: StudyFacts, records: Sequence[Record], seconds: float) -> dict[str, Any]:
-    """What a study has found of its paper's claims, as JSON has it. seconds: of a processor that the run has taken."""
+def found(facts: StudyFacts, records: Sequence[Record], seconds: float, size: str) -> dict[str, Any]:
+    """What a study has found of its paper's claims, as JSON has it.
+
+    seconds: of a processor that the run has taken. size: of what ran, in words.
+    """
     told = []
     for one in held(facts, records):
         endpoint = one.claim.endpoint
@@ -93,6 +97,7 @@ def found(facts: StudyFacts, records: Sequence[Record], seconds: float) -> dict[
         )
     return {
         "study": facts.name,
+        "size": size,
         "status": concluded(one["status"] for one in told),
         "claims": told,
         "fingerprint": fingerprint(records),
@@ -143,7 +148,7 @@ def page(entry: Entry) -> str:
         lines += [f"| {_cell(one['claimed'])} | {_cell(one['found'])} | {one['status']} |" for one in seen["claims"]]
         lines += ["", _sentence(seen), ""]
     lines += [f"*Missing here.* {paper.missing[:1].upper()}{paper.missing[1:]}.", ""] if paper.missing else []
-    lines += [f"*What ran.* {entry.size}.", ""]
+    lines += [f"*What {'ran' if seen else 'runs'}.* {seen.get('size', entry.size)}.", ""]
     if seen:
         lines += [
             f"*Fingerprint.* `{seen['fingerprint']}`, of all numbers of the run, to six digits; it took "
@@ -175,11 +180,7 @@ def _sentence(seen: Mapping[str, Any]) -> str:
 def index(entries: Mapping[str, Entry], field: Sequence[Row]) -> str:
     """The page of all papers: how many agree, a table with a line for each, and the pictures."""
     counted = [(entries[name].found or {}).get("status", "") for row in field for name in row.studies]
-    totals = ", ".join(
-        f"{counted.count(status)} {mark.split(' ', 1)[1] if status else mark}"
-        for status, mark in MARKS.items()
-        if counted.count(status)
-    )
+    totals = ", ".join(f"{counted.count(one)} {word}" for one, word in TOTALS.items() if counted.count(one))
     there = sum(bool(row.studies) for row in field)
     lines = [
         INTRODUCTION,
