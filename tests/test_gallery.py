@@ -77,7 +77,7 @@ def test_what_is_wrong_with_a_small_study_is_told_of_the_file_that_makes_it():
     found = faults(raw)
     assert "in zhao-toy: " in found["toy.seeds"]
     raw["toy"] = {"arms": {"of_two_minds": None}}
-    assert "unknown arm 'of_two_minds'" in found_at(faults(raw), "toy.paper.expect.1.than")
+    assert "unknown arm 'of_two_minds'" in found_at(faults(raw), "toy.paper.expect.1.arm")
 
 
 def found_at(found, where):
@@ -117,7 +117,7 @@ def test_no_training_hangs_on_what_a_paper_claims_or_on_a_small_study():
         ({"arm": "of_one_mind", "is": "stays"}, "within", "how far on either side"),
         ({"arm": "of_one_mind", "is": "rises", "within": 0.1}, "within", "leave it out"),
         ({"arm": "of_one_mind", "is": "above"}, "value", "say which number it is above"),
-        ({"arm": "of_one_mind", "is": "above", "value": 1, "by": "ratio"}, "by", "say than or since"),
+        ({"arm": "of_one_mind", "is": "above", "value": 1, "by": "ratio"}, "by", "say than, the arm, or since"),
         ({"arm": "of_one_mind", "is": "stays", "within": 1, "value": 2}, "value", "what stays has none"),
     ],
 )

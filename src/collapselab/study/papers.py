@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ..core.shipped import shipped
 from .faults import BadStudy, Fault, unknown
-from .loading import STUDIES, find
+from .loading import STUDIES, file_of
+from .reading import parse
 from .study import Study
 from .toys import SUFFIX
 
@@ -35,8 +36,9 @@ def chosen(wanted: Sequence[str]) -> list[str]:
 
 def small(name: str) -> str:
     """What the gallery runs of a study: its toy where it has one, else the study, which is small enough."""
-    path = str(FOLDER / f"{name}.yaml")
-    return str(FOLDER / f"{name}{SUFFIX}.yaml") if find(path).file.toy is not None else path
+    path = FOLDER / f"{name}.yaml"
+    raw, _, _ = parse(file_of(str(path)))
+    return str(path.with_stem(f"{name}{SUFFIX}") if "toy" in raw else path)
 
 
 def size(study: Study) -> str:
