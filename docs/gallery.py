@@ -60,7 +60,7 @@ PARTS = {
         *("cifar10-regimes", "cifar10-regimes-smoke", "faces64-mad", "faces64-mad-smoke"),
         *("ffhq1024-human", "ffhq1024-human-smoke"),
     ],
-    "After papers, at toy size": [],  # all of config/papers
+    "After papers": [],  # all of config/papers
 }
 TOLD = {  # study -> the page that goes through it
     "quickstart": "tutorial",
@@ -97,7 +97,7 @@ def _listed() -> dict[str, list[str]]:
     parts = {heading: list(names) for heading, names in PARTS.items()}
     known = {name for names in parts.values() for name in names}
     parts["Large studies"] += sorted({path.stem for path in CONFIG.glob("*.yaml")} - known)
-    parts["After papers, at toy size"] = [f"papers/{path.stem}" for path in sorted((CONFIG / "papers").glob("*.yaml"))]
+    parts["After papers"] = [f"papers/{path.stem}" for path in sorted((CONFIG / "papers").glob("*.yaml"))]
     return parts
 
 
@@ -108,7 +108,8 @@ def _card(name: str) -> str:
     called = path.stem if path.parent == CONFIG else f"config/{name}.yaml"
     lines = [f":::{{grid-item-card}} `{path.stem}`", str(raw.get("question", "")), ""]
     lines += [f"- {said}" for said in _facts(study, raw)]
-    lines += [f"- [The page about it]({TOLD[name]}.md)"] if name in TOLD else []
+    page = f"gallery/{path.stem}" if name.startswith("papers/") and "paper" in raw else TOLD.get(name)
+    lines += [f"- [The page about it]({page}.md)"] if page else []
     report = [] if name in EMBEDDED else ["```{report} " + path.stem, ":linked:", "```"]
     return "\n".join([*lines, "", *report, "```text", f"collapselab run {called}", "```", ":::", ""])
 

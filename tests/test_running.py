@@ -19,7 +19,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from collapselab import study as studies
-from collapselab.cli.running import _with_signals
+from collapselab.cli.running import with_signals
 from collapselab.core.shipped import shipped
 from collapselab.study import driving, following, requests
 from collapselab.study.following import Following, Job, failure, shortfall
@@ -371,13 +371,13 @@ sys.exit(7)
 """
 PARENT = """
 import subprocess, sys
-from collapselab.cli.running import _with_signals
+from collapselab.cli.running import with_signals
 hand_on = subprocess.Popen.send_signal
 def told(child, number):
     print("handed on", int(number), flush=True)
     hand_on(child, number)
 subprocess.Popen.send_signal = told
-print("parent", *_with_signals(sys.argv[1:]))
+print("parent", *with_signals(sys.argv[1:]))
 """
 
 
@@ -399,11 +399,11 @@ def test_a_signal_reaches_snakemake_once(poke, number, is_handed_on):
 
 
 def test_a_child_that_a_signal_ends_has_its_exit_code():
-    assert _with_signals([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == (137, False)
-    assert _with_signals([sys.executable, "-c", "raise SystemExit(3)"]) == (3, False)
+    assert with_signals([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == (137, False)
+    assert with_signals([sys.executable, "-c", "raise SystemExit(3)"]) == (3, False)
     # Nothing is held back from it.
     mask = "import signal; raise SystemExit(len(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
-    assert _with_signals([sys.executable, "-c", mask]) == (0, False)
+    assert with_signals([sys.executable, "-c", mask]) == (0, False)
 
 
 # -- the command line --------------------------------------------------------------------------------------------------

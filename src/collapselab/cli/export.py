@@ -88,6 +88,7 @@ def _export_study(
     from ..publish import answers as answering
     from ..publish import parts, whole
     from ..publish.known import Known
+    from ..study import toys
     from ..study.loading import file_of
 
     known, wanted = Known(study_of(what), answering.read(answers)), parts.Wanted(*said)
@@ -102,7 +103,7 @@ def _export_study(
         for part in parts.parts(known, wanted):
             print(f"{out / part.folder}: {part.path}{'' if part.path.exists() else ' (not there)'}")
         return
-    file = file_of(what)
+    file = toys.base(file_of(what))
     today = datetime.now(UTC).date().isoformat()
     made = whole.write(known, wanted, out, file, today, signer)
     passed = f"; passed over: {', '.join(made.passed)}" if made.passed else ""

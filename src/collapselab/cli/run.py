@@ -84,6 +84,9 @@ VERBS = {
     "look": Verb(
         "look", "Say what a folder, zip or array holds: what is read, what is passed over and why.", "metrics"
     ),
+    "gallery": Verb(
+        "gallery", "Run the small study of each paper of the field, and write what was found of its claim."
+    ),
     "compare": Verb("compare", "Set numbers side by side that were measured alike.", "metrics"),
     "pretrained": Verb(
         "pretrained", "Sample, steer and tune text-to-image pipelines that lie on this machine.", "machine"

@@ -50,7 +50,7 @@ def run(
         from ..study import driving
     asked, before = context.args, driving.date_of(study)
     if not driving.runs_jobs(asked):
-        raise typer.Exit(_with_signals(driving.command(name, asked))[0])
+        raise typer.Exit(with_signals(driving.command(name, asked))[0])
     shows = _is_terminal() and not driving.said(asked, "--quiet") and not driving.said(asked, "-q")
     how = _with_bar if shows else _plainly
     code, interrupted = how(driving, study.name, name, asked)
@@ -68,7 +68,7 @@ def _is_terminal() -> bool:
 # -- the process -------------------------------------------------------------------------------------------------------
 
 
-def _with_signals(command: Sequence[str], **pipes: Any) -> tuple[int, bool]:
+def with_signals(command: Sequence[str], **pipes: Any) -> tuple[int, bool]:
     """Run a command; its exit code, 128 and more where a signal ended it, and whether one has come here."""
     with _held_back() as before:
         child = subprocess.Popen(
@@ -112,15 +112,15 @@ def _environment() -> Mapping[str, str]:
 
 
 def _plainly(driving: Any, title: str, name: str, asked: Sequence[str]) -> tuple[int, bool]:
-    """Run a study whose lines go where this process's go; what :func:`_with_signals` says."""
-    return _with_signals(driving.command(name, asked))
+    """Run a study whose lines go where this process's go; what :func:`with_signals` says."""
+    return with_signals(driving.command(name, asked))
 
 
 # -- a terminal --------------------------------------------------------------------------------------------------------
 
 
 def _with_bar(driving: Any, title: str, name: str, asked: Sequence[str]) -> tuple[int, bool]:
-    """Run a study below whose lines a bar stands; what :func:`_with_signals` says."""
+    """Run a study below whose lines a bar stands; what :func:`with_signals` says."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -143,7 +143,7 @@ def _with_bar(driving: Any, title: str, name: str, asked: Sequence[str]) -> tupl
         stack.enter_context(Live(Group(bar, at_work), console=console, **drawn))
         said = stack.enter_context(_pipe(lambda line: _show(console, line)))
         channel = stack.enter_context(_pipe(move))
-        return _with_signals(driving.command(name, asked, channel), stdout=said, stderr=said, pass_fds=[channel])
+        return with_signals(driving.command(name, asked, channel), stdout=said, stderr=said, pass_fds=[channel])
 
 
 @contextmanager

@@ -47,6 +47,8 @@ def _name_in(registry: Mapping[str, Any]) -> Any:
 
 
 LETTERS_MAX = 100  # of a name, which becomes a folder's with more around it; most file systems take 255 bytes
+ARXIV_PATTERN = r"^\d{4}\.\d{4,5}$"
+DOI_PATTERN = r"^10\.\d{4,9}/\S+$"
 STUDY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"  # of an arm or a model: a hyphen parts the names of bases
 Name = Annotated[
@@ -217,6 +219,47 @@ class Stop(Part):
     generations: int = Field(1, ge=1, le=2_000, description="generations, one after the other, of which it must hold")
 
 
+class Expected(Part):
+    """A claim of the paper as a number of each lineage, which is held against the records."""
+
+    arm: str = Field(description="the arm, or a control, that it is about")
+    is_: Literal["rises", "falls", "stays", "above", "below", "near"] = Field(
+        alias="is",
+        description="of the arm itself: rises, falls, stays; of a number, or another arm: above, below, near",
+    )
+    value: Bound | None = Field(None, description="the number, or by how much; left out, by any amount")
+    within: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="near, stays: how far on either side still agrees"
+    )
+    than: str | None = Field(None, description="above, below, near: the arm that it is compared with, seed by seed")
+    since: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="the earlier generation that it is compared with; of what rises, falls or stays 0 if left out"
+    )
+    at: Annotated[int, Field(ge=0)] | None = Field(None, description="at which generation; the last if left out")
+    by: Literal["difference", "ratio"] = Field("difference", description="how the two are compared")
+    metric: str | None = Field(None, description="the metric; that of the primary endpoint if left out")
+    extractor: _name_in(FEATURES) | None = Field(None, description="where it is measured; as the primary if left out")
+
+
+Sentence = Annotated[str, Field(min_length=1)]
+
+
+class Paper(Part):
+    """The paper that a study is made after, and what it claims."""
+
+    cite: Sentence = Field(description="authors, year and title")
+    arxiv: Annotated[str, Field(pattern=ARXIV_PATTERN)] | None = Field(
+        None, description="its number, such as 2307.01850"
+    )
+    doi: Annotated[str, Field(pattern=DOI_PATTERN)] | None = Field(
+        None, description="such as 10.1038/s41586-024-07566-y"
+    )
+    claim: Sentence = Field(description="what it claims, in a sentence")
+    reported: Sentence = Field(description="the number that it publishes for it, or the direction")
+    missing: str = Field("", description="the one thing that this study lacks of what the paper does")
+    expect: list[Expected] = Field(min_length=1, description="the claim as numbers that the records are held against")
+
+
 KEEP_PATTERN = r"^(all|none|every [1-9][0-9]{0,3}(st|nd|rd|th))$"
 Kept = Annotated[str, Field(pattern=KEEP_PATTERN)]
 
@@ -238,6 +281,14 @@ class StudyFile(Part):
         Field(pattern=STUDY_NAME_PATTERN, max_length=LETTERS_MAX, description="the file's name without .yaml"),
     ]
     question: str = Field("", description="the question that the study asks, for the report")
+    paper: Paper | None = Field(
+        None, description="the paper that it is made after, and its claim, which the report holds against the records"
+    )
+    toy: dict[str, Any] | None = Field(
+        None,
+        description="what differs in NAME-toy, the same study at a size of minutes: keys with their values, inside "
+        "others as in the study; null takes one away",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="the study's seed: every random number follows from it")
     seeds: int = Field(ge=1, le=SEEDS_MAX, description="replicates of every arm")
     seeds_vary: SeedsVary = SeedsVary()

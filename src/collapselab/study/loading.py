@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.shipped import shipped
-from . import crossing, prevention, sampled
+from . import crossing, prevention, sampled, toys
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
     choice_faults,
@@ -23,6 +23,7 @@ from .checks import (
     name_faults,
 )
 from .choices import as_said
+from .claimed import claim_faults
 from .controls import size_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
@@ -44,9 +45,9 @@ STUDIES = Path("config")  # where a study lies that is called by its name; what 
 
 
 def load(path: Path) -> Study:
-    """The study in a file. Raises BadStudy with every fault that was found."""
+    """The study in a file, or its toy (``toys``). Raises BadStudy with every fault that was found."""
     path = Path(path)
-    raw, lines, faults = parse(path)
+    raw, lines, faults = toys.read(path)
     study, more = check(raw, path.stem)
     told = {fault.path for fault in faults}
     faults += [fault for fault in more if fault.path not in told]
@@ -75,10 +76,10 @@ def file_of(name: str) -> Path:
         found = f"found {name!r}; allowed is the name of a study in {STUDIES}/, or a YAML file"
         raise BadStudy(STUDIES, [Fault((), found)])
     path = path if is_file else STUDIES / f"{name}.yaml"
-    if path.parts[0] != STUDIES.name or path.exists():
+    if path.parts[0] != STUDIES.name or toys.base(path).exists():
         return path
     ours = shipped(STUDIES.name).joinpath(*path.parts[1:])
-    return ours if ours.is_file() else path
+    return ours if toys.base(ours).is_file() else path
 
 
 def of_workflow(said: Mapping[str, Any]) -> Study:
@@ -131,6 +132,8 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     study, found = _checked(sweep, stem)
     if sweep.faults:  # the study is not the one that is meant
         study, found = None, [*(fault for fault in found if fault.path[:1] != ("sweep",)), *sweep.faults]
+    if not found:
+        found = _toy_faults(raw)
     return study, list(dict.fromkeys(sweep.as_typed(fault) for fault in found))
 
 
@@ -160,6 +163,7 @@ def _checked(sweep: Sweep, stem: str) -> tuple[Study | None, list[Fault]]:
             *people_faults(study),
             *together_faults(study),
             *stop_faults(study),
+            *claim_faults(study),
         ]
     measured = not any(fault.path[:1] == ("extractors",) for fault in faults)
     faults += crossing.faults(file)
@@ -177,6 +181,15 @@ def _checked(sweep: Sweep, stem: str) -> tuple[Study | None, list[Fault]]:
     if not faults:
         faults += fit_faults(study)
     return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
+
+
+def _toy_faults(raw: dict[str, Any]) -> list[Fault]:
+    """What is wrong with the small study that a study has, at the keys by which it differs."""
+    if not isinstance(raw.get("toy"), dict):
+        return []
+    name = f"{raw['name']}{toys.SUFFIX}"
+    _, faults = check(toys.toy(raw, name), name)
+    return [Fault(("toy", *fault.path), f"in {name}: {fault.message}") for fault in faults]
 
 
 def _about_measures(faults: list[Fault]) -> bool:

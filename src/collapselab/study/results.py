@@ -27,6 +27,7 @@ from ..together import records as together
 from ..together.folded import unfolded
 from . import composed, crossing, prevention, sampled, stopping
 from .adaptations import adaptations, chosen_in_words
+from .claimed import claims_of
 from .file import BUDGETS, FAIRNESS, JUDGING
 from .judged import judging_options
 from .study import Study
@@ -374,6 +375,7 @@ def facts(study: Study) -> Any:
         remedies=composed.remedies(study),
         contradicted=composed.contradicted(study),
         prevention=_prevention(study),
+        claims=claims_of(study),
         points={arm: Point(*point) for arm, point in study.sweep.points.items() if point.at},
     )
 

@@ -61,8 +61,8 @@ class Sweep:
     def plan(self, file: StudyFile) -> str:
         """What the file says as JSON, with the arms and models that were copied as they were typed."""
         if not self.typed:
-            return file.model_dump_json(by_alias=True, exclude_unset=True, exclude={"keep"})
-        said = file.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"keep"})
+            return file.model_dump_json(by_alias=True, exclude_unset=True, exclude={"keep", "toy"})
+        said = file.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"keep", "toy"})
         return to_json({**said, **self.typed}).decode()
 
     def as_typed(self, fault: Fault) -> Fault:

@@ -11,6 +11,7 @@ will have lost half (``forecast``). All give findings of one form, and are entri
 
 from . import powerlaw as powerlaw
 from .definitions import CLASSES_GIVEN as CLASSES_GIVEN
+from .facts import Claim as Claim
 from .facts import Endpoint as Endpoint
 from .facts import Point as Point
 from .facts import Prevention as Prevention

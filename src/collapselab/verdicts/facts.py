@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from ..adapt.base import Step
 from ..compose.supply import Used
@@ -27,6 +27,44 @@ class Point(NamedTuple):
 
     arm: str
     at: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper claims of an arm, as a number of each lineage that a rule can hold against records (``claims``).
+
+    is_: rises, falls or stays are of the arm itself, since an earlier generation; above, below and near of a number by
+    itself, of what it is compared with in another arm (``than``), or at an earlier generation (``since``). value: the
+    number, or by how much; None is no difference, or a ratio of 1. within: how far near and stays reach on either side.
+    at: the generation; None is the last. by: whether the two are compared by their difference or their ratio.
+    """
+
+    arm: str
+    endpoint: Endpoint
+    is_: Literal["rises", "falls", "stays", "above", "below", "near"]
+    value: float | None = None
+    within: float = 0.0
+    than: str = ""
+    since: int | None = None
+    at: int | None = None
+    by: Literal["difference", "ratio"] = "difference"
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is about two numbers of a lineage, not about one by itself."""
+        return bool(self.than) or self.since is not None or self.is_ in ("rises", "falls", "stays")
+
+    @property
+    def earlier(self) -> int:
+        """The earlier generation of those that are about the arm itself."""
+        return self.since or 0
+
+    @property
+    def goal(self) -> float:
+        """The number that is claimed, where a fall by so much is below 0."""
+        if self.value is None:
+            return 1.0 if self.by == "ratio" else 0.0
+        return -abs(self.value) if self.is_ == "falls" and self.by == "difference" else self.value
 
 
 class Selected(NamedTuple):
@@ -76,7 +114,8 @@ class StudyFacts:
     ``generation`` after which none is trained, and ``when``, the rule's kind. adapted: arm -> what its adapter has
     chosen on validation rows, in words. without: the arm that was trained without what others are to forget; empty
     where there is none. prevention: what compares the arms as measures against collapse, or None. adaptations: (arm,
-    seed, generation) -> its adapters, with what they have found.
+    seed, generation) -> its adapters, with what they have found. claims: what the paper claims that the study is made
+    after.
     """
 
     name: str
@@ -117,6 +156,7 @@ class StudyFacts:
     prevention: Prevention | None = None
     adaptations: Mapping[tuple[str, int, int], Sequence[Step]] = field(default_factory=dict)
     points: Mapping[str, Point] = field(default_factory=dict)
+    claims: Sequence[Claim] = ()
 
     @property
     def loops(self) -> Self:

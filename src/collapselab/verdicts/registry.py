@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from . import (
+    claims,
     converged,
     descent,
     effective,
@@ -65,6 +66,7 @@ ANALYSES: dict[str, Analysis] = {
     "filter_price": Analysis("What is selecting worth in real data?", filters.PRICE, filters.price),
     "unlearned": Analysis("What was forgotten, and what else?", unlearned.TABLE, unlearned.unlearned),
     "scaling": Analysis("How does it depend on size?", scaling.TABLE, scaling.scaling),
+    "claims": Analysis("Is what the paper claims found here?", claims.TABLE, claims.claims),
     "theory": Analysis("Theory and experiment", laws.TABLE, laws.against_theory),
     "worth": Analysis("How much real data is the loop worth?", effective.TABLE, effective.worth),
     "contrasts": Analysis("Arm against arm", effects.CONTRASTS, effects.contrasts),

@@ -1,0 +1,55 @@
+"""The studies after published papers: where they lie, and at which size the gallery runs them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.shipped import shipped
+from .faults import BadStudy, Fault, unknown
+from .loading import STUDIES, file_of
+from .reading import parse
+from .study import Study
+from .toys import SUFFIX
+
+FOLDER = STUDIES / "papers"
+FIELD = "field.csv"  # the index of the field: its rows, their studies, and what is missing
+
+
+def places() -> list[Path]:
+    """The folders in which they lie: the folder's own first, and those that come with the package."""
+    return [folder for folder in (FOLDER, shipped(STUDIES.name) / FOLDER.name) if folder.is_dir()]
+
+
+def names() -> list[str]:
+    """All that say what their paper claims, in order."""
+    found = {path.stem: path for folder in reversed(places()) for path in folder.glob("*.yaml")}
+    return [name for name in sorted(found) if "\npaper:" in found[name].read_text(encoding="utf-8")]
+
+
+def chosen(wanted: Sequence[str]) -> list[str]:
+    """The ones that are wanted; all where none is named. Raises BadStudy for names that are none."""
+    there = names()
+    faults = [Fault((), unknown(name, there, "paper")) for name in wanted if name not in there]
+    if faults:
+        raise BadStudy(FOLDER, faults)
+    return list(wanted) or there
+
+
+def small(name: str) -> str:
+    """What the gallery runs of a study: its toy where it has one, else the study, which is small enough."""
+    path = FOLDER / f"{name}.yaml"
+    raw, _, _ = parse(file_of(str(path)))
+    return str(path.with_stem(f"{name}{SUFFIX}") if "toy" in raw else path)
+
+
+def size(study: Study) -> str:
+    """How large a study is, in words."""
+    arms, last = len(study.lineages), study.file.generations
+    whole = f"{arms} arm{'s' * (arms != 1)} with their controls, {study.file.seeds:,} seeds, "
+    whole += f"{last} generation{'s' * (last != 1)}"
+    models = ", ".join(sorted({f"`{one.name}`" for one in study.file.models.values()}))
+    return f"`{study.name}`: {whole}; models {models} of `{study.origin.name}`"
+
+
+def field() -> str:
+    """The index of the field, as its table says it."""
+    return next(folder / FIELD for folder in places() if (folder / FIELD).exists()).read_text(encoding="utf-8")
