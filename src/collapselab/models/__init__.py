@@ -19,6 +19,7 @@ from .ngram import NGram
 from .ppca import PPCA
 from .pretrained import Pretrained
 from .stylegan2 import StyleGAN2
+from .transformer import Transformer
 from .vae import VAE
 
 MODELS: Registry[type[Model]] = Registry(
@@ -40,6 +41,7 @@ MODELS: Registry[type[Model]] = Registry(
         "diffusion": Diffusion,
         "gan": GAN,
         "stylegan2": StyleGAN2,
+        "transformer": Transformer,
         "pretrained": Pretrained,
         "ngram": NGram,
     },
