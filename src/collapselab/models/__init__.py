@@ -18,6 +18,7 @@ from .naive_bayes import NaiveBayes
 from .ngram import NGram
 from .ppca import PPCA
 from .pretrained import Pretrained
+from .pretrained_text import PretrainedText
 from .stylegan2 import StyleGAN2
 from .transformer import Transformer
 from .vae import VAE
@@ -41,9 +42,10 @@ MODELS: Registry[type[Model]] = Registry(
         "diffusion": Diffusion,
         "gan": GAN,
         "stylegan2": StyleGAN2,
-        "transformer": Transformer,
         "pretrained": Pretrained,
         "ngram": NGram,
+        "transformer": Transformer,
+        "pretrained-text": PretrainedText,
     },
     type[Model],
 )

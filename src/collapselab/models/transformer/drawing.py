@@ -3,9 +3,7 @@
 import numpy as np
 
 
-def law(
-    logits: np.ndarray, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
-) -> np.ndarray:
+def law(logits: np.ndarray, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0) -> np.ndarray:
     """The probabilities with which the next token is drawn: (B, V) float64, rows that sum to 1.
 
     p = softmax(logits / temperature), then of each row only the ``top_k`` likeliest tokens (Fan, Lewis and Dauphin

@@ -18,6 +18,7 @@ from ..capabilities import ODE_STEPS, PROBES
 from ..inputs import checked_row_shape
 from ..stored import Stored
 from .options import LARGEST, TransformerOptions
+from .tokens import as_fed, check_scored, checked_vocabulary, scored
 
 BYTES = 256  # tokens that a plan counts with where the options do not say how many there are
 
@@ -50,15 +51,14 @@ class Transformer:
         """The model after ``ceil(images_seen / batch)`` steps of Adam on the cross-entropy of the next token.
 
         training.data: (N, L) int32 tokens. training.labels, run.validation: not used. init: its weights are where the
-        training starts, with a fresh optimiser; without the option ``vocabulary`` its vocabulary is also this one's.
+        training starts, with a fresh optimiser.
         Raises ValueError for data or initial weights that do not fit the options, Diverged when the loss or a weight is
         not finite, Interrupted when ``run.progress`` asked to stop.
         """
         from . import training as trainer
 
-        known = init.vocabulary if options.vocabulary is None and init is not None else options.vocabulary
-        vocabulary = checked_vocabulary(training, known)
-        shape = training.data.shape[1:]
+        options.check_kind("sequences")
+        vocabulary, shape = checked_vocabulary(training, options.vocabulary), training.data.shape[1:]
 
         def model(trained: Any) -> Self:
             return cls(options, shape, vocabulary, trained.weights, trained.curve, trained.how)
@@ -114,19 +114,14 @@ class Transformer:
         occurs, and has -inf. data: (n, l) int32 of up to L tokens; others raise ValueError. Seed, steps and probes have
         no part in it.
         """
+        check_scored(data, self.shape)
         from . import sampling
 
-        if data.ndim != 2 or not np.issubdtype(data.dtype, np.integer) or not 1 <= data.shape[1] <= self.shape[0]:
-            raise ValueError(
-                f"data: found {data.dtype} of shape {data.shape}, allowed are int32 sequences of 1 to {self.shape[0]} "
-                "tokens"
-            )
-        known = ((data >= 0) & (data < self.vocabulary)).all(axis=1)
-        found = np.full(len(data), -np.inf)
-        found[known] = sampling.log_likelihood(
-            self.options, self.network, self.vocabulary, self.shape[0], data[known]
+        return scored(
+            data,
+            self.vocabulary,
+            lambda rows: sampling.log_likelihood(self.options, self.network, self.vocabulary, self.shape[0], rows),
         )
-        return found
 
     def stored(self) -> Stored:
         """``shape`` (1,), ``vocabulary``, ``network.<name>`` for each weight and ``curve.<name>``."""
@@ -161,7 +156,9 @@ class Transformer:
         tensors = stored.tensors
         shape, vocabulary = checked_row_shape(tensors["shape"]), int(tensors["vocabulary"])
         if len(shape) != 1 or not 1 <= vocabulary <= LARGEST:
-            raise ValueError(f"shape, vocabulary: found {shape}, {vocabulary}, allowed are (length,) and 1 to {LARGEST}")
+            raise ValueError(
+                f"shape, vocabulary: found {shape}, {vocabulary}, allowed are (length,) and 1 to {LARGEST}"
+            )
         weights = part(tensors, "network.")
         check_shapes(outline(options, vocabulary, shape[0]), weights)
         return cls(options, shape, vocabulary, weights, part(tensors, "curve."))
@@ -173,26 +170,3 @@ def outline(options: TransformerOptions, vocabulary: int, length: int) -> Mappin
     from .networks import build
 
     return outlined(lambda: build(options, vocabulary, length))
-
-
-def as_fed(training: TrainingSet) -> TrainingSet:
-    """A training set as the loop is fed with it: tokens as float32, in which every whole number up to 2^24 is exact."""
-    return replace(training, data=training.data.astype(np.float32))
-
-
-def checked_vocabulary(training: TrainingSet, known: int | None) -> int:
-    """How many tokens the sequences of a training set are of: as many as are ``known``, or up to the largest.
-
-    Raises ValueError for what are no sequences, for tokens that are not known, and for weights one cannot draw by.
-    """
-    data, weights = training.data, training.weights
-    if data.ndim != 2 or not np.issubdtype(data.dtype, np.integer) or not data.size:
-        raise ValueError(
-            f"training data: found {data.dtype} of shape {data.shape}, allowed are int32 sequences (N, L), N > 0"
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise ValueError("training weights: allowed are finite numbers from 0 up, not all 0")
-    most = LARGEST if known is None else known
-    if not 0 <= data.min() <= data.max() < most:
-        raise ValueError(f"vocabulary: found tokens {data.min()} to {data.max()}, allowed are 0 to {most - 1}")
-    return int(data.max()) + 1 if known is None else known

@@ -74,6 +74,11 @@ class Network(nn.Module):
         )
         self.normalised = nn.LayerNorm(options.width)
 
+    @property
+    def where(self) -> torch.device:
+        """The device that it is on."""
+        return self.tokens.weight.device
+
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """The logits of tokens (B, L) int64, each of those before it in its row: (B, L, vocabulary)."""
         started = torch.cat([torch.full_like(tokens[:, :1], self.vocabulary), tokens[:, :-1]], dim=1)
@@ -86,19 +91,20 @@ class Network(nn.Module):
     def step(self, before: torch.Tensor, place: int, cache: Cache) -> torch.Tensor:
         """The logits of the token at ``place``: (B, vocabulary).
 
-        before: the token at ``place - 1``, (B,) int64; the start, whose number is ``vocabulary``, at place 0. cache:
-        :meth:`empty_cache`, as the steps at the places before have left it.
+        before: the token at ``place - 1``, (B,) int64; at place 0 it is not looked at. cache: :meth:`empty_cache`, as
+        the steps at the places before have left it.
         """
-        rows = (self.tokens(before) + self.places.weight[place])[:, None]
+        read = before if place else torch.full_like(before, self.vocabulary)
+        rows = (self.tokens(read) + self.places.weight[place])[:, None]
         for block, part in zip(self.blocks, cache, strict=True):
             rows = block(rows, part, place)
         return self._written(rows)[:, 0]
 
     def empty_cache(self, count: int, dtype: torch.dtype) -> Cache:
         """Room for the keys and values of ``count`` sequences in each block."""
-        weight = self.tokens.weight
-        shape = (count, self.blocks[0].heads, self.length, weight.shape[1] // self.blocks[0].heads)
-        return [tuple(torch.zeros(shape, dtype=dtype, device=weight.device) for _ in range(2)) for _ in self.blocks]
+        heads = self.blocks[0].heads
+        shape = (count, heads, self.length, self.tokens.embedding_dim // heads)
+        return [tuple(torch.zeros(shape, dtype=dtype, device=self.where) for _ in range(2)) for _ in self.blocks]
 
     def _written(self, rows: torch.Tensor) -> torch.Tensor:
         return F.linear(self.normalised(rows), self.tokens.weight[: self.vocabulary])

@@ -29,6 +29,11 @@ class Truncated(BaseModel):
     truncated: Truncation = Field(description="cross-entropy of the tokens that the model is not yet sure of")
 
 
+def threshold_of(loss: str | Truncated) -> float | None:
+    """The probability above which a token teaches nothing; None where all teach."""
+    return loss.truncated.threshold if isinstance(loss, Truncated) else None
+
+
 class TransformerOptions(InSteps, Options):
     """How a causal transformer is built, trained and sampled. ``preset`` fills in every option that is not given."""
 
@@ -37,7 +42,7 @@ class TransformerOptions(InSteps, Options):
     )
 
     vocabulary: int | None = Field(
-        None, ge=1, le=LARGEST, description="tokens are 0 .. vocabulary - 1; None: up to the largest of the training set"
+        None, ge=1, le=LARGEST, description="tokens are 0 .. vocabulary - 1; it has to be said"
     )
     blocks: int = Field(6, ge=1, le=100, description="blocks of attention and perceptron")
     width: int = Field(384, ge=1, description="numbers that stand for a token within the network")
@@ -53,9 +58,7 @@ class TransformerOptions(InSteps, Options):
     learning_rate: float = Field(
         1e-3, gt=0, description="Adam's after the ramp-up; it falls to 0 along half a cosine over the training"
     )
-    warmup_images: int = Field(
-        5_000, ge=0, description="sequences over which the learning rate grows linearly from 0"
-    )
+    warmup_images: int = Field(5_000, ge=0, description="sequences over which the learning rate grows linearly from 0")
     betas: tuple[float, float] = Field((0.9, 0.99), description="Adam's decay rates of the two moments")
     ema_half_life: int = Field(
         0, ge=0, description="half-life of the weights' moving average, in sequences; 0: no average"
@@ -77,7 +80,15 @@ class TransformerOptions(InSteps, Options):
 
     @classmethod
     def smallest(cls, kind: KindName) -> dict[str, Any]:
-        return {"blocks": 2, "width": 8, "heads": 2, "batch": 16, "warmup_images": 16, "sample_batch": 8}
+        return {
+            "vocabulary": 5,
+            "blocks": 2,
+            "width": 8,
+            "heads": 2,
+            "batch": 16,
+            "warmup_images": 16,
+            "sample_batch": 8,
+        }
 
     def of_weights(self) -> dict[str, Any]:
         return values(self, "vocabulary", "blocks", "width", "heads")
@@ -85,7 +96,12 @@ class TransformerOptions(InSteps, Options):
     @property
     def threshold(self) -> float | None:
         """The probability above which a token teaches nothing; None where all teach."""
-        return self.loss.truncated.threshold if isinstance(self.loss, Truncated) else None
+        return threshold_of(self.loss)
+
+    def check_kind(self, kind: KindName) -> None:
+        """Raise ValueError where it is not said how many tokens there are."""
+        if self.vocabulary is None:
+            raise ValueError("vocabulary: found None, allowed is the number of tokens that the sequences are of")
 
     @model_validator(mode="before")
     @classmethod
