@@ -1,4 +1,4 @@
-"""The causal transformer: its network against GPT-2's, its law against enumeration, its training against known truths."""
+"""The causal transformer: its network against GPT-2, its law against enumeration, its training against known truths."""
 
 import math
 from dataclasses import replace
@@ -14,8 +14,8 @@ from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
 from collapselab.models import MODELS
 from collapselab.models.files import read_model, write_model
+from collapselab.models.tokens import drawn, sharpened
 from collapselab.models.transformer import Transformer, TransformerOptions
-from collapselab.models.transformer.drawing import drawn, law
 from collapselab.models.transformer.options import PRESETS
 
 torch = pytest.importorskip("torch")
@@ -35,7 +35,7 @@ def options(**more):
 
 def network(vocabulary=5, length=7, seed=3, **more):
     """A network in float64 whose weights are large enough that every part of it counts."""
-    made = build(options(**more), vocabulary, length).double().eval()
+    made = build(options(vocabulary=vocabulary, **more), length).double().eval()
     source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in made.parameters():
@@ -106,9 +106,9 @@ def test_sequences_written_with_a_cache_are_those_written_without_one(cut):
     uniform = seeds.uniforms(4, 0, 50, 7)
     found = np.zeros((50, 7), np.int64)
     for place in range(7):  # the whole of what is there is read again for every token
-        logits = made(torch.from_numpy(found))[:, place]
-        shares = law(logits.detach().numpy(), chosen.temperature, chosen.top_k, chosen.top_p)
-        found[:, place] = drawn(shares, uniform[:, place])
+        laws = torch.softmax(made(torch.from_numpy(found))[:, place].double(), dim=1).detach().numpy()
+        cut_ = sharpened(laws, chosen.temperature, chosen.top_k, chosen.top_p)
+        found[:, place] = drawn(cut_, uniform[:, place])
     with torch.inference_mode():
         np.testing.assert_array_equal(sampling.written(made, uniform, chosen), found)
 
@@ -119,22 +119,24 @@ def test_sequences_written_with_a_cache_are_those_written_without_one(cut):
 def model_of(made, length, **more):
     weights = {name: weight.detach().float().numpy() for name, weight in made.named_parameters()}
     empty = {"images_seen": np.empty(0, np.int64), "loss": np.empty(0)}
-    return Transformer(options(vocabulary=made.vocabulary, **more), (length,), made.vocabulary, weights, empty)
+    return Transformer(options(vocabulary=made.vocabulary, **more), (length,), weights, empty)
 
 
 def every(vocabulary, length):
     return np.stack(np.meshgrid(*[np.arange(vocabulary, dtype=np.int32)] * length), axis=-1).reshape(-1, length)
 
 
-def test_the_masses_of_all_sequences_sum_to_one_and_strange_tokens_have_none():
+def test_the_masses_of_all_sequences_sum_to_one_and_strange_tokens_are_refused():
     model = model_of(network(vocabulary=3, length=5), 5)
     for length in (1, 4, 5):
         logs = model.log_likelihood(every(3, length), 0)
         assert np.exp(logs).sum() == pytest.approx(1, abs=1e-12)
-    found = model.log_likelihood(np.array([[0, 1, 3], [0, 1, 2], [-1, 1, 2]], np.int32), 0)
-    assert np.isneginf(found).tolist() == [True, False, True]
-    for wrong in (np.zeros((2, 6), np.int32), np.zeros((2, 3)), np.zeros(3, np.int32)):
-        with pytest.raises(ValueError, match=r"allowed are int32 sequences of 1 to 5 tokens"):
+    for wrong, said in (
+        (np.array([[0, 1, 3]], np.int32), "found tokens 0 to 3, allowed with vocabulary: 3 are 0 to 2"),
+        (np.zeros((2, 6), np.int32), "found sequences of 6 tokens, allowed are 1 to 5"),
+        (np.zeros((2, 3)), "allowed are int32 tokens"),
+    ):
+        with pytest.raises(ValueError, match=said):
             model.log_likelihood(wrong, 0)
 
 
@@ -152,24 +154,6 @@ def test_samples_have_the_masses_that_the_model_says(bias):
     assert ((counts - 20_000 * masses) ** 2 / (20_000 * masses)).sum() < 79
     if bias == 1.0:
         np.testing.assert_allclose(np.log(masses), model.log_likelihood(rest, 0), rtol=1e-5)
-
-
-def test_a_law_is_cut_to_its_likeliest_tokens():
-    shares = np.array([[0.1, 0.4, 0.2, 0.3]])
-    logits = np.log(shares) + 7.0
-    np.testing.assert_allclose(law(logits), shares, rtol=1e-12)
-    np.testing.assert_allclose(law(logits, 0.5), shares**2 / (shares**2).sum(), rtol=1e-12)
-    np.testing.assert_allclose(law(logits, top_k=2), [[0, 4 / 7, 0, 3 / 7]], rtol=1e-12)
-    np.testing.assert_allclose(law(logits, top_k=9), shares, rtol=1e-12)
-    np.testing.assert_allclose(law(logits, top_p=0.69), [[0, 4 / 7, 0, 3 / 7]], rtol=1e-12)  # .4 + .3 reach it
-    np.testing.assert_allclose(law(logits, top_p=0.71), [[0, 4 / 9, 2 / 9, 3 / 9]], rtol=1e-12)
-    np.testing.assert_allclose(law(logits, top_p=0.01), [[0, 1, 0, 0]], rtol=1e-12)
-    # After the first cut 4 / 7 is left for the likeliest, which is enough for a half.
-    np.testing.assert_allclose(law(logits, top_k=2, top_p=0.5), [[0, 1, 0, 0]], rtol=1e-12)
-    np.testing.assert_allclose(law(np.zeros((1, 4)), top_k=2), [[0.5, 0.5, 0, 0]], rtol=1e-12)  # ties: the first ones
-    uniform = np.array([1e-9, 0.0999, 0.1001, 0.4999, 0.5001, 1 - 1e-9])
-    assert drawn(np.repeat(shares, 6, axis=0), uniform).tolist() == [0, 0, 1, 1, 2, 3]
-    assert drawn(np.array([[0.0, 1.0, 0.0]] * 2), np.array([1e-12, 1 - 1e-12])).tolist() == [1, 1]
 
 
 # -- the loss ----------------------------------------------------------------------------------------------------------
@@ -225,10 +209,10 @@ def test_the_options_say_which_loss():
     with pytest.raises(ValidationError, match="heads: found 3, allowed are divisors of width = 8"):
         options(heads=3)
     for name in PRESETS:
-        assert TransformerOptions(preset=name).preset == name
-    with pytest.raises(ValueError, match="vocabulary: found None, allowed is the number of tokens"):
-        Transformer.fit(rows(tokens(40, 6)), TransformerOptions(), Run(0))
-    with pytest.raises(ValueError, match="vocabulary: found tokens 0 to 4, allowed are 0 to 3"):
+        assert TransformerOptions(preset=name, vocabulary=9).preset == name
+    with pytest.raises(ValidationError, match="vocabulary"):
+        TransformerOptions()
+    with pytest.raises(ValueError, match="training data: found tokens 0 to 4, allowed with vocabulary: 4 are 0 to 3"):
         Transformer.fit(rows(tokens(40, 6)), options(vocabulary=4), Run(0))
 
 
@@ -319,7 +303,7 @@ def test_a_model_is_one_file_that_says_all(tmp_path):
     write_model(tmp_path / "model.safetensors", "transformer", model, {})
     loaded, _ = read_model(tmp_path / "model.safetensors", MODELS, {})
     np.testing.assert_array_equal(loaded.sample(Ask(9, 2)).data, model.sample(Ask(9, 2)).data)
-    assert loaded.vocabulary == 5 and loaded.sample(Ask(9, 2)).data.dtype == np.int32
+    assert loaded.sample(Ask(9, 2)).data.dtype == np.int32
     weights = {name: 2 * array for name, array in model.weights().items()}
     assert (model.with_weights(weights).log_likelihood(tokens(3, 6), 0) != model.log_likelihood(tokens(3, 6), 0)).all()
     with pytest.raises(ValueError, match="weights: found"):

@@ -18,8 +18,8 @@ from ..asking import check_ask
 from ..capabilities import ODE_STEPS, PROBES
 from ..inputs import checked_row_shape
 from ..stored import Stored
-from ..transformer.tokens import as_fed, check_scored, checked_vocabulary, scored
-from .folders import options_fault, reads
+from ..transformer.sequences import as_fed, check_scored, check_training
+from .folders import options_fault
 from .options import PretrainedTextOptions
 
 BASE = "base.sha256"
@@ -29,7 +29,8 @@ BASE = "base.sha256"
 class PretrainedText:
     """An adapter, and the base that it was trained on, from which it is sampled and trained on.
 
-    shape: (length,) of the sequences. vocabulary: tokens are 0 .. vocabulary - 1; others of the base are never written.
+    shape: (length,) of the sequences. Tokens that are not of the options' vocabulary are never written, even if the
+    base has them.
     adapter: the low-rank matrices, float32, by name; none where the base is sampled as it is. digest: the SHA-256 of
     the base, in hex. curve: ``images_seen``, sequences here, and ``loss`` in nats a token, equally long. how: it was
     trained (device, processes, execution), as far as it was trained here.
@@ -44,7 +45,6 @@ class PretrainedText:
 
     options: PretrainedTextOptions
     shape: tuple[int, ...]
-    vocabulary: int
     adapter: Mapping[str, np.ndarray]
     digest: str
     curve: Mapping[str, np.ndarray]
@@ -64,18 +64,18 @@ class PretrainedText:
         """
         if fault := options_fault(options, training.data.shape[1:]):
             raise ValueError(fault)
-        vocabulary = checked_vocabulary(training, options.vocabulary or reads(options.base).vocabulary)
+        check_training(training, options.vocabulary)
         from . import network
         from . import training as trainer
 
         shape, digest = training.data.shape[1:], network.base_digest(options)
 
         def model(trained: Any) -> Self:
-            return cls(options, shape, vocabulary, trained.weights, digest, trained.curve, trained.how)
+            return cls(options, shape, trained.weights, digest, trained.curve, trained.how)
 
         run = run.lasting(options.images_seen).inspecting(model)
         initial = None if init is None else init.adapter or None
-        return model(trainer.train(as_fed(training), options, vocabulary, run, initial, digest))
+        return model(trainer.train(as_fed(training), options, run, initial, digest))
 
     @classmethod
     def untuned(cls, options: PretrainedTextOptions, shape: tuple[int, ...]) -> Self:
@@ -84,19 +84,18 @@ class PretrainedText:
             raise ValueError(fault)
         from . import network
 
-        vocabulary = options.vocabulary or reads(options.base).vocabulary
         empty = {"images_seen": np.empty(0, np.int64), "loss": np.empty(0)}
-        return cls(options, shape, vocabulary, {}, network.base_digest(options), empty)
+        return cls(options, shape, {}, network.base_digest(options), empty)
 
     def task(self, training: TrainingSet, options: PretrainedTextOptions, run: Run, where: Any) -> Any:
         """What :meth:`fit` hands to the training loop when it starts from this model."""
         from . import training as trainer
 
         run = run.lasting(options.images_seen)
-        return trainer.task(options, self.vocabulary, run, self.adapter or None, self.digest, where)
+        return trainer.task(options, run, self.adapter or None, self.digest, where)
 
     def seen(self, training: TrainingSet) -> TrainingSet:
-        """A training set as the loop is fed with it (:func:`models.transformer.tokens.as_fed`)."""
+        """A training set as the loop is fed with it (:func:`models.transformer.sequences.as_fed`)."""
         return as_fed(training)
 
     def went_on(self, trained: Any) -> Self:
@@ -113,28 +112,23 @@ class PretrainedText:
         check_ask(ask, self)
         from . import sampling
 
-        return SampleSet(sampling.sample(self.options, self.vocabulary, self.shape[0], self.adapter, self.digest, ask))
+        return SampleSet(sampling.sample(self.options, self.shape[0], self.adapter, self.digest, ask))
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
     ) -> np.ndarray:
         """The log-mass of each sequence in nats, (n,) float64; as of a :class:`models.transformer.Transformer`."""
-        check_scored(data, self.shape)
+        check_scored(data, self.options.vocabulary, self.shape[0])
         from . import sampling
 
-        return scored(
-            data,
-            self.vocabulary,
-            lambda rows: sampling.log_likelihood(self.options, self.vocabulary, self.adapter, self.digest, rows),
-        )
+        return sampling.log_likelihood(self.options, self.adapter, self.digest, data)
 
     def stored(self) -> Stored:
-        """``shape`` (1,), ``vocabulary``, ``network.<name>`` for the adapter's matrices, ``base.sha256`` (32,) bytes,
+        """``shape`` (1,), ``network.<name>`` for the adapter's matrices, ``base.sha256`` (32,) bytes,
         ``curve.<name>``. The path of the base is among the options."""
         return Stored(
             {
                 "shape": np.array(self.shape, np.int64),
-                "vocabulary": np.array(self.vocabulary, np.int64),
                 BASE: np.frombuffer(bytes.fromhex(self.digest), np.uint8),
                 **{f"network.{name}": array for name, array in self.adapter.items()},
                 **{f"curve.{name}": array for name, array in self.curve.items()},
@@ -147,7 +141,7 @@ class PretrainedText:
         from . import network
 
         sizes = network.shapes(network.outline(options), options).values()
-        return 40 + 4 * sum(height * width for height, width in sizes)
+        return 32 + 4 * sum(height * width for height, width in sizes)
 
     @classmethod
     def load(cls, stored: Stored, options: PretrainedTextOptions) -> Self:
@@ -161,5 +155,5 @@ class PretrainedText:
             raise ValueError(f"found rows of shape {shape}, or no {BASE}")
         if wrong := [name for name, array in matrices.items() if array.ndim != 2 or ".lora_" not in name]:
             raise ValueError(f"network.{wrong[0]}: found no matrix of an adapter")
-        digest, vocabulary = tensors[BASE].tobytes().hex(), int(tensors["vocabulary"])
-        return cls(options, shape, vocabulary, matrices, digest, part(tensors, "curve."))
+        digest = tensors[BASE].tobytes().hex()
+        return cls(options, shape, matrices, digest, part(tensors, "curve."))

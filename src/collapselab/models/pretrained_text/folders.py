@@ -78,7 +78,7 @@ def options_fault(options: "PretrainedTextOptions", shape: Sequence[int]) -> str
         return f"base: {error}"
     if found.longest is not None and len(shape) == 1 and shape[0] > found.longest:
         return f"base: found sequences of {shape[0]} tokens; it reads up to {found.longest}"
-    if options.vocabulary is not None and options.vocabulary > found.vocabulary:
+    if options.vocabulary > found.vocabulary:
         return f"vocabulary: found {options.vocabulary}, allowed are 1 to {found.vocabulary}, the tokens of the base"
     return ""
 

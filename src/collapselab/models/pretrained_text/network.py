@@ -68,7 +68,7 @@ def base_digest(options: PretrainedTextOptions) -> str:
     return _digest(_tiny(options.tiny_seed)) if folder_of(options.base) is None else digest_of(options.base)
 
 
-def read(options: PretrainedTextOptions, vocabulary: int, digest: str) -> Language:
+def read(options: PretrainedTextOptions, digest: str) -> Language:
     """The base with frozen weights on the CPU. digest: of the base that an adapter belongs to.
 
     Raises ValueError for a folder that holds no such model, Damaged where it is another one than the digest says, or
@@ -76,7 +76,7 @@ def read(options: PretrainedTextOptions, vocabulary: int, digest: str) -> Langua
     """
     expect_extra("pretrained", "peft")
     _quiet()
-    said, folder = reads(options.base), folder_of(options.base)
+    starts, folder = reads(options.base), folder_of(options.base)
     if (found := base_digest(options)) != digest:
         raise Damaged(
             folder or options.base,
@@ -92,7 +92,7 @@ def read(options: PretrainedTextOptions, vocabulary: int, digest: str) -> Langua
             said = " ".join(str(error).split())[:200]
             raise Damaged(folder, f"is the base, and cannot be read as a causal language model: {said}") from None
     model.requires_grad_(False).eval().to(DTYPES[options.precision])
-    return Language(model, said.start, vocabulary)
+    return Language(model, starts.start, options.vocabulary)
 
 
 def outline(options: PretrainedTextOptions) -> nn.Module:

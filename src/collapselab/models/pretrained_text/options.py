@@ -8,13 +8,14 @@ from pydantic import Field, model_validator
 from ...core.choice import FileName
 from ...core.facts import Facts
 from ...core.kinds import KindName
-from ..options import InSteps, Options, check_betas, values, with_preset
+from ..options import InSteps, check_betas, values, with_preset
 from ..pretrained.folders import TINY
+from ..tokens import Sharpened
 from ..transformer.options import LARGEST, Truncated, threshold_of
 from .folders import options_fault, outside
 
 
-class PretrainedTextOptions(InSteps, Options):
+class PretrainedTextOptions(InSteps, Sharpened):
     """How a pretrained language model is tuned and sampled. ``preset`` fills in every option that is not given."""
 
     preset: str = Field(
@@ -28,8 +29,8 @@ class PretrainedTextOptions(InSteps, Options):
         "few thousand random weights that reads bytes, to try everything with",
     )
     tiny_seed: int = Field(0, ge=0, description="of the random weights of base tiny")
-    vocabulary: int | None = Field(
-        None, ge=1, le=LARGEST, description="tokens are 0 .. vocabulary - 1, numbered as the base numbers them"
+    vocabulary: int = Field(
+        ge=1, le=LARGEST, description="number of tokens V; the data are 0 .. V - 1, as the base numbers them"
     )
     lora_rank: int = Field(4, ge=1, le=1024, description="rank of the adapter's update of a matrix")
     lora_alpha: float | None = Field(
@@ -53,11 +54,6 @@ class PretrainedTextOptions(InSteps, Options):
     )
     snapshots: int = Field(0, ge=0, description="evenly spaced points of the training at which it can be inspected")
 
-    temperature: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="logits are divided by it in sampling, and by a sampling bias"
-    )
-    top_k: int | None = Field(None, ge=1, description="only so many of the likeliest tokens are drawn; None: all")
-    top_p: float = Field(1.0, gt=0, le=1, description="only the likeliest tokens that have this share are drawn")
     sample_batch: int = Field(
         64, ge=1, le=65_536, description="sequences sampled at once; part of a sample's identity, to rounding"
     )

@@ -16,7 +16,6 @@ from .options import PretrainedTextOptions
 @torch.inference_mode()
 def sample(
     options: PretrainedTextOptions,
-    vocabulary: int,
     length: int,
     weights: Mapping[str, np.ndarray],
     digest: str,
@@ -25,24 +24,22 @@ def sample(
     """The sequences that are asked for: (count, length) int32 (:func:`models.transformer.sampling.sequences`)."""
     where = device()
     with exact(where, options.precision != "float32"):
-        return sequences(tuned(options, vocabulary, weights, digest).to(where), length, options, ask)
+        return sequences(tuned(options, weights, digest).to(where), length, options, ask)
 
 
 @torch.inference_mode()
 def log_likelihood(
-    options: PretrainedTextOptions, vocabulary: int, weights: Mapping[str, np.ndarray], digest: str, data: np.ndarray
+    options: PretrainedTextOptions, weights: Mapping[str, np.ndarray], digest: str, data: np.ndarray
 ) -> np.ndarray:
     """The log-mass of each sequence in nats, (n,) float64, computed in float64; tokens (n, l) below the vocabulary."""
     where, exactly = device(), options.model_copy(update={"precision": "float32"})
     with exact(where):
-        return likelihoods(tuned(exactly, vocabulary, weights, digest).to(where).double(), data)
+        return likelihoods(tuned(exactly, weights, digest).to(where).double(), data)
 
 
-def tuned(
-    options: PretrainedTextOptions, vocabulary: int, weights: Mapping[str, np.ndarray], digest: str
-) -> network.Language:
+def tuned(options: PretrainedTextOptions, weights: Mapping[str, np.ndarray], digest: str) -> network.Language:
     """The base with an adapter's matrices on the CPU; without any as it is."""
-    found = network.read(options, vocabulary, digest)
+    found = network.read(options, digest)
     if weights:
         filled(network.added(found, options), weights)
     return found.requires_grad_(False).eval()

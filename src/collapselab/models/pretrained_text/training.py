@@ -23,7 +23,6 @@ from .options import PretrainedTextOptions
 def train(
     training: TrainingSet,
     options: PretrainedTextOptions,
-    vocabulary: int,
     run: Run,
     initial: Mapping[str, np.ndarray] | None,
     digest: str,
@@ -33,21 +32,19 @@ def train(
     training.data: (N, L) float32 whole numbers. What is raised is :func:`loop.train`'s, and that of
     :func:`network.read`.
     """
-    task_of = partial(task, options, vocabulary, run, initial, digest)
-    facts = {"base": digest, "vocabulary": vocabulary}
-    return networks.trained("pretrained-text", task_of, training, options, run, initial, facts)
+    task_of = partial(task, options, run, initial, digest)
+    return networks.trained("pretrained-text", task_of, training, options, run, initial, {"base": digest})
 
 
 def task(
     options: PretrainedTextOptions,
-    vocabulary: int,
     run: Run,
     initial: Mapping[str, np.ndarray] | None,
     digest: str,
     where: torch.device,
 ) -> "Tuning":
     """What is trained on sequences: an adapter from the seed's initial matrices, or from ``initial`` ones."""
-    language = network.read(options, vocabulary, digest)
+    language = network.read(options, digest)
     parameters = network.added(language, options, run.seed)
     if initial is not None:
         filled(parameters, initial)

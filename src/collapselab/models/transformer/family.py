@@ -17,19 +17,17 @@ from ..asking import check_ask
 from ..capabilities import ODE_STEPS, PROBES
 from ..inputs import checked_row_shape
 from ..stored import Stored
-from .options import LARGEST, TransformerOptions
-from .tokens import as_fed, check_scored, checked_vocabulary, scored
-
-BYTES = 256  # tokens that a plan counts with where the options do not say how many there are
+from .options import TransformerOptions
+from .sequences import as_fed, check_scored, check_training
 
 
 @dataclass(frozen=True, eq=False)
 class Transformer:
     """A causal transformer of sequences: p(x) = prod_i p(x_i | x_1 .. x_{i-1}), each factor by one network.
 
-    shape: (length,) of the sequences. vocabulary: tokens are 0 .. vocabulary - 1. network: its weights, float32, by
-    name, averaged where the options say so. curve: ``images_seen``, sequences here, and ``loss`` in nats a token,
-    equally long. how: it was trained (device, processes, execution), as far as it was trained here.
+    shape: (length,) of the sequences. network: its weights, float32, by name, averaged where the options say so. curve:
+    ``images_seen``, sequences here, and ``loss`` in nats a token, equally long. how: it was trained (device, processes,
+    execution), as far as it was trained here.
     """
 
     Options: ClassVar = TransformerOptions
@@ -41,7 +39,6 @@ class Transformer:
 
     options: TransformerOptions
     shape: tuple[int, ...]
-    vocabulary: int
     network: Mapping[str, np.ndarray]
     curve: Mapping[str, np.ndarray]
     how: Mapping[str, Any] = field(default_factory=dict)
@@ -57,22 +54,22 @@ class Transformer:
         """
         from . import training as trainer
 
-        options.check_kind("sequences")
-        vocabulary, shape = checked_vocabulary(training, options.vocabulary), training.data.shape[1:]
+        check_training(training, options.vocabulary)
+        shape = training.data.shape[1:]
 
         def model(trained: Any) -> Self:
-            return cls(options, shape, vocabulary, trained.weights, trained.curve, trained.how)
+            return cls(options, shape, trained.weights, trained.curve, trained.how)
 
         run = run.lasting(options.images_seen).inspecting(model)
         initial = None if init is None else init.network
-        return model(trainer.train(as_fed(training), options, vocabulary, run, initial))
+        return model(trainer.train(as_fed(training), options, run, initial))
 
     def task(self, training: TrainingSet, options: TransformerOptions, run: Run, where: Any) -> Any:
         """What :meth:`fit` hands to the training loop when it starts from this model."""
         from . import training as trainer
 
         run = run.lasting(options.images_seen)
-        return trainer.task(options, self.vocabulary, self.shape[0], run, self.network, where)
+        return trainer.task(options, self.shape[0], run, self.network, where)
 
     def seen(self, training: TrainingSet) -> TrainingSet:
         """A training set as the loop is fed with it (:func:`as_fed`)."""
@@ -90,7 +87,7 @@ class Transformer:
         """The model with these weights. Raises ValueError unless names and shapes are the network's."""
         from ...engine.networks import check_shapes
 
-        check_shapes(outline(self.options, self.vocabulary, self.shape[0]), weights)
+        check_shapes(outline(self.options, self.shape[0]), weights)
         return replace(self, network={name: np.asarray(array, np.float32) for name, array in weights.items()})
 
     def sample(self, ask: Ask) -> SampleSet:
@@ -103,32 +100,26 @@ class Transformer:
         check_ask(ask, self)
         from . import sampling
 
-        return SampleSet(sampling.sample(self.options, self.network, self.vocabulary, self.shape[0], ask))
+        return SampleSet(sampling.sample(self.options, self.network, self.shape[0], ask))
 
     def log_likelihood(
         self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
     ) -> np.ndarray:
         """The log-mass of each sequence in nats, (n,) float64: sum_i log p(x_i | x_1 .. x_{i-1}).
 
-        It is that of the network as it is, before temperature, top_k and top_p; a token outside the vocabulary never
-        occurs, and has -inf. data: (n, l) int32 of up to L tokens; others raise ValueError. Seed, steps and probes have
-        no part in it.
+        It is that of the network as it is: temperature, top_k and top_p have no part in it, nor have seed, steps and
+        probes. data: (n, l) int32 of up to L tokens of the vocabulary; others raise ValueError.
         """
-        check_scored(data, self.shape)
+        check_scored(data, self.options.vocabulary, self.shape[0])
         from . import sampling
 
-        return scored(
-            data,
-            self.vocabulary,
-            lambda rows: sampling.log_likelihood(self.options, self.network, self.vocabulary, self.shape[0], rows),
-        )
+        return sampling.log_likelihood(self.options, self.network, self.shape[0], data)
 
     def stored(self) -> Stored:
-        """``shape`` (1,), ``vocabulary``, ``network.<name>`` for each weight and ``curve.<name>``."""
+        """``shape`` (1,), ``network.<name>`` for each weight and ``curve.<name>``."""
         return Stored(
             {
                 "shape": np.array(self.shape, np.int64),
-                "vocabulary": np.array(self.vocabulary, np.int64),
                 **{f"network.{name}": array for name, array in self.network.items()},
                 **{f"curve.{name}": array for name, array in self.curve.items()},
             }
@@ -136,17 +127,17 @@ class Transformer:
 
     @classmethod
     def stored_bytes(cls, options: TransformerOptions, shape: tuple[int, ...], rows: int) -> int:
-        """The weights in float32; of bytes, where nobody says how many tokens there are."""
-        outlined = outline(options, options.vocabulary or BYTES, shape[0])
-        return 8 + 4 * sum(weight.numel() for weight in outlined.values())
+        """The weights in float32."""
+        outlined = outline(options, shape[0])
+        return 4 * sum(weight.numel() for weight in outlined.values())
 
     @classmethod
     def flops_per_image(cls, options: TransformerOptions, shape: tuple[int, ...]) -> dict[str, float]:
         """Floating-point operations, two a multiply-add: ``training`` for each sequence seen, ``sampling`` for each
-        made, of matrix products; of bytes, where nobody says how many tokens there are."""
+        made, of matrix products."""
         from . import training
 
-        return training.flops_per_image(options, options.vocabulary or BYTES, shape[0])
+        return training.flops_per_image(options, shape[0])
 
     @classmethod
     def load(cls, stored: Stored, options: TransformerOptions) -> Self:
@@ -154,19 +145,17 @@ class Transformer:
         from ...engine.networks import check_shapes
 
         tensors = stored.tensors
-        shape, vocabulary = checked_row_shape(tensors["shape"]), int(tensors["vocabulary"])
-        if len(shape) != 1 or not 1 <= vocabulary <= LARGEST:
-            raise ValueError(
-                f"shape, vocabulary: found {shape}, {vocabulary}, allowed are (length,) and 1 to {LARGEST}"
-            )
+        shape = checked_row_shape(tensors["shape"])
+        if len(shape) != 1:
+            raise ValueError(f"shape: found {shape}, allowed is one number (length,)")
         weights = part(tensors, "network.")
-        check_shapes(outline(options, vocabulary, shape[0]), weights)
-        return cls(options, shape, vocabulary, weights, part(tensors, "curve."))
+        check_shapes(outline(options, shape[0]), weights)
+        return cls(options, shape, weights, part(tensors, "curve."))
 
 
-def outline(options: TransformerOptions, vocabulary: int, length: int) -> Mapping[str, Any]:
+def outline(options: TransformerOptions, length: int) -> Mapping[str, Any]:
     """The parameters of a network by name, with shapes and no numbers."""
     from ...engine.networks import outlined
     from .networks import build
 
-    return outlined(lambda: build(options, vocabulary, length))
+    return outlined(lambda: build(options, length))

@@ -59,13 +59,13 @@ class Network(nn.Module):
     """Logits of each token of a sequence, given those before it.
 
     The matrix that reads tokens also writes them (Press and Wolf 2017, https://arxiv.org/abs/1608.05859); its last row
-    is the start, which is never written. vocabulary: tokens are 0 .. vocabulary - 1. length: of the longest sequence.
+    is the start, which is never written. length: of the longest sequence.
     """
 
-    def __init__(self, options: TransformerOptions, vocabulary: int, length: int):
+    def __init__(self, options: TransformerOptions, length: int):
         super().__init__()
-        self.vocabulary, self.length, self.dropout = vocabulary, length, options.dropout
-        self.tokens = nn.Embedding(vocabulary + 1, options.width)
+        self.vocabulary, self.length, self.dropout = options.vocabulary, length, options.dropout
+        self.tokens = nn.Embedding(options.vocabulary + 1, options.width)
         self.places = nn.Embedding(length, options.width)
         for layer in (self.tokens, self.places):
             nn.init.normal_(layer.weight, std=SPREAD)
@@ -110,6 +110,6 @@ class Network(nn.Module):
         return F.linear(self.normalised(rows), self.tokens.weight[: self.vocabulary])
 
 
-def build(options: TransformerOptions, vocabulary: int, length: int) -> Network:
-    """The network of the options for sequences of a length over a vocabulary."""
-    return Network(options, vocabulary, length)
+def build(options: TransformerOptions, length: int) -> Network:
+    """The network of the options for sequences of a length."""
+    return Network(options, length)

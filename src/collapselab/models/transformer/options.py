@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...core.kinds import KindName
-from ..options import InSteps, Options, check_betas, values, with_preset
+from ..options import InSteps, check_betas, values, with_preset
+from ..tokens import Sharpened
 
 LARGEST = 2**20  # tokens of a vocabulary
 
@@ -34,16 +35,14 @@ def threshold_of(loss: str | Truncated) -> float | None:
     return loss.truncated.threshold if isinstance(loss, Truncated) else None
 
 
-class TransformerOptions(InSteps, Options):
+class TransformerOptions(InSteps, Sharpened):
     """How a causal transformer is built, trained and sampled. ``preset`` fills in every option that is not given."""
 
     preset: str = Field(
         "tiny", description="a name of PRESETS: the options that it does not share with the defaults below"
     )
 
-    vocabulary: int | None = Field(
-        None, ge=1, le=LARGEST, description="tokens are 0 .. vocabulary - 1; it has to be said"
-    )
+    vocabulary: int = Field(ge=1, le=LARGEST, description="number of tokens V; the data are 0 .. V - 1")
     blocks: int = Field(6, ge=1, le=100, description="blocks of attention and perceptron")
     width: int = Field(384, ge=1, description="numbers that stand for a token within the network")
     heads: int = Field(6, ge=1, description="heads of attention in each block; they divide the width")
@@ -69,11 +68,6 @@ class TransformerOptions(InSteps, Options):
     )
     snapshots: int = Field(0, ge=0, description="evenly spaced points of the training at which it can be inspected")
 
-    temperature: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="logits are divided by it in sampling, and by a sampling bias"
-    )
-    top_k: int | None = Field(None, ge=1, description="only so many of the likeliest tokens are drawn; None: all")
-    top_p: float = Field(1.0, gt=0, le=1, description="only the likeliest tokens that have this share are drawn")
     sample_batch: int = Field(
         256, ge=1, le=65_536, description="sequences sampled at once; part of a sample's identity, to rounding"
     )
@@ -97,11 +91,6 @@ class TransformerOptions(InSteps, Options):
     def threshold(self) -> float | None:
         """The probability above which a token teaches nothing; None where all teach."""
         return threshold_of(self.loss)
-
-    def check_kind(self, kind: KindName) -> None:
-        """Raise ValueError where it is not said how many tokens there are."""
-        if self.vocabulary is None:
-            raise ValueError("vocabulary: found None, allowed is the number of tokens that the sequences are of")
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from ...core import seeds
 from ...core.ask import Ask
 from ...engine import networks
 from ...machine.device import autocast, device, exact
-from .drawing import drawn, law
+from ..tokens import Sharpened, drawn
 from .networks import Network, build
 from .options import TransformerOptions
 
@@ -41,30 +41,19 @@ class Writer(Protocol):
         ...
 
 
-class Cut(Protocol):
-    """Options that say how tokens are drawn."""
-
-    temperature: float
-    top_k: int | None
-    top_p: float
-    sample_batch: int
-    precision: str
-
-
 @torch.inference_mode()
-def sample(
-    options: TransformerOptions, weights: Mapping[str, np.ndarray], vocabulary: int, length: int, ask: Ask
-) -> np.ndarray:
+def sample(options: TransformerOptions, weights: Mapping[str, np.ndarray], length: int, ask: Ask) -> np.ndarray:
     """The sequences that are asked for: (count, length) int32 (:func:`sequences`)."""
     where = device()
     with exact(where, options.precision != "float32"):
-        return sequences(loaded(options, weights, vocabulary, length, where), length, options, ask)
+        return sequences(loaded(options, weights, length, where), length, options, ask)
 
 
-def sequences(network: Writer, length: int, options: Cut, ask: Ask) -> np.ndarray:
+def sequences(network: Writer, length: int, options: Sharpened, ask: Ask) -> np.ndarray:
     """The sequences that are asked for, in fixed batches: (count, length) int32.
 
-    Sample i draws its token j by the j-th of its own uniform numbers. The bias multiplies the temperature. A batch that
+    options: also ``sample_batch`` and ``precision``. Sample i draws its token j by the j-th of its own uniform numbers,
+    of a law that is sharpened (:func:`models.tokens.sharpened`). The bias multiplies the temperature. A batch that
     holds a wanted row is made whole, so that a row always has the same neighbours, and the same bits.
     """
     size = options.sample_batch
@@ -77,10 +66,10 @@ def sequences(network: Writer, length: int, options: Cut, ask: Ask) -> np.ndarra
     return rows[first : first + ask.count]
 
 
-def written(network: Writer, uniform: np.ndarray, options: Cut, bias: float = 1.0) -> np.ndarray:
+def written(network: Writer, uniform: np.ndarray, options: Sharpened, bias: float = 1.0) -> np.ndarray:
     """Sequences of a network, token by token, with what it made of earlier tokens kept: (B, L) int64.
 
-    uniform: (B, L) in (0, 1), a number a token.
+    uniform: (B, L) in (0, 1), a number a token. options: also ``precision``.
     """
     count, length = uniform.shape
     cache = network.empty_cache(count, torch.bfloat16 if options.precision == "bfloat16" else torch.float32)
@@ -90,30 +79,28 @@ def written(network: Writer, uniform: np.ndarray, options: Cut, bias: float = 1.
         with autocast(network.where, options.precision):
             logits = network.step(before, place, cache)
         # On the host in float64: cumulative sums on a GPU do not repeat their bits.
-        shares = law(logits.double().cpu().numpy(), options.temperature * bias, options.top_k, options.top_p)
-        found[:, place] = drawn(shares, uniform[:, place])
+        laws = torch.softmax(logits.double().cpu(), dim=1).numpy()
+        found[:, place] = drawn(options.sharpened(laws, bias), uniform[:, place])
         before = torch.from_numpy(found[:, place]).to(network.where)
     return found
 
 
-def loaded(
-    options: TransformerOptions, weights: Mapping[str, np.ndarray], vocabulary: int, length: int, where: torch.device
-) -> Network:
+def loaded(options: TransformerOptions, weights: Mapping[str, np.ndarray], length: int, where: torch.device) -> Network:
     """The network with named weights on a device, to be sampled."""
     with exact(torch.device("cpu")):
-        network = build(options, vocabulary, length)
+        network = build(options, length)
     networks.load_weights(network, weights)
     return network.to(where).eval().requires_grad_(False)
 
 
 @torch.inference_mode()
 def log_likelihood(
-    options: TransformerOptions, weights: Mapping[str, np.ndarray], vocabulary: int, length: int, data: np.ndarray
+    options: TransformerOptions, weights: Mapping[str, np.ndarray], length: int, data: np.ndarray
 ) -> np.ndarray:
     """The log-mass of each sequence in nats, (n,) float64, computed in float64; tokens (n, l) below the vocabulary."""
     where = device()
     with exact(where):
-        return likelihoods(networks.evaluated(lambda: build(options, vocabulary, length), weights, where), data)
+        return likelihoods(networks.evaluated(lambda: build(options, length), weights, where), data)
 
 
 def likelihoods(network: Writer, data: np.ndarray) -> np.ndarray:

@@ -24,7 +24,6 @@ from .options import TransformerOptions
 def train(
     training: TrainingSet,
     options: TransformerOptions,
-    vocabulary: int,
     run: Run,
     initial: Mapping[str, np.ndarray] | None,
 ) -> loop.Trained:
@@ -33,20 +32,19 @@ def train(
     training.data: (N, L) float32 whole numbers, as :meth:`Transformer.seen` gives tokens. What is raised is
     :func:`loop.train`'s.
     """
-    task_of = partial(task, options, vocabulary, training.data.shape[1], run, initial)
-    return networks.trained("transformer", task_of, training, options, run, initial, {"vocabulary": vocabulary})
+    task_of = partial(task, options, training.data.shape[1], run, initial)
+    return networks.trained("transformer", task_of, training, options, run, initial)
 
 
 def task(
     options: TransformerOptions,
-    vocabulary: int,
     length: int,
     run: Run,
     initial: Mapping[str, np.ndarray] | None,
     where: torch.device,
 ) -> "Predicting":
     """What is trained on sequences of a length: a network from the seed's initial weights, or from ``initial`` ones."""
-    network = networks.initialised(lambda: build(options, vocabulary, length), run.seed, initial, where)
+    network = networks.initialised(lambda: build(options, length), run.seed, initial, where)
     return Predicting(network, options, run.images_seen)
 
 
@@ -113,12 +111,12 @@ def token_losses(logits: torch.Tensor, tokens: torch.Tensor, threshold: float | 
     return torch.where(losses.detach() >= -math.log(threshold), losses, 0.0)
 
 
-def flops_per_image(options: TransformerOptions, vocabulary: int, length: int) -> dict[str, float]:
+def flops_per_image(options: TransformerOptions, length: int) -> dict[str, float]:
     """Operations a training sequence and a sample, as :meth:`Transformer.flops_per_image` says."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        task = Predicting(build(options, vocabulary, length).train(), options, 1)
+        task = Predicting(build(options, length).train(), options, 1)
         batch = Batch(torch.zeros(1, length), None, torch.ones(1), {})
         with FlopCounterMode(display=False) as training:
             torch.autograd.grad(task.loss(batch).mean(), task.adam.parameters, materialize_grads=True)
