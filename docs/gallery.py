@@ -30,7 +30,7 @@ PARTS = {
         *("theory-gaussian", "theory-multinomial", "theory-updating", "outfits", "pixels", "land", "jars", "taxonomy"),
         *("hallucinations", "coverage-repair", "targeted-share", "samplers", "guidance-loop"),
     ],
-    "Text": ["text", "text-smoke"],
+    "Text": ["text", "text-smoke", "text-transformer"],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
         *("cures", "ddpo", "unlearn", "unlearn-logo", "continual", "compliance", "samplers-digits"),
@@ -54,7 +54,7 @@ TOLD = {  # study -> the page that goes through it
     **dict.fromkeys(("unlearn", "unlearn-logo"), "unlearning"),
     **dict.fromkeys(("continual", "theory-updating"), "updating"),
     "compliance": "compliance",
-    "text": "sequences",
+    **dict.fromkeys(("text", "text-transformer"), "sequences"),
 }
 EMBEDDED = ("quickstart",)
 """Studies whose reports are shown in the page itself; those of others are linked from their cards."""
