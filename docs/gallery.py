@@ -40,7 +40,7 @@ PARTS = {
         ),
         *("hallucinations", "coverage-repair", "targeted-share", "samplers", "guidance-loop"),
     ],
-    "Text": ["text", "text-smoke"],
+    "Text": ["text", "text-smoke", "text-transformer"],
     "Sound": ["tones", "speech"],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
@@ -76,7 +76,7 @@ TOLD = {  # study -> the page that goes through it
     **dict.fromkeys(("unlearn", "unlearn-logo"), "unlearning"),
     **dict.fromkeys(("continual", "theory-updating"), "updating"),
     "compliance": "compliance",
-    "text": "sequences",
+    **dict.fromkeys(("text", "text-transformer"), "sequences"),
     **dict.fromkeys(("tones", "speech"), "sound"),
 }
 EMBEDDED = ("quickstart",)

@@ -205,19 +205,19 @@ def test_a_whole_model_says_nothing_of_a_base(tmp_path):
 
 def test_who_can_what():
     """A capability is had by who has its methods: those that were meant to, and no others by chance."""
-    networks_ = {"vae", "flow", "diffusion", "gan", "stylegan2", "pretrained"}
+    networks_ = {"vae", "flow", "diffusion", "gan", "stylegan2", "pretrained", "transformer", "pretrained-text"}
     formulas = {"box", "multinomial", "naive-bayes", "gaussian", "gmm", "kde", "ppca"}
     formulas |= {"linear-regression", "linear-classifier", "ridge-regression", "logistic-regression", "poisson"}
     ours = networks_ | formulas
     expected = {
         Scores: ours - {"gan", "stylegan2", "pretrained"},
         Knows: formulas,
-        Weighted: {"diffusion", "stylegan2", "gaussian"},
+        Weighted: {"diffusion", "stylegan2", "gaussian", "transformer"},
         Varies: {"gaussian"},
         Denoises: {"diffusion", "pretrained"},
         Inverts: {"diffusion", "flow"},
         Trainable: networks_,
-        Counts: {"diffusion", "stylegan2"},
+        Counts: {"diffusion", "stylegan2", "transformer"},
         Judges: {"multinomial"},
     }
     assert {able: {name for name in ours if issubclass(MODELS[name], able)} for able in expected} == expected

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
+from torch_families import BATCH, LOOPED, options_of, rows_of  # noqa: E402
 
 from collapselab.core.run import Run  # noqa: E402
 from collapselab.engine import execution, loop, tuning  # noqa: E402
@@ -132,7 +132,7 @@ def test_parts_of_processes_add_up_to_the_batch(share):
         torch.testing.assert_close(sum(part[index] for part, _ in parts), gradient, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 def test_micro_batches_of_a_family_add_up_to_its_batch(family, monkeypatch):
     """Every phase's gradient, to float32 sums in another order: 2^-24 times the few hundred terms of the longest."""
 
@@ -144,7 +144,7 @@ def test_micro_batches_of_a_family_add_up_to_its_batch(family, monkeypatch):
 
     monkeypatch.setattr(loop._Course, "advance", begin)
     with pytest.raises(Begun) as begun:
-        MODELS[family].fit(images(), options_of(family), Run(1, images_seen=BATCH))
+        MODELS[family].fit(rows_of(family), options_of(family), Run(1, images_seen=BATCH))
     task, batch = begun.value.args
     for phase in task.phases:
         (whole, loss), *cuts = (
@@ -163,11 +163,11 @@ def test_a_micro_batch_that_groups_do_not_divide_is_refused():
         loop._check_batch(12, Convolving(), Execution(micro_batch=5))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 @pytest.mark.parametrize("text", ["channels_last", "micro_batch=4", "channels_last,micro_batch=8"])
 def test_a_way_of_executing_changes_no_more_than_rounding(family, text, monkeypatch):
     """Sums in another order, 2^-24 relative each, in three steps: losses hardly move."""
-    model, data = MODELS[family], images()
+    model, data = MODELS[family], rows_of(family)
     plain = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, text)
     other = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
@@ -381,12 +381,12 @@ def test_tensors_of_all_kinds_are_copied_together():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 def test_compiled_steps_lose_the_same(family, tmp_path, monkeypatch):
     """Fused float32 sums are rounded otherwise, 2^-24 relative each; in three steps losses hardly move."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    model, data = MODELS[family], images()
+    model, data = MODELS[family], rows_of(family)
     plain = model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "compile")
     compiled, again = (model.fit(data, options_of(family), Run(1, images_seen=3 * BATCH)) for _ in range(2))
@@ -400,13 +400,13 @@ def test_compiled_steps_lose_the_same(family, tmp_path, monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 @pytest.mark.parametrize(
     "text", ["eager", "channels_last", "graphs", "graphs,micro_batch=4", "compile", "channels_last,compile,graphs"]
 )
 def test_every_way_on_a_gpu_loses_the_same_and_repeats_its_bits(family, text, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
-    model, data = MODELS[family], images()
+    model, data = MODELS[family], rows_of(family)
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "eager")
     eager = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, text)
@@ -417,13 +417,13 @@ def test_every_way_on_a_gpu_loses_the_same_and_repeats_its_bits(family, text, mo
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 def test_a_gpu_is_measured_once(family, tmp_path, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(execution.EXECUTION_VARIABLE, raising=False)
     monkeypatch.setattr(execution, "WORTH_MEASURING_S", 0.0)
-    model, data = MODELS[family], images()
+    model, data = MODELS[family], rows_of(family)
     first = model.fit(data, options_of(family), Run(1, images_seen=5 * BATCH))
     (kept,) = (tmp_path / "collapselab" / "execution").iterdir()
     assert json.loads(kept.read_text())["execution"] == first.how["execution"]
@@ -435,11 +435,11 @@ def test_a_gpu_is_measured_once(family, tmp_path, monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 def test_streamed_images_train_the_same_model_on_a_gpu(family, monkeypatch):
     monkeypatch.setenv("COLLAPSELAB_DEVICE", "cuda")
     monkeypatch.setenv(execution.EXECUTION_VARIABLE, "eager")
-    model, data = MODELS[family], images()
+    model, data = MODELS[family], rows_of(family)
     resident = model.fit(data, options_of(family), Run(1, images_seen=20 * BATCH))
     monkeypatch.setattr(loop.feeding, "RESIDENT_SHARE", 0.0)
     streamed = model.fit(data, options_of(family), Run(1, images_seen=20 * BATCH))

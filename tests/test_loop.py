@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
-from torch_families import BATCH, FAMILIES, images, options_of  # noqa: E402
+from torch_families import BATCH, LOOPED, images, options_of, rows_of  # noqa: E402
 
 from collapselab import store  # noqa: E402
 from collapselab.core.errors import Diverged, Interrupted  # noqa: E402
@@ -225,13 +225,14 @@ def test_a_device_that_is_full_says_what_helps():
 
 
 def test_snapshots_are_what_the_training_would_be_if_it_ended_there(monkeypatch):
-    for family in FAMILIES:
+    for family in LOOPED:
         ahead = family in (
             "flow",
             "vae",
             "pretrained",
+            "transformer",
         )  # their learning rate falls towards the end of the whole training
-        model, data, looks = MODELS[family], images(), []
+        model, data, looks = MODELS[family], rows_of(family), []
         options = options_of(family, snapshots=3)
         calls = []
         final = model.fit(
@@ -273,7 +274,7 @@ class Unread(TorchDispatchMode):
         return function(*arguments, **(keywords or {}))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 def test_a_step_reads_nothing_back_from_the_device(family, monkeypatch):
     advance, taken = loop._Course.advance, []
 
@@ -283,7 +284,7 @@ def test_a_step_reads_nothing_back_from_the_device(family, monkeypatch):
         taken.append(self.step)
 
     monkeypatch.setattr(loop._Course, "advance", unread)
-    MODELS[family].fit(images(), options_of(family), Run(1, images_seen=5 * BATCH))
+    MODELS[family].fit(rows_of(family), options_of(family), Run(1, images_seen=5 * BATCH))
     assert taken == [1, 2, 3, 4, 5]
 
 
@@ -301,10 +302,10 @@ def test_that_test_sees_what_is_read(read):
 # -- precision ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LOOPED)
 def test_bfloat16_multiplies_coarsely_and_keeps_float32(family):
     """A few steps from the same weights: products of 8 bits, so losses within a few times 2^-8 of the float32 ones."""
-    model, data = MODELS[family], images()
+    model, data = MODELS[family], rows_of(family)
     fine, coarse = (
         model.fit(data, options_of(family, precision=precision), Run(1, images_seen=3 * BATCH)).stored().tensors
         for precision in ("float32", "bfloat16")
@@ -451,7 +452,7 @@ import json, os, socket, sys, traceback
 from pathlib import Path
 
 import torch
-from torch_families import BATCH, images, options_of
+from torch_families import BATCH, options_of, rows_of
 
 from collapselab.core.run import Run
 from collapselab.machine import processes
@@ -496,7 +497,7 @@ def training(name, **given):
         if "stop" in given:
             asks, at = given.pop("stop")
             given["progress"] = lambda seen, loss: rank == asks and seen == at
-        model = MODELS[family].fit(images(), options_of(family), Run(7, images_seen=STEPS * BATCH, **given))
+        model = MODELS[family].fit(rows_of(family), options_of(family), Run(7, images_seen=STEPS * BATCH, **given))
         store.write_tensors(folder / f"{name}.{rank}.safetensors", model.stored().tensors, {"how": model.how})
 
     return work
@@ -515,7 +516,7 @@ print(json.dumps(codes))
 
 
 # In the suite one of them; all at length.
-TOGETHER = [name if name == "diffusion" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+TOGETHER = [name if name == "diffusion" else pytest.param(name, marks=pytest.mark.slow) for name in LOOPED]
 
 
 @pytest.fixture(scope="module", params=TOGETHER)

@@ -1,7 +1,7 @@
 """A training that is killed, at any moment, goes on to the same file."""
 
 import pytest
-from torch_families import FAMILIES
+from torch_families import TRAINED
 from trials import training
 
 pytestmark = pytest.mark.trained
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.trained
 # In the suite two of one; at length all, and more of those whose state is more than the loop's own and one average.
 RICH = ("diffusion", "stylegan2")
 KILLS = [("diffusion", 2)]
-KILLS += [pytest.param(family, 20 if family in RICH else 8, marks=pytest.mark.slow) for family in FAMILIES]
+KILLS += [pytest.param(family, 20 if family in RICH else 8, marks=pytest.mark.slow) for family in TRAINED]
 
 
 @pytest.mark.parametrize(("family", "kills"), KILLS)

@@ -25,7 +25,7 @@ import whole_study
 
 from trials import flips, kills, swaps, syscalls, training
 
-FAMILIES = ("diffusion", "stylegan2", "gan", "vae", "flow")
+FAMILIES = ("diffusion", "stylegan2", "gan", "vae", "flow", "transformer")
 
 
 def trained(count):

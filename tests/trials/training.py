@@ -44,14 +44,14 @@ def run(kills, family="diffusion", seed=0, folder=None):
 
 def _trials(folder, kills, family, seed):
     import torch
-    from torch_families import images, options_of
+    from torch_families import options_of, rows_of
 
     from collapselab import store
     from collapselab.core.run import Run
     from collapselab.engine import loop
     from collapselab.models import MODELS
 
-    importlib.import_module(f"collapselab.models.{family}.training")
+    importlib.import_module(f"collapselab.models.{family.replace('-', '_')}.training")
     importlib.import_module("sympy")  # which torch imports in a flow's first step: here once, and not in each child
     torch.set_num_threads(1)
     options = options_of(family, batch=8, **({"dropout": 0.1} if family == "diffusion" else {}))
@@ -73,7 +73,7 @@ def _trials(folder, kills, family, seed):
 
             loop.time = EveryThird()
             run = Run(7, images_seen=STEPS * 8, checkpoint=folder / name, progress=say)
-            model = MODELS[family].fit(images(), options, run)
+            model = MODELS[family].fit(rows_of(family), options, run)
             store.write_tensors(folder / f"{name}.safetensors", model.stored().tensors, {})
         finally:
             os._exit(0)

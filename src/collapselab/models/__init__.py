@@ -20,8 +20,10 @@ from .ngram import NGram
 from .poisson import Poisson
 from .ppca import PPCA
 from .pretrained import Pretrained
+from .pretrained_text import PretrainedText
 from .ridge_regression import RidgeRegression
 from .stylegan2 import StyleGAN2
+from .transformer import Transformer
 from .vae import VAE
 
 MODELS: Registry[type[Model]] = Registry(
@@ -48,6 +50,8 @@ MODELS: Registry[type[Model]] = Registry(
         "stylegan2": StyleGAN2,
         "pretrained": Pretrained,
         "ngram": NGram,
+        "transformer": Transformer,
+        "pretrained-text": PretrainedText,
     },
     type[Model],
 )
