@@ -51,6 +51,8 @@ SAID = {
     "rwr": {"images_seen": 32, "batch": 8, "samples": 8, "steps": 4, "rounds": 2, "reward": "brightness", "checks": 1},
     "draft": {"images_seen": 16, "batch": 8, "steps": 4, "last": 2, "reward": "coordinate", "checks": 1},
     "dpo": {"images_seen": 16, "batch": 8, "steps": 4, "samples": 16, "reward": "brightness", "checks": 1},
+    "direct": {"images_seen": 16, "batch": 8, "reward": "coordinate", "checks": 1},
+    "reweighted": {"images_seen": 16, "samples": 8, "reward": "brightness"},
     "dynamic_negative": {"negative": 1},
     "perp_neg": {"negative": 1},
     "deletion": {"negative": 1},

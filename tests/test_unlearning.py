@@ -194,6 +194,38 @@ def test_what_neggrad_keeps_after_an_earlier_request_draws_it_less():
     np.testing.assert_allclose(means, [(5 + 3) / 0.7, 3 / 0.7], rtol=1e-9)
 
 
+@pytest.mark.parametrize("earlier", [{"class": 0}, {"attribute": {"extractor": "identity", "most": -0.5}}])
+def test_own_samples_that_an_earlier_request_asked_to_forget_are_not_replayed(monkeypatch, earlier):
+    """Replayed, they would teach again what was forgotten: a class by its number, an attribute by its value."""
+    rows = np.random.default_rng(0).normal(0, 1, (60, 2))
+    training = TrainingSet(rows, np.arange(60) % 3, np.ones(60))
+    options = MODELS["diffusion"].Options(preset="points", channels=8, blocks=1, batch=4, classes=3, label_dropout=0.1)
+    model = MODELS["diffusion"].fit(training, options, Run(0, 64))
+    replayed: list[TrainingSet] = []
+
+    class Looking(Amnesiac):
+        def __init__(self, task: Any, how: Any, run: Run, forgotten: TrainingSet, kept: TrainingSet, label: int | None):
+            replayed.append(kept)
+            super().__init__(task, how, run, forgotten, kept, label)
+
+    monkeypatch.setattr("collapselab.adapt.forgetting.Amnesiac", Looking)
+    said = {"replayed": 90, "fisher_rows": 4}
+    for before in ([], [earlier]):
+        adapted("selective_amnesia", model, training, forget={"class": 1, "earlier": before}, **said)
+    # As released: 90 own samples, 30 of each class, in the units that they were made in.
+    own = given(training, model).own(90)
+    stays = own.labels != 1
+    gone = own.labels == 0 if "class" in earlier else own.data[:, 0] <= -0.5
+    assert 0 < (stays & ~gone).sum() < stays.sum()
+    for found, kept in zip(replayed, (stays, stays & ~gone), strict=True):
+        wanted = model.seen(TrainingSet(own.data[kept], own.labels[kept], np.ones(kept.sum())))
+        np.testing.assert_array_equal(found.data, wanted.data)
+        np.testing.assert_array_equal(found.labels, own.labels[kept])
+    with pytest.raises(ValueError, match=r"^replayed: all of the 1 own samples are what is to be forgotten"):
+        said = {"forget": {"class": 1, "earlier": [{"class": 0}]}, "replayed": 1}
+        adapted("selective_amnesia", model, training, **said)
+
+
 def test_deletion_from_clouds_and_from_mixtures():
     rows = np.concatenate([np.random.default_rng(s).normal(m, 0.1, (50, 1)) for s, m in enumerate((-2, 3))])
     rows = TrainingSet(rows, None, np.ones(100))

@@ -2,10 +2,11 @@
 
 from ..core.needs import ALL, Needs
 from ..core.registry import Registry
-from ..models.capabilities import Weighted
+from ..models.capabilities import Trainable, Weighted
 from .base import Adapter
 from .ddpo import DDPOOptions, ddpo
 from .ddpo import unfit as unguided
+from .direct import DirectOptions, compared_rows, direct, direct_images, not_one_pass
 from .distilled import DistilledOptions, distilled, seen_images
 from .dpo import DPOOptions, dpo
 from .draft import DRaFTOptions, draft
@@ -29,6 +30,7 @@ from .low_rank import LowRankOptions, low_rank
 from .neon import NeonOptions, folded, neon, own_images, unsuited
 from .rewarding import unfit as left_out
 from .rewarding import watched_rows
+from .reweighted import ReweightedOptions, reweighted, reweighted_images, unbudgeted_or_formula
 from .rwr import RWROptions, rwr
 from .rwr import unfit as too_many_rounds
 from .targeted import TargetedOptions, targeted
@@ -151,6 +153,10 @@ ADAPTERS: Registry[Adapter] = Registry(
             unfit=not_there,
             gold=True,
         ),
+        "direct": Adapter(
+            DirectOptions, direct, direct_images, (Trainable,), takes=ROWS, validates=compared_rows, fault=not_one_pass
+        ),
+        "reweighted": Adapter(ReweightedOptions, reweighted, reweighted_images, fault=unbudgeted_or_formula),
         "targeted": Adapter(TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS, unfit=too_few_rows),
     },
     Adapter,

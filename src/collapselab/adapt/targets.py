@@ -144,6 +144,15 @@ def target_of(given: Given, forget: Forget) -> Target:
     return target
 
 
+def asked_before(given: Given, forget: Forget, samples: SampleSet) -> np.ndarray:
+    """Which samples are what earlier requests asked for, (n,) bool: of their class, with their attribute or logo.
+
+    Of given images it is unknown, for a sample is never one of them to the bit.
+    """
+    alike = [found.alike(samples) for one in forget.earlier if (found := _found(given, one)).alike is not None]
+    return np.any([np.zeros(len(samples), bool), *alike], axis=0)
+
+
 def _found(given: Given, forget: Forget) -> Target:
     (name,) = forget.said
     return TARGETS[name](given, forget.target)

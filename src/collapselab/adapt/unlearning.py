@@ -15,7 +15,7 @@ from ..core.sets import TrainingSet
 from ..models.gaussian import Gaussian
 from .base import Adapted, Given
 from .erasing import ATTACKED, climbed, told, wanted
-from .targets import Forget, Target, unfit
+from .targets import Forget, Target, asked_before, unfit
 from .tuning import ASKS, TuningOptions
 
 
@@ -115,7 +115,8 @@ def selective_amnesia(model: Any, given: Given, options: SelectiveAmnesiaOptions
     4.2: the training's loss on uniform noise in [-1, 1] under the forgotten labels
     + lambda / 2 sum_i F_i (theta_i - theta*_i)^2 + gamma the training's loss on replayed rows. F: the mean over rows of
     the squared gradient of a row's loss, itself a mean over noise levels. A maximum of the forgotten rows' loss, which
-    has none, is not asked for.
+    has none, is not asked for. Of own samples that are replayed those are left out that this request or an earlier one
+    asks to forget; raises ValueError where none is left.
     """
     from .forgetting import Amnesiac
 
@@ -123,7 +124,12 @@ def selective_amnesia(model: Any, given: Given, options: SelectiveAmnesiaOptions
     if options.replayed:
         _expect(no_class(model.options, target.label, "selective_amnesia with replayed"))
         own = given.own(options.replayed)
-        rows = own.labels != target.label
+        rows = (own.labels != target.label) & ~asked_before(given, options.forget, own)
+        if not rows.any():
+            raise ValueError(
+                f"replayed: all of the {len(own)} own samples are what is to be forgotten, now or by an earlier "
+                "request; asked is one at least of what stays: say a larger number"
+            )
         target = target._replace(keep=TrainingSet(own.data[rows], own.labels[rows], np.ones(rows.sum())))
     return _moved(Amnesiac, model, given, options, run, target)
 
