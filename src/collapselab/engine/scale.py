@@ -51,7 +51,7 @@ class Scale:
         return cls(location, np.sqrt(np.where(variance > SMALLEST, variance, 1.0)))
 
     def standardised(self, rows: np.ndarray) -> np.ndarray:
-        """Rows (n, ...) as numbers (n, d) of mean 0 and variance 1, float64. They are not rounded before the mean is gone."""
+        """Rows (n, ...) as numbers (n, d) of mean 0 and variance 1, float64, not rounded before the mean is gone."""
         return (np.asarray(rows, np.float64).reshape(-1, self.location.size) - self.location) / self.scale
 
     def training(self, training: TrainingSet) -> TrainingSet:

@@ -77,8 +77,9 @@ class PPCA:
         W = sum w. Fewer rows than coordinates have its eigenvalues in their singular values, so that large images need
         no matrix of all pairs of pixels. The fit is in closed form: of the other arguments none has a part in it.
 
-        training.data: (N, d) float, (N, C, H, W) uint8 or (N, bands, frames) float32. Raises ValueError for other data, fewer than 1 + ddof rows
-        with weight or more components than coordinates, and Diverged for numbers that are not finite.
+        training.data: (N, d) float, (N, C, H, W) uint8 or (N, bands, frames) float32. Raises ValueError for other
+        data, fewer than 1 + ddof rows with weight or more components than coordinates, and Diverged for numbers that
+        are not finite.
         """
         rows, weights = weighted_rows(training, "ppca", cls.takes)
         k, dimension = options.components, rows.shape[1]

@@ -47,9 +47,9 @@ class RowModel(ABC):
     def fit(cls, training: TrainingSet, options: Options, run: Run, init: Self | None = None) -> Self:
         """The model after ``ceil(images_seen / batch)`` steps of Adam.
 
-        training.data: (N, C, H, W) uint8, (N, d) float or (N, bands, frames) float32, standardised by their own mean and standard deviation even
-        where ``init`` had others (:class:`Scale`). training.labels, run.validation: not used. init: its weights are
-        where the training starts, with a fresh optimiser.
+        training.data: (N, C, H, W) uint8, (N, d) float or (N, bands, frames) float32, standardised by their own mean
+        and standard deviation even where ``init`` had others (:class:`Scale`). training.labels, run.validation: not
+        used. init: its weights are where the training starts, with a fresh optimiser.
         Raises ValueError for data or initial weights that do not fit the options, Diverged when the data, the loss or a
         weight is not finite, Interrupted when ``run.progress`` asked to stop.
         """

@@ -29,8 +29,9 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     lineage is enough to read it again; images come to another resolution as they say; a place where nothing lies is a
     fault that begins with its field, and so is a pipe, which nobody reads; unknown options are refused.
 
-    dataset: small, with something to read. images: (N, C, H, W) uint8, or data of the kind that it ``gives``, that have to be read, labels: (N,) their labels;
-    None where nobody can say. Raises AssertionError for the first law that is broken.
+    dataset: small, with something to read. images: (N, C, H, W) uint8, or data of the kind that it ``gives``, that
+    have to be read, labels: (N,) their labels; None where nobody can say. Raises AssertionError for the first law
+    that is broken.
     """
     name, kind = dataset.source, type(dataset)
     law(isinstance(dataset, Dataset), f"{name}: it is no data.base.Dataset")

@@ -27,8 +27,8 @@ from .options import DiffusionOptions
 class Diffusion:
     """A denoiser's averaged weights, from which it is sampled and from which another training may start.
 
-    shape: (C, H, W) of the images, (d,) of vectors or (bands, frames) of clips. averaged: the moving average of the network's parameters,
-    float32, by name.
+    shape: (C, H, W) of the images, (d,) of vectors or (bands, frames) of clips. averaged: the moving
+    average of the network's parameters, float32, by name.
     curve: ``images_seen`` and ``loss``, equally long: the mean loss of the steps up to there. chosen: options that were
     left open, by name, as validation rows chose them. ladder: the values that were tried, and their ``loss``.
     how: it was trained (device, processes, execution), as far as it was trained here. scale: of the training vectors,
