@@ -30,6 +30,7 @@ PARTS = {
         *("theory-gaussian", "theory-multinomial", "theory-updating", "outfits", "pixels", "land", "jars", "taxonomy"),
         *("hallucinations", "coverage-repair", "targeted-share", "samplers", "guidance-loop"),
     ],
+    "Sound": ["tones", "speech"],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
         *("cures", "ddpo", "unlearn", "unlearn-logo", "continual", "compliance", "samplers-digits"),
@@ -53,6 +54,7 @@ TOLD = {  # study -> the page that goes through it
     **dict.fromkeys(("unlearn", "unlearn-logo"), "unlearning"),
     **dict.fromkeys(("continual", "theory-updating"), "updating"),
     "compliance": "compliance",
+    **dict.fromkeys(("tones", "speech"), "sound"),
 }
 EMBEDDED = ("quickstart",)
 """Studies whose reports are shown in the page itself; those of others are linked from their cards."""

@@ -1,7 +1,7 @@
 """What is heard in a clip, read from its log-mel picture: pitch, loudness, silence, and how they change.
 
 Pitch is in semitones, 69 at 440 Hz, as MIDI counts; loudness in decibels below full scale, that of the loudest square
-wave. Of a pure tone from 110 Hz to 3 kHz the pitch is read to a tenth of a semitone, though bands are two to six wide:
+wave. Of a pure tone from 110 Hz to 3 kHz the pitch is read to a fifth of a semitone, though bands are two to six wide:
 how much of it two neighbouring bands have tells where between them it lies.
 """
 

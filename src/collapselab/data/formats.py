@@ -232,7 +232,7 @@ FORMATS: Mapping[str, Format] = {
     ),
     "csv": Format("a row a sample, for spreadsheets and R", ".csv", NUMBERS, write_csv),
     "safetensors": Format(
-        "the numbers as tensors, as this project stores them", ".safetensors", ALL, write_safetensors
+        "the numbers as tensors, as this project stores them", ".safetensors", (*ALL, "audio"), write_safetensors
     ),
 }
 """Formats by name."""

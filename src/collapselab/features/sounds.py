@@ -21,7 +21,7 @@ def heard(data: np.ndarray, weights: Any = None) -> Features:
 
     ``pitch`` in semitones, 69 at 440 Hz; ``tonality``, how like one tone it is, 0 to 1; ``loudness``, dB below full
     scale; ``silence``, the share of frames below -60 dB; ``rise``, semitones from its beginning to its end; ``fall``,
-    dB from the loudest frame to the last. Of tones the pitch is read to .15 semitones and the loudness to .1 dB.
+    dB from the loudest frame to the last. Of tones the pitch is read to .2 semitones and the loudness to .3 dB.
 
     data: (n, bands, frames) float32. Raises ValueError for other data.
     """

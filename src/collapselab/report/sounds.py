@@ -92,7 +92,7 @@ def _about(count: int, seconds: float) -> str:
         f"{count} clips of {seconds:.2g} seconds one after the other" if count > 1 else f"one clip of {seconds:.2g} s"
     )
     return (
-        f"Each player has {many}, the first of the spectrograms above. Models make spectrograms; they become audible "
+        f"Each player has {many}, the first of the spectrograms above. Models make spectrograms; they are heard "
         "by the Griffin-Lim algorithm, which finds phases that go with them: what was recorded sounds rougher, too. What "
         "is heard is read from the spectrograms, of real clips as of others."
     )
