@@ -25,15 +25,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from pydantic import ValidationError
+from scipy.io import wavfile
 
 import collapselab
-from collapselab.core import seeds
+from collapselab.core import seeds, sound
 from collapselab.core.sets import SampleSet
 from collapselab.data import DATASETS, batches, pictures
 from collapselab.data.archive import DatasetZip
 from collapselab.data.base import Dataset
 from collapselab.data.batches import read_batch
 from collapselab.data.cifar10 import Cifar10Batches
+from collapselab.data.clips import Clips
 from collapselab.data.digest import digest
 from collapselab.data.digits import Digits
 from collapselab.data.export import export_folder, export_zip
@@ -192,6 +194,16 @@ def torchvision_specimen(folder: Path) -> Specimen:
     return Specimen(Torchvision(name="CIFAR10", root=folder), images[:15], labels[:15])
 
 
+def clips_specimen(folder: Path) -> Specimen:
+    """Two seconds of noise in two files, cut at sides of 512 samples."""
+    source = np.random.default_rng(0)
+    written = np.rint(source.uniform(-0.5, 0.5, (2, 4 * 512)) * 32767).astype(np.int16)
+    for name, samples in zip(("a", "b"), written, strict=True):
+        wavfile.write(folder / f"{name}.wav", sound.RATE, samples)
+    pictures = sound.pictures_of((written / 32768).astype(np.float32).reshape(8, 512))
+    return Specimen(Clips(path=folder, frames=4), pictures, None)
+
+
 SPECIMENS: dict[str, Callable[[Path], Specimen]] = {
     "digits": digits_specimen,
     "folder": folder_specimen,
@@ -200,6 +212,7 @@ SPECIMENS: dict[str, Callable[[Path], Specimen]] = {
     "cifar10_batches": cifar10_specimen,
     "torchvision": torchvision_specimen,
     "mnist-5k": mnist_5k_specimen,
+    "clips": clips_specimen,
 }
 
 

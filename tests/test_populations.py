@@ -26,6 +26,7 @@ OPTIONS = {
         {"modes": 1},
     ],
     "jars": [{}, {"side": 32, "cells": 7}],
+    "tones": [{"frames": 8}],
     "two-moons": [{}, {"noise": 0.06}],
     "decay": [{}, {"smearing": 0.003}],
     "two-classes": [{}, {"dimension": 1, "separation": 0.3}],

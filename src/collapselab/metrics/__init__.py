@@ -309,7 +309,7 @@ METRICS: Registry[Metric] = Registry(
             None,
             extractors=("heard",),
             takes=("audio",),
-            roles=Roles(stands_for=("tails",), losable=True),
+            roles=Roles(losable=True),
         ),
         "loudness_range_kept": Metric(
             loudness_range_kept,

@@ -56,14 +56,18 @@ class Tones:
     def sample(self, ask: Ask) -> SampleSet:
         """The draws that are asked for: data (count, bands, frames) float32, labels the cells of their pitches."""
         check_ask(ask, self)
-        (place,) = words(ask.seed, ask.start, ask.count, 1)
+        place, *_ = self._drawn(ask.seed, ask.start, ask.count)
         cells = self.options.cell(self.options.pitch(place[:, 0]))
         return SampleSet(in_blocks(lambda start, count: self.clips(ask.seed, start, count), ask, self.options), cells)
+
+    def _drawn(self, seed: int, start: int, count: int) -> list[np.ndarray]:
+        """Uniform numbers of each draw: of its pitch and its loudness (count, 1), and its phases (count, partials)."""
+        return words(seed, start, count, 1, 1, self.options.partials)
 
     def clips(self, seed: int, start: int, count: int) -> np.ndarray:
         """The clips of draws ``start .. start + count``: (count, frames HOP) float64, 1 at full scale."""
         options, at = self.options, times(self.options)
-        place, loud, phases = words(seed, start, count, 1, 1, options.partials)
+        place, loud, phases = self._drawn(seed, start, count)
         frequency = hearing.to_hertz(options.pitch(place[:, 0]))
         clips = np.zeros((count, len(at)))
         for partial in range(1, options.partials + 1):
