@@ -115,7 +115,7 @@ def test_griffin_lim_finds_phases_and_the_clip_has_the_picture_and_the_pitch():
 
 @pytest.mark.parametrize("seconds", [np.inf, 0.25, 0.05])
 def test_pitch_and_loudness_are_read_as_well_as_is_said(seconds):
-    """.2 semitones and .3 dB, as ``features.sounds`` says, at all pitches of the range and all envelopes; the short ones
+    """.2 semitones and .3 dB, as ``features.sounds`` says, at all pitches and all envelopes; the short ones
     are the worst, .16 and .28: windows blur them. Of steady ones it is .03 and .08.
     """
     pitch, loud = np.linspace(45, 100, 300), np.linspace(-45, -6, 300)

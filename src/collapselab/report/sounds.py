@@ -93,6 +93,6 @@ def _about(count: int, seconds: float) -> str:
     )
     return (
         f"Each player has {many}, the first of the spectrograms above. Models make spectrograms; they are heard "
-        "by the Griffin-Lim algorithm, which finds phases that go with them: what was recorded sounds rougher, too. What "
+        "by the Griffin-Lim algorithm, which finds phases that go with them: recordings sound rougher, too. What "
         "is heard is read from the spectrograms, of real clips as of others."
     )
