@@ -99,6 +99,7 @@ class Clips(Dataset):
         self.require()
         pictures, labels = self.read()
         lineage = {"source": self.source, "options": self.model_dump(mode="json"), "cut": self.said()}
+        lineage["log_mel"] = sound.told(self.shape())
         return SampleSet(pictures, labels, {"file": self.cut().files}, lineage)
 
     def files(self) -> list[Path]:

@@ -5,7 +5,6 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.special import ndtr, ndtri
 
 from ..core import hearing, sound
 from ..core.ask import Ask
@@ -66,6 +65,8 @@ class PitchedOptions(SoundOptions):
         low, high = self.ends
         if self.law == "uniform":
             return low + (high - low) * uniform
+        from scipy.special import ndtr, ndtri
+
         inner = ndtri(ndtr(-BELL) + (ndtr(BELL) - ndtr(-BELL)) * uniform)
         return (low + high) / 2 + (high - low) / (2 * BELL) * inner
 
@@ -73,6 +74,8 @@ class PitchedOptions(SoundOptions):
         """The probability of each cell of pitch: (cells,) float64, together 1."""
         edges = np.linspace(0, 1, self.cells + 1)
         if self.law == "bell":
+            from scipy.special import ndtr
+
             edges = (ndtr(BELL * (2 * edges - 1)) - ndtr(-BELL)) / (ndtr(BELL) - ndtr(-BELL))
         return np.diff(edges)
 
