@@ -60,6 +60,8 @@ LOOKS_AT_ONE_SIDE = {
     "mark_robustness": "fake",
     "radioactivity": "fake",
     **{name: "fake" for name, metric in METRICS.items() if metric.extractors == ("truth",)},
+    "silence_share": "fake",
+    "tonal_share": "fake",
 }
 
 
@@ -523,7 +525,11 @@ NAMED = {  # where a metric is named for itself: the law of it, the default of a
     *(("core/naming.py", name) for meant in COMMON_NAMES.values() for name in {*meant} & METRICS.keys() - OTHER_WORDS),
     ("report/page.py", "frechet_distance"),
     *(("search/objectives.py", name) for name in ("recall", "frechet_distance", "vendi_score", "neighbour_entropy")),
-    *((f"adapt/{file}.py", name) for file in ("rewarded", "rewarding") for name in ("recall", "frechet_distance")),
+    *(
+        (f"adapt/{file}.py", name)
+        for file in ("rewarded", "rewarding", "passing")
+        for name in ("recall", "frechet_distance")
+    ),
     *(("adapt/neon.py", name) for name in ("kernel_distance", "frechet_distance")),
     *(("theory/guided.py", name) for name in ("variance_ratio", "log_determinant_ratio")),
     ("theory/sampled.py", "variance_ratio"),

@@ -75,7 +75,10 @@ def anchors(path):
     return found
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+WRITTEN = sorted((ROOT / "docs" / "gallery").glob("*.md"))  # by collapselab gallery
+
+
+@pytest.mark.parametrize("path", [*PAGES, *WRITTEN, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
 def test_every_link_inside_leads_to_a_file_and_a_heading(path):
     text = re.sub(
         r"^(`{3,})[^{].*?^\1$|`[^`\n]+`", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
@@ -91,11 +94,12 @@ def test_every_link_inside_leads_to_a_file_and_a_heading(path):
 
 
 def test_every_page_is_in_the_table_of_contents():
-    text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
-    entries = [
-        line for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.M | re.S) for line in tree.splitlines()
-    ]
-    listed = {re.sub(r".*<(.*)>", r"\1", line) for line in entries if line and not line.startswith(":")}
+    listed = set()
+    for path in [*PAGES, *WRITTEN]:
+        trees = re.findall(r"^```\{toctree\}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
+        entries = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+        names = [re.sub(r".*<(.*)>", r"\1", line) for line in entries]
+        listed |= {(path.parent / name).relative_to(ROOT / "docs").as_posix() for name in names}
     there = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     there = {name for name in there if not name.startswith(("_build", "jupyter_execute"))}
     assert there - listed == {"index"}

@@ -64,8 +64,10 @@ def test_a_name_that_a_registry_does_not_have_is_underlined(schema, registry):
 
 @pytest.mark.parametrize(("family", "preset"), PRESETS, ids=lambda word: word)
 def test_presets_are_completed_and_checked(schema, family, preset):
-    assert not faults(schema, "models", {family: {"preset": preset}})
-    found = faults(schema, "models", {family: {"preset": f"{preset}x"}})
+    needed = MODELS[family].Options.smallest(MODELS[family].takes[0])
+    needed = {name: needed[name] for name, field in MODELS[family].Options.model_fields.items() if field.is_required()}
+    assert not faults(schema, "models", {family: {"preset": preset, **needed}})
+    found = faults(schema, "models", {family: {"preset": f"{preset}x", **needed}})
     (fault,) = (one for one in found if list(one.absolute_path)[-1] == "preset")
     assert f"'{preset}'" in fault.message
     shown = next(one for one in schema.schema["$defs"]["models"]["anyOf"] if "properties" in one)["properties"][family]
