@@ -231,7 +231,7 @@ def test_merged_mappings_are_allowed(tmp_path):
         ({"seeds": True}, "seeds", ["found True"]),
         ({"samples": 10.0}, "samples", ["found 10.0"]),
         ({"generations": 10**9}, "generations", ["found 1000000000", "less than or equal to 2000"]),
-        ({"seedz": 1}, "seedz", ["unknown key 'seedz'", "allowed: name, question, seed,", "did you mean"]),
+        ({"seedz": 1}, "seedz", ["unknown key 'seedz'", "allowed: name, question, paper, toy, seed,", "did you mean"]),
         ({"name": "other"}, "name", ["found 'other' in the file study.yaml"]),
         ({"data__split__held_out": 1}, "data.split.held_out", ["found 1", "greater than or equal to 2"]),
         ({"data__split__test": 1}, "data.split.test", ["unknown key 'test'", "train, held_out, fresh"]),
@@ -290,7 +290,7 @@ def test_merged_mappings_are_allowed(tmp_path):
         (
             {"waive": {"sizes": "why"}},
             "waive.sizes",
-            ["'training_set_size', 'images_seen', 'init', 'sampler' or 'primary_space'"],
+            ["'training_set_size', 'images_seen', 'init', 'sampler', 'real_rows', 'evaluations' or 'primary_space'"],
         ),
     ],
 )

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
-from scipy.special import expit, log_expit
 
 from ..core import seeds
 from ..core.ask import Ask
@@ -170,6 +169,8 @@ class LogisticRegression:
 
         log N(x; 0, I) + log sigma(y x'w). data: (n, d + 1) float. Seed, steps and probes have no part in it.
         """
+        from scipy.special import log_expit
+
         x, labels = data[:, :-1], data[:, -1]
         logs = log_expit(labels * np.einsum("ni,i->n", x, self.coefficients))
         logs = logs - (np.einsum("ni,ni->n", x, x) + x.shape[1] * math.log(2 * math.pi)) / 2
@@ -204,6 +205,8 @@ def information(length: float) -> tuple[float, float]:
     Inputs are N(0, I), so that I(w) has these two eigenvalues, the first once. By trapezoids, which are exact to
     rounding for functions that die out at both ends.
     """
+    from scipy.special import expit
+
     reach = REACH if length * REACH <= FAR else FAR / length
     z = np.linspace(-reach, reach, NODES)
     slope = expit(length * z) * expit(-length * z) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
@@ -219,6 +222,8 @@ def _covariance(w: np.ndarray) -> np.ndarray:
 
 def _drawn(w: np.ndarray, seed: int, start: int, count: int) -> np.ndarray:
     """Rows [x, y] of the law with coefficients w: (count, d + 1) float64."""
+    from scipy.special import expit
+
     uniform = seeds.uniforms(seeds.seed_of(seed, None, None, "labels"), start, count, 1)[:, 0]
     x = seeds.normals(seed, start, count, len(w))
     # einsum and not @: BLAS rounds a row differently in batches of different sizes.
@@ -238,6 +243,7 @@ def _maximum(signed: np.ndarray, shares: np.ndarray, penalty: float) -> np.ndarr
 
     Without a penalty there is none as soon as some w is on the right side of every row: its multiples do ever better.
     """
+    from scipy.special import expit, log_expit
 
     def height(w: np.ndarray) -> float:
         return float(shares @ log_expit(signed @ w)) - penalty * float(w @ w) / 2

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.special import gammaln, xlogy
 
 from ..core import seeds
 from ..core.ask import Ask
@@ -169,6 +168,8 @@ class Poisson:
 
         sum_i x_i log rate_i - rate_i - log x_i!. data: (n, d) float. Seed, steps and probes have no part in it.
         """
+        from scipy.special import gammaln, xlogy
+
         data = np.asarray(data, np.float64)
         counts = (data >= 0) & (data == np.floor(data)) & np.isfinite(data)
         safe = np.where(counts, data, 0.0)
