@@ -4,9 +4,7 @@ What was found of a paper is kept as JSON beside its page, so that pages and ind
 records: when a study's words change, or another paper has run.
 """
 
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 
 import vl_convert
 
+from ..core.spreadsheet import csv_rows
 from ..study.file import Paper
 from ..verdicts import Record, StudyFacts
 from ..verdicts.claims import UNTOLD, concluded, found_words, held, said
@@ -65,7 +64,7 @@ def rows(text: str, there: Collection[str]) -> list[Row]:
 
     there: the studies that there are.
     """
-    read = list(csv.DictReader(io.StringIO(text)))
+    read = csv_rows(text)
     named = {name for one in read for name in one["studies"].split()}
     return [
         *(Row(one["row"], tuple(filter(there.__contains__, one["studies"].split())), one["missing"]) for one in read),

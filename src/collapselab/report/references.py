@@ -17,6 +17,13 @@ class Paper(NamedTuple):
 
 # By its arXiv number or its DOI, as docstrings name it.
 PAPERS: dict[str, Paper] = {
+    "1510.03055": Paper(
+        "li2016diversity",
+        "Li, Jiwei and Galley, Michel and Brockett, Chris and Gao, Jianfeng and Dolan, Bill",
+        "A Diversity-Promoting Objective Function for Neural Conversation Models",
+        2016,
+        "Conference of the North American Chapter of the Association for Computational Linguistics",
+    ),
     "1511.01844": Paper(
         "theis2016note",
         "Theis, Lucas and van den Oord, Aäron and Bethge, Matthias",
@@ -45,12 +52,26 @@ PAPERS: dict[str, Paper] = {
         2018,
         "International Conference on Learning Representations",
     ),
+    "1802.01886": Paper(
+        "zhu2018texygen",
+        "Zhu, Yaoming and Lu, Sidi and Zheng, Lei and Guo, Jiaxian and Zhang, Weinan and Wang, Jun and Yu, Yong",
+        "Texygen: A Benchmarking Platform for Text Generation Models",
+        2018,
+        "International ACM SIGIR Conference on Research and Development in Information Retrieval",
+    ),
     "1904.06991": Paper(
         "kynkaanniemi2019improved",
         "Kynkäänniemi, Tuomas and Karras, Tero and Laine, Samuli and Lehtinen, Jaakko and Aila, Timo",
         "Improved Precision and Recall Metric for Assessing Generative Models",
         2019,
         "Advances in Neural Information Processing Systems",
+    ),
+    "1908.04319": Paper(
+        "welleck2020neural",
+        "Welleck, Sean and Kulikov, Ilia and Roller, Stephen and Dinan, Emily and Cho, Kyunghyun and Weston, Jason",
+        "Neural Text Generation with Unlikelihood Training",
+        2020,
+        "International Conference on Learning Representations",
     ),
     "1911.07023": Paper(
         "chong2020effectively",
@@ -86,6 +107,13 @@ PAPERS: dict[str, Paper] = {
         "How Faithful is your Synthetic Data? {Sample}-level Metrics for Evaluating and Auditing Generative Models",
         2022,
         "International Conference on Machine Learning",
+    ),
+    "2202.07646": Paper(
+        "carlini2023quantifying",
+        "Carlini, Nicholas and Ippolito, Daphne and Jagielski, Matthew and Lee, Katherine and Tramer, Florian and Zhang, Chiyuan",
+        "Quantifying Memorization Across Neural Language Models",
+        2023,
+        "International Conference on Learning Representations",
     ),
     "2206.08549": Paper(
         "han2023rarity",
@@ -148,6 +176,13 @@ PAPERS: dict[str, Paper] = {
         "kazdan2024collapse",
         "Kazdan, Joshua and Schaeffer, Rylan and Dey, Apratim and others",
         "Collapse or Thrive? {Perils} and Promises of Synthetic Data in a Self-Generating World",
+        2024,
+        "arXiv preprint",
+    ),
+    "2412.17646": Paper(
+        "suresh2024rate",
+        "Suresh, Ananda Theertha and Thangaraj, Andrew and Khandavally, Aditya Nanda Kishore",
+        "Rate of Model Collapse in Recursive Training",
         2024,
         "arXiv preprint",
     ),
