@@ -29,6 +29,7 @@ def samples_of(kind: str, rows: int = ROWS) -> SampleSet:
         "vectors": lambda: draws.normal(size=(rows, 3)).astype(np.float32),
         "categories": lambda: draws.integers(0, 2**62, rows),
         "sequences": lambda: draws.integers(0, 2**31 - 1, (rows, 3), np.int32),
+        "audio": lambda: draws.uniform(-1, 1, (rows, 4, 3)).astype(np.float32),
     }[kind]()
     aux = {"score": draws.normal(size=rows), "path": draws.normal(size=(rows, 2)).astype(np.float32)}
     return SampleSet(data, np.arange(rows) % 3, aux, {"seed": 2, "generation": 3})

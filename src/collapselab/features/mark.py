@@ -44,7 +44,7 @@ def mark(
     """
     if not isinstance(weights, Detector):
         raise ValueError(f"weights: found {type(weights).__name__.lower()}, mark needs the detector of a mark")
-    if np.ndim(data) < 2:
+    if np.ndim(data) < 2 or KINDS["sequences"].holds(data) or KINDS["audio"].holds(data):
         raise ValueError(f"data: found {np.asarray(data).dtype} of shape {np.shape(data)}, no mark is put into such")
     data = data[:rows]
     found = weights(data)

@@ -307,9 +307,11 @@ class Multinomial:
     def judge(self, data: np.ndarray) -> Judgement:
         """Of a known truth: whether categories have a probability above 0, and which of those that have one each is.
 
-        data: (n,) integers; those outside 0 .. K - 1 are impossible.
+        data: (n,) integers; those outside 0 .. K - 1 are impossible. Raises ValueError for other data.
         """
         data, known = np.asarray(data), self.probabilities > 0
+        if data.ndim != 1 or not np.issubdtype(data.dtype, np.integer):
+            raise ValueError(f"data: found {data.dtype} of shape {data.shape}, allowed are categories (n,)")
         inside = (data >= 0) & (data < len(known))
         index = np.where(inside, data, 0)
         possible = inside & known[index]
