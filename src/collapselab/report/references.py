@@ -110,7 +110,7 @@ PAPERS: dict[str, Paper] = {
     ),
     "2202.07646": Paper(
         "carlini2023quantifying",
-        "Carlini, Nicholas and Ippolito, Daphne and Jagielski, Matthew and Lee, Katherine and Tramer, Florian and others",
+        "Carlini, Nicholas and Ippolito, Daphne and Jagielski, Matthew and Lee, Katherine and others",
         "Quantifying Memorization Across Neural Language Models",
         2023,
         "International Conference on Learning Representations",
