@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import warnings
+import wave
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -647,6 +648,15 @@ def data_sets(place: Path) -> Iterator[Odd]:
     path = folder_of(place / "text of holes", {"own.txt": b"a"})
     os.truncate(Path(path) / "own.txt", 200_000_000)
     yield Odd("text of holes", path, ["would become"], "text", {})
+    head = io.BytesIO()
+    with wave.open(head, "wb") as sound:
+        sound.setnchannels(1), sound.setsampwidth(2), sound.setframerate(8000)
+        sound.writeframes(b"")
+    said = bytearray(head.getvalue())
+    said[4:8], said[40:44] = ((400_000_036).to_bytes(4, "little"), (400_000_000).to_bytes(4, "little"))
+    path = folder_of(place / "clip of holes", {"own.wav": bytes(said)})
+    os.truncate(Path(path) / "own.wav", 400_000_044)
+    yield Odd("clip of holes", path, ["own.wav", "would become"], "clips", {})
 
 
 KINDS = (pictures, folders, bombs, zips, arrays, places, data_sets)

@@ -12,10 +12,12 @@ from pydantic import Field
 from ..core import sound
 from ..core.kinds import KindName
 from ..core.sets import SampleSet
+from ..store.outside import Budget, bytes_on_disk
 from .base import Dataset
 
 NAMED = 20  # files that a message names
 LARGEST_BYTES = 500_000_000  # of one file: two and a half hours of a disc's sound
+EXPANSION = 24  # bytes in memory for one in a file, while it is read: numbers of eight bytes, three times
 
 
 class Cut(NamedTuple):
@@ -125,10 +127,12 @@ class Clips(Dataset):
 
 @lru_cache(maxsize=2)
 def _cut(folder: str, fingerprint: str, length: int, rms: float) -> Cut:
-    clips, files, faults, quiet, rests = [], [], [], 0, 0
+    clips, files, faults, quiet, rests, budget = [], [], [], 0, 0, Budget(f"path: {folder!r}")
     for number, file in enumerate(Clips(path=Path(folder)).files()):
         try:
+            taken = budget.take(EXPANSION * file.stat().st_size, bytes_on_disk(file), file.name)
             whole = heard_of(file)
+            budget.give(taken)
         except ValueError as error:
             faults.append(f"{file.relative_to(folder)} ({error})")
             continue

@@ -35,6 +35,7 @@ class Text(Dataset):
     gives: ClassVar[Literal["sequences"]] = "sequences"
     resolution: ClassVar[None] = None  # of images
     resize: ClassVar[str] = "area"
+    expansion: ClassVar[int] = 16  # bytes in memory for one in a file, while it is read: characters and tokens
 
     path: Path | None = Field(None, description="a text file, or a folder of .txt files; null: what Python carries")
     alphabet: Annotated[

@@ -19,7 +19,8 @@ def check_memory(dataset: Dataset) -> None:
     said = content() if content is not None else dataset
     files = said.found() if content is not None else dataset.files() if hasattr(dataset, "path") else []
     for file in files:
-        Budget(f"path: {str(file)!r}").take(file.stat().st_size, bytes_on_disk(file))
+        claimed = getattr(dataset, "expansion", 1) * file.stat().st_size
+        Budget(f"path: {str(file)!r}").take(claimed, bytes_on_disk(file))
     if any(file.suffix == ".gz" for file in files):
         claimed = said.count() * math.prod(said.shape())
         Budget(f"path: {str(files[0].parent)!r}").take(claimed, sum(map(bytes_on_disk, files)))
