@@ -62,8 +62,10 @@ def surviving_dimensions(real: Laws, fake: Laws) -> np.ndarray:
 
 
 def regression_error(real: Laws, fake: Laws) -> np.ndarray:
-    """(w_f - w_r)' S_xx,r (w_f - w_r), w = S_xx^-1 S_xy; nan where a covariance of the predictors is singular."""
+    """(w_f - w_r)' S_xx,r (w_f - w_r), w = S_xx^-1 S_xy; nan where there are no predictors, or theirs is singular."""
     one, other = _full(real), _full(fake)
+    if other.shape[1] < 2:
+        return np.full(len(other), np.nan)
     away = _slopes(other) - _slopes(one)
     return ((away[:, None] @ one[:, :-1, :-1])[:, 0] * away).sum(axis=1)
 
