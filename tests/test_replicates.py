@@ -238,8 +238,9 @@ def test_the_columns_are_the_metrics_of_each_model(family):
             # rounding, by the root of float64's resolution.
             loose = metric == "frechet_distance" and (few or name == "multinomial")
             assert found == pytest.approx(expected, rel=1e-8, abs=4 * 2**-26 * size if loose else 1e-13 * size)
-    # Of shares there is no determinant and no regression, of numbers no categories; one number has no predictors.
-    each = {"gaussian": 2 if few or family == "one dimension" else 1, "multinomial": 2}[name]
+    # Of shares there is no determinant, of numbers no categories; neither one number nor shares of which some are 0
+    # determine a regression.
+    each = 2 if few or family in ("one dimension", "shares") else 1
     assert undetermined == len(cells) * each
 
 
