@@ -204,6 +204,7 @@ def test_an_extractor_of_sound_keeps_its_contract(name):
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_u_net_of_clips_keeps_the_contract_of_families():
     tiny = {"preset": "tiny", "network": "unet", "channels": 8, "blocks": 1, "multipliers": [1, 2], "attention": [4]}
     check_family("diffusion", tiny | {"batch": 16, "sample_batch": 8, "classes": 2}, training_set("audio"))

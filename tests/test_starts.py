@@ -17,9 +17,10 @@ from collapselab.models.files import write_model
 from collapselab.study import BadStudy
 from collapselab.study.loading import load
 
-NETWORKS = [name for name in MODELS if MODELS[name].uses_torch and MODELS[name].Options().of_weights()]
+SMALLEST = {name: MODELS[name].Options(**MODELS[name].Options.smallest(MODELS[name].takes[0])) for name in MODELS}
+NETWORKS = [name for name in MODELS if MODELS[name].uses_torch and SMALLEST[name].of_weights()]
 KINDS = [(name, kind) for name in NETWORKS for kind in MODELS[name].takes]
-SHAPES = {"images": (1, 8, 8), "vectors": (3,)}
+SHAPES = {"images": (1, 8, 8), "vectors": (3,), "sequences": (6,), "audio": (8, 8)}
 
 
 def others(options, name):
