@@ -24,7 +24,12 @@ NUMBER = 6  # digits of a number that is kept
 SPOKEN = re.compile(r' (?:aria-[a-z]+|role)="[^"]*"')  # of each point; what an image says is its alternative text
 DECIMALS = re.compile(r"(\d+\.\d{2})\d+")  # of a pixel: two are enough
 HIDDEN = ("line",)  # lineages one by one, of many: a page has no room for them
-TOTALS = {"agrees": "agree", "does not agree": "do not agree", UNTOLD: "cannot tell", "": "have not run here yet"}
+TOTALS = {
+    "agrees": "found as claimed",
+    "does not agree": "found otherwise",
+    UNTOLD: "not to be told",
+    "": "not run here yet",
+}
 MARKS = {"agrees": "✓ agrees", "does not agree": "✗ does not agree", UNTOLD: "? cannot tell", "": "not run here yet"}
 INTRODUCTION = """\
 # The field, re-run

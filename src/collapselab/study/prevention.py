@@ -196,6 +196,7 @@ def _names(study: Study) -> Iterator[Fault]:
 
 
 def _endpoints(study: Study) -> Iterator[Fault]:
+    measured = {one.name for one in study.file.metrics}  # of which some may be none that there is
     for key in ("fidelity", "diversity"):
         one, where = getattr(study.file.prevention, key), ("prevention", key)
         if one.metric not in METRICS or one.extractor not in FEATURES:
@@ -203,7 +204,7 @@ def _endpoints(study: Study) -> Iterator[Fault]:
             yield Fault(where, unknown(name, registry))
             continue
         metric = METRICS[one.metric]
-        if one.metric not in study.metric_options() or one.extractor not in study.measured_in:
+        if one.metric not in measured or one.extractor not in study.measured_in:
             yield Fault(where, f"{one.metric!r} in {one.extractor!r} is not among what the study measures")
         elif not metric.suits(one.extractor):
             yield Fault(where, f"{one.metric!r} is not measured in {one.extractor!r}")
