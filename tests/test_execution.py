@@ -393,7 +393,7 @@ def test_compiled_steps_lose_the_same(family, tmp_path, monkeypatch):
     assert compiled.how["execution"] == "compile"
     np.testing.assert_allclose(compiled.curve["loss"], plain.curve["loss"], rtol=1e-4)
     # Families of one small network lay nothing out (``networks.Descent.prepare``), and so there is nothing to compile.
-    lays_out = family in ("diffusion", "stylegan2")
+    lays_out = family in ("diffusion", "stylegan2", "transformer")
     assert (tmp_path / "collapselab" / "inductor").exists() == lays_out
     for name, array in compiled.stored().tensors.items():
         np.testing.assert_array_equal(again.stored().tensors[name], array)
