@@ -10,6 +10,7 @@ from typing import Any
 from collapselab.features import FEATURES
 from collapselab.study import Study
 from collapselab.study.loading import check
+from collapselab.study.papers import arms_of
 from collapselab.study.reading import parse
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -119,7 +120,7 @@ def _facts(study: Study, raw: Mapping[str, Any]) -> Iterator[str]:
     cells = list(study.all_cells())
     trainings = sum(1 for _ in study.base_cells()) + sum(1 for _, _, generation in cells if generation)
     size = f"{_many(raw['seeds'], 'seed')}, {_many(raw['generations'], 'generation')}"
-    yield f"{trainings:,} trainings: {len(study.lineages)} arms with their controls, {size}"
+    yield f"{trainings:,} trainings: {arms_of(study)}, {size}"
     data = raw["data"].get("source") or raw["data"]["population"]
     yield f"data: `{_name(data)}`; models: {', '.join(sorted({f'`{_name(one)}`' for one in raw['models'].values()}))}"
     if lacking := list(_lacking(raw)):

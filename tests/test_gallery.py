@@ -12,7 +12,9 @@ from project import ROOT, Project
 from collapselab.cli import gallery, run
 from collapselab.report import field
 from collapselab.study import BadStudy, jobs, loading, papers, toys
+from collapselab.study.claimed import claims_of
 from collapselab.verdicts import Claim
+from collapselab.verdicts.claims import said
 
 PAGES = ROOT / "docs" / "gallery"
 FIELD = field.rows(papers.field(), papers.names())
@@ -116,6 +118,7 @@ def test_no_training_hangs_on_what_a_paper_claims_or_on_a_small_study():
         ({"arm": "of_one_mind", "is": "rises", "than": "of_two_minds"}, "than", "leave out one of the two"),
         ({"arm": "of_one_mind", "is": "stays"}, "within", "how far on either side"),
         ({"arm": "of_one_mind", "is": "rises", "within": 0.1}, "within", "leave it out"),
+        ({"arm": "of_one_mind", "is": "rises", "value": -2}, "value", "a number from 0"),
         ({"arm": "of_one_mind", "is": "above"}, "value", "say which number it is above"),
         ({"arm": "of_one_mind", "is": "above", "value": 1, "by": "ratio"}, "by", "say than, the arm, or since"),
         ({"arm": "of_one_mind", "is": "stays", "within": 1, "value": 2}, "value", "what stays has none"),
@@ -217,6 +220,12 @@ def test_what_is_kept_of_a_run_is_what_the_rule_concludes():
         expected = loading.find(papers.small(file.stem)).file.paper.expect
         assert kept["status"] == field.concluded(one["status"] for one in kept["claims"])
         assert len(kept["claims"]) == len(expected), file.name
+        study = loading.find(papers.small(file.stem))
+        for one, claim in zip(kept["claims"], claims_of(study), strict=True):
+            label = one["claimed"].partition(" of `")[0]
+            assert one["claimed"] == said(claim, study.file.generations, label), file.name
+            if one["status"] == "agrees" and claim.is_ in ("rises", "above", "falls", "below"):
+                assert one["low"] >= claim.goal if claim.is_ in ("rises", "above") else one["high"] <= claim.goal
         for one, claim in zip(kept["claims"], expected, strict=True):
             if one["status"] == "agrees" and claim.is_ == "near" and one["low"] is not None:
                 assert claim.value - claim.within <= one["low"] <= one["high"] <= claim.value + claim.within

@@ -6,9 +6,11 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from collapselab.cli import alone, measure
 from collapselab.core.errors import Damaged
 from collapselab.core.kinds import KINDS, KindName, kind_of, kind_of_shape
 from collapselab.core.sets import SampleSet
+from collapselab.features import FEATURES
 from collapselab.store import read_samples, read_tensors, write_samples, write_tensors
 
 DATA = {
@@ -82,3 +84,10 @@ def test_samples_are_of_the_kind_that_is_said(tmp_path, said):
     write_tensors(tmp_path / "file", {"data": DATA["images"]}, {"lineage": {}, "kind": said})
     with pytest.raises(Damaged, match="holds no samples"):
         read_samples(tmp_path / "file")
+
+
+@pytest.mark.parametrize("table", [measure.USUAL, alone.MEASURED_IN], ids=["measure", "adapt"])
+def test_every_kind_has_an_extractor_where_none_is_asked_for(table):
+    assert table.keys() == KINDS.keys()
+    for kind, names in table.items():
+        assert all(kind in FEATURES[name].takes for name in ([names] if isinstance(names, str) else names))

@@ -30,6 +30,7 @@ MEASURED_IN = {
     "images": ("random-conv",),
     "vectors": ("identity",),
     "categories": ("identity",),
+    "sequences": ("tokens",),
     "audio": ("log-spectral",),
 }
 COPIES = "pixels"  # where copies of training images are looked for

@@ -54,12 +54,12 @@ def gallery(
             print("interrupted; the same command goes on from here", file=sys.stderr)
             raise typer.Exit(130)
         missing = _write(name, small, out)
-        if missing and not pages:
+        if missing:
             failed.append(name)
         print(f"  {missing or (out / f'{name}.md')}", flush=True)
     _write_pages(out)
     print(f"{out / 'index.md'}: {len(wanted) - len(failed)} of {len(wanted)} papers")
-    if failed:
+    if failed and not pages:
         print(f"not finished: {', '.join(failed)}; the same command goes on with them", file=sys.stderr)
         raise typer.Exit(1)
 

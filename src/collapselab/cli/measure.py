@@ -24,7 +24,13 @@ app = typer.Typer(rich_markup_mode=None)
 
 # Of other packages only the names are known: theirs are loaded where they are asked for.
 OUTSIDE = [name for name in FEATURES if FEATURES.origin(name) or looks_outside(FEATURES[name])]
-USUAL = {"images": "inception", "vectors": "identity", "categories": "identity", "audio": "log-spectral"}
+USUAL = {
+    "images": "inception",
+    "vectors": "identity",
+    "categories": "identity",
+    "sequences": "tokens",
+    "audio": "log-spectral",
+}
 """Extractors, where none is asked for."""
 
 

@@ -60,6 +60,8 @@ def _of_numbers(study: Study, one: Expected) -> Iterator[tuple[str, str]]:
             "by",
             "found 'ratio' of a number by itself; say than, the arm, or since, the generation it is compared with",
         )
+    if one.value is not None and one.value < 0 and one.is_ in ("rises", "falls"):
+        yield "value", f"found {one.value:g}; by how much it {one.is_} is a number from 0"
     if one.value is not None and one.is_ == "stays" and one.by == "difference":
         yield "value", f"found {one.value:g}; what stays has none: say within, or by: ratio"
 

@@ -41,11 +41,17 @@ def small(name: str) -> str:
     return str(path.with_stem(f"{name}{SUFFIX}") if "toy" in raw else path)
 
 
+def arms_of(study: Study) -> str:
+    """How many arms a study has, in words, those included that were added to compare them with."""
+    arms = len(study.lineages)
+    beside = " with their controls" if arms > len(study.file.arms) else ""
+    return f"{arms} arm{'s' * (arms != 1)}{beside}"
+
+
 def size(study: Study) -> str:
     """How large a study is, in words."""
-    arms, last = len(study.lineages), study.file.generations
-    whole = f"{arms} arm{'s' * (arms != 1)} with their controls, {study.file.seeds:,} seeds, "
-    whole += f"{last} generation{'s' * (last != 1)}"
+    last = study.file.generations
+    whole = f"{arms_of(study)}, {study.file.seeds:,} seeds, {last} generation{'s' * (last != 1)}"
     models = ", ".join(sorted({f"`{one.name}`" for one in study.file.models.values()}))
     return f"`{study.name}`: {whole}; models {models} of `{study.origin.name}`"
 

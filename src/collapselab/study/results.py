@@ -189,7 +189,8 @@ def grids(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
 
 def clips(study: Study) -> dict[tuple[str, int, int], np.ndarray]:
     """The log-mel pictures that are there and can be made audible, (n, bands, frames), by (arm, seed, generation)."""
-    return {cell: samples.data for cell, samples in _pictured(study) if samples.kind == "audio"}
+    found = _pictured(study) if study.kind == "audio" else ()
+    return {cell: samples.data for cell, samples in found}
 
 
 def real_clips(study: Study) -> np.ndarray | None:
