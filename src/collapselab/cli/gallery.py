@@ -54,7 +54,7 @@ def gallery(
             print("interrupted; the same command goes on from here", file=sys.stderr)
             raise typer.Exit(130)
         missing = _write(name, small, out)
-        if missing:
+        if missing and not (pages and (out / f"{name}.json").exists()):  # what has run elsewhere is kept
             failed.append(name)
         print(f"  {missing or (out / f'{name}.md')}", flush=True)
     _write_pages(out)
