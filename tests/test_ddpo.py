@@ -14,7 +14,8 @@ from torch_families import images, options_of  # noqa: E402
 
 from collapselab.adapt import ADAPTERS  # noqa: E402
 from collapselab.adapt.base import Given  # noqa: E402
-from collapselab.adapt.rewarded import points_of, transfer  # noqa: E402
+from collapselab.adapt.checked import points_of  # noqa: E402
+from collapselab.adapt.rewarded import transfer  # noqa: E402
 from collapselab.adapt.rewarding import tuned_on  # noqa: E402
 from collapselab.core.errors import Interrupted  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402

@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..core import seeds
 from ..core.run import Run
 from ..engine.execution import Execution
 from ..engine.optim import ClippedAdam
 from ..engine.task import Batch, Phase
-from ..metrics import frechet_distance, precision, recall
 from ..models.flow import Flow
 from ..models.gan import GAN
 from ..models.stylegan2 import StyleGAN2
 from ..rewards.gradients import DIFFERENTIABLE
 from .base import Given
-from .rewarded import listed, measured, points_of
+from .checked import Checked
 
-NUMBERS = ("images_seen", "reward", "recall", "precision", "frechet_distance", "way")
 SAMPLES = 256  # by which the reward is measured where there are no validation rows
 
 Draws = Mapping[str, torch.Tensor]
@@ -37,17 +36,18 @@ class Passing(NamedTuple):
     rows: Callable[[torch.nn.Module, Draws], torch.Tensor]
 
 
-class Through:
+class Through(Checked):
     """A :class:`engine.task.Task` of a generator alone, whose loss is minus its reward.
 
-    task: what the family trains, whose generator it takes over. before: the generator as it was. checks: (points,
-    numbers) float64, what was measured at the start and at evenly spaced points, NaN where nothing was: it is state.
+    task: what the family trains, whose generator it takes over. before: the generator as it was.
     """
 
+    numbers = ("images_seen", "reward", "recall", "precision", "frechet_distance", "way")
     granularity = 1
 
     def __init__(self, task: Any, how: Any, run: Run, model: Any, given: Given, liked: Any):
         self.task, self.how, self.model, self.given, self.liked = task, how, model, given, liked
+        self.seed = seeds.seed_of(run.seed, None, None, "way")
         self.passing = PASSES[type(model)](task, model)
         self.network = self.passing.network.eval()
         self.before = deepcopy(self.network).requires_grad_(False)
@@ -55,20 +55,14 @@ class Through:
         self.parameters = list(self.network.parameters())
         adam = ClippedAdam(self.parameters, how.learning_rate, how.gradient_norm)
         self.phases = [Phase("loss", adam, self.loss)]
-        self.points = points_of(run.steps(how.batch or model.options.batch), how.checks)
-        self.step, self.stopped = (torch.zeros((), dtype=torch.int64) for _ in range(2))
-        self.checks = torch.full((len(self.points), len(NUMBERS)), math.nan, dtype=torch.float64)
-        self.kept = [one.detach().clone() for one in self.parameters] if how.stop == "knee" else []
-        self.real = given.look[how.extractor](given.validation.data) if how.extractor else None
-        self.way = torch.zeros((), device=self.parameters[0].device)
+        self.check_from(run.steps(how.batch or model.options.batch))
 
     def prepare(self, execution: Execution) -> None:
         return  # one network and one loss: there is nothing to lay out
 
     def draw(self, count: int) -> dict[str, torch.Tensor]:
         """The noise of the samples of a step, and before the first the numbers of the start."""
-        if not torch.isfinite(self.checks[0, 0]):
-            self._measure(0, 0)
+        self.begun()
         return self.passing.draw(count)
 
     def loss(self, batch: Batch) -> torch.Tensor:
@@ -77,37 +71,8 @@ class Through:
         with torch.no_grad():
             then = self.passing.rows(self.before, batch.draws)
         way = (made - then).square().flatten(1).sum(1)
-        self.way.copy_(way.detach().mean().sqrt())
         reward = DIFFERENTIABLE[self.how.reward.name](made, self.liked)
         return (self.how.pull / 2 * way - reward).float()
-
-    def after_step(self, images_seen: int, batch: int) -> None:
-        self.step += 1
-        if int(self.step) not in self.points:
-            return
-        index = self.points.index(int(self.step))
-        self._measure(index, images_seen)
-        if self.how.stop != "knee":
-            return
-        fell = float(self.checks[index, NUMBERS.index("recall")]) < self.floor()
-        if fell:
-            self.stopped.fill_(index)
-        pairs = (self.parameters, self.kept) if fell else (self.kept, self.parameters)
-        with torch.no_grad():
-            for target, source in zip(*pairs, strict=True):
-                target.copy_(source)
-
-    def floor(self) -> float:
-        """r - 2 sqrt(r (1 - r) / n), with the recall r at the start on n validation rows."""
-        start = float(self.checks[0, NUMBERS.index("recall")])
-        return start - 2 * math.sqrt(start * (1 - start) / len(self.given.validation))
-
-    def ended(self) -> bool:
-        return bool(self.stopped)
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        kept = {f"kept.{index}": one for index, one in enumerate(self.kept)}
-        return kept | {"step": self.step, "checks": self.checks, "stopped": self.stopped, "way": self.way}
 
     def watched(self) -> dict[str, torch.Tensor]:
         return {}
@@ -123,26 +88,17 @@ class Through:
         now = self.model.went_on(SimpleNamespace(weights=self.result(), curve=self.model.curve, how=self.model.how))
         samples = self.given.own(count, 0, now)
         liked = np.asarray(self.given.rewards["reward"](samples), np.float64)
-        found = {"images_seen": images_seen, "reward": liked.mean(), "way": float(self.way)}
-        if self.real is not None:
-            fake, k = self.given.look[self.how.extractor](samples.data), self.how.k
-            found["recall"] = measured(recall, self.real, fake, k=k)
-            found["precision"] = measured(precision, self.real, fake, k=k)
-            found["frechet_distance"] = measured(frechet_distance, self.real, fake)
-        self.checks[index] = torch.tensor([found.get(name, math.nan) for name in NUMBERS], dtype=torch.float64)
+        self._write(index, samples.data, {"images_seen": images_seen, "reward": liked.mean(), "way": self._way()})
 
-    def facts(self) -> dict[str, Any]:
-        """What stands in the lineage: ``checks`` and ``stopped``."""
-        rows = self.checks[torch.isfinite(self.checks[:, 0])]
-        columns: dict[str, Any] = {name: listed(rows[:, place].tolist()) for place, name in enumerate(NUMBERS)}
-        columns["images_seen"] = [int(one) for one in columns["images_seen"]]
-        last = int(self.stopped) - 1 if self.ended() else len(rows) - 1
-        stopped = {"at": "knee" if self.ended() else "budget", "check": last}
-        stopped["images_seen"] = columns["images_seen"][last]
-        if self.real is not None:
-            stopped |= {"recall_floor": self.floor() if columns["recall"][0] is not None else None}
-            stopped |= {"validation_rows": len(self.given.validation)}
-        return {"checks": columns, "stopped": stopped}
+    @torch.no_grad()
+    def _way(self) -> float:
+        """How far samples have come from where the same noise led before: the root of their mean square."""
+        where = self.parameters[0].device
+        with torch.random.fork_rng([where] if where.type == "cuda" else []):
+            torch.manual_seed(self.seed)
+            draws = self.passing.draw(SAMPLES)
+        made, then = (self.passing.rows(network, draws) for network in (self.network, self.before))
+        return float((made - then).double().square().flatten(1).sum(1).mean().sqrt())
 
 
 # -- the families ------------------------------------------------------------------------------------------------------

@@ -1,21 +1,21 @@
 """A tuning by a reward: its rollouts, and a record of what the reward costs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..core import seeds
-from ..core.errors import Diverged, Undefined
+from ..core.errors import Diverged
 from ..core.images import to_uint8
 from ..core.run import Run
 from ..core.sets import SampleSet
 from ..engine.optim import ClippedAdam
-from ..metrics import frechet_distance, precision, recall
 from ..samplers.levels import discrete_levels, time_levels
 from .base import Given
+from .checked import Checked, listed
 from .denoising import Tuning
 from .policy import path_divergence, posterior
 from .rewarding import MEASURED, RewardedOptions, tuned_on
@@ -24,13 +24,13 @@ PATHS = 128  # rollouts by which the KL of paths is estimated
 NUMBERS = ("images_seen", *MEASURED)
 
 
-class Rewarded(Tuning):
-    """A :class:`Tuning` whose network is sampled on the way.
+class Rewarded(Checked, Tuning):
+    """A :class:`Tuning` whose network is sampled on the way, and :class:`Checked`.
 
-    checks: (checks + 1, numbers) float64, what was measured at the start and at evenly spaced points, NaN where nothing
-    was; by_class: the mean reward of each class at them. Both are state: a training that goes on knows them.
+    by_class: the mean reward of each class at every check; it is state, too.
     """
 
+    numbers = NUMBERS
     learns_rows = False  # it learns what it makes by itself
 
     def __init__(self, task: Any, how: RewardedOptions, run: Run, model: Any, given: Given):
@@ -39,14 +39,9 @@ class Rewarded(Tuning):
         self.classes = self.options.classes
         self.tuned_on = tuned_on(self.classes, how.classes_left_out)
         self.levels = levels_of(model, how, self.where)
-        self.points = points_of(run.steps(how.batch or self.options.batch), how.checks)
-        self.step = torch.zeros((), dtype=torch.int64)
-        self.checks = torch.full((len(self.points), len(NUMBERS)), math.nan, dtype=torch.float64)
-        self.by_class = torch.full((len(self.points), max(self.classes, 1)), math.nan, dtype=torch.float64)
-        self.stopped = torch.zeros((), dtype=torch.int64)
         self.parameters = list(self.networks["denoiser"].parameters())
-        self.kept = [one.detach().clone() for one in self.parameters] if how.stop == "knee" else []
-        self.real = given.look[how.extractor](given.validation.data) if how.extractor else None
+        self.check_from(run.steps(how.batch or self.options.batch))
+        self.by_class = torch.full((len(self.points), max(self.classes, 1)), math.nan, dtype=torch.float64)
 
     def optimiser(self, moved: torch.nn.Module) -> ClippedAdam:
         return ClippedAdam(moved.parameters(), self.how.learning_rate, self.how.gradient_norm)
@@ -114,39 +109,8 @@ class Rewarded(Tuning):
         """Images a step."""
         return self.how.batch or self.options.batch
 
-    def begun(self) -> None:
-        """Measure the start, if nobody has; to be called from ``draw``, where all random numbers are."""
-        if not torch.isfinite(self.checks[0, 0]):
-            self._measure(0, 0)
-
-    def after_step(self, images_seen: int, batch: int) -> None:
-        self.step += 1
-        if int(self.step) not in self.points:
-            return
-        index = self.points.index(int(self.step))
-        self._measure(index, images_seen)
-        if self.how.stop != "knee":
-            return
-        if self.checks[index, NUMBERS.index("recall")] < self.floor():
-            self.stopped.fill_(index)
-            pairs = zip(self.parameters, self.kept, strict=True)
-        else:
-            pairs = zip(self.kept, self.parameters, strict=True)
-        for target, source in pairs:
-            target.copy_(source)
-
-    def floor(self) -> float:
-        """r - 2 sqrt(r (1 - r) / n), with the recall r at the start on n validation rows."""
-        start = float(self.checks[0, NUMBERS.index("recall")])
-        return start - 2 * math.sqrt(start * (1 - start) / len(self.given.validation))
-
-    def ended(self) -> bool:
-        return bool(self.stopped)
-
     def tensors(self) -> dict[str, torch.Tensor]:
-        kept = {f"kept.{index}": one for index, one in enumerate(self.kept)}
-        own = {"step": self.step, "checks": self.checks, "by_class": self.by_class, "stopped": self.stopped}
-        return own | kept
+        return super().tensors() | {"by_class": self.by_class}
 
     def _measure(self, index: int, images_seen: int) -> None:
         """All numbers of a check, of samples that the arm's sampler makes of the same noise at each."""
@@ -157,12 +121,7 @@ class Rewarded(Tuning):
         for one in labels.unique().tolist():
             self.by_class[index, one] = liked.cpu()[labels == one].mean()
         found = {"images_seen": images_seen, "reward": float(liked.mean()), "path_kl": self._path_kl()}
-        if self.real is not None:
-            fake, k = self.given.look[self.how.extractor](samples.data), self.how.k
-            found["recall"] = measured(recall, self.real, fake, k=k)
-            found["precision"] = measured(precision, self.real, fake, k=k)
-            found["frechet_distance"] = measured(frechet_distance, self.real, fake)
-        self.checks[index] = torch.tensor([found.get(name, math.nan) for name in NUMBERS], dtype=torch.float64)
+        self._write(index, samples.data, found)
 
     @torch.no_grad()
     def _path_kl(self) -> float:
@@ -179,18 +138,9 @@ class Rewarded(Tuning):
 
     def facts(self) -> dict[str, Any]:
         """What stands in the lineage: ``checks``, ``stopped`` and, of a model with classes, ``transfer``."""
-        measured = self.checks[torch.isfinite(self.checks[:, 0])]
-        columns = {name: listed(measured[:, place].tolist()) for place, name in enumerate(NUMBERS)}
-        columns["images_seen"] = [int(one) for one in columns["images_seen"]]
-        last = int(self.stopped) - 1 if self.ended() else len(measured) - 1
-        stopped: dict[str, Any] = {"at": "knee" if self.ended() else "budget", "check": last}
-        stopped["images_seen"] = columns["images_seen"][last]
-        if self.real is not None:
-            stopped |= {"recall_floor": self.floor() if columns["recall"][0] is not None else None}
-            stopped |= {"validation_rows": len(self.given.validation)}
-        facts: dict[str, Any] = {"checks": columns, "stopped": stopped}
+        facts = super().facts()
         if self.classes and "reward" in self.given.rewards:
-            facts["transfer"] = transfer(self.by_class[0], self.by_class[last], self.tuned_on)
+            facts["transfer"] = transfer(self.by_class[0], self.by_class[self.last], self.tuned_on)
         return facts
 
 
@@ -213,24 +163,6 @@ def levels_of(model: Any, how: RewardedOptions, where: torch.device) -> torch.Te
     else:
         levels = discrete_levels(how.steps, noise.sigmas[noise.sigmas >= how.lowest], True)
     return torch.from_numpy(levels).float().to(where)
-
-
-def points_of(steps: int, checks: int) -> list[int]:
-    """The steps after which is measured, the start among them: evenly spaced, the last step the last of them."""
-    return sorted({round(steps * point / checks) for point in range(checks + 1)})
-
-
-def measured(metric: Callable[..., float], real: Any, fake: Any, **options: Any) -> float:
-    """A metric, or NaN where the features determine none."""
-    try:
-        return float(metric(real, fake, **options))
-    except Undefined:
-        return math.nan
-
-
-def listed(numbers: Sequence[float]) -> list[float | None]:
-    """Numbers as JSON has them: null for what is none."""
-    return [one if math.isfinite(one) else None for one in numbers]
 
 
 def transfer(before: torch.Tensor, after: torch.Tensor, tuned: Sequence[int]) -> Mapping[str, Any]:
