@@ -1,4 +1,4 @@
-"""The record of a tuning on its way, and where it ends: at a recall that has fallen, and never at one that is not known."""
+"""The record of a tuning on its way, and where it ends: where recall has fallen, or nobody can tell it any more."""
 
 import math
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ class Walk(Checked):
             self.after_step(step, 1)
             if self.ended():
                 break
-        return float(self.parameters[0]), self.facts()["stopped"]
+        return float(self.parameters[0].detach()), self.facts()["stopped"]
 
 
 def test_it_ends_below_two_standard_errors_with_the_model_of_the_check_before():

@@ -527,7 +527,7 @@ NAMED = {  # where a metric is named for itself: the law of it, the default of a
     *(("search/objectives.py", name) for name in ("recall", "frechet_distance", "vendi_score", "neighbour_entropy")),
     *(
         (f"adapt/{file}.py", name)
-        for file in ("rewarded", "rewarding", "passing")
+        for file in ("checked", "rewarding", "passing")
         for name in ("recall", "frechet_distance")
     ),
     *(("adapt/neon.py", name) for name in ("kernel_distance", "frechet_distance")),

@@ -170,16 +170,15 @@ def _tokens(side: Features | Array, role: str, run: int, least: int = 1) -> np.n
 def _runs(sides: Sequence[np.ndarray], length: int) -> list[np.ndarray]:
     """The runs of so many tokens of several sets of sequences as numbers, alike for alike ones: (n, places) int64.
 
-    A run is known by its two halves, whose numbers are known: log2(length) steps.
+    A run is known by its first and its last half, which overlap where the length is odd: log2(length) steps.
     """
     if length == 1:
         return _numbered([side.astype(np.float64) for side in sides])
-    half = length // 2
-    first, second = _runs(sides, half), _runs(sides, length - half)
+    half = (length + 1) // 2
     pairs = []
-    for one, other, side in zip(first, second, sides, strict=True):
-        places = side.shape[1] - length + 1
-        pairs.append(one[:, :places] * 2**31 + other[:, half : half + places])
+    for halves, side in zip(_runs(sides, half), sides, strict=True):
+        places, last = side.shape[1] - length + 1, length - half
+        pairs.append(halves[:, :places] * 2**31 + halves[:, last : last + places])
     return _numbered(pairs)
 
 

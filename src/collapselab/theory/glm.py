@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 
 from .counts import rate_extinction, rate_w2
-from .laws import ACCUMULATE, EXTRACTOR, FRESH, ONE_SET, REPLACE, plan_of, unequal_weights
+from .laws import ACCUMULATE, EXTRACTOR, FRESH, ONE_SET, REPLACE, plan_of
 from .logistic import ENDLESS, logistic_error
 from .recursion import regime_moments
 from .regression import regression_error_accumulate, regression_error_replace
 from .ridge import ridge_risk
-from .setting import Prediction, Setting
+from .setting import Prediction, Setting, unequal_weights
 
 # -- counts -----------------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from .multinomial import heterozygosity, laplace_homozygosity, laplace_homozygos
 from .naive_bayes import independent_homozygosity
 from .recursion import regime_moments
 from .regression import regression_error_accumulate, regression_error_replace
-from .setting import Prediction, Setting
+from .setting import Prediction, Setting, unequal_weights
 from .smoothed import hallucinations, precision
 
 EXTRACTOR = "moments"
@@ -85,10 +85,6 @@ def plan_of(setting: Setting) -> Plan:
 
 def biases_of(setting: Setting) -> set[float]:
     return {at(setting.sampling_bias, generation) for generation in range(setting.generations + 1)}
-
-
-def unequal_weights(setting: Setting) -> bool:
-    return any(len(set(weights.values())) > 1 for *_, weights in _makeup(setting.regime, setting.generations))
 
 
 # -- families that have the mean and the variance of their rows --------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..compose.regimes import Regime
+from ..compose.regimes import Regime, recipe
 from ..core.choice import Choice
 
 
@@ -51,3 +51,9 @@ class Prediction:
     bound: Literal["equal", "upper", "large"]
     note: str
     limit: float | None = None
+
+
+def unequal_weights(setting: Setting) -> bool:
+    """Whether real and synthetic rows of some training set count unlike."""
+    recipes = (recipe(setting.regime, "self", generation) for generation in range(setting.generations + 1))
+    return any(len(set(one.weights.values())) > 1 for one in recipes)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..compose.regimes import Regime, recipe
-from .setting import Prediction, Setting
+from .setting import Prediction, Setting, unequal_weights
 
 TRUTH = "truth"  # the extractor that says of samples whether they are possible
 
@@ -113,6 +113,8 @@ def _of_modes(setting: Setting, metric: str) -> Prediction | None:
     standing = not isinstance(width, str) and biases == 1.0
     if setting.population != "gaussians" or not standing:
         return None
+    if setting.regime.pool.mode == "subsample" and unequal_weights(setting):
+        return None  # the share of the real rows in a set is then a ratio of two sums by chance
     truth = setting.truth
     one = setting.regime, setting.generations, truth.means, truth.weights, truth.options.sd, width, truth.options.reach
     right = smoothed_precision(*one)

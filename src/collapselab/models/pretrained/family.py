@@ -57,8 +57,8 @@ class Pretrained:
         told its prompt; not used if classes is 0. init: its adapter is where the training starts, with a fresh
         optimiser; None starts from the base. The base itself is never changed, and the adapter never added to it.
 
-        Raises ValueError for data, labels or initial weights that do not fit the options, and where the extra
-        ``pretrained`` is not installed; Diverged when the loss or a weight is not finite, Interrupted when
+        Raises ValueError for data, labels or initial weights that do not fit the options or the base, and where the
+        extra ``pretrained`` is not installed; Diverged when the loss or a weight is not finite, Interrupted when
         ``run.progress`` asked to stop.
         """
         shape = image_shape(training, options.classes)
@@ -67,6 +67,8 @@ class Pretrained:
         from . import training as trainer
 
         digest = trainer.base_digest(options)
+        if init is not None and init.digest != digest:
+            raise ValueError(f"init: its adapter was tuned on another base than {options.base!r} is now")
 
         def model(trained: Any) -> Self:
             return cls(options, shape, trained.weights, digest, trained.curve, trained.how)

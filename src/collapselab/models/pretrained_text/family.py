@@ -69,6 +69,8 @@ class PretrainedText:
         from . import training as trainer
 
         shape, digest = training.data.shape[1:], network.base_digest(options)
+        if init is not None and init.digest != digest:
+            raise ValueError(f"init: its adapter was tuned on another base than {options.base!r} is now")
 
         def model(trained: Any) -> Self:
             return cls(options, shape, trained.weights, digest, trained.curve, trained.how)
