@@ -254,12 +254,16 @@ def recordings(folder, rate=8000, **more):
 
 def test_a_folder_is_cut_into_clips_and_what_is_left_out_is_counted(tmp_path):
     data = recordings(tmp_path / "voices", labels="folder")
+    (tmp_path / "voices" / "lost.mp3").write_bytes(b"no sound that is read here")
+    (tmp_path / "voices" / ".hidden").mkdir()
+    wavfile.write(tmp_path / "voices" / ".hidden" / "x.wav", sound.RATE, np.ones(8000, np.float32))
     check_dataset(data)
     found = data.load()
     # 12,000 samples are 5 clips of 2,048 and a rest; of the second file the last 4,000 are silent: one whole clip, and
     # most of another, which is loud enough
     assert found.data.shape == (9, 32, 16) and found.labels.tolist() == [0] * 5 + [1] * 4
-    assert data.said() == "9 clips of 0.256 s in 2 files; left out: 1 quieter than rms 0.02, 2 rests that are shorter"
+    left_out = "1 quieter than rms 0.02, 2 rests that are shorter, 1 files that are no WAV files"
+    assert data.said() == f"9 clips of 0.256 s in 2 files; left out: {left_out}"
     assert found.lineage["cut"] == data.said()
 
 
@@ -273,6 +277,12 @@ def test_other_rates_keep_their_pitch_and_loudness(tmp_path, rate):
         found = hearing.heard(sound.pictures_of(clip[None]))
         assert found.pitch[0] == pytest.approx(hearing.to_pitch(500), abs=0.1), index
         assert found.loudness[0] == pytest.approx(10 * np.log10(0.02), abs=0.2)
+
+
+def test_numbers_far_above_full_scale_are_refused(tmp_path):
+    wavfile.write(tmp_path / "file.wav", sound.RATE, np.full(8000, 20_000, np.float32))
+    with pytest.raises(ValueError, match="numbers up to 2e\\+04, where 1 is full scale"):
+        heard_of(tmp_path / "file.wav")
 
 
 def test_all_files_that_are_no_sound_are_named_at_once(tmp_path):

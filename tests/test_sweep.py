@@ -185,3 +185,17 @@ def test_readers_are_told_the_points():
     assert told["copy_of"] == "replace" and told["at.initial.real"] == 40
     facts = results.facts(study)
     assert facts.points["accumulate_real80"].at == {"initial.real": 80} and "control" not in facts.points
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        {"models.normal.ddof": [0, 1], "models.normal.gaussian.ddof": [0, 1]},
+        {"arms.replace.model": ["normal", "other"], "models.normal.ddof": [0, 1]},
+        {"arms.replace.model": ["normal", "nobody"], "models.normal.ddof": [0, 1]},
+        {"arms.accumulate.regime": ["fully_synthetic"], "arms.accumulate.regime.fully_synthetic.n": [10, 20]},
+    ],
+)
+def test_two_axes_that_speak_of_one_place_are_a_fault(sweep):
+    found = faults_of(sweep=sweep)
+    assert any("speaks of the same place as" in message for message in found.values()), found

@@ -17,6 +17,7 @@ from .base import Dataset
 
 NAMED = 20  # files that a message names
 LARGEST_BYTES = 500_000_000  # of one file: two and a half hours of a disc's sound
+LOUDEST = 4.0  # of floating-point files, which may pass full scale by some decibels
 EXPANSION = 24  # bytes in memory for one in a file, while it is read: numbers of eight bytes, three times
 
 
@@ -106,8 +107,15 @@ class Clips(Dataset):
 
     def files(self) -> list[Path]:
         """The WAV files, in order; hidden ones are left out."""
-        found = (file for file in self.path.rglob("*") if file.suffix.lower() == ".wav" and file.is_file())
-        return sorted(file for file in found if not file.name.startswith("."))
+        return [file for file in self._seen() if file.suffix.lower() == ".wav"]
+
+    def _seen(self) -> list[Path]:
+        """All files, in order, but those that are hidden or in a hidden folder."""
+        return sorted(
+            file
+            for file in self.path.rglob("*")
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(self.path).parts)
+        )
 
     def said(self) -> str:
         """What the folder was cut into, in words."""
@@ -115,7 +123,9 @@ class Clips(Dataset):
         found = (
             f"{len(cut.clips):,} clips of {self.frames * sound.HOP / sound.RATE:.3g} s in {len(self.files()):,} files"
         )
-        return f"{found}; left out: {cut.quiet:,} quieter than rms {self.rms:g}, {cut.rests:,} rests that are shorter"
+        others = len(self._seen()) - len(self.files())
+        left_out = f"{cut.quiet:,} quieter than rms {self.rms:g}, {cut.rests:,} rests that are shorter"
+        return f"{found}; left out: {left_out}, {others:,} files that are no WAV files"
 
     def cut(self) -> Cut:
         """The folder's sound, cut; read once as long as its files are the same."""
@@ -171,6 +181,8 @@ def heard_of(file: Path) -> np.ndarray:
         numbers = numbers / 2.0 ** (8 * data.dtype.itemsize - 1)
     if not np.isfinite(numbers).all():
         raise ValueError("has numbers that are not finite")
+    if data.dtype.kind == "f" and np.abs(numbers).max() > LOUDEST:
+        raise ValueError(f"has numbers up to {np.abs(numbers).max():.3g}, where 1 is full scale")
     mono = numbers.reshape(len(numbers), -1).mean(axis=1)
     if rate != sound.RATE:
         shared = np.gcd(rate, sound.RATE)

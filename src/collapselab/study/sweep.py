@@ -275,15 +275,19 @@ class _Builder:
         """One arm at one point."""
         said = copy.deepcopy(typed)
         name = "_".join([str(arm), *(axis.name(axis.values[index]) for axis, index in values)])
+        taken: dict[Path, str] = {}
         for axis, index in values:
             value, where = axis.values[index], ("sweep", axis.key, index)
             if axis.keys[0] == EACH:
                 inside = self._put(said, axis.keys[2:], value, where)
                 self.places[("arms", name, *inside)] = where
+                self._take(taken, inside, axis)
             elif axis.keys[0] == "initial":
                 self._initial(said, name, value, where)
         of_model = [(axis, index) for axis, index in values if axis.keys[0] == "models"]
-        if of_model:
+        for axis, _ in of_model:  # of an arm whose model is an axis, too, nobody could say whose option that is
+            self._take(taken, ("model",), axis)
+        if of_model and said["model"] == of_model[0][0].keys[1]:
             said["model"] = self._model(said["model"], of_model)
         self._add(name, said, Point(arm, {axis.key: axis.values[index] for axis, index in values}))
 
@@ -302,14 +306,24 @@ class _Builder:
         if ("models", name) not in self.places and name in self.models:
             message = f"comes to a model {name!r}, which the study has already; give that another name"
             self.faults.append(Fault(("models", name), message))
-        said = {"model": copy.deepcopy(self.raw["models"][model])}
+        said, taken = {"model": copy.deepcopy(self.raw["models"][model])}, dict[Path, str]()
         self.places[("models", name)] = ("models", model)
         for axis, index in values:
             where = ("sweep", axis.key, index)
             inside = self._put(said, ("model", *axis.keys[2:]), axis.values[index], where)
             self.places[("models", name, *inside[1:])] = where
+            self._take(taken, inside, axis)
         self.models[name] = said["model"]
         return name
+
+    def _take(self, taken: dict[Path, str], place: Path, axis: _Axis) -> None:
+        """Keeps a place for an axis: two that speak of one would leave a point with the value of the last."""
+        for other, key in taken.items():
+            shared = min(len(other), len(place))
+            if other[:shared] == place[:shared] and not (key.startswith("models.") and place == ("model",)):
+                self.faults.append(Fault(("sweep", axis.key), f"speaks of the same place as {key!r}; leave out one"))
+                return
+        taken.setdefault(place, axis.key)
 
     def _put(self, said: Any, keys: Sequence[str], value: Value, where: Path, before: Path = ()) -> Path:
         """Puts a value where the keys point, and gives the place: the name of a choice may stand among them, or not.
