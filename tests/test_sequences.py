@@ -13,14 +13,16 @@ from collapselab.core.ask import Ask
 from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sequences import Vocabulary, check_tokens, met, substrings, windows
-from collapselab.core.sets import TrainingSet
+from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.data.text import Text
 from collapselab.features import FEATURES
 from collapselab.features.sequences import ReferenceOptions, train_reference
+from collapselab.measure import sets
 from collapselab.metrics import METRICS
 from collapselab.models.ngram import NGram, NGramOptions
 from collapselab.models.tokens import sharpened
 from collapselab.populations.markov import Markov, MarkovOptions
+from collapselab.store import write_samples
 from collapselab.testing import check_dataset
 
 LETTERS = Vocabulary(3, " ab")
@@ -315,6 +317,17 @@ def test_what_python_carries_is_english():
     text = Text(length=1024).load()
     assert len(text) > 200 and Text().rights().licence == "PSF-2.0"
     assert sum(" the " in one for one in Vocabulary.of(text.lineage).texts(text.data)) > len(text) / 2
+
+
+def test_sets_of_unlike_alphabets_are_not_measured_against_each_other(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 3, (50, 6), np.int32)
+    for name, alphabet in (("a", "abc"), ("b", "xyz"), ("c", "abc")):
+        lineage = Vocabulary(3, alphabet).told
+        write_samples(tmp_path / f"{name}.safetensors", SampleSet(rows, lineage=lineage))
+    a, b, c = (tmp_path / f"{name}.safetensors" for name in "abc")
+    assert set(sets.read({"samples": a, "against": c}, channels=None)) == {"samples", "against"}
+    with pytest.raises(ValueError, match="allowed is one vocabulary"):
+        sets.read({"samples": a, "against": b}, channels=None)
 
 
 # -- what is seen of sequences -----------------------------------------------------------------------------------------

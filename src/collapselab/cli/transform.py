@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import store
+from ..core.sequences import met
 from ..transforms import TRANSFORMS
 from ..verbs import transform as verb
 from .extractors import ExtractorOptions, looks_of
@@ -42,6 +43,7 @@ def transform(
         steps.append(verb.marking(*marks))
     released = pool = store.read_samples(samples)
     looks, split = looks_of(extractor or [], extractor_options), store.read_samples(train) if train else None
+    met({str(samples): pool.lineage} | ({str(train): split.lineage} if split else {}))
     if "diverged" not in pool.lineage:
         get_ready_for(looks.values())
         with clock.compute():

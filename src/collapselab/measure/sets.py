@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import Foreign
+from ..core.sequences import met
 from ..features import FEATURES, Features
 from ..metrics import METRICS
 from . import outside, pools
@@ -23,7 +24,7 @@ def read(given: Mapping[str, Path | np.ndarray], **form: Any) -> dict[str, pools
     """The samples in each role, all of one kind, and in colour where one of them is. All faults are told together.
 
     given: by role, a path or an array in the form of a sample set's data. form: as ``pools.read`` takes it. Raises
-    ValueError and Foreign, as that does, and ValueError for sets of several kinds.
+    ValueError and Foreign, as that does, and ValueError for sets of several kinds, or vocabularies.
     """
     found: dict[str, pools.Pool] = {}
     faults: dict[str, ValueError] = {}
@@ -39,6 +40,7 @@ def read(given: Mapping[str, Path | np.ndarray], **form: Any) -> dict[str, pools
     if len(set(kinds.values())) > 1:
         said = "; ".join(f"{found[role].path} holds {kind}" for role, kind in kinds.items())
         raise ValueError(f"{said}: allowed is one kind")
+    met({str(pool.path): pool.lineage for pool in found.values()})
     colour = any(pool.channels == 3 for pool in found.values())
     return {role: pool.in_colour() if colour and form["channels"] != 1 else pool for role, pool in found.items()}
 
