@@ -6,8 +6,6 @@ On a CPU steps are executed as they are written.
 import hashlib
 import json
 import logging
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,6 +16,7 @@ import torch
 
 from ..machine import processes
 from ..machine.device import name as device_name
+from ..store import write_atomically
 from .execution import Execution, cache_folder, parsed
 from .runner import WARM_UP, Runner, lay_out, unchanged
 from .task import Batch, Phase, Task
@@ -200,11 +199,8 @@ def remember(path: Path, facts: Mapping[str, Any], execution: Execution, timings
     """Keep a measurement; a folder that cannot be written to costs a warning, and the next training a measurement."""
     text = json.dumps({**facts, "execution": execution.name, "seconds_a_step": dict(timings)}, indent=2)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-            temporary.write(text)
-        os.replace(temporary.name, path)
-    except OSError as error:
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except (OSError, ValueError) as error:  # a folder in its place, say
         logger.warning("the choice of execution is not kept: %s", error)
 
 

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from .bytes import temporary_of
+
 EVERY_S = 5.0  # between two signs
 GONE_S = 2 * EVERY_S  # after which a process of this machine that its system does not know has ended
 SILENT_S = 60.0  # after which one of any machine counts as gone
@@ -94,8 +96,8 @@ def beating(verb: str, out: Path) -> Iterator[None]:
 
 def _write(path: Path, beat: Beat) -> None:
     """Put a sign in its place in one step; not synced, since after a crash it says nothing that is true."""
-    temporary = path.with_name(f"{path.name}.{beat.process}.tmp")
     with contextlib.suppress(OSError):
+        temporary = temporary_of(path)
         temporary.write_text(json.dumps(beat._asdict()), encoding="utf-8")
         os.replace(temporary, path)
 
@@ -134,6 +136,6 @@ def _runs(process: int) -> bool:
 
 def now_in(folder: Path) -> float:
     """The time by the clock of a folder's file system, which may be another machine's; else by this one's."""
-    with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(dir=folder, prefix=".clock.", suffix=".tmp") as one:
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as one:
         return os.fstat(one.fileno()).st_mtime
     return time.time()

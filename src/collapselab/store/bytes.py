@@ -84,8 +84,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], needs: int | Non
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: is a folder or a device, and no file that could be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         write(temporary)
         with open(temporary, "rb+") as stream:
@@ -109,8 +108,7 @@ def write_folder_atomically(path: Path, write: Callable[[Path], None]) -> None:
     if path.exists():
         raise ValueError(f"path: {str(path)!r} exists already, exported is to a new folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path, folders=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path, folders=True)
     try:
         temporary.mkdir()
         write(temporary)
@@ -146,8 +144,11 @@ def _room(folder: Path, needs: int | None) -> str:
     return f"{asked}; {there.f_bavail * there.f_frsize:,} bytes are free"
 
 
-def _sweep(path: Path, folders: bool = False) -> None:
-    """Remove what a writer of this file, or folder, left behind when it was killed; what only looks so stays."""
+def temporary_of(path: Path, folders: bool = False) -> Path:
+    """Where this process writes a file, or folder, before it puts it at ``path``, in a folder that is there.
+
+    What a writer of the same left behind when it was killed is removed; what only looks so stays.
+    """
     for leftover in path.parent.iterdir():
         owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
         named = leftover.name == f".{path.name}.{owner}.tmp" and re.fullmatch("[0-9]{1,10}", owner)
@@ -157,6 +158,7 @@ def _sweep(path: Path, folders: bool = False) -> None:
                     leftover.unlink()
                 elif folders and leftover.is_dir():
                     shutil.rmtree(leftover)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def _runs(process: int) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import Damaged
-from .bytes import content_hash, hash_path, recorded_hash, write_atomically
+from .bytes import content_hash, hash_path, recorded_hash, temporary_of, write_atomically
 
 SUFFIX = ".whole"
 
@@ -44,7 +44,7 @@ def again(path: Path, identity: str) -> dict[str, Any] | None:
         if said["identity"] != identity or content_hash(link) != said["sha256"]:
             return None
         cost, line = dict(said["cost"]), f"{said['sha256']}  ".encode() + os.fsencode(Path(path).name) + b"\n"
-        temporary = link.with_name(f"{link.name}.{os.getpid()}.tmp")
+        temporary = temporary_of(link)
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         os.link(link, temporary)
