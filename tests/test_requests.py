@@ -321,6 +321,7 @@ def test_a_job_that_is_refused_for_what_it_asks_says_what_to_ask_for(said, about
 def test_a_controller_that_does_not_answer_holds_no_doctor_up(monkeypatch, tmp_path):
     monkeypatch.setattr(slurm, "SUBMITS_S", 0.05)
     assert slurm._submitted("sleep", "9") == ("", "sbatch does not answer within 0 s")
+    monkeypatch.setattr(slurm, "SUBMITS_S", 60)
     assert slurm._submitted("sh", "-c", "echo 12; echo word >&2") == ("12", "word")
     assert slurm._submitted("sh", "-c", "echo no; exit 1") == ("", "")
 
