@@ -15,11 +15,12 @@ from ..features import FEATURES
 from ..features.files import read_features
 from ..measure import quality
 from ..measure.record import Against, Measurement, Role
+from ..metrics import METRICS
 from ..models.capabilities import Knows
 from ..verbs import record as verb
 from ..verbs.train import rows_of
 from .inputs import model_in
-from .options import Out, json_of, metrics_of
+from .options import Out, json_of, metrics_of, pairs
 from .places import place_of
 from .run import clock
 
@@ -28,6 +29,10 @@ app = typer.Typer(rich_markup_mode=None)
 REAL_PARTS = ("held_out", "train")  # what the features of real data are of
 
 CountMeasured = Annotated[int, typer.Option(min=1, help="rows of every set that are measured")]
+
+LabelledSets = Annotated[
+    list[str] | None, typer.Option(help="SET=FILE of samples, real ones too, for metrics that read their labels")
+]
 
 ReferencePart = Annotated[Against, typer.Option(help="the real samples that metrics compare with")]
 
@@ -47,6 +52,7 @@ def record(
     task: Annotated[list[Path] | None, typer.Option(help="held-out rows of each task of a stream, in order")] = None,
     of_tasks: Annotated[str, typer.Option(help="JSON: what is measured of each task, metric and extractor")] = "{}",
     samples: Annotated[Path | None, typer.Option(help="the samples, whose labels say of which task they are")] = None,
+    labelled: LabelledSets = None,
 ) -> None:
     """Compare samples with real data and write one record of numbers, each with the fingerprint of how it was made."""
     wanted = metrics_of(metrics)
@@ -80,10 +86,14 @@ def record(
             key: Role(found, metadata["sets"][key[0]]["content"]) for key, found in own.items()
         }
         measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place_of(_numbers(reals)))
+        parts = _by_labels(measurement, fakes, labelled)
         with clock.compute():
-            content["values"], content["fingerprints"] = verb.record(measurement, fakes, sets, rows, count)
+            for part, seen in parts:
+                values, fingerprints = verb.record(part, seen, sets, rows, count)
+                content["values"] += values
+                content["fingerprints"] |= fingerprints
             if task:
-                content["tasks"] = _of_tasks(measurement, fakes, sets, count, task, of_tasks, samples)
+                content["tasks"] = _of_tasks(parts, sets, count, task, of_tasks, samples)
         if content.get("generation") == 0 and (
             told := quality.warnings(content["values"], reals, content["fingerprints"])
         ):
@@ -92,9 +102,21 @@ def record(
     store.write_json(out, content)
 
 
+def _by_labels(
+    measurement: Measurement, fakes: Mapping[Any, Any], labelled: list[str] | None
+) -> list[tuple[Measurement, Mapping[Any, Any]]]:
+    """What is measured, and of what: metrics that read no labels, and those that do, where there are some."""
+    plain = {name: options for name, options in measurement.metrics.items() if not METRICS[name].labelled}
+    parts = [(replace(measurement, metrics=plain), fakes)]
+    if len(plain) < len(measurement.metrics):
+        files = pairs(labelled or [], "--labelled", files=True)
+        labels = {name: store.read_samples(Path(path)).labels for name, path in files.items()}
+        parts.append((verb.labelled(measurement, labels), verb.with_labels(fakes, labels)))
+    return parts
+
+
 def _of_tasks(
-    measurement: Measurement,
-    fakes: Mapping[Any, Any],
+    parts: list[tuple[Measurement, Mapping[Any, Any]]],
     sets: Mapping[str, Any],
     count: int,
     tasks: list[Path],
@@ -104,6 +126,7 @@ def _of_tasks(
     """The values and fingerprints of each task of a stream, by one metric in one feature space."""
     wanted = json_of(said, "--of-tasks", dict)
     metric, extractor = wanted.get("metric"), wanted.get("extractor")
+    measurement, fakes = next((part for part in parts if metric in part[0].metrics), parts[0])
     if metric not in measurement.metrics or extractor not in measurement.extractors:
         found = f"found {said}; allowed are a metric and an extractor of what is measured"
         raise typer.BadParameter(found, param_hint="--of-tasks")
@@ -143,6 +166,7 @@ def baseline(
     out: Out,
     against: ReferencePart = "held_out",
     population: Annotated[Path | None, typer.Option(help="the known population")] = None,
+    labelled: LabelledSets = None,
 ) -> None:
     """Compare real data with real data: the values that a perfect model would reach."""
     reals = _references(reference, population)
@@ -152,6 +176,11 @@ def baseline(
     if missing := [f"{part} of {name}" for name in extractors for part in REAL_PARTS if (part, name) not in reals]:
         raise typer.BadParameter(f"has no features of {', '.join(missing)}", param_hint="--reference")
     measurement = Measurement(metrics_of(metrics), reals, extractors, against, place=place_of(_numbers(reals)))
+    content: dict[str, Any] = {"values": [], "fingerprints": {}}
+    parts = _by_labels(measurement, {}, labelled)
     with clock.compute():
-        values, fingerprints = verb.baseline(measurement, count)
-    store.write_json(out, {"values": values, "fingerprints": fingerprints})
+        for part, _ in parts:
+            values, fingerprints = verb.baseline(part, count)
+            content["values"] += values
+            content["fingerprints"] |= fingerprints
+    store.write_json(out, content)

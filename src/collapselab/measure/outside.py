@@ -35,6 +35,8 @@ def lacks(name: str, extractors: Iterable[str], kind: str, with_train: bool) -> 
     """What keeps a metric from being measured in any of these feature spaces, of data of a kind; None for nothing."""
     metric = METRICS[name]
     suited = [extractor for extractor in extractors if metric.suits(extractor)]
+    if metric.labelled:
+        return "reads the labels of rows, which a study's samples have"
     if not suited:
         return f"means nothing in {', '.join(extractors)}"
     if not any(FEATURES[extractor].tells(metric.reads, kind) for extractor in suited):

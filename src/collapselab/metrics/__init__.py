@@ -25,6 +25,8 @@ from .colour import colour_share as colour_share
 from .colour import hue_distance as hue_distance
 from .colour import hue_share as hue_share
 from .colour import level_share as level_share
+from .downstream import downstream_accuracy as downstream_accuracy
+from .downstream import downstream_loss as downstream_loss
 from .entropy import neighbour_entropy as neighbour_entropy
 from .estimates import Estimate as Estimate
 from .frechet import frechet_distance as frechet_distance
@@ -103,6 +105,7 @@ from .variance import variance_ratio as variance_ratio
 from .vendi import vendi_score as vendi_score
 
 ROWS, FORGETS = ("images", "vectors"), Roles(forgets=True)
+LABELLED = ("images", "vectors", "audio")
 TEXT, TOKENS = ("sequences",), ("tokens",)
 
 METRICS: Registry[Metric] = Registry(
@@ -391,6 +394,18 @@ METRICS: Registry[Metric] = Registry(
         ),
         "tonal_share": Metric(
             tonal_share, "Share that sounds like one tone", None, extractors=("heard",), takes=("audio",), chance="fake"
+        ),
+        "downstream_accuracy": Metric(
+            downstream_accuracy, "Accuracy that samples teach", "higher", takes=LABELLED, chance="real", labelled=True
+        ),
+        "downstream_loss": Metric(
+            downstream_loss,
+            "Accuracy lost against real rows",
+            "lower",
+            beside="train",
+            takes=LABELLED,
+            chance="real",
+            labelled=True,
         ),
     },
     Metric,

@@ -30,14 +30,15 @@ class Metric:
     shares: whether its named numbers are parts of a whole, which are drawn together.
     roles: what is concluded from its numbers. stacked: the same of many laws at once, for arms whose seeds run
     together; None where it has none. chance: the one set of whose chance alone its interval is, the other being taken
-    as it stands; None where it has no interval, or one of all sets. A record hangs on none of the three.
+    as it stands; None where it has no interval, or one of all sets. labelled: whether it reads the labels of the rows,
+    real and fake, as ``classes`` of the features. A record hangs on none of the four.
     """
 
     function: Callable[..., float | dict[str, float]]
     label: str
     better: Literal["lower", "higher"] | None
     against: Literal["held_out", "train", "training_set"] = "held_out"
-    beside: Literal["held_out"] | None = None
+    beside: Literal["held_out", "train"] | None = None
     reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
     of_moments: bool = False
@@ -46,6 +47,7 @@ class Metric:
     roles: Roles = field(default=Roles(), kw_only=True)
     stacked: Stacked | None = field(default=None, kw_only=True)
     chance: Literal["fake", "real"] | None = field(default=None, kw_only=True)
+    labelled: bool = field(default=False, kw_only=True)
 
     def __call__(self, real: Features | Array, fake: Features | Array, **options: Any) -> float | dict[str, float]:
         return self.function(real, fake, **options)

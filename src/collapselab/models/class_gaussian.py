@@ -37,6 +37,10 @@ class ClassGaussianOptions(Options):
     def smallest(cls, kind: KindName) -> dict[str, Any]:
         return {"ddof": 0}
 
+    def gives_labels(self) -> bool:
+        """True: a sample's label is the class that it is drawn from."""
+        return True
+
 
 @dataclass(frozen=True, eq=False)
 class ClassGaussian:

@@ -29,6 +29,10 @@ class Options(BaseModel):
         """
         return {}
 
+    def gives_labels(self) -> bool:
+        """Whether samples come with labels where the real rows have some: of a family with ``classes``, if it has any."""
+        return bool(getattr(self, "classes", 0))
+
     @property
     def left_open(self) -> tuple[str, ...]:
         """Names of options that nobody set and that generation 0 chooses on validation data."""

@@ -73,7 +73,7 @@ def _fault(metric: str, target: str, aims: bool, extractor: str) -> str:
         return f"found {metric!r}; allowed with the features of {extractor!r}: {allowed}"
     entry = METRICS[metric]
     if not _compares(entry):
-        return f"{metric} compares with other samples than validation rows, or has several numbers"
+        return f"{metric} compares with other samples than validation rows, reads labels, or has several numbers"
     if not entry.suits(extractor):
         return f"{metric} means nothing in the features of {extractor!r}"
     if target == REAL and metric not in ALONE:
@@ -87,7 +87,7 @@ def _fault(metric: str, target: str, aims: bool, extractor: str) -> str:
 
 
 def _compares(entry: Any) -> bool:
-    return entry.against == "held_out" and entry.beside is None and not entry.shares
+    return entry.against == "held_out" and entry.beside is None and not (entry.shares or entry.labelled)
 
 
 def _is_number(text: str) -> bool:

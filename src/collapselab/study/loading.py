@@ -33,7 +33,7 @@ from .marking import marking_faults
 from .planting import planting_faults
 from .presets import regimes
 from .reading import parse
-from .starts import label_faults
+from .starts import label_faults, unlabelled_faults
 from .stopping import stop_faults
 from .streams import stream_faults
 from .study import Study
@@ -157,6 +157,7 @@ def _checked(sweep: Sweep, stem: str) -> tuple[Study | None, list[Fault]]:
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:
         faults += [*kind_faults(study), *measured_faults(study), *marking_faults(study), *unsuited_faults(study)]
+        faults += unlabelled_faults(study) if not absent else []
         faults += [
             *vocabulary_faults(study),
             *sampled.faults(study),

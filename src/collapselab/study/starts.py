@@ -12,13 +12,19 @@ from typing import Any
 import numpy as np
 
 from .. import store
+from ..core.ask import Ask
 from ..core.registry import usable
 from ..features import FEATURES
+from ..metrics import METRICS
+from ..models import MODELS
+from ..models.options import Options
+from ..transforms import TRANSFORMS
 from .faults import Fault, quoted
 from .study import Study
 
 HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 SIDES_MAX = 32  # of a shape
+LABEL_CURE = "put them into a folder a class, or give them a dataset.json with labels"
 KIND_OF_SHAPE = {0: "categories", 1: "vectors", 2: "clips", 3: "images"}
 
 
@@ -86,20 +92,59 @@ def label_faults(study: Study) -> Iterator[Fault]:
     except (ValueError, OSError):
         return  # of images that cannot be read another fault tells
     found = f"the images have labels 0 to {there - 1}" if there else "the images have no labels"
-    cure = "put them into a folder a class, or give them a dataset.json with labels"
     for name, classes in asking.items():
         if classes and classes < there:
             message = f"found {classes}, but {found}; allowed are {there} and more, or 0: without classes"
             yield Fault(("models", name, study.family(name), "classes"), message)
         elif classes and not there:
-            message = f"found {classes}, but {found}: say classes: 0, or {cure}"
+            message = f"found {classes}, but {found}: say classes: 0, or {LABEL_CURE}"
             yield Fault(("models", name, study.family(name), "classes"), message)
     for name in learnt if not there else []:
         others = [other for other, one in usable(FEATURES) if one.needs.through == "nothing" and not one.statistic]
         where = ("extractors", study.measured_in.index(name)) if name in study.measured_in else ("arms",)
-        yield Fault(where, f"{name!r} learns classes, but {found}: choose another ({' or '.join(others)}), or {cure}")
+        yield Fault(
+            where, f"{name!r} learns classes, but {found}: choose another ({' or '.join(others)}), or {LABEL_CURE}"
+        )
     if rare and max(rare) >= there:
-        yield Fault(("data", "rare"), f"found the label {max(rare)}, but {found}" + ("" if there else f": {cure}"))
+        yield Fault(
+            ("data", "rare"), f"found the label {max(rare)}, but {found}" + ("" if there else f": {LABEL_CURE}")
+        )
+
+
+def unlabelled_faults(study: Study) -> Iterator[Fault]:
+    """Metrics that read labels, of real rows that have none, or of samples of models that give none."""
+    reading = [(index, one.name) for index, one in enumerate(study.file.metrics) if METRICS[one.name].labelled]
+    if not reading:
+        return
+    if real := _unlabelled_real(study):
+        yield from (Fault(("metrics", index), f"{name!r} learns from labels, but {real}") for index, name in reading)
+        return
+    relabelled = {arm for arm, one in study.lineages.items() if any(TRANSFORMS[t.name].relabels for t in one.transform)}
+    for model in dict.fromkeys(study.model_of(arm) for arm in study.lineages if arm not in relabelled):
+        options, family = study.parsed_options(model), study.family(model)
+        if not options.gives_labels():
+            able = [name for name, one in usable(MODELS) if study.kind in one.takes and _may_label(one.Options)]
+            cure = "say classes: and how many" if "classes" in type(options).model_fields else "take another family"
+            relabel = ", or let the arm's transform be one that relabels" if study.kind == "images" else ""
+            message = f"{reading[0][1]!r} learns from the labels of samples, and those of {family!r} have none here"
+            yield Fault(("models", model), f"{message}: {cure}{relabel}; families that label: {', '.join(able)}")
+
+
+def _may_label(options: Any) -> bool:
+    return "classes" in options.model_fields or options.gives_labels is not Options.gives_labels
+
+
+def _unlabelled_real(study: Study) -> str:
+    """Why the real rows have no labels; empty where they have some."""
+    if study.population_name is None:
+        try:
+            there = study.dataset.labelled()
+        except (ValueError, OSError):
+            return ""  # of images that cannot be read another fault tells
+        return "" if there else f"the images have no labels: {LABEL_CURE}"
+    if study.population.sample(Ask(1, 0)).labels is not None:
+        return ""
+    return f"{study.population_name!r} draws rows without any: take a population that says of which class a row is"
 
 
 def _learns_classes(extractor: str) -> bool:

@@ -1,5 +1,6 @@
 """One record of numbers: samples compared with real data, each with the fingerprint of how it was made."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,13 @@ from ..core.sets import KeptTable, TrainingTable
 from ..features import Features
 from ..measure import record as measuring
 from ..measure.record import Fingerprints, Measurement, Role, Values
+from ..metrics import METRICS
 
 Seen = Mapping[tuple[str, str], Features]
 """(set, extractor) -> features."""
+
+Labels = Mapping[str, np.ndarray | None]
+"""set, or part of the real data -> the labels of its rows; None where they have none."""
 
 
 def role(features: Features, lineage: Mapping[str, Any], moments: tuple[Any, Any] | None) -> Role:
@@ -47,6 +52,32 @@ def record(
         makers["kept"] = makers[pool]
     same = {key: one if one.moments else measuring.first(one, count) for key, one in (dict(fakes) | chosen).items()}
     return measurement.of_samples(same, makers)
+
+
+def labelled(measurement: Measurement, labels: Labels) -> Measurement:
+    """The metrics that read labels, and the real samples with theirs as the classes of the features.
+
+    What a value is compared with is then the samples and their labels, and its fingerprint says both.
+    """
+    told = {name: options for name, options in measurement.metrics.items() if METRICS[name].labelled}
+    reals = {}
+    for (part, name), one in measurement.reals.items():
+        found = labels.get(part)
+        digest = "none" if found is None else hashlib.sha256(np.asarray(found, np.int64).tobytes()).hexdigest()
+        features = _with_labels(one.features, found)
+        reals[part, name] = one._replace(features=features, digest=f"{one.digest} labels {digest}")
+    return replace(measurement, metrics=told, reals=reals)
+
+
+def with_labels(fakes: Seen, labels: Labels) -> Seen:
+    """Features of samples with the labels of these as their classes; without any where they have none."""
+    return {(which, name): _with_labels(one, labels.get(which)) for (which, name), one in fakes.items()}
+
+
+def _with_labels(features: Features, labels: np.ndarray | None) -> Features:
+    # A likelihood looks at the first samples only, and a law at none.
+    known = None if labels is None or len(labels) < len(features) else np.asarray(labels)[: len(features)]
+    return replace(features, classes=known, probabilities=None)
 
 
 def by_task(

@@ -30,7 +30,7 @@ REGISTRIES = {
     *("MARKS", "REWARDS", "SAMPLERS", "SELECTORS", "TRANSFORMS"),
 }
 ASIDE = {
-    f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance"},
+    f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance", "labelled"},
     f"{PACKAGE}.core.ask:Ask": {"mark", "sampler"},
     f"{PACKAGE}.models.diffusion.family:Diffusion": {"denoises"},
     f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask", "mark"},
@@ -45,7 +45,8 @@ UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say wha
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
 # Methods that no training and no plain sampling calls: whoever does names them (``NAME/method``).
 APART = {"realness", "invert", "denoised_together", "embedded_condition"}
-PLANNED = {"of_weights": "Options", "labelled": "Dataset", "rights": "Dataset"}  # that no job calls, of such classes
+# Methods that no job calls, of such classes.
+PLANNED = {"of_weights": "Options", "gives_labels": "Options", "labelled": "Dataset", "rights": "Dataset"}
 
 
 class Definition(NamedTuple):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from ...features import FEATURES
+from ...metrics import METRICS
 from ...store.provenance import PACKAGE, entries
 from ...together.folded import folded
 from .. import layout, looking, selected, stopping
@@ -63,7 +64,23 @@ def _record_inputs(study: Study, place: Place) -> list[str]:
     own += [study.cell(*place.cell, "kept.parquet")] if study.selects(place.arm) else []
     own += [*_task_tables(study), *([_sampled(study, place)] if study.file.data.stream else [])]
     rows = eaten(study, home(study, place))
-    return [*own, *looking.references(study), *([population] if population else []), *rows]
+    named = [path for path in _labelled(study, place).values() if path not in {*own, *rows}]
+    return [*own, *looking.references(study), *([population] if population else []), *rows, *named]
+
+
+def _labelled(study: Study, place: Place) -> dict[str, str]:
+    """The samples of a cell, and the real ones, whose labels metrics read; none where no metric does."""
+    real = _labelled_real(study)
+    return measured(study, place) | real if real else {}
+
+
+def _labelled_real(study: Study) -> dict[str, str]:
+    reads = any(METRICS[name].labelled for name in study.metric_options())
+    return {part: study.part_file(part) for part in ("held_out", "train")} if reads else {}
+
+
+def _label_roots(study: Study, *functions: str) -> list[str]:
+    return verb_roots("record", *functions) if _labelled_real(study) else []
 
 
 def _task_tables(study: Study) -> list[str]:
@@ -96,6 +113,7 @@ def _record_arguments(study: Study, place: Place) -> Iterator[str]:
     if study.file.data.stream is not None:
         yield from flags(task=_task_tables(study), of_tasks=as_json(study.file.primary.model_dump()))
         yield from flags(samples=_sampled(study, place))  # whose labels, where it has some, say of which task they are
+    yield from flags(labelled=[f"{which}={path}" for which, path in _labelled(study, place).items()])
 
 
 def _metrics(study: Study) -> list[str]:
@@ -104,7 +122,8 @@ def _metrics(study: Study) -> list[str]:
 
 def _record_roots(study: Study, place: Place) -> list[str]:
     called = ["role", "composition", "record", *(["by_task"] if study.file.data.stream else [])]
-    return [*verb_roots("record", *called), *_metrics(study), *looking.truth_roots(study)]
+    labels = _label_roots(study, "labelled", "with_labels")
+    return [*verb_roots("record", *called), *_metrics(study), *looking.truth_roots(study), *labels]
 
 
 def _stop_inputs(study: Study, place: Place) -> list[str]:
@@ -124,15 +143,17 @@ def _stop_roots(study: Study, place: Place) -> list[str]:
 
 def _baseline_inputs(study: Study, place: Place) -> list[str]:
     population = _compared_with(study)
-    return [*looking.references(study), *([population] if population else [])]
+    return [*looking.references(study), *([population] if population else []), *_labelled_real(study).values()]
 
 
 def _baseline_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from _compared(study)
+    yield from flags(labelled=[f"{part}={path}" for part, path in _labelled_real(study).items()])
 
 
 def _baseline_roots(study: Study, place: Place) -> list[str]:
-    return [*verb_roots("record", "role", "baseline"), *_metrics(study), *looking.truth_roots(study)]
+    labels = _label_roots(study, "labelled")
+    return [*verb_roots("record", "role", "baseline"), *_metrics(study), *looking.truth_roots(study), *labels]
 
 
 # -- all seeds at once, and what people read ---------------------------------------------------------------------------
