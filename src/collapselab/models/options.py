@@ -30,7 +30,7 @@ class Options(BaseModel):
         return {}
 
     def gives_labels(self) -> bool:
-        """Whether samples come with labels where the real rows have some: of a family with ``classes``, if it has any."""
+        """Whether samples come with labels where real rows have some: of a family with ``classes``, if it has any."""
         return bool(getattr(self, "classes", 0))
 
     @property
