@@ -48,16 +48,24 @@ def downstream_loss(
         loss = mean over real of [right by the real rows] - [right by the fakes]
 
     with two classifiers as in :func:`downstream_accuracy`, the one taught by the first m of the real samples ``train``
-    for m fakes, or by all where there are fewer. The standard error of its 95 % interval is that of the mean of these
-    differences, each -1, 0 or 1: both are asked about the same real samples (McNemar 1947).
+    for m fakes, or by all where there are fewer. Both are asked about the same real samples: the 95 % interval is that
+    of matched shares (Agresti and Min 2005, https://doi.org/10.1002/sim.1781), by the chance of the real samples. With
+    one half added to each of the four counts it says something of no difference, too:
+
+        d +- 1.96 sqrt(b + c + 1 - (b - c)^2 / (n + 2)) / (n + 2),   d = (b - c) / (n + 2)
+
+    of b samples that only the real rows have taught, and c that only the fakes have.
 
     real, fake, train: as there. Raises Undefined as it does.
     """
     sides = _sides(real=real, fake=fake, train=train)
     points, labels = sides["train"]
     sides["train"] = points[: len(sides["fake"][0])], labels[: len(sides["fake"][0])]
-    lost = _hits(sides, "train", penalty).astype(np.float64) - _hits(sides, "fake", penalty)
-    return from_error(float(lost.mean()), float(lost.std() / np.sqrt(len(lost))))
+    by_real, by_fake = _hits(sides, "train", penalty), _hits(sides, "fake", penalty)
+    n, lost, won = len(by_real), int(np.sum(by_real & ~by_fake)), int(np.sum(by_fake & ~by_real))
+    error = float(np.sqrt(lost + won + 1 - (lost - won) ** 2 / (n + 2)) / (n + 2))
+    around = from_error((lost - won) / (n + 2), error)
+    return Estimate((lost - won) / n, max(around.low, -1.0), min(around.high, 1.0))
 
 
 Labelled = tuple[np.ndarray, np.ndarray]
