@@ -34,12 +34,13 @@ and the column `real data` of `collapselab measure` with `--train`. By theory, w
 
 | metric | expectation |
 |---|---|
-| `kernel_distance`, `authenticity.difference`, `data_copying`, `likelihood_gap` | 0 |
+| `kernel_distance`, `authenticity.difference`, `data_copying`, `likelihood_gap`, `downstream_loss` | 0 |
 | `frechet_distance` | above 0, by about b / n; `frechet_distance_infinity` takes that away |
 | `density`, `variance_ratio`, `cross_hatching`, `tail_coverage`, `class_retention` | 1 (ratios of means: nearly) |
 | `attribute_odds` | 1, and its logarithm 0 |
 | `coverage`, `quantile_coverage` | below 1, by the formulas given there |
 | `precision`, `recall`, `realism`, `rarity` | that of the data: no formula; the first two are below 1 |
+| `downstream_accuracy` | what as many other real samples teach; 1 / C of C equal classes is chance |
 | `class_total_variation`, `colour_distance`, `hue_distance`, `coverage_calibration` | near 0; its `overconfidence` 0 |
 | `vendi_score`, `neighbour_entropy`, `inception_score`, `class_entropy`, `nearest_distance`, shares, copies, \
 duplicates | those of held-out samples |
@@ -82,6 +83,7 @@ def _metric(name: str, metric: Metric) -> str:
     facts = [f"{metric.better} is better" if metric.better else "", f"`real` is {AGAINST[metric.against]}"]
     facts += [f"in {_names(metric.extractors)} only" if metric.extractors else ""]
     facts += [f"reads the {metric.reads}" if metric.reads != "values" else ""]
+    facts += ["reads the labels of the rows of a study" if metric.labelled else ""]
     facts += [f"options {_options(metric.options)}" if metric.options else "", *_roles(metric.roles)]
     return f"### `{name}`: {metric.label}\n\n{_sentence(facts)}\n\n{_block(metric.function)}\n"
 

@@ -64,8 +64,8 @@ def _record_inputs(study: Study, place: Place) -> list[str]:
     own += [study.cell(*place.cell, "kept.parquet")] if study.selects(place.arm) else []
     own += [*_task_tables(study), *([_sampled(study, place)] if study.file.data.stream else [])]
     rows = eaten(study, home(study, place))
-    named = [path for path in _labelled(study, place).values() if path not in {*own, *rows}]
-    return [*own, *looking.references(study), *([population] if population else []), *rows, *named]
+    files = [*own, *looking.references(study), *([population] if population else []), *rows]
+    return [*files, *(path for path in _labelled(study, place).values() if path not in files)]
 
 
 def _labelled(study: Study, place: Place) -> dict[str, str]:
