@@ -1,7 +1,7 @@
 """Samples compared with real data: one record of numbers."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from ..core.sets import TrainingTable
 from ..features import FEATURES
 from ..features.files import read_features
 from ..measure import quality
-from ..measure.record import Against, Measurement, Role
+from ..measure.record import Against, Fingerprints, Measurement, Role, Values
 from ..metrics import METRICS
 from ..models.capabilities import Knows
 from ..verbs import record as verb
@@ -88,10 +88,7 @@ def record(
         measurement = Measurement(wanted, reals, metadata["extractors"], against, look, place_of(_numbers(reals)))
         parts = _by_labels(measurement, fakes, labelled)
         with clock.compute():
-            for part, seen in parts:
-                values, fingerprints = verb.record(part, seen, sets, rows, count)
-                content["values"] += values
-                content["fingerprints"] |= fingerprints
+            content |= _together(verb.record(part, seen, sets, rows, count) for part, seen in parts)
             if task:
                 content["tasks"] = _of_tasks(parts, sets, count, task, of_tasks, samples)
         if content.get("generation") == 0 and (
@@ -113,6 +110,16 @@ def _by_labels(
         labels = {name: store.read_samples(Path(path)).labels for name, path in files.items()}
         parts.append((verb.labelled(measurement, labels), verb.with_labels(fakes, labels)))
     return parts
+
+
+def _together(found: Iterable[tuple[Values, Fingerprints]]) -> dict[str, Any]:
+    """All values and fingerprints as a record has them."""
+    values: Values = []
+    fingerprints: Fingerprints = {}
+    for some, made in found:
+        values += some
+        fingerprints |= made
+    return {"values": values, "fingerprints": fingerprints}
 
 
 def _of_tasks(
@@ -176,11 +183,7 @@ def baseline(
     if missing := [f"{part} of {name}" for name in extractors for part in REAL_PARTS if (part, name) not in reals]:
         raise typer.BadParameter(f"has no features of {', '.join(missing)}", param_hint="--reference")
     measurement = Measurement(metrics_of(metrics), reals, extractors, against, place=place_of(_numbers(reals)))
-    content: dict[str, Any] = {"values": [], "fingerprints": {}}
     parts = _by_labels(measurement, {}, labelled)
     with clock.compute():
-        for part, _ in parts:
-            values, fingerprints = verb.baseline(part, count)
-            content["values"] += values
-            content["fingerprints"] |= fingerprints
+        content = _together(verb.baseline(part, count) for part, _ in parts)
     store.write_json(out, content)
