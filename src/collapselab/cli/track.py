@@ -14,7 +14,7 @@ from ..study.adaptations import adaptations
 from ..study.thinning import CURVE
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
-from .study import Planned, StudyName, study_of
+from .study import Planned, StudyName, expect_measured, study_of
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -33,8 +33,7 @@ def track(
 
     study = study_of(name, planned)
     records, missing = results.records(study)
-    if not records:
-        raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
+    expect_measured(name, records, missing)
     out = Path(study.report_file("tracked.json"))
     attempt = attempt or layout.attempts(study)[0]
     shown = together.means(records) if study.file.together else records
