@@ -39,7 +39,10 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
         there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
         found = ", ".join(there) or "none"
-        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}{meant(path.stem, there)}"
+        paper = Path("papers") / path.name
+        after = any((folder / paper).is_file() for folder in folders)
+        hint = f"; did you mean '{path.parent / paper}'?" if after else meant(path.stem, there)
+        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}{hint}"
         raise BadStudy(path, [Fault((), said)]) from None
     except UnicodeDecodeError as error:
         said = f"cannot be read: its bytes are no UTF-8 (from byte {error.start} on); save it as UTF-8"
