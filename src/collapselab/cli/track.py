@@ -50,8 +50,9 @@ def track(
     # The same after a second call: the file lies among the study's outputs, which DVC compares.
     runs = done.created + done.extended + done.unchanged
     store.write_json(out, {"tracked": True, "experiment": done.experiment, "runs": runs, "attempt": attempt})
+    while_ = " (while mlflow ui runs here)" if done.link.startswith(tracking.PAGE) else ""
     changes = f"{done.created} new, {done.extended} extended, {done.deleted} remade"
-    print(f"{runs} runs in experiment {done.experiment!r}: {changes}\nthe arms side by side: {done.link}")
+    print(f"{runs} runs in experiment {done.experiment!r}: {changes}\nthe arms side by side{while_}: {done.link}")
 
 
 def _beside(study: Any, records: Sequence[Mapping[str, Any]]) -> Any:
