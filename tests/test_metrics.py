@@ -525,7 +525,7 @@ NAMED = {  # where a metric is named for itself: the law of it, the default of a
     # others call a metric by, and what a report unfolds beside the primary endpoint
     *(("core/naming.py", name) for meant in COMMON_NAMES.values() for name in {*meant} & METRICS.keys() - OTHER_WORDS),
     ("report/page.py", "frechet_distance"),
-    *(("report/meaning.py", name) for name in MEANINGS),
+    *(("report/meaning.py", name) for name in MEANINGS.keys() - OTHER_WORDS),
     *(("search/objectives.py", name) for name in ("recall", "frechet_distance", "vendi_score", "neighbour_entropy")),
     *(
         (f"adapt/{file}.py", name)
