@@ -105,6 +105,11 @@ def test_every_page_is_in_the_table_of_contents():
     assert there - listed == {"index"}
 
 
+def test_no_page_has_the_name_of_one_that_the_site_makes_by_itself():
+    """It would be written over, without a warning: a page search.md is the form in which one searches the site."""
+    assert not {path.stem for path in (ROOT / "docs").glob("*.md")} & {"search", "genindex", "modindex", "py-modindex"}
+
+
 @pytest.mark.parametrize("page", ["howto", "findings", "reference", "project"])
 def test_what_stands_in_a_table_of_contents_can_be_chosen_on_its_page(page):
     """The tables are hidden: they make the menu, and the page itself says what each leads to."""
