@@ -18,7 +18,8 @@ INK, PAPER, LINE = "#1f2933", "#ffffff", "#9aa5b1"
 INTRODUCTION = """\
 # Where things live, and why
 
-This page and its picture are written by `python docs` from the import graph and the docstrings.
+For whoever reads or changes the code: which part does what, what may import what, and what happens to a command. This
+page and its picture are written by `python docs` from the import graph and the docstrings.
 
 ![The rooms of the package, and which imports which](architecture.svg)
 

@@ -16,9 +16,9 @@ PAGE = Path(__file__).with_suffix(".md")
 INTRODUCTION = """\
 # Commands
 
-This page is written by `python docs` from the commands themselves; `collapselab VERB --help` says the same in a
-terminal. Verbs that are joined by `+` run in one process: [by hand](by-hand.md). What a run's exit codes mean stands
-[there](by-hand.md#exit-codes), too.
+Every command with its arguments and options; `collapselab VERB --help` says the same in a terminal. Verbs that are
+joined by `+` run in one process: [by hand](by-hand.md). What a run's exit codes mean stands
+[there](by-hand.md#exit-codes), too. This page is written by `python docs` from the commands themselves.
 """
 
 

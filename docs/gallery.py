@@ -18,12 +18,13 @@ CONFIG = Path(__file__).resolve().parents[1] / "config"
 INTRODUCTION = """\
 # Gallery of studies
 
-This page is written by `python docs` from the files in `config/`. Each study asks one question. Its name is all that a
-command needs: `collapselab validate NAME` checks it, `collapselab plan NAME` says what it costs on your machine, and
-`collapselab run NAME` runs it. A study ends with one HTML file, `results/NAME/report/report.html`.
+All studies that come with collapselab, each with its question, its size and the command that runs it. The name of a
+study is all that a command needs: `collapselab validate NAME` checks it, `collapselab plan NAME` says what it costs on
+your machine, and `collapselab run NAME` runs it. Studies after papers are called by their file, as their cards say. A
+study ends with one HTML file, `results/NAME/report/report.html`.
 
 A training is one model that is trained. Small models take seconds each on one core, networks minutes to days: ask
-`collapselab plan`.
+`collapselab plan`. This page is written by `python docs` from the files in `config/`.
 """
 PARTS = {
     "To begin with": ["quickstart", "smoke"],
@@ -77,7 +78,8 @@ TOLD = {  # study -> the page that goes through it
     **dict.fromkeys(("unlearn", "unlearn-logo"), "unlearning"),
     **dict.fromkeys(("continual", "theory-updating"), "updating"),
     "compliance": "compliance",
-    **dict.fromkeys(("text", "text-transformer"), "sequences"),
+    **dict.fromkeys(("text", "text-smoke", "text-transformer"), "sequences"),
+    "scaling": "scaling",
     **dict.fromkeys(("tones", "speech"), "sound"),
 }
 EMBEDDED = ("quickstart",)

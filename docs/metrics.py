@@ -19,7 +19,8 @@ AGAINST = {
 INTRODUCTION = """\
 # The numbers
 
-This page is written by `python docs` from the docstrings of the code.
+Every number that is measured: what it says, its formula and paper, what a perfect model scores, and what to name when
+quoting it. This page is written by `python docs` from the docstrings of the code.
 
 ## Which to read
 

@@ -29,8 +29,8 @@ SHAPES = {"tiny": (1, 8, 8), "digits28": (1, 28, 28), "points": (2,)} | {
 INTRODUCTION = """\
 # The models
 
-This page is written by `python docs` from the code. A study names a family and, where it has them, a preset;
-any option may follow:
+Every family of models that a study can train, with its presets, their sizes and all options. A study names a family
+and, where it has them, a preset; any option may follow:
 
 ```yaml
 models:

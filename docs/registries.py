@@ -31,9 +31,10 @@ PAGE = Path(__file__).with_suffix(".md")
 INTRODUCTION = """\
 # What a study can name
 
-This page is written by `python docs` from the docstrings of the code. Wherever a study chooses one of these, it says
-the name, or `{name: {option: value}}`; [config/README.md](../config/README.md) has the keys under which they stand.
-Installed packages add entries of their own ([CONTRIBUTING.md](../CONTRIBUTING.md)).
+Every name that a study can write, with its options and the paper that it comes from. Wherever a study chooses one of
+these, it says the name, or `{name: {option: value}}`; [config/README.md](../config/README.md) has the keys under which
+they stand. Installed packages add entries of their own ([CONTRIBUTING.md](../CONTRIBUTING.md)). This page is written by
+`python docs` from the docstrings of the code.
 """
 SECTIONS = {
     "Data": "Under `data.source`: images that somebody has taken or drawn. Any of them is resized and cut by options.",

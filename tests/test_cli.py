@@ -224,6 +224,10 @@ BAD = {
     f'{PREPARE} --source folder --sizes \'{{"train": 9}}\' --options \'{{"path": "nosuch"}}\'': ["nosuch"],
     "validate nosuch": ["no such study"],
     "report nosuch": ["no such study"],
+    "report smoke": ["nothing of it is measured yet", "run it: collapselab run smoke"],
+    "report smoke --so-far": ["nothing of it is measured yet", "run it: collapselab run smoke"],
+    "table smoke numbers": ["nothing of it is measured yet", "run it: collapselab run smoke"],
+    "track smoke": ["nothing of it is measured yet", "run it: collapselab run smoke"],
 }
 
 

@@ -182,6 +182,26 @@ def test_files_that_are_no_studies_are_refused_in_one_line(tmp_path, text, messa
     assert len(found) == 1 and message in next(iter(found.values())), found
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: study\n\tseeds: 3\n", "line 2: begins with a tab; YAML is indented by spaces alone"),
+        ("arms:\n  \tone: 1\n", "line 2: begins with a tab"),
+        ('name: study\nquestion: "What?\nseeds: 3\n', "line 2: a quotation mark opens a text that nothing ends"),
+        ("name: study\nmetrics: [recall, precision\nseeds: 3\n", "line 2: a bracket opens and is not closed"),
+        ("name: study\ninitial: {real: 3\n", "line 2: a bracket opens and is not closed"),
+        ("name: study\nquestion: Real: or not?\n", "line 2: has a second ': '.* needs quotation marks"),
+        ("name: study\n  seeds: 3\n", "line 2: .*is indented more than the line that it belongs to"),
+        ("name: study\nseeds 3\nseed: 1\n", "line 2: has no ': ' between a key and its value"),
+        ("name: study\nquestion: @home\n", "line 2: .* needs quotation marks"),
+        ("name: study\n- a\n", "line 2: is indented otherwise"),
+    ],
+)
+def test_slips_in_yaml_are_told_with_their_line_and_in_plain_words(tmp_path, text, message):
+    (said,) = faults(tmp_path, text).values()
+    assert re.search(f"^is not YAML: {message}", said), said
+
+
 def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_bytes(b"name: \xff\xfe")

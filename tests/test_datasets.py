@@ -712,6 +712,19 @@ def test_every_picture_that_cannot_be_read_is_named(tmp_path):
     assert lines[1].startswith("- '01.png': is neither PNG nor JPEG") and lines[-1] == "- and 10 more"
 
 
+def test_a_cure_of_all_pictures_is_said_once(tmp_path):
+    for row in range(4):
+        (tmp_path / f"{row}.png").write_bytes(encode(np.full((1, 9, 9 + row), row, np.uint8)))
+    with pytest.raises(ValueError, match="3 of 4 images cannot be read as they are; set resolution") as caught:
+        ImageFolder(path=tmp_path).load()
+    assert str(caught.value).splitlines()[1:] == [
+        f"- '{row}.png': has 9 x {9 + row} pixels, '0.png' has 9 x 9" for row in (1, 2, 3)
+    ]
+    with pytest.raises(ValueError, match="3 of 4 images cannot be read as they are; set crop: centre:"):
+        ImageFolder(path=tmp_path, resolution=8).load()
+    assert ImageFolder(path=tmp_path, resolution=8, crop="centre").load().data.shape == (4, 1, 8, 8)
+
+
 def test_more_memory_is_a_word_away(tmp_path, monkeypatch):
     (tmp_path / "0.png").write_bytes(encode(np.zeros((3, 2000, 2000), np.uint8)))
     monkeypatch.setenv("COLLAPSELAB_READ_MB", "1")

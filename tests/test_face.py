@@ -14,9 +14,11 @@ import pytest
 from collapselab import report
 from collapselab.compose.supply import Used
 from collapselab.machine import revision
+from collapselab.metrics import METRICS
 from collapselab.report import footer, headline, pictures
 from collapselab.report import made as making
 from collapselab.report.made import Made
+from collapselab.report.meaning import MEANINGS, meaning
 from collapselab.study import composed, results
 from collapselab.study.loading import all_written_in, check, find
 from collapselab.theory.setting import Prediction
@@ -409,6 +411,7 @@ def text_of(part):
 QUESTIONS = {
     "did it collapse?": ("header", "Yes: recall falls faster than in the control in"),
     "which arm keeps recall best?": ("header", "is 0.85 in control, 0.8"),
+    "what is recall?": ("header", "Recall is the share of the real images that the model still reaches"),
     "did the control fall?": ("header", "In the control recall does not fall"),
     "how many real images did it use?": ("header", "Distinct real images used by generation 4: 800 in control"),
     "of what data?": ("header", "Data: 1797 handwritten digits"),
@@ -419,6 +422,12 @@ QUESTIONS = {
     "what do I cite?": ("footer", "@misc{madeup2026,"),
     "when, and in which environment?": ("footer", "Computed 2026-11-29 17:52 UTC"),
 }
+
+
+def test_only_what_has_plain_words_is_explained():
+    assert set(MEANINGS) <= set(METRICS)
+    facts = made_up.facts(primary=Endpoint("vendi_score", "lenet"))
+    assert meaning(facts) == ""
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

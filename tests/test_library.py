@@ -153,6 +153,7 @@ FAULTS = {
     "a count": ({"count": 1}, r"^count: found 1; allowed are whole numbers from 2"),
     "a seed": ({"seed": -1}, r"^seed: found -1; allowed are whole numbers from 0"),
     "channels": ({"channels": 2}, r"^channels: found 2; allowed: 1, 3"),
+    "a crop": ({"crop": "middle"}, r"^crop: found 'middle'; allowed: none, centre"),
     "a resolution of arrays": ({"resolution": 4}, r"samples: found an array and a resolution of 4"),
     "no file": ({"samples": "nowhere.zip"}, r"nowhere.zip"),
     "a list": ({"samples": [[1.0]]}, r"^samples: found list, allowed are a path, a numpy array and a torch tensor"),

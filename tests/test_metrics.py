@@ -23,6 +23,7 @@ from collapselab.metrics.estimates import share_of
 from collapselab.metrics.frechet import frechet_distance
 from collapselab.metrics.memorisation import copies
 from collapselab.metrics.neighbours import COMPARISONS, coverage, density, hits, precision, recall
+from collapselab.report.meaning import MEANINGS
 from collapselab.store.provenance import named
 from collapselab.store.provenance.source import ASIDE
 from collapselab.testing import check_metric, check_score
@@ -524,6 +525,7 @@ NAMED = {  # where a metric is named for itself: the law of it, the default of a
     # others call a metric by, and what a report unfolds beside the primary endpoint
     *(("core/naming.py", name) for meant in COMMON_NAMES.values() for name in {*meant} & METRICS.keys() - OTHER_WORDS),
     ("report/page.py", "frechet_distance"),
+    *(("report/meaning.py", name) for name in MEANINGS.keys() - OTHER_WORDS),
     *(("search/objectives.py", name) for name in ("recall", "frechet_distance", "vendi_score", "neighbour_entropy")),
     *(
         (f"adapt/{file}.py", name)

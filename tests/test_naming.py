@@ -65,6 +65,8 @@ def test_a_study_and_an_option_say_what_was_meant(tmp_path):
         studies.load(path)
     with pytest.raises(studies.BadStudy, match=r"no such study.*did you mean 'other'\?"):
         studies.load(tmp_path / "othr.yaml")
+    with pytest.raises(studies.BadStudy, match=r"no such study.*did you mean 'config/papers/yi\.yaml'\?"):
+        studies.find("yi")
     with pytest.raises(options.typer.BadParameter, match=r"did you mean 'kernel_distance'\?"):
         options.chosen(METRICS, "kid", "--metric")
 

@@ -196,14 +196,23 @@ def test_a_study_of_pictures_of_any_size_is_a_right_study(preset, labels, tmp_pa
 
 def test_what_to_expect_is_told():
     plain = Surveyed(10_000, 3, 64, 64, True, [2_500] * 4)
-    assert list(from_pictures.notes(plain._replace(side=28), 28, False)) == []
-    told = list(from_pictures.notes(plain, from_pictures.side_of(plain, False), False))
-    assert told == ["pictures are shrunk to 28 x 28 pixels; with a GPU: --resolution 64"]
+    assert list(from_pictures.notes(plain._replace(side=28), 28, True)) == []
+    assert list(from_pictures.notes(plain._replace(side=15), 15, False)) == []
+    shrunk, hours = from_pictures.notes(plain, from_pictures.side_of(plain, False), False)
+    assert shrunk == "pictures are shrunk to 28 x 28 pixels; with a GPU: --resolution 64"
+    assert "takes hours" in hours and "--resolution 15" in hours
+    assert from_pictures.preset_of(15) == "tiny"
     assert from_pictures.side_of(plain, True) == 64 and from_pictures.side_of(plain._replace(side=30), True) == 28
     few = Surveyed(300, 1, 28, 28, True, [290, 10], False, 7)
     told = "\n".join(from_pictures.notes(few, 28, False))
     assert "170 pictures are few" in told and "a class of 10 pictures" in told and "7 pictures are copies" in told
     assert "needs a GPU" in "\n".join(from_pictures.notes(plain, 64, False))
+
+
+def test_pictures_that_are_passed_over_are_named_where_too_few_are_left():
+    few = Surveyed(15, 1, 28, 28, True, passed="15 in the deeper folder a/b/")
+    (said,) = from_pictures.faults(few, None)
+    assert said.startswith("found 15 pictures (passed over: 15 in the deeper folder a/b/); a study needs 24")
 
 
 def test_a_folder_of_grey_pictures_becomes_a_study_that_validates(grey, tmp_path):

@@ -63,6 +63,23 @@ def test_every_format_holds_the_same_samples(folder, digits):
     assert [pools.read(folder / name).kind for name in ("u.npy", "last.npy")] == ["vectors", "images"]
 
 
+def test_pictures_of_several_sizes_are_measured_once_they_are_cut_and_shrunk(digits, tmp_path):
+    """What they were made of stands beside every number: cut pictures are not compared with whole ones."""
+    for row, image in enumerate(digits[0].data[:12, 0]):
+        (tmp_path / "mixed").mkdir(exist_ok=True)
+        Image.fromarray(np.pad(image, ((0, 0), (row % 3, row % 3)))).save(tmp_path / "mixed" / f"{row:02}.png")
+    cut = pools.read(tmp_path / "mixed", crop="centre")
+    np.testing.assert_array_equal(cut.data, digits[0].data[:12])
+    assert (cut.resize, pools.read(tmp_path / "mixed", crop="centre", resolution=4).resize) == (
+        "centre",
+        "centre, area to 4",
+    )
+    assert pools.read(tmp_path / "mixed", crop="centre", streamed=True).shape == "(1, 8, 8)"
+    told = run("measure mixed --against mixed --extractor pixels --metric recall", tmp_path, code=2)
+    assert "8 of 12 images cannot be read as they are; set resolution to make them equal" in told
+    assert "'middle' is not one of" in run("measure mixed --against mixed --crop middle", tmp_path, code=2)
+
+
 def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
     pictures = pools.read(folder / "fake", channels=1, count=9, streamed=True).data
     assert len(pictures) == 9
@@ -191,6 +208,7 @@ MISTAKES = {
     "measure u.npy --against v.npy --metric 'recall={\"k\": 0}'": ["k", "1"],
     "measure u.npy --against v.npy --metric 'recall={k}'": ["JSON"],
     "measure u.npy --against v.npy --resolution 8": ["resolution"],
+    "measure u.npy --against v.npy --crop centre": ["a crop of centre"],
     "measure u.npy": ["--against"],
     "measure fake --against real.zip --extractor pixels --channels 1 --resolution 4 --train train.npy": ["resolution"],
     "measure fake --against wide.npy --extractor pixels": ["(1, 8, 8)", "(1, 8, 9)"],

@@ -105,6 +105,31 @@ def test_every_page_is_in_the_table_of_contents():
     assert there - listed == {"index"}
 
 
+def test_no_page_has_the_name_of_one_that_the_site_makes_by_itself():
+    """It would be written over, without a warning: a page search.md is the form in which one searches the site."""
+    assert not {path.stem for path in (ROOT / "docs").glob("*.md")} & {"search", "genindex", "modindex", "py-modindex"}
+
+
+@pytest.mark.parametrize("page", ["howto", "findings", "reference", "project"])
+def test_what_stands_in_a_table_of_contents_can_be_chosen_on_its_page(page):
+    """The tables are hidden: they make the menu, and the page itself says what each leads to."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    body, _, tree = text.partition("```{toctree}")
+    entries = [line for line in tree.splitlines()[1:] if line and not line.startswith((":", "`"))]
+    assert len(entries) > 4
+    assert [name for name in entries if f"({name}.md)" not in body] == []
+
+
+def test_every_page_says_first_what_its_reader_gets():
+    """Before its first part, its first list and its first command stands a sentence, of more than a few words."""
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        text = re.sub(r"\A---\n.*?^---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE).strip()
+        first = text.partition("\n\n")[2].partition("\n\n")[0]
+        if text.startswith("#") and path.stem not in ("howto", "project"):  # others include a file of the root
+            assert len(first.split()) >= 12 and re.match(r"[A-Z*`\[]|collapselab", first), f"{path.name}: {first[:80]}"
+            assert not first.startswith(("This page is written", "```", ":::")), f"{path.name}: {first[:80]}"
+
+
 # -- commands ----------------------------------------------------------------------------------------------------------
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 from project import ROOT, said
 from snakemake.logging import DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from collapselab import study as studies
+from collapselab.cli import running
 from collapselab.cli.running import with_signals
 from collapselab.core.shipped import shipped
 from collapselab.study import driving, following, requests
@@ -428,6 +430,23 @@ def test_a_profile_that_comes_with_the_package_is_found_anywhere(tmp_path, monke
     assert words[-1].endswith(str(shipped("profiles") / "slurm"))
     (tmp_path / "profiles/slurm").mkdir(parents=True)
     assert driving.command("smoke", said)[-len(said) :] == said  # one's own
+
+
+def test_who_has_no_report_yet_is_told_how_to_see_one_meanwhile(tmp_path, monkeypatch, capsys):
+    """Of the shipped study, whose jobs are not run here: snakemake is another program that ends at once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(driving, "command", lambda name, words: [sys.executable, "-c", ""])
+    with pytest.raises(typer.Exit):
+        running.run(SimpleNamespace(args=[]), "smoke")
+    first, last = capsys.readouterr().out.splitlines()
+    assert "collapselab report smoke --so-far" in first and "collapselab status smoke" in first
+    assert last.startswith("The report: ")
+    report = Path(SMOKE.report_file("report.html"))
+    report.parent.mkdir(parents=True)
+    report.touch()
+    with pytest.raises(typer.Exit):
+        running.run(SimpleNamespace(args=[]), "smoke")
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_the_last_line_is_the_reports_path_or_why_there_is_none(tmp_path, monkeypatch):

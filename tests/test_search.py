@@ -78,7 +78,7 @@ def test_every_guide_has_a_space_and_all_that_is_drawn_from_it_are_options(name)
 
 
 def test_the_page_has_every_range():
-    page = (Path(__file__).parents[1] / "docs" / "search.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "searching.md").read_text(encoding="utf-8")
     rows = {name: line for line in page.splitlines() for name in GUIDES if line.startswith(f"| `{name}` |")}
     for name, space in spaces.SPACES.items():
         for option, what in space.items():

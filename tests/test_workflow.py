@@ -489,5 +489,8 @@ def test_a_mirror_that_is_away_is_said_at_the_end_and_caught_up_by_the_next_run(
     assert any("collapselab: not mirrored: MLflow at http://127.0.0.1:9" in line for line in last), last
     assert smoke.plan() == {"track": 1, "all": 1}
     done = smoke.run(*command)
-    assert "runs in experiment 'smoke'" in done.stderr and "the arms side by side: http" in done.stderr
+    assert (
+        "runs in experiment 'smoke'" in done.stderr
+        and "the arms side by side (while mlflow ui runs here): http" in done.stderr
+    )
     assert smoke.plan() == {}

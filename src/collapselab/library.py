@@ -38,6 +38,7 @@ def measure_sets(
     count: int | None = None,
     seed: int = 0,
     resolution: int | None = None,
+    crop: str = "none",
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
     progress: bool | None = None,
@@ -56,14 +57,15 @@ def measure_sets(
     extractor: feature spaces by name; of a mapping each with the path of its weights, or its options (``weights`` among
     them). Without any: ``inception`` for images, ``identity`` for numbers. metric: metrics by name, of a mapping with
     their options; without any, all that mean something. count: measure so many of each side, drawn by ``seed``.
-    resolution: the side in pixels that pictures of folders and zips are shrunk to. channels: 1 reads them as grey, 3 as
-    colours. progress: whether to show how far it is on the standard error; None: on a terminal.
+    resolution: the side in pixels that pictures of folders and zips are shrunk to. crop: ``centre`` cuts them to
+    squares before. channels: 1 reads them as grey, 3 as colours. progress: whether to show how far it is on the
+    standard error; None: on a terminal.
 
     Raises ValueError with the words of the command for anything that cannot be measured, FileNotFoundError for a file
     that is not there.
     """
     given = {"samples": samples, "against": against} | ({} if train is None else {"train": train})
-    form = {"resolution": resolution, "channels": channels, "count": count, "seed": seed}
+    form = {"resolution": resolution, "crop": crop, "channels": channels, "count": count, "seed": seed}
     with _plainly(), _shown("measure_sets", progress):
         read = _samples(given, value_range)
         return verb.measured(read, _extractors(extractor), _metrics(metric), **form)
@@ -77,6 +79,7 @@ def features_of(
     count: int | None = None,
     seed: int = 0,
     resolution: int | None = None,
+    crop: str = "none",
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
     progress: bool | None = None,
@@ -86,7 +89,7 @@ def features_of(
     Metrics take them in the roles ``real`` and ``fake``: ``collapselab.metrics.recall(real, fake)``. options: of the
     extractor; ``weights`` among them is the path of what it looks through. All else is as for :func:`measure_sets`.
     """
-    form = {"resolution": resolution, "channels": channels, "count": count, "seed": seed}
+    form = {"resolution": resolution, "crop": crop, "channels": channels, "count": count, "seed": seed}
     with _plainly(), _shown("features_of", progress):
         entry = chosen(FEATURES, extractor, "--extractor", looks_outside)
         (weights, settings) = _extractors({extractor: options})[extractor]

@@ -58,6 +58,9 @@ def measure(
     count: Annotated[int | None, typer.Option(min=2, help="measure so many samples of each side, drawn by lot")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the lot by which --count draws")] = 0,
     resolution: Annotated[int | None, typer.Option(min=1, help="side in pixels that images are shrunk to")] = None,
+    crop: Annotated[
+        pools.Crop, typer.Option(help="centre cuts images to squares, before they are shrunk to a --resolution")
+    ] = "none",
     channels: Annotated[
         int | None, typer.Option(min=1, max=3, help="1 reads images as grey, 3 as colours; else grey where all are")
     ] = None,
@@ -65,7 +68,7 @@ def measure(
     scores: Annotated[Path | None, typer.Option(help="CSV to write: the scores of every sample")] = None,
 ) -> None:
     """Compare any two sets of samples, without a study."""
-    form = {"resolution": resolution, "channels": channels, "count": count, "seed": seed}
+    form = {"resolution": resolution, "crop": crop, "channels": channels, "count": count, "seed": seed}
     given = {"samples": samples, "against": against} | ({"train": train} if train else {})
     looked = pairs(extractor, "--extractor") if extractor else {}
     metrics = pairs(metric or [], "--metric")
@@ -97,6 +100,9 @@ def measured(
     for name, value, least in (("count", count, 2), ("seed", seed, 0), ("resolution", form.get("resolution"), 1)):
         if value is not None and (not isinstance(value, int) or value < least):
             raise typer.BadParameter(f"found {value!r}; allowed are whole numbers from {least}", param_hint=f"--{name}")
+    if form.get("crop", "none") not in pools.CROPS:
+        allowed = ", ".join(pools.CROPS)
+        raise typer.BadParameter(f"found {form['crop']!r}; allowed: {allowed}", param_hint="--crop")
     if channels not in (None, 1, 3):
         raise typer.BadParameter(f"found {channels}; allowed: 1, 3", param_hint="--channels")
     extractors = extractors or {USUAL[_kind(given["samples"])]: ("", {})}

@@ -11,7 +11,7 @@ import typer
 from .. import store
 from ..study import layout, results, selected
 from .run import clock
-from .study import Planned, StudyName, study_of
+from .study import Planned, StudyName, expect_measured, study_of
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -32,12 +32,12 @@ def _draw(study: Any, name: str, so_far: bool) -> None:
     from ..report.made import made
 
     records, missing = results.records(study)
+    expect_measured(name, records, missing)
     if missing and not so_far:
         raise typer.BadParameter(
-            f"{len(missing)} cells are not measured yet, such as {missing[0]}; --so-far draws the rest"
+            f"{len(missing)} records are not there yet, such as {missing[0]}; --so-far draws the rest, and "
+            f"collapselab run {name} goes on with them"
         )
-    if not records:
-        raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
     with clock.compute():
         grids: dict[str, dict[int, np.ndarray]] = {}
         for (arm, seed, generation), images in results.grids(study).items():

@@ -51,6 +51,8 @@ def run(
     asked, before = context.args, driving.date_of(study)
     if not driving.runs_jobs(asked):
         raise typer.Exit(with_signals(driving.command(name, asked))[0])
+    if before is None:
+        print(driving.first_line(name), flush=True)
     shows = _is_terminal() and not driving.said(asked, "--quiet") and not driving.said(asked, "-q")
     how = _with_bar if shows else _plainly
     code, interrupted = how(driving, study.name, name, asked)

@@ -2,6 +2,7 @@
 
 import glob
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,13 @@ def study_of(name: str, planned: str | None = None) -> Any:
     if planned is not None:
         return studies.from_plan(planned)
     return studies.find(name)
+
+
+def expect_measured(name: str, records: Sequence[Any], missing: Sequence[str]) -> None:
+    """Raise BadParameter for a study of which nothing is measured. records, missing: as of ``results.records``."""
+    if not records:
+        first = f"{missing[0]} comes first"
+        raise typer.BadParameter(f"nothing of it is measured yet ({first}); run it: collapselab run {name}")
 
 
 @app.command()

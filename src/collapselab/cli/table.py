@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..study import results
-from .study import StudyName, study_of
+from .study import StudyName, expect_measured, study_of
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -27,8 +27,7 @@ def table(
         print(references.bibtex(references.named(results.sources(study))), end="")
         return
     records, missing = results.records(study)
-    if not records:
-        raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
+    expect_measured(name, records, missing)
     sheets = exports.of_study(results.facts(study), records)
     if not which:
         width = max(map(len, sheets))

@@ -14,7 +14,7 @@ from ..study.adaptations import adaptations
 from ..study.thinning import CURVE
 from ..together import records as together
 from .run import EXIT_LOCKED, EXIT_RESOURCES
-from .study import Planned, StudyName, study_of
+from .study import Planned, StudyName, expect_measured, study_of
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -33,8 +33,7 @@ def track(
 
     study = study_of(name, planned)
     records, missing = results.records(study)
-    if not records:
-        raise typer.BadParameter(f"nothing is measured yet: {missing[0]} is the first cell")
+    expect_measured(name, records, missing)
     out = Path(study.report_file("tracked.json"))
     attempt = attempt or layout.attempts(study)[0]
     shown = together.means(records) if study.file.together else records
@@ -51,8 +50,9 @@ def track(
     # The same after a second call: the file lies among the study's outputs, which DVC compares.
     runs = done.created + done.extended + done.unchanged
     store.write_json(out, {"tracked": True, "experiment": done.experiment, "runs": runs, "attempt": attempt})
+    while_ = " (while mlflow ui runs here)" if done.link.startswith(tracking.PAGE) else ""
     changes = f"{done.created} new, {done.extended} extended, {done.deleted} remade"
-    print(f"{runs} runs in experiment {done.experiment!r}: {changes}\nthe arms side by side: {done.link}")
+    print(f"{runs} runs in experiment {done.experiment!r}: {changes}\nthe arms side by side{while_}: {done.link}")
 
 
 def _beside(study: Any, records: Sequence[Mapping[str, Any]]) -> Any:

@@ -416,9 +416,16 @@ def _header_of(content: Callable[[str], Stored], name: str) -> Header | None:
 
 
 def said_of(faults: Sequence[ValueError], count: int) -> str:
-    """What is wrong with some of so many images, a line each; of one alone its own words."""
+    """What is wrong with some of so many images, a line each; of one alone its own words.
+
+    Where one option cures all of them it is said once, at the top.
+    """
     if len(faults) == 1:
         return str(faults[0])
-    told = [f"- {fault}" for fault in faults[:TOLD_FAULTS]]
+    said = [str(fault) for fault in faults]
+    (cure, *others) = sorted({one.rpartition("; ")[2] for one in said})
+    alike = not others and cure.startswith(("set ", "say "))
+    head = f"{len(faults)} of {count} images cannot be read{f' as they are; {cure}' if alike else ''}:"
+    told = [f"- {one.removesuffix(f'; {cure}') if alike else one}" for one in said[:TOLD_FAULTS]]
     more = [f"- and {len(faults) - TOLD_FAULTS} more"] if len(faults) > TOLD_FAULTS else []
-    return "\n".join([f"{len(faults)} of {count} images cannot be read:", *told, *more])
+    return "\n".join([head, *told, *more])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -26,6 +26,8 @@ READABLE = (
     "a folder or a .zip of PNG and JPEG images, a .npy array, one of an .npz (FILE.npz:NAME), "
     "a .safetensors sample set, or a .parquet file with a column image, vector or category"
 )
+Crop = Literal["none", "centre"]
+CROPS: tuple[str, ...] = get_args(Crop)
 KEPT_BYTES = 200 * 2**20  # of decoded pictures that are kept until they are looked at, as many as CIFAR-10 has
 LOSSLESS, LOSSY = "without loss", "JPEG"
 
@@ -151,7 +153,9 @@ class Pool:
     def resize(self) -> str:
         """How the samples were made as large as they are."""
         options = self.lineage.get("options", {})
-        return f"{options['resize']} to {options['resolution']}" if options.get("resolution") else "none"
+        cut = "" if options.get("crop", "none") == "none" else f"{options['crop']}, "
+        sized = f"{options['resize']} to {options['resolution']}" if options.get("resolution") else ""
+        return f"{cut}{sized}".removesuffix(", ") or "none"
 
     @property
     def channels(self) -> int:
@@ -194,6 +198,7 @@ def read(
     path: Path,
     *,
     resolution: int | None = None,
+    crop: Crop = "none",
     channels: int | None = None,
     count: int | None = None,
     seed: int = 0,
@@ -202,14 +207,15 @@ def read(
     """The samples at a path.
 
     A folder or zip holds PNG and JPEG images, which become (N, channels, H, W) uint8, grey where all of them are and
-    nothing else is asked for; ``resolution`` shrinks them by the mean of the pixels, as the data sets of a study are.
+    nothing else is asked for; ``resolution`` shrinks them by the mean of the pixels, as the data sets of a study are,
+    and the ``crop`` of ``centre`` cuts them to squares before.
     An array is (N, H, W), (N, H, W, C) or (N, C, H, W) uint8 with one or three channels, (N, d) float, or (N,) whole
     numbers; a Parquet file has a column of PNG or JPEG files of one size, of such vectors, or of such whole numbers; an
     .npz of several is asked for ``arr_0``, or for the one that the path names: ``real.npz:images``.
 
     count: draw so many by the ``seed``, in their order: many folders and arrays are sorted by class. streamed: leave
-    the images of folders and zips where they are and in their own sizes, as published networks can look at them, if no
-    resolution is asked for.
+    the images of folders and zips where they are and in their own sizes, as published networks can look at them, if
+    neither a resolution nor a crop is asked for.
     Raises ValueError for anything else, and Foreign for an array's file that holds none.
     """
     path = Path(path)
@@ -217,10 +223,10 @@ def read(
     suffix, stored = file.suffix.lower(), LOSSLESS
     if file.exists():
         check_regular(file, may_be_folder=True)
-    if resolution is not None and suffix in (".safetensors", columns.SUFFIX, *arrays.SUFFIXES):
-        raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
+    if suffix in (".safetensors", columns.SUFFIX, *arrays.SUFFIXES):
+        _expect_as_it_is(path, resolution, crop)
     if path.is_dir() or suffix == ".zip":
-        return _of_pictures(path, resolution, channels, count, seed, streamed)
+        return _of_pictures(path, {"resolution": resolution, "crop": crop, "channels": channels}, count, seed, streamed)
     if suffix == ".safetensors":
         samples = store.read_samples(path)
         data, lineage, name = samples.data, samples.lineage, None
@@ -245,15 +251,22 @@ def of_array(
     path: Path,
     *,
     resolution: int | None = None,
+    crop: Crop = "none",
     channels: int | None = None,
     count: int | None = None,
     seed: int = 0,
     streamed: bool = False,
 ) -> Pool:
     """An array as :func:`read` reads it from a file. path: what it is called. Raises ValueError for other arrays."""
-    if resolution is not None:
-        raise ValueError(f"{path}: found an array and a resolution of {resolution}; allowed for folders and zips only")
+    _expect_as_it_is(path, resolution, crop)
     return _of_rows(arrays.as_samples(array, path), {"source": "array", "options": {}}, path, "", count, seed)
+
+
+def _expect_as_it_is(path: Path, resolution: int | None, crop: Crop) -> None:
+    """Raise ValueError where something of an array is asked for that is done with pictures alone."""
+    for asked, found in (("resolution", resolution), ("crop", None if crop == "none" else crop)):
+        if found is not None:
+            raise ValueError(f"{path}: found an array and a {asked} of {found}; allowed for folders and zips only")
 
 
 def _of_rows(data: np.ndarray, lineage: Mapping[str, Any], path: Path, of: str, count: int | None, seed: int) -> Pool:
@@ -269,17 +282,15 @@ def dataset_at(path: Path, **options: Any) -> ImageFolder | DatasetZip | None:
     return (ImageFolder if path.is_dir() else DatasetZip)(path=path, **options)
 
 
-def _of_pictures(
-    path: Path, resolution: int | None, channels: int | None, count: int | None, seed: int, streamed: bool
-) -> Pool:
-    dataset = dataset_at(path, resolution=resolution, channels=channels, labels="ignore")
+def _of_pictures(path: Path, form: Mapping[str, Any], count: int | None, seed: int, streamed: bool) -> Pool:
+    dataset = dataset_at(path, **form, labels="ignore")
     dataset.require()
     found = dataset.listing()
     rows, drawn = _drawn(len(found.names), count, seed)
     names = found.names if rows is None else [found.names[row] for row in rows]
     stored = _stored(dataset.kinds(names))
     lineage: dict[str, Any] = {"source": dataset.source, "options": {}}
-    if streamed and resolution is None:
+    if streamed and form["resolution"] is None and form["crop"] == "none":
         data = Pictures(dataset, names)
     else:
         data = dataset.stacked(names)

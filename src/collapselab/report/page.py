@@ -18,6 +18,7 @@ from .colours import marks_of
 from .footer import Footer, cited
 from .headline import badge, headline, start
 from .lines import STYLE
+from .meaning import meaning
 from .numbers import DRAWN, SETS, charts_of, endpoints, name_of, twins, unchanged
 from .people import of_people
 from .pictures import Pictures, kept_and_discarded, sheets_and_rows
@@ -98,6 +99,7 @@ def _first_screen(
     return {
         "question": facts.question or "Does it get worse?",
         "headline": first._replace(beneath=beneath),
+        "meaning": meaning(facts),
         "warned": [*([of_start] if is_poor else []), *sections.warned(records)],
         "badges": {one.arm: badge(facts, one) for one in found["primary_slope"]},
         "used": sections.used_words(facts),

@@ -71,6 +71,12 @@ def last_line(study: Study, code: int, before: float | None, interrupted: bool =
     return f"The report: {there}, since this run {how}; {cures}"
 
 
+def first_line(name: str) -> str:
+    """What a study that has no report yet can be asked meanwhile, by the name that it was called by."""
+    curves = f"collapselab report {name} --so-far draws the curves so far"
+    return f"Meanwhile, in another terminal: collapselab status {name} says how far it is, {curves}"
+
+
 def date_of(study: Study) -> float | None:
     """The date of a study's report; None where there is none."""
     report = Path(study.report_file("report.html"))

@@ -19,7 +19,8 @@ class Fit(NamedTuple):
 
     sides: of the pictures that it takes, in pixels, in rising order. options: what is said beside the preset.
     images_seen: of one training. tried: training images of its source. rows: most that a training set has here, since
-    so many are sampled in each generation. on_gpu: whether a training takes too long without one.
+    so many are sampled in each generation. on_gpu: whether a training takes too long without one. hours: whether a
+    study takes hours without one.
     """
 
     sides: tuple[int, ...]
@@ -28,11 +29,12 @@ class Fit(NamedTuple):
     rows: int
     options: str = ""
     on_gpu: bool = False
+    hours: bool = False
 
 
 FITS = {
     "tiny": Fit(tuple(range(8, 16)), 128_000, 800, 2_000),
-    "digits28": Fit((16, 20, 24, 28), 40_000, 2_500, 2_500),
+    "digits28": Fit((16, 20, 24, 28), 40_000, 2_500, 2_500, hours=True),
     # A tenth of what the preset says, and less of what goes with it: a loop trains dozens of them.
     "small32": Fit((32,), 2_000_000, 50_000, 10_000, "warmup_images: 50000, ema_half_life: 20000", True),
     "faces64": Fit((64,), 4_000_000, 70_000, 10_000, "warmup_images: 100000, ema_half_life: 40000", True),
@@ -62,7 +64,11 @@ def sides(on_gpu: bool = True) -> list[int]:
 def faults(pictures: Surveyed, side: int | None) -> Iterator[str]:
     """What keeps pictures from being studied. side: as it was asked for."""
     if pictures.count < FEWEST:
-        yield f"found {pictures.count} pictures; a study needs {FEWEST} at least, and several hundred to say something"
+        passed = f" (passed over: {pictures.passed})" if pictures.passed else ""
+        yield (
+            f"found {pictures.count} pictures{passed}; a study needs {FEWEST} at least, and several hundred to say "
+            "something"
+        )
     if pictures.side < sides()[0]:
         yield f"found a side of {pictures.side} pixels; allowed are sides of at least {sides()[0]}"
     elif side is not None and (side not in sides() or side > pictures.side):
@@ -114,6 +120,11 @@ def notes(pictures: Surveyed, side: int, on_gpu: bool) -> Iterator[str]:
         larger = [one for one in sides() if side < one <= pictures.side]
         more = f"; with a GPU: --resolution {larger[-1]}" if larger and not on_gpu else ""
         yield f"pictures are shrunk to {side} x {side} pixels{more}"
+    if fit.hours and not on_gpu:
+        yield (
+            "without a GPU this takes hours: collapselab plan says how many. For a first look, "
+            f"--resolution {FITS['tiny'].sides[-1]} takes about a fifteenth of that"
+        )
     if fit.on_gpu and not on_gpu:
         yield f"the preset {preset} needs a GPU, and here is none"
 

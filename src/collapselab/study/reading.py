@@ -16,6 +16,16 @@ CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
 CONFIG_DEPTH_MAX = 100  # and contain themselves
 DIGITS_MAX = 100  # of a number
+SLIPS = (
+    ("unexpected end of stream", True, "a quotation mark opens a text that nothing ends"),
+    ("',' or '", True, "a bracket opens and is not closed, or a comma is missing"),
+    ("could not find expected ':'", True, "has no ': ' between a key and its value"),
+    ("mapping values are not allowed", False, "has a second ': ', whose text then needs quotation marks, or is "
+     "indented more than the line that it belongs to"),
+    ("cannot start any token", False, "a text begins with a sign that YAML keeps for itself; it needs quotation marks"),
+    ("did not find expected key", False, "is indented otherwise than the lines that it belongs to"),
+)  # fmt: skip
+"""What the parser says, whether where the thing began or where it was noticed, and what it is in plain words."""
 # No process can be told them, or no file can hold them: half of a pair of surrogates, and signs that are no letters.
 UNSPEAKABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -29,7 +39,10 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
         there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
         found = ", ".join(there) or "none"
-        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}{meant(path.stem, there)}"
+        paper = Path("papers") / path.name
+        after = any((folder / paper).is_file() for folder in folders)
+        hint = f"; did you mean '{path.parent / paper}'?" if after else meant(path.stem, there)
+        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}{hint}"
         raise BadStudy(path, [Fault((), said)]) from None
     except UnicodeDecodeError as error:
         said = f"cannot be read: its bytes are no UTF-8 (from byte {error.start} on); save it as UTF-8"
@@ -43,7 +56,7 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         lines, faults = _survey(node)
         raw = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise BadStudy(path, [Fault((), f"is not YAML: {' '.join(str(error).split())}")]) from None
+        raise BadStudy(path, [Fault((), f"is not YAML: {_unread(error, text)}")]) from None
     except (RecursionError, ValueError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read as a study: {error}")]) from None
     if not isinstance(raw, dict):
@@ -51,6 +64,21 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         empty = "the file is empty, or has comments alone: " if raw is None else ""
         raise BadStudy(path, [Fault((), f"{empty}a study is a mapping of keys to values; found {found}")])
     return raw, lines, faults
+
+
+def _unread(error: yaml.YAMLError, text: str) -> str:
+    """Where a text is not YAML, and what is mostly meant by the one who wrote it; else in the parser's words."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    begun = getattr(error, "context_mark", None) or mark
+    here = text.split("\n")[mark.line : mark.line + 1]
+    if here and "\t" in here[0][: mark.column + 1] and not here[0][: mark.column + 1].strip():
+        return f"line {mark.line + 1}: begins with a tab; YAML is indented by spaces alone"
+    for words, at_its_begin, said in SLIPS:
+        if words in error.problem:
+            return f"line {(begun if at_its_begin else mark).line + 1}: {said}"
+    return f"line {mark.line + 1}: {error.problem}" + (f", {error.context}" if error.context else "")
 
 
 def _text(path: Path) -> str:
