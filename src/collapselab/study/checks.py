@@ -14,11 +14,12 @@ from ..compose.regimes import REAL
 from ..core.ask import Ask
 from ..core.choice import Choice, named, nested
 from ..core.errors import Diverged
+from ..core.kinds import NOUNS
 from ..core.needs import NOTHING, Needs
 from ..core.registry import usable
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..data.split import check_sizes
+from ..data.split import check_sizes, thinned
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS, Metric
@@ -161,9 +162,26 @@ def data_faults(study: Study, there: bool) -> Iterator[Fault]:
                 )
         return
     try:
-        check_sizes(split.parts(), study.dataset.count() if there else sum(split.parts().values()))
+        available, wrong = _available(study) if there else (sum(split.parts().values()), {})
+        yield from (Fault(("data", "rare", label), message) for label, message in wrong.items())
+        if not wrong:
+            check_sizes(split.parts(), available, NOUNS[study.kind])
     except (ValueError, OSError) as error:
         yield Fault(("data",), str(error))
+
+
+def _available(study: Study) -> tuple[int, dict[int, str]]:
+    """The samples that can be split, as far as they are counted without being read, and what is wrong with rare ones.
+
+    Of data whose labels would have to be read, that is found where they are read.
+    """
+    rare, most = study.file.data.rare, study.dataset.at_most()
+    counts = study.dataset.label_counts() if rare and sum(rare.values()) < 1 else None
+    if not counts or max(rare) > max(counts):  # of labels that there are not, another fault tells
+        return most, {}
+    others = sum(counts.values()) - sum(counts.get(label, 0) for label in rare)
+    left, wrong = thinned({label: counts.get(label, 0) for label in rare}, others, rare)
+    return others + sum(left.values()), wrong
 
 
 def measured_faults(study: Study) -> Iterator[Fault]:
