@@ -289,7 +289,7 @@ LARGE = {
 
 def bytes_read() -> int:
     """By this process so far, from files and all else (proc_pid_io(5))."""
-    return int(Path("/proc/self/io").read_text().splitlines()[0].removeprefix("rchar: "))
+    return int(Path("/proc/self/io").read_text(encoding="utf-8").splitlines()[0].removeprefix("rchar: "))
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what a process reads")

@@ -82,6 +82,30 @@ def test_what_is_wrong_with_a_small_study_is_told_of_the_file_that_makes_it():
     assert "unknown arm 'of_two_minds'" in found_at(faults(raw), "toy.paper.expect.1.arm")
 
 
+@pytest.mark.parametrize(
+    ("toy", "line", "said"),
+    [
+        ("{arms: {of_two: null}}", "toy.arms.of_two", "null takes a key away that is not there: unknown key 'of_two'"),
+        ("{yoked: null, seeds: 3}", "toy.yoked", "unknown key 'yoked'; allowed: question, paper, "),
+        ("{train: {epochs: null}}", "toy.train.epochs", "unknown key 'epochs'; allowed: none yet"),
+        ("{name: tiny, seeds: 3}", "toy.name", "is that of the study with -toy behind it; leave it out"),
+        ("{toy: {seeds: 2}, seeds: 3}", "toy.toy", "is of the study alone; leave it out"),
+        ("{arms: {}, seeds: 3}", "toy.arms", "changes nothing of the study's arms; say what is other"),
+        ("{generations: 3}", "toy", "changes nothing of the study; say what is smaller"),
+        ("{}", "toy", "changes nothing of the study"),
+    ],
+)
+@pytest.mark.parametrize("name", ["zhao", "zhao-toy"])
+def test_a_change_that_changes_nothing_is_a_fault_of_both_studies(tmp_path, name, toy, line, said):
+    raw = {key: value for key, value in raw_of("zhao").items() if key not in ("toy", "train", "yoked")}
+    text = yaml.safe_dump(raw | {"generations": 3}, sort_keys=False)
+    (tmp_path / "zhao.yaml").write_text(f"{text}toy: {toy}\n", encoding="utf-8")
+    with pytest.raises(BadStudy) as found:
+        loading.load(tmp_path / f"{name}.yaml")
+    assert f"line {text.count(chr(10)) + 1}: {line}: " in str(found.value) and said in str(found.value)
+    assert len(found.value.faults) == 1
+
+
 def found_at(found, where):
     assert where in found, found
     return found[where]

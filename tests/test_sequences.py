@@ -342,7 +342,7 @@ def test_a_part_of_a_study_of_texts_asks_for_sequences(tmp_path):
     _, faults = studies.check(raw, "text-smoke")
     (message,) = (fault.message for fault in faults if fault.path == ("data",))
     assert "sequences were asked for (train 100000" in message and "image" not in message
-    with pytest.raises(ValueError, match="50 sequences were asked for .* but there are 4"):
+    with pytest.raises(ValueError, match=r"50 sequences were asked for .* but there are 4"):
         split(SampleSet(np.zeros((4, 3), np.int32)), {"train": 50}, 0)
 
 
