@@ -10,6 +10,8 @@ import yaml
 from project import ROOT, Project
 
 from collapselab.cli import gallery, run
+from collapselab.metrics import METRICS
+from collapselab.metrics.parts import several
 from collapselab.report import field
 from collapselab.study import BadStudy, jobs, loading, papers, toys
 from collapselab.study.claimed import claims_of
@@ -137,6 +139,7 @@ def test_no_training_hangs_on_what_a_paper_claims_or_on_a_small_study():
         ({"arm": "of_one_mind", "is": "rises", "metric": "recall"}, "metric", "unknown metric of this study 'recall'"),
         ({"arm": "of_one_mind", "is": "rises", "extractor": "lenet"}, "extractor", "unknown extractor of this study"),
         ({"arm": "of_one_mind", "is": "rises", "extractor": "identity"}, "extractor", "is measured in moments"),
+        ({"arm": "of_one_mind", "is": "rises", "metric": "mean_drift.x"}, "metric", "is one number; leave .x out"),
         ({"arm": "of_one_mind", "is": "rises", "at": 4}, "at", "last generation is 3"),
         ({"arm": "of_one_mind", "is": "rises", "since": 3}, "since", "before 3"),
         ({"arm": "of_one_mind", "is": "rises", "than": "of_two_minds"}, "than", "leave out one of the two"),
@@ -153,6 +156,38 @@ def test_a_claim_that_no_record_could_answer_is_a_fault(claim, key, message):
     raw["paper"]["expect"] = [{"arm": "of_one_mind", "is": "rises"}, claim]
     del raw["toy"]
     assert message in found_at(faults(raw), f"paper.expect.1.{key}")
+
+
+@pytest.mark.parametrize(
+    ("metric", "extractor", "message"),
+    [
+        ("class_histogram.3", "lenet", ""),
+        ("class_histogram.10", "lenet", "found '10' of 'class_histogram'; say which, as class_histogram.PART; "),
+        ("class_histogram.10", "lenet", "; allowed: the number of a class from 0 to 9"),
+        ("class_histogram", "lenet", "'class_histogram' gives several numbers; say which, as class_histogram.PART"),
+        ("class_retention.kept", "lenet", ""),
+        ("class_retention.lost", "lenet", "allowed: kept, the number of a class from 0 to 9"),
+        ("tail_coverage.brightness.low", "attributes", ""),
+        ("tail_coverage.ink.low", "attributes", "allowed: brightness.low, contrast.low, "),
+        ("hue_share.around 31", "colours", "allowed: around 0, around 30, "),
+        ("level_share.grey from 32", "colours", ""),
+        ("level_share.grey above 32", "colours", "allowed: grey from a level, "),
+        ("recall.3", "lenet", "found recall.3, and 'recall' is one number; leave .3 out"),
+    ],
+)
+def test_a_claim_names_a_number_that_its_metric_gives(metric, extractor, message):
+    raw = yaml.safe_load((ROOT / "config" / "quickstart.yaml").read_text(encoding="utf-8"))
+    raw["extractors"] = ["lenet", "attributes", "colours"]
+    raw["metrics"] = ["recall", "class_histogram", "class_retention", "tail_coverage", "hue_share", "level_share"]
+    claim = {"arm": next(iter(raw["arms"])), "is": "rises", "metric": metric, "extractor": extractor}
+    raw["paper"] = {"cite": "Who (2026)", "claim": "It rises.", "reported": "much", "expect": [claim]}
+    found = faults(raw)
+    assert (message in found_at(found, "paper.expect.0.metric")) if message else not found
+
+
+def test_every_metric_of_several_numbers_says_what_they_are_called():
+    """Whether it is so is a law of metrics (``check_metric``)."""
+    assert [name for name, metric in METRICS.items() if several(metric) and not metric.roles.parts] == []
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ..data.split import check_sizes, thinned
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS, Metric
+from ..metrics.parts import several
 from ..models import MODELS
 from ..models.capabilities import Denoises, Judges, Knows
 from ..models.suited import cannot
@@ -193,7 +194,7 @@ def measured_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("primary",), f"{name!r} is measured in {allowed}; found {extractor!r}")
     elif not FEATURES[extractor].tells(metric.reads, study.kind):
         yield Fault(("primary",), f"{name!r} reads {metric.reads}, which {extractor!r} does not tell from {study.kind}")
-    if get_origin(get_type_hints(metric.function).get("return")) is dict:
+    if several(metric):
         yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
     held_out = study.file.data.split.held_out
     most = max(min(study.measured, held_out) - 1, 0)

@@ -49,7 +49,9 @@ def idle(raw: Mapping[str, Any]) -> Iterator[Fault]:
     found = list(_idle(raw, rest, ("toy",)))
     plain = {key: value for key, value in raw.items() if key != "toy"}
     if not found and merged(plain, rest) == plain:
-        found = [Fault(("toy",), "changes nothing of the study; say what is smaller, such as seeds: 3, or leave it out")]
+        found = [
+            Fault(("toy",), "changes nothing of the study; say what is smaller, such as seeds: 3, or leave it out")
+        ]
     yield from found
 
 
