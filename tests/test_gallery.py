@@ -9,10 +9,10 @@ import pytest
 import yaml
 from project import ROOT, Project
 
-from collapselab.cli import gallery, run
+from collapselab.cli import run
 from collapselab.metrics import METRICS
 from collapselab.metrics.parts import several
-from collapselab.report import field
+from collapselab.report import field, gallery
 from collapselab.study import BadStudy, jobs, loading, papers, toys
 from collapselab.study.claimed import claims_of
 from collapselab.verdicts import Claim
@@ -267,7 +267,7 @@ def test_every_paper_validates_at_both_sizes_and_has_its_page(name):
 def test_pages_are_what_the_studies_and_what_was_found_say():
     stale = [
         file.name
-        for file, text in gallery.written(PAGES).items()
+        for file, text in gallery.written(PAGES).pages.items()
         if not file.exists() or file.read_text(encoding="utf-8") != text
     ]
     assert not stale, f"run: collapselab gallery --pages ({', '.join(stale)})"
@@ -309,6 +309,31 @@ def test_pages_of_what_has_not_run_say_so(tmp_path, capsys):
     text = (tmp_path / "pages" / "kazdan.md").read_text(encoding="utf-8")
     assert "not run here yet" in text and "collapselab gallery kazdan" in text
     assert "not run here yet" in (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", ["seeds: [", "seeds: many"])
+def test_a_study_with_faults_stops_no_other_and_is_told(tmp_path, capsys, monkeypatch, fault):
+    """A fault of YAML and one of the study: of the one nobody can even say that it is made after a paper."""
+    folder = tmp_path / "config" / "papers"
+    folder.mkdir(parents=True)
+    for name in ("kazdan", "zhao"):
+        text = (ROOT / "config" / "papers" / f"{name}.yaml").read_text(encoding="utf-8")
+        (folder / f"{name}.yaml").write_text(text if name == "zhao" else f"{text}{fault}\n", encoding="utf-8")
+    (folder / "other.yaml").write_text("about: |\n  x\n\n  paper: none\n", encoding="utf-8")
+    (folder / "first.yaml").write_text('{"paper": {}, "name": "first"}\n', encoding="utf-8")
+    (folder / "field.csv").write_text("row,studies,missing\nBoth,kazdan zhao,\nFirst,first,\n", encoding="utf-8")
+    monkeypatch.setattr(papers, "places", lambda: [Path("config/papers")])
+    monkeypatch.chdir(tmp_path)
+    assert papers.names() == ["first", "kazdan", "zhao"]
+    assert run.run(["gallery", "kazdan", "zhao", "--pages", "--out", "pages"]) == 1
+    out, err = capsys.readouterr()
+    assert "kazdan is left out: its study cannot run" in err and "zhao is left out" not in err and "seeds" in err
+    assert "first has no page: its study cannot run" in err and err.count("left out") == 1
+    assert "studies with faults: kazdan, first; correct them" in err and "0 of 2 papers" in out
+    assert sorted(path.name for path in Path("pages").iterdir()) == ["index.md", "zhao.md"]
+    index = Path("pages/index.md").read_text(encoding="utf-8")
+    assert "| Both | kazdan | its study cannot run: its file has faults |" in index and "| [zhao](zhao.md) |" in index
+    assert index.count("not run here yet") == 3 and "of 1 studies" in index  # in the count, the table and the card
 
 
 @pytest.mark.slow
