@@ -38,6 +38,11 @@ class Series(NamedTuple):
     control: bool = False
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the other curves of a study."""
+        return self.name, self.axis
+
+    @property
     def x(self) -> np.ndarray:
         """The values of the axis."""
         return np.array(list(self.arms), np.float64)
@@ -234,22 +239,21 @@ def scaling_law(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
         return not_testable(name, facts.arms, NO_RISK)
     of = _series_of(facts)
     pairs, reasons = {}, {}
-    for series in dict.fromkeys(one.name + one.axis for one in of.values()):
-        chosen = next(one for one in of.values() if one.name + one.axis == series)
-        found = _paired(facts, records, chosen, endpoint)
-        (reasons if isinstance(found, str) else pairs)[series] = found
-    changes = estimate({series: pair.apart for series, pair in pairs.items()}, CHANGED)
+    for key, series in {one.key: one for one in of.values()}.items():
+        found = _paired(facts, records, series, endpoint)
+        (reasons if isinstance(found, str) else pairs)[key] = found
+    changes = estimate({key: pair.apart for key, pair in pairs.items()}, CHANGED)
     findings = []
     for arm in facts.arms:
         if arm not in of:
             reason = "it is what arms of the sweep are held against" if facts.is_control(arm) else "it has one size"
             findings += not_testable(name, [arm], reason)
             continue
-        series = of[arm].name + of[arm].axis
-        if series in reasons:
-            findings += not_testable(name, [arm], reasons[series])
+        key = of[arm].key
+        if key in reasons:
+            findings += not_testable(name, [arm], reasons[key])
             continue
-        findings.append(_judged(facts, records, arm, endpoint, pairs[series], changes[series]))
+        findings.append(_judged(facts, records, arm, endpoint, pairs[key], changes[key]))
     return findings
 
 

@@ -5,8 +5,9 @@ generations, and an arm is judged by a t-interval over its lineages.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .words import ROUNDING, digits_apart, spell
 
 FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
 CONFIDENCE = 0.95
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def _spread(sample: np.ndarray) -> float:
     return 0.0 if is_constant(sample) else scale * float((sample / scale).std(ddof=1))
 
 
-def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[str, Estimate]:
+def estimate(samples: Mapping[Key, np.ndarray], boundary: float = 0.0) -> dict[Key, Estimate]:
     """One estimate per arm from one number per lineage; Holm's correction over the arms with enough of them."""
     samples = {arm: (array := np.asarray(sample, np.float64))[np.isfinite(array)] for arm, sample in samples.items()}
     intervals = {arm: t_interval(sample, boundary) for arm, sample in samples.items()}
