@@ -17,7 +17,7 @@ from .findings import Column, Finding, Table, not_testable
 from .powerlaw import Interval, Law
 from .records import Record, lineages
 from .statistics import FEWEST, Estimate, estimate, t_interval
-from .words import and_ended, digits_apart, spell
+from .words import and_ended, span, spell
 
 CHANGED = 0.1  # of an exponent: a law whose exponent has become smaller by more is another; this report's own number
 SIZES_MIN = 3  # at which a change of exponents is looked for
@@ -168,24 +168,20 @@ def _formula(law: Law) -> str:
 def _certainty(law: Law, seeds: int) -> str:
     if law.why:
         return f", but the exponent is not determined: {law.why}"
-    said = f" (exponent {_span(law.exponent)}, floor {_span(law.floor)}; 95 % intervals, {seeds} seeds)"
+    exponent, floor = (span(one.low, one.high) for one in (law.exponent, law.floor))
+    said = f" (exponent {exponent}, floor {floor}; 95 % intervals, {seeds} seeds)"
     return said + (f"; the means are {spell(law.apart)} standard errors off it" if np.isfinite(law.apart) else "")
 
 
 def _exponent_words(law: Law | str) -> str:
     if isinstance(law, str) or law.why:
         return "–"
-    return f"{spell(law.exponent.value)} ({_span(law.exponent)})"
-
-
-def _span(one: Interval) -> str:
-    digits = digits_apart(one.low, one.high)
-    return f"{spell(one.low, one.high, digits)} to {spell(one.high, one.low, digits)}"
+    return f"{spell(law.exponent.value)} ({span(law.exponent.low, law.exponent.high)})"
 
 
 def _spelt(one: Interval, noun: str, count: int) -> str:
     found = spell(one.value)
-    return found if not np.isfinite(one.low) else f"{found} (95 % interval {_span(one)}, {count} {noun})"
+    return found if not np.isfinite(one.low) else f"{found} (95 % interval {span(one.low, one.high)}, {count} {noun})"
 
 
 def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.significance import holm
-from .words import ROUNDING, digits_apart, spell
+from .words import ROUNDING, span, spell
 
 FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
 CONFIDENCE = 0.95
@@ -66,8 +66,7 @@ class Estimate:
     def interval(self, write: Callable[[float], float] = float, unit: str = "", noun: str = "lineages") -> str:
         """``95 % interval 0.071 to 0.093, 3 lineages``, with ends transformed by ``write``."""
         low, high = sorted((float(write(self.low)), float(write(self.high))))
-        digits = digits_apart(low, high)
-        return f"95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}{unit}, {self.lineages} {noun}"
+        return f"95 % interval {span(low, high)}{unit}, {self.lineages} {noun}"
 
     def change(self, what: str, unit: str, write: Callable[[float], float] = float, noun: str = "lineages") -> str:
         """``Recall falls by 0.082 a generation (95 % interval ...)``, or ``changes by`` when unsure."""
