@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.kinds import KindName
+from ..core.sequences import Vocabulary
 from ..core.sets import SampleSet
 from .resize import Resize, resize
 from .rights import Rights
@@ -42,6 +43,11 @@ class Dataset(BaseModel):
 
     resolution: int | None = Field(None, ge=1, le=4096, description="side of the images in pixels; None: as stored")
     resize: Resize = Field("area", description="how images come to that resolution")
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What the tokens of sequences stand for; None of other kinds."""
+        return None
 
     @abstractmethod
     def check(self) -> list[str]:

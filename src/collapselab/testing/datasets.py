@@ -60,6 +60,10 @@ def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.
         KINDS[gives].holds(data),
         f"{name}: it read {data.dtype} of shape {data.shape}, asked are {gives}",
     )
+    law(
+        (dataset.vocabulary is None) == (gives != "sequences"),
+        f"{name}: a vocabulary is what sequences have, and no other",
+    )
     if gives == "sequences":
         law(Vocabulary.of(samples.lineage) == dataset.vocabulary, f"{name}: the lineage tells of another vocabulary")
         check_tokens(data, dataset.vocabulary.size, name)
