@@ -342,6 +342,11 @@ def test_a_part_of_a_study_of_texts_asks_for_sequences(tmp_path):
     _, faults = studies.check(raw, "text-smoke")
     (message,) = (fault.message for fault in faults if fault.path == ("data",))
     assert "sequences were asked for (train 100000" in message and "image" not in message
+    raw["data"]["split"]["train"] = 10
+    assert "150 real sequences at once; the train split holds 10" in studies.check(raw, "text-smoke")[1][0].message
+    raw["data"]["rare"] = {0: 0.1}
+    (fault,) = studies.check(raw, "text-smoke")[1]
+    assert fault.message.endswith("found the label 0, but the sequences have no labels: choose data that have labels")
     with pytest.raises(ValueError, match=r"50 sequences were asked for .* but there are 4"):
         split(SampleSet(np.zeros((4, 3), np.int32)), {"train": 50}, 0)
 

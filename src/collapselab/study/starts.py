@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import store
+from ..core.kinds import NOUNS
 from ..core.registry import usable
 from ..features import FEATURES
 from .faults import Fault, quoted
@@ -75,6 +76,12 @@ def unlike(name: str, model: str, study: Study, shape: tuple[int, ...] | None) -
     return ""
 
 
+CURES = {
+    "images": "put them into a folder a class, or give them a dataset.json with labels",
+    "audio": "put them into a folder a class, and say labels: folder",
+}  # of data that have no labels
+
+
 def label_faults(study: Study) -> Iterator[Fault]:
     """Parts that ask for labels which the study's images do not have."""
     asking = {name: study.model_options(name).get("classes", 0) for name in study.file.models}
@@ -85,8 +92,9 @@ def label_faults(study: Study) -> Iterator[Fault]:
         there = study.dataset.labelled()
     except (ValueError, OSError):
         return  # of images that cannot be read another fault tells
-    found = f"the images have labels 0 to {there - 1}" if there else "the images have no labels"
-    cure = "put them into a folder a class, or give them a dataset.json with labels"
+    noun = NOUNS[study.kind]
+    found = f"the {noun} have labels 0 to {there - 1}" if there else f"the {noun} have no labels"
+    cure = CURES.get(study.kind, "choose data that have labels")
     for name, classes in asking.items():
         if classes and classes < there:
             message = f"found {classes}, but {found}; allowed are {there} and more, or 0: without classes"
