@@ -46,10 +46,29 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     gives = kind.gives
     law(gives in KINDS, f"{name}: it gives {gives!r}, allowed are {named(KINDS)}")
     law(faults == [], f"{name}: check says of what is there: {'; '.join(map(str, faults))}")
+    _check_what_is_planned(dataset)
     _check_what_is_read(dataset, images, labels)
     if gives == "images":
         _check_resolution(dataset)
     _check_refusals(dataset)
+
+
+def _check_what_is_planned(dataset: Dataset) -> None:
+    """Hold that what every job asks of a study's data does not read the samples."""
+    kind = type(dataset)
+
+    def read(self: Dataset) -> None:
+        raise AssertionError(f"{dataset.source}: a plan has read all samples; asked are headers, lengths and labels")
+
+    own = kind.__dict__.get("read")
+    kind.read = read
+    try:
+        dataset.check(), dataset.at_most(), dataset.shape(), dataset.label_counts(), dataset.fingerprint()
+    finally:
+        if own is None:
+            del kind.read
+        else:
+            kind.read = own
 
 
 def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.ndarray | None) -> None:
