@@ -1182,6 +1182,16 @@ def test_rare_classes_have_real_data_of_their_own(tmp_path):
     found = faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.6, 3: 0.4, -1: 0}}})
     assert {"data.rare.-1"} <= found.keys()
     only(faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.6, 3: 0.4}}}), "data.rare", "less than 1")
+    # 1,797 digits, 179 sevens and 183 threes: beside 1,435 others a share of .2 would be 383 sevens
+    found = faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 0.2, 3: 0.05}}})
+    only(found, "data.rare.7", "a share of 0.2 of label 7 beside 1435 others is 383 samples, allowed are 1 to 179")
+    found = faults(tmp_path, raw | {"data": raw["data"] | {"rare": {7: 1e-9, 3: 0.9}}})
+    assert list(found) == ["data.rare.7", "data.rare.3"]
+    only(faults(tmp_path, raw | {"data": raw["data"] | {"rare": {12: 0.2}}}), "data.rare", "found the label 12")
+    many = {"source": "digits", "split": {"train": 1100, "held_out": 597}}
+    assert not faults(tmp_path, raw | {"data": many})
+    left = 1797 - 179 + round(1618 * 0.003 / 0.997)
+    only(faults(tmp_path, raw | {"data": many | {"rare": {7: 0.003}}}), "data", f"but there are {left}")
     population = changed()
     population["data"]["rare"] = {0: 0.1}
     only(faults(tmp_path, population), "data.rare", "population")

@@ -238,6 +238,86 @@ def test_every_source_is_read_as_it_says(name, tmp_path):
     assert read_samples(tmp_path / "samples.safetensors").lineage == samples.lineage
 
 
+def large_folder(folder: Path) -> Dataset:
+    export_folder(samples_of(300, height=80), folder / "many")
+    return ImageFolder(path=folder / "many")
+
+
+def large_zip(folder: Path) -> Dataset:
+    export_zip(samples_of(300, height=80), folder / "many.zip")
+    return DatasetZip(path=folder / "many.zip")
+
+
+def large_mnist(folder: Path) -> Dataset:
+    write_mnist(folder, (70_000, 50), (False, False))
+    return MnistIdx(path=folder, subset="all")
+
+
+def large_cifar(folder: Path) -> Dataset:
+    write_cifar(folder, "2", 100)
+    return Cifar10Batches(path=folder)
+
+
+def large_torchvision(folder: Path) -> Dataset:
+    write_cifar(folder / "cifar-10-batches-py", "binary", 100)
+    return Torchvision(name="CIFAR10", root=folder)
+
+
+def large_text(folder: Path) -> Dataset:
+    (folder / "own.txt").write_text("abcdefghi\n" * 250_000, encoding="utf-8")
+    return Text(path=folder / "own.txt")
+
+
+def large_clips(folder: Path) -> Dataset:
+    for name in range(30):
+        wavfile.write(folder / f"{name}.wav", 16_000, np.full(30_000, 9000, np.int16))
+    return Clips(path=folder)
+
+
+LARGE = {
+    "digits": lambda folder: Digits(),
+    "mnist-5k": lambda folder: DATASETS["mnist-5k"](),
+    "folder": large_folder,
+    "zip": large_zip,
+    "mnist_idx": large_mnist,
+    "cifar10_batches": large_cifar,
+    "torchvision": large_torchvision,
+    "text": large_text,
+    "clips": large_clips,
+}
+
+
+def bytes_read() -> int:
+    """By this process so far, from files and all else (proc_pid_io(5))."""
+    return int(Path("/proc/self/io").read_text(encoding="utf-8").splitlines()[0].removeprefix("rchar: "))
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what a process reads")
+@pytest.mark.parametrize("name", LARGE)
+def test_what_a_plan_asks_of_a_source_is_told_without_reading_it(name, tmp_path):
+    """Every job reads the study again, and asks all of this: of much data it would read all of it, job by job.
+
+    A fingerprint may begin every file where there are few; beyond that all questions read a fifth at most: headers,
+    names, labels, and the 20 images that say whether all are grey.
+    """
+
+    def asked(data: Dataset) -> None:
+        assert data.check() == []
+        data.at_most(), data.shape(), data.labelled(), data.label_counts()
+
+    for part in ("before", "now"):  # what is imported by the first is there at the second
+        (tmp_path / part).mkdir()
+        data = LARGE[name](tmp_path / part)
+        if hasattr(data, "path") or hasattr(data, "root"):
+            large = sum(file.stat().st_size for file in (tmp_path / part).rglob("*") if file.is_file())
+        else:
+            large = data._file().stat().st_size
+        begin = bytes_read()
+        asked(data)
+        found = bytes_read() - begin
+    assert found < 0.2 * large, f"{found:,} of {large:,} bytes"
+
+
 def test_every_source_has_something_to_read():
     assert SPECIMENS.keys() == DATASETS.keys()
 

@@ -12,6 +12,7 @@ from torch_families import images, options_of  # noqa: E402
 from collapselab import theory  # noqa: E402
 from collapselab.adapt import ADAPTERS  # noqa: E402
 from collapselab.adapt.base import Given  # noqa: E402
+from collapselab.adapt.policy import reward_weights  # noqa: E402
 from collapselab.adapt.reweighted import weights_of  # noqa: E402
 from collapselab.core.errors import Interrupted  # noqa: E402
 from collapselab.core.run import Run  # noqa: E402
@@ -187,5 +188,7 @@ def test_weights_are_of_mean_one_in_every_class_and_rewards_that_are_no_numbers_
     assert found[1] / found[0] == pytest.approx(np.exp(2)) and found[4] / found[2] == pytest.approx(np.exp(8))
     assert weights_of(rewards, None, 1.0, "deviation")[1] / found[0] > 0
     np.testing.assert_array_equal(weights_of(np.full(3, 7.0), None, 1.0, "deviation"), np.ones(3))
+    groups = torch.from_numpy(np.asarray(labels, np.int64))  # those of the policies, which are of tensors
+    np.testing.assert_allclose(reward_weights(torch.from_numpy(rewards), groups, 0.5).numpy(), found, rtol=1e-12)
     with pytest.raises(ValueError, match="reward: 1 of 2 samples have none that is a number"):
         weights_of(np.array([0.0, np.nan]), None, 1.0, "reward")

@@ -9,8 +9,10 @@ import pytest
 import yaml
 from project import ROOT, Project
 
-from collapselab.cli import gallery, run
-from collapselab.report import field
+from collapselab.cli import run
+from collapselab.metrics import METRICS
+from collapselab.metrics.parts import several
+from collapselab.report import field, gallery
 from collapselab.study import BadStudy, jobs, loading, papers, toys
 from collapselab.study.claimed import claims_of
 from collapselab.verdicts import Claim
@@ -82,6 +84,30 @@ def test_what_is_wrong_with_a_small_study_is_told_of_the_file_that_makes_it():
     assert "unknown arm 'of_two_minds'" in found_at(faults(raw), "toy.paper.expect.1.arm")
 
 
+@pytest.mark.parametrize(
+    ("toy", "line", "said"),
+    [
+        ("{arms: {of_two: null}}", "toy.arms.of_two", "null takes a key away that is not there: unknown key 'of_two'"),
+        ("{yoked: null, seeds: 3}", "toy.yoked", "unknown key 'yoked'; allowed: question, paper, "),
+        ("{train: {epochs: null}}", "toy.train.epochs", "unknown key 'epochs'; allowed: none yet"),
+        ("{name: tiny, seeds: 3}", "toy.name", "is that of the study with -toy behind it; leave it out"),
+        ("{toy: {seeds: 2}, seeds: 3}", "toy.toy", "is of the study alone; leave it out"),
+        ("{arms: {}, seeds: 3}", "toy.arms", "changes nothing of the study's arms; say what is other"),
+        ("{generations: 3}", "toy", "changes nothing of the study; say what is smaller"),
+        ("{}", "toy", "changes nothing of the study"),
+    ],
+)
+@pytest.mark.parametrize("name", ["zhao", "zhao-toy"])
+def test_a_change_that_changes_nothing_is_a_fault_of_both_studies(tmp_path, name, toy, line, said):
+    raw = {key: value for key, value in raw_of("zhao").items() if key not in ("toy", "train", "yoked")}
+    text = yaml.safe_dump(raw | {"generations": 3}, sort_keys=False)
+    (tmp_path / "zhao.yaml").write_text(f"{text}toy: {toy}\n", encoding="utf-8")
+    with pytest.raises(BadStudy) as found:
+        loading.load(tmp_path / f"{name}.yaml")
+    assert f"line {text.count(chr(10)) + 1}: {line}: " in str(found.value) and said in str(found.value)
+    assert len(found.value.faults) == 1
+
+
 def found_at(found, where):
     assert where in found, found
     return found[where]
@@ -113,6 +139,7 @@ def test_no_training_hangs_on_what_a_paper_claims_or_on_a_small_study():
         ({"arm": "of_one_mind", "is": "rises", "metric": "recall"}, "metric", "unknown metric of this study 'recall'"),
         ({"arm": "of_one_mind", "is": "rises", "extractor": "lenet"}, "extractor", "unknown extractor of this study"),
         ({"arm": "of_one_mind", "is": "rises", "extractor": "identity"}, "extractor", "is measured in moments"),
+        ({"arm": "of_one_mind", "is": "rises", "metric": "mean_drift.x"}, "metric", "is one number; leave .x out"),
         ({"arm": "of_one_mind", "is": "rises", "at": 4}, "at", "last generation is 3"),
         ({"arm": "of_one_mind", "is": "rises", "since": 3}, "since", "before 3"),
         ({"arm": "of_one_mind", "is": "rises", "than": "of_two_minds"}, "than", "leave out one of the two"),
@@ -129,6 +156,38 @@ def test_a_claim_that_no_record_could_answer_is_a_fault(claim, key, message):
     raw["paper"]["expect"] = [{"arm": "of_one_mind", "is": "rises"}, claim]
     del raw["toy"]
     assert message in found_at(faults(raw), f"paper.expect.1.{key}")
+
+
+@pytest.mark.parametrize(
+    ("metric", "extractor", "message"),
+    [
+        ("class_histogram.3", "lenet", ""),
+        ("class_histogram.10", "lenet", "found '10' of 'class_histogram'; say which, as class_histogram.PART; "),
+        ("class_histogram.10", "lenet", "; allowed: the number of a class from 0 to 9"),
+        ("class_histogram", "lenet", "'class_histogram' gives several numbers; say which, as class_histogram.PART"),
+        ("class_retention.kept", "lenet", ""),
+        ("class_retention.lost", "lenet", "allowed: kept, the number of a class from 0 to 9"),
+        ("tail_coverage.brightness.low", "attributes", ""),
+        ("tail_coverage.ink.low", "attributes", "allowed: brightness.low, contrast.low, "),
+        ("hue_share.around 31", "colours", "allowed: around 0, around 30, "),
+        ("level_share.grey from 32", "colours", ""),
+        ("level_share.grey above 32", "colours", "allowed: grey from a level, "),
+        ("recall.3", "lenet", "found recall.3, and 'recall' is one number; leave .3 out"),
+    ],
+)
+def test_a_claim_names_a_number_that_its_metric_gives(metric, extractor, message):
+    raw = yaml.safe_load((ROOT / "config" / "quickstart.yaml").read_text(encoding="utf-8"))
+    raw["extractors"] = ["lenet", "attributes", "colours"]
+    raw["metrics"] = ["recall", "class_histogram", "class_retention", "tail_coverage", "hue_share", "level_share"]
+    claim = {"arm": next(iter(raw["arms"])), "is": "rises", "metric": metric, "extractor": extractor}
+    raw["paper"] = {"cite": "Who (2026)", "claim": "It rises.", "reported": "much", "expect": [claim]}
+    found = faults(raw)
+    assert (message in found_at(found, "paper.expect.0.metric")) if message else not found
+
+
+def test_every_metric_of_several_numbers_says_what_they_are_called():
+    """Whether it is so is a law of metrics (``check_metric``)."""
+    assert [name for name, metric in METRICS.items() if several(metric) and not metric.roles.parts] == []
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------
@@ -208,7 +267,7 @@ def test_every_paper_validates_at_both_sizes_and_has_its_page(name):
 def test_pages_are_what_the_studies_and_what_was_found_say():
     stale = [
         file.name
-        for file, text in gallery.written(PAGES).items()
+        for file, text in gallery.written(PAGES).pages.items()
         if not file.exists() or file.read_text(encoding="utf-8") != text
     ]
     assert not stale, f"run: collapselab gallery --pages ({', '.join(stale)})"
@@ -250,6 +309,31 @@ def test_pages_of_what_has_not_run_say_so(tmp_path, capsys):
     text = (tmp_path / "pages" / "kazdan.md").read_text(encoding="utf-8")
     assert "not run here yet" in text and "collapselab gallery kazdan" in text
     assert "not run here yet" in (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", ["seeds: [", "seeds: many"])
+def test_a_study_with_faults_stops_no_other_and_is_told(tmp_path, capsys, monkeypatch, fault):
+    """A fault of YAML and one of the study: of the one nobody can even say that it is made after a paper."""
+    folder = tmp_path / "config" / "papers"
+    folder.mkdir(parents=True)
+    for name in ("kazdan", "zhao"):
+        text = (ROOT / "config" / "papers" / f"{name}.yaml").read_text(encoding="utf-8")
+        (folder / f"{name}.yaml").write_text(text if name == "zhao" else f"{text}{fault}\n", encoding="utf-8")
+    (folder / "other.yaml").write_text("about: |\n  x\n\n  paper: none\n", encoding="utf-8")
+    (folder / "first.yaml").write_text('{"paper": {}, "name": "first"}\n', encoding="utf-8")
+    (folder / "field.csv").write_text("row,studies,missing\nBoth,kazdan zhao,\nFirst,first,\n", encoding="utf-8")
+    monkeypatch.setattr(papers, "places", lambda: [Path("config/papers")])
+    monkeypatch.chdir(tmp_path)
+    assert papers.names() == ["first", "kazdan", "zhao"]
+    assert run.run(["gallery", "kazdan", "zhao", "--pages", "--out", "pages"]) == 1
+    out, err = capsys.readouterr()
+    assert "kazdan is left out: its study cannot run" in err and "zhao is left out" not in err and "seeds" in err
+    assert "first has no page: its study cannot run" in err and err.count("left out") == 1
+    assert "studies with faults: kazdan, first; correct them" in err and "0 of 2 papers" in out
+    assert sorted(path.name for path in Path("pages").iterdir()) == ["index.md", "zhao.md"]
+    index = Path("pages/index.md").read_text(encoding="utf-8")
+    assert "| Both | kazdan | its study cannot run: its file has faults |" in index and "| [zhao](zhao.md) |" in index
+    assert index.count("not run here yet") == 3 and "of 1 studies" in index  # in the count, the table and the card
 
 
 @pytest.mark.slow

@@ -308,6 +308,13 @@ def test_an_arm_that_cannot_be_run_is_refused(change, said):
         Replicates(**(dict(arm("one dimension", REGIMES["fully_synthetic"])) | change))
 
 
+@pytest.mark.parametrize("cut", [{"top_k": 2}, {"top_p": 0.9}])
+def test_cut_samples_are_refused_by_the_job_as_by_the_study(cut):
+    with pytest.raises(ValidationError, match="options: found a cut by top_k or top_p"):
+        arm("shares", REGIMES["fully_synthetic"], options={"categories": 5, **cut})
+    assert arm("shares", REGIMES["fully_synthetic"], options={"categories": 5, "top_p": 1.0}).family == "multinomial"
+
+
 def test_recipes_that_do_not_follow_each_other_are_refused():
     good = dict(arm("one dimension", REGIMES["fully_synthetic"], generations=1))
     first, second = good["recipes"]

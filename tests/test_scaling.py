@@ -1,5 +1,7 @@
 """Scaling laws of a sweep, and the fifth definition of collapse: exact laws are found, intervals cover, verdicts."""
 
+from dataclasses import replace
+
 import made_up
 import numpy as np
 import pytest
@@ -143,6 +145,16 @@ def test_no_change_is_hardly_ever_called_collapse():
         )
         called += estimate({"arm": powerlaw.slopes(x, own) - powerlaw.slopes(x, control)}, 0.1)["arm"].side > 0
     assert called / 400 <= 0.025 + 3 * (0.025 * 0.975 / 400) ** 0.5
+
+
+def test_curves_whose_names_run_together_are_two():
+    """The arm ab along c.x, and a along bc.x: joined, both would be abc.x, and be judged as one."""
+    laws = {"ab": lambda n: 3 / n, "a": lambda n: 3 / n + 0.02}
+    facts, records = swept(laws, noise=0.05)
+    axes = {"ab": "c.x", "a": "bc.x"}
+    points = {arm: Point(one.arm, {axes[one.arm]: one.at["initial.real"]}) for arm, one in facts.points.items()}
+    found = {one.arm: one for one in ANALYSES["scaling_law"].run(replace(facts, points=points), records)}
+    assert (found["ab_real100"].status, found["a_real100"].status) == ("no collapse", "collapse")
 
 
 def test_what_cannot_be_told_is_said():

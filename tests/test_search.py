@@ -130,6 +130,8 @@ def test_objectives_are_metrics_with_a_direction_or_a_target():
             objectives.parsed(said, {}, "identity")
     with pytest.raises(ValueError, match=r"found 'bogus'.*density is better neither.*density~1.*authenticity compares"):
         objectives.parsed("bogus,density,authenticity", {}, "identity")
+    with pytest.raises(ValueError, match=r"tail_coverage compares with other samples .* or has several numbers"):
+        objectives.parsed("tail_coverage~1", {}, "identity")  # of which nobody could say which
     with pytest.raises(ValueError, match="each once"):
         objectives.parsed("recall,recall", {}, "identity")
 

@@ -6,6 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import yaml
+from project import ROOT
 from pydantic import ValidationError
 from scipy import stats
 
@@ -14,6 +16,7 @@ from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sequences import Vocabulary, check_tokens, met, substrings, windows
 from collapselab.core.sets import SampleSet, TrainingSet
+from collapselab.data.split import split
 from collapselab.data.text import Text
 from collapselab.features import FEATURES
 from collapselab.features.sequences import ReferenceOptions, train_reference
@@ -23,6 +26,7 @@ from collapselab.models.ngram import NGram, NGramOptions
 from collapselab.models.tokens import sharpened
 from collapselab.populations.markov import Markov, MarkovOptions
 from collapselab.store import write_samples
+from collapselab.study import loading as studies
 from collapselab.testing import check_dataset
 
 LETTERS = Vocabulary(3, " ab")
@@ -310,6 +314,41 @@ def test_a_text_of_ones_own_is_cut_into_sequences(tmp_path):
     with pytest.raises(ValueError, match="is no UTF-8 text: byte 3"):
         Text(path=tmp_path / "b.txt", length=2).load()
     assert Text(path=tmp_path / "none.txt").check() == [f"path: there is no file or folder '{tmp_path / 'none.txt'}'"]
+
+
+def test_a_text_says_which_letters_it_loses_and_which_files_it_passes_over(tmp_path):
+    """As ``test_what_a_plan_asks_of_a_source``: of a long text a plan has the bytes alone."""
+    (tmp_path / "a.txt").write_text("Über 3 cats, 33 «äää»\u2028", encoding="utf-8")
+    for name in ("notes.md", "more.md", "._a.txt"):
+        (tmp_path / name).write_bytes(b"\xff")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "b.txt").write_text("never read", encoding="utf-8")
+    passed = "; passed over: 2 .md, 1 hidden, 1 in old/"
+    said = Text(path=tmp_path, length=5).summary()
+    assert said == (
+        "2 sequences of 5, and a rest of 0; 7 characters that are none of 'letters' became spaces: 3 3, ä 3, Ü 1"
+        + passed
+    )
+    plain = Text(path=tmp_path, length=5, alphabet="printable").summary()
+    lost = "7 characters that are none of 'printable' were left out: ä 3, Ü 1, « 1, » 1, U+2028 1"
+    assert plain == f"3 sequences of 5, and a rest of 0; {lost}{passed}"
+    (tmp_path / "a.txt").write_text("".join(map(chr, range(0x400, 0x40D))), encoding="utf-8")
+    assert "and 3 others" in Text(path=tmp_path, length=2).summary()
+
+
+def test_a_part_of_a_study_of_texts_asks_for_sequences(tmp_path):
+    raw = yaml.safe_load((ROOT / "config" / "text-smoke.yaml").read_text(encoding="utf-8"))
+    raw["data"]["split"]["train"] = 100_000
+    _, faults = studies.check(raw, "text-smoke")
+    (message,) = (fault.message for fault in faults if fault.path == ("data",))
+    assert "sequences were asked for (train 100000" in message and "image" not in message
+    raw["data"]["split"]["train"] = 10
+    assert "150 real sequences at once; the train split holds 10" in studies.check(raw, "text-smoke")[1][0].message
+    raw["data"]["rare"] = {0: 0.1}
+    (fault,) = studies.check(raw, "text-smoke")[1]
+    assert fault.message.endswith("found the label 0, but the sequences have no labels: choose data that have labels")
+    with pytest.raises(ValueError, match=r"50 sequences were asked for .* but there are 4"):
+        split(SampleSet(np.zeros((4, 3), np.int32)), {"train": 50}, 0)
 
 
 def test_what_python_carries_is_english():

@@ -21,6 +21,7 @@ from collapselab.core.errors import Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import TrainingSet
 from collapselab.data.clips import Clips, heard_of
+from collapselab.data.wav import heading
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
@@ -293,7 +294,67 @@ def test_all_files_that_are_no_sound_are_named_at_once(tmp_path):
     (message,) = data.model_copy().check()
     assert message.startswith("path: 3 of 5 files cannot be read: ")
     assert all(name in message for name in ("a.wav", "b.WAV", "empty.wav"))
-    assert "rms: found 1" in Clips(path=recordings(tmp_path / "more").path, rms=1).check()[0]
+    with pytest.raises(ValueError, match="3 of 5 files cannot be read"):
+        data.load()
+
+
+def test_a_plan_reads_headers_alone_and_the_sound_is_judged_where_it_is_read(tmp_path, monkeypatch):
+    data = recordings(tmp_path / "voices", rate=11025)
+    wavfile.write(tmp_path / "voices" / "loud.wav", sound.RATE, np.full(8000, 9.0, np.float32))
+    quiet = Clips(path=recordings(tmp_path / "more").path, frames=16, rms=1)
+    with monkeypatch.context() as patched:
+        patched.setattr("scipy.io.wavfile.read", lambda *_, **__: pytest.fail("a plan has read the sound"))
+        # 1.5 s are 12,000 samples at 8 kHz, 5 clips of 2,048 in each of two files; and 3 in a second
+        assert data.check() == [] and data.at_most() == 13 and data.labelled() == 0
+        assert quiet.check() == [] and quiet.at_most() == 10
+    with pytest.raises(ValueError, match=r"1 of 3 files cannot be read: loud.wav \(has numbers up to 9, where 1 is"):
+        data.load()
+    with pytest.raises(ValueError, match="rms: found 1, by which no clip"):
+        quiet.count()
+    (tmp_path / "voices" / "loud.wav").unlink()
+    assert data.summary().endswith("; brought to 8,000 Hz: 2 at 11,025 Hz") and "brought" not in quiet.summary()
+    (message,) = Clips(path=data.path, frames=256).check()
+    assert "is as long as a clip of 4.1 s; say fewer frames" in message
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.float32, np.float64, "24 bits"])
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+def test_a_header_says_how_much_is_heard(tmp_path, kind, rate):
+    file, rows = tmp_path / "a.wav", 777
+    if kind == "24 bits":
+        with wave.open(str(file), "wb") as stream:
+            stream.setparams((2, 3, rate, rows, "NONE", ""))
+            stream.writeframes(bytes(range(250)) * (6 * rows // 250) + bytes(6 * rows % 250))
+    else:
+        wavfile.write(file, rate, np.ones((rows, 2), kind))
+    found = heading(file)
+    assert found == (rate, rows) and -(-rows * sound.RATE // rate) == len(heard_of(file))
+    content = file.read_bytes()
+    odd = content[:12] + b"LIST\x03\0\0\0abc\0" + content[12:]  # an odd chunk is followed by one byte more
+    file.write_bytes(odd)
+    assert heading(file) == found
+    file.write_bytes(odd[:-100])  # what ends early has what is there
+    size = int.from_bytes(content[content.index(b"data") + 4 :][:4], "little")
+    assert heading(file).samples == (size - 100) * rows // size
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((20, b"\x07\0"), "in the form mu-law; allowed are plain numbers"),
+        ((24, bytes(4)), "has no sound"),
+        ((8, b"AVI "), "is no WAV file"),
+        ((36, b"dada"), "has no sound"),
+        ((12, b"data"), "before its form"),
+    ],
+)
+def test_a_header_that_nobody_can_read_is_refused(tmp_path, change, said):
+    wavfile.write(tmp_path / "a.wav", 8000, np.ones(50, np.int16))
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[change[0] : change[0] + len(change[1])] = change[1]
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        heading(tmp_path / "a.wav")
 
 
 @speech_needed

@@ -596,6 +596,27 @@ class Restless(DatasetZip):
         return images[order], labels[order]
 
 
+class Greedy(DatasetZip):
+    """Counts what it has read."""
+
+    def count(self):
+        return len(self.read()[0])
+
+
+class Modest(DatasetZip):
+    """Has more than it says that it has at most."""
+
+    def at_most(self):
+        return super().at_most() - 1
+
+
+class Mislabelled(DatasetZip):
+    """Says other labels than it has."""
+
+    def label_counts(self):
+        return {0: self.count()}
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     ("kind", "words"),
@@ -603,6 +624,9 @@ class Restless(DatasetZip):
         (Miscounts, "count says 7, load read 6 images"),
         (Careless, "where nothing lies check says []; asked is a message that begins with 'path: '"),
         (Restless, "read twice it is not the same"),
+        (Greedy, "a plan has read all samples; asked are headers, lengths and labels"),
+        (Modest, "at_most says 5, load read 6: it has to be as many or more"),
+        (Mislabelled, "label_counts says {0: 6}, load read {0: "),
     ],
 )
 def test_a_data_set_that_breaks_a_law_is_caught(kind, words, archive, monkeypatch):

@@ -9,8 +9,10 @@ from collapselab import theory
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
 from collapselab.core.sets import SampleSet, TrainingSet
-from collapselab.models.multinomial import Multinomial, MultinomialOptions, MultinomialPopulation
+from collapselab.models.multinomial import Law, Multinomial, MultinomialOptions, MultinomialPopulation, Multinomials
+from collapselab.models.naive_bayes import NaiveBayes, NaiveBayesOptions
 from collapselab.models.ngram import NGram, NGramOptions
+from collapselab.models.tokens import sharpened
 from collapselab.populations.markov import Markov, MarkovOptions
 from collapselab.testing import check_transform
 from collapselab.transforms import TRANSFORMS
@@ -118,6 +120,24 @@ def test_the_population_has_the_exponent_and_the_cut_that_it_says():
     assert MultinomialOptions(categories=4).model_dump() == {"categories": 4, "alpha": 0.0, "estimate": "mean"}
     with pytest.raises(ValueError, match="found uniform with an exponent or a cut"):
         MultinomialPopulation(probabilities={"categories": 5, "law": "uniform", "cut": 2})
+
+
+@pytest.mark.parametrize("exponent", [1.0, 1.5, 3.0])
+def test_zipfs_shares_and_temperatures_are_one_wherever_they_are_written(exponent):
+    """Their sources are told apart by what hangs on them: trainings on the families, predictions on the theory."""
+    law = Law(categories=50, law="zipf", exponent=exponent)
+    truth = Multinomial.population(MultinomialPopulation(probabilities=law)).probabilities
+    np.testing.assert_allclose(truth, theory.zipf(50, exponent), rtol=1e-14)
+    tempered = theory.temperature_shares(1, truth, 0.7)[1]
+    np.testing.assert_allclose(sharpened(truth[None], 0.7)[0], tempered, rtol=1e-13)
+    uniform = np.cumsum(tempered) - tempered / 2  # the middle of each share: rounding does not cross its ends
+    reached = tempered > 1e-9
+    found = Multinomials(truth[None]).invert(uniform[None], 0.7)[0]
+    np.testing.assert_array_equal(found[reached], np.flatnonzero(reached))
+    alone = NaiveBayes(NaiveBayesOptions(levels=(50,)), truth, ())
+    together = Multinomial(MultinomialOptions(categories=50), truth)
+    ask = Ask(300, 4, bias=0.7)
+    np.testing.assert_array_equal(alone.sample(ask).data, together.sample(ask).data)
 
 
 def test_a_temperature_divides_the_exponent_in_every_generation():

@@ -10,8 +10,6 @@ import typer
 from .. import store
 from ..compose.streams import Stream
 from ..data import DATASETS
-from ..data.clips import Clips
-from ..data.pictures import Pictures
 from ..data.planted import Planted, plant
 from ..data.split import PARTS
 from ..data.weighing import check_memory
@@ -56,14 +54,12 @@ def prepare(
     check_memory(data)
     with clock.compute():
         thinned = {int(label): share for label, share in shares.items()}
+        if said := data.summary():  # before the split, which may find too little
+            print(f"{getattr(data, 'path', None) or source}: {said}", file=sys.stderr)
         parts = verb.prepare(data, counts, split_seed, thinned)
         parts = plant(parts, logo, split_seed) if logo else parts
     for name, file in files.items():
         store.write_samples(Path(file), parts[name])
-    if isinstance(data, Pictures):
-        print(f"{data.path}: {data.listing().said}", file=sys.stderr)
-    if isinstance(data, Clips):
-        print(f"{data.path}: {data.said()}", file=sys.stderr)
 
 
 @app.command()

@@ -58,6 +58,15 @@ KINDS: dict[KindName, Kind] = {
     "audio": Kind("audio", 3, (np.float32,), 4, as_they_are, to_float32),
 }
 
+NOUNS: dict[KindName, str] = {
+    "images": "images",
+    "vectors": "rows",
+    "categories": "rows",
+    "sequences": "sequences",
+    "audio": "clips",
+}
+"""What samples of a kind are called where they are counted."""
+
 SHOWN: tuple[KindName, ...] = ("images", "audio", "sequences")
 """Kinds whose single samples tell a reader something: pictures, clips and texts."""
 

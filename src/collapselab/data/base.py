@@ -8,13 +8,15 @@ are read member by member and never extracted, and pickles are read without nump
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..core.kinds import KindName
+from ..core.sequences import Vocabulary
 from ..core.sets import SampleSet
 from .resize import Resize, resize
 from .rights import Rights
@@ -28,16 +30,24 @@ Subset = Literal["train", "test", "all"]
 class Dataset(BaseModel):
     """Real images: the fields say where they are and what is made of them.
 
-    ``source`` is the name by which a study calls it. ``check`` lists what is missing and ``count`` says how many images
-    there are, both without decoding pixels; ``load`` reads. ``citation`` says whose data it is.
+    ``source`` is the name by which a study calls it, and ``gives`` the kind of its samples. ``load`` reads. Whatever a
+    plan asks is told without reading the samples, since every job asks it again: ``check`` lists what is missing, and
+    ``at_most``, ``shape`` and ``labelled`` say how many samples there are, how large, and of how many classes.
+    ``citation`` says whose data it is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     source: ClassVar[str]
     citation: ClassVar[str]
+    gives: ClassVar[KindName] = "images"
 
     resolution: int | None = Field(None, ge=1, le=4096, description="side of the images in pixels; None: as stored")
     resize: Resize = Field("area", description="how images come to that resolution")
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What the tokens of sequences stand for; None of other kinds."""
+        return None
 
     @abstractmethod
     def check(self) -> list[str]:
@@ -45,7 +55,25 @@ class Dataset(BaseModel):
 
     @abstractmethod
     def count(self) -> int:
-        """How many images ``load`` will return. Raises ValueError as ``load`` does."""
+        """How many samples ``load`` will return. Raises ValueError as ``load`` does."""
+
+    def at_most(self) -> int:
+        """How many samples ``load`` will return at most, as the files tell without being read through.
+
+        Raises ValueError as ``check`` lists it.
+        """
+        return self.count()
+
+    def label_counts(self) -> Mapping[int, int] | None:
+        """label -> how many samples have it; None where the samples have none, or would have to be read.
+
+        Raises ValueError as ``check`` lists it.
+        """
+        return None
+
+    def summary(self) -> str:
+        """What is read and what is left out, in a line; empty where all is read."""
+        return ""
 
     @abstractmethod
     def stored_shape(self) -> tuple[int, int, int]:
@@ -100,6 +128,11 @@ class Dataset(BaseModel):
         """Nothing. Raises ValueError with all faults that ``check`` lists."""
         if faults := self.check():
             raise ValueError("; ".join(faults))
+
+
+def tally(labels: Sequence[int] | np.ndarray) -> dict[int, int]:
+    """label -> how many there are of it, in ascending order."""
+    return dict(zip(*(one.tolist() for one in np.unique(np.asarray(labels), return_counts=True)), strict=True))
 
 
 def fingerprint(place: Path, files: Callable[[], list[Path]]) -> str:

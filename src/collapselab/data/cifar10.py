@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from .base import Dataset, Subset
-from .batches import BatchFiles
+from .batches import BatchFiles, most_rows
 from .rights import CIFAR10, Rights
 
 
@@ -31,6 +31,11 @@ class Cifar10Batches(Dataset):
         """Read from the files: their lengths are not in their names."""
         self.require()
         return self._content().count()
+
+    def at_most(self) -> int:
+        """By the lengths of the files."""
+        self.require()
+        return most_rows(self.files())
 
     def stored_shape(self) -> tuple[int, int, int]:
         return self._content().shape()

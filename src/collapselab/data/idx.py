@@ -70,6 +70,11 @@ class IdxFiles:
         return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
 
 
+def labels_of(files: IdxFiles) -> np.ndarray:
+    """The labels (N,) uint8 alone, which are few bytes. Raises ValueError as ``read`` does."""
+    return np.concatenate([_read_idx(files._file(labels), axes=1) for _, labels in files._stems()])
+
+
 @contextmanager
 def _idx(path: Path, axes: int) -> Iterator[tuple[tuple[int, ...], IO[bytes]]]:
     """The shape that an idx file announces, and the stream from which its bytes are read next."""

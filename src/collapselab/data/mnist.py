@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from .base import Dataset, Subset
-from .idx import IdxFiles
+from .base import Dataset, Subset, tally
+from .idx import IdxFiles, labels_of
 from .rights import Rights
 
 
@@ -30,6 +30,13 @@ class MnistIdx(Dataset):
     def stored_shape(self) -> tuple[int, int, int]:
         self.require()
         return self._content().shape()
+
+    def labelled(self) -> int:
+        return max(self.label_counts(), default=-1) + 1
+
+    def label_counts(self) -> dict[int, int]:
+        self.require()
+        return tally(labels_of(self._content()))
 
     def rights(self) -> Rights:
         """Nothing: other data sets, with other owners, have the same format."""

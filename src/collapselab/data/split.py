@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..core import seeds
+from ..core.kinds import NOUNS, kind_of
 from ..core.sets import SampleSet
 from .digest import digest
 
@@ -31,7 +32,7 @@ def split(
     if rare:
         order = order[thin(samples.labels, rare, seed)[order]]
         lineage["rare"] = {str(label): share for label, share in rare.items()}
-    check_sizes(sizes, len(order))
+    check_sizes(sizes, len(order), NOUNS[kind_of(samples.data) or "images"])
     parts, begins = {}, starts(sizes)
     for part in PARTS:
         if part in sizes:
@@ -66,22 +67,38 @@ def thin(labels: np.ndarray | None, rare: Mapping[int, float], seed: int) -> np.
     wrong = [share for share in rare.values() if not share > 0]
     if wrong or sum(rare.values()) >= 1:
         raise ValueError(f"rare: found {dict(rare)}, allowed are shares above 0 which sum to less than 1")
+    there = {label: np.flatnonzero(labels == label) for label in rare}
     stays = ~np.isin(labels, list(rare))
-    others, rest = np.count_nonzero(stays), 1 - sum(rare.values())
-    for label, share in rare.items():
-        rows, count = np.flatnonzero(labels == label), round(others * share / rest)
-        if not 0 < count <= len(rows):
-            raise ValueError(
-                f"rare: a share of {share:g} of label {label} beside {others} others is {count} samples, "
-                f"allowed are 1 to {len(rows)}, which it has"
-            )
+    left, faults = thinned({label: len(rows) for label, rows in there.items()}, np.count_nonzero(stays), rare)
+    for message in faults.values():
+        raise ValueError(f"rare: {message}")
+    for label, count in left.items():
         chance = seeds.generator(seeds.seed_of(seed, None, None, "rare", label))
-        stays[chance.choice(rows, count, replace=False)] = True
+        stays[chance.choice(there[label], count, replace=False)] = True
     return stays
 
 
-def check_sizes(sizes: Mapping[str, int], available: int) -> None:
-    """Nothing, if ``available`` samples can be split into these sizes. Raises ValueError, as :func:`split` does."""
+def thinned(there: Mapping[int, int], others: int, rare: Mapping[int, float]) -> tuple[dict[int, int], dict[int, str]]:
+    """How many samples of each rare label stay, and what is wrong with those that have fewer, by label, in words.
+
+    there: how many samples each rare label has. others: those of all other labels. rare: see :func:`thin`.
+    """
+    rest = 1 - sum(rare.values())
+    left = {label: round(others * share / rest) for label, share in rare.items()}
+    faults = {
+        label: f"a share of {share:g} of label {label} beside {others} others is {left[label]} samples, "
+        f"allowed are 1 to {there.get(label, 0)}, which it has"
+        for label, share in rare.items()
+        if not 0 < left[label] <= there.get(label, 0)
+    }
+    return left, faults
+
+
+def check_sizes(sizes: Mapping[str, int], available: int, noun: str = "images") -> None:
+    """Nothing, if ``available`` samples can be split into these sizes. Raises ValueError, as :func:`split` does.
+
+    noun: what the samples are, as ``kinds.NOUNS`` has it.
+    """
     for part, size in sizes.items():
         if part not in PARTS:
             raise ValueError(f"split: found the part {part!r}, allowed are {', '.join(PARTS)}")
@@ -90,4 +107,4 @@ def check_sizes(sizes: Mapping[str, int], available: int) -> None:
     asked = sum(sizes.values())
     if asked > available:
         listed = ", ".join(f"{part} {sizes[part]}" for part in PARTS if part in sizes)
-        raise ValueError(f"split: {asked} images were asked for ({listed}), but there are {available}")
+        raise ValueError(f"split: {asked} {noun} were asked for ({listed}), but there are {available}")

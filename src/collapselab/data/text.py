@@ -1,6 +1,7 @@
 """Text as sequences of characters: what Python itself carries, or the user's own."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,10 +13,14 @@ from pydantic import Field
 from ..core.sequences import Vocabulary, windows
 from ..core.sets import SampleSet
 from .base import Dataset, fingerprint
+from .listing import Listing, Skipped
 from .rights import Rights
 
 SUFFIX = ".txt"
 MOST_BYTES = 2**28  # of a text: a quarter of a gigabyte, of which the tokens are four times as many bytes
+SHORT_BYTES = 2**21  # a text that is read to count its sequences: as many bytes take a twentieth of a second
+TOLD = 10  # characters that a message names
+Stamps = tuple[tuple[str, int, int], ...]
 ALPHABETS: Mapping[str, str] = {
     "letters": " abcdefghijklmnopqrstuvwxyz",
     "printable": "\n" + "".join(map(chr, range(32, 127))),
@@ -64,12 +69,43 @@ class Text(Dataset):
         if self.path is None:
             return []
         if self.path.is_dir():
-            return sorted(file for file in self.path.glob(f"*{SUFFIX}") if file.is_file())
+            return sorted(file for file in self.path.glob(f"*{SUFFIX}") if file.is_file() and file.name[0] != ".")
         return [self.path]
 
     def count(self) -> int:
         self.require()
         return len(self._tokens()) // self.length
+
+    def at_most(self) -> int:
+        """Of a long text by its bytes, of which a character has one or more; a short one is read."""
+        self.require()
+        files = self.files()
+        large = sum(file.stat().st_size for file in files) + len(files) - 1  # with a line feed between two
+        return self.count() if large <= SHORT_BYTES else large // self.length
+
+    def summary(self) -> str:
+        """What is read, what is passed over, and which characters are none of the alphabet's."""
+        lost = Counter(_strangers(self._stamps(), self.alphabet))
+        many, fate = sum(lost.values()), "became spaces" if self.alphabet == "letters" else "were left out"
+        most = ", ".join(f"{_shown(one)} {count:,}" for one, count in lost.most_common(TOLD))
+        most += f", and {len(lost) - TOLD} others" if len(lost) > TOLD else ""
+        left = f"; {many:,} characters that are none of {self.alphabet!r} {fate}: {most}" if lost else ""
+        passed = self._passed()
+        over = f"; passed over: {passed}" if passed else ""
+        rest = len(self._tokens()) % self.length
+        return f"{self.count():,} sequences of {self.length}, and a rest of {rest}{left}{over}"
+
+    def _passed(self) -> str:
+        """What a folder has beside its texts, in words."""
+        if self.path is None or not self.path.is_dir():
+            return ""
+        skipped = Skipped()
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                skipped[f"in {entry.name}/"] += sum(1 for one in entry.rglob("*") if one.is_file())
+            elif entry.suffix != SUFFIX or entry.name[0] == ".":
+                skipped.file(entry.name)
+        return Listing([], None, (), +skipped).passed
 
     def stored_shape(self) -> tuple[int, ...]:
         return (self.length,)
@@ -112,15 +148,35 @@ class Text(Dataset):
         )
 
     def _tokens(self) -> np.ndarray:
-        stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files())
-        return _tokens_of(stamps, self.alphabet)
+        return _tokens_of(self._stamps(), self.alphabet)
+
+    def _stamps(self) -> Stamps:
+        return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files())
 
 
 @cache
-def _tokens_of(stamps: tuple[tuple[str, int, int], ...], alphabet: str) -> np.ndarray:
+def _tokens_of(stamps: Stamps, alphabet: str) -> np.ndarray:
     """The tokens of files, or of what Python carries where there are none; read once, since a plan counts them."""
-    parts = [_read(Path(name)) for name, _, _ in stamps] if stamps else _carried()
-    return normalised("\n".join(parts), alphabet)
+    return normalised(_whole(stamps), alphabet)
+
+
+def _whole(stamps: Stamps) -> str:
+    return "\n".join([_read(Path(name)) for name, _, _ in stamps] if stamps else _carried())
+
+
+def _strangers(stamps: Stamps, alphabet: str) -> dict[str, int]:
+    """The characters of files that are none of an alphabet's, and how many there are of each.
+
+    To letters whatever is no letter is a space: of these the other alphabets' letters and the digits are told.
+    """
+    letters = set(ALPHABETS[alphabet]) | set(ALPHABETS[alphabet].upper() if alphabet == "letters" else "")
+    lost = {one: many for one, many in Counter(_whole(stamps)).items() if one not in letters}
+    return {one: many for one, many in lost.items() if one.isalnum()} if alphabet == "letters" else lost
+
+
+def _shown(character: str) -> str:
+    """A character, or its number where it would not be seen."""
+    return character if character.isprintable() and not character.isspace() else f"U+{ord(character):04X}"
 
 
 def normalised(text: str, alphabet: str) -> np.ndarray:

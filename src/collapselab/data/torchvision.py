@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from ..machine.compat import import_torchvision
-from .base import Dataset, Subset, fingerprint
-from .batches import BatchFiles
-from .idx import IdxFiles
+from .base import Dataset, Subset, fingerprint, tally
+from .batches import BatchFiles, most_rows
+from .idx import IdxFiles, labels_of
 from .rights import CIFAR10, FASHION_MNIST, MNIST, Rights
 
 
@@ -41,6 +41,16 @@ class Torchvision(Dataset):
             return self._content().count()
         train = 50_000 if self.name == "CIFAR10" else 60_000
         return {"train": train, "test": 10_000, "all": train + 10_000}[self.subset]
+
+    def at_most(self) -> int:
+        """By the lengths of CIFAR10's files."""
+        self.require()
+        content = self._content()
+        return most_rows(content.found()) if self.name == "CIFAR10" and not content.faults() else self.count()
+
+    def label_counts(self) -> dict[int, int] | None:
+        content = self._content()
+        return None if self.name == "CIFAR10" or content.faults() else tally(labels_of(content))
 
     def stored_shape(self) -> tuple[int, int, int]:
         return (3, 32, 32) if self.name == "CIFAR10" else (1, 28, 28)

@@ -107,6 +107,22 @@ from .vendi import vendi_score as vendi_score
 ROWS, FORGETS = ("images", "vectors"), Roles(forgets=True)
 LABELLED = ("images", "vectors", "audio")
 TEXT, TOKENS = ("sequences",), ("tokens",)
+COLOURS = ("black", "blue", "brown", "grey", "green", "orange", "pink", "purple", "red", "white", "yellow")
+LEVELS = ("grey from {level}", "red from {level}", "green from {level}", "blue from {level}")
+HUES = (
+    "around 0",
+    "around 30",
+    "around 60",
+    "around 90",
+    "around 120",
+    "around 150",
+    "around 180",
+    "around 210",
+    "around 240",
+    "around 270",
+    "around 300",
+    "around 330",
+)
 
 METRICS: Registry[Metric] = Registry(
     "collapselab.metrics",
@@ -140,7 +156,12 @@ METRICS: Registry[Metric] = Registry(
             stacked=Stacked(stacks.variance_ratio),
         ),
         "class_histogram": Metric(
-            class_histogram, "Share of class", None, reads="classes", shares=True, roles=Roles(stands_for=("modes",))
+            class_histogram,
+            "Share of class",
+            None,
+            reads="classes",
+            shares=True,
+            roles=Roles(stands_for=("modes",), parts=("{class}",)),
         ),
         "class_entropy": Metric(
             class_entropy, "Entropy of classes (nats)", None, reads="classes", roles=Roles(stands_for=("variance",))
@@ -159,7 +180,15 @@ METRICS: Registry[Metric] = Registry(
         "nearest_distance": Metric(
             mean_nearest_distance, "Distance to the nearest training sample", None, "training_set", chance="fake"
         ),
-        "authenticity": Metric(authenticity, "Authenticity", None, "train", beside="held_out", chance="fake"),
+        "authenticity": Metric(
+            authenticity,
+            "Authenticity",
+            None,
+            "train",
+            beside="held_out",
+            roles=Roles(parts=("fake", "held_out", "difference")),
+            chance="fake",
+        ),
         "data_copying": Metric(data_copying, "Data copying (C_T)", None, "train", beside="held_out"),
         "inception_score": Metric(inception_score, "Inception score", "higher", reads="probabilities", chance="fake"),
         "bits_per_dimension": Metric(
@@ -169,15 +198,33 @@ METRICS: Registry[Metric] = Registry(
             likelihood_gap, "Bits of held-out over known", None, "train", beside="held_out", extractors=("likelihood",)
         ),
         "coverage_calibration": Metric(
-            coverage_calibration, "Calibration of coverage", None, extractors=("likelihood",)
+            coverage_calibration,
+            "Calibration of coverage",
+            None,
+            extractors=("likelihood",),
+            roles=Roles(parts=("kolmogorov", "mean_absolute", "overconfidence")),
         ),
         "colour_share": Metric(
-            colour_share, "Share of colour", None, extractors=("colours",), shares=True, chance="fake"
+            colour_share,
+            "Share of colour",
+            None,
+            extractors=("colours",),
+            shares=True,
+            roles=Roles(parts=COLOURS),
+            chance="fake",
         ),
-        "level_share": Metric(level_share, "Share of levels", None, extractors=("colours",), shares=True),
-        "hue_share": Metric(hue_share, "Share of hues", None, extractors=("colours",), shares=True),
+        "level_share": Metric(
+            level_share, "Share of levels", None, extractors=("colours",), shares=True, roles=Roles(parts=LEVELS)
+        ),
+        "hue_share": Metric(
+            hue_share, "Share of hues", None, extractors=("colours",), shares=True, roles=Roles(parts=HUES)
+        ),
         "colour_distance": Metric(
-            colour_distance, "Distance of levels (of 255)", "lower", extractors=("colours",), roles=Roles(filtered=True)
+            colour_distance,
+            "Distance of levels (of 255)",
+            "lower",
+            extractors=("colours",),
+            roles=Roles(filtered=True, parts=("red", "green", "blue", "mean")),
         ),
         "hue_distance": Metric(hue_distance, "Distance of hues (degrees)", "lower", extractors=("colours",)),
         "cross_hatching": Metric(
@@ -187,8 +234,12 @@ METRICS: Registry[Metric] = Registry(
             extractors=("spectrum",),
             roles=Roles(artefact=True, filtered=True),
         ),
-        "class_retention": Metric(class_retention, "Rare classes against real", None, reads="classes"),
-        "attribute_odds": Metric(attribute_odds, "Odds against real", None, reads="classes"),
+        "class_retention": Metric(
+            class_retention, "Rare classes against real", None, reads="classes", roles=Roles(parts=("kept", "{class}"))
+        ),
+        "attribute_odds": Metric(
+            attribute_odds, "Odds against real", None, reads="classes", roles=Roles(parts=("{class}",))
+        ),
         "unlearning_accuracy": Metric(
             unlearning_accuracy, "Unlearned", "higher", reads="classes", takes=ROWS, roles=FORGETS, chance="fake"
         ),
@@ -207,7 +258,7 @@ METRICS: Registry[Metric] = Registry(
             "higher",
             reads="classes",
             takes=ROWS,
-            roles=FORGETS,
+            roles=Roles(forgets=True, parts=("all", "neighbours", "others")),
             chance="fake",
         ),
         "retained_recall": Metric(
@@ -230,9 +281,19 @@ METRICS: Registry[Metric] = Registry(
             takes=ROWS,
             roles=FORGETS,
         ),
-        "tail_coverage": Metric(tail_coverage, "Tail against real", None, extractors=("attributes", "identity")),
+        "tail_coverage": Metric(
+            tail_coverage,
+            "Tail against real",
+            None,
+            extractors=("attributes", "identity"),
+            roles=Roles(parts=("{column}.low", "{column}.high")),
+        ),
         "quantile_coverage": Metric(
-            quantile_coverage, "Coverage of quantiles", "higher", extractors=("attributes", "identity")
+            quantile_coverage,
+            "Coverage of quantiles",
+            "higher",
+            extractors=("attributes", "identity"),
+            roles=Roles(parts=("{column}",)),
         ),
         "true_precision": Metric(
             true_precision,
@@ -302,7 +363,9 @@ METRICS: Registry[Metric] = Registry(
         "least_coverage": Metric(
             least_coverage, "Coverage of the least covered region", "higher", roles=Roles(losable=True), chance="real"
         ),
-        "region_coverage": Metric(region_coverage, "Coverage of region", "higher", chance="real"),
+        "region_coverage": Metric(
+            region_coverage, "Coverage of region", "higher", roles=Roles(parts=("{region}",)), chance="real"
+        ),
         "regression_error": Metric(
             regression_error,
             "Excess risk of the regression",
@@ -325,9 +388,21 @@ METRICS: Registry[Metric] = Registry(
         "mark_false_alarms": Metric(
             mark_false_alarms, "Marks found in real images", None, extractors=("mark",), chance="real"
         ),
-        "mark_robustness": Metric(mark_robustness, "Marks found after", None, extractors=("mark",)),
+        "mark_robustness": Metric(
+            mark_robustness,
+            "Marks found after",
+            None,
+            extractors=("mark",),
+            roles=Roles(parts=("jpeg", "crop", "resize")),
+        ),
         "radioactivity": Metric(radioactivity, "Marks learnt (over chance)", None, extractors=("mark",), chance="fake"),
-        "residual_share": Metric(residual_share, "Synthetic share after a purge", None, extractors=("mark",)),
+        "residual_share": Metric(
+            residual_share,
+            "Synthetic share after a purge",
+            None,
+            extractors=("mark",),
+            roles=Roles(parts=("theory", "found")),
+        ),
         "perplexity": Metric(
             perplexity,
             "Perplexity of real text",

@@ -24,6 +24,8 @@ class Roles:
     filtered: what somebody who selects does is told by it, beside chance.
     censored: it is undetermined where it is least, so that a mean over those that are determined is too high.
     forgets: a model that was to forget is judged by it, beside one that was trained without what is forgotten.
+    parts: what its numbers are called where it gives several; ``{class}``, ``{region}`` and ``{level}`` are numbers,
+    ``{column}`` is the name of a column of the features. Left out, a study may name any.
     """
 
     stands_for: tuple[Stood, ...] = ()
@@ -35,6 +37,7 @@ class Roles:
     filtered: bool = False
     censored: bool = False
     forgets: bool = False
+    parts: tuple[str, ...] = ()
 
 
 class Stacked(NamedTuple):

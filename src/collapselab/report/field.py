@@ -182,8 +182,12 @@ def _sentence(seen: Mapping[str, Any]) -> str:
 
 
 def index(entries: Mapping[str, Entry], field: Sequence[Row]) -> str:
-    """The page of all papers: how many agree, a table with a line for each, and the pictures."""
-    counted = [(entries[name].found or {}).get("status", "") for row in field for name in row.studies]
+    """The page of all papers: how many agree, a table with a line for each, and the pictures.
+
+    Of a study that is in the field and not among the entries it says that it cannot run.
+    """
+    named = [name for row in field for name in row.studies if name in entries]
+    counted = [(entries[name].found or {}).get("status", "") for name in named]
     totals = ", ".join(f"{counted.count(one)} {word}" for one, word in TOTALS.items() if counted.count(one))
     there = sum(bool(row.studies) for row in field)
     lines = [
@@ -196,13 +200,15 @@ def index(entries: Mapping[str, Entry], field: Sequence[Row]) -> str:
         if not row.studies:
             lines.append(f"| {_cell(row.title)} | | missing: {_cell(row.missing)} |")
         for name in row.studies:
+            if name not in entries:
+                lines.append(f"| {_cell(row.title)} | {name} | its study cannot run: its file has faults |")
+                continue
             one = entries[name]
             lines.append(f"| {_cell(row.title)} | [{name}]({name}.md) | {MARKS[(one.found or {}).get('status', '')]} |")
     lines += ["", "::::{grid} 1 1 2 2", ":gutter: 3", ""]
-    for row in field:
-        lines += [line for name in row.studies for line in _card(entries[name])]
+    lines += [line for name in named for line in _card(entries[name])]
     lines += ["::::", "", "```{toctree}", ":hidden:", ""]
-    lines += [*(name for row in field for name in row.studies), "```", ""]
+    lines += [*named, "```", ""]
     return "\n".join(lines)
 
 

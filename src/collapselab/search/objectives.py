@@ -7,6 +7,7 @@ import numpy as np
 
 from ..features import Features
 from ..metrics import METRICS
+from ..metrics.parts import several
 
 DEFAULT = ("precision", "recall", "frechet_distance", "vendi_score~real")
 REAL = "real"
@@ -87,7 +88,7 @@ def _fault(metric: str, target: str, aims: bool, extractor: str) -> str:
 
 
 def _compares(entry: Any) -> bool:
-    return entry.against == "held_out" and entry.beside is None and not (entry.shares or entry.labelled)
+    return entry.against == "held_out" and entry.beside is None and not (several(entry) or entry.labelled)
 
 
 def _is_number(text: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..adapt import ADAPTERS
 from ..compose.regimes import FromPrevious, at, fresh_before, pooled
+from ..core.kinds import NOUNS
 from ..models import MODELS
 from ..models.asking import WIDENING
 from . import sampled
@@ -164,7 +165,7 @@ def eaten_faults(study: Study) -> Iterator[Fault]:
 
 def supply_faults(study: Study) -> Iterator[Fault]:
     """Draws that ask for more rows than there are."""
-    split, generations = study.file.data.split, study.file.generations
+    split, generations, noun = study.file.data.split, study.file.generations, NOUNS[study.kind]
     for name, arm in study.lineages.items():
         added = ("control",) if arm.is_control else ("calibration",)
         where = ("arms", name, "regime") if name in study.file.arms else added
@@ -172,11 +173,11 @@ def supply_faults(study: Study) -> Iterator[Fault]:
         if study.file.data.source is not None:
             fresh = fresh_before(arm.regime, generations + 1)
             if fresh > split.fresh and study.file.data.stream is None:
-                asked = f"{generations} generations ask for {fresh} fresh images"
+                asked = f"{generations} generations ask for {fresh} fresh {noun}"
                 yield Fault((*where, "real", "fresh"), f"{asked}; the fresh split holds {split.fresh}")
             most = max((draw.count for pool in pools for draw in pool if draw.arm in ("fixed", "redrawn")), default=0)
             if most > split.train:
-                yield Fault(where, f"asks for {most} real images at once; the train split holds {split.train}")
+                yield Fault(where, f"asks for {most} real {noun} at once; the train split holds {split.train}")
         if arm.regime.resamples or name in study.yoked:  # of chance the arm's own fault tells
             continue
         for eaten in (draw for pool in pools for draw in pool if not draw.is_real):

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
@@ -14,14 +14,16 @@ from ..compose.regimes import REAL
 from ..core.ask import Ask
 from ..core.choice import Choice, named, nested
 from ..core.errors import Diverged
+from ..core.kinds import NOUNS
 from ..core.needs import NOTHING, Needs
 from ..core.registry import usable
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..data.split import check_sizes
+from ..data.split import check_sizes, thinned
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS, Metric
+from ..metrics.parts import several
 from ..models import MODELS
 from ..models.capabilities import Denoises, Judges, Knows
 from ..models.suited import cannot
@@ -161,9 +163,26 @@ def data_faults(study: Study, there: bool) -> Iterator[Fault]:
                 )
         return
     try:
-        check_sizes(split.parts(), study.dataset.count() if there else sum(split.parts().values()))
+        available, wrong = _available(study) if there else (sum(split.parts().values()), {})
+        yield from (Fault(("data", "rare", label), message) for label, message in wrong.items())
+        if not wrong:
+            check_sizes(split.parts(), available, NOUNS[study.kind])
     except (ValueError, OSError) as error:
         yield Fault(("data",), str(error))
+
+
+def _available(study: Study) -> tuple[int, dict[int, str]]:
+    """The samples that can be split, as far as they are counted without being read, and what is wrong with rare ones.
+
+    Of data whose labels would have to be read, that is found where they are read.
+    """
+    rare, most = study.file.data.rare, study.dataset.at_most()
+    counts = study.dataset.label_counts() if rare and sum(rare.values()) < 1 else None
+    if not counts or max(rare) > max(counts):  # of labels that there are not, another fault tells
+        return most, {}
+    others = sum(counts.values()) - sum(counts.get(label, 0) for label in rare)
+    left, wrong = thinned({label: counts.get(label, 0) for label in rare}, others, rare)
+    return others + sum(left.values()), wrong
 
 
 def measured_faults(study: Study) -> Iterator[Fault]:
@@ -175,7 +194,7 @@ def measured_faults(study: Study) -> Iterator[Fault]:
         yield Fault(("primary",), f"{name!r} is measured in {allowed}; found {extractor!r}")
     elif not FEATURES[extractor].tells(metric.reads, study.kind):
         yield Fault(("primary",), f"{name!r} reads {metric.reads}, which {extractor!r} does not tell from {study.kind}")
-    if get_origin(get_type_hints(metric.function).get("return")) is dict:
+    if several(metric):
         yield Fault(("primary", "metric"), f"{name!r} gives several numbers; the endpoint is one")
     held_out = study.file.data.split.held_out
     most = max(min(study.measured, held_out) - 1, 0)

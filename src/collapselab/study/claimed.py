@@ -5,9 +5,11 @@ from typing import Any
 
 from ..features import FEATURES
 from ..metrics import METRICS
+from ..metrics.parts import in_words, is_part, several
 from .faults import Fault, unknown
 from .file import Expected
 from .study import Study
+from .unsuited import known_of
 
 OWN = ("rises", "falls", "stays")  # of the arm itself, at two generations
 WITHIN = ("near", "stays")
@@ -28,7 +30,7 @@ def _of_names(study: Study, one: Expected) -> Iterator[tuple[str, str]]:
     if one.than is not None and one.than == one.arm:
         yield "than", f"found {one.than!r}, which is the arm itself; say rises, falls or stays of its own generations"
     metric, extractor = endpoint_of(study, one)
-    name = metric.partition(".")[0]
+    name, _, part = metric.partition(".")
     if name not in study.metric_options():
         yield "metric", unknown(name, study.metric_options(), "metric of this study")
     elif extractor not in study.measured_in:
@@ -36,6 +38,21 @@ def _of_names(study: Study, one: Expected) -> Iterator[tuple[str, str]]:
     elif not METRICS[name].suits(extractor):
         allowed = ", ".join(other for other in FEATURES if METRICS[name].suits(other))
         yield "extractor", f"{name!r} is measured in {allowed}; found {extractor!r}"
+    elif message := _of_part(study, name, part, extractor):
+        yield "metric", message
+
+
+def _of_part(study: Study, name: str, part: str, extractor: str) -> str:
+    """What is wrong with the number of a metric that a claim is about; empty where nothing is."""
+    metric = METRICS[name]
+    if not several(metric):
+        return f"found {name}.{part}, and {name!r} is one number; leave .{part} out" if part else ""
+    columns, classes = known_of(study, extractor)
+    if part and is_part(metric, part, columns, classes):
+        return ""
+    allowed = in_words(metric, columns, classes)
+    one = f"found {part!r} of {name!r}" if part else f"{name!r} gives several numbers"
+    return f"{one}; say which, as {name}.PART" + (f"; allowed: {allowed}" if allowed else "")
 
 
 def _of_numbers(study: Study, one: Expected) -> Iterator[tuple[str, str]]:

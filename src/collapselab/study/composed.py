@@ -9,15 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..compose.regimes import Regime, Synthetic, at
+from ..core.kinds import NOUNS
 from .study import Study
 
-NOUNS = {
-    "images": "images",
-    "vectors": "rows",
-    "categories": "rows",
-    "sequences": "sequences",
-    "audio": "clips",
-}
 # A number of rows in what somebody has written: 400 real images, 12,500 of the original images, 80 samples.
 ROWS_SAID = re.compile(
     r"\b(\d{1,3}(?:,\d{3})+|\d+) "

@@ -132,8 +132,7 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     study, found = _checked(sweep, stem)
     if sweep.faults:  # the study is not the one that is meant
         study, found = None, [*(fault for fault in found if fault.path[:1] != ("sweep",)), *sweep.faults]
-    if not found:
-        found = _toy_faults(raw)
+    found = [*found, *toys.idle(raw)] or _toy_faults(raw)
     return study, list(dict.fromkeys(sweep.as_typed(fault) for fault in found))
 
 

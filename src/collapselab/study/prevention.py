@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 from ..adapt import ADAPTERS
 from ..adapt.neon import NeonOptions
@@ -12,6 +12,7 @@ from ..core.spent import Spent
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS
+from ..metrics.parts import several
 from ..samplers import SAMPLERS
 from ..select import SELECTORS
 from ..select.judging import Judging
@@ -208,7 +209,7 @@ def _endpoints(study: Study) -> Iterator[Fault]:
             yield Fault(where, f"{one.metric!r} in {one.extractor!r} is not among what the study measures")
         elif not metric.suits(one.extractor):
             yield Fault(where, f"{one.metric!r} is not measured in {one.extractor!r}")
-        elif get_origin(get_type_hints(metric.function).get("return")) is dict or metric.better is None:
+        elif several(metric) or metric.better is None:
             yield Fault(where, f"{one.metric!r} is no single number that is better when higher or lower")
 
 

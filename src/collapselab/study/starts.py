@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import store
 from ..core.ask import Ask
+from ..core.kinds import NOUNS
 from ..core.registry import usable
 from ..features import FEATURES
 from ..metrics import METRICS
@@ -24,7 +25,6 @@ from .study import Study
 
 HEADER_BYTES_MAX = 10_000_000  # of a file of weights
 SIDES_MAX = 32  # of a shape
-LABEL_CURE = "put them into a folder a class, or give them a dataset.json with labels"
 KIND_OF_SHAPE = {0: "categories", 1: "vectors", 2: "clips", 3: "images"}
 
 
@@ -81,6 +81,16 @@ def unlike(name: str, model: str, study: Study, shape: tuple[int, ...] | None) -
     return ""
 
 
+CURES: dict[str, str] = {
+    "images": "put them into a folder a class, or give them a dataset.json with labels",
+    "audio": "put them into a folder a class, and say labels: folder",
+}  # of data that have no labels
+
+
+def _label_cure(study: Study) -> str:
+    return CURES.get(study.kind, "choose data that have labels")
+
+
 def label_faults(study: Study) -> Iterator[Fault]:
     """Parts that ask for labels which the study's images do not have."""
     asking = {name: study.model_options(name).get("classes", 0) for name in study.file.models}
@@ -91,24 +101,22 @@ def label_faults(study: Study) -> Iterator[Fault]:
         there = study.dataset.labelled()
     except (ValueError, OSError):
         return  # of images that cannot be read another fault tells
-    found = f"the images have labels 0 to {there - 1}" if there else "the images have no labels"
+    noun = NOUNS[study.kind]
+    found = f"the {noun} have labels 0 to {there - 1}" if there else f"the {noun} have no labels"
+    cure = _label_cure(study)
     for name, classes in asking.items():
         if classes and classes < there:
             message = f"found {classes}, but {found}; allowed are {there} and more, or 0: without classes"
             yield Fault(("models", name, study.family(name), "classes"), message)
         elif classes and not there:
-            message = f"found {classes}, but {found}: say classes: 0, or {LABEL_CURE}"
+            message = f"found {classes}, but {found}: say classes: 0, or {cure}"
             yield Fault(("models", name, study.family(name), "classes"), message)
     for name in learnt if not there else []:
         others = [other for other, one in usable(FEATURES) if one.needs.through == "nothing" and not one.statistic]
         where = ("extractors", study.measured_in.index(name)) if name in study.measured_in else ("arms",)
-        yield Fault(
-            where, f"{name!r} learns classes, but {found}: choose another ({' or '.join(others)}), or {LABEL_CURE}"
-        )
+        yield Fault(where, f"{name!r} learns classes, but {found}: choose another ({' or '.join(others)}), or {cure}")
     if rare and max(rare) >= there:
-        yield Fault(
-            ("data", "rare"), f"found the label {max(rare)}, but {found}" + ("" if there else f": {LABEL_CURE}")
-        )
+        yield Fault(("data", "rare"), f"found the label {max(rare)}, but {found}" + ("" if there else f": {cure}"))
 
 
 def unlabelled_faults(study: Study) -> Iterator[Fault]:
@@ -141,7 +149,7 @@ def _unlabelled_real(study: Study) -> str:
             there = study.dataset.labelled()
         except (ValueError, OSError):
             return ""  # of images that cannot be read another fault tells
-        return "" if there else f"the images have no labels: {LABEL_CURE}"
+        return "" if there else f"the {NOUNS[study.kind]} have no labels: {_label_cure(study)}"
     if study.population.sample(Ask(1, 0)).labels is not None:
         return ""
     return f"{study.population_name!r} draws rows without any: take a population that says of which class a row is"

@@ -10,9 +10,10 @@ trained before a study had a rule waits for none, so that who adds one loses not
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 from ..metrics import METRICS
+from ..metrics.parts import several
 from ..store import hash_path, read_json, understood
 from ..verbs.stop import BOUNDS, OF, Rule
 from .faults import Fault
@@ -68,7 +69,7 @@ def _metric_faults(study: Study, rule: Stop, where: tuple[str | int, ...]) -> It
             bad = True
             yield Fault((*where, key), f"{said!r} is not among the study's {key}s: {', '.join(names)}")
     metric, extractor = measured(study, rule)
-    if not bad and get_origin(get_type_hints(METRICS[metric].function).get("return")) is dict:
+    if not bad and several(METRICS[metric]):
         yield Fault((*where, "metric"), f"{metric!r} gives several numbers; a rule is of one")
     elif not bad and not METRICS[metric].suits(extractor):
         allowed = ", ".join(name for name in study.measured_in if METRICS[metric].suits(name)) or "none of the study's"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ..compose.regimes import pooled
 from ..compose.streams import Stream, drifted, rows_of
+from ..core.kinds import NOUNS
 from ..data.split import split
 from ..features import FEATURES
 from ..metrics import METRICS
@@ -125,7 +126,7 @@ def _labels_of_population(study: "Study") -> np.ndarray | None:
 
 def _supply_faults(study: "Study", stream: Stream) -> Iterator[Fault]:
     """Arms that ask for more rows of a task than the train split has; of many images nobody counts ahead."""
-    sizes, data = study.file.data.split.parts(), study.file.data
+    sizes, data, noun = study.file.data.split.parts(), study.file.data, NOUNS[study.kind]
     if study.dataset.count() > MOST_LOOKED_AT or sum(sizes.values()) > study.dataset.count():
         return
     parts = split(study.dataset.load(), sizes, data.split_seed, data.rare)
@@ -134,13 +135,13 @@ def _supply_faults(study: "Study", stream: Stream) -> Iterator[Fault]:
         if part == "held_out" and min(counts) < 2:
             few = int(np.argmin(counts))
             yield Fault(
-                ("data", "split", part), f"of task {few} {counts[few]} images are held out; allowed are 2 or more"
+                ("data", "split", part), f"of task {few} {counts[few]} {noun} are held out; allowed are 2 or more"
             )
     for name, arm in study.lineages.items():
         for draws in (one.changed for one in pooled(arm.regime, name, arm.generations)):
             short = next((d for d in draws if d.is_real and d.count > counts[d.generation]), None)
             if short is not None:
-                asked = f"asks for {short.count} real images of task {short.generation}"
+                asked = f"asks for {short.count} real {noun} of task {short.generation}"
                 yield Fault(
                     ("arms", name, "regime"), f"{asked}; the train split has {counts[short.generation]} of its classes"
                 )

@@ -267,7 +267,7 @@ class Study:
     @cached_property
     def kind(self) -> str:
         """What the data are: images, vectors, categories, sequences or audio."""
-        return getattr(self.dataset, "gives", "images") if self.population_name is None else self.population.gives
+        return self.dataset.gives if self.population_name is None else self.population.gives
 
     @cached_property
     def dataset(self) -> Any:

@@ -96,6 +96,18 @@ def _facts(study: Study) -> Facts:
     return Facts(shape, split.held_out if drawn else split.train, classes, columns)
 
 
+def known_of(study: Study, extractor: str) -> tuple[tuple[str, ...], int | None]:
+    """The columns of an extractor, empty where nobody knows them before, and how many classes it knows, if it learns
+    those of the study's images.
+    """
+    try:
+        facts = _facts(study)
+        learnt = FEATURES[extractor].needs.through == "learnt" and study.population_name is None
+        return facts.columns(extractor), (facts.classes() or None) if learnt else None
+    except (ValueError, OSError):
+        return (), None  # of data that cannot be read another fault tells
+
+
 def together_faults(study: Study) -> Iterator[Fault]:
     """What keeps all seeds of an arm from running in one job."""
     if not study.file.together:

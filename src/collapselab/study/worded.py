@@ -12,7 +12,9 @@ def vocabulary(study: Study) -> Vocabulary | None:
 
     Raises ValueError or OSError for data that cannot be read.
     """
-    return getattr(study.dataset if study.population_name is None else study.population, "vocabulary", None)
+    if study.population_name is None:
+        return study.dataset.vocabulary
+    return getattr(study.population, "vocabulary", None)  # trained families, too, are known truths
 
 
 def vocabulary_faults(study: Study) -> Iterator[Fault]:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from ..core.kinds import NOUNS
 from ..data.planted import Planted
 from .budget import pictured, work
 from .jobs import every
@@ -74,7 +75,11 @@ def describe_controls(study: Study) -> list[str]:
     if only := study.controls_of("real_only"):
         sizes = {arm: study.sizes(arm) for arm in {*only, *only.values()}}
         short = [arm for arm, control in only.items() if sizes[arm] != sizes[control]]
-        fewer = f", or all {study.file.data.split.train:,} images where {' and '.join(short)} had more" if short else ""
+        fewer = (
+            f", or all {study.file.data.split.train:,} {NOUNS[study.kind]} where {' and '.join(short)} had more"
+            if short
+            else ""
+        )
         said.append(f"every arm stands beside a control that has its total size in real data{fewer}")
     if study.controls_of("real_supply"):
         said.append("every arm stands beside a control that has the real rows that it used by then, and no others")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ..core.kinds import KINDS
 from ..core.sequences import Vocabulary, check_tokens
 from ..data import DATASETS
-from ..data.base import Dataset
+from ..data.base import Dataset, tally
 from ..data.digest import digest
 from ..data.resize import resize
 from ..data.rights import Rights
@@ -43,26 +43,55 @@ def check_dataset(dataset: Dataset, images: np.ndarray | None = None, labels: np
     unsaid = [field for field, one in kind.model_fields.items() if field != "source" and not one.description]
     law(not unsaid, f"{name}: the fields {named(unsaid)} have no description")
     faults = dataset.check()
-    gives = getattr(kind, "gives", "images")
+    gives = kind.gives
+    law(gives in KINDS, f"{name}: it gives {gives!r}, allowed are {named(KINDS)}")
     law(faults == [], f"{name}: check says of what is there: {'; '.join(map(str, faults))}")
+    _check_what_is_planned(dataset)
     _check_what_is_read(dataset, images, labels)
     if gives == "images":
         _check_resolution(dataset)
     _check_refusals(dataset)
 
 
+def _check_what_is_planned(dataset: Dataset) -> None:
+    """Hold that what every job asks of a study's data does not read the samples."""
+    kind = type(dataset)
+
+    def read(self: Dataset) -> None:
+        raise AssertionError(f"{dataset.source}: a plan has read all samples; asked are headers, lengths and labels")
+
+    own = kind.__dict__.get("read")
+    kind.read = read
+    try:
+        dataset.check(), dataset.at_most(), dataset.shape(), dataset.label_counts(), dataset.fingerprint()
+    finally:
+        if own is None:
+            del kind.read
+        else:
+            kind.read = own
+
+
 def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.ndarray | None) -> None:
     name, samples = dataset.source, dataset.load()
     data = samples.data
-    gives = getattr(type(dataset), "gives", "images")
+    gives = dataset.gives
     law(
-        gives in KINDS and KINDS[gives].holds(data),
+        KINDS[gives].holds(data),
         f"{name}: it read {data.dtype} of shape {data.shape}, asked are {gives}",
+    )
+    law(
+        (dataset.vocabulary is None) == (gives != "sequences"),
+        f"{name}: a vocabulary is what sequences have, and no other",
     )
     if gives == "sequences":
         law(Vocabulary.of(samples.lineage) == dataset.vocabulary, f"{name}: the lineage tells of another vocabulary")
         check_tokens(data, dataset.vocabulary.size, name)
     law(dataset.count() == len(data), f"{name}: count says {dataset.count()}, load read {len(data)} images")
+    law(
+        dataset.at_most() >= len(data),
+        f"{name}: at_most says {dataset.at_most()}, load read {len(data)}: it has to be as many or more",
+    )
+    law(isinstance(dataset.summary(), str), f"{name}: its summary is no text")
     law(
         tuple(dataset.shape()) == data.shape[1:],
         f"{name}: shape says {dataset.shape()}, load read images of shape {data.shape[1:]}",
@@ -78,6 +107,9 @@ def _check_what_is_read(dataset: Dataset, images: np.ndarray | None, labels: np.
         dataset.labelled() >= most and (most > 0 or not dataset.labelled()),
         f"{name}: labelled says {dataset.labelled()} classes, load read labels of {most}",
     )
+    counts = dataset.label_counts()
+    there = None if samples.labels is None else tally(samples.labels)
+    law(counts in (None, there), f"{name}: label_counts says {counts}, load read {there}")
     law(images is None or same(data, images), f"{name}: it read other images than those that were written")
     law(
         labels is None or np.array_equal(samples.labels, labels),

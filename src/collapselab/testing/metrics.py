@@ -12,6 +12,7 @@ from ..core.errors import Undefined
 from ..core.kinds import KINDS
 from ..features import Features
 from ..metrics import METRICS, SCORES, Estimate, Metric
+from ..metrics.parts import is_part, several
 from .clouds import arrays_of, as_read, broken, cloud, copied, emptied, taken
 from .said import entry_of, law, named, refused, same, survives
 
@@ -148,6 +149,13 @@ def _check_value(tried: Tried) -> Any:
     law(any(not isinstance(number, Undefined) for number in values), f"{name}: it determined none of its numbers")
     words = not isinstance(value, dict) or all(type(key) is str for key in value)
     law(words, f"{name}: the names of its numbers are no words")
+    law(
+        isinstance(value, dict) == several(tried.entry) and (several(tried.entry) or not tried.entry.roles.parts),
+        f"{name}: it gave {value!r}; whether a metric gives several numbers is said by what its function returns",
+    )
+    columns = tried.sides["fake"].names or tuple(map(str, range(tried.sides["fake"].values.shape[1])))
+    strange = [key for key in value if not is_part(tried.entry, key, columns)] if isinstance(value, dict) else []
+    law(not strange, f"{name}: it gave {named(strange)}; roles.parts says {named(tried.entry.roles.parts)}")
     again = tried.value()
     law(
         _alike(value, again, 0.0),

@@ -18,7 +18,7 @@ from .laws import LARGEST_CHAIN, REPLACE, biases_of, plan_of
 from .multinomial import replace_heterozygosity, survivors
 from .setting import Prediction, Setting
 
-LARGEST = 4096  # sequences that are told apart
+MOST_SEQUENCES = 4096  # sequences that are told apart
 
 
 class Loop(NamedTuple):
@@ -39,7 +39,7 @@ def next_token_loop(truth: Any, options: Mapping[str, Any], rows: int) -> Loop |
         return None
     if options["order"] == 1 and np.allclose(matrix, matrix[:1], rtol=0, atol=1e-12):  # tokens are independent
         return Loop(rows * length, matrix[0])
-    if options["order"] >= length and len(matrix) ** length <= LARGEST:
+    if options["order"] >= length and len(matrix) ** length <= MOST_SEQUENCES:
         return Loop(rows, sequence_shares(truth))
     return None
 

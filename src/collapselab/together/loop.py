@@ -62,7 +62,10 @@ class Replicates(BaseModel, frozen=True):
         _named("population", self.population, [self.family])
         truth = POPULATIONS[self.population]
         truth.PopulationOptions.model_validate(self.population_options)
-        MODELS[self.family].Options.model_validate(self.options).check_kind(truth.gives)
+        options = MODELS[self.family].Options.model_validate(self.options)
+        options.check_kind(truth.gives)
+        if getattr(options, "cuts", False):  # of categories alone
+            raise ValueError("options: found a cut by top_k or top_p, which is of samples drawn one by one")
         for name, options in self.metrics.items():
             stacked(name)
             METRICS[name].Options.model_validate(options)

@@ -21,7 +21,7 @@ from .facts import Claim, StudyFacts
 from .findings import Column, Finding, Table
 from .records import Record, lineages
 from .statistics import CONFIDENCE, FEWEST, is_constant, ratio_interval, t_interval
-from .words import ROUNDING, digits_apart, spell
+from .words import ROUNDING, span, spell
 
 AGREES, DISAGREES, UNTOLD = "agrees", "does not agree", "cannot tell"
 WITHIN = ("near", "stays")  # claims of a number with a tolerance; the others are claims of a side
@@ -190,9 +190,7 @@ def found_words(one: Held) -> str:
         return f"not measured, {lineages_said}"
     if not (np.isfinite(one.low) and np.isfinite(one.high)):
         return f"{spell(one.mean)}, {lineages_said}"
-    digits = digits_apart(one.low, one.high)
-    ends = f"{spell(one.low, one.high, digits)} to {spell(one.high, one.low, digits)}"
-    return f"{spell(one.mean)}, 95 % interval {ends}, {lineages_said}"
+    return f"{spell(one.mean)}, 95 % interval {span(one.low, one.high)}, {lineages_said}"
 
 
 def held(facts: StudyFacts, records: Sequence[Record]) -> list[Held]:

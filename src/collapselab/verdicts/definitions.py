@@ -20,7 +20,7 @@ from .laws import limit_of
 from .limits import Curves, Tendency, tendencies, tendencies_of_sizes
 from .records import Record, indexed, lineages
 from .statistics import FEWEST, contrast, estimate, first_and_last, is_constant, ratio_interval
-from .words import and_ended, digits_apart, spell
+from .words import and_ended, span, spell
 
 CATASTROPHE = 10.0  # times the first risk; the literature names no number, so this is the report's own
 ZERO = 0.05  # of the first generation's variance: what is less has gone to zero; the report's own, too
@@ -87,8 +87,7 @@ def _times(start: np.ndarray, end: np.ndarray) -> str:
     words = f"{spell(float(end.mean() / start.mean()))} times"
     if not np.isfinite(low) or is_constant(np.append(end[start > 0] / start[start > 0], end.mean() / start.mean())):
         return words
-    digits = digits_apart(low, high)
-    return f"{words} (95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}, {len(start)} lineages)"
+    return f"{words} (95 % interval {span(low, high)}, {len(start)} lineages)"
 
 
 def catastrophic_risk(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:

@@ -20,7 +20,7 @@ from .facts import Endpoint, StudyFacts
 from .findings import Column, Finding, Table
 from .records import Record, indexed, lineages, up_to
 from .statistics import FEWEST, Estimate, estimate, slope
-from .words import digits_apart, spell
+from .words import digits_apart, span, spell
 
 FEWEST_POINTS = 4  # generations that a law is fitted to
 SIGHT = 10  # times the fitted generations: what halves later than that is out of sight
@@ -193,7 +193,7 @@ def _foretold(
     digits = digits_apart(low, high)
     return (
         f"{what} has halved in half of the lineages at generation {spell(generation, digits=digits)} "
-        f"(95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}; {len(known.early)} lineages)."
+        f"(95 % interval {span(low, high)}; {len(known.early)} lineages)."
     )
 
 

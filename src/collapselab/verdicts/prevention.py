@@ -18,7 +18,7 @@ from .findings import Column, Finding, Table
 from .many_to_one import Gain, apart, gains, surely_above
 from .records import Record, indexed, lineages
 from .statistics import FEWEST, t_interval
-from .words import and_ended, digits_apart, spell
+from .words import and_ended, span, spell
 
 GOALS = ("fidelity", "diversity")
 NOT_BEATEN, BEATEN, UNSURE = "not beaten", "beaten", "cannot tell"
@@ -183,9 +183,7 @@ def in_percent(mean: float, low: float, high: float) -> str:
     """``83.1 % (80.2 to 86.0)``, without an interval where there is none."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{spell(100 * mean)} %"
-    low, high = 100 * low, 100 * high
-    digits = digits_apart(low, high)
-    return f"{spell(100 * mean, 100)} % ({spell(low, high, digits)} to {spell(high, low, digits)})"
+    return f"{spell(100 * mean, 100)} % ({span(100 * low, 100 * high)})"
 
 
 def _sentence(facts: StudyFacts, found: Mapping[str, Standing], one: Standing) -> str:

@@ -17,7 +17,7 @@ from .findings import Column, Finding, Table, not_testable
 from .powerlaw import Interval, Law
 from .records import Record, lineages
 from .statistics import FEWEST, Estimate, estimate, t_interval
-from .words import and_ended, digits_apart, spell
+from .words import and_ended, span, spell
 
 CHANGED = 0.1  # of an exponent: a law whose exponent has become smaller by more is another; this report's own number
 SIZES_MIN = 3  # at which a change of exponents is looked for
@@ -36,6 +36,11 @@ class Series(NamedTuple):
     axis: str
     arms: Mapping[float, str]
     control: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the other curves of a study."""
+        return self.name, self.axis
 
     @property
     def x(self) -> np.ndarray:
@@ -163,24 +168,20 @@ def _formula(law: Law) -> str:
 def _certainty(law: Law, seeds: int) -> str:
     if law.why:
         return f", but the exponent is not determined: {law.why}"
-    said = f" (exponent {_span(law.exponent)}, floor {_span(law.floor)}; 95 % intervals, {seeds} seeds)"
+    exponent, floor = (span(one.low, one.high) for one in (law.exponent, law.floor))
+    said = f" (exponent {exponent}, floor {floor}; 95 % intervals, {seeds} seeds)"
     return said + (f"; the means are {spell(law.apart)} standard errors off it" if np.isfinite(law.apart) else "")
 
 
 def _exponent_words(law: Law | str) -> str:
     if isinstance(law, str) or law.why:
         return "–"
-    return f"{spell(law.exponent.value)} ({_span(law.exponent)})"
-
-
-def _span(one: Interval) -> str:
-    digits = digits_apart(one.low, one.high)
-    return f"{spell(one.low, one.high, digits)} to {spell(one.high, one.low, digits)}"
+    return f"{spell(law.exponent.value)} ({span(law.exponent.low, law.exponent.high)})"
 
 
 def _spelt(one: Interval, noun: str, count: int) -> str:
     found = spell(one.value)
-    return found if not np.isfinite(one.low) else f"{found} (95 % interval {_span(one)}, {count} {noun})"
+    return found if not np.isfinite(one.low) else f"{found} (95 % interval {span(one.low, one.high)}, {count} {noun})"
 
 
 def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:
@@ -234,22 +235,21 @@ def scaling_law(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
         return not_testable(name, facts.arms, NO_RISK)
     of = _series_of(facts)
     pairs, reasons = {}, {}
-    for series in dict.fromkeys(one.name + one.axis for one in of.values()):
-        chosen = next(one for one in of.values() if one.name + one.axis == series)
-        found = _paired(facts, records, chosen, endpoint)
-        (reasons if isinstance(found, str) else pairs)[series] = found
-    changes = estimate({series: pair.apart for series, pair in pairs.items()}, CHANGED)
+    for key, series in {one.key: one for one in of.values()}.items():
+        found = _paired(facts, records, series, endpoint)
+        (reasons if isinstance(found, str) else pairs)[key] = found
+    changes = estimate({key: pair.apart for key, pair in pairs.items()}, CHANGED)
     findings = []
     for arm in facts.arms:
         if arm not in of:
             reason = "it is what arms of the sweep are held against" if facts.is_control(arm) else "it has one size"
             findings += not_testable(name, [arm], reason)
             continue
-        series = of[arm].name + of[arm].axis
-        if series in reasons:
-            findings += not_testable(name, [arm], reasons[series])
+        key = of[arm].key
+        if key in reasons:
+            findings += not_testable(name, [arm], reasons[key])
             continue
-        findings.append(_judged(facts, records, arm, endpoint, pairs[series], changes[series]))
+        findings.append(_judged(facts, records, arm, endpoint, pairs[key], changes[key]))
     return findings
 
 

@@ -5,16 +5,19 @@ generations, and an arm is judged by a t-interval over its lineages.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from ..core.significance import holm
-from .words import ROUNDING, digits_apart, spell
+from .words import ROUNDING, span, spell
 
 FEWEST = 3  # lineages; with fewer a t-interval says next to nothing
 CONFIDENCE = 0.95
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,7 @@ class Estimate:
     def interval(self, write: Callable[[float], float] = float, unit: str = "", noun: str = "lineages") -> str:
         """``95 % interval 0.071 to 0.093, 3 lineages``, with ends transformed by ``write``."""
         low, high = sorted((float(write(self.low)), float(write(self.high))))
-        digits = digits_apart(low, high)
-        return f"95 % interval {spell(low, high, digits)} to {spell(high, low, digits)}{unit}, {self.lineages} {noun}"
+        return f"95 % interval {span(low, high)}{unit}, {self.lineages} {noun}"
 
     def change(self, what: str, unit: str, write: Callable[[float], float] = float, noun: str = "lineages") -> str:
         """``Recall falls by 0.082 a generation (95 % interval ...)``, or ``changes by`` when unsure."""
@@ -142,7 +144,7 @@ def _spread(sample: np.ndarray) -> float:
     return 0.0 if is_constant(sample) else scale * float((sample / scale).std(ddof=1))
 
 
-def estimate(samples: Mapping[str, np.ndarray], boundary: float = 0.0) -> dict[str, Estimate]:
+def estimate(samples: Mapping[Key, np.ndarray], boundary: float = 0.0) -> dict[Key, Estimate]:
     """One estimate per arm from one number per lineage; Holm's correction over the arms with enough of them."""
     samples = {arm: (array := np.asarray(sample, np.float64))[np.isfinite(array)] for arm, sample in samples.items()}
     intervals = {arm: t_interval(sample, boundary) for arm, sample in samples.items()}

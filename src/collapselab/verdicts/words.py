@@ -33,6 +33,12 @@ def digits_apart(low: float, high: float) -> int:
     return next((n for n in range(3, 8) if low == high or spell(low, high, n) != spell(high, low, n)), 8)
 
 
+def span(low: float, high: float) -> str:
+    """``0.25 to 0.37``: the ends of an interval, with as many digits as they need to be told apart."""
+    digits = digits_apart(low, high)
+    return f"{spell(low, high, digits)} to {spell(high, low, digits)}"
+
+
 def and_ended(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
     """The sentences, with a space before each, that name the lineages of an arm that diverged or were stopped; "" where
     all go on.

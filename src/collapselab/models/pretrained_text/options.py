@@ -11,7 +11,7 @@ from ...core.kinds import KindName
 from ..options import InSteps, check_betas, values, with_preset
 from ..pretrained.folders import TINY
 from ..tokens import Sharpened
-from ..transformer.options import LARGEST, Truncated, threshold_of
+from ..transformer.options import MOST_TOKENS, Truncated, threshold_of
 from .folders import options_fault, outside
 
 
@@ -30,7 +30,7 @@ class PretrainedTextOptions(InSteps, Sharpened):
     )
     tiny_seed: int = Field(0, ge=0, description="of the random weights of base tiny")
     vocabulary: int = Field(
-        ge=1, le=LARGEST, description="number of tokens V; the data are 0 .. V - 1, as the base numbers them"
+        ge=1, le=MOST_TOKENS, description="number of tokens V; the data are 0 .. V - 1, as the base numbers them"
     )
     lora_rank: int = Field(4, ge=1, le=1024, description="rank of the adapter's update of a matrix")
     lora_alpha: float | None = Field(

@@ -9,7 +9,7 @@ from ...core.kinds import KindName
 from ..options import InSteps, check_betas, values, with_preset
 from ..tokens import Sharpened
 
-LARGEST = 2**20  # tokens of a vocabulary
+MOST_TOKENS = 2**20  # tokens of a vocabulary
 
 
 class Truncation(BaseModel):
@@ -42,7 +42,7 @@ class TransformerOptions(InSteps, Sharpened):
         "tiny", description="a name of PRESETS: the options that it does not share with the defaults below"
     )
 
-    vocabulary: int = Field(ge=1, le=LARGEST, description="number of tokens V; the data are 0 .. V - 1")
+    vocabulary: int = Field(ge=1, le=MOST_TOKENS, description="number of tokens V; the data are 0 .. V - 1")
     blocks: int = Field(6, ge=1, le=100, description="blocks of attention and perceptron")
     width: int = Field(384, ge=1, description="numbers that stand for a token within the network")
     heads: int = Field(6, ge=1, description="heads of attention in each block; they divide the width")

@@ -45,8 +45,10 @@ UNSAID = {"ctx", "kind", "type_comment"}  # fields of a node that do not say wha
 UNASKED = {"smallest"}  # methods that no job calls: what is quick to try (``models.options.Options``)
 # Methods that no training and no plain sampling calls: whoever does names them (``NAME/method``).
 APART = {"realness", "invert", "denoised_together", "embedded_condition"}
-# Methods that no job calls, of such classes.
-PLANNED = {"of_weights": "Options", "gives_labels": "Options", "labelled": "Dataset", "rights": "Dataset"}
+PLANNED = {
+    **dict.fromkeys(("of_weights", "gives_labels"), "Options"),
+    **dict.fromkeys(("labelled", "rights", "at_most", "label_counts", "summary"), "Dataset"),
+}  # that no job calls, of such classes
 
 
 class Definition(NamedTuple):
