@@ -27,6 +27,8 @@ OPTIONS = {
     ],
     "jars": [{}, {"side": 32, "cells": 7}],
     "tones": [{"frames": 8}],
+    "chirps": [{"frames": 8, "cells": 4}],
+    "drums": [{"frames": 12}],
     "two-moons": [{}, {"noise": 0.06}],
     "decay": [{}, {"smearing": 0.003}],
     "markov": [{}, {"transitions": ((0.5, 0.5, 0.0), (0.0, 0.2, 0.8), (1.0, 0.0, 0.0)), "length": 5}],

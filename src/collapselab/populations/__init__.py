@@ -6,7 +6,9 @@ from ..models.logistic_regression import LogisticRegression
 from ..models.multinomial import Multinomial
 from ..models.poisson import Poisson
 from .base import Population
+from .chirps import Chirps
 from .decay import Decay
+from .drums import Drums
 from .gaussians import Gaussians
 from .jars import Jars
 from .land import Land
@@ -36,6 +38,8 @@ POPULATIONS: Registry[type[Population]] = Registry(
         "markov": Markov,
         "logistic-regression": LogisticRegression,
         "tones": Tones,
+        "chirps": Chirps,
+        "drums": Drums,
     },
     type[Population],
 )
