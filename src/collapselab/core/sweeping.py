@@ -69,13 +69,12 @@ def fitted(values: np.ndarray, at: np.ndarray, used: np.ndarray) -> tuple[np.nda
     return tuple(np.where(enough, one, np.nan) for one in found)
 
 
-def moments_of(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean time of each frame by an energy as its window sees it, s, and the share of the window's energy: (frames,)
-    float64 each.
+def times_of(energy: np.ndarray) -> np.ndarray:
+    """The mean time of each frame by an energy as its window sees it, s: (frames,) float64.
 
     energy: (frames HOP,), of each sample of a clip.
     """
     squares = np.square(sound.window())
     padded = np.pad(np.stack([energy, energy * np.arange(len(energy))]), ((0, 0), (sound.HOP // 2, sound.HOP // 2)))
     seen = np.lib.stride_tricks.sliding_window_view(padded, sound.WINDOW, axis=1)[:, :: sound.HOP] @ squares
-    return seen[1] / seen[0] / sound.RATE, seen[0] / squares.sum()
+    return seen[1] / seen[0] / sound.RATE

@@ -72,7 +72,7 @@ class ChirpsOptions(SoundOptions):
         return float(hearing.to_pitch(self.end_low_hz)), float(hearing.to_pitch(self.end_high_hz))
 
     def cell(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """In which cell each beginning and end, in semitones, lie together, int64; those beyond are of the outer ones."""
+        """In which cell each beginning and end, in semitones, lie, int64; those beyond are of the outer ones."""
         parts = []
         for pitch, (low, high) in ((start, self.starts), (end, self.ends)):
             place = np.floor((np.nan_to_num(pitch) - low) / (high - low) * self.cells)
@@ -86,8 +86,9 @@ class Chirps:
 
     exponential: f(t) = f_0 (f_1 / f_0)^(t / T),    linear: f(t) = f_0 + (f_1 - f_0) t / T
 
-    Beginning f_0, end f_1 and loudness are independent, as the options say; phases are uniform. A sample is possible if
-    it is one narrow tone that goes so, as :mod:`core.sweeping` reads its picture; its cell is its beginning and its end.
+    Beginning f_0, end f_1 and loudness are independent, as the options say; phases are uniform. A sample is possible
+    if it is one narrow tone that goes so, as :mod:`core.sweeping` reads its picture; its cell is its beginning and its
+    end.
     """
 
     PopulationOptions: ClassVar = ChirpsOptions
@@ -116,7 +117,7 @@ class Chirps:
         return SampleSet(data, self.options.cell(start, end))
 
     def _drawn(self, seed: int, start: int, count: int) -> tuple[np.ndarray, ...]:
-        """Of each draw the pitches of its beginning and its end, its loudness, and its phase in turns: (count,) each."""
+        """Of each draw the pitches of its beginning and end, its loudness, and its phase in turns: (count,) each."""
         places = [part[:, 0] for part in words(seed, start, count, 1, 1, 1, 1)]
         pitches = [low + (high - low) * place for (low, high), place in zip(self._ranges, places, strict=False)]
         return *pitches, decibels(self.options, places[2]), places[3]
@@ -157,7 +158,7 @@ class Chirps:
         """
         powers = sound.to_powers(shaped(data, self.shape))
         frames = sweeping.frames_of(powers)
-        at = sweeping.moments_of(np.square(self._envelope))[0] / self.options.seconds
+        at = sweeping.times_of(np.square(self._envelope)) / self.options.seconds
         heard = frames.sounds & (frames.middle > 0)
         middle = np.where(heard, frames.middle, hearing.to_hertz(69))
         straight = middle if self.options.sweep == "linear" else hearing.to_pitch(middle)

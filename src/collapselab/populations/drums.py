@@ -28,12 +28,8 @@ class DrumsOptions(PitchedOptions):
     low_hz: float = Field(131.0, ge=100, le=1600, description="lowest pitch, Hz: 131 is C3")
     high_hz: float = Field(1047.0, ge=100, le=1600, description="highest pitch, Hz: 1047 is C6")
     cells: int = Field(9, ge=1, le=100, description="equal parts of the range of pitches: cells are these by decays")
-    shortest_s: float = Field(
-        0.05, ge=0.03, le=1, description="least decay: seconds in which the amplitude falls to 1 / e"
-    )
-    longest_s: float = Field(
-        0.2, ge=0.03, le=1, description="greatest decay; their logarithms are uniform between the two"
-    )
+    shortest_s: float = Field(0.05, ge=0.03, le=1, description="least decay: seconds of a fall to 1 / e")
+    longest_s: float = Field(0.2, ge=0.03, le=1, description="greatest; logarithms are uniform")
     decays: int = Field(3, ge=1, le=10, description="equal parts of the logarithms of the decays")
     noise: float = Field(0.2, ge=0, le=0.4, description="share of a drum's energy that is white noise and no tone")
     unit: ClassVar[float] = 2 * NEAR_PITCH
