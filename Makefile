@@ -31,6 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	$(ACTIVATE) pip install -q -c constraints.txt $(TORCH_FLAGS) "$$(grep '^torch==' constraints.txt)"
 	$(ACTIVATE) pip install -q -c constraints.txt -e '.[dev,docs,slurm,judge,marks,mnist,pretrained,provenance,crowd,search,remotes]'
 	@$(ACTIVATE) pip install -q -c constraints.txt -e '.[brisque]' || echo "no brisque: it needs a C++ compiler; its tests are skipped"
+	@$(ACTIVATE) pip install -q --no-deps -c constraints.txt resemblyzer || echo "no resemblyzer, of which one file is read; its tests are skipped"
 	touch $@
 
 demo: $(READY)

@@ -89,8 +89,8 @@ def test_the_registry_is_what_extractors_ask_for():
         if entry.is_folder:
             assert entry.source.count("/") == 1 and entry.bytes is None
         else:
-            assert entry.source.startswith("https://") and entry.source.endswith(f"/{entry.file}")
-            assert len(bytes.fromhex(entry.sha256)) == 32 and entry.bytes > 9e7
+            assert entry.source.startswith("https://") and len(bytes.fromhex(entry.sha256)) == 32
+            assert entry.inside or (entry.source.endswith(f"/{entry.file}") and entry.bytes > 9e7)
     assert weights.WEIGHTS["inception-torchvision"].sha256[:8] in weights.WEIGHTS["inception-torchvision"].file
 
 
@@ -190,6 +190,35 @@ def test_a_folder_is_known_by_all_that_numbers_depend_on(tmp_path):
     assert weights.digest(folder) not in seen
 
 
+def test_a_part_of_a_package_is_found_and_its_package_is_not_imported(tmp_path, monkeypatch):
+    """What stands beside it runs when it is imported: here, a fault."""
+    entry = weights.WEIGHTS["resemblyzer"]
+    home = tmp_path / "site" / "voices_of_nobody"
+    home.mkdir(parents=True)
+    (home / "__init__.py").write_text("raise SystemExit('imported')")
+    (home / "pretrained.pt").write_bytes(CONTENT)
+    monkeypatch.setitem(weights.WEIGHTS, "resemblyzer", replace(entry, inside="voices_of_nobody/pretrained.pt"))
+    for said in (
+        "not at .*resemblyzer-0.1.4.pt, nor in a package voices_of_nobody\n",
+        r"pip install 'collapselab\[audio\]'",
+    ):
+        with pytest.raises(ValueError, match=said):
+            weights.find("resemblyzer")
+    with pytest.raises(ValueError, match="resemblyzer is a part of the package voices_of_nobody\nget them with: pip "):
+        weights.fetch("resemblyzer")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    with pytest.raises(ValueError, match="is not resemblyzer: its SHA-256 is"):
+        weights.find("resemblyzer")
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    monkeypatch.setitem(weights.WEIGHTS, "resemblyzer", replace(weights.WEIGHTS["resemblyzer"], sha256=digest))
+    assert weights.find("resemblyzer") == home / "pretrained.pt" and weights.digest(home / "pretrained.pt") == digest
+    assert files(home) == ["__init__.py", "pretrained.pt"]  # no note that pip would leave behind
+    own = tmp_path / "weights" / entry.file
+    own.parent.mkdir()
+    own.write_bytes(CONTENT)
+    assert weights.find("resemblyzer") == own  # what lies where weights are kept comes first
+
+
 # -- fetching ---------------------------------------------------------------------------------------------------------
 
 
@@ -276,8 +305,9 @@ def test_the_command_lists_what_is_here(tmp_path, own_folder):
     (own_folder / weights.WEIGHTS[NAME].file).write_bytes(b"another")
     said = run("weights", tmp_path)
     states = {line.split()[1]: line.split()[0] for line in said.splitlines() if not line.startswith(" ")}
+    packaged = states.pop("resemblyzer")  # as whoever runs this has installed it
     expected = {"inception": "wrong", "inception-torchvision": "missing", "dinov2": "verified", "clip": "missing"}
-    assert states == expected and str(folder) in said
+    assert packaged in ("missing", "verified") and states == expected and str(folder) in said
 
 
 def test_the_command_without_a_network_says_so_and_exits_4(tmp_path, own_folder, monkeypatch):

@@ -36,6 +36,8 @@ from .sounds import HEARD, SPREAD, heard, log_spectral
 from .spectrum import FACTS as SPECTRUM
 from .spectrum import spectrum
 from .truth import RARE, truth
+from .voices import FACTS as VOICES
+from .voices import resemblyzer
 
 FEATURES: Registry[Extractor] = Registry(
     "collapselab.extractors",
@@ -101,6 +103,14 @@ FEATURES: Registry[Extractor] = Registry(
         ),
         "heard": Extractor(heard, takes=("audio",), statistic=True, facts=HEARD),
         "log-spectral": Extractor(log_spectral, takes=("audio",), facts=SPREAD),
+        "resemblyzer": Extractor(
+            resemblyzer,
+            Options=PublishedOptions,
+            takes=("audio",),
+            needs=Needs("published", "resemblyzer"),
+            facts=VOICES,
+            uses_torch=True,
+        ),
     },
     Extractor,
 )

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..core.errors import Foreign
@@ -32,7 +33,9 @@ class Published:
     file: what they are called, a file or a folder. source: a URL, or the name of a repository on huggingface.co.
     terms: whose they are, and the licence where they state one. sha256, bytes: of the file; None for a folder, of which
     there are several sizes: its own hash tells them apart. safetensors: whether the same tensors in a file of that
-    format may stand for it, since that carries no code; its own hash then stands in the fingerprint.
+    format may stand for it, since that carries no code; its own hash then stands in the fingerprint. inside: the file
+    as a part of a package that pip installs, PACKAGE/FILE; extra: the extra of this one that brings it. The package is
+    found, and never imported.
     """
 
     file: str
@@ -41,6 +44,13 @@ class Published:
     sha256: str | None = None
     bytes: int | None = None
     safetensors: bool = False
+    inside: str = ""
+    extra: str = ""
+
+    @property
+    def package(self) -> str:
+        """The package that the file is a part of."""
+        return self.inside.partition("/")[0]
 
     @property
     def is_folder(self) -> bool:
@@ -65,9 +75,11 @@ def find(name: str, given: Path | str | None = None) -> Path:
     """
     published = _published(name)
     places = [Path(given)] if given else [folder / published.file for folder in folders()]
-    path = next((place for place in places if place.exists()), None)
+    packaged = None if given else _packaged(published)
+    path = next((place for place in (*places, packaged) if place and place.exists()), None)
     if path is None:
-        raise ValueError(f"weights: {name} is not at {' or '.join(map(str, places))}\n{how_to_get(name)}")
+        nor = f", nor in a package {published.package}" if published.inside and not given else ""
+        raise ValueError(f"weights: {name} is not at {' or '.join(map(str, places))}{nor}\n{how_to_get(name)}")
     if fault := _fault(published, path):
         raise Foreign(path, f"weights: {path} is not {name}: {fault}\n{how_to_get(name)}")
     return path
@@ -90,6 +102,8 @@ def how_to_get(name: str) -> str:
     command = f"collapselab weights fetch {name}"
     if published.is_folder:
         command = f"hf download {published.source} --local-dir {_target(published)}"
+    if published.inside:
+        command = f"pip install 'collapselab[{published.extra}]'"
     return f"get them with: {command}\n{_by_hand(published)}"
 
 
@@ -98,7 +112,19 @@ def _by_hand(published: Published) -> str:
     if published.is_folder:
         return f"without a network, run that on another machine and copy the folder to {target}"
     facts = f"{published.bytes} bytes, SHA-256 {published.sha256}"
+    if published.inside:
+        alone = f"pip install --no-deps {published.source.rstrip('/').split('/')[-2].lower()}"
+        only = f"of the package one file is read: {alone} is enough, and needs no compiler"
+        return f"{only}\nwithout a network, copy {published.inside} of its wheel ({facts}) to {target}"
     return f"without a network, copy {published.source} ({facts}) to {target}"
+
+
+def _packaged(published: Published) -> Path | None:
+    """Where an installed package has the file, if one is installed; it is not imported."""
+    if not published.inside or (spec := find_spec(published.package)) is None:
+        return None
+    homes = map(Path, spec.submodule_search_locations or ())
+    return next((home / published.inside.partition("/")[2] for home in homes), None)
 
 
 def _target(published: Published) -> Path:
@@ -144,6 +170,8 @@ def _noted(path: Path) -> str | None:
 
 
 def _note(path: Path, found: str) -> None:
+    if any(path == _packaged(one) for one in WEIGHTS.values()):
+        return  # pip would leave it behind
     text = json.dumps({**_seen(path), "sha256": found})
     with contextlib.suppress(OSError):  # it may be a folder that others keep
         write_atomically(Path(f"{path}.verified"), lambda file: file.write_text(text, encoding="utf-8"))
@@ -164,7 +192,7 @@ def fetch(name: str) -> Path:
 
     Nothing is downloaded that is there already, nor twice by two processes at once; what arrives is verified before it
     gets its name. Raises Unreachable where that fails, and leaves no file behind; ValueError for weights that are a
-    folder, for which the message has the command.
+    folder, or a part of a package, for which the message has the command.
     """
     from http.client import HTTPException
     from urllib.error import URLError
@@ -174,6 +202,8 @@ def fetch(name: str) -> Path:
     published = _published(name)
     if published.is_folder:
         raise ValueError(f"weights: {name} is a folder that huggingface.co serves\n{how_to_get(name)}")
+    if published.inside:
+        raise ValueError(f"weights: {name} is a part of the package {published.package}\n{how_to_get(name)}")
     target = _target(published)
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
@@ -265,4 +295,13 @@ WEIGHTS: dict[str, Published] = {
     ),
     "dinov2": Published("dinov2", "facebook/dinov2-large", "Oquab et al. 2023, Meta (Apache-2.0)"),
     "clip": Published("clip", "openai/clip-vit-large-patch14", "Radford et al. 2021, OpenAI (MIT)"),
+    "resemblyzer": Published(
+        "resemblyzer-0.1.4.pt",
+        "https://pypi.org/project/resemblyzer/0.1.4/",
+        "Jemine 2019, the voice encoder of Resemblyzer 0.1.4 (Apache-2.0), after Wan et al. 2018",
+        "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        17_090_379,
+        inside="resemblyzer/pretrained.pt",
+        extra="audio",
+    ),
 }
