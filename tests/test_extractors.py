@@ -24,7 +24,7 @@ from collapselab.features.resize import resize  # noqa: E402
 
 SIDE = 299
 UNIT = 2.0**-24  # half a unit in the last place of float32, relative
-NAMES = [name for name, entry in FEATURES.items() if entry.needs.published]
+NAMES = [name for name, entry in FEATURES.items() if entry.needs.published and "images" in entry.takes]
 
 
 def images(seed, *shape):
