@@ -19,6 +19,8 @@ def make(name, folder):
     with seeded():
         if name == "inception":
             script().save(path)
+        elif name == "resemblyzer":
+            save_voices(path)
         elif name == "inception-torchvision":
             path = path.with_suffix(".safetensors")
             save_torchvision(path)
@@ -38,10 +40,10 @@ def seeded():
         yield
 
 
-def admit(monkeypatch, path):
-    """Let the file at ``path`` be the published Inception: its hash is in the registry."""
+def admit(monkeypatch, path, name="inception"):
+    """Let the file at ``path`` be the published one of that name: its hash is in the registry."""
     digest, size = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size
-    monkeypatch.setitem(weights.WEIGHTS, "inception", replace(weights.WEIGHTS["inception"], sha256=digest, bytes=size))
+    monkeypatch.setitem(weights.WEIGHTS, name, replace(weights.WEIGHTS[name], sha256=digest, bytes=size))
 
 
 def script():
@@ -66,6 +68,15 @@ def script():
             return self.output(self.layers((images - 128) / 128).flatten(1)).softmax(1)
 
     return torch.jit.script(Inception().eval())
+
+
+def save_voices(path):
+    """An encoder of voices as Resemblyzer's file has it, with what its training needed beside."""
+    import torch
+
+    parts = {"lstm": torch.nn.LSTM(40, 256, 3, batch_first=True), "linear": torch.nn.Linear(256, 256)}
+    state = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+    torch.save({"step": 1, "model_state": {**state, "similarity_weight": torch.ones(1)}}, path)
 
 
 def save_torchvision(path):

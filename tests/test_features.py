@@ -19,6 +19,7 @@ from collapselab.features import FEATURES, Features, base, published
 from collapselab.features.lenet import LeNetOptions, _logits, lenet, train_lenet
 from collapselab.models.diffusion import Diffusion, DiffusionOptions
 from collapselab.testing import check_extractor
+from collapselab.testing.extractors import samples
 
 pytestmark = pytest.mark.trained
 
@@ -125,8 +126,10 @@ def inputs(name, digits, trained, tmp_path, monkeypatch):
     if FEATURES[name].needs.published:  # networks of the published kind, with fewer images, since they are larger
         pytest.importorskip("torch")
         path = stand_ins.make(name, tmp_path)
-        if name == "inception":
-            stand_ins.admit(monkeypatch, path)
+        if name in ("inception", "resemblyzer"):
+            stand_ins.admit(monkeypatch, path, name)
+        if "images" not in FEATURES[name].takes:
+            return samples(FEATURES[name].takes[0], 70), path
         monkeypatch.setattr(published, "BATCH", 4)
         return digits["held_out"].data[:6], path
     if "images" not in FEATURES[name].takes:

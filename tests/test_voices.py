@@ -16,7 +16,6 @@ from collapselab.features import FEATURES, voices
 from collapselab.metrics import METRICS
 from collapselab.populations import POPULATIONS
 from collapselab.store import weights
-from collapselab.testing import check_extractor
 from collapselab.testing.extractors import samples
 
 SPEECH = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
@@ -111,11 +110,6 @@ def test_a_study_without_the_weights_says_how_to_get_them(tmp_path, monkeypatch)
 
 
 # -- with them ---------------------------------------------------------------------------------------------------------
-
-
-@weights_needed
-def test_it_keeps_the_contract_of_extractors():
-    check_extractor("resemblyzer", samples("audio", 70), weights.find("resemblyzer"))
 
 
 @weights_needed

@@ -140,7 +140,8 @@ def _with_sources(
             if pool.kind == "images":
                 said[f"stored_{which}"] = pool.stored
             if pool.kind != "categories":
-                said[f"shape_{which}"] = _shape(pool, bool(FEATURES[made["extractor"]].needs.published))
+                sees_colour = pool.kind == "images" and bool(FEATURES[made["extractor"]].needs.published)
+                said[f"shape_{which}"] = _shape(pool, sees_colour)
         full = {**made, **said, **({"drawn": fake.drawn} if fake.drawn else {})}
         renamed[key] = hashlib.sha256(json.dumps(full, sort_keys=True).encode()).hexdigest()[:8]
         found[renamed[key]] = full

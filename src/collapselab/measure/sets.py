@@ -161,4 +161,4 @@ def compared(
 
 def streams(extractors: Mapping[str, Any]) -> bool:
     """Whether all of them look at pictures one by one, in whatever sizes: published networks do."""
-    return all(FEATURES[name].needs.published for name in extractors)
+    return all(FEATURES[name].needs.published and "images" in FEATURES[name].takes for name in extractors)
