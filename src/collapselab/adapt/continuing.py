@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .distilled import DistilledOptions
     from .ewc import EwcOptions
 
-INFORMATION_BATCH = 256  # rows whose gradients are summed before they are squared
+INFORMATION_BATCH = 256  # rows, at most, whose gradients are summed before they are squared
+PROBES = 24  # such sums in each pass, at least: of P passes sqrt(2 / (24 P)) of them is chance, where all weigh alike
 
 
 class Further(Tuning):
@@ -78,9 +79,10 @@ class Consolidated(Further):
         """Add up the information of the old rows, each generation's at its own model."""
         for rows, weights in self.old:
             state = {name: torch.as_tensor(np.array(array), device=self.where) for name, array in weights.items()}
+            size = max(1, min(INFORMATION_BATCH, len(rows) // PROBES))
             for _ in range(self.how.passes):
-                for start in range(0, len(rows), INFORMATION_BATCH):
-                    some = slice(start, start + INFORMATION_BATCH)
+                for start in range(0, len(rows), size):
+                    some = slice(start, start + size)
                     for name, squares in self._squares(rows, some, state).items():
                         self.information[name] += squares / self.how.passes
         self.known.fill_(1.0)
@@ -90,7 +92,8 @@ class Consolidated(Further):
 
         J: the derivatives of what the denoiser says by the weights. H_r = 2 w(sigma) / numbers of a row: the second
         derivative of the loss by it. With v standard normal for each row, the mean of (sum_r J_r' sqrt(H_r) v_r)^2 is
-        the diagonal: rows share one gradient, since the products of two rows' v are 0 in the mean.
+        the diagonal: rows share one gradient, since the products of two rows' v are 0 in the mean. At given noise it
+        is chi-squared with one degree of freedom, so that as many sums are to be told as make it sure (``PROBES``).
         """
         clean = on_device(rows.data[some], self.where)
         labels = None if rows.labels is None else torch.as_tensor(np.array(rows.labels[some]), device=self.where)
