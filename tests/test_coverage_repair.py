@@ -18,6 +18,7 @@ from collapselab.core.errors import Interrupted, Undefined
 from collapselab.core.run import Run
 from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.features import FEATURES, Features
+from collapselab.measure.changes import changes, least_by_chance
 from collapselab.metrics import METRICS, coverage
 from collapselab.metrics.regions import regions_of
 from collapselab.models import MODELS
@@ -65,6 +66,40 @@ def test_a_region_of_few_rows_has_no_value():
     assert isinstance(found["1"], Undefined) and float(LEAST(real, fake, regions=2)) == float(found["0"])
     with pytest.raises(Undefined, match="real: no region has 5 rows"):
         LEAST(real[:8], fake, regions=4, k=2)
+
+
+def drawn(rng, chances, sets):
+    """(sets, n) bool: rows that are reached with chances of their own, those of a set together a little more or less."""
+    shift = rng.normal(scale=0.05, size=(sets, 1))
+    return rng.random((sets, len(chances))) < np.clip(chances + shift, 0, 1)
+
+
+def test_an_interval_of_every_change_of_coverage_holds_them_all_as_often_as_it_says():
+    """Ten regions of 60 rows, of which nothing changes but region 3, which loses .1 of its rows' chances in the mean.
+    All ten are inside in 95 % at least, of 300 repetitions, less three binomial errors; the bound is wide by an
+    inequality, and so may hold more."""
+    rng, regions = np.random.default_rng(3), np.repeat(np.arange(10), 60)
+    inside, least, told = 0, [], []
+    for _ in range(300):
+        chances = rng.beta(2, 2, size=600) * 0.8 + 0.1
+        lost = np.where(regions == 3, rng.choice([0.0, -0.2], size=600), 0.0)
+        found = changes(drawn(rng, chances, 8), drawn(rng, np.clip(chances + lost, 0, 1), 8), regions)
+        truth = np.where(np.arange(10) == 3, -0.1, 0.0)
+        inside += all(one.change.low <= true <= one.change.high for one, true in zip(found, truth, strict=True))
+        least.append(min(float(one.change) for one in found if one.region != 3))
+        told.append(least_by_chance([one.error for one in found if one.region != 3]))
+    assert inside / 300 > 0.95 - 3 * (0.95 * 0.05 / 300) ** 0.5
+    # The mean over 300 is known to their own spread; that of the errors, each from 8 sets, costs some hundredths of it.
+    assert np.mean(told) == pytest.approx(np.mean(least), abs=4 * np.std(least) / 300**0.5 + 0.1 * abs(np.mean(least)))
+
+
+def test_the_least_of_equal_normal_numbers_is_what_tables_say():
+    # Expected least of n standard normal numbers: -.5642 of two, -1.5388 of ten (Harter 1961, Biometrika 48, table 1).
+    assert least_by_chance([1.0, 1.0]) == pytest.approx(-0.56419, abs=1e-4)
+    assert least_by_chance([0.03] * 10) == pytest.approx(-0.03 * 1.53875, abs=1e-5)
+    assert least_by_chance([0.0]) == 0.0
+    with pytest.raises(ValueError, match=r"^sets: found 1"):
+        changes(np.ones((1, 4), bool), np.ones((1, 4), bool), np.zeros(4, int))
 
 
 # -- the adapter -------------------------------------------------------------------------------------------------------
@@ -264,4 +299,19 @@ def test_in_a_study_it_is_adapted_measured_and_its_uncovered_rows_are_drawn(tmp_
     assert "--arm: found 'bogus'" in said and "--generation" in said and "--extractor: found 'lenet'" in said
     assert frame.run(["uncovered", "toy", "--part", "validation"]) == 2
     assert "--part: toy has no validation rows; allowed: held_out, train" in capsys.readouterr().err
+    words = ["uncovered", "toy", "--arm", "told", "--generation", "0", "--regions", "3", "--adapted"]
+    assert frame.run([*words, "3", "--out", "changes.json"]) == 0
+    said = capsys.readouterr().out
+    moved = json.loads(Path("changes.json").read_text(encoding="utf-8"))
+    assert moved["sets"] == 3 and "3 sets of 40 samples of each" in said and "had nothing changed" in said
+    assert [one["rows"] for one in moved["changes"]] == [one["rows"] for one in sorted(moved["regions"], key=by_region)]
+    assert all(one["low"] <= one["after"] - one["before"] <= one["high"] for one in moved["changes"])
+    assert frame.run([*words, "1"]) == 2 and "--adapted: found 1; allowed are 2 sets" in capsys.readouterr().err
+    words[3] = "plain"
+    assert frame.run([*words, "3"]) == 2
+    assert "nothing adapts after its training; allowed are arms with such an adapter: told" in capsys.readouterr().err
     assert not [one for one in os.listdir() if one.endswith(".tmp")]
+
+
+def by_region(one):
+    return one["region"]

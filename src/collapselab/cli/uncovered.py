@@ -1,5 +1,6 @@
 """Where the samples of a study reach nothing of what is real, region by region, and which real rows these are."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -7,13 +8,16 @@ import numpy as np
 import typer
 
 from .. import store
+from ..adapt import ADAPTERS
+from ..core.ask import Ask
+from ..core.seeds import seed_of
 from ..data.provenance import Origin
 from ..features import FEATURES
 from ..study.looking import looks_with
 from ..verbs.extract import Look
 from ..verbs.select import looked_at
 from .extractors import settings_of, weights_of
-from .inputs import hashes
+from .inputs import hashes, model_in
 from .run import clock
 from .study import StudyName, study_of
 from .work import get_ready_for
@@ -21,6 +25,13 @@ from .work import get_ready_for
 app = typer.Typer(rich_markup_mode=None)
 
 SHEET = 12  # pictures in a row
+
+
+class Pair(NamedTuple):
+    """A model as it was trained and as it was adapted, and how each is asked for a set of samples."""
+
+    models: tuple[Any, Any]
+    ask: Ask
 
 
 class Region(NamedTuple):
@@ -48,10 +59,14 @@ def uncovered(
     pictures: Annotated[
         Path | None, typer.Option(help="PNG: rows that no sample reaches, a line a region, the least covered first")
     ] = None,
+    adapted: Annotated[
+        int, typer.Option(min=0, help="how an adapter changed it, from so many sets of samples, made before and after")
+    ] = 0,
 ) -> None:
     """Say how much of each region of the real rows a study's samples reach, the least covered region first."""
     study = study_of(name)
     real_file, samples_file, look_name = _checked(study, arm, seed, generation, part, extractor, (out, pictures))
+    pair = _pair(study, arm or next(iter(study.file.arms)), seed, generation, adapted) if adapted else None
     if pictures is not None and study.kind != "images":
         raise ValueError(f"--pictures: {study.name} has {study.kind}; allowed are images")
     entry, model = FEATURES[look_name], samples_file.with_name("model.safetensors")
@@ -64,9 +79,18 @@ def uncovered(
     with clock.compute():
         found = _found(looked_at(eye, real.data), looked_at(eye, samples.data), regions, k)
     _tell(samples_file, found, len(samples), part, look_name)
+    about = {"files": hashes(real_file, samples_file), "part": part, "extractor": look_name, "k": k}
+    about |= {"regions": [_as_json(one) for one in found]}
+    if pair is not None:
+        from ..measure.changes import changed
+
+        with clock.compute():
+            seen = looked_at(eye, real.data)
+            moved = changed(*pair.models, pair.ask, adapted, partial(looked_at, eye), seen, regions, k)
+        _tell_changes(moved, adapted, pair.ask.count)
+        about |= {"sets": adapted, "changes": [_change_as_json(one) for one in moved]}
     if out is not None:
-        about = {"files": hashes(real_file, samples_file), "part": part, "extractor": look_name, "k": k}
-        store.write_json(out, about | {"regions": [_as_json(one) for one in found]})
+        store.write_json(out, about)
     if pictures is not None:
         _draw(pictures, real.data, found, Origin(study.name, arm or next(iter(study.file.arms))))
 
@@ -120,6 +144,35 @@ def _checked(
     return real, samples, look
 
 
+def _pair(study: Any, arm: str, seed: int, generation: int | None, sets: int) -> Pair:
+    """The models of a generation before and after its adapters. Raises ValueError where there are not two."""
+    from ..compose.regimes import at
+    from ..study.sampled import said_of
+    from .steering import sampling
+
+    own = study.lineages[arm]
+    generation = own.generations if generation is None else generation
+    faults = [] if sets > 1 else ["--adapted: found 1; allowed are 2 sets or more, by which their chance is known"]
+    if not own.adapters(generation) or any(ADAPTERS[one.name].instead for one in own.adapters(generation)):
+        found = f"arm {arm!r}, generation {generation}, which nothing adapts after its training"
+        can = [one for one, its in study.lineages.items() if its.adapt]
+        faults.append(f"--adapted: found {found}; allowed are arms with such an adapter: {', '.join(can) or 'none'}")
+    elif own.guide is not None:
+        faults.append(f"--adapted: found arm {arm!r}, whose samples a guide steers; allowed is one without")
+    files = [Path(study.model_file(arm, seed, generation, role)) for role in ("trained", "adapted")]
+    missing = [one for one in files if not one.exists()] if not faults else []
+    faults += [f"{one}: is not there, not made yet or thinned; run: collapselab run {study.name}" for one in missing]
+    if faults:
+        raise ValueError("\n".join(faults))
+    models = [model_in(one)[0] for one in files]
+    if None in models:
+        raise ValueError(f"{files[models.index(None)]}: holds a model that diverged; allowed is a trained one")
+    number = seed_of(study.file.seed, seed, generation, "coverage before and after")
+    how = sampling(said_of(study, arm, generation))
+    ask = Ask(study.file.samples, number, bias=at(own.sampling_bias, generation), sampler=how)
+    return Pair((models[0], models[1]), ask)
+
+
 def _found(real: Any, fake: Any, count: int, k: int) -> list[Region]:
     """The regions, the least covered first."""
     from ..metrics.estimates import share_of
@@ -144,6 +197,31 @@ def _tell(samples: Path, found: list[Region], count: int, part: str, extractor: 
         interval = f"{value.low:.3f} to {value.high:.3f}"
         lines.append((str(one.region), str(one.rows), f"{float(value):.3f}", interval, str(len(one.unreached))))
     print("\n".join(f"  {line}" for line in aligned(lines)))
+
+
+def _tell_changes(found: list[Any], sets: int, count: int) -> None:
+    """What of a change is more than chance, region by region; the one that lost most first."""
+    from ..measure.changes import least_by_chance
+    from ..measure.compare import aligned
+
+    print(f"before and after the adapter, {sets} sets of {count} samples of each, from the same noise:")
+    lines = [("region", "rows", "before", "after", "change", "95 % interval of all at once")]
+    for one in sorted(found, key=lambda one: float(one.change)):
+        change = one.change
+        numbers = f"{one.before:.3f}", f"{one.after:.3f}", f"{float(change):+.3f}"
+        lines.append((str(one.region), str(one.rows), *numbers, f"{change.low:+.3f} to {change.high:+.3f}"))
+    print("\n".join(f"  {line}" for line in aligned(lines)))
+    least = min(float(one.change) for one in found)
+    chance, once = (least_by_chance([getattr(one, name) for one in found]) for name in ("error", "once"))
+    print(
+        f"  the lowest of {len(found)} is {least:+.3f}; had nothing changed, chance would make it {chance:+.3f} in the "
+        f"mean, and {once:+.3f} with one set of samples of each"
+    )
+
+
+def _change_as_json(one: Any) -> dict[str, Any]:
+    ends = {"low": one.change.low, "high": one.change.high}
+    return one._asdict() | {"change": float(one.change)} | ends
 
 
 def _as_json(one: Region) -> dict[str, Any]:
