@@ -69,7 +69,7 @@ def test_a_region_of_few_rows_has_no_value():
 
 
 def drawn(rng, chances, sets):
-    """(sets, n) bool: rows that are reached with chances of their own, those of a set together a little more or less."""
+    """(sets, n) bool: rows that are reached with chances of their own, those of a set together more or less."""
     shift = rng.normal(scale=0.05, size=(sets, 1))
     return rng.random((sets, len(chances))) < np.clip(chances + shift, 0, 1)
 

@@ -10,6 +10,7 @@ from ..core.sets import SampleSet
 from .digest import digest
 
 EATEN = ("train", "validation", "fresh")  # by trainings: cut from the front of the order, one behind the other
+RESERVED = "reserved"  # rows behind the held-out ones, which nothing of a study sees: another reports on them
 PARTS = (*EATEN, "held_out")  # what metrics compare with is cut from its end: another number moves no row of the others
 
 
@@ -23,7 +24,8 @@ def split(
     has its raw rows in ``aux["row"]``, and its lineage names the source, its options, the digest of all the samples,
     the part and the seed.
 
-    sizes: number of rows of each part; any of ``PARTS``, the others are empty and left out.
+    sizes: number of rows of each part; any of ``PARTS``, the others are empty and left out; and of ``RESERVED`` rows,
+    which lie at the very end and are no part.
     rare: the share that a label is thinned to before all parts are cut, see :func:`thin`.
     Raises ValueError for an unknown part, a negative size, more rows than there are, and as :func:`thin` does.
     """
@@ -33,10 +35,10 @@ def split(
         order = order[thin(samples.labels, rare, seed)[order]]
         lineage["rare"] = {str(label): share for label, share in rare.items()}
     check_sizes(sizes, len(order), NOUNS[kind_of(samples.data) or "images"])
-    parts, begins = {}, starts(sizes)
+    parts, begins, reserved = {}, starts(sizes), sizes.get(RESERVED, 0)
     for part in PARTS:
         if part in sizes:
-            from_end = order[::-1][: sizes[part]]
+            from_end = order[::-1][reserved : reserved + sizes[part]]
             rows = order[begins[part] : begins[part] + sizes[part]] if part in EATEN else from_end
             labels = None if samples.labels is None else samples.labels[rows]
             aux = {name: column[rows] for name, column in samples.aux.items()} | {"row": rows}
@@ -100,11 +102,11 @@ def check_sizes(sizes: Mapping[str, int], available: int, noun: str = "images") 
     noun: what the samples are, as ``kinds.NOUNS`` has it.
     """
     for part, size in sizes.items():
-        if part not in PARTS:
+        if part not in (*PARTS, RESERVED):
             raise ValueError(f"split: found the part {part!r}, allowed are {', '.join(PARTS)}")
         if size < 0:
             raise ValueError(f"split: found {part}: {size}, allowed is a number from 0")
     asked = sum(sizes.values())
     if asked > available:
-        listed = ", ".join(f"{part} {sizes[part]}" for part in PARTS if part in sizes)
+        listed = ", ".join(f"{part} {sizes[part]}" for part in (*PARTS, RESERVED) if part in sizes)
         raise ValueError(f"split: {asked} {noun} were asked for ({listed}), but there are {available}")

@@ -19,7 +19,7 @@ from ..core.needs import NOTHING, Needs
 from ..core.registry import usable
 from ..core.run import Run
 from ..core.sets import TrainingSet
-from ..data.split import check_sizes, thinned
+from ..data.split import RESERVED, check_sizes, thinned
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..metrics import METRICS, Metric
@@ -156,17 +156,18 @@ def data_faults(study: Study, there: bool) -> Iterator[Fault]:
     if study.population_name is not None:
         if data.rare:
             yield Fault(("data", "rare"), "thins the classes of images; a population's options say how rare they are")
-        for part in ("train", "fresh", "validation"):
+        for part in ("train", "fresh", "validation", RESERVED):
             if getattr(split, part):
                 yield Fault(
                     ("data", "split", part), "a population has no splits: its real data is drawn anew; leave it out"
                 )
         return
     try:
-        available, wrong = _available(study) if there else (sum(split.parts().values()), {})
+        sizes = split.parts() | split.kept_back()
+        available, wrong = _available(study) if there else (sum(sizes.values()), {})
         yield from (Fault(("data", "rare", label), message) for label, message in wrong.items())
         if not wrong:
-            check_sizes(split.parts(), available, NOUNS[study.kind])
+            check_sizes(sizes, available, NOUNS[study.kind])
     except (ValueError, OSError) as error:
         yield Fault(("data",), str(error))
 

@@ -9,6 +9,7 @@ from ..compose.regimes import ROWS_MAX, Bias, Budget, Init, Initial, Positive
 from ..compose.streams import Stream
 from ..core.choice import CHOICE, Choice, From
 from ..data.planted import Planted
+from ..data.split import EATEN, RESERVED, starts
 from ..features import FEATURES
 from ..measure.record import Against
 from ..metrics import METRICS
@@ -72,10 +73,28 @@ class Split(Part):
     validation: int = Field(
         0, ge=0, le=ROWS_MAX, description="images that choices are made on, such as the length of an average"
     )
+    reserved: int = Field(
+        0,
+        ge=0,
+        le=ROWS_MAX,
+        description="images that nothing here sees, since another study holds them out: what is chosen here may be "
+        "reported there",
+    )
 
     def parts(self) -> dict[str, int]:
-        """The images in each part; a validation split that nobody asks for is not there."""
-        return self.model_dump(exclude=set() if self.validation else {"validation"})
+        """The images in each part; a validation split that nobody asks for is not there, and what is reserved is no
+        part."""
+        return self.model_dump(exclude={RESERVED} if self.validation else {"validation", RESERVED})
+
+    def stem(self, part: str) -> str:
+        """What the file of a part is called: by where in the order it begins, unless at the end, and its size."""
+        sizes = self.parts()
+        begins = starts(sizes)[part] if part in EATEN else self.reserved
+        return f"{part}-{begins}-{sizes[part]}" if part in EATEN or begins else f"{part}-{sizes[part]}"
+
+    def kept_back(self) -> dict[str, int]:
+        """The number of reserved images, where there are any, beside those of the parts."""
+        return {RESERVED: self.reserved} if self.reserved else {}
 
 
 class Data(Part):

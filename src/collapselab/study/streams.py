@@ -126,7 +126,8 @@ def _labels_of_population(study: "Study") -> np.ndarray | None:
 
 def _supply_faults(study: "Study", stream: Stream) -> Iterator[Fault]:
     """Arms that ask for more rows of a task than the train split has; of many images nobody counts ahead."""
-    sizes, data, noun = study.file.data.split.parts(), study.file.data, NOUNS[study.kind]
+    data, noun = study.file.data, NOUNS[study.kind]
+    sizes = data.split.parts() | data.split.kept_back()
     if study.dataset.count() > MOST_LOOKED_AT or sum(sizes.values()) > study.dataset.count():
         return
     parts = split(study.dataset.load(), sizes, data.split_seed, data.rare)

@@ -16,7 +16,6 @@ from ..core.choice import Choice, nested
 from ..core.needs import ALL
 from ..core.seeds import Levels
 from ..data import DATASETS
-from ..data.split import EATEN, starts
 from ..features import FEATURES
 from ..guides import GUIDES
 from ..guides.base import Auxiliary
@@ -60,12 +59,11 @@ class Study:
         So what hangs on a part hangs on no other: with another number of held-out images nothing is trained again.
         """
         data, split = self.file.data, self.file.data.split
-        sizes = split.parts()
         if self.population_name is not None:
             told = f"-{digest(data.stream)}" if data.stream else ""
             stem = part if part == "population" else f"{part}-{split.held_out}{told}"
         else:
-            stem = f"{part}-{starts(sizes)[part]}-{sizes[part]}" if part in EATEN else f"{part}-{sizes[part]}"
+            stem = split.stem(part)
         return self.real_file(f"{stem}.safetensors")
 
     def cell(self, arm: str, seed: int, generation: int, noun: str) -> str:

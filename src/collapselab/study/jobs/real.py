@@ -16,6 +16,7 @@ def _prepare_arguments(study: Study, place: Place) -> Iterator[str]:
     # A part is told the sizes that its own place hangs on, and no others.
     before = EATEN[: EATEN.index(place.part) + 1] if place.part in EATEN else (place.part,)
     told = {part: sizes[part] for part in before if part in sizes}
+    told |= {} if place.part in EATEN else data.split.kept_back()
     yield from flags(source=study.origin.name, options=as_json(dict(study.origin.options)))
     yield from flags(sizes=as_json(told), rare=as_json(rare))
     yield from flags(split_seed=data.split_seed, part=f"{place.part}={study.part_file(place.part)}")
