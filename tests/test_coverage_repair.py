@@ -11,7 +11,7 @@ import pytest
 
 from collapselab import study as studies
 from collapselab.adapt import ADAPTERS
-from collapselab.adapt.targeted import shown, uncovered
+from collapselab.adapt.targeted import Looking, resting, shown, uncovered
 from collapselab.cli import run as frame
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Interrupted, Undefined
@@ -23,6 +23,7 @@ from collapselab.metrics import METRICS, coverage
 from collapselab.metrics.regions import regions_of
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
+from collapselab.theory import targeted_limit
 from collapselab.verbs import adapt as verb
 from collapselab.verbs.extract import Look
 
@@ -196,6 +197,26 @@ def test_it_ends_where_the_share_is_the_true_one_and_leaves_a_covered_model_alon
     )
     whole = ENTRY.adapt(model, covered_by_itself, options, Run(5))
     assert whole.model is model and whole.facts["stopped"] == "nothing is uncovered" and not whole.facts["looks"]
+
+
+def test_at_rest_regions_have_their_true_share_of_all_that_is_shown(base):
+    """a + (1 - a) p = pi, to rounding; where the training set has none of them it is pi, as much as a region of a loop
+    that gets nothing else comes to, and where it has enough, nothing."""
+    for truth, there in ((0.185, 0.05), (0.32, 0.21), (0.1, 0.0)):
+        share = resting(truth, there)
+        assert share + (1 - share) * there == pytest.approx(truth, abs=1e-15)
+    assert resting(0.2, 0.2) == resting(0.2, 0.5) == resting(0.2, 1.0) == 0
+    assert targeted_limit(0.1, 0.05, 0.3) > 0.05 == pytest.approx(targeted_limit(resting(0.05, 0.05), 0.05, 0.3))
+    model, part, split = base
+    training = SampleSet(np.concatenate([part.data, split.data[:100]]))  # which has some of them
+    options = options_for(share="rest", until="budget", images_seen=64)
+    found = ENTRY.adapt(model, given_of(model, training, split, options), options, Run(5, 64))
+    looking = Looking(given_of(model, training, split, options), options)
+    own = np.isin(looking.regions.of(Features(training.data)), looking.uncovered).mean()
+    whole = shown(_as_training(training), split, looking.target, found.facts["added"])
+    shares = np.isin(looking.regions.of(Features(whole.data)), looking.uncovered).mean()
+    assert 0 < own < looking.target.mean() == pytest.approx(shares, abs=1 / len(whole))
+    assert found.facts["added"] < looking.target.mean()
 
 
 class Stops:

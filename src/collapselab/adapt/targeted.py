@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -25,12 +25,12 @@ class TargetedOptions(TuningOptions):
     regions: int = Field(10, ge=2, description="cells of k-means of the training split, in its features")
     k: int = Field(5, ge=1, description="a row is reached by a sample that is nearer than its k-th nearest other row")
     samples: int = Field(1000, ge=2, description="own samples at each look")
-    share: float | None = Field(
+    share: Annotated[float, Field(gt=0, lt=1)] | Literal["rest"] | None = Field(
         None,
-        gt=0,
-        lt=1,
         description="of the rows that are shown, those that are added of the uncovered regions, beside the training "
-        "set that the model was trained on; null: as they have of the training split, so that it comes to rest there",
+        "set that the model was trained on, which may have some of its own; rest: as many as bring these regions to "
+        "their share of the training split in all that is shown, where it comes to rest; null: that share itself, "
+        "which is right where the training set has none of them and overshoots otherwise",
     )
     looks: int = Field(10, ge=1, description="looks at own samples on the way, evenly over the budget")
     until: Literal["covered", "share", "budget"] = Field(
@@ -108,10 +108,11 @@ def targeted(model: Any, given: Given, options: TargetedOptions, run: Run) -> Ad
     of :func:`uncovered`; held-out rows have no part in it. Their rows are ``share`` of what is shown, evenly, the
     training set of the generation is the rest, so that what is known is not lost; the loss is the training's. It ends
     where a look finds what ``until`` says, or with the budget. A larger share than the true one is faster there, takes
-    samples from all other regions, and comes to rest above the truth (``theory.targeted_limit``). A model whose regions
-    are all covered is left as it is.
+    samples from all other regions, and comes to rest above the truth (``theory.targeted_limit``); ``rest`` is that of
+    :func:`resting`. A model whose regions are all covered is left as it is.
 
-    facts: of each region its rows and its coverage before and after; the looks; why it ended.
+    facts: of each region its rows and its coverage before and after; the looks; why it ended; with ``rest`` the share
+    that was added.
     """
     looking = Looking(given, options)
     before = looking.seen()
@@ -120,11 +121,33 @@ def targeted(model: Any, given: Given, options: TargetedOptions, run: Run) -> Ad
     from .covering import covering_by
     from .denoising import moved_by
 
-    share = options.share or min(0.5, float(looking.target.mean()))
-    training = shown(given.training, given.split, looking.target, share)
+    share = _share(looking)
+    training = shown(given.training, given.split, looking.target, share) if share else given.training
     moved, tuning = moved_by(covering_by(model, looking), model, training, options, run)
     looks, stopped = tuning.told()
-    return Adapted(moved, _facts(looking, before, looking.seen(moved), looks, stopped))
+    facts = _facts(looking, before, looking.seen(moved), looks, stopped)
+    return Adapted(moved, facts | {"added": share} if options.share == "rest" else facts)
+
+
+def resting(truth: float, there: float) -> float:
+    """The share a of all that is shown by which regions come to rest at their true share: a + (1 - a) p = pi.
+
+        a = max(0, (pi - p) / (1 - p))
+
+    truth: pi, their share of real rows; there: p, that of the training set, beside which rows are added. A constant
+    share beside real rows that have p = pi rests above pi by the same law (``theory.targeted_limit``).
+    """
+    return max(0.0, (truth - there) / (1 - there)) if there < 1 else 0.0
+
+
+def _share(looking: Looking) -> float:
+    """How much of what is shown is added."""
+    truth, training = float(looking.target.mean()), looking.given.training
+    if looking.options.share != "rest":
+        return looking.options.share or min(0.5, truth)
+    cells = looking.regions.of(looking.given.look[looking.options.extractor](training.data))
+    inside = np.isin(cells, looking.uncovered)
+    return resting(truth, float(training.weights @ inside / training.weights.sum()))
 
 
 def shown(training: TrainingSet, split: SampleSet, target: np.ndarray, share: float) -> TrainingSet:
