@@ -1,5 +1,6 @@
 """Real data that change: whose rows are whose, what is replayed, what is forgotten, and the faults of a stream."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -9,16 +10,20 @@ import pytest
 import yaml
 
 from collapselab import report, store
+from collapselab import study as studies
 from collapselab.compose.regimes import Draw, Regime, entering, sizes
 from collapselab.compose.streams import TASK, Stream, Task, all_tasks, rows_of, table
 from collapselab.compose.supply import used
 from collapselab.core.ask import Ask
 from collapselab.core.run import Run
 from collapselab.core.sets import SampleSet, TrainingSet
+from collapselab.data.split import split
 from collapselab.models.class_gaussian import ClassGaussian, ClassGaussianOptions
 from collapselab.populations import POPULATIONS
 from collapselab.report import sections
 from collapselab.study import results
+from collapselab.study.jobs.base import Place
+from collapselab.study.jobs.real import JOBS as REAL
 from collapselab.study.loading import check
 from collapselab.study.streams import task_file
 from collapselab.theory import buffered_variance, replayed_variance
@@ -309,3 +314,20 @@ def test_the_study_of_the_law_finds_it_in_its_forgetting_matrix(tmp_path, monkey
         error = law * np.sqrt(2 * (1 / 11 + 1 / 499 + sum(1 / (n - 1) for n in fits)) / (2 * dimension))
         assert abs(last - law) <= 4 * error, (arm, last, law)
     assert np.isnan(found["replay"][0][0, 1])  # a class that it has never seen, of which it makes none
+
+
+def test_what_is_chosen_on_reserved_rows_is_chosen_on_none_that_another_study_holds_out():
+    """continual-strength chooses for continual: all its rows are of those that continual trains on."""
+    chooses, reports = (studies.find(name) for name in ("continual-strength", "continual"))
+    parts = {}
+    for study in (chooses, reports):
+        sizes = study.file.data.split.parts() | study.file.data.split.kept_back()
+        found = split(study.dataset.load(), sizes, study.file.data.split_seed)
+        parts[study.name] = {part: set(one.aux["row"].tolist()) for part, one in found.items()}
+    own, other = parts["continual-strength"], parts["continual"]
+    assert {name: len(rows) for name, rows in own.items() if rows} == {"train": 900, "held_out": 300}
+    assert not own["train"] & own["held_out"] and own["train"] | own["held_out"] == other["train"]
+    assert chooses.part_file("held_out").endswith("held_out-597-300.safetensors")
+    assert reports.part_file("held_out").endswith("held_out-597.safetensors")
+    job = REAL["prepare"].arguments(chooses, Place(part="held_out"))
+    assert json.loads(dict(itertools.pairwise(job))["--sizes"]) == {"held_out": 300, "reserved": 597}
