@@ -82,6 +82,7 @@ def test_what_each_arm_does_is_read_from_the_file(shipped):
         "stopped_early": ("stopping",),
     }
     assert {one for of in said.values() for one in of} - {"chance"} <= set(DEEDS)
+    assert {arm for arm in shipped.file.arms if prevention.simulates(shipped, arm)} == {"taught", "untaught"}
 
 
 @pytest.mark.parametrize(
@@ -281,6 +282,15 @@ def test_the_public_is_told_whether_to_be_taught_by_the_two_kinds_of_judges():
     )
     assert found["public", "untaught"].status == "no advice"
     assert "200 judgements" in found["public", "taught"].words["con"]
+
+
+def test_what_rests_on_simulated_judges_says_so():
+    records = records_of({"nothing": (0.7, 0.4), "taught": (0.8, 0.5), "untaught": (0.7, 0.4)})
+    people, simulated = advice(records), facts_of()
+    simulated = advice(records, facts_of(prevention=simulated.prevention._replace(simulated=("taught", "untaught"))))
+    for key in people:
+        assert "simulated" not in people[key].words["con"]
+        assert ("simulated" in simulated[key].words["con"]) == ("taught" in key[1]), key
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.002, 0.05, 0.3])

@@ -149,6 +149,13 @@ def _selecting(choice: Choice) -> str:
     return "purge" if needs.mark else "chance" if choice.name == "random" else "filter"
 
 
+def simulates(study: Study, arm: str) -> bool:
+    """Whether an arm's judges are simulated: what they find follows from what the study says that they see."""
+    return any(
+        "simulated" in dict(one.options) for one in study.lineages[arm].select if SELECTORS[one.name].needs.ballots
+    )
+
+
 def _composing(study: Study, arm: str) -> list[str]:
     """What an arm does to its training sets."""
     regime, last = study.lineages[arm].regime, study.file.generations

@@ -396,6 +396,7 @@ def _prevention(study: Study) -> Any:
         diversity=Endpoint(said.diversity.metric, said.diversity.extractor),
         spent={arm: prevention.spent(study, arm) for arm in arms},
         measures={arm: prevention.measures(study, arm) for arm in arms if arm not in (said.against, said.yardstick)},
+        simulated=tuple(arm for arm in arms if prevention.simulates(study, arm)),
     )
 
 

@@ -27,6 +27,7 @@ NUMBERS_A_ROW: Mapping[str, int] = {
     "inception-torchvision": 2048 + 1000,
     "dinov2": 1024,  # of the large networks, which are the published ones here
     "clip": 768,
+    "resemblyzer": 256,
 }
 """float32 numbers in a row of features of published networks, which nobody loads to count them."""
 FEW_NUMBERS = 8  # float64, of what looks through a model, a mark or a truth: a column or a few

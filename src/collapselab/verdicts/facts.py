@@ -80,6 +80,7 @@ class Selected(NamedTuple):
 class Prevention(NamedTuple):
     """A comparison of measures against collapse. against: the arm without one. yardstick: an arm that takes no part.
     spent: arm -> what one lineage of it spends. measures: arm -> what it does, of the arms that are compared.
+    simulated: the arms whose judges are no people.
     """
 
     against: str
@@ -88,6 +89,7 @@ class Prevention(NamedTuple):
     diversity: Endpoint
     spent: Mapping[str, Spent]
     measures: Mapping[str, tuple[str, ...]]
+    simulated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ CONS: Mapping[str, str] = {
     "adapter": "a second training, paid for by a shorter first one",
 }
 """What a measure asks for that no part of its price counts."""
+SIMULATED = "the judges are simulated, and see what the study has them see"
 
 
 class Advice(NamedTuple):
@@ -242,6 +243,8 @@ def _cons(facts: StudyFacts, one: Standing, plain: Spent) -> Iterator[str]:
     for kind in _measures(facts, one.arm):
         if kind in CONS:
             yield CONS[kind]
+    if one.arm in facts.prevention.simulated:
+        yield SIMULATED
 
 
 def _parts(own: Spent, plain: Spent) -> Iterator[tuple[str, int, int]]:
@@ -291,8 +294,8 @@ def _taught(facts: StudyFacts, records: Sequence[Record]) -> Iterator[Advice]:
         con += [f"whether {goal} changes cannot be told" for goal, one in more.items() if not one.side]
         rests_on = {goal: one for goal, one in more.items() if one.side}
         told = worded(facts, BE_TAUGHT, more, f"in {other}")
-        con = _listed([*con, "judges have to be taught"])
-        yield Advice("public", arm, way_of(more), told, _listed(pro), con, rests_on, "taught")
+        con += ["judges have to be taught"] + [SIMULATED] * bool({arm, other} & {*facts.prevention.simulated})
+        yield Advice("public", arm, way_of(more), told, _listed(pro), _listed(con), rests_on, "taught")
 
 
 BE_TAUGHT = Deed(
