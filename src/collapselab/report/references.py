@@ -66,6 +66,13 @@ PAPERS: dict[str, Paper] = {
         2019,
         "Advances in Neural Information Processing Systems",
     ),
+    "1905.10887": Paper(
+        "ravuri2019classification",
+        "Ravuri, Suman and Vinyals, Oriol",
+        "Classification Accuracy Score for Conditional Generative Models",
+        2019,
+        "Advances in Neural Information Processing Systems",
+    ),
     "1908.04319": Paper(
         "welleck2020neural",
         "Welleck, Sean and Kulikov, Ilia and Roller, Stephen and Dinan, Emily and Cho, Kyunghyun and Weston, Jason",
@@ -128,6 +135,13 @@ PAPERS: dict[str, Paper] = {
         "The {Vendi} Score: A Diversity Evaluation Metric for Machine Learning",
         2023,
         "Transactions on Machine Learning Research",
+    ),
+    "2211.08095": Paper(
+        "hataya2023corrupt",
+        "Hataya, Ryuichiro and Bao, Han and Arai, Hiromi",
+        "Will Large-scale Generative Models Corrupt Future Datasets?",
+        2023,
+        "International Conference on Computer Vision",
     ),
     "2301.13188": Paper(
         "carlini2023extracting",
@@ -199,6 +213,13 @@ PAPERS: dict[str, Paper] = {
         "A Closer Look at Model Collapse: From a Generalization-to-Memorization Perspective",
         2025,
         "Advances in Neural Information Processing Systems",
+    ),
+    "10.1002/sim.1781": Paper(
+        "agresti2005matched",
+        "Agresti, Alan and Min, Yongyi",
+        "Simple improved confidence intervals for comparing matched proportions",
+        2005,
+        "Statistics in Medicine",
     ),
     "10.1038/s41586-024-07566-y": Paper(
         "shumailov2024collapse",
