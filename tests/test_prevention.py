@@ -16,10 +16,12 @@ from collapselab.core.spent import Spent
 from collapselab.report.fronts import prevention_charts
 from collapselab.report.numbers import prevention_rows, price_words
 from collapselab.study import prevention
+from collapselab.study.loading import check
 from collapselab.verdicts import Endpoint, Prevention, StudyFacts, analyse, standings
 from collapselab.verdicts.many_to_one import apart, critical, gains, surely_above, within
-from collapselab.verdicts.prevention import GOALS, Point, beaten, compared
+from collapselab.verdicts.prevention import GOALS, Point, beaten, compared, table_of
 from collapselab.verdicts.recommendations import AUDIENCES, DEEDS, NONE, recommendations, way_of
+from collapselab.verdicts.records import indexed
 
 SHIPPED = ROOT / "config" / "prevention.yaml"
 
@@ -362,3 +364,23 @@ def test_ways_and_prices_in_words():
     assert price_words(one, one) == "the budget"
     assert price_words(other, one) == "2 images less and 3 judgements more"
     assert way_of({}) == NONE
+
+
+def test_what_the_public_is_told_holds_beside_all_other_advice():
+    """At this spread a gap of .05 is sure of two arms by themselves, and not of two among eight."""
+    ends = {"nothing": (0.7, 0.4), "taught": (0.7, 0.4), "untaught": (0.75, 0.4)}
+    records = records_of(ends, noise=0.022)
+    numbers = table_of(facts_of(), indexed(records))["fidelity"]
+    assert apart(numbers, "taught", "untaught").side == -1
+    assert advice(records)["public.taught", "taught"].status == "no advice"
+
+
+def test_the_arm_without_a_measure_has_none():
+    said = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    for changes, words in (
+        ({"against": "accumulation"}, "is a measure itself"),
+        ({"against": "taught"}, "is a measure itself"),
+        ({"diversity": said["prevention"]["fidelity"]}, "same number as fidelity"),
+    ):
+        _, faults = check(said | {"prevention": said["prevention"] | changes}, "prevention")
+        assert any(words in fault.message for fault in faults), changes

@@ -112,6 +112,7 @@ def as_run(text):
             continue
         line = line.replace("study=NAME", "study=quickstart")
         line = line.replace("1 2 3 4 5 6 7 8", "1 2").replace("$part/8", "$part/2")  # it has few parts
+        line = re.sub(r"\bcollapselab run (?!mine\b|quickstart\b)(\S+).*", r"collapselab plan \1", line)
         long = re.search(r"snakemake .*study=(?!mine\b|quickstart\b)", line)
         line = re.sub(r"\bsnakemake ", f"snakemake --cores 2 {'--dry-run --quiet all ' if long else ''}", line)
         yield line
@@ -133,6 +134,12 @@ def test_every_block_of_a_page_does_what_it_says(lab, page, tmp_path):
             ["bash", "-c", script], cwd=project.folder, env=environment, capture_output=True, text=True, timeout=900
         )
         assert done.returncode == 0, f"{block}\n{script}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+def test_studies_that_take_long_are_planned_and_not_run():
+    lines = [line for found in SHOWN.values() for block in found for line in as_run(block.text)]
+    runs = [line for line in lines if re.search(r"\bcollapselab run |\bsnakemake (?!.*--dry-run).*study=", line)]
+    assert len(runs) > 3 and not [line for line in runs if not re.search(r"\b(run |study=)(mine|quickstart)\b", line)]
 
 
 def test_what_is_left_out_is_there_to_be_left_out():

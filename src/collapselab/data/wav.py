@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 FORMS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}  # the order of a number's bytes
+RATES = (2_000, 768_000)  # samples a second that recorders have
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 KINDS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "IMA ADPCM", 49: "GSM 6.10", 80: "MPEG", 85: "MP3", 255: "AAC"}
 
@@ -38,6 +39,8 @@ def heading(file: Path) -> Heading:
                 samples = max(samples, min(size, rest - stream.tell()) // form[1])
     if form is None or not samples or form[0] < 1:
         raise ValueError("has no sound")
+    if not RATES[0] <= form[0] <= RATES[1]:
+        raise ValueError(f"says {form[0]:,} samples a second; allowed are {RATES[0]:,} to {RATES[1]:,}")
     return Heading(form[0], samples)
 
 

@@ -12,7 +12,7 @@ from .estimates import Estimate, from_error, share_of
 
 Penalty = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 STEPS, SETTLED = 2000, 1e-9  # of L-BFGS, and a gradient's largest entry that is none
-CURE = "of samples they are what a model with classes was asked for, or what relabel gave"
+CURE = "a model with classes labels its samples, and so does the transform relabel; by hand: record --labelled SET=FILE"
 
 
 def downstream_accuracy(real: Features | Array, fake: Features | Array, *, penalty: Penalty = 0.01) -> Estimate:

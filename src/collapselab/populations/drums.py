@@ -20,6 +20,7 @@ LIKE = 0.9  # a tonality, of what is left without the noise
 NOISE_OFF = 0.15  # by which a reading of the noise's share may be off
 ERRORS = 5.0  # standard errors of a decay by its noise: a draw in a million is farther off
 ROUNDING = 0.02  # of a decay without any noise
+FEWEST_FRAMES = 5
 
 
 class DrumsOptions(PitchedOptions):
@@ -39,6 +40,9 @@ class DrumsOptions(PitchedOptions):
         if not self.shortest_s < self.longest_s:
             found = f"shortest_s: found {self.shortest_s:g}, allowed are numbers below longest_s, {self.longest_s:g}"
             raise ValueError(found)
+        if self.frames < FEWEST_FRAMES:
+            why = "a decay is read from three, without the first and the last"
+            raise ValueError(f"frames: found {self.frames}, allowed are {FEWEST_FRAMES} and more: {why}")
         return self
 
     @property

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import store
 from ..study import BadStudy, Study, find, papers, results
 from . import field
+
+FOUND = {"size", "status", "claims", "fingerprint", "seconds"}  # what a page says of a study that has run
 
 
 class Written(NamedTuple):
@@ -50,11 +52,28 @@ def written(out: Path) -> Written:
         except BadStudy as error:
             faults[name] = str(error)
             continue
-        kept = json.loads((out / f"{name}.json").read_text(encoding="utf-8")) if is_kept(name, out) else None
+        try:
+            kept = _read(out / f"{name}.json") if is_kept(name, out) else None
+        except ValueError as error:
+            faults[name] = str(error)
+            continue
         entries[name] = field.Entry(name, study.file.paper, study.file.question, papers.size(study), kept)
     pages = {out / f"{name}.md": field.page(entry) for name, entry in entries.items()}
     index = field.index(entries, field.rows(papers.field(), [*entries, *faults]))
     return Written(pages | {out / "index.md": index}, faults)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What was found of a paper. Raises ValueError for what is no such file."""
+    cure = "delete it, and run this again for the study"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: cannot be read ({error}); {cure}") from None
+    if not isinstance(found, dict) or (missing := FOUND - {*found}):
+        said = f"says nothing of {', '.join(sorted(missing))}" if isinstance(found, dict) else "holds no numbers"
+        raise ValueError(f"{file}: {said}; {cure}")
+    return found
 
 
 def write_pages(out: Path) -> Mapping[str, str]:

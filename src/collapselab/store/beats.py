@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .bytes import temporary_of
+from .bytes import runs, temporary_of
 
 EVERY_S = 5.0  # between two signs
 GONE_S = 2 * EVERY_S  # after which a process of this machine that its system does not know has ended
@@ -120,18 +120,8 @@ def sign_in(path: Path, now: float) -> Sign | None:
         here = beat.host == socket.gethostname()
     except (OSError, ValueError, TypeError):
         return None
-    known = age <= GONE_S or not here or _runs(beat.process)
+    known = age <= GONE_S or not here or runs(beat.process)
     return Sign(beat, age, age <= SILENT_S and known)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # no signal, only the question
-    except (ProcessLookupError, OverflowError, TypeError):
-        return False
-    except OSError:
-        pass  # somebody else's process
-    return True
 
 
 def now_in(folder: Path) -> float:

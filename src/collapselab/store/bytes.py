@@ -152,7 +152,7 @@ def temporary_of(path: Path, folders: bool = False) -> Path:
     for leftover in path.parent.iterdir():
         owner = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
         named = leftover.name == f".{path.name}.{owner}.tmp" and re.fullmatch("[0-9]{1,10}", owner)
-        if named and not leftover.is_symlink() and not _runs(int(owner)):
+        if named and not leftover.is_symlink() and not runs(int(owner)):
             with contextlib.suppress(OSError):  # of somebody else, in a folder that several write to
                 if leftover.is_file():
                     leftover.unlink()
@@ -161,10 +161,11 @@ def temporary_of(path: Path, folders: bool = False) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Whether this machine's system knows of a process of this number."""
     try:
         os.kill(process, 0)  # no signal, only the question
-    except (ProcessLookupError, OverflowError):  # no system counts so far
+    except (ProcessLookupError, OverflowError, TypeError):  # no system counts so far
         return False
     except OSError:
         pass  # somebody else's process

@@ -184,8 +184,8 @@ def listing() -> Iterator[tuple[str, str, str]]:
         try:
             yield name, "verified", str(find(name))
         except ValueError as error:
-            missing = not any((folder / published.file).exists() for folder in folders())
-            yield name, "missing" if missing else "wrong", str(error).removeprefix("weights: ")
+            there = isinstance(error, Foreign) or any((folder / published.file).exists() for folder in folders())
+            yield name, "wrong" if there else "missing", str(error).removeprefix("weights: ")
 
 
 def fetch(name: str) -> Path:

@@ -54,7 +54,7 @@ def small(name: str) -> str:
     """What the gallery runs of a study: its toy where it has one, else the study, which is small enough."""
     path = FOLDER / f"{name}.yaml"
     raw, _, _ = parse(file_of(str(path)))
-    return str(path.with_stem(f"{name}{SUFFIX}") if "toy" in raw else path)
+    return str(path.with_stem(f"{name}{SUFFIX}") if raw.get("toy") is not None else path)
 
 
 def arms_of(study: Study) -> str:

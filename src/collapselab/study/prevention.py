@@ -199,6 +199,11 @@ def _names(study: Study) -> Iterator[Fault]:
         yield Fault(("prevention", "yardstick"), f"{said.against!r} is the arm without a measure; name another arm")
     if not [arm for arm in arms if arm not in (said.against, said.yardstick)]:
         yield Fault(("prevention",), "compares measures with an arm without one; found no further arm")
+    if said.against in arms and (does := measures(study, said.against)):
+        message = f"{said.against!r} is a measure itself ({', '.join(does)}); name an arm without one"
+        yield Fault(("prevention", "against"), message)
+    if said.fidelity == said.diversity:
+        yield Fault(("prevention", "diversity"), "is the same number as fidelity; name another metric")
     if study.file.generations < 1:
         yield Fault(("generations",), "found 0; what prevents collapse shows in later generations: say 1 or more")
 

@@ -149,6 +149,8 @@ def _unlabelled_real(study: Study) -> str:
             there = study.dataset.labelled()
         except (ValueError, OSError):
             return ""  # of images that cannot be read another fault tells
+        if there == 1:
+            return f"the {NOUNS[study.kind]} are all of one class, which every classifier knows: add another class"
         return "" if there else f"the {NOUNS[study.kind]} have no labels: {_label_cure(study)}"
     if study.population.sample(Ask(1, 0)).labels is not None:
         return ""

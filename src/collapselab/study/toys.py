@@ -25,7 +25,8 @@ def read(path: Path) -> tuple[dict[str, Any], Lines, list[Fault]]:
         return raw, lines, faults
     if not isinstance(raw.get("toy"), dict):
         cure = "say in it what a small one has instead, such as toy: {seeds: 3, generations: 2}"
-        raise BadStudy(path, [Fault((), f"found no key toy in {of}, of which it would be made; {cure}")])
+        what = f"the key toy of {of} says nothing" if "toy" in raw else f"found no key toy in {of}"
+        raise BadStudy(path, [Fault((), f"{what}, of which it would be made; {cure}")])
     inside = {key[1:]: line for key, line in lines.items() if key[:1] == ("toy",)}
     return toy(raw, path.stem), lines | inside, [*faults, *idle(raw)]
 

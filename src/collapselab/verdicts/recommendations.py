@@ -287,7 +287,7 @@ def _taught(facts: StudyFacts, records: Sequence[Record]) -> Iterator[Advice]:
     there = numbers[GOALS[0]]
     by = {kind: [arm for arm in there if kind in _measures(facts, arm)] for kind in PEOPLE}
     for arm, other in ((one, other) for one in by["taught"] for other in by["untaught"]):
-        more = {goal: apart(numbers[goal], arm, other) for goal in GOALS}
+        more = {goal: apart(numbers[goal], arm, other, max(1, len(there) - 1)) for goal in GOALS}  # as all others
         more = {goal: one for goal, one in more.items() if one is not None}
         pro = [f"more {goal}" for goal, one in more.items() if one.side > 0]
         con = [f"less {goal}" for goal, one in more.items() if one.side < 0]
