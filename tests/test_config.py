@@ -195,11 +195,19 @@ def test_files_that_are_no_studies_are_refused_in_one_line(tmp_path, text, messa
         ("name: study\nseeds 3\nseed: 1\n", "line 2: has no ': ' between a key and its value"),
         ("name: study\nquestion: @home\n", "line 2: .* needs quotation marks"),
         ("name: study\n- a\n", "line 2: is indented otherwise"),
+        ("name: study\nquestion: 'Doesn't it?'\n", "line 2: .* a quotation mark .* ends"),
+        ("name: study\ndata:\n  source:digits\n  split: {}\n", "line [34]: .*or the line above lacks ': '"),
     ],
 )
 def test_slips_in_yaml_are_told_with_their_line_and_in_plain_words(tmp_path, text, message):
     (said,) = faults(tmp_path, text).values()
     assert re.search(f"^is not YAML: {message}", said), said
+
+
+@pytest.mark.parametrize("tag", ["!!bool", "!!timestamp"])
+def test_a_tag_before_what_is_none_is_no_trace(tmp_path, tag):
+    (said,) = faults(tmp_path, f"name: study\nseeds: {tag} foo\n").values()
+    assert "leave out its tags" in said
 
 
 def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path):

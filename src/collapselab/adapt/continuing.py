@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .ewc import EwcOptions
 
 INFORMATION_BATCH = 256  # rows, at most, whose gradients are summed before they are squared
-PROBES = 24  # such sums in each pass, at least: of P passes sqrt(2 / (24 P)) of them is chance, where all weigh alike
+PROBES = 24  # sums a pass, or one a row of fewer: of P passes sqrt(2 / (24 P)) of them is chance, where all weigh alike
 
 
 class Further(Tuning):

@@ -141,13 +141,15 @@ def resting(truth: float, there: float) -> float:
 
 
 def _share(looking: Looking) -> float:
-    """How much of what is shown is added."""
+    """Which share of the rows that are shown is added; each of them weighs 1."""
     truth, training = float(looking.target.mean()), looking.given.training
     if looking.options.share != "rest":
         return looking.options.share or min(0.5, truth)
     cells = looking.regions.of(looking.given.look[looking.options.extractor](training.data))
     inside = np.isin(cells, looking.uncovered)
-    return resting(truth, float(training.weights @ inside / training.weights.sum()))
+    added = resting(truth, float(training.weights @ inside / training.weights.sum()))
+    beside = added / (1 - added) * float(training.weights.mean())  # rows of weight 1 beside one row of the training set
+    return beside / (1 + beside)
 
 
 def shown(training: TrainingSet, split: SampleSet, target: np.ndarray, share: float) -> TrainingSet:

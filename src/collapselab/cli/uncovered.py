@@ -144,6 +144,12 @@ def _checked(
     return real, samples, look
 
 
+def _adapted_after(lineage: Any, generation: int) -> bool:
+    """Whether there is a model before the adapters of a generation and one after them."""
+    adapters = lineage.adapters(generation)
+    return bool(adapters) and not any(ADAPTERS[one.name].instead for one in adapters)
+
+
 def _pair(study: Any, arm: str, seed: int, generation: int | None, sets: int) -> Pair:
     """The models of a generation before and after its adapters. Raises ValueError where there are not two."""
     from ..compose.regimes import at
@@ -153,9 +159,9 @@ def _pair(study: Any, arm: str, seed: int, generation: int | None, sets: int) ->
     own = study.lineages[arm]
     generation = own.generations if generation is None else generation
     faults = [] if sets > 1 else ["--adapted: found 1; allowed are 2 sets or more, by which their chance is known"]
-    if not own.adapters(generation) or any(ADAPTERS[one.name].instead for one in own.adapters(generation)):
+    if not _adapted_after(own, generation):
         found = f"arm {arm!r}, generation {generation}, which nothing adapts after its training"
-        can = [one for one, its in study.lineages.items() if its.adapt]
+        can = [one for one, its in study.lineages.items() if _adapted_after(its, generation)]
         faults.append(f"--adapted: found {found}; allowed are arms with such an adapter: {', '.join(can) or 'none'}")
     elif own.guide is not None:
         faults.append(f"--adapted: found arm {arm!r}, whose samples a guide steers; allowed is one without")

@@ -38,7 +38,8 @@ def changes(before: np.ndarray, after: np.ndarray, regions: np.ndarray) -> list[
 
     which is the chance of the samples and that of the real rows: other samples would reach other rows, and other rows
     would lie elsewhere. The interval is t_{S-1} errors wide to either side, at 1 - (1 - .95) / (2 R): with 95 % none of
-    the R regions lies outside its own, however the regions hang together (Bonferroni).
+    the R regions lies outside its own, however the regions hang together (Bonferroni). In it the chance of the rows is
+    that of one row at least, 1 / n^2: where all are reached, none of the few that would not be may be among them.
 
     before, after: (S, n) bool, which rows a set reaches. regions: (n,) of each row, from 0.
     Raises ValueError for a single set, of which nobody knows its chance.
@@ -59,7 +60,8 @@ def changes(before: np.ndarray, after: np.ndarray, regions: np.ndarray) -> list[
         own = float(moved.mean(0).var(ddof=1)) if n > 1 else 0.0
         of_rows = max(0.0, own - float(moved.var(0, ddof=1).mean()) / sets) / n
         change, error = float(moved.mean()), float(np.sqrt(of_sets / sets + of_rows))
-        interval = Estimate(change, change - wide * error, change + wide * error)
+        half = wide * float(np.sqrt(of_sets / sets + max(of_rows, n**-2)))  # one row at least is never known
+        interval = Estimate(change, max(-1.0, change - half), min(1.0, change + half))
         once = float(np.sqrt(of_sets + of_rows))
         found.append(Change(region, n, float(then.mean()), float(now.mean()), interval, error, once))
     return found
@@ -73,11 +75,10 @@ def least_by_chance(errors: Sequence[float]) -> float:
     """
     from scipy.stats import norm
 
-    errors = [one for one in errors if one > 0]
-    if not errors:
+    if not max(errors, default=0.0) > 0:
         return 0.0
     line = GRID * max(errors)
-    above = np.prod([norm.sf(line / one) for one in errors], axis=0)
+    above = np.prod([norm.sf(line / one) if one > 0 else (line < 0) * 1.0 for one in errors], axis=0)
     return float(np.trapezoid(above - (line < 0), line))
 
 

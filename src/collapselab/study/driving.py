@@ -1,5 +1,6 @@
 """The snakemake that runs a study: its command line, and what is said when it has ended."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,7 @@ def last_line(study: Study, code: int, before: float | None, interrupted: bool =
 
 def first_line(name: str) -> str:
     """What a study that has no report yet can be asked meanwhile, by the name that it was called by."""
+    name = shlex.quote(name)
     curves = f"collapselab report {name} --so-far draws the curves so far"
     return f"Meanwhile, in another terminal: collapselab status {name} says how far it is, {curves}"
 

@@ -78,7 +78,7 @@ class Split(Part):
         ge=0,
         le=ROWS_MAX,
         description="images that nothing here sees, since another study holds them out: what is chosen here may be "
-        "reported there",
+        "reported there, if source, rare and split_seed are the same, and held_out there is no more",
     )
 
     def parts(self) -> dict[str, int]:

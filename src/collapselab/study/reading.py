@@ -21,9 +21,10 @@ SLIPS = (
     ("',' or '", True, "a bracket opens and is not closed, or a comma is missing"),
     ("could not find expected ':'", True, "has no ': ' between a key and its value"),
     ("mapping values are not allowed", False, "has a second ': ', whose text then needs quotation marks, or is "
-     "indented more than the line that it belongs to"),
+     "indented more than the line that it belongs to, or the line above lacks ': ' behind its key"),
     ("cannot start any token", False, "a text begins with a sign that YAML keeps for itself; it needs quotation marks"),
-    ("did not find expected key", False, "is indented otherwise than the lines that it belongs to"),
+    ("did not find expected key", False, "is indented otherwise than the lines that it belongs to, or a quotation mark "
+     "or a bracket ends, here or above, before its text does (write 'it''s', or \"it's\")"),
 )  # fmt: skip
 """What the parser says, whether where the thing began or where it was noticed, and what it is in plain words."""
 # No process can be told them, or no file can hold them: half of a pair of surrogates, and signs that are no letters.
@@ -59,6 +60,8 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
         raise BadStudy(path, [Fault((), f"is not YAML: {_unread(error, text)}")]) from None
     except (RecursionError, ValueError) as error:
         raise BadStudy(path, [Fault((), f"cannot be read as a study: {error}")]) from None
+    except (LookupError, AttributeError, TypeError):  # of a tag such as !!bool before what is none
+        raise BadStudy(path, [Fault((), "cannot be read as a study: leave out its tags, such as !!bool")]) from None
     if not isinstance(raw, dict):
         found = "nothing" if raw is None else "a list" if isinstance(raw, list) else quoted(raw)
         empty = "the file is empty, or has comments alone: " if raw is None else ""
