@@ -158,6 +158,14 @@ def test_a_claim_that_no_record_could_answer_is_a_fault(claim, key, message):
     assert message in found_at(faults(raw), f"paper.expect.1.{key}")
 
 
+def test_a_claim_about_classes_is_of_a_space_that_tells_them():
+    """As the primary's: else no record would have the number, and the verdict be that nobody can tell."""
+    raw = raw_of("taori")
+    del raw["toy"], raw["paper"]["expect"][0]["extractor"]
+    told = found_at(faults(raw), "paper.expect.0.extractor")
+    assert "'class_total_variation' reads classes, which 'pixels' does not tell from images" in told
+
+
 @pytest.mark.parametrize(
     ("metric", "extractor", "message"),
     [

@@ -38,6 +38,8 @@ def _of_names(study: Study, one: Expected) -> Iterator[tuple[str, str]]:
     elif not METRICS[name].suits(extractor):
         allowed = ", ".join(other for other in FEATURES if METRICS[name].suits(other))
         yield "extractor", f"{name!r} is measured in {allowed}; found {extractor!r}"
+    elif not FEATURES[extractor].tells(METRICS[name].reads, study.kind):
+        yield "extractor", f"{name!r} reads {METRICS[name].reads}, which {extractor!r} does not tell from {study.kind}"
     elif message := _of_part(study, name, part, extractor):
         yield "metric", message
 

@@ -221,6 +221,9 @@ def _endpoints(study: Study) -> Iterator[Fault]:
             yield Fault(where, f"{one.metric!r} in {one.extractor!r} is not among what the study measures")
         elif not metric.suits(one.extractor):
             yield Fault(where, f"{one.metric!r} is not measured in {one.extractor!r}")
+        elif not FEATURES[one.extractor].tells(metric.reads, study.kind):
+            does = f"reads {metric.reads}, which {one.extractor!r} does not tell from {study.kind}"
+            yield Fault(where, f"{one.metric!r} {does}")
         elif several(metric) or metric.better is None:
             yield Fault(where, f"{one.metric!r} is no single number that is better when higher or lower")
 
