@@ -8,6 +8,7 @@ import in_process
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from collapselab import store, study
 from collapselab.cli import run as frame
@@ -232,6 +233,20 @@ def test_what_has_no_labels_is_a_fault_with_its_cure(tmp_path, changes, said):
     with pytest.raises(study.BadStudy, match="downstream_accuracy' learns from") as error:
         study.load(written(tmp_path, **changes))
     assert said in str(error.value)
+
+
+def test_of_a_single_class_nothing_is_learnt(tmp_path):
+    """Every classifier knows it, whatever has taught it: noise would score 1."""
+    (tmp_path / "solo" / "zero").mkdir(parents=True)
+    for index, image in enumerate(np.random.default_rng(1).integers(0, 256, (60, 8, 8), dtype=np.uint8)):
+        Image.fromarray(image).save(tmp_path / "solo" / "zero" / f"{index}.png")
+    source = {"folder": {"path": str(tmp_path / "solo")}}
+    changes = IMAGES | {
+        "data": {"source": source, "split": {"train": 30, "held_out": 30}},
+        "models": {"classes": {"diffusion": {"preset": "tiny", "classes": 1}}},
+    }
+    with pytest.raises(study.BadStudy, match="learns from labels, but the images are all of one class"):
+        study.load(written(tmp_path, **changes))
 
 
 def test_samples_that_a_classifier_labels_will_do(tmp_path):

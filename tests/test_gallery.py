@@ -362,3 +362,11 @@ def test_the_gallery_runs_what_has_not_run_and_one_that_fails_stops_no_other(tmp
     assert "zhang_regurgitative: nothing to be done" in dry and "kanabar: 2 jobs: not made yet" in dry
     again = project.run(*command, timeout=900)
     assert "2 of 2 papers" in again.stdout and "Nothing to be done" in again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("content", ["garbage", "[]", '{"size": "", "claims": []}'])
+def test_damaged_numbers_of_a_paper_are_named_and_stop_no_other(tmp_path, content):
+    (tmp_path / "yi.json").write_text(content)
+    pages, told = gallery.written(tmp_path)
+    assert list(told) == ["yi"] and f"{tmp_path / 'yi.json'}: " in told["yi"] and "delete it" in told["yi"]
+    assert tmp_path / "zhao.md" in pages and tmp_path / "yi.md" not in pages

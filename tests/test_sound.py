@@ -343,6 +343,8 @@ def test_a_header_says_how_much_is_heard(tmp_path, kind, rate):
     [
         ((20, b"\x07\0"), "in the form mu-law; allowed are plain numbers"),
         ((24, bytes(4)), "has no sound"),
+        ((24, b"\1\0\0\0"), "says 1 samples a second; allowed are 2,000 to"),
+        ((24, b"\xff\xff\xff\x05"), "says 100,663,295 samples a second; allowed are 2,000 to"),
         ((8, b"AVI "), "is no WAV file"),
         ((36, b"dada"), "has no sound"),
         ((12, b"data"), "before its form"),

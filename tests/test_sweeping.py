@@ -222,3 +222,11 @@ def test_drums_that_cannot_be_are_refused():
         truth("drums", shortest_s=0.5)
     with pytest.raises(ValidationError, match=r"cells: found 100 cells .* allowed are cells from 1, which"):
         truth("drums", cells=100)
+
+
+def test_the_shortest_drums_that_are_allowed_can_be_read():
+    """A decay is read from three frames, without the first and the last."""
+    one = truth("drums", frames=5)
+    assert one.judge(one.sample(Ask(200, 1)).data).possible.mean() > 0.95
+    with pytest.raises(ValidationError, match="frames: found 4, allowed are 5 and more"):
+        truth("drums", frames=4)

@@ -213,6 +213,9 @@ def test_a_part_of_a_package_is_found_and_its_package_is_not_imported(tmp_path, 
     monkeypatch.syspath_prepend(tmp_path / "site")
     with pytest.raises(ValueError, match="is not resemblyzer: its SHA-256 is"):
         weights.find("resemblyzer")
+    assert {name: how for name, how, _ in weights.listing()}[
+        "resemblyzer"
+    ] == "wrong"  # it is there, and no missing one
     digest = hashlib.sha256(CONTENT).hexdigest()
     monkeypatch.setitem(weights.WEIGHTS, "resemblyzer", replace(weights.WEIGHTS["resemblyzer"], sha256=digest))
     assert weights.find("resemblyzer") == home / "pretrained.pt" and weights.digest(home / "pretrained.pt") == digest

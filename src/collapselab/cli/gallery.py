@@ -63,14 +63,14 @@ def gallery(
     if not dry:
         for name, said in pages_of.write_pages(out).items():
             if name not in bad:
-                print(f"{name} has no page: its study cannot run\n{said}", file=sys.stderr)
+                print(f"{name} has no page:\n{said}", file=sys.stderr)
                 bad.append(name)
         done = len([name for name in wanted if name not in (*bad, *missing)])
         print(f"{out / 'index.md'}: {done} of {len(wanted)} papers")
     if missing and not pages:
         print(f"not finished: {', '.join(missing)}; the same command goes on with them", file=sys.stderr)
     if bad:
-        print(f"studies with faults: {', '.join(bad)}; correct them, and the same command goes on", file=sys.stderr)
+        print(f"papers with faults: {', '.join(bad)}; correct them, and the same command goes on", file=sys.stderr)
     if bad or (missing and not pages):
         raise typer.Exit(1)
 
