@@ -13,7 +13,7 @@ from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from .base import judged, words
-from .sounding import HIGHEST_HZ, NEAR_DB, SoundOptions, as_loud, decibels, in_blocks, shaped, times
+from .sounding import HIGHEST_HZ, NEAR_DB, Sounding, SoundOptions, as_loud, decibels, in_blocks, shaped, times
 
 LOWEST_HZ = 200.0  # of lower ones a window's lobe reaches below the first band
 NEAR_PITCH = 0.25  # semitones by which a reading of either end may be off; of chirps of the defaults it is .05
@@ -81,7 +81,7 @@ class ChirpsOptions(SoundOptions):
 
 
 @dataclass(frozen=True, eq=False)
-class Chirps:
+class Chirps(Sounding):
     """Chirps x(t) = a min(t / attack, 1) exp(-t / decay) sin(2 pi int_0^t f + phase) of T seconds.
 
     exponential: f(t) = f_0 (f_1 / f_0)^(t / T),    linear: f(t) = f_0 + (f_1 - f_0) t / T
@@ -92,22 +92,8 @@ class Chirps:
     """
 
     PopulationOptions: ClassVar = ChirpsOptions
-    gives: ClassVar = "audio"
-    bias: ClassVar = ""
-    conditions: ClassVar = ()
-    uses_torch: ClassVar = False
 
     options: ChirpsOptions
-
-    @classmethod
-    def population(cls, options: ChirpsOptions) -> Self:
-        """The chirps that the options describe."""
-        return cls(options)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The shape of one picture: (bands, frames)."""
-        return self.options.span
 
     def sample(self, ask: Ask) -> SampleSet:
         """The draws that are asked for: data (count, bands, frames) float32, labels the cells of their sweeps."""

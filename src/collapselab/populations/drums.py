@@ -12,7 +12,7 @@ from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from .base import judged, noise, words
-from .sounding import NEAR_DB, PitchedOptions, as_loud, decibels, in_blocks, shaped, times
+from .sounding import NEAR_DB, PitchedOptions, Sounding, as_loud, decibels, in_blocks, shaped, times
 
 ATTACK_S = 0.002
 NEAR_PITCH = 0.5  # semitones by which a reading may be off
@@ -59,7 +59,7 @@ class DrumsOptions(PitchedOptions):
 
 
 @dataclass(frozen=True, eq=False)
-class Drums:
+class Drums(Sounding):
     """Drums x(t) = a min(t / attack, 1) exp(-t / decay) (sqrt(2 - 2 noise) sin(2 pi f t + phase) + sqrt(noise) n(t)).
 
     n is white and normal. Pitch f, decay and loudness are independent, as the options say; phases are uniform. A sample
@@ -68,22 +68,8 @@ class Drums:
     """
 
     PopulationOptions: ClassVar = DrumsOptions
-    gives: ClassVar = "audio"
-    bias: ClassVar = ""
-    conditions: ClassVar = ()
-    uses_torch: ClassVar = False
 
     options: DrumsOptions
-
-    @classmethod
-    def population(cls, options: DrumsOptions) -> Self:
-        """The drums that the options describe."""
-        return cls(options)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The shape of one picture: (bands, frames)."""
-        return self.options.span
 
     def sample(self, ask: Ask) -> SampleSet:
         """The draws that are asked for: data (count, bands, frames) float32, labels the cells of pitch and decay."""

@@ -92,6 +92,27 @@ class PitchedOptions(SoundOptions):
         return in_pitch & (loudness >= self.quietest_db - NEAR_DB) & (loudness <= self.loudest_db + NEAR_DB)
 
 
+class Sounding:
+    """What every truth of sound is: of clips, and described by its options alone."""
+
+    gives: ClassVar = "audio"
+    bias: ClassVar = ""
+    conditions: ClassVar = ()
+    uses_torch: ClassVar = False
+
+    options: SoundOptions
+
+    @classmethod
+    def population(cls, options: SoundOptions) -> Self:
+        """The sounds that the options describe."""
+        return cls(options)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of one picture: (bands, frames)."""
+        return self.options.span
+
+
 def decibels(options: SoundOptions, uniform: np.ndarray) -> np.ndarray:
     """The loudness below which the shares ``uniform`` of all clips lie, dB."""
     return options.quietest_db + (options.loudest_db - options.quietest_db) * uniform

@@ -1,7 +1,7 @@
 """Tones: steady pitches with a few partials, struck and dying away, of which pitch and loudness are known exactly."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -12,7 +12,7 @@ from ..core.sets import SampleSet
 from ..models.asking import check_ask
 from ..models.capabilities import Judgement
 from .base import judged, words
-from .sounding import PitchedOptions, as_loud, decibels, in_blocks, shaped, times
+from .sounding import PitchedOptions, Sounding, as_loud, decibels, in_blocks, shaped, times
 
 LIKE = 0.98  # a tonality; of tones with attacks from 1 ms and decays from 50 ms it is above .99
 STEADY = 0.5  # semitones from the beginning of a tone to its end
@@ -28,7 +28,7 @@ class TonesOptions(PitchedOptions):
 
 
 @dataclass(frozen=True, eq=False)
-class Tones:
+class Tones(Sounding):
     """Tones x(t) = a min(t / attack, 1) exp(-t / decay) sum_h rolloff^(h - 1) sin(2 pi h f t + phase_h).
 
     Pitch and loudness are independent, as the options say; phases are uniform, and partials from 4 kHz are left out. A
@@ -36,22 +36,8 @@ class Tones:
     """
 
     PopulationOptions: ClassVar = TonesOptions
-    gives: ClassVar = "audio"
-    bias: ClassVar = ""
-    conditions: ClassVar = ()
-    uses_torch: ClassVar = False
 
     options: TonesOptions
-
-    @classmethod
-    def population(cls, options: TonesOptions) -> Self:
-        """The tones that the options describe."""
-        return cls(options)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The shape of one picture: (bands, frames)."""
-        return self.options.span
 
     def sample(self, ask: Ask) -> SampleSet:
         """The draws that are asked for: data (count, bands, frames) float32, labels the cells of their pitches."""
