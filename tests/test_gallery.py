@@ -336,8 +336,8 @@ def test_a_study_with_faults_stops_no_other_and_is_told(tmp_path, capsys, monkey
     assert run.run(["gallery", "kazdan", "zhao", "--pages", "--out", "pages"]) == 1
     out, err = capsys.readouterr()
     assert "kazdan is left out: its study cannot run" in err and "zhao is left out" not in err and "seeds" in err
-    assert "first has no page: its study cannot run" in err and err.count("left out") == 1
-    assert "studies with faults: kazdan, first; correct them" in err and "0 of 2 papers" in out
+    assert "first has no page:\nconfig/papers/first.yaml" in err and err.count("left out") == 1
+    assert "papers with faults: kazdan, first; correct them" in err and "0 of 2 papers" in out
     assert sorted(path.name for path in Path("pages").iterdir()) == ["index.md", "zhao.md"]
     index = Path("pages/index.md").read_text(encoding="utf-8")
     assert "| Both | kazdan | its study cannot run: its file has faults |" in index and "| [zhao](zhao.md) |" in index

@@ -321,6 +321,7 @@ class TestPage:
             page.locator("[data-chart=recall_lenet] summary").focus()
             page.keyboard.press("Enter")
             fold = page.locator("[data-chart=recall_lenet] .beside")
+            fold.locator("tbody tr").first.wait_for()  # a fold tells that it is open after the key
             assert fold.locator("tbody tr").count() >= len(made_up.ARMS) * 3
             with page.expect_download() as download:
                 fold.get_by_role("button", name="SVG").press("Enter")
