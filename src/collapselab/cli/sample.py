@@ -42,9 +42,13 @@ def sample(
     sampler: Sampled = "{}",
     auxiliary: Others = None,
     mark: Marked = "{}",
+    drawn_by: Annotated[
+        Path | None, typer.Option(help="--model is of labels alone: the model that makes a sample of each")
+    ] = None,
 ) -> None:
     """Sample a model."""
     trained, metadata = model_in(model)
+    painter, painters = model_in(drawn_by) if drawn_by else (None, {})
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
     steers, lost = steering(said, others, replaced(metadata["options"], by), sampling_bias < 1)
@@ -56,14 +60,17 @@ def sample(
         "stream": stream,
         "family": metadata["family"],
         "model_options": metadata["options"],
-        "inputs": hashes(model, *map(Path, others.values())),
+        "inputs": hashes(model, *map(Path, others.values()), *([drawn_by] if drawn_by else [])),
         **sampled_as(by, metadata["options"]),
         **met({str(model): metadata["lineage"]}),
         **_beside(guide=said, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")),
+        **_beside(drawn_by=_told_of(painters)),
     }
+    lost = painters["lineage"].get("diverged", lost) if painters else lost
     if diverged := metadata["lineage"].get("diverged", lost):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
         return
+    trained = verb.Drawn(trained, painter) if drawn_by else trained
     number = verb.sample_seed(study_seed, seed, generation, stage, stream)
     numbers = {"count": count, "study_seed": study_seed, "number": number}
     made_from = _made_from(numbers, lineage, said, marks) if trained.uses_torch else {}
@@ -94,6 +101,11 @@ def _beside(**said: Mapping[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value}
 
 
+def _told_of(painter: Mapping[str, Any]) -> dict[str, Any]:
+    """What samples say of the model that has drawn them; nothing where it is the one that was sampled."""
+    return {"family": painter["family"], "model_options": painter["options"]} if painter else {}
+
+
 def _made_from(
     numbers: Mapping[str, int], lineage: Mapping[str, Any], guide: Mapping[str, Any], mark: tuple[str, Any, Any] | None
 ) -> dict[str, Any]:
@@ -104,6 +116,8 @@ def _made_from(
     if guide:
         asked = getattr(MODELS[lineage["family"]], "denoises", ())
         roots += [*provenance.entries("guides:GUIDES", list(guide)), f"{PACKAGE}.verbs.sample:steering", *asked]
+    if painter := lineage.get("drawn_by"):
+        roots += [f"{PACKAGE}.verbs.sample:Drawn", *provenance.entries("models:MODELS", [painter["family"]])]
     if by := lineage.get("sampled_by"):
         roots += [f"{PACKAGE}.verbs.sample:sampling", *provenance.entries("samplers:SAMPLERS", by)]
     return {"verb": "sample", "source": provenance.source_hash(*roots), "lineage": dict(lineage), **numbers}

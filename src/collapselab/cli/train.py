@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
@@ -22,6 +22,8 @@ from .learning import AllowNonidentical, MarkDiverged, at_work, diverged, leave,
 from .options import Generation, Options, Out, Replicate, StudySeed, chosen, parsed
 
 app = typer.Typer(rich_markup_mode=None)
+
+Of = Literal["samples", "labels"]
 
 
 @app.command()
@@ -41,6 +43,7 @@ def train(
         Path | None, typer.Option(help="images on which generation 0 chooses the options that are left open")
     ] = None,
     chosen_by: Annotated[Path | None, typer.Option(help="model of generation 0, whose choices hold")] = None,
+    of: Annotated[Of, typer.Option(help="what it models: samples, or their labels alone, as categories")] = "samples",
     allow_nonidentical: AllowNonidentical = False,
     mark_diverged: MarkDiverged = False,
 ) -> None:
@@ -53,6 +56,7 @@ def train(
         "seed": seed,
         "inputs": hashes(training),
         **met({"": table.lineage}),
+        **({"of": of} if of != "samples" else {}),
     }
     ancestors = {"--init": init, "--chosen-by": chosen_by}
     start, chooser = (_ancestor(path, family, option, lineage) if path else None for option, path in ancestors.items())
@@ -71,6 +75,7 @@ def train(
     def fit() -> Any:
         with at_work(f"train {out.parent}", budget, kind.uses_torch) as tell:
             data = verb.weighted(verb.rows_of(table, store.referred(table)), table)
+            data = verb.labels_of(data) if of == "labels" else data
             looked_at = verb.whole(store.read_samples(validation)) if validation else None
             return verb.train(kind, settings, data, replace(run, progress=tell, validation=looked_at), start)
 
@@ -82,7 +87,8 @@ def _made_from(
     family: str, settings: BaseModel, lineage: Mapping[str, Any], run: Run, validation: Path | None
 ) -> dict[str, Any]:
     """All that a trained network follows from: its options, its rows, what it starts from, its seed and its source."""
-    roots = [f"{PACKAGE}.verbs.train:{name}" for name in ("train", "rows_of", "weighted", "whole")]
+    of_labels = ["labels_of"] if "of" in lineage else []
+    roots = [f"{PACKAGE}.verbs.train:{name}" for name in ("train", "rows_of", "weighted", "whole", *of_labels)]
     return {
         "verb": "train",
         "family": family,

@@ -33,6 +33,8 @@ from .frechet import frechet_distance as frechet_distance
 from .frechet import frechet_distance_infinity as frechet_distance_infinity
 from .kernel import kernel_distance as kernel_distance
 from .kernel import polynomial_mmd2 as polynomial_mmd2
+from .labels import label_entropy as label_entropy
+from .labels import within_class_variance as within_class_variance
 from .laws import classification_error as classification_error
 from .laws import log_determinant_ratio as log_determinant_ratio
 from .laws import mean_drift as mean_drift
@@ -480,6 +482,15 @@ METRICS: Registry[Metric] = Registry(
             beside="train",
             takes=LABELLED,
             chance="real",
+            labelled=True,
+        ),
+        "label_entropy": Metric(label_entropy, "Entropy of labels (nats)", None, takes=LABELLED, labelled=True),
+        "within_class_variance": Metric(
+            within_class_variance,
+            "Variance within a label",
+            None,
+            takes=LABELLED,
+            roles=Roles(losable=True, squares=True),
             labelled=True,
         ),
     },

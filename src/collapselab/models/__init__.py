@@ -4,6 +4,7 @@ from ..core.registry import Registry
 from .base import Model
 from .box import Box
 from .class_gaussian import ClassGaussian
+from .conditional_gaussian import ConditionalGaussian
 from .diffusion import Diffusion
 from .flow import Flow
 from .gan import GAN
@@ -36,6 +37,7 @@ MODELS: Registry[type[Model]] = Registry(
         "gaussian": Gaussian,
         "gaussian-diffusion": GaussianDiffusion,
         "class-gaussian": ClassGaussian,
+        "conditional-gaussian": ConditionalGaussian,
         "gmm": GMM,
         "kde": KDE,
         "ppca": PPCA,

@@ -150,6 +150,7 @@ def processing(known: Known) -> str:
     for name in known.study.file.arms:
         lineage = known.study.lineages[name]
         steps = [f"adapted by {' then '.join(one.name for one in lineage.adapt)}"] if lineage.adapt else []
+        steps += [f"its labels drawn by {lineage.drawn_by}"] if lineage.drawn_by else []
         steps += [f"steered by {lineage.guide.name}"] if lineage.guide else []
         steps += [f"sampled by {lineage.sampler.name}"] if lineage.sampler else []
         steps += [f"sampling bias {lineage.sampling_bias}"] if lineage.sampling_bias != 1.0 else []

@@ -36,7 +36,7 @@ from .choices import checked, found
 from .faults import Fault, flow, known, mapping, quoted, unknown
 from .file import CONTROLS, JUDGING
 from .guided import unguided
-from .lineages import Lineage
+from .lineages import Lineage, of_labels
 from .starts import path_fault
 from .study import Study
 
@@ -217,8 +217,9 @@ def measured_faults(study: Study) -> Iterator[Fault]:
 
 def kind_faults(study: Study) -> Iterator[Fault]:
     """Parts that cannot work on each other's data."""
-    kind = study.kind
+    labels = of_labels(study.lineages.values())
     for name, spec in study.file.models.items():
+        kind = "categories" if name in labels else study.kind
         if kind not in (allowed := MODELS[spec.name].takes):
             takes = " and ".join(allowed)
             yield Fault(("models", name), f"{spec.name!r} models {takes}; the study's data are {kind}")
@@ -431,6 +432,7 @@ def fit_faults(study: Study) -> Iterator[Fault]:
     """Formulas that cannot be fitted to what a known truth draws, or not to as few rows: found by fitting them."""
     if study.population_name is None:
         return
+    drawn = of_labels(study.lineages.values())
     for name, spec in study.file.models.items():
         family = MODELS[spec.name]
         arms = [(arm, lineage) for arm, lineage in study.lineages.items() if lineage.model == name]
@@ -444,8 +446,10 @@ def fit_faults(study: Study) -> Iterator[Fault]:
             # A study is read again by every job: what takes iterations or much memory is not tried.
             if hasattr(options, "iterations") or family.stored_bytes(options, study.shape, 0) > LARGEST_TRIED:
                 continue
-            data = study.population.sample(Ask(min(*sizes, MOST_TRIED), 0)).data
-            family.fit(TrainingSet(data, None, np.ones(len(data))), options, Run(0))
+            rows = study.population.sample(Ask(min(*sizes, MOST_TRIED), 0))
+            told = bool(getattr(options, "classes", 0))  # by its rows' labels; else none is handed on
+            data, labels = (rows.labels, None) if name in drawn else (rows.data, rows.labels if told else None)
+            family.fit(TrainingSet(data, labels, np.ones(len(data))), options, Run(0))
         except (ValueError, Diverged) as error:
             yield Fault(("models", name), f"{error} (as a trial with {min(sizes)} rows, the fewest of an arm)")
 

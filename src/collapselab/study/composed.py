@@ -76,6 +76,7 @@ def _derived(study: Study, arm: str) -> str:
         for word, choice in (("guided by", one.guide), ("sampled by", one.sampler), ("marked by", one.mark))
         if choice
     }
+    parts += [f"of labels that {one.drawn_by} draws"] if one.drawn_by else []
     parts += [f"{word} {', '.join(choice.name for choice in chosen)}" for word, chosen in steps.items() if chosen]
     return ", ".join(parts) or "as it is trained, on real data"
 

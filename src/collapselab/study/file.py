@@ -201,6 +201,11 @@ class Arm(Part):
     select: Annotated[list[Choice], BeforeValidator(_one_or_several), _several_from("selectors")] = Field(
         [], description="who keeps which samples: one, or several, each of what the one before has kept"
     )
+    drawn_by: str | None = Field(
+        None,
+        description="the arm whose model makes a sample of each label that this arm's model draws: this one is a model "
+        "of labels alone, of the categories 0, 1, ... that rows are labelled with",
+    )
     stream: int = Field(
         0, ge=0, lt=2**63, description="random stream of the samples: arms that feed one another need different ones"
     )

@@ -18,7 +18,8 @@ class Lineage(NamedTuple):
     before has kept. yoked_to: the arm of whose selectors it is the control.
     sampler: which samples it, if not its model's own. converges: the arms beside which it takes enough of their steps.
     stands_beside: of a control, its kind -> the arms that it is a control of. epochs_of: the training-set sizes that
-    its epochs count, generation by generation, where not its own.
+    its epochs count, generation by generation, where not its own. drawn_by: of a model of labels, the arm whose model
+    makes a sample of each; empty for a model of the samples themselves.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Lineage(NamedTuple):
     converges: tuple[str, ...] = ()
     stands_beside: Mapping[str, tuple[str, ...]] = {}
     epochs_of: tuple[int, ...] = ()
+    drawn_by: str = ""
 
     @property
     def replaced(self) -> bool:
@@ -80,9 +82,8 @@ def of_arms(file: StudyFile, regimes: Mapping[str, Regime]) -> list[Lineage]:
         shown = (arm.sampling_bias, arm.stream, arm.about)
         selectors = tuple(one for one in arm.select if one.name != "nobody")
         chosen = (tuple(arm.adapt), arm.guide, tuple(arm.transform), arm.mark, selectors)
-        arms.append(
-            Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen, sampler=arm.sampler)
-        )
+        told = {"sampler": arm.sampler, "drawn_by": arm.drawn_by or ""}
+        arms.append(Lineage(name, base, arm.model, regime, *shown, file.generations, None, *chosen, **told))
     return arms
 
 
@@ -110,6 +111,11 @@ def own_samples(arm: Lineage, name: str) -> Lineage:
 def _own(part: Synthetic, arm: str) -> Synthetic:
     """What an arm eats, as a control of it does: its own samples are the control's."""
     return part.model_copy(update={"of": "self"}) if part.of == arm else part
+
+
+def of_labels(lineages: Iterable[Lineage]) -> set[str]:
+    """The models that are of labels alone, since another arm's model makes a sample of each."""
+    return {one.model for one in lineages if one.drawn_by}
 
 
 def base_of(file: StudyFile, model: str, regime: Regime) -> str:

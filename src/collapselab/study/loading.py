@@ -25,6 +25,7 @@ from .checks import (
 from .choices import as_said
 from .claimed import claim_faults
 from .controls import size_faults
+from .drawn import drawn_faults
 from .faults import BadStudy, Fault, validated
 from .file import STUDY_NAME_PATTERN, StudyFile
 from .judged import people_faults
@@ -151,7 +152,7 @@ def _checked(sweep: Sweep, stem: str) -> tuple[Study | None, list[Fault]]:
     if file is None or not _about_measures(faults):
         return None, [*faults, *absent]
     study = Study(file, found, sweep)
-    faults += [*late_faults(raw, file.generations), *entry_faults(study)]
+    faults += [*late_faults(raw, file.generations), *entry_faults(study), *drawn_faults(study, not absent)]
     if any(fault.path[:1] == ("arms",) for fault in faults):
         return study, list(dict.fromkeys(as_said(fault, raw) for fault in [*faults, *absent]))
     if not faults:

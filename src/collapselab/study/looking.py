@@ -56,9 +56,13 @@ def reward_roots(study: Study, registry: Mapping[str, Any], *choices: Choice) ->
 
 
 def measured_in(study: Study, arm: str) -> list[str]:
-    """The extractors whose features of an arm are measured: a mark is looked for where there is one."""
-    marked = study.lineages[arm].mark is not None
-    return [name for name in study.measured_in if marked or FEATURES[name].needs.through != "mark"]
+    """The extractors whose features of an arm are measured: a mark is looked for where there is one, and through its
+    model where that is of samples, not of their labels alone.
+    """
+    marked, of_labels = study.lineages[arm].mark is not None, bool(study.lineages[arm].drawn_by)
+    told = {name: FEATURES[name].needs for name in study.measured_in}
+    seen = [name for name, needs in told.items() if marked or needs.through != "mark"]
+    return [name for name in seen if not (of_labels and told[name].through_model)]
 
 
 def asked_roots(study: Study, arm: str) -> list[str]:

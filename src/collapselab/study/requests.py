@@ -139,6 +139,8 @@ def needs_gpu(study: Study, verb: str, place: Place) -> bool:
     arms = [place.arm]
     if verb == "draw":
         arms = [name.partition(":")[0] for name in study.resampled(*place.cell)]
+    if verb in SAMPLING and verb != "draw" and (by := study.lineages[place.arm].drawn_by):
+        arms.append(by)
     if verb in TRAINING | SAMPLING:
         return any(MODELS[study.family(study.model_of(arm))].uses_torch for arm in arms)
     if verb in ("learn", "extract_real"):
@@ -167,9 +169,11 @@ def _minutes(study: Study, verb: str, place: Place) -> int:
         return beside
     work, images = _images(study, verb, place)
     images *= sampled.evaluations(study, place.arm) if work == "sampling" else 1
-    timed = _timed(study, study.model_of(place.arm))
+    by = study.lineages[place.arm].drawn_by if work == "sampling" and verb != "draw" else ""
+    model = study.model_of(by or place.arm)
+    timed = _timed(study, model)
     if timed is None:
-        guess = math.ceil(GUESS * _guessed_seconds(study, study.model_of(place.arm), work, images) / 60)
+        guess = math.ceil(GUESS * _guessed_seconds(study, model, work, images) / 60)
         return beside + min(guess, GUESSED_MINUTES[work])
     seconds = images / getattr(timed, f"{work}_images_per_second") / (1 - min(timed.spread, 0.9))
     return beside + math.ceil(MARGIN * seconds / 60)

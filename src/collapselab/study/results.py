@@ -44,7 +44,7 @@ def setting_of(study: Study, arm: str) -> "Setting | None":
     from ..theory.setting import Setting  # brings scipy, which a plan does without
 
     lineage = study.lineages[arm]
-    if lineage.adapt or lineage.transform or lineage.mark or len(lineage.select) > 1:
+    if lineage.adapt or lineage.transform or lineage.mark or lineage.drawn_by or len(lineage.select) > 1:
         return None
     truth = None if study.population_name is None else study.population
     family, options = study.family(lineage.model), study.model_options(lineage.model)

@@ -124,10 +124,11 @@ def unlabelled_faults(study: Study) -> Iterator[Fault]:
     reading = [(index, one.name) for index, one in enumerate(study.file.metrics) if METRICS[one.name].labelled]
     if not reading:
         return
-    if real := _unlabelled_real(study):
+    if real := unlabelled_real(study):
         yield from (Fault(("metrics", index), f"{name!r} learns from labels, but {real}") for index, name in reading)
         return
     relabelled = {arm for arm, one in study.lineages.items() if any(TRANSFORMS[t.name].relabels for t in one.transform)}
+    relabelled |= {arm for arm, one in study.lineages.items() if one.drawn_by}
     for model in dict.fromkeys(study.model_of(arm) for arm in study.lineages if arm not in relabelled):
         options, family = study.parsed_options(model), study.family(model)
         if not options.gives_labels():
@@ -142,7 +143,7 @@ def _may_label(options: Any) -> bool:
     return "classes" in options.model_fields or options.gives_labels is not Options.gives_labels
 
 
-def _unlabelled_real(study: Study) -> str:
+def unlabelled_real(study: Study) -> str:
     """Why the real rows have no labels; empty where they have some."""
     if study.population_name is None:
         try:

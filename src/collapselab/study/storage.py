@@ -14,6 +14,7 @@ from ..models import MODELS
 from . import layout, looking
 from .budget import pictured
 from .clearing import next_reads
+from .lineages import of_labels
 from .study import Study
 from .thinning import keeps, kind_of
 
@@ -113,15 +114,18 @@ def _sizes(study: Study, widths: Mapping[str, int]) -> Callable[[str, int, str],
     shape, row, samples, dimension = study.shape, row_of(study), study.file.samples, math.prod(study.shape)
     values = len(study.metric_options()) * len(study.measured_in)
 
+    drawn = of_labels(study.lineages.values())
+
     @cache
     def model(name: str, rows: int) -> int:
-        return MODELS[study.family(name)].stored_bytes(study.parsed_options(name), shape, rows)
+        own = () if name in drawn else shape
+        return MODELS[study.family(name)].stored_bytes(study.parsed_options(name), own, rows)
 
     @cache
     def size(arm: str, generation: int, noun: str) -> int:
         name = study.model_of(arm)
         fitted = study.sizes(study.lineage(arm).name)[generation]
-        labelled = 8 * (study.model_options(name).get("classes", 0) > 0)
+        labelled = 8 * (study.model_options(name).get("classes", 0) > 0 or name in drawn)
         if noun.endswith(".cost.json"):
             return COST_BYTES
         if noun == "metrics.json":

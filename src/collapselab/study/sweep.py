@@ -354,21 +354,25 @@ class _Builder:
         return (key, *self._put(inside, rest, value, where, (*before, key)))
 
     def _eats(self, name: str, arm: Any) -> None:
-        """Lets an arm eat, of arms that were copied, those that stand at its own point."""
+        """Lets an arm eat, of arms that were copied, those that stand at its own point, and one of them draw for it."""
         regime = _choice(mapping(arm).get("regime"))
         parts = regime.options.get("synthetic") if regime else None
+        own = self.points[name].arm
         for index, part in enumerate(parts if isinstance(parts, list) else []):
-            eaten = mapping(part).get("of")
-            if eaten not in self.own or not self.own[eaten]:
-                continue
-            own = self.points[name]
-            there = [one for one, point in self.points.items() if point.arm == eaten and point.agrees(own)]
-            if len(there) == 1:
-                part["of"] = there[0]
-            else:
-                where = ("arms", own.arm, "regime", regime.name, "synthetic", index, "of")
-                message = f"{eaten!r} is copied along axes that {own.arm!r} has not: name both in the sweep"
-                self.faults.append(Fault(where, message))
+            self._stands(name, part, "of", ("arms", own, "regime", regime.name, "synthetic", index, "of"))
+        self._stands(name, arm, "drawn_by", ("arms", own, "drawn_by"))
+
+    def _stands(self, name: str, said: Any, key: str, where: Path) -> None:
+        """Puts the copy of an arm at a point in the place of that arm, where it is named."""
+        other, own = mapping(said).get(key), self.points[name]
+        if not isinstance(other, str) or not self.own.get(other):
+            return
+        there = [one for one, point in self.points.items() if point.arm == other and point.agrees(own)]
+        if len(there) == 1:
+            said[key] = there[0]
+        else:
+            message = f"{other!r} is copied along axes that {own.arm!r} has not: name both in the sweep"
+            self.faults.append(Fault(where, message))
 
 
 def _chooses(keys: Path) -> bool:

@@ -1,6 +1,7 @@
 """Samples of a model, each from its own random numbers."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +70,35 @@ def sampling(name: str, options: Any) -> Sampling:
 def marking(mark: Mark, options: Any, key: bytes) -> Callable[[np.ndarray, int], np.ndarray]:
     """What a mark with a key does to the initial noise of a sampler (``Ask.mark``)."""
     return lambda noise, start: mark.mark(noise, options, key, start)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Two models that sample as one: labels, and of each label a sample by the model that draws it.
+
+    words: a model of categories. painter: one that can be told the label of every sample.
+    """
+
+    words: Any
+    painter: Any
+
+    @property
+    def options(self) -> Any:
+        """Those of the model that draws, which say how many samples are made at once."""
+        return self.painter.options
+
+    @property
+    def uses_torch(self) -> bool:
+        """Whether either of them does."""
+        return self.words.uses_torch or self.painter.uses_torch
+
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for, with their labels: the bias is of the labels, and the noise of the samples
+        comes from a seed of its own."""
+        labels = self.words.sample(Ask(ask.count, ask.seed, ask.start, ask.bias)).data
+        own = seed_of(ask.seed, None, None, "drawn")
+        made = self.painter.sample(Ask(ask.count, own, ask.start, condition=labels))
+        return replace(made, labels=labels)
 
 
 def joined(parts: list[SampleSet], lineage: Mapping[str, Any]) -> SampleSet:

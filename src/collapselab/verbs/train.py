@@ -49,6 +49,16 @@ def weighted(training: TrainingSet, table: TrainingTable) -> TrainingSet:
     return TrainingSet(training.data, training.labels, training.weights * table.row_weights)
 
 
+def labels_of(training: TrainingSet) -> TrainingSet:
+    """The labels of the rows as the data, with the same weights: what a model of labels alone learns from.
+
+    Raises ValueError for rows without labels.
+    """
+    if training.labels is None:
+        raise ValueError("training set: found rows without labels, of which a model of labels has nothing to learn")
+    return TrainingSet(np.asarray(training.labels, np.int64), None, training.weights)
+
+
 def whole(samples: SampleSet) -> TrainingSet:
     """All rows of a sample set, with equal weights."""
     return TrainingSet(samples.data, samples.labels, np.ones(len(samples.data)))

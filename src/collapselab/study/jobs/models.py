@@ -121,6 +121,7 @@ def _train_arguments(study: Study, place: Place) -> Iterator[str]:
     yield from flags(family=study.family(model), options=as_json(study.model_options(model)))
     yield from flags(images_seen=study.images_seen(place.arm, place.generation), init=study.init_file(*place.cell))
     yield from flags(validation=chosen.get("validation"), chosen_by=chosen.get("model"))
+    yield from flags(of="labels" if study.lineage(place.arm).drawn_by else None)
     yield from flags(**seeds(study, place, "training"))
 
 
@@ -136,7 +137,8 @@ def _rows_roots(study: Study, place: Place) -> list[str]:
 
 
 def _train_roots(study: Study, place: Place) -> list[str]:
-    called = ("settle", "budget", "as_it_is", "rows_of", "whole", "training_seed", "train")
+    called = ["settle", "budget", "as_it_is", "rows_of", "whole", "training_seed", "train"]
+    called += ["labels_of"] if study.lineage(place.arm).drawn_by else []
     return [*verb_roots("train", *called), *_rows_roots(study, place)[1:], *looking.family_roots(study, place.arm)]
 
 

@@ -21,7 +21,17 @@ from .models import guide_roots, guide_said, others, sampler_roots
 
 
 def _sample_inputs(study: Study, place: Place) -> list[str]:
-    return [study.model_file(*place.cell), *others(study, place).values()]
+    return [study.model_file(*place.cell), *others(study, place).values(), *_painter(study, place)]
+
+
+def _painter(study: Study, place: Place) -> list[str]:
+    """The model that makes a sample of each label, where the arm's own is of labels alone."""
+    by = study.lineages[place.arm].drawn_by
+    return [study.model_file(by, place.seed, place.generation)] if by else []
+
+
+def _sample_raw_inputs(study: Study, place: Place) -> list[str]:
+    return [*raw_input(study, place), *_painter(study, place)]
 
 
 def raw_input(study: Study, place: Place) -> list[str]:
@@ -35,6 +45,7 @@ def _sampled(study: Study, place: Place, count: int, steered: bool) -> Iterator[
     yield from flags(model=study.model_file(*place.cell), count=count)
     yield from flags(sampling_bias=bias, stream=arm.stream, **seeds(study, place, "sampling"))
     yield from flags(sampler=as_json(said) if (said := sampled.said_of(study, place.arm, place.generation)) else None)
+    yield from flags(drawn_by=next(iter(_painter(study, place)), None))
     if steered and arm.guide:
         further = [f"{role}={path}" for role, path in others(study, place).items()]
         yield from flags(guide=as_json(guide_said(study, place)), auxiliary=further)
@@ -63,7 +74,14 @@ def _raw_roots(study: Study, place: Place) -> list[str]:
         *verb_roots("sample", "sample_seed", "piece_size", "sample", "joined"),
         *looking.family_roots(study, place.arm),
         *sampler_roots(study, place.arm),
+        *drawn_roots(study, place.arm),
     ]
+
+
+def drawn_roots(study: Study, arm: str) -> list[str]:
+    """The source of the model that makes a sample of each label, where an arm's own is of labels alone."""
+    by = study.lineages[arm].drawn_by
+    return [*looking.family_roots(study, by), *verb_roots("sample", "Drawn")] if by else []
 
 
 def _sample_roots(study: Study, place: Place) -> list[str]:
@@ -195,7 +213,7 @@ def _select_roots(study: Study, place: Place) -> list[str]:
 
 JOBS: Mapping[str, Job] = {
     "sample": Job(_sample_inputs, _sample_arguments, _sample_roots),
-    "sample_raw": Job(raw_input, _sample_raw_arguments, _raw_roots),
+    "sample_raw": Job(_sample_raw_inputs, _sample_raw_arguments, _raw_roots),
     "sample_marked": Job(_sample_inputs, _sample_marked_arguments, _sample_marked_roots),
     "grid": Job(_sample_inputs, _grid_arguments, _sample_roots),
     "transform": Job(_transform_inputs, _transform_arguments, _transform_roots, _transform_outside),

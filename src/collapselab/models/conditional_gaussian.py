@@ -1,0 +1,169 @@
+"""A Gaussian for each label, drawn as it is asked for: the model of pictures that a model of words tells what to draw.
+
+Beside ``class-gaussian``, which knows the classes that it has seen and draws each as often, it can be told the label of
+every sample, and it keeps what it knew of a label of which a training set has no rows (``theory.labels``).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from ..core import seeds
+from ..core.ask import Ask
+from ..core.errors import Diverged
+from ..core.kinds import KindName
+from ..core.run import Run
+from ..core.sets import SampleSet, TrainingSet
+from .arrays import no_curve
+from .asking import asked_labels, check_ask
+from .capabilities import ODE_STEPS, PROBES
+from .inputs import weighted_rows
+from .options import Options
+from .stored import Stored
+
+
+class ConditionalGaussianOptions(Options):
+    """How many labels there are, and how the Gaussian of each is fitted."""
+
+    classes: int = Field(
+        0, ge=0, le=100_000, description="number of labels, 0 .. classes - 1; 0: without labels, one Gaussian for all"
+    )
+    ddof: Literal[0, 1] = Field(
+        0, description="0: maximum likelihood, divides by a label's n; 1: unbiased, divides by n - 1"
+    )
+
+    @classmethod
+    def smallest(cls, kind: KindName) -> dict[str, Any]:
+        return {"ddof": 0}
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalGaussian:
+    """N(mean_c, diag(variance_c)) given the label c.
+
+    means, variances: (K, d) float64, of one row where there are no labels.
+    """
+
+    Options: ClassVar = ConditionalGaussianOptions
+    takes: ClassVar = ("vectors",)
+    density: ClassVar = "exact"
+    bias: ClassVar = ""
+    conditions: ClassVar = ("labels",)
+    uses_torch: ClassVar = False
+    how: ClassVar[Mapping[str, Any]] = {}
+
+    options: ConditionalGaussianOptions
+    means: np.ndarray
+    variances: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, training: TrainingSet, options: ConditionalGaussianOptions, run: Run, init: Self | None = None
+    ) -> Self:
+        """The weighted mean and variance of each dimension among the rows of each label.
+
+            variance = sum w (x - mean)^2 / (W - ddof sum w^2 / W),   W = sum w
+
+        A label of one row has a variance of 0, also with ddof 1. One without rows keeps the Gaussian of ``init``;
+        where there is none, it gets that of all rows together, since nothing else is known of it.
+
+        training.data: (N, d) float; training.labels: (N,) of 0 .. classes - 1, where there are classes. Raises
+        ValueError for other data or an ``init`` of another shape, and Diverged for numbers that are not finite.
+        """
+        rows, weights = weighted_rows(training, "conditional-gaussian")
+        count = max(options.classes, 1)
+        labels = _labels_of(training, options.classes)[np.asarray(training.weights) > 0]
+        if init is not None and init.means.shape != (count, rows.shape[1]):
+            found = f"found a conditional-gaussian of shape {init.means.shape}"
+            raise ValueError(f"init: {found}, allowed is ({count}, {rows.shape[1]}): labels, and numbers of a row")
+        known = _moments(rows, weights, options.ddof) if init is None else None
+        means, variances = np.empty((2, count, rows.shape[1]))
+        for label in range(count):
+            own = labels == label
+            if own.any():
+                means[label], variances[label] = _moments(rows[own], weights[own], options.ddof)
+            else:
+                means[label], variances[label] = known or (init.means[label], init.variances[label])
+        if not (np.isfinite(means).all() and np.isfinite(variances).all()):
+            raise Diverged(len(rows), float("nan"))
+        return cls(options, means, variances)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample, (d,)."""
+        return (self.means.shape[1],)
+
+    def sample(self, ask: Ask) -> SampleSet:
+        """The samples that are asked for: data (count, d) float64, and their labels where there are any.
+
+        A sample is of the label that it is asked for, else sample i is of label i mod classes; its noise is the same
+        whatever its label. The bias has to be 1.
+        """
+        check_ask(ask, self)
+        labels = asked_labels(ask, self.options.classes)
+        which = np.zeros(ask.count, np.int64) if labels is None else labels
+        noise = seeds.normals(ask.seed, ask.start, ask.count, self.means.shape[1])
+        return SampleSet(self.means[which] + noise * np.sqrt(self.variances[which]), labels)
+
+    def log_likelihood(
+        self, data: np.ndarray, seed: int, *, steps: int = ODE_STEPS, probes: int = PROBES
+    ) -> np.ndarray:
+        """The log-density of each row in nats, (n,) float64, with every label as likely: nan where a variance is 0.
+
+        data: (n, d) float. The density is in closed form: seed, steps and probes have no part in it.
+        """
+        if not (self.variances > 0).all():
+            return np.full(len(data), np.nan)
+        logs = [
+            -((np.asarray(data, np.float64) - mean) ** 2 / variance + np.log(2 * np.pi * variance)).sum(axis=1) / 2
+            for mean, variance in zip(self.means, self.variances, strict=True)
+        ]
+        return np.logaddexp.reduce(np.array(logs), axis=0) - math.log(len(self.means))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """The exact mean (d,) and covariance (d, d) with every label as likely: the mean of the variances, and the
+        covariance of the means."""
+        mean = self.means.mean(axis=0)
+        centred = self.means - mean
+        return mean, np.diag(self.variances.mean(axis=0)) + centred.T @ centred / len(self.means)
+
+    def stored(self) -> Stored:
+        """means, variances, and a training curve without points."""
+        return Stored({"means": self.means, "variances": self.variances, **no_curve()})
+
+    @classmethod
+    def stored_bytes(cls, options: ConditionalGaussianOptions, shape: tuple[int, ...], rows: int) -> int:
+        """The means and the variances of each label in float64."""
+        (dimension,) = shape
+        return 16 * dimension * max(options.classes, 1)
+
+    @classmethod
+    def load(cls, stored: Stored, options: Options) -> Self:
+        """The model that ``stored`` and ``options`` describe."""
+        return cls(options, stored.tensors["means"], stored.tensors["variances"])
+
+
+def _labels_of(training: TrainingSet, classes: int) -> np.ndarray:
+    """The label of each row, (N,) int64: all 0 without classes. Raises ValueError for labels that do not suit them."""
+    if not classes:
+        return np.zeros(len(training), np.int64)
+    if training.labels is None:
+        raise ValueError(f"classes: found {classes}, but the training data has no labels; allowed is 0")
+    labels = np.asarray(training.labels, np.int64)
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        found = f"the training data has labels {labels.min()} to {labels.max()}"
+        raise ValueError(f"classes: found {classes}, but {found}; allowed are labels 0 to {classes - 1}")
+    return labels
+
+
+def _moments(rows: np.ndarray, weights: np.ndarray, ddof: int) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted mean and variance of each column: (d,) and (d,)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = weights.sum()
+        mean = weights @ rows / total
+        spread = total - (ddof * np.square(weights).sum() / total if len(rows) > 1 else 0)
+        return mean, weights @ (rows - mean) ** 2 / spread
