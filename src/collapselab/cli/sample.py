@@ -64,7 +64,7 @@ def sample(
         **sampled_as(by, metadata["options"]),
         **met({str(model): metadata["lineage"]}),
         **_beside(guide=said, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")),
-        **_beside(drawn_by=_told_of(painters)),
+        **_beside(drawn_by=_told_of(drawn_by, painters)),
     }
     lost = painters["lineage"].get("diverged", lost) if painters else lost
     if diverged := metadata["lineage"].get("diverged", lost):
@@ -101,9 +101,9 @@ def _beside(**said: Mapping[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value}
 
 
-def _told_of(painter: Mapping[str, Any]) -> dict[str, Any]:
-    """What samples say of the model that has drawn them; nothing where it is the one that was sampled."""
-    return {"family": painter["family"], "model_options": painter["options"]} if painter else {}
+def _told_of(path: Path | None, painter: Mapping[str, Any]) -> dict[str, Any]:
+    """What samples say of the model that has drawn them of labels; nothing where it is the one that was sampled."""
+    return {"model": str(path), "family": painter["family"], "model_options": painter["options"]} if path else {}
 
 
 def _made_from(

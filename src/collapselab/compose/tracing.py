@@ -87,9 +87,11 @@ def trace(path: Path, row: int | None = None) -> Line:
 
 
 class _Walk:
-    """Goes from file to file. real, ends: the real files that it came to, and the links at which it could not go on."""
+    """Goes from file to file. real, ends: the real files that it came to, and the links at which it could not go on.
+    painters: of a model of labels alone, the one that drew samples of them."""
 
     def __init__(self) -> None:
+        self.painters: dict[str, str] = {}
         self.real: list[Link] = []
         self.ends: list[Link] = []
 
@@ -159,16 +161,23 @@ class _Walk:
             return [Link(_real_row(said, samples.aux, row), path)], None
         if "parts" in said:
             return self._of_drawn(path, row, said)
-        model = next((name for noun in MODELS for name in said.get("inputs", {}) if name.endswith(noun)), None)
+        drawn_by = said.get("drawn_by", {}).get("model")
+        made_by = [name for name in said.get("inputs", {}) if name != drawn_by]
+        model = next((name for noun in MODELS for name in made_by if name.endswith(noun)), None)
         if model is None:
             return [Link("its file does not say which model made it", path, False)], None
         how = f"sample {row} that the model of generation {said.get('generation')} made, with seed {said.get('seed')}"
         how += f", random stream {said.get('stream')}" if "stream" in said else ""
         beside = [f"{key} {said[key]}" for key in ("transforms", "mark", "guide") if said.get(key)]
         beside += [f"sampler {said['sampler']}"] if said.get("sampled_by") else []
+        beside += [f"of the label {samples.labels[row]}, drawn by {drawn_by}"] if drawn_by else []
         beside += [f"sampling bias {said['sampling_bias']}"] if said.get("sampling_bias", 1.0) != 1.0 else []
         if (gone := _lost(model, said["inputs"][model])) is not None:
             return [Link(", ".join([how, *beside]), path), gone], None
+        if drawn_by and (gone := _lost(drawn_by, said["inputs"][drawn_by])) is not None:
+            self.ends.append(gone)
+        elif drawn_by:
+            self.painters[model] = drawn_by
         return [Link(", ".join([how, *beside]), path)], model
 
     def _of_drawn(self, path: str, row: int, said: Mapping[str, Any]) -> tuple[list[Link], str | None]:
@@ -193,6 +202,7 @@ class _Walk:
         waiting = [model]
         while waiting:
             name = waiting.pop()
+            waiting += [self.painters[name]] if name in self.painters else []
             table, place = self._trained_on(name)
             if table is None or place in found:
                 continue

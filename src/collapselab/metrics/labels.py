@@ -22,13 +22,14 @@ def label_entropy(real: Features | Array, fake: Features | Array) -> float:
 
 
 def within_class_variance(real: Features | Array, fake: Features | Array) -> float:
-    """The variance of the fakes of one label over that of the real samples of it, on average over the real labels.
+    """The variance of the fakes of a label over that of the real samples of a label, each a mean over the real labels.
 
-        mean over c of tr S_f(c) / tr S_r(c)
+        mean over c of tr S_f(c) / mean over c of tr S_r(c)
 
-    with the sample covariances over n - 1. 1 where samples of a label vary as real ones, towards 0 as they become
-    alike. A label of which there are fewer than two fakes has nothing that varies: it counts 0, so that the value also
-    falls as labels are lost. One of fewer than two real samples, or of equal ones, is left out.
+    with the sample covariances over n - 1, and every label as heavy, be it ever so rare. 1 where samples of a label
+    vary as real ones, towards 0 as they become alike. A label of which there are fewer than two fakes has nothing that
+    varies: it counts 0, so that the value also falls as labels are lost. One of fewer than two real samples is left
+    out.
 
     real, fake: (n, d) and (m, d), each with the labels of its rows as ``classes``. Raises Undefined without rows or
     labels, for features that are not finite, or where no real label is left to compare with.
@@ -36,12 +37,13 @@ def within_class_variance(real: Features | Array, fake: Features | Array) -> flo
     sides = {}
     for role, side in (("real", Features.of(real)), ("fake", Features.of(fake))):
         side.require(1, role)
-        labels, values = _labels(side, role), on_host(side.values).astype(np.float64)
-        sides[role] = {label: _variance(values[labels == label]) for label in np.unique(labels)}
-    known = {label: variance for label, variance in sides["real"].items() if variance > 0}
-    if not known:
+        labels, which = np.unique(_labels(side, role), return_inverse=True)
+        variances, counts = _variances(on_host(side.values), which)
+        sides[role] = dict(zip(labels.tolist(), zip(variances.tolist(), counts.tolist(), strict=True), strict=True))
+    known = {label: variance for label, (variance, count) in sides["real"].items() if count > 1}
+    if not sum(known.values()):
         raise Undefined("real: no label has two different rows, and no variance can be compared with theirs")
-    return float(np.mean([sides["fake"].get(label, 0.0) / variance for label, variance in known.items()]))
+    return sum(sides["fake"].get(label, (0.0, 0))[0] for label in known) / sum(known.values())
 
 
 def _labels(side: Features, role: str) -> np.ndarray:
@@ -51,6 +53,12 @@ def _labels(side: Features, role: str) -> np.ndarray:
     return on_host(side.classes)
 
 
-def _variance(rows: np.ndarray) -> float:
-    """The trace of the sample covariance of rows (n, d); 0 for fewer than two."""
-    return float(rows.var(axis=0, ddof=1).sum()) if len(rows) > 1 else 0.0
+def _variances(values: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The trace of the sample covariance of the rows of each label, 0 for one row, and how many these are: (K,) each.
+
+    values: (n, d). which: (n,), the label of each row.
+    """
+    values, counts = np.asarray(values, np.float64), np.bincount(which)
+    means = np.stack([np.bincount(which, column) for column in values.T], axis=1) / counts[:, None]
+    squares = np.bincount(which, ((values - means[which]) ** 2).sum(axis=1))
+    return np.where(counts > 1, squares / np.maximum(counts - 1, 1), 0.0), counts

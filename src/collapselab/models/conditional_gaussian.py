@@ -80,14 +80,11 @@ class ConditionalGaussian:
         if init is not None and init.means.shape != (count, rows.shape[1]):
             found = f"found a conditional-gaussian of shape {init.means.shape}"
             raise ValueError(f"init: {found}, allowed is ({count}, {rows.shape[1]}): labels, and numbers of a row")
-        known = _moments(rows, weights, options.ddof) if init is None else None
-        means, variances = np.empty((2, count, rows.shape[1]))
-        for label in range(count):
-            own = labels == label
-            if own.any():
-                means[label], variances[label] = _moments(rows[own], weights[own], options.ddof)
-            else:
-                means[label], variances[label] = known or (init.means[label], init.variances[label])
+        means, variances, seen = _moments(rows, weights, labels, count, options.ddof)
+        if not seen.all():
+            whole = _moments(rows, weights, np.zeros_like(labels), 1, options.ddof)[:2]
+            known = whole if init is None else (init.means[~seen], init.variances[~seen])
+            means[~seen], variances[~seen] = known
         if not (np.isfinite(means).all() and np.isfinite(variances).all()):
             raise Diverged(len(rows), float("nan"))
         return cls(options, means, variances)
@@ -160,10 +157,23 @@ def _labels_of(training: TrainingSet, classes: int) -> np.ndarray:
     return labels
 
 
-def _moments(rows: np.ndarray, weights: np.ndarray, ddof: int) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted mean and variance of each column: (d,) and (d,)."""
+def _moments(
+    rows: np.ndarray, weights: np.ndarray, labels: np.ndarray, count: int, ddof: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The weighted mean and variance of each column for each label, (count, d) each, and which labels have rows.
+
+    Those of a label without rows are 0.
+    """
+
+    def sums(columns: np.ndarray) -> np.ndarray:
+        return np.stack([np.bincount(labels, one, count) for one in columns.T], axis=1)
+
+    rows_of, total = np.bincount(labels, minlength=count), np.bincount(labels, weights, count)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = weights.sum()
-        mean = weights @ rows / total
-        spread = total - (ddof * np.square(weights).sum() / total if len(rows) > 1 else 0)
-        return mean, weights @ (rows - mean) ** 2 / spread
+        there = np.where(rows_of > 0, total, 1)[:, None]
+        means = sums(weights[:, None] * rows) / there
+        squares = np.bincount(labels, weights**2, count)
+        free = total - np.where(rows_of > 1, ddof * squares / there[:, 0], 0)
+        variances = sums(weights[:, None] * (rows - means[labels]) ** 2) / np.where(rows_of > 0, free, 1)[:, None]
+    variances[rows_of == 1] = 0.0  # whatever rounding makes of a mean of one
+    return means, variances, rows_of > 0

@@ -109,4 +109,5 @@ def _study_faults(study: Study, arm: Lineage, there: bool) -> Iterator[Fault]:
     most = int(study.population.sample(Ask(DRAWN, 0)).labels.max()) + 1
     if most > labels:
         found = f"found {labels}, but the labels of {study.population_name!r} are 0 to {most - 1}"
-        yield Fault(("models", arm.model, study.family(arm.model), "categories"), f"{found}; allowed are {most} or more")
+        where = ("models", arm.model, study.family(arm.model), "categories")
+        yield Fault(where, f"{found}; allowed are {most} or more")

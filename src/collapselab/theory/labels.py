@@ -1,18 +1,18 @@
-"""A model of words and one of pictures that learn from what they have made together (Gao and Li 2025, arXiv 2503.08117).
+"""A model of words and one of pictures that learn from what they have made together.
 
-The words are the shares of K labels, the pictures a Gaussian for each label. In every generation the words give n
+The words are the shares of K labels, the pictures a Gaussian for each label, as in Gao and Li (2025, arXiv 2503.08117),
+who say which of the two collapses when, and that each hastens the other's end. In every generation the words give n
 labels, of each of which the pictures draw a sample, and both are fitted to these n pairs: the shares to the counts N_k,
-the Gaussian of label k to its N_k samples, by maximum likelihood. The paper says which of the two collapses, and that
-each hastens the other's end; the laws here are exact, and follow from two facts. The count of a label is a Markov chain,
-Binomial(n, N_k / n) from one generation to the next. And given the count, a fit to N samples has a mean of variance
-v / N about the one before, and on average a variance of v f(N),
+the Gaussian of label k to its N_k samples, by maximum likelihood. The laws here are exact, and follow from two facts:
+the count of a label is a Markov chain, Binomial(n, N_k / n) from one generation to the next; and given the count, the
+fit to N samples of a normal law of variance v has a mean of variance v / N about its own, and a variance of v f(N) on
+average,
 
     f(N) = 1 - 1/N,   f(0) = 1,
 
-since a label of which there are no samples keeps its Gaussian. Labels do not hang on each other but by their counts.
+since a label of which there are no samples keeps its Gaussian. What becomes of the words alone is the Wright-Fisher
+process (``theory.multinomial``).
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
@@ -25,16 +25,23 @@ def kept(counts: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, 1 - 1 / np.maximum(counts, 1), 1.0)
 
 
-def variance_of_pictures(generations: int, n: int, truth: np.ndarray, least: int = 1) -> np.ndarray:
-    """E [v_k,t 1(N_k,t >= least)] / v_k where words and pictures learn from each other: (generations + 1, K).
+def variance_of_pictures(generations: int, n: int, truth: np.ndarray) -> np.ndarray:
+    """E [v_k,t 1(N_k,t >= 1)] / v_k where words and pictures learn from each other: (generations + 1, K).
 
-        E [ prod_{s <= t} f(N_s) 1(N_t >= least) ],   N_0 ~ Binomial(n, p_k),   N_s+1 ~ Binomial(n, N_s / n)
+        E [ prod_{s <= t} f(N_s) 1(N_t >= 1) ],   N_0 ~ Binomial(n, p_k),   N_s+1 ~ Binomial(n, N_s / n)
 
-    The real rows of generation 0 are the first fit, and N_t are the samples that model t is fitted to. A label that has
-    died out counts 0, since nothing shows its pictures any more. least: 2 for what a sample variance can be told of. It
-    takes O(n^2) memory. truth: (K,) the shares of the labels.
+    N_t are the rows that model t is fitted to, N_0 real ones. A label that has died out counts 0, since nothing shows
+    its pictures any more. Those of a rare label are alike sooner than those of a common one; the more unequal the words
+    become, the sooner the pictures of most, until few labels are left, of which each has many samples. It takes O(n^2)
+    memory. truth: (K,) the shares of the labels.
     """
-    return _chain(generations, n, truth, kept, least)
+    counts = np.arange(n + 1)
+    steps, left = binomial(n, counts / n), kept(counts)
+    mass, found = binomial(n, np.asarray(truth, np.float64)) * left, []
+    for _ in range(generations + 1):
+        found.append(mass[:, 1:].sum(axis=1))
+        mass = (mass @ steps) * left
+    return np.array(found)
 
 
 def variance_beside_frozen_words(generations: int, n: int, truth: np.ndarray) -> np.ndarray:
@@ -56,26 +63,8 @@ def drift_beside_frozen_words(generations: int, n: int, truth: np.ndarray) -> np
 
         E [ (1 - f(N_0) (E [f(N) | N_0])^t) 1(N_0 > 0) ]
 
-    A fit moves the mean by what it takes of the variance, v / N, so that what is lost of the one is found in the other:
-    the pictures become alike, and stay as near to the truth as real ones are. (generations + 1, K), below 1.
+    A fit takes of the variance what it moves the mean by, v / N on average, so that what one loses the other has: the
+    pictures of a label become alike, and on average no further from its mean than real ones. (generations + 1, K).
     """
     there = 1 - binomial(n, np.asarray(truth, np.float64))[:, 0]
     return there - variance_beside_frozen_words(generations, n, truth)
-
-
-def chance_of_a_word(generations: int, n: int, truth: np.ndarray) -> np.ndarray:
-    """P (N_k,t >= 1) by each generation where the words learn, whatever becomes of the pictures: (generations + 1, K)."""
-    return _chain(generations, n, truth, np.ones_like, 1)
-
-
-def _chain(
-    generations: int, n: int, truth: np.ndarray, weight: Callable[[np.ndarray], np.ndarray], least: int
-) -> np.ndarray:
-    """E [ prod_{s <= t} weight(N_s) 1(N_t >= least) ] of the chain of counts: (generations + 1, K)."""
-    counts = np.arange(n + 1)
-    steps, weights = binomial(n, counts / n), weight(np.asarray(counts, np.float64))
-    mass, found = binomial(n, np.asarray(truth, np.float64)) * weights, []
-    for _ in range(generations + 1):
-        found.append(mass[:, least:].sum(axis=1))
-        mass = (mass @ steps) * weights
-    return np.array(found)
