@@ -33,6 +33,7 @@ VECTORS = {  # families of vectors, with options under which their law has a den
     "linear-regression": {"inputs": "fresh", "noise_sd": 0.7},
     "linear-classifier": {},
     "class-gaussian": {},
+    "conditional-gaussian": {},
     "ridge-regression": {"noise_sd": 0.7, "penalty": 0.1},
     "logistic-regression": {"penalty": 0.1},
     "poisson": {},

@@ -26,6 +26,8 @@ from .work import count_operations, get_ready, told
 
 app = typer.Typer(rich_markup_mode=None)
 
+DrawnBy = Annotated[Path | None, typer.Option(help="--model is of labels alone: the model that makes a sample of each")]
+
 
 @app.command()
 def sample(
@@ -42,32 +44,26 @@ def sample(
     sampler: Sampled = "{}",
     auxiliary: Others = None,
     mark: Marked = "{}",
-    drawn_by: Annotated[
-        Path | None, typer.Option(help="--model is of labels alone: the model that makes a sample of each")
-    ] = None,
+    drawn_by: DrawnBy = None,
 ) -> None:
     """Sample a model."""
     trained, metadata = model_in(model)
-    painter, painters = model_in(drawn_by) if drawn_by else (None, {})
+    painter, by_whom = model_in(drawn_by) if drawn_by else (None, {})
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
     steers, lost = steering(said, others, replaced(metadata["options"], by), sampling_bias < 1)
+    cell = {"generation": generation, "seed": seed, "stage": stage, "sampling_bias": sampling_bias, "stream": stream}
     lineage: dict[str, Any] = {
-        "generation": generation,
-        "seed": seed,
-        "stage": stage,
-        "sampling_bias": sampling_bias,
-        "stream": stream,
+        **cell,
         "family": metadata["family"],
         "model_options": metadata["options"],
         "inputs": hashes(model, *map(Path, others.values()), *([drawn_by] if drawn_by else [])),
         **sampled_as(by, metadata["options"]),
         **met({str(model): metadata["lineage"]}),
         **_beside(guide=said, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")),
-        **_beside(drawn_by=_told_of(drawn_by, painters)),
+        **_beside(drawn_by=_told_of(drawn_by, by_whom)),
     }
-    lost = painters["lineage"].get("diverged", lost) if painters else lost
-    if diverged := metadata["lineage"].get("diverged", lost):
+    if diverged := metadata["lineage"].get("diverged", by_whom.get("lineage", {}).get("diverged", lost)):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
         return
     trained = verb.Drawn(trained, painter) if drawn_by else trained

@@ -111,20 +111,7 @@ LABELLED = ("images", "vectors", "audio")
 TEXT, TOKENS = ("sequences",), ("tokens",)
 COLOURS = ("black", "blue", "brown", "grey", "green", "orange", "pink", "purple", "red", "white", "yellow")
 LEVELS = ("grey from {level}", "red from {level}", "green from {level}", "blue from {level}")
-HUES = (
-    "around 0",
-    "around 30",
-    "around 60",
-    "around 90",
-    "around 120",
-    "around 150",
-    "around 180",
-    "around 210",
-    "around 240",
-    "around 270",
-    "around 300",
-    "around 330",
-)
+HUES = tuple(f"around {degrees}" for degrees in range(0, 360, 30))
 
 METRICS: Registry[Metric] = Registry(
     "collapselab.metrics",

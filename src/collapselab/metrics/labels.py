@@ -9,20 +9,21 @@ from .downstream import CURE
 
 
 def label_entropy(real: Features | Array, fake: Features | Array) -> float:
-    """The entropy of the labels that the fakes carry, - sum p ln p in nats: ln K for K equal ones, 0 for one alone.
+    """The entropy of the labels of the fakes, - sum p ln p in nats: ln K for K equal ones, 0 for one.
 
     ``class_entropy`` is of what a classifier sees in samples; this is of what their model meant them to be, or of what
     a transform has called them.
 
     fake: (m, d), with the labels of its rows as ``classes``. Raises Undefined without rows or labels.
     """
-    labels = _labels(Features.of(fake), "fake")
+    Features.of(real), (fake := Features.of(fake)).require(1, "fake")
+    labels = _labels(fake, "fake")
     shares = np.unique(labels, return_counts=True)[1] / len(labels)
     return float(-(shares @ np.log(shares))) + 0.0  # not -0.0
 
 
 def within_class_variance(real: Features | Array, fake: Features | Array) -> float:
-    """The variance of the fakes of a label over that of the real samples of a label, each a mean over the real labels.
+    """The variance of fakes of one label over that of real samples of one label, on average over labels.
 
         mean over c of tr S_f(c) / mean over c of tr S_r(c)
 

@@ -1,4 +1,4 @@
-"""A Gaussian for each label, drawn as it is asked for: the model of pictures that a model of words tells what to draw.
+"""A Gaussian for each label, which can be told what to draw: pictures, beside a model of words.
 
 Beside ``class-gaussian``, which knows the classes that it has seen and draws each as often, it can be told the label of
 every sample, and it keeps what it knew of a label of which a training set has no rows (``theory.labels``).
@@ -29,12 +29,8 @@ from .stored import Stored
 class ConditionalGaussianOptions(Options):
     """How many labels there are, and how the Gaussian of each is fitted."""
 
-    classes: int = Field(
-        0, ge=0, le=100_000, description="number of labels, 0 .. classes - 1; 0: without labels, one Gaussian for all"
-    )
-    ddof: Literal[0, 1] = Field(
-        0, description="0: maximum likelihood, divides by a label's n; 1: unbiased, divides by n - 1"
-    )
+    classes: int = Field(0, ge=0, le=100_000, description="number of labels; 0: one Gaussian without labels")
+    ddof: Literal[0, 1] = Field(0, description="0: maximum likelihood, divides by n; 1: unbiased, by n - 1")
 
     @classmethod
     def smallest(cls, kind: KindName) -> dict[str, Any]:

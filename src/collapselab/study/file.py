@@ -203,8 +203,7 @@ class Arm(Part):
     )
     drawn_by: str | None = Field(
         None,
-        description="the arm whose model makes a sample of each label that this arm's model draws: this one is a model "
-        "of labels alone, of the categories 0, 1, ... that rows are labelled with",
+        description="the arm that draws a sample of each label of this one, whose model is of labels alone",
     )
     stream: int = Field(
         0, ge=0, lt=2**63, description="random stream of the samples: arms that feed one another need different ones"
