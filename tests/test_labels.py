@@ -356,7 +356,7 @@ def test_another_model_that_draws_is_another_sampling_and_no_other_training(run)
 def test_a_model_that_diverged_draws_nothing(run, tmp_path):
     """The samples of labels are then the marker of a lineage that has ended, as those of any model are."""
     path, out = tmp_path / "painter.safetensors", tmp_path / "samples.safetensors"
-    tensors, metadata = store.read_tensors(Path(run.model_file("pictures", 0, 1)))
+    _, metadata = store.read_tensors(Path(run.model_file("pictures", 0, 1)))
     store.write_tensors(path, {}, metadata | {"lineage": metadata["lineage"] | {"diverged": {"at": 3}}})
     said = in_process.words_of(run, "sample", Place("words", 0, 1), str(out))
     said[said.index("--drawn-by") + 1] = str(path)
@@ -365,7 +365,7 @@ def test_a_model_that_diverged_draws_nothing(run, tmp_path):
 
 
 def test_records_measure_words_and_pictures(run):
-    found = json.loads(Path(run.cell("words", 0, 2, "metrics.json")).read_text())["values"]
+    found = json.loads(Path(run.cell("words", 0, 2, "metrics.json")).read_text(encoding="utf-8"))["values"]
     values = {one["metric"]: one["value"] for one in found}
     made, real = samples(run, "words", 2), store.read_samples(Path(run.part_file("held_out")))
     fake, truth = (Features(one.data, classes=one.labels) for one in (made, real))
@@ -391,22 +391,34 @@ def test_a_plan_says_who_draws(run):
     )
     assert results.setting_of(run, "words") is None  # no law of a multinomial alone
     assert words.totals(run)["disk"]
-    images = {
-        "data": {"source": "digits", "split": {"train": 100, "held_out": 100}, "population": None},
-        "models": {
-            "shares": {"multinomial": {"categories": 10}},
-            "painter": {"diffusion": {"preset": "tiny", "classes": 10}},
-        },
+
+
+def images():
+    """The same study of digits, whose pictures a network draws."""
+    net = {"preset": "tiny", "channels": 8, "blocks": 1, "batch": 25, "sample_batch": 30, "steps": 2, "classes": 10}
+    raw = yaml.safe_load(STUDY) | {
+        "data": {"source": "digits", "split": {"train": 100, "held_out": 100}},
+        "models": {"shares": {"multinomial": {"categories": 10}}, "painter": {"diffusion": net}},
         "extractors": ["pixels"],
-        "primary": {"extractor": "pixels"},
-        "waive": {"images_seen": "shares are a formula"},
+        "primary": {"metric": "within_class_variance", "extractor": "pixels"},
+        "train": {"images_seen": 50},
+        "generations": 1,
     }
-    raw = changed(yaml.safe_load(STUDY), images)
-    raw["models"]["painter"] = images["models"]["painter"]
-    del raw["data"]["population"]
     found, faults = check(raw, "talk")
     assert not faults, faults
+    return found
+
+
+def test_a_network_draws_labels_of_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = images()
     assert needs_gpu(found, "sample", Place("words", 0, 1)) and not needs_gpu(found, "train", Place("words", 0, 1))
+    in_process.run(found)
+    texts, _ = model(found, "words", 1)
+    eaten, made = samples(found, "words", 0), samples(found, "words", 1)
+    np.testing.assert_allclose(texts["probabilities"], np.bincount(eaten.labels, minlength=10) / 40, rtol=1e-12)
+    assert made.kind == "images" and made.data.shape == (40, *found.shape)
+    assert set(made.labels) <= set(eaten.labels)  # a word that nobody says dies out
 
 
 def test_a_sweep_lets_each_arm_draw_at_its_own_point():
