@@ -21,7 +21,8 @@ from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.features import Features
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.study import composed, jobs, results, words
+from collapselab.study import composed, jobs, results, throughput, words
+from collapselab.study.drawn import shape_of
 from collapselab.study.jobs import Place
 from collapselab.study.loading import check
 from collapselab.study.requests import needs_gpu
@@ -391,6 +392,9 @@ def test_a_plan_says_who_draws(run):
     )
     assert results.setting_of(run, "words") is None  # no law of a multinomial alone
     assert words.totals(run)["disk"]
+    assert (shape_of(run, "shares"), shape_of(run, "painter")) == ((), (2,))  # by which the models are timed
+    timed = throughput.measure("multinomial", run.parsed_options("shares"), shape_of(run, "shares"), seconds=0.01)
+    assert timed.training_images_per_second > 0
 
 
 def images():

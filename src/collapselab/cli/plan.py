@@ -11,6 +11,7 @@ import typer
 
 from ..study import budget, clearing, drivers, guided, words
 from ..study import throughput as speeds
+from ..study.drawn import shape_of
 from .run import EXIT_BAD_INPUT
 from .study import StudyName, study_of
 
@@ -104,7 +105,7 @@ def _throughputs(study: Any, file: Path | None, again: bool = False) -> dict[str
     read = speeds.read(file) if file else []
     found = {}
     for model in study.file.models:
-        what = study.family(model), study.parsed_options(model), study.shape
+        what = study.family(model), study.parsed_options(model), shape_of(study, model)
         one = speeds.find(read, *what) if file else None if again else speeds.known(*what)
         if one is None:
             if file:

@@ -8,13 +8,18 @@ from ..features import FEATURES
 from ..models import MODELS
 from .faults import Fault, unknown
 from .file import CONTROLS
-from .lineages import Lineage
+from .lineages import Lineage, of_labels
 from .starts import unlabelled_real
 from .study import Study
 
 PLAIN = ("adapt", "guide", "sampler", "mark")
 """What changes a model of samples, or how it is sampled: a model of labels has nothing of it."""
 DRAWN = 10_000  # rows of a population whose labels tell how many there are: one with a share of .001 is missed by e^-10
+
+
+def shape_of(study: Study, model: str) -> tuple[int, ...]:
+    """The shape of what a model is of: that of the study's samples, or (), of labels alone."""
+    return () if model in of_labels(study.lineages.values()) else tuple(study.shape)
 
 
 def drawn_faults(study: Study, there: bool) -> Iterator[Fault]:

@@ -24,6 +24,7 @@ from ..store.cells import CELL
 from ..store.tensors import read_metadata
 from . import looking, sampled
 from . import throughput as speeds
+from .drawn import shape_of
 from .jobs import Place, decisions, inputs
 from .study import Study
 
@@ -221,7 +222,7 @@ def _images(study: Study, verb: str, place: Place) -> tuple[str, int]:
 def _timed(study: Study, model: str) -> speeds.Throughput | None:
     """What was last measured of a model, on whatever device."""
     with suppress(ValueError, OSError):
-        what = study.family(model), study.parsed_options(model), study.shape
+        what = study.family(model), study.parsed_options(model), shape_of(study, model)
         return speeds.find(speeds.read(speeds.cache()), *what)
     return None
 
