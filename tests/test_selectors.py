@@ -252,10 +252,16 @@ def test_an_empty_pool_is_no_fault(name):
         assert len(found.rows) == len(found.scores) == len(found.reasons) == 0 and found.judge
 
 
-LOOK_AT = {"images": "pixels", "vectors": "identity", "categories": "identity", "audio": "log-spectral"}
+LOOK_AT = {
+    "images": "pixels",
+    "vectors": "identity",
+    "categories": "identity",
+    "audio": "log-spectral",
+    "sequences": "runs",
+}
 ROWS_ALONE = {"verified"}  # of which a column is an output
 # Populations that know right and wrong.
-KINDS = {"images": "jars", "vectors": "land", "categories": "outfits", "audio": "tones"}
+KINDS = {"images": "jars", "vectors": "land", "categories": "outfits", "audio": "tones", "sequences": "markov"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
