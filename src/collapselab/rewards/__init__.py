@@ -16,7 +16,16 @@ from .head import fault as head_fault
 from .pictures import JPEGOptions, brightness, jpeg_size
 from .python import PythonOptions, python
 from .python import fault as python_fault
-from .text import FluencyOptions, VarietyOptions, WorthOptions, fluency, fluency_fault, token_worth, variety, variety_fault
+from .text import (
+    FluencyOptions,
+    VarietyOptions,
+    WorthOptions,
+    fluency,
+    fluency_fault,
+    token_worth,
+    variety,
+    variety_fault,
+)
 
 REWARDS: Registry[Reward] = Registry(
     "collapselab.rewards",
