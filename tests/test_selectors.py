@@ -43,8 +43,9 @@ OPTIONS = {
     "likelihood": {"share": 0.4},
     "hallucination": {"window": [0.5, 1.0], "share": 0.4},
     "unmarked": {"share": 0.4},
+    "detector": {"extractor": "identity", "share": 0.4},
 }
-CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
+CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward", "detector"}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
 # What a pool may hold beside the samples.
 BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "ask", "p_mark")

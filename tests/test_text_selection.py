@@ -180,6 +180,70 @@ def test_weights_by_the_odds_of_a_token_bring_back_what_a_temperature_has_taken(
     assert cold[0] > shares[0] + 0.03  # without weights it is another law
 
 
+# -- by a detector -----------------------------------------------------------------------------------------------------
+
+
+def detected(real, own, look, seed=3, **said):
+    """What a detector makes of samples, which sees them and real ones through a function."""
+    options = SELECTORS["detector"].Options.model_validate({"extractor": "identity"} | said)
+    pool = Pool(SampleSet(own), CELL, {"identity": Seen(look(own), look(real))}, train=SampleSet(real))
+    return SELECTORS["detector"].select(pool, options, seed)
+
+
+def test_a_detectors_odds_are_the_ratio_of_two_normal_laws():
+    """N(0, 1) over N(1/2, 1) is e^(1/8 - x/2): each coefficient errs by some sqrt(8 / n) of n rows on both sides."""
+    source = np.random.default_rng(0)
+    real, own = source.standard_normal((4000, 1)), source.standard_normal((4000, 1)) + 0.5
+    kept = detected(real, own, Features)
+    exact = np.exp(1 / 8 - own[:, 0] / 2)
+    slack = 5 * np.sqrt(8 / 8000 * 0.8) * (1 + np.abs(own[:, 0] - 0.25))
+    assert (np.abs(np.log(kept.weights / np.mean(exact)) - np.log(exact / np.mean(exact))) < slack + 0.05).all()
+    assert kept.rows.tolist() == list(range(4000)) and kept.weights.mean() == pytest.approx(1)
+    # Weighted, the samples have the real mean; by half the power half of the way.
+    for strength, mean in ((1, 0.0), (0.5, 0.25), (0, 0.5)):
+        weights = detected(real, own, Features, strength=strength).weights
+        assert np.average(own[:, 0], weights=weights) == pytest.approx(mean, abs=0.1)
+    np.testing.assert_allclose(kept.scores, detected(real, own, Features, by="probability", share=1.0).scores)
+
+
+def test_what_looks_alike_counts_alike_and_the_share_is_of_what_looks_real():
+    source = np.random.default_rng(1)
+    real, alike = source.standard_normal((2000, 2)), source.standard_normal((2000, 2))
+    assert np.abs(np.log(detected(real, alike, Features).weights)).max() < 0.5
+    own = real[:1000] + 1.0
+    half = detected(real, own, Features, share=0.5)
+    assert len(half.rows) == 500 and own[half.rows].mean() < own.mean() - 0.3
+    assert half.scores.min() >= 0.9 * np.median(half.scores) - 0.2 and half.weights.mean() == pytest.approx(1)
+    with pytest.raises(ValueError, match="strength: found 5000, by which some of the odds from"):
+        detected(real, own, Features, strength=5000)
+    with pytest.raises(ValueError, match="samples: 1 of 1000 rows have features that are not finite"):
+        detected(real, np.where(np.arange(1000)[:, None] == 3, np.nan, own), Features)
+
+
+def test_no_sample_is_judged_by_a_detector_that_has_seen_it():
+    """Among 40 columns of noise 80 rows can be told by heart; a detector that has not seen them holds all for alike."""
+    source = np.random.default_rng(2)
+    real, own = source.standard_normal((80, 40)), source.standard_normal((80, 40))
+    kept = detected(real, own, Features, penalty=0.01)
+    assert abs((kept.scores > 0.5).mean() - 0.5) < 4 * 0.5 / 80**0.5  # by heart it would be near 0
+
+
+def test_a_detector_brings_text_back_that_was_sampled_too_cold():
+    """Counts of single tokens are what the ratio of two laws of independent tokens hangs from, linearly."""
+    shares = np.array([0.5, 0.3, 0.2])
+    law = NGram(NGramOptions(vocabulary=3, order=1, alpha=0.0), np.arange(3, dtype=np.int32)[:, None], shares, 4)
+    real, own = law.sample(Ask(4000, 1)).data, law.sample(Ask(4000, 2, bias=0.8)).data
+
+    def look(data):
+        return FEATURES["runs"].extract(data, n=1, columns=64)
+
+    kept = detected(real, own, look)
+    cold = fitted(own, order=1).laws(np.empty((1, 0), np.int32))[0]
+    found = fitted(own[kept.rows], kept.weights, order=1).laws(np.empty((1, 0), np.int32))[0]
+    # Both sides' chance: sqrt(1/4 / 16,000) each, of weights that count three in four rows or more.
+    assert np.abs(found - shares).max() < 4 * 0.5 * np.sqrt(1 / 16_000 + 1 / 12_000) < np.abs(cold - shares).max()
+
+
 # -- adapters ----------------------------------------------------------------------------------------------------------
 
 
