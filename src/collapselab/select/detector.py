@@ -27,7 +27,7 @@ class DetectorOptions(ShareOptions):
     )
     folds: int = Field(5, ge=2, le=100, description="parts; each is judged by a detector that learns from the others")
     penalty: float = Field(
-        1.0,
+        10.0,
         gt=0,
         allow_inf_nan=False,
         description="of the squared coefficients, in units of a row: more makes weights more alike",
