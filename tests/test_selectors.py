@@ -45,7 +45,16 @@ OPTIONS = {
     "unmarked": {"share": 0.4},
     "detector": {"extractor": "identity", "share": 0.4},
 }
-CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward", "detector"}  # another seed keeps other rows
+CHANCE = {
+    "people",
+    "random",
+    "yoked",
+    "verifier",
+    "tails",
+    "quota",
+    "reward",
+    "detector",
+}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
 # What a pool may hold beside the samples.
 BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "ask", "p_mark")

@@ -372,6 +372,11 @@ def test_a_study_of_text_selects_with_its_yoked_controls(tmp_path, monkeypatch):
         ("reward", {"token_worth": {"worth": {7: 1.0}}}, "found token 7; the study's data are of 5 tokens"),
         ("reward", {"variety": {"n": 9}}, "n: found 9, allowed are 1 to 6, the length of a sequence"),
         ("reward", {"fluency": {"extractor": "tokens"}}, "found 'tokens', which tells no nats; allowed are reference"),
+        (
+            "reward",
+            {"linear_head": {"file": "x.npz", "extractor": "tokens"}},
+            "those of 'tokens' are names and no sizes; extractors of sequences: surprisal, true-surprisal, reference",
+        ),
         ("reward", "brightness", "'brightness' takes images; the study's data are sequences"),
     ],
 )

@@ -97,7 +97,7 @@ FEATURES: Registry[Extractor] = Registry(
             statistic=True,
             facts={"rare": RARE},
         ),
-        "tokens": Extractor(tokens, takes=("sequences",), statistic=True),
+        "tokens": Extractor(tokens, takes=("sequences",), statistic=True, symbols=True),
         "surprisal": Extractor(surprisal, takes=("sequences",), needs=Needs("model"), statistic=True),
         "true-surprisal": Extractor(surprisal, takes=("sequences",), needs=Needs("truth"), statistic=True),
         "reference": Extractor(
