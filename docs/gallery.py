@@ -42,7 +42,7 @@ PARTS = {
         ),
         *("hallucinations", "coverage-repair", "targeted-share", "samplers", "guidance-loop"),
     ],
-    "Text": ["text", "text-smoke", "text-transformer"],
+    "Text": ["text", "text-smoke", "text-chosen", "text-transformer"],
     "Sound": ["tones", "speech"],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
@@ -79,7 +79,7 @@ TOLD = {  # study -> the page that goes through it
     **dict.fromkeys(("unlearn", "unlearn-logo"), "unlearning"),
     **dict.fromkeys(("continual", "continual-strength", "theory-updating"), "updating"),
     "compliance": "compliance",
-    **dict.fromkeys(("text", "text-smoke", "text-transformer"), "sequences"),
+    **dict.fromkeys(("text", "text-smoke", "text-chosen", "text-transformer"), "sequences"),
     "scaling": "scaling",
     **dict.fromkeys(("tones", "speech"), "sound"),
 }

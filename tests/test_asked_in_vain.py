@@ -179,6 +179,7 @@ OPTIONS = {  # those without which an entry cannot be asked
     "alignment": {"encoder": "somewhere"},
     "caption": {"captions": ["no"], "text": "no"},
     "category": {"worth": [1]},
+    "token_worth": {"worth": {0: 1}},
 }
 
 

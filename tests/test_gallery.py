@@ -347,19 +347,19 @@ def test_a_study_with_faults_stops_no_other_and_is_told(tmp_path, capsys, monkey
 @pytest.mark.slow
 def test_the_gallery_runs_what_has_not_run_and_one_that_fails_stops_no_other(tmp_path):
     project = Project.create(tmp_path / "project")
-    project.edit("config/papers/zhang_regurgitative.yaml", ("toy:\n  seeds: 200", "toy:\n  seeds: 20"))
+    project.edit("config/papers/bertrand.yaml", ("toy:\n  seeds: 200", "toy:\n  seeds: 20"))
     project.edit("config/papers/kanabar.yaml", ("toy:\n  seeds: 500", "toy:\n  seeds: 3"))
     blocked = project.folder / "results" / "kanabar-toy"
     blocked.parent.mkdir()
     blocked.write_text("in the way")
-    command = ("collapselab", "gallery", "kanabar", "zhang_regurgitative", "--out", "pages")
+    command = ("collapselab", "gallery", "kanabar", "bertrand", "--out", "pages")
     done = project.run(*command, code=1, timeout=900)
     assert "not finished: kanabar" in done.stderr
-    kept = json.loads((project.folder / "pages" / "zhang_regurgitative.json").read_text())
+    kept = json.loads((project.folder / "pages" / "bertrand.json").read_text())
     assert kept["claims"] and "1 of 2 papers" in done.stdout
     blocked.unlink()
-    dry = project.run("collapselab", "gallery", "kanabar", "zhang_regurgitative", "--dry-run", timeout=300).stdout
-    assert "zhang_regurgitative: nothing to be done" in dry and "kanabar: 2 jobs: not made yet" in dry
+    dry = project.run("collapselab", "gallery", "kanabar", "bertrand", "--dry-run", timeout=300).stdout
+    assert "bertrand: nothing to be done" in dry and "kanabar: 2 jobs: not made yet" in dry
     again = project.run(*command, timeout=900)
     assert "2 of 2 papers" in again.stdout and "Nothing to be done" in again.stdout + again.stderr
 

@@ -95,6 +95,8 @@ def test_a_reward_is_its_samples_own(name, tmp_path, clip, speech, own):
         given = {"options": {"file": own, "function": "ink"}}
     elif name == "category":
         given = {"options": {"worth": [0.5, -1.0, 2.0, 0.0, 1.0]}}
+    elif name == "token_worth":
+        given = {"options": {"worth": {0: 0.5, 3: -1.0}}}
     check_reward(name, **given)
 
 
@@ -105,10 +107,12 @@ def test_of_nothing_there_is_nothing(name, tmp_path, clip, own):
         "linear_head": {"file": str(tmp_path / "head.npz"), "extractor": "pixels"},
         "caption": {"captions": ["a seven"], "text": str(clip.text)},
         "category": {"worth": [1.0]},
+        "token_worth": {"worth": {0: 1.0}},
         "alignment": {"encoder": "nowhere", "prompts": ["a seven"]},
         "python": {"file": own, "function": "ink"},
     }
     empty = {"images": np.empty((0, 1, 64, 64), np.uint8), "vectors": np.empty((0, 2)), "categories": np.empty(0, int)}
+    empty["sequences"] = np.empty((0, 6), np.int32)
     for kind in REWARDS[name].takes:
         found = scored(name, empty[kind], **said.get(name, {}))
         assert found.shape == (0,) and found.dtype == np.float64

@@ -43,8 +43,18 @@ OPTIONS = {
     "likelihood": {"share": 0.4},
     "hallucination": {"window": [0.5, 1.0], "share": 0.4},
     "unmarked": {"share": 0.4},
+    "detector": {"extractor": "identity", "share": 0.4},
 }
-CHANCE = {"people", "random", "yoked", "verifier", "tails", "quota", "reward"}  # another seed keeps other rows
+CHANCE = {
+    "people",
+    "random",
+    "yoked",
+    "verifier",
+    "tails",
+    "quota",
+    "reward",
+    "detector",
+}  # another seed keeps other rows
 CELL = Cell("study", "arm", 2, 3)
 # What a pool may hold beside the samples.
 BESIDE = ("seen", "scores", "model", "ballots", "train", "twin", "ask", "p_mark")
@@ -252,10 +262,16 @@ def test_an_empty_pool_is_no_fault(name):
         assert len(found.rows) == len(found.scores) == len(found.reasons) == 0 and found.judge
 
 
-LOOK_AT = {"images": "pixels", "vectors": "identity", "categories": "identity", "audio": "log-spectral"}
+LOOK_AT = {
+    "images": "pixels",
+    "vectors": "identity",
+    "categories": "identity",
+    "audio": "log-spectral",
+    "sequences": "runs",
+}
 ROWS_ALONE = {"verified"}  # of which a column is an output
 # Populations that know right and wrong.
-KINDS = {"images": "jars", "vectors": "land", "categories": "outfits", "audio": "tones"}
+KINDS = {"images": "jars", "vectors": "land", "categories": "outfits", "audio": "tones", "sequences": "markov"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -117,7 +117,7 @@ class Adapter:
     images: Callable[[Any], int]
     asks: tuple[type, ...] = ()
     needs: Needs = NOTHING
-    takes: tuple[KindName, ...] = ("images", "vectors", "categories")
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories", "sequences")
     validates: Callable[[Any], int] = nothing_chosen
     fault: Callable[[type, Any], str] = suits_all
     unfit: Callable[[Facts, Any, Any], str] = fits_all

@@ -31,6 +31,8 @@ from .published import (
 )
 from .random_conv import FACTS as RANDOM_CONV_FACTS
 from .random_conv import random_conv
+from .runs import FACTS as RUNS_FACTS
+from .runs import RunsOptions, runs
 from .sequences import ReferenceOptions, reference, surprisal, tokens, train_reference
 from .sounds import HEARD, SPREAD, heard, log_spectral
 from .spectrum import FACTS as SPECTRUM
@@ -95,12 +97,13 @@ FEATURES: Registry[Extractor] = Registry(
             statistic=True,
             facts={"rare": RARE},
         ),
-        "tokens": Extractor(tokens, takes=("sequences",), statistic=True),
+        "tokens": Extractor(tokens, takes=("sequences",), statistic=True, symbols=True),
         "surprisal": Extractor(surprisal, takes=("sequences",), needs=Needs("model"), statistic=True),
         "true-surprisal": Extractor(surprisal, takes=("sequences",), needs=Needs("truth"), statistic=True),
         "reference": Extractor(
             reference, train_reference, ReferenceOptions, takes=("sequences",), needs=Needs("learnt"), statistic=True
         ),
+        "runs": Extractor(runs, Options=RunsOptions, takes=("sequences",), facts=RUNS_FACTS),
         "heard": Extractor(heard, takes=("audio",), statistic=True, facts=HEARD),
         "log-spectral": Extractor(log_spectral, takes=("audio",), facts=SPREAD),
         "resemblyzer": Extractor(

@@ -193,6 +193,7 @@ class Extractor:
     gives: what its features have beside their values, where data have it: classes, probabilities.
     facts: how it looks, as far as numbers depend on it: batch, resize, precision; they stand in the fingerprint.
     uses_torch: whether it runs on the device.
+    symbols: whether its numbers are names of something and no sizes, so that nothing is chosen by them.
     """
 
     extract: Callable[..., Features]
@@ -204,6 +205,7 @@ class Extractor:
     gives: tuple[Literal["classes", "probabilities"], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     uses_torch: bool = False
+    symbols: bool = False
 
     def tells(self, part: str, kind: str) -> bool:
         """Whether features of data of a kind have a part: values, classes or probabilities; categories are classes."""

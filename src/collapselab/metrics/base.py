@@ -42,7 +42,7 @@ class Metric:
     reads: Literal["values", "classes", "probabilities"] = "values"
     extractors: tuple[str, ...] = ()
     of_moments: bool = False
-    takes: tuple[KindName, ...] = ("images", "vectors", "categories", "audio")
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories", "audio", "sequences")
     shares: bool = False
     roles: Roles = field(default=Roles(), kw_only=True)
     stacked: Stacked | None = field(default=None, kw_only=True)

@@ -16,6 +16,16 @@ from .head import fault as head_fault
 from .pictures import JPEGOptions, brightness, jpeg_size
 from .python import PythonOptions, python
 from .python import fault as python_fault
+from .text import (
+    FluencyOptions,
+    VarietyOptions,
+    WorthOptions,
+    fluency,
+    fluency_fault,
+    token_worth,
+    variety,
+    variety_fault,
+)
 
 REWARDS: Registry[Reward] = Registry(
     "collapselab.rewards",
@@ -32,6 +42,9 @@ REWARDS: Registry[Reward] = Registry(
         "python": Reward(PythonOptions, python, fault=python_fault),
         "coordinate": Reward(CoordinateOptions, coordinate, takes=("vectors",), fault=coordinate_fault),
         "category": Reward(CategoryOptions, category, takes=("categories",)),
+        "token_worth": Reward(WorthOptions, token_worth, takes=("sequences",)),
+        "variety": Reward(VarietyOptions, variety, takes=("sequences",), fault=variety_fault),
+        "fluency": Reward(FluencyOptions, fluency, takes=("sequences",), fault=fluency_fault),
     },
     Reward,
 )

@@ -36,6 +36,6 @@ class Reward:
     Options: type[Options]
     reward: Callable[[SampleSet, "Mapping[str, Features]", Any], np.ndarray]
     needs: Needs = NOTHING
-    takes: tuple[KindName, ...] = ("images", "vectors", "categories")
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories", "sequences")
     reads: Part = "values"
     fault: Callable[[Facts, Any], str] = no_fault

@@ -6,6 +6,7 @@ from ..models.capabilities import Denoises, Discriminates, Scores
 from .base import Selector, SelectorOptions, ShareOptions
 from .basic import YokedOptions, nobody, random, yoked
 from .classifier import ClassifierOptions, classifier
+from .detector import DetectorOptions, detector
 from .discriminator import DiscriminatorOptions, discriminator
 from .hallucination import HallucinationOptions, hallucination
 from .likelihood import LatentFilterOptions, LikelihoodOptions, latent_filter, likelihood
@@ -50,6 +51,7 @@ SELECTORS: Registry[Selector] = Registry(
         "tails": Selector(TailsOptions, tails, fault=tails_fault),
         "quota": Selector(QuotaOptions, quota, Needs(train=True), reads="classes", fault=quota_fault),
         "weighted": Selector(WeightedOptions, weighted, weighs=True),
+        "detector": Selector(DetectorOptions, detector, weighs=True),
         "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True, train=True), takes=("images", "vectors")),
     },
     Selector,

@@ -145,7 +145,7 @@ class Selector:
     Options: type[SelectorOptions]
     select: Callable[[Pool, Any, int], Selection]
     needs: Needs = NOTHING
-    takes: tuple[KindName, ...] = ("images", "vectors", "categories", "audio")
+    takes: tuple[KindName, ...] = ("images", "vectors", "categories", "audio", "sequences")
     asks: tuple[type, ...] = ()
     weighs: bool = False
     reads: Part = "values"

@@ -388,7 +388,14 @@ def _unread(
 ) -> Iterator[Fault]:
     """The faults of extractors that options name, and that have not the part of features that is read of them."""
     for extractor in said.values():
-        if extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
+        if extractor in FEATURES and FEATURES[extractor].symbols:
+            others = [name for name, one in usable(FEATURES) if study.kind in one.takes and not one.symbols]
+            yield Fault(
+                where,
+                f"{choice.name!r} reads numbers; those of {extractor!r} are names and no sizes; extractors of "
+                f"{study.kind}: {', '.join(others)}",
+            )
+        elif extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
             able = ", ".join(name for name, other in usable(FEATURES) if other.tells(part, study.kind)) or "none"
             message = (
                 f"{choice.name!r} reads {part}; {extractor!r} has none of {study.kind}; extractors that do: {able}"

@@ -18,6 +18,8 @@ def schema() -> dict[str, Any]:
     for registry, kind in CHOICES.items():
         definitions[registry] = _regimes(definitions) if registry == "regimes" else _choice(registry, kind, definitions)
     for part in list(_parts(shape)):
+        if isinstance(part.get("title"), str):
+            del part["title"]  # the key once more, in capitals: an eighth of the whole
         if CHOICE in part:
             part["$ref"] = f"#/$defs/{part.pop(CHOICE)}"
         if NAMES in part:

@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator
 
+from ..core.choice import nested
 from ..core.sequences import Vocabulary
+from ..guides import GUIDES
+from ..rewards import REWARDS
+from .checks import placed
 from .faults import Fault
 from .study import Study
 
@@ -18,7 +22,7 @@ def vocabulary(study: Study) -> Vocabulary | None:
 
 
 def vocabulary_faults(study: Study) -> Iterator[Fault]:
-    """Models of another vocabulary than the study's data have."""
+    """Models of another vocabulary than the study's data have, and rewards of tokens that are none of it."""
     if study.kind != "sequences":
         return
     try:
@@ -34,3 +38,19 @@ def vocabulary_faults(study: Study) -> Iterator[Fault]:
                 ("models", name, study.family(name), "vocabulary"),
                 f"found {found}; the study's data are of {there.words}: say vocabulary: {there.size}",
             )
+    yield from _strange_tokens(study, there)
+
+
+def _strange_tokens(study: Study, there: Vocabulary) -> Iterator[Fault]:
+    """Tokens that rewards name, and the data have not."""
+    for arm in study.file.arms:
+        for where, _, registry, choice in placed(study, arm):
+            options = None if registry is GUIDES else study.parsed(registry, choice)
+            for option, one in nested(options, "rewards").items() if options is not None else ():
+                named = getattr(study.parsed(REWARDS, one), "tokens", ())
+                path = (int(part) if part.isdigit() else part for part in option.split("."))
+                if strange := [token for token in named if token >= there.size]:
+                    yield Fault(
+                        (*where, choice.name, *path, one.name),
+                        f"found token {strange[0]}; the study's data are of {there.words}: 0 to {there.size - 1}",
+                    )

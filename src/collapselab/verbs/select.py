@@ -41,9 +41,14 @@ def looked_at(look: Look, data: np.ndarray) -> Features:
 
 
 def seen_of(samples: SampleSet, looks: Mapping[str, Look], train: SampleSet | None) -> dict[str, Seen]:
-    """The samples and the training split, seen through extractors. Raises ValueError for what one cannot look at."""
+    """The samples and the training split, seen through extractors. Raises ValueError for what one cannot look at.
+
+    Which data a known truth judges is for the truth to say.
+    """
     for name, look in looks.items():
         for where, one in (("samples", samples), ("train", train)):
+            if look.extractor.needs.through == "truth":
+                continue
             check_taken(f"extractor {name!r}", look.extractor.takes, one.kind, where)
     return {name: Seen(looked_at(look, samples.data), looked_at(look, train.data)) for name, look in looks.items()}
 
