@@ -23,7 +23,8 @@ def _completed(incomplete: str) -> list[str]:
     return [*(name for name in sorted(names) if name.startswith(incomplete)), *sorted(files)]
 
 
-StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file", autocompletion=_completed)]
+STUDY = "a study's name, or its YAML file"
+StudyName = Annotated[str, typer.Argument(help=STUDY, autocompletion=_completed)]
 
 Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSON, as the workflow planned it")]
 

@@ -18,6 +18,7 @@ from ..core.sets import SampleSet
 from ..data.archive import DatasetZip
 from ..data.digest import digest
 from ..data.folder import ImageFolder
+from ..data.headers import header
 from ..data.pictures import said_of
 from ..store.outside import check_regular
 from . import arrays, columns
@@ -28,6 +29,7 @@ READABLE = (
 )
 Crop = Literal["none", "centre"]
 CROPS: tuple[str, ...] = get_args(Crop)
+HEADER_BYTES = 2**18  # of a file say how large the picture is, whatever a camera puts before that
 KEPT_BYTES = 200 * 2**20  # of decoded pictures that are kept until they are looked at, as many as CIFAR-10 has
 LOSSLESS, LOSSY = "without loss", "JPEG"
 
@@ -103,7 +105,8 @@ class Pool:
 
     path: as it was said. said: what was read there and what was passed over, in a line. called: what the samples are
     called, where they have more than numbers. drawn: how some of them were chosen; empty where all are there.
-    stored: whether images were stored without loss.
+    stored: whether images were stored without loss. enlarged: in words, how many images were smaller than the
+    resolution that was asked for; empty where none was.
     """
 
     data: np.ndarray | Pictures
@@ -114,6 +117,7 @@ class Pool:
     drawn: str = ""
     stored: str = LOSSLESS
     classes: Sequence[str] = field(default=())
+    enlarged: str = ""
 
     @property
     def kind(self) -> str:
@@ -295,8 +299,21 @@ def _of_pictures(path: Path, form: Mapping[str, Any], count: int | None, seed: i
     else:
         data = dataset.stacked(names)
         lineage["options"] = dataset.model_dump(mode="json")
-    return Pool(
-        data, lineage, path, _with(found.said, drawn, len(found.names), count), names, drawn, stored, found.classes
+    said = _with(found.said, drawn, len(found.names), count)
+    enlarged = "" if form["resolution"] is None else _enlarged(dataset, names, form["resolution"])
+    return Pool(data, lineage, path, said, names, drawn, stored, found.classes, enlarged)
+
+
+def _enlarged(dataset: ImageFolder | DatasetZip, names: Sequence[str], resolution: int) -> str:
+    """In words, how many of the named pictures are smaller than the resolution, by what their files say of them."""
+    with dataset.opened() as content:
+        heads = [header(content(name, HEADER_BYTES).content) for name in names]
+    sides = [min(head.width, head.height) for head in heads if head is not None]
+    if not (small := sum(side < resolution for side in sides)):
+        return ""
+    return (
+        f"{small} of {len(names)} pictures are smaller than {resolution} x {resolution} pixels and were enlarged, "
+        f"which adds no detail that a metric could see; --resolution {min(sides)} enlarges none"
     )
 
 
