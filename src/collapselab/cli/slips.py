@@ -8,6 +8,9 @@ from typing import Any
 
 from ..core.naming import asked, meant, nearest
 
+STUDY = "a study's name, or its YAML file"
+"""What the help says of an argument that is a study."""
+
 ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("evaluate", "eval", "score", "metrics", "metric", "fid", "distance"), "measure"),
     **dict.fromkeys(("start", "resume", "continue", "restart", "execute", "snakemake", "loop"), "run"),
@@ -80,8 +83,6 @@ def _option(wrong: str, known: list[str]) -> list[str]:
 
 def _missing(context: Any, lacking: Any) -> Iterator[str]:
     """What is needed, where more than one thing is; and which studies there are where one is to be named."""
-    from .study import STUDY
-
     needed = [one for one in context.command.params if one.required]
     if len(needed) > 1:
         yield "It needs:"

@@ -12,6 +12,7 @@ from .. import store
 from ..core.shipped import shipped
 from .options import chosen
 from .run import importing
+from .slips import STUDY
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -23,7 +24,6 @@ def _completed(incomplete: str) -> list[str]:
     return [*(name for name in sorted(names) if name.startswith(incomplete)), *sorted(files)]
 
 
-STUDY = "a study's name, or its YAML file"
 StudyName = Annotated[str, typer.Argument(help=STUDY, autocompletion=_completed)]
 
 Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSON, as the workflow planned it")]
