@@ -17,8 +17,8 @@ from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..data.archive import DatasetZip
 from ..data.digest import digest
+from ..data.enlarging import enlarged
 from ..data.folder import ImageFolder
-from ..data.headers import header
 from ..data.pictures import said_of
 from ..store.outside import check_regular
 from . import arrays, columns
@@ -29,7 +29,6 @@ READABLE = (
 )
 Crop = Literal["none", "centre"]
 CROPS: tuple[str, ...] = get_args(Crop)
-HEADER_BYTES = 2**18  # of a file say how large the picture is, whatever a camera puts before that
 KEPT_BYTES = 200 * 2**20  # of decoded pictures that are kept until they are looked at, as many as CIFAR-10 has
 LOSSLESS, LOSSY = "without loss", "JPEG"
 
@@ -300,20 +299,16 @@ def _of_pictures(path: Path, form: Mapping[str, Any], count: int | None, seed: i
         data = dataset.stacked(names)
         lineage["options"] = dataset.model_dump(mode="json")
     said = _with(found.said, drawn, len(found.names), count)
-    enlarged = "" if form["resolution"] is None else _enlarged(dataset, names, form["resolution"])
-    return Pool(data, lineage, path, said, names, drawn, stored, found.classes, enlarged)
+    larger = "" if form["resolution"] is None else _enlarged(dataset, names, form["resolution"])
+    return Pool(data, lineage, path, said, names, drawn, stored, found.classes, larger)
 
 
 def _enlarged(dataset: ImageFolder | DatasetZip, names: Sequence[str], resolution: int) -> str:
-    """In words, how many of the named pictures are smaller than the resolution, by what their files say of them."""
-    with dataset.opened() as content:
-        heads = [header(content(name, HEADER_BYTES).content) for name in names]
-    sides = [min(head.width, head.height) for head in heads if head is not None]
-    if not (small := sum(side < resolution for side in sides)):
+    if (found := enlarged(dataset, names, resolution)) is None:
         return ""
     return (
-        f"{small} of {len(names)} pictures are smaller than {resolution} x {resolution} pixels and were enlarged, "
-        f"which adds no detail that a metric could see; --resolution {min(sides)} enlarges none"
+        f"{found} are smaller than {resolution} x {resolution} pixels and were enlarged, which adds no detail that a "
+        f"metric could see; --resolution {found.least} enlarges none"
     )
 
 
