@@ -73,6 +73,8 @@ def test_a_study_and_an_option_say_what_was_meant(tmp_path):
         studies.find("yi-toy")
     with pytest.raises(studies.BadStudy, match=r"no such study \(did you mean 'config/papers/gerstgrasser\.yaml'\?\)"):
         studies.find("gerstgraser")
+    with pytest.raises(studies.BadStudy, match=r"no such study \(did you mean 'config/papers/gerstgrasser\.yaml'\?\)"):
+        studies.find("config/papers/gerstgraser.yaml")
     with pytest.raises(studies.BadStudy, match=r"no such study \(did you mean 'quickstart-toy'\?\)"):
         studies.find("quickstrat-toy")
     with pytest.raises(options.typer.BadParameter, match=r"did you mean 'kernel_distance'\?"):

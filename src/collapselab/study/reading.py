@@ -90,10 +90,13 @@ def _nowhere(path: Path) -> str:
     """
     folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
     there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    papers = {file.stem: path.parent / PAPERS for folder in folders for file in (folder / PAPERS).glob("*.yaml")}
+    deeper = {file.stem for folder in folders for file in (folder / PAPERS).glob("*.yaml")}
+    papers = dict.fromkeys(sorted(deeper - {*there}), path.parent / PAPERS)
     toy = TOY if path.stem.endswith(TOY) else ""
-    close = nearest(path.stem.removesuffix(toy), [*there, *sorted({*papers} - {*there})])
-    hint = asked(f"{one}{toy}" if one in there else f"{papers[one] / one}{toy}.yaml" for one in close)
+    close = nearest(path.stem.removesuffix(toy), [*there, *papers])
+    if path.parent.name == PAPERS:  # whose studies are called by their files
+        papers |= dict.fromkeys(there, path.parent)
+    hint = asked(f"{papers[one] / one}{toy}.yaml" if one in papers else f"{one}{toy}" for one in close)
     found = ", ".join(there) or "none"
     return f"no such study{hint}: looked for {path.absolute()}; beside it there are: {found}"
 
