@@ -43,7 +43,7 @@ PARTS = {
         *("hallucinations", "coverage-repair", "targeted-share", "samplers", "guidance-loop"),
     ],
     "Text": ["text", "text-smoke", "text-chosen", "text-transformer"],
-    "Sound": ["tones", "speech"],
+    "Sound": ["tones", "chirps", "drums", "speech"],
     "Selection, and people": ["digits-selection", "education", "marks", "rehearsal"],
     "Cures, rewards, forgetting": [
         *(
@@ -81,7 +81,7 @@ TOLD = {  # study -> the page that goes through it
     "compliance": "compliance",
     **dict.fromkeys(("text", "text-smoke", "text-chosen", "text-transformer"), "sequences"),
     "scaling": "scaling",
-    **dict.fromkeys(("tones", "speech"), "sound"),
+    **dict.fromkeys(("tones", "chirps", "drums", "speech"), "sound"),
 }
 EMBEDDED = ("quickstart",)
 """Studies whose reports are shown in the page itself; those of others are linked from their cards."""

@@ -119,8 +119,8 @@ FOUR_MESSAGES = [
     "4 faults",
     "line 3: generations: found -1; should be greater than or equal to 0",
     "line 5: data.source.folder.path: there is no folder 'data/nowhere'",
-    "line 15: arms.misspelt.regime: unknown name 'fully_synthetc'; allowed: real_only, fully_synthetic",
-    "did you mean 'fully_synthetic'?",
+    "line 15: arms.misspelt.regime: unknown name 'fully_synthetc' (did you mean 'fully_synthetic'?); "
+    "allowed: real_only, fully_synthetic",
     "line 16: arms.homeless.model: is missing",
 ]
 
@@ -182,6 +182,13 @@ def test_files_that_are_no_studies_are_refused_in_one_line(tmp_path, text, messa
     assert len(found) == 1 and message in next(iter(found.values())), found
 
 
+SIGNED = (
+    *("*bold* words, or not", "*bold", "* item", "& more", "!tag", "!important, this", "%d of it", "@home", "`code`"),
+    *("| x", "> 3", "? why", "- x", ", x", "] x", "} x"),
+)
+"""Texts that begin with a sign that none may begin with in YAML."""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -195,6 +202,17 @@ def test_files_that_are_no_studies_are_refused_in_one_line(tmp_path, text, messa
         ("name: study\nseeds 3\nseed: 1\n", "line 2: has no ': ' between a key and its value"),
         ("name: study\nquestion: @home\n", "line 2: .* needs quotation marks"),
         ("name: study\n- a\n", "line 2: is indented otherwise"),
+        ("name: study\nmetrics: [recall, , precision]\n", "line 2: a value is missing"),
+        *(
+            (
+                f"name: study\nquestion: {text}\n",
+                f"line 2: begins with {re.escape(text[0])}, .* quotation marks: '{re.escape(text)}'$",
+            )
+            for text in SIGNED
+        ),
+        ("name: study\nquestion: @it's\n", 'line 2: begins with @, .* quotation marks: "@it\'s"$'),
+        ("name: study\nmetrics: [recall, *b*, c]\n", r"line 2: begins with \*, .* quotation marks: '\*b\*'$"),
+        ("name: study\n*a* : 3\n", r"line 2: begins with \*, .* needs quotation marks$"),
         ("name: study\nquestion: 'Doesn't it?'\n", "line 2: .* a quotation mark .* ends"),
         ("name: study\ndata:\n  source:digits\n  split: {}\n", "line [34]: .*or the line above lacks ': '"),
     ],
@@ -297,7 +315,11 @@ def test_merged_mappings_are_allowed(tmp_path):
         ({"train": {"images_seen": 0}}, "train.images_seen", ["found 0"]),
         ({"control": "fake"}, "control", ["found 'fake'", "'real_only', 'real_supply', 'both' or 'none'"]),
         ({"arms": {}}, "arms", ["at least 1 item"]),
-        ({"arms__eater__model": "momets"}, "arms.eater.model", ["unknown name 'momets'; allowed: moments"]),
+        (
+            {"arms__eater__model": "momets"},
+            "arms.eater.model",
+            ["unknown name 'momets' (did you mean 'moments'?); allowed: moments"],
+        ),
         (
             {"arms__eater__regime": {"preset": 5}},
             "arms.eater.regime",
@@ -313,7 +335,11 @@ def test_merged_mappings_are_allowed(tmp_path):
             "arms.eater.select",
             ["found {'selector': 7}", "should be a name, or {name"],
         ),
-        ({"arms__eater__adapt": "lora"}, "arms.eater.adapt", ["unknown name 'lora'; allowed: "]),
+        (
+            {"arms__eater__adapt": "lora"},
+            "arms.eater.adapt",
+            ["unknown name 'lora' (did you mean 'low_rank'?); allowed: "],
+        ),
         ({"arms__eater__stream": -1}, "arms.eater.stream", ["found -1"]),
         (
             {"waive": {"sizes": "why"}},

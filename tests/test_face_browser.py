@@ -54,6 +54,14 @@ def test_the_answer_and_its_plot_stand_on_the_first_screen(page):
     assert page.locator(".answer").inner_text().startswith("Yes: recall falls faster than in the control in ")
 
 
+def test_the_page_is_as_long_as_somebody_reads(page):
+    """A dozen screens as it comes up, where it was twenty with every chart and row of it open."""
+    page.wait_for_selector("header [data-chart] svg")
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.evaluate("document.querySelectorAll('main details').forEach((fold) => (fold.open = true))")
+    assert height < 10_000 and height < page.evaluate("document.documentElement.scrollHeight") - WIDE["height"]
+
+
 def test_a_picture_enlarges_by_the_keyboard_and_gives_the_focus_back(page):
     picture = page.locator(".sheet button.enlarge").nth(1)
     picture.focus()

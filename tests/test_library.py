@@ -144,8 +144,14 @@ def test_what_has_no_value_says_why():
 
 IMAGES = np.zeros((4, 8, 8, 3))
 FAULTS = {
-    "an extractor": ({"extractor": "pixel"}, r"^extractor: found 'pixel'; allowed: identity, pixels"),
-    "a metric": ({"metric": ["recal"]}, r"^metric: found 'recal'; allowed: frechet_distance"),
+    "an extractor": (
+        {"extractor": "pixel"},
+        r"^extractor: found 'pixel' \(did you mean 'pixels'\?\); allowed: identity, pixels",
+    ),
+    "a metric": (
+        {"metric": ["recal"]},
+        r"^metric: found 'recal' \(did you mean 'recall'\?\); allowed: frechet_distance",
+    ),
     "an option": ({"metric": {"recall": {"k": 0}}}, r"^metric recall: k: found 0; should be greater"),
     "no options": ({"metric": {"recall": 3}}, r"^metric recall: found 3, allowed are options by name"),
     "twice": ({"metric": ["recall", "recall"]}, r"^metric: found 'recall' more than once"),

@@ -43,11 +43,13 @@ def test_every_common_name_leads_to_a_name():
 @pytest.mark.parametrize(
     ("name", "allowed", "found"),
     [
-        ("fid", METRICS, "; did you mean 'frechet_distance'?"),
-        ("FID", METRICS, "; did you mean 'frechet_distance'?"),
-        ("prdc", METRICS, "; did you mean 'precision', 'recall', 'density' and 'coverage'?"),
-        ("Inception-v3", FEATURES, "; did you mean 'inception'?"),
-        ("recal", METRICS, "; did you mean 'recall'?"),
+        ("fid", METRICS, " (did you mean 'frechet_distance'?)"),
+        ("FID", METRICS, " (did you mean 'frechet_distance'?)"),
+        ("prdc", METRICS, " (did you mean 'precision', 'recall', 'density' and 'coverage'?)"),
+        ("Inception-v3", FEATURES, " (did you mean 'inception'?)"),
+        ("recal", METRICS, " (did you mean 'recall'?)"),
+        ("Frechet-Distance", METRICS, " (did you mean 'frechet_distance'?)"),
+        ("CIFAR-10", ["tiny", "cifar10"], " (did you mean 'cifar10'?)"),
         ("fid", ["recall"], ""),
         (3, METRICS, ""),
     ],
@@ -61,14 +63,35 @@ def test_a_study_and_an_option_say_what_was_meant(tmp_path):
     path = tmp_path / "other.yaml"
     path.write_text(text.replace("name: smoke", "name: other").replace("metrics: [", "metrics: [fid, ", 1))
     assert "fid" in path.read_text()
-    with pytest.raises(studies.BadStudy, match=r"unknown name 'fid'; .*did you mean 'frechet_distance'"):
+    with pytest.raises(studies.BadStudy, match=r"unknown name 'fid' \(did you mean 'frechet_distance'\?\); allowed: "):
         studies.load(path)
     with pytest.raises(studies.BadStudy, match=r"no such study.*did you mean 'other'\?"):
         studies.load(tmp_path / "othr.yaml")
     with pytest.raises(studies.BadStudy, match=r"no such study.*did you mean 'config/papers/yi\.yaml'\?"):
         studies.find("yi")
+    with pytest.raises(studies.BadStudy, match=r"no such study \(did you mean 'config/papers/yi-toy\.yaml'\?\)"):
+        studies.find("yi-toy")
+    with pytest.raises(studies.BadStudy, match=r"no such study \(did you mean 'config/papers/gerstgrasser\.yaml'\?\)"):
+        studies.find("gerstgraser")
+    with pytest.raises(studies.BadStudy, match=r"no such study \(did you mean 'config/papers/gerstgrasser\.yaml'\?\)"):
+        studies.find("config/papers/gerstgraser.yaml")
+    with pytest.raises(studies.BadStudy, match=r"no such study \(did you mean 'quickstart-toy'\?\)"):
+        studies.find("quickstrat-toy")
     with pytest.raises(options.typer.BadParameter, match=r"did you mean 'kernel_distance'\?"):
         options.chosen(METRICS, "kid", "--metric")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant_one"), [("cifra10", "cifar10"), ("CIFAR-10", "cifar10"), ("small", "small32"), ("tny", "tiny")]
+)
+def test_a_preset_and_a_word_of_few_say_what_was_meant(tmp_path, written, meant_one):
+    text = (ROOT / "config/quickstart.yaml").read_text().replace("preset: tiny", f"preset: {written}")
+    path = tmp_path / "quickstart.yaml"
+    path.write_text(f"{text}\nnonidentical: alow\n")
+    with pytest.raises(studies.BadStudy) as raised:
+        studies.load(path)
+    assert f"preset: found '{written}' (did you mean '{meant_one}'?), allowed are 'tiny', " in str(raised.value)
+    assert "found 'alow' (did you mean 'allow'?); should be 'refuse' or 'allow'" in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# a comment\n", "---\n", "null\n"])

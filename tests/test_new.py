@@ -233,6 +233,19 @@ def test_a_zip_of_pictures_does_as_well(tmp_path):
     assert survey(DatasetZip(path=tmp_path / "own.zip")).count == 40
     run("new mine --from own.zip", tmp_path)
     assert "mine: ok" in run("validate mine", tmp_path)
+    # A resolution that enlarges them is said where the study is checked: in a zip, and in a folder.
+    path = tmp_path / "config" / "mine.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.count('{path: "own.zip"') == 1 and "enlarged" not in run("validate mine", tmp_path)
+    for where in ("own.zip", "one"):
+        source = f'{{path: "{where}", resolution: 12'
+        path.write_text(
+            text.replace('{path: "own.zip"', source).replace("{zip:", "{folder:" if where == "one" else "{zip:"),
+            encoding="utf-8",
+        )
+        told = run("validate mine", tmp_path)
+        assert "note: 40 of 40 pictures that were looked at are smaller than 12 x 12 pixels and are enlarged" in told
+        assert told.rstrip().endswith("resolution: 8 enlarges none")
 
 
 @pytest.mark.slow

@@ -77,7 +77,9 @@ def test_pictures_of_several_sizes_are_measured_once_they_are_cut_and_shrunk(dig
     assert pools.read(tmp_path / "mixed", crop="centre", streamed=True).shape == "(1, 8, 8)"
     told = run("measure mixed --against mixed --extractor pixels --metric recall", tmp_path, code=2)
     assert "8 of 12 images cannot be read as they are; set resolution to make them equal" in told
-    assert "'middle' is not one of" in run("measure mixed --against mixed --crop middle", tmp_path, code=2)
+    assert "found 'middle'; allowed: none, centre" in run(
+        "measure mixed --against mixed --crop middle", tmp_path, code=2
+    )
 
 
 def test_pictures_are_let_go_and_have_the_hash_of_their_content(folder, digits):
@@ -313,6 +315,22 @@ def test_other_orders_and_files_compare_and_other_formats_do_not(folder, digits,
         assert re.search(r"recall \(pixels, sampled\) .*equal", text), text
     text = run("compare zip.json jpeg.json", tmp_path, code=2)
     assert "stored_fake is 'without loss' in zip.json and 'JPEG' in jpeg.json: recall (pixels)" in text
+
+
+def test_pictures_that_are_smaller_than_what_is_asked_for_are_said_to_be_enlarged(tmp_path):
+    """In a folder and a zip, by the files' own words; the cure is the side that enlarges none."""
+    draws = np.random.default_rng(0)
+    for name, sides in (("small", (8, 9, 20)), ("large", (16, 16, 20))):
+        (tmp_path / name).mkdir()
+        for number, side in enumerate(sides):
+            pixels = draws.integers(0, 256, (side, side + 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.{('png', 'jpg')[number % 2]}")
+    line = "measure small --against large --crop centre --extractor pixels --metric frechet_distance"
+    said = run(f"{line} --resolution 16", tmp_path)
+    (warning,) = re.findall(r"warning: (\w+): (.*pictures .*)", said)
+    assert warning[0] == "small" and warning[1].startswith("2 of 3 pictures are smaller than 16 x 16 pixels and were ")
+    assert warning[1].endswith("; --resolution 8 enlarges none")
+    assert "enlarged" not in run(f"{line} --resolution 8", tmp_path)
 
 
 def test_a_count_that_is_more_than_there_are_is_said(folder, tmp_path):

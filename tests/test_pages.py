@@ -6,7 +6,11 @@ A block that is not looked at says why in the line before it: ``<!-- not run: ne
 
 import importlib.util
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from functools import cache
 
@@ -306,3 +310,29 @@ def test_what_is_shown_as_toml_and_json_is_that():
             tomllib.loads(block.text)
         if block.language == "json":
             json.loads(block.text)
+
+
+# -- studies that a page changes ---------------------------------------------------------------------------------------
+
+CHANGED = [block for block in OF["bash"] if re.search(r"^sed -i .* config/\w+\.yaml", block.text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("block", CHANGED, ids=str)
+def test_a_study_that_a_page_begins_and_changes_is_valid_at_its_whole_size(block, tmp_path):
+    """The commands of the page are run in studies that are small, in which other changes are possible."""
+    begun = re.findall(r"^collapselab new .*--like .*$|^sed -i .*$|^collapselab validate .*$", block.text, re.MULTILINE)
+    assert [line.split()[0] for line in begun] == ["collapselab", "sed", "collapselab"], str(block)
+    known = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+
+    def run(line):
+        words = shlex.split(line, comments=True)
+        words = [sys.executable, "-m", *words] if words[0] == "collapselab" else words
+        return subprocess.run(words, cwd=tmp_path, env=known, capture_output=True, text=True, check=False)
+
+    begins, changes, checks = begun
+    assert run(begins).returncode == 0
+    (path,) = (tmp_path / "config").glob("*.yaml")
+    text = path.read_text(encoding="utf-8")
+    assert run(changes).returncode == 0 and path.read_text(encoding="utf-8") != text
+    done = run(checks)
+    assert done.returncode == 0, done.stderr

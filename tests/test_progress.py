@@ -2,6 +2,7 @@
 
 import contextvars
 import io
+import re
 import subprocess
 import sys
 import threading
@@ -10,7 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from collapselab.cli import run as frame
 from collapselab.core import distances
+from collapselab.core import progress as counting
 from collapselab.core.progress import Part, counted, heard, listening, share
 from collapselab.machine import progress
 from collapselab.machine.progress import Report, spelled
@@ -191,6 +194,54 @@ def test_blocks_of_rows_count_to_their_number(monkeypatch, heard):
     rows = np.zeros((30, 2))
     assert [block.stop for block in distances.row_blocks(rows, 10)] == [10, 20, 30]
     assert heard == [[("rows", "", done, 30)] for done in (10, 20, 30)]
+
+
+def test_pictures_that_are_compared_pixel_by_pixel_are_told_of_all_the_while(tmp_path, monkeypatch, capsys):
+    """By the command itself, from its first step to its last, by a clock that goes on with the steps of its loops.
+
+    What goes over all pairs of rows, minutes of twenty thousand, tells every block of them.
+    """
+    clock, rows, watched = SimpleNamespace(now=0.0), 120, []
+
+    class Watcher:  # in the place of the thread that looks four times a second: it looks at every step
+        def __init__(self, target, args, **_):
+            assert target is progress._watch
+            watched.append(args[:2])
+
+        def start(self): ...
+
+        def join(self, timeout): ...
+
+    def stepped(items, part, parts):
+        for item in steps(items, part, parts):
+            clock.now += progress.INTERVAL_S
+            (report, heard_of) = watched[0]
+            assert heard_of is parts
+            progress._write(report, parts, Ends(clock, 1))
+            yield item
+
+    steps = counting._counted
+    monkeypatch.setattr(counting, "_counted", stepped)
+    monkeypatch.setattr(progress, "threading", SimpleNamespace(Thread=Watcher, Event=threading.Event))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(distances, "BLOCK_ENTRIES", 20 * rows)  # in which 20 rows of distances to all others lie
+    monkeypatch.delenv(progress.VARIABLE)
+    for seed, name in enumerate(("made", "real")):
+        images = np.random.default_rng(seed).integers(0, 256, (rows, 1, 6, 6), np.uint8)
+        np.save(tmp_path / f"{name}.npy", images)
+    made, real = (str(tmp_path / f"{name}.npy") for name in ("made", "real"))
+    assert frame.run(["measure", made, "--against", real, "--extractor", "pixels"]) == 0
+    out, err = capsys.readouterr()
+    assert len(watched) == 1 and "precision" in out and "measure: " not in out
+    lines = err.splitlines()
+    assert all(re.match(r"measure: .*\d+ of \d+ \w.* so far", line) for line in lines)
+    numbers = [one[1] for line in lines if (one := re.search(r"; (\w+), \d+ of \d+ metrics(?!;)", line))]
+    assert set(re.findall(r"^(\w+) +pixels", out, re.MULTILINE)) <= set(numbers) > {"precision", "kernel_distance"}
+    blocks = {work: [] for work in ("feature spaces", "kernel_distance, 2 of 14 metrics", "precision, 3 of 14 metrics")}
+    for line in lines:
+        for work, found in blocks.items():
+            found += [int(one) for one in re.findall(rf"{work}; (\d+) of {rows} rows", line)]
+    assert all({*range(0, rows, 20)} <= {*found} for found in blocks.values()), blocks
 
 
 LOOP = "{head}\n\ndef f(n):\n    return [i for i in {items}]\n"

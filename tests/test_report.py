@@ -442,6 +442,32 @@ def test_what_would_repeat_another_chart_is_not_drawn():
     assert [len(cell) for cell in row["cells"]] == [1, 1, 2, 1, 1]  # but it stands among the numbers
 
 
+def outside_folds(page):
+    """A page without what is folded as it comes up: what lies in a fold that is not open, its heading aside."""
+    kept, depth = [], 0
+    for part in re.split(r"(<details[^>]*>|</details>)", page):
+        opens, closes = part.startswith("<details"), part == "</details>"
+        shuts = opens and not re.search(r"\bopen\b", part)
+        depth += 1 if shuts or (opens and depth) else -1 if closes and depth else 0
+        kept += [] if depth else [part]
+    return "".join(kept)
+
+
+def test_what_is_asked_first_is_open_and_the_rest_is_folded(page):
+    """The primary endpoint, the Fréchet distance and precision in its space; of definitions of collapse a line each."""
+    seen = outside_folds(page)
+    assert re.findall(r'data-chart="([^"]+)"', seen) == ["recall_lenet", "frechet_distance_lenet", "precision_lenet"]
+    assert len(charts(page)) > 4 * 3  # which are all there, in their folds
+
+    def rows_of(text, section):
+        (part,) = re.findall(rf'<section aria-labelledby="{section}">(.*?)</section>', text, re.S)
+        return part.count("<tr>")
+
+    per_arm = len(made_up.ARMS) * len(made_up.ARMS)  # what stands row by row of each arm against each other
+    assert rows_of(seen, "definitions") < per_arm and rows_of(seen, "numbers") < rows_of(page, "numbers")
+    assert rows_of(seen, "lineage") == rows_of(seen, "cost") == 0 < rows_of(page, "lineage")
+
+
 def test_equal_sets_share_a_number_and_arms_with_one_set_have_one():
     table = [row for row in sections.numbers_table(made_up.facts(), made_up.records()) if row["metric"] == "Recall"]
     assert [row["extractor"] for row in table] == ["lenet", "pixels"]

@@ -350,8 +350,8 @@ def test_elsewhere_there_are_plain_lines_and_snakemakes_exit_code(finished):
     assert done.stdout.splitlines()[-1] == f"The report: {finished.folder}/results/smoke/report/report.html"
     assert "Nothing to be done" in done.stderr and "\x1b" not in said(done)
     assert driving.runs_jobs(["--cores", "4"]) and not any(driving.runs_jobs([one]) for one in ("-n", "--unlock"))
-    wrong = finished.run(sys.executable, "-m", "collapselab", "run", "smoke", "--no-such-option", code=2)
-    assert "The report: " in wrong.stdout and "exit code 2" in wrong.stdout
+    wrong = finished.run(sys.executable, "-m", "collapselab", "run", "smoke", "--cores", "many", code=1)
+    assert "The report: " in wrong.stdout and "exit code 1" in wrong.stdout
     first = finished.run(sys.executable, "-m", "collapselab", "run", "--cores", 1, "smoke", code=2)
     assert "the study comes first" in said(first)
 

@@ -445,7 +445,32 @@ def test_a_browser_plays_the_clips_by_keyboard_and_finds_no_violation(written, c
 # -- studies -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tones", "speech"])
+@pytest.mark.parametrize("name", ["chirps", "drums"])
+def test_the_studies_of_moving_sounds_plan_a_loop_of_minutes(name):
+    """Three generations of three seeds, of a closed form: every arm's training after the samples that it eats."""
+    from in_process import in_order
+
+    from collapselab.study import load
+
+    study = load(ROOT / "config" / f"{name}.yaml")
+    assert (study.file.seeds, study.file.generations, study.origin.name) == (3, 3, name)
+    order = in_order(study)
+    trained = [place for verb, place in order if verb == "train"]
+    assert len(trained) == 3 * (1 + 3 * len(study.lineages))  # of each seed a first one, which all arms share
+    for arm in study.file.arms:
+        eaten, eats = (order.index((verb, place_at(order, verb, arm, t))) for verb, t in (("sample", 1), ("train", 2)))
+        assert eaten < eats
+    assert {one.name for one in study.file.models.values()} == {"ppca"}
+    assert study.file.primary.metric == "true_coverage"
+
+
+def place_at(order, verb, arm, generation):
+    """Where a job of the first seed stands."""
+    (found,) = {place for one, place in order if one == verb and place.cell == (arm, 0, generation)}
+    return found
+
+
+@pytest.mark.parametrize("name", ["tones", "chirps", "drums", "speech"])
 def test_shipped_studies_of_sound_are_of_clips(name):
     from collapselab.study import load
 

@@ -121,7 +121,10 @@ def test_faults_stand_where_they_were_typed():
     sweeps = {
         "sweep.initial.fake": ({"initial.fake": [1]}, "allowed: initial.real, models.MODEL.OPTION"),
         "sweep.samples": ({"samples": [10, 20]}, "is one for all arms of a study"),
-        "sweep.models.norml.ddof": ({"models.norml.ddof": [0]}, "unknown model 'norml'; allowed: normal, other"),
+        "sweep.models.norml.ddof": (
+            {"models.norml.ddof": [0]},
+            "unknown model 'norml' (did you mean 'normal'?); allowed: normal, other",
+        ),
         "sweep.arms.nobody.stream": ({"arms.nobody.stream": [1]}, "unknown arm 'nobody'"),
         "sweep.arms.replace.colour": ({"arms.replace.colour": [1]}, "unknown key of an arm 'colour'"),
         "sweep.arms.0": ({"arms": ["replaced"], "initial.real": [20]}, "unknown arm 'replaced'"),

@@ -69,7 +69,7 @@ def chosen(
     """The entry of a registry that an option names, where it suits."""
     if name not in registry or not suits(registry[name]):
         allowed = [one for one, entry in usable(registry) if suits(entry)]
-        said = f"found {name!r}; allowed: {', '.join(allowed)}{meant(name, allowed)}"
+        said = f"found {name!r}{meant(name, allowed)}; allowed: {', '.join(allowed)}"
         raise typer.BadParameter(said, param_hint=option)
     return registry[name]
 

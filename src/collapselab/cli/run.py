@@ -416,7 +416,9 @@ def guarded(work: Callable[[], Any]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _signal_exit() if _signals else 130
     except typer.TyperException as error:
-        error.show()
+        from .slips import show  # after a failure, too
+
+        show(error)
         return EXIT_BAD_INPUT
     except Exception as error:
         if (failure := _failure(error)) is None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.naming import meant
 from .run import importing
 from .study import StudyName, study_of
 
@@ -45,6 +47,7 @@ def run(
         raise typer.BadParameter(f"found {name!r}; the study comes first: collapselab run STUDY {name} ...")
     if find_spec("snakemake") is None:
         raise ValueError("found no snakemake, which runs studies; run: pip install collapselab")
+    _expect_options(context.args)
     study = study_of(name)
     with importing():
         from ..study import driving
@@ -61,6 +64,27 @@ def run(
     if opens and report.exists() and not code and not webbrowser.open(report.absolute().as_uri()):
         print(f"no browser was found to open {report}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+USUAL = {"--cores", "--jobs", "--dry-run", "--workflow-profile", "--quiet", "--until", "--forcerun", "--forceall"}
+"""Options of snakemake that need no look at all of them, which takes a second."""
+
+
+def _expect_options(asked: Sequence[str]) -> None:
+    """Raise BadParameter for an option that neither this verb nor snakemake has, before anything begins.
+
+    Snakemake itself would answer with two hundred lines. As it does, this takes the beginning of an option for it.
+    """
+    words = asked[: asked.index("--")] if "--" in asked else asked
+    wanted = [word.partition("=")[0] for word in words if re.match("--[a-z]", word)]
+    if not set(wanted) - USUAL:
+        return
+    from snakemake.cli import get_argument_parser
+
+    known = [*get_argument_parser()._option_string_actions, "--open"]
+    if wrong := [word for word in wanted if not any(one.startswith(word) for one in known)]:
+        found = f"found {wrong[0]}{meant(wrong[0], known)}; allowed are --open, and snakemake's: snakemake --help"
+        raise typer.BadParameter(found)
 
 
 def _is_terminal() -> bool:

@@ -12,6 +12,7 @@ from .. import store
 from ..core.shipped import shipped
 from .options import chosen
 from .run import importing
+from .slips import STUDY
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -23,7 +24,7 @@ def _completed(incomplete: str) -> list[str]:
     return [*(name for name in sorted(names) if name.startswith(incomplete)), *sorted(files)]
 
 
-StudyName = Annotated[str, typer.Argument(help="a study's name, or its YAML file", autocompletion=_completed)]
+StudyName = Annotated[str, typer.Argument(help=STUDY, autocompletion=_completed)]
 
 Planned = Annotated[str | None, typer.Option(hidden=True, help="the study as JSON, as the workflow planned it")]
 
@@ -48,15 +49,16 @@ def expect_measured(name: str, records: Sequence[Any], missing: Sequence[str]) -
 @app.command()
 def validate(name: StudyName) -> None:
     """Check a study and report every fault."""
-    from ..study import composed, guided, sampled, sweep
+    from ..study import composed, from_pictures, guided, sampled, sweep
 
     study = study_of(name)
     arms = ", ".join(study.lineages)
     print(f"{study.name}: ok. Arms: {arms}; {study.file.seeds} seeds; generations 0 to {study.file.generations}")
     for arm, points in sweep.described(study.sweep.points).items():
         print(f"sweep of {arm}: {points}")
-    for remark in (*sampled.remarks(study), *guided.remarks(study), *composed.remarks(study)):
-        print(f"note: {remark}")
+    for said in (sampled, guided, composed, from_pictures):
+        for remark in said.remarks(study):
+            print(f"note: {remark}")
 
 
 @app.command()

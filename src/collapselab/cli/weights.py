@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from .. import store
 from ..core.errors import Foreign
+from ..core.naming import meant
 from ..store import weights as published
 from .options import Out
 from .run import EXIT_RESOURCES
@@ -32,6 +33,9 @@ def weights(context: typer.Context) -> None:
 @weights_app.command()
 def fetch(name: Annotated[str, typer.Argument(help=f"one of {', '.join(published.WEIGHTS)}")]) -> None:
     """Download published weights, and verify them."""
+    if name not in published.WEIGHTS:
+        said = f"found {name!r}{meant(name, published.WEIGHTS)}; allowed: {', '.join(published.WEIGHTS)}"
+        raise typer.BadParameter(said)
     try:
         print(published.fetch(name))
     except published.Unreachable as error:

@@ -81,14 +81,26 @@ COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def meant(name: object, allowed: Iterable[str], near: bool = True) -> str:
-    """``; did you mean 'frechet_distance'?``, or nothing where no allowed name comes close.
+    """`` (did you mean 'frechet_distance'?)``, or nothing where no allowed name comes close.
 
     near: whether the nearest in letters is looked for, too, which takes a thousandth of a second.
     """
-    names = list(allowed)
-    plain = re.sub(r"[-_ ]", "", str(name)[:80]).lower()
+    return asked(nearest(name, allowed, near))
+
+
+def asked(names: Iterable[str]) -> str:
+    """The same of names that are known to be meant."""
+    *others, last = [repr(one) for one in names] or [""]
+    return f" (did you mean {', '.join(others)}{' and ' * bool(others)}{last}?)" if last else ""
+
+
+def nearest(name: object, allowed: Iterable[str], near: bool = True) -> list[str]:
+    """The allowed names that a name may have meant: what others call so, what is written alike, or the nearest."""
+    names, plain = list(allowed), _plain(name)
     found = [one for one in COMMON_NAMES.get(plain, ()) if one in names]
-    if not found and near:
-        found = difflib.get_close_matches(str(name)[:80], names, 1)
-    *others, last = [repr(one) for one in found] or [""]
-    return f"; did you mean {', '.join(others)}{' and ' * bool(others)}{last}?" if found else ""
+    found = found or [one for one in names if plain and _plain(one) == plain]
+    return found or (difflib.get_close_matches(str(name)[:80], names, 1) if near else [])
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[-_ ]", "", str(name)[:80]).lower()

@@ -17,6 +17,7 @@ from ..core.progress import counted
 from ..core.sets import SampleSet
 from ..data.archive import DatasetZip
 from ..data.digest import digest
+from ..data.enlarging import enlarged
 from ..data.folder import ImageFolder
 from ..data.pictures import said_of
 from ..store.outside import check_regular
@@ -103,7 +104,8 @@ class Pool:
 
     path: as it was said. said: what was read there and what was passed over, in a line. called: what the samples are
     called, where they have more than numbers. drawn: how some of them were chosen; empty where all are there.
-    stored: whether images were stored without loss.
+    stored: whether images were stored without loss. enlarged: in words, how many images were smaller than the
+    resolution that was asked for; empty where none was.
     """
 
     data: np.ndarray | Pictures
@@ -114,6 +116,7 @@ class Pool:
     drawn: str = ""
     stored: str = LOSSLESS
     classes: Sequence[str] = field(default=())
+    enlarged: str = ""
 
     @property
     def kind(self) -> str:
@@ -295,8 +298,17 @@ def _of_pictures(path: Path, form: Mapping[str, Any], count: int | None, seed: i
     else:
         data = dataset.stacked(names)
         lineage["options"] = dataset.model_dump(mode="json")
-    return Pool(
-        data, lineage, path, _with(found.said, drawn, len(found.names), count), names, drawn, stored, found.classes
+    said = _with(found.said, drawn, len(found.names), count)
+    larger = "" if form["resolution"] is None else _enlarged(dataset, names, form["resolution"])
+    return Pool(data, lineage, path, said, names, drawn, stored, found.classes, larger)
+
+
+def _enlarged(dataset: ImageFolder | DatasetZip, names: Sequence[str], resolution: int) -> str:
+    if (found := enlarged(dataset, names, resolution)) is None:
+        return ""
+    return (
+        f"{found} are smaller than {resolution} x {resolution} pixels and were enlarged, which adds no detail that a "
+        f"metric could see; --resolution {found.least} enlarges none"
     )
 
 

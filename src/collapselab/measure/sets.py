@@ -152,7 +152,8 @@ def compared(
     parts = {PARTS[role]: pool for role, pool in found.items()}
     counts, leaks = outside.leaks(parts)
     record, columns = outside.measured(*(found.get(role) for role in ROLES), looks, metrics, place)
-    warnings = (*leaks, *outside.unlike(parts), *record.get("warnings", ()))
+    enlarged = (f"{pool.path}: {pool.enlarged}" for pool in found.values() if pool.enlarged)
+    warnings = (*leaks, *enlarged, *outside.unlike(parts), *record.get("warnings", ()))
     said = (f"{'' if role == 'samples' else f'--{role} '}{pool.path}: {pool.said}" for role, pool in found.items())
     called, sides = found["samples"].called, tuple(str(found[role].path) for role in ("samples", "against"))
     record |= {"shared": counts} if counts else {}

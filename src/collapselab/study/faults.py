@@ -19,6 +19,8 @@ PATTERNS = {  # what a text has to be like, in words
     r"^(\d+(,\d+)*)?$": "numbers of classes, such as '0,3'",
     r"^(all|none|every [1-9][0-9]{0,3}(st|nd|rd|th))$": "all, none, or every Nth generation, such as 'every 5th'",
 }
+QUOTED = "'([^']*)'"
+LISTED = re.compile("(found '([^']*)')(, allowed are '.*)")  # a word, and those of which it should be one
 HINTS_MAX = 100  # names for which the nearest is looked for, which takes a thousandth of a second
 
 
@@ -96,7 +98,7 @@ def known(name: Any, registry: Mapping[str, Any], where: tuple[str | int, ...], 
 def unknown(name: Any, allowed: Any, what: str = "name", hint: bool = True) -> str:
     """The message for a name that is none of the allowed ones, of which it says which was meant."""
     names = [str(one) for one in allowed]
-    return f"unknown {what} {quoted(name)}; allowed: {', '.join(names) or 'none yet'}{meant(name, names, hint)}"
+    return f"unknown {what} {quoted(name)}{meant(name, names, hint)}; allowed: {', '.join(names) or 'none yet'}"
 
 
 def validated(model: type[BaseModel], raw: Any, where: tuple[str | int, ...], faults: list[Fault]) -> Any:
@@ -148,8 +150,10 @@ def _message(entry: Mapping[str, Any], parent: type[BaseModel] | None, hint: boo
         message = f"needed is at least {entry['ctx']['min_length']} item"
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
     says_what = isinstance(entry["input"], dict) or message.startswith("found ")  # the message has what it found
-    whole = entry["type"] == "value_error" and says_what
-    return message if whole else f"found {quoted(entry['input'])}; {message}"
+    if entry["type"] == "value_error" and says_what:
+        return LISTED.sub(lambda one: f"{one[1]}{meant(one[2], re.findall(QUOTED, one[3]), hint)}{one[3]}", message)
+    listed = re.findall(QUOTED, entry["ctx"]["expected"]) if entry["type"] == "literal_error" else ()
+    return f"found {quoted(entry['input'])}{meant(entry['input'], listed, hint)}; {message}"
 
 
 def flow(value: Any) -> str:

@@ -4,11 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..data.enlarging import enlarged
+from ..data.pictures import Pictures
 from ..data.survey import Surveyed
 from .beginning import MODELINE
+from .study import Study
 
 GENERATIONS = 3
 FEWEST = 24  # pictures, below which the neighbours that metrics look for are most of what there is
+LOOKED_AT = 1_000  # pictures whose sizes are read when a study is checked
 FEW_OF_A_CLASS = 20  # below so many an extractor learns little of a class
 CLASSES_MAX = 100
 HELD_OUT_MAX, VALIDATION_MAX = 10_000, 1_000
@@ -196,3 +200,17 @@ def _fresh(split: Rows) -> str:
     regime: {{fresh_data: {{fresh: {split.fresh}}}}}
     about: some pictures in each generation that no model has seen
 """
+
+
+def remarks(study: Study) -> Iterator[str]:
+    """What whoever checks a study of pictures has to know: those that it enlarges, of a thousand of them."""
+    pictures = None if study.population_name else study.dataset
+    if not isinstance(pictures, Pictures) or pictures.resolution is None or pictures.check():
+        return
+    names = pictures.listing().names
+    found = enlarged(pictures, names[:: -(-len(names) // LOOKED_AT)], pictures.resolution)
+    if found is not None:
+        yield (
+            f"{found} that were looked at are smaller than {pictures.resolution} x {pictures.resolution} pixels and "
+            f"are enlarged, which adds no detail that a model could learn; resolution: {found.least} enlarges none"
+        )

@@ -8,13 +8,16 @@ from typing import Any, ClassVar
 
 import yaml
 
-from ..core.naming import meant
+from ..core.naming import asked, nearest
 from ..core.shipped import shipped
 from .faults import BadStudy, Fault, quoted
 
+TOY = "-toy"  # behind a study's name: the study at a size of minutes, which lies in no file
+PAPERS = "papers"  # the folder of those that are after papers
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
 CONFIG_DEPTH_MAX = 100  # and contain themselves
+CURE_MAX = 80  # letters of a text that is shown again, as it should be written
 DIGITS_MAX = 100  # of a number
 SLIPS = (
     ("unexpected end of stream", True, "a quotation mark opens a text that nothing ends"),
@@ -23,10 +26,27 @@ SLIPS = (
     ("mapping values are not allowed", False, "has a second ': ', whose text then needs quotation marks, or is "
      "indented more than the line that it belongs to, or the line above lacks ': ' behind its key"),
     ("cannot start any token", False, "a text begins with a sign that YAML keeps for itself; it needs quotation marks"),
+    ("expected node content", False, "a value is missing, before a comma or a bracket"),
     ("did not find expected key", False, "is indented otherwise than the lines that it belongs to, or a quotation mark "
      "or a bracket ends, here or above, before its text does (write 'it''s', or \"it's\")"),
 )  # fmt: skip
 """What the parser says, whether where the thing began or where it was noticed, and what it is in plain words."""
+SIGNS = {
+    "*": ("alphabetic|undefined alias", "an alias, the name of what another place marks by &"),
+    "&": ("alphabetic", "an anchor, a name for what stands there"),
+    "!": ("tag", "a tag, the kind of a value"),
+    "%": ("cannot start|directive", "an order to who reads the file"),
+    "@": ("cannot start", "a sign that is kept for later"),
+    "`": ("cannot start", "a sign that is kept for later"),
+    "|": ("line break", "the beginning of a text that stands in the lines below"),
+    ">": ("line break", "the beginning of a text that stands in the lines below"),
+    "?": ("not allowed in this context", "a key"),
+    "-": ("not allowed in this context", "an item of a list, which begins in a line of its own"),
+    ",": ("node content", "the comma of a list"),
+    "]": ("node content", "the end of a list"),
+    "}": ("node content", "the end of a mapping"),
+}
+"""The signs that no text may begin with, what the parser says of each, and what they are to YAML."""
 # No process can be told them, or no file can hold them: half of a pair of surrogates, and signs that are no letters.
 UNSPEAKABLE = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -36,14 +56,7 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
     try:
         text = _text(path)
     except FileNotFoundError:
-        # Where studies lie that are called by their names, those that come with the package are found, too.
-        folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
-        there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-        found = ", ".join(there) or "none"
-        paper = Path("papers") / path.name
-        after = any((folder / paper).is_file() for folder in folders)
-        hint = f"; did you mean '{path.parent / paper}'?" if after else meant(path.stem, there)
-        said = f"no such study: looked for {path.absolute()}; beside it there are: {found}{hint}"
+        said = _nowhere(path)
         raise BadStudy(path, [Fault((), said)]) from None
     except UnicodeDecodeError as error:
         said = f"cannot be read: its bytes are no UTF-8 (from byte {error.start} on); save it as UTF-8"
@@ -69,6 +82,25 @@ def parse(path: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int],
     return raw, lines, faults
 
 
+def _nowhere(path: Path) -> str:
+    """What is said of a study that is not there: where it was looked for, what is, and what may have been meant.
+
+    Where studies lie that are called by their names, those that come with the package are found, too, and all that are
+    after papers, which lie one folder deeper.
+    """
+    folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
+    there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    deeper = {file.stem for folder in folders for file in (folder / PAPERS).glob("*.yaml")}
+    papers = dict.fromkeys(sorted(deeper - {*there}), path.parent / PAPERS)
+    toy = TOY if path.stem.endswith(TOY) else ""
+    close = nearest(path.stem.removesuffix(toy), [*there, *papers])
+    if path.parent.name == PAPERS:  # whose studies are called by their files
+        papers |= dict.fromkeys(there, path.parent)
+    hint = asked(f"{papers[one] / one}{toy}.yaml" if one in papers else f"{one}{toy}" for one in close)
+    found = ", ".join(there) or "none"
+    return f"no such study{hint}: looked for {path.absolute()}; beside it there are: {found}"
+
+
 def _unread(error: yaml.YAMLError, text: str) -> str:
     """Where a text is not YAML, and what is mostly meant by the one who wrote it; else in the parser's words."""
     mark = getattr(error, "problem_mark", None)
@@ -78,10 +110,34 @@ def _unread(error: yaml.YAMLError, text: str) -> str:
     here = text.split("\n")[mark.line : mark.line + 1]
     if here and "\t" in here[0][: mark.column + 1] and not here[0][: mark.column + 1].strip():
         return f"line {mark.line + 1}: begins with a tab; YAML is indented by spaces alone"
+    for at in (begun, mark):
+        if found := _sign(f"{error.problem} {error.context or ''}", text, at):
+            return found
     for words, at_its_begin, said in SLIPS:
         if words in error.problem:
             return f"line {(begun if at_its_begin else mark).line + 1}: {said}"
     return f"line {mark.line + 1}: {error.problem}" + (f", {error.context}" if error.context else "")
+
+
+def _sign(problem: str, text: str, mark: yaml.Mark) -> str:
+    """What is said of a text that begins, where the parser stands, with a sign that is none of a text's; else nothing.
+
+    The cure is shown with the text itself where it is seen how far that goes.
+    """
+    line = "".join(text.split("\n")[mark.line : mark.line + 1])
+    before, value = line[: mark.column], line[mark.column :].strip()
+    words, meaning = SIGNS.get(value[:1], ("", ""))
+    if not words or not re.search(words, problem):
+        return ""
+    value = re.split(r"[],}]", value)[0] if {*"[{"} & {*before} else value
+    if not value:  # of a list whose item is left out
+        return ""
+    quotes = "'{}'" if "'" not in value else '"{}"' if not {*'"\\'} & {*value} else ""
+    shows = quotes and len(value) <= CURE_MAX and not re.search(r":\s|\s:", value)
+    cure = f": {quotes.format(value)}" if shows else ""
+    return (
+        f"line {mark.line + 1}: begins with {line[mark.column]}, to YAML {meaning}; a text needs quotation marks{cure}"
+    )
 
 
 def _text(path: Path) -> str:

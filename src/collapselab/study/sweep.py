@@ -164,7 +164,7 @@ def _no_place(key: Any, raw: Mapping[str, Any]) -> str:
         return "" if rest[1] in Arm.model_fields else unknown(rest[1], Arm.model_fields, "key of an arm")
     whole = first in raw and first not in ("models", EACH, "initial")
     said = "is one for all arms of a study" if whole else "is no place of an arm's own"
-    return f"{said}; allowed: {FORMS}{meant(key, ['initial.real'])}"
+    return f"{said}{meant(key, ['initial.real'])}; allowed: {FORMS}"
 
 
 def _chosen(said: Mapping[str, Any], raw: Mapping[str, Any], faults: list[Fault]) -> list[str]:

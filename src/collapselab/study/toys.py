@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from .faults import BadStudy, Fault, mapping, unknown
+from .reading import TOY as SUFFIX
 from .reading import parse
 
-SUFFIX = "-toy"
 Lines = dict[tuple[str | int, ...], int]
 
 
