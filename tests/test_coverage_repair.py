@@ -11,10 +11,13 @@ import pytest
 import yaml
 from project import ROOT
 
+from collapselab import store
 from collapselab import study as studies
 from collapselab.adapt import ADAPTERS
+from collapselab.adapt.base import Adapter
 from collapselab.adapt.targeted import Looking, resting, shown, uncovered
 from collapselab.cli import run as frame
+from collapselab.cli.inputs import model_in
 from collapselab.core.ask import Ask
 from collapselab.core.errors import Interrupted, Undefined
 from collapselab.core.run import Run
@@ -25,11 +28,16 @@ from collapselab.metrics import METRICS, coverage
 from collapselab.metrics.regions import regions_of
 from collapselab.models import MODELS
 from collapselab.populations import POPULATIONS
+from collapselab.store import provenance
+from collapselab.store.provenance import PACKAGE
 from collapselab.study.jobs import JOBS, Place
+from collapselab.study.jobs import roots as roots_of
 from collapselab.study.loading import check
 from collapselab.theory import targeted_limit
 from collapselab.verbs import adapt as verb
 from collapselab.verbs.extract import Look
+from collapselab.verbs.select import looked_at
+from collapselab.verbs.train import rows_of
 
 ENTRY, METRIC, LEAST = ADAPTERS["targeted"], METRICS["region_coverage"], METRICS["least_coverage"]
 LOOKS = {"identity": Look(FEATURES["identity"], None, {})}
@@ -370,7 +378,8 @@ def by_region(one):
 
 
 def test_how_much_rests_is_part_of_what_such_an_adaptation_follows_from():
-    """The earlier text of ``targeted``, which counts for all others, knows nothing of it."""
+    """The earlier text of ``targeted``, which counts for all others, knows nothing of it; its entry says who calls it,
+    and what it says there counts for nobody by itself."""
     raw = yaml.safe_load((ROOT / "config" / "coverage-repair.yaml").read_text(encoding="utf-8"))
     raw.pop("toy", None)
     roots = {}
@@ -381,3 +390,75 @@ def test_how_much_rests_is_part_of_what_such_an_adaptation_follows_from():
         place = Place("targeted", 0, 1)
         roots[share] = JOBS["adapt"].roots(study, place)
     assert [one.rpartition(":")[2] for one in roots["rest"] if one not in roots[0.1]] == ["_share"]
+    assert {name for name in ADAPTERS if ADAPTERS[name].calls is not Adapter.calls} == {"targeted"}
+    reached = provenance.sources(*roots["rest"])
+    assert f"{PACKAGE}.adapt.targeted:_share" in reached and f"{PACKAGE}.adapt.targeted:calls" not in reached
+    assert f"{PACKAGE}.adapt.targeted:_share" not in provenance.sources(*roots[0.1])
+
+
+LOOP = """
+name: rests
+seed: 3
+seeds: 1
+generations: 2
+data: {source: digits, split: {train: 300, held_out: 100}}
+models:
+  net: {diffusion: {preset: tiny, classes: 0, images_seen: 16000, steps: 12}}
+initial: {real: 150}
+samples: 300
+extractors: [pixels]
+metrics: [{region_coverage: {regions: 4}}, {least_coverage: {regions: 4}}]
+primary: {metric: least_coverage, extractor: pixels}
+control: none
+arms:
+  rests:
+    model: net
+    regime: fully_synthetic
+    adapt:
+      targeted:
+        {extractor: random-conv, regions: 6, samples: 600, images_seen: 640, looks: 2, share: rest, until: budget}
+"""
+
+
+@pytest.mark.slow
+def test_in_a_loop_as_much_is_added_as_its_training_sets_have_lost(tmp_path, monkeypatch):
+    """Two generations on own samples. What is added is reckoned again from the files: the share p of the uncovered
+    regions in each generation's training set, their share pi of the training split, a = max(0, (pi - p) / (1 - p)); of
+    whole rows, so that a + (1 - a) p is pi to rounding. Nothing beside real rows, which have as much as the truth."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/rests.yaml").write_text(LOOP, encoding="utf-8")
+    study = studies.find("rests")
+    planned = [place for name, place in in_process.in_order(study) if name == "adapt"]
+    assert [place.generation for place in planned] == [0, 1, 2]
+    assert all(f"{PACKAGE}.adapt.targeted:_share" in roots_of(study, "adapt", place) for place in planned)
+    in_process.run(study)
+    split = store.read_samples(Path(study.part_file("train")))
+    looks = Look(FEATURES["random-conv"], None, {})
+    regions = regions_of(looked_at(looks, split.data), 6)
+    real = np.bincount(regions.of_rows, minlength=6) / len(split)
+    added = []
+    for place in planned:
+        adapted, trained = (model_in(Path(study.model_file(*place.cell, role))) for role in ("adapted", "trained"))
+        lineage = adapted[1]["lineage"]
+        facts, table = lineage["adaptation"], store.read_training(study.cell(*place.cell, "training.parquet"))
+        training = rows_of(table, store.referred(table))
+        uncovered = np.array(facts["uncovered"])
+        own = np.isin(regions.of(looked_at(looks, training.data)), uncovered).mean()
+        truth = real[uncovered].sum()
+        assert len(training) == 150 and len(uncovered) and facts["share"]["real"] == pytest.approx(truth, abs=1e-12)
+        assert facts["added"] == pytest.approx(max(0, (truth - own) / (1 - own)), abs=1e-12)
+        assert facts["added"] + (1 - facts["added"]) * own == pytest.approx(max(truth, own), abs=1e-12)
+        added.append(facts["added"])
+        # The tuning's images are its own, beside the training's, and its real rows are in no training set.
+        assert lineage["images_seen"] == facts["training"]["images_seen"][-1] == 640
+        assert study.images_beside("rests", place.generation) == 640 and trained[1]["lineage"]["images_seen"] == 16000
+        record = json.loads(Path(study.cell(*place.cell, "metrics.json")).read_text(encoding="utf-8"))
+        whose = {"arm": "rests", "generation": place.generation - 1} if place.generation else FIXED
+        assert record["composition"] == [whose | {"count": 150}]
+        assert f"parent {study.model_file(*place.cell, 'adapted')}" in record["lineage"]
+        assert study.part_file("train") in lineage["inputs"]
+    assert added[0] == 0 < min(added[1:])  # seed 3: 0, .264, .138
+
+
+FIXED = {"arm": "fixed", "generation": 0}

@@ -34,6 +34,7 @@ from .reweighted import ReweightedOptions, reweighted, reweighted_images, unbudg
 from .rwr import RWROptions, rwr
 from .rwr import unfit as too_many_rounds
 from .targeted import TargetedOptions, targeted
+from .targeted import calls as what_rests
 from .targeted import unfit as too_few_rows
 from .targets import unfit as not_there
 from .tuning import ASKS, tuned_images
@@ -157,7 +158,9 @@ ADAPTERS: Registry[Adapter] = Registry(
             DirectOptions, direct, direct_images, (Trainable,), takes=ROWS, validates=compared_rows, fault=not_one_pass
         ),
         "reweighted": Adapter(ReweightedOptions, reweighted, reweighted_images, fault=unbudgeted_or_formula),
-        "targeted": Adapter(TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS, unfit=too_few_rows),
+        "targeted": Adapter(
+            TargetedOptions, targeted, tuned_images, ASKS, takes=ROWS, unfit=too_few_rows, calls=what_rests
+        ),
     },
     Adapter,
 )

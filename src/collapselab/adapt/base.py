@@ -90,6 +90,11 @@ def suits_all(family: type, options: Any) -> str:
     return ""
 
 
+def calls_no_more(options: Any) -> tuple[Callable[..., Any], ...]:
+    """Of an adapter that calls the same whatever its options say."""
+    return ()
+
+
 def fits_all(facts: Facts, of: Any, options: Any) -> str:
     """Of an adapter that works with every model of a family that suits it."""
     return ""
@@ -109,7 +114,9 @@ class Adapter:
     nobody knows so early ``adapt`` raises. instead: whether
     it takes the place of the training from generation 1 on: it is handed the model of the generation before, and learns
     the training set by itself. gold: whether it trains anew without what is to be forgotten, which the report holds all
-    other ways of forgetting against.
+    other ways of forgetting against. calls: ``f(options) -> functions``, those that only some options call and that no
+    adaptation with others hangs on: the adapter's ``adapt`` counts by an earlier text that knows nothing of them
+    (``store.provenance.earlier``), so that a job with such options names them beside it.
     """
 
     Options: type[Options]
@@ -123,3 +130,4 @@ class Adapter:
     unfit: Callable[[Facts, Any, Any], str] = fits_all
     instead: bool = False
     gold: bool = False
+    calls: Callable[[Any], tuple[Callable[..., Any], ...]] = calls_no_more

@@ -1,6 +1,6 @@
 """Knowledge added where it is missing: a denoiser tuned on the real rows of regions that its samples do not reach."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -90,6 +90,11 @@ class Looking:
 def unfit(facts: Facts, of: Any, options: TargetedOptions) -> str:
     """A neighbour that the training split has not."""
     return neighbours_fault(facts, options.k)
+
+
+def calls(options: TargetedOptions) -> tuple[Callable[..., Any], ...]:
+    """What says how much is added, where it is to come to rest at its true share."""
+    return (_share,) if options.share == "rest" else ()
 
 
 def uncovered(coverage: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ REGISTRIES = {
 ASIDE = {
     f"{PACKAGE}.metrics.base:Metric": {"roles", "stacked", "chance", "labelled"},
     f"{PACKAGE}.features.base:Extractor": {"symbols"},
+    f"{PACKAGE}.adapt.base:Adapter": {"calls"},
     f"{PACKAGE}.core.ask:Ask": {"mark", "sampler"},
     f"{PACKAGE}.models.diffusion.family:Diffusion": {"denoises"},
     f"{PACKAGE}.core.needs:Needs": {"train", "twin", "ask", "mark"},

@@ -8,7 +8,7 @@ from ...compose.regimes import at
 from ...guides import GUIDES
 from ...models import MODELS
 from ...models.options import Outside
-from ...store.provenance import PACKAGE, entries
+from ...store.provenance import entries, named
 from .. import looking, sampled
 from ..stopping import waited_for
 from ..study import Study
@@ -206,13 +206,16 @@ def _adapt_outside(study: Study, place: Place) -> dict[str, str]:
 def _adapt_roots(study: Study, place: Place) -> list[str]:
     adapt = study.lineages[place.arm].adapters(place.generation)
     names = [one.name for one in adapt]
-    adapter = [*entries("adapt:ADAPTERS", names), *looking.reward_roots(study, ADAPTERS, *adapt)]
-    if any(dict(one.options).get("share") == "rest" for one in adapt):  # whose earlier text knows nothing of it
-        adapter.append(f"{PACKAGE}.adapt.targeted:_share")
-    called = [*verb_roots("adapt", "adapt", "given", "own_samples", "adaptation_seed"), *_rows_roots(study, place)]
-    called += verb_roots("adapt", "chained", "adaptation_seeds") if len(adapt) > 1 else []
+    called = (named(one) for choice in adapt for one in ADAPTERS[choice.name].calls(study.parsed(ADAPTERS, choice)))
+    adapter = [
+        *entries("adapt:ADAPTERS", names),
+        *looking.reward_roots(study, ADAPTERS, *adapt),
+        *dict.fromkeys(called),
+    ]
+    verbs = [*verb_roots("adapt", "adapt", "given", "own_samples", "adaptation_seed"), *_rows_roots(study, place)]
+    verbs += verb_roots("adapt", "chained", "adaptation_seeds") if len(adapt) > 1 else []
     seen = looking.seer_roots(study, study.adapted_by(place.arm))
-    return [*called, *adapter, *looking.family_roots(study, place.arm), *sampler_roots(study, place.arm), *seen]
+    return [*verbs, *adapter, *looking.family_roots(study, place.arm), *sampler_roots(study, place.arm), *seen]
 
 
 def _auxiliary_inputs(study: Study, place: Place) -> list[str]:
