@@ -226,6 +226,9 @@ def test_a_claim_that_is_not_found_is_said_not_to_be():
     facts, records = seen(("fully_synthetic", "rises"), ("fresh_data", "falls"))
     text = field.page(entry(field.found(facts, records, 1, "`zhao`: small")))
     assert "✗ does not agree" in text and "**The claim is not found here**: row 1 of the table is otherwise." in text
+    facts, records = seen(("fully_synthetic", "rises"), ("fresh_data", "rises"))
+    text = field.page(entry(field.found(facts, records, 1, "`zhao`: small")))
+    assert "rows 1 and 2 of the table are otherwise." in text
     facts, records = seen(("fully_synthetic", "falls"))
     few = [one for one in records if one["seed"] < 2]
     text = field.page(entry(field.found(facts, few, 1, "`zhao`: small")))

@@ -175,10 +175,15 @@ def _sentence(seen: Mapping[str, Any]) -> str:
     missed = [str(number) for number, one in enumerate(seen["claims"], 1) if one["status"] == "does not agree"]
     untold = [str(number) for number, one in enumerate(seen["claims"], 1) if one["status"] == UNTOLD]
     if missed:
-        return f"**The claim is not found here**: row {', '.join(missed)} of the table is otherwise."
+        is_ = "is" if len(missed) == 1 else "are"
+        return f"**The claim is not found here**: {_rows(missed)} of the table {is_} otherwise."
     if untold:
-        return f"**The claim is not found here, and not refuted**: nobody can tell of row {', '.join(untold)}."
+        return f"**The claim is not found here, and not refuted**: nobody can tell of {_rows(untold)}."
     return "**The claim is found here.**"
+
+
+def _rows(numbers: Sequence[str]) -> str:
+    return f"rows {', '.join(numbers[:-1])} and {numbers[-1]}" if len(numbers) > 1 else f"row {numbers[0]}"
 
 
 def index(entries: Mapping[str, Entry], field: Sequence[Row]) -> str:
