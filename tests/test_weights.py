@@ -326,4 +326,4 @@ def test_the_command_without_a_network_says_so_and_exits_4(tmp_path, own_folder,
     assert "Connection refused" in said and entry.sha256 in said and str(own_folder / entry.file) in said
     assert files(own_folder) == []
     assert "is a folder" in run("weights fetch clip", tmp_path, code=2)
-    assert "allowed are inception" in run("weights fetch vgg", tmp_path, code=2)
+    assert "found 'vgg'; allowed: inception" in run("weights fetch vgg", tmp_path, code=2)

@@ -83,7 +83,7 @@ COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
 def meant(name: object, allowed: Iterable[str], near: bool = True) -> str:
     """`` (did you mean 'frechet_distance'?)``, or nothing where no allowed name comes close.
 
-    near: whether the nearest in letters is looked for, too, which takes a thousandth of a second.
+    near: whether what is written alike or nearly is looked for, too, which takes a thousandth of a second.
     """
     return asked(nearest(name, allowed, near))
 
@@ -98,8 +98,10 @@ def nearest(name: object, allowed: Iterable[str], near: bool = True) -> list[str
     """The allowed names that a name may have meant: what others call so, what is written alike, or the nearest."""
     names, plain = list(allowed), _plain(name)
     found = [one for one in COMMON_NAMES.get(plain, ()) if one in names]
-    found = found or [one for one in names if plain and _plain(one) == plain]
-    return found or (difflib.get_close_matches(str(name)[:80], names, 1) if near else [])
+    if found or not near:
+        return found
+    alike = [one for one in names if plain and _plain(one) == plain]
+    return alike or difflib.get_close_matches(str(name)[:80], names, 1)
 
 
 def _plain(name: object) -> str:
