@@ -226,3 +226,27 @@ def test_the_verb_says_how_many_chance_has_added_and_what_was_asked(tmp_path, mo
     assert frame.run([*words, "--too-few", "top_up"]) == 0
     kept = store.read_kept(out)
     assert kept.lineage["topped_up"] == 1 and kept.lineage["selectors"] == said and len(kept.weights) == 3
+
+
+def test_weights_that_come_down_to_a_few_rows_are_told_and_all_say_what_they_count_as(tmp_path, capsys):
+    """Two texts of a hundred have three of the liked token, the others one: weights e^(3 s) and e^s."""
+    samples, out = tmp_path / "samples.safetensors", tmp_path / "kept.parquet"
+    texts = np.tile([1, 0, 0, 0], (100, 1)).astype(np.int32)
+    texts[:2] = [1, 1, 1, 0]
+    store.write_samples(samples, SampleSet(texts))
+    words = ["select", "--samples", str(samples), "--study-seed", "1", "--seed", "0", "--generation", "0"]
+
+    def kept(said):
+        assert frame.run([*words, "--selectors", json.dumps([said]), "--out", str(out)]) == 0
+        return store.read_kept(out).lineage, capsys.readouterr().err
+
+    liked = {"reward": {"token_worth": {"worth": {1: 1.0}}}}
+    for strength, warned in ((20, True), (2, True), (1, False), (0, False)):
+        lineage, told = kept({"weighted": {**liked, "strength": strength}})
+        weights = np.exp(strength * np.repeat([2.0, 0.0], [2, 98]))
+        assert lineage["effective"] == pytest.approx(weights.sum() ** 2 / np.square(weights).sum())
+        assert (lineage["effective"] < 10) == warned
+        assert ("count as" in told and "a smaller strength, or a larger penalty" in told) == warned == bool(told)
+    lineage, told = kept({"random": {"share": 0.5}})
+    assert "effective" not in lineage and not told
+    assert verb.effective(np.array([1e300, 1e300, 1e-300])) == 2

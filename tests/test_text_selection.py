@@ -247,7 +247,7 @@ def test_squares_are_about_the_mean_and_are_said_only_where_they_are_asked_for()
 
 @pytest.mark.filterwarnings("error")
 def test_what_is_surely_not_real_has_no_chance_to_be_and_nobody_warns_of_it():
-    """A sample far outside of all that its detector has learnt from: e^710 is no number, and 1 over more than it is 0."""
+    """A sample far outside of all that its detector has learnt from: e^710 is no number, and 1 / (1 + it) is 0."""
     real = np.random.default_rng(4).standard_normal((200, 1))
     own = np.concatenate([real[:-1] - 3, [[-1e6]]])
     sure = detected(real, own, Features, strength=0)
