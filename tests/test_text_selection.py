@@ -433,6 +433,35 @@ def test_what_does_not_suit_text_is_told_before(tmp_path, place, said, words):
         read(tmp_path, arms__adapted__adapt={"reweighted": {"samples": 50, place: said}})
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            {"weighted": {"extractor": "runs", "attribute": "300"}},
+            r"attribute: found '300', allowed are 0 to 255 of runs",
+        ),
+        (
+            {"quota": {"extractor": "runs", "table": "even", "share": 0.5}},
+            r"'quota' reads classes; 'runs' has none of sequences; extractors that do: none",
+        ),
+        (
+            {"quota": {"table": "even", "share": 0.5}},
+            r"'quota' takes images and vectors and categories and audio; the study's data are sequences",
+        ),
+    ],
+)
+def test_a_selector_that_does_not_suit_text_is_told_before(tmp_path, said, words):
+    with pytest.raises(BadStudy, match=words):
+        read(tmp_path, arms__chosen__select=said)
+
+
+def test_scores_of_impossible_texts_are_told_with_their_cure():
+    samples = SampleSet(np.zeros((3, 2), np.int32))
+    seen = {"true-surprisal": Seen(Features(np.array([[1.0], [np.inf], [2.0]])), Features(np.ones((3, 1))))}
+    with pytest.raises(ValueError, match=r"1 of 3 scores are not finite.*reference, or a\s?model without smoothing"):
+        selected("weighted", Pool(samples, CELL, seen), extractor="true-surprisal")
+
+
 def test_runs_that_are_longer_than_a_sequence_are_no_fault_of_others():
     facts = Facts((4,), 10, lambda: 0, lambda name: ())
     entry = REWARDS["variety"]
