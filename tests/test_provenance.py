@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from project import ROOT
 
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS

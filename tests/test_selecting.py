@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import in_process
 import numpy as np
 import pytest
 import yaml
@@ -11,10 +12,11 @@ from collapselab import store
 from collapselab import study as studies
 from collapselab.cli import run as frame
 from collapselab.core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
+from collapselab.report import sections
 from collapselab.select import SELECTORS
 from collapselab.select.base import Pool, Selection, Selector, ShareOptions, Twin
 from collapselab.store.cells import Cell
-from collapselab.study import jobs
+from collapselab.study import composed, jobs, selected
 from collapselab.verbs import compose, train
 from collapselab.verbs import select as verb
 
@@ -210,6 +212,30 @@ def test_only_what_eats_weighed_rows_depends_on_how_they_are_weighed(tmp_path, m
     assert eats["two"] == [False, True, True]
     source = {arm: jobs.roots(found, "train", jobs.Place(arm, 0, 1)) for arm in ("all", "two")}
     assert not any("weighted" in root for root in source["all"]) and any("weighted" in one for one in source["two"])
+
+
+def test_an_arm_in_which_everything_is_kept_and_weighted_says_so_and_as_how_many_rows_it_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steep, half = {"weighted": {"extractor": "identity", "strength": 2}}, {"random": {"share": 0.5}}
+    detector = {"detector": {"extractor": "identity", "share": 0.5}}
+    said = {"steep": steep, "chain": [half, steep], "takes": detector}
+    base = {"model": "m", "regime": {"fully_synthetic": {"n": 40}}}
+    primary = {"waive": {"primary_space": "it is only run"}, "yoked": False, "seeds": 1, "generations": 1}
+    found = study(tmp_path, arms={name: {**base, "select": one} for name, one in said.items()}, **primary)
+    told = {arm: composed.about(found, arm).partition("else, ")[2] for arm in said}
+    assert told == {
+        "steep": "weighted by weighted",
+        "chain": "selected by random, weighted by weighted",
+        "takes": "selected by detector",
+    }
+    found = study(tmp_path, arms={"steep": {**base, "select": steep}}, **primary, control="none")
+    in_process.run(found)
+    counted = selected.counted(found)
+    assert {arm: [*of] for arm, of in counted.items()} == {"steep": [0, 1]}
+    weights = store.read_kept(found.cell("steep", 0, 1, "kept.parquet"))
+    assert counted["steep"][1] == weights.lineage["effective"] / 80 == verb.effective(weights.weights) / 80 < 0.9
+    (words,) = sections.counted({"steep": {0: 0.5, 1: 0.25}})
+    assert words.endswith("rows that all weigh alike: 50.0% of them at generation 0, 25.0% of them at generation 1.")
 
 
 # -- the verb ----------------------------------------------------------------------------------------------------------
