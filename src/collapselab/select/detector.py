@@ -54,8 +54,9 @@ def detector(pool: Pool, options: DetectorOptions, seed: int) -> Selection:
     Its odds estimate the ratio of the real density to the samples' (Sugiyama, Suzuki and Kanamori 2012, section 4.1),
     of which a draw of the truth would need the exact one. They come near it where its logarithm is linear in the
     features, as for normal laws of one spread, or independent tokens through the shares of their runs. What has the
-    same means of all features it cannot tell: N(0, 1/4) looks to it like N(0, 1), until it sees ``squares``. Where the
-    samples are narrower than half the variance of the real rows, a few of them weigh most whatever their number.
+    same means of all features it cannot tell: N(0, 1/4) looks to it like N(0, 1), until it sees ``squares``. Of normal
+    samples with less than half the real variance even exact odds have no variance that is finite, and of more samples
+    an ever smaller share has most of the weight.
 
     So are samples taken again by a detector of machine-made text (Drayson et al. 2025, arXiv 2502.15654), there one
     that is trained once and with the noise of drawing; and what looks most human is learnt from (Zhang et al. 2024,
