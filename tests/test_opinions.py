@@ -113,10 +113,13 @@ def test_the_page_has_the_survey_with_its_modes_in_bold_and_says_who_is_simulate
     simulated = OPTIONS.model_copy(update={"simulated": PeopleOptions(share=0.5, simulated="noisy").simulated})
     told = judged(options={"fully_synthetic": simulated})
     pictures = {"fully_synthetic": {0: (images(3), images(5)), 1: (images(0), images(4))}}
-    page = build(facts, records, figures=False, selecting=Selecting(told, pictures, TOPPED))["report.html"].decode()
+    page = build(facts, records, figures=False, selecting=Selecting(told, pictures, TOPPED, TOPPED))[
+        "report.html"
+    ].decode()
     bold = re.findall(r"<td class=\"number\"><strong>(\d+ %)</strong></td>", page)
     assert bold == ["48 %", "40 %", "40 %", "100 %", "28 %", "40 %", "40 %", "28 %", "44 %"]
     assert "chance added others: 40.0% at generation 0, 55.0% at generation 1 of what was kept" in page
+    assert "all weigh alike: 40.0% of them at generation 0, 55.0% of them at generation 1" in page
     assert "only seem to be people" in page and "Krippendorff&#39;s alpha" in page
     assert page.count('alt="Kept samples of fully_synthetic') == 1  # of generation 1 nothing was kept
     assert page.count('alt="Discarded samples of fully_synthetic') == 2

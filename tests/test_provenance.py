@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from project import ROOT
 
 from collapselab.features import FEATURES
 from collapselab.metrics import METRICS
@@ -441,15 +440,32 @@ def test_a_field_that_few_ask_for_counts_for_those_alone(toy):
 # -- what counts as it once was ----------------------------------------------------------------------------------------
 
 
+def literal(module, name):
+    """What an entry of a registry is now."""
+    registry, _, entry = name.removesuffix("]").partition("[")
+    return source.literal_of(source.Definition(f"{PACKAGE}.{module}", registry), entry)
+
+
+def test_an_entry_counts_as_it_once_was_until_it_is_changed_again(toy, monkeypatch):
+    """It reaches what its earlier text reaches, and no more."""
+    two = f"{PACKAGE}.select:SELECTORS[weighted]"
+    with_fault = source_hash(two)
+    assert not any(name.endswith(":fault") for name in sources(two))
+    now, text = earlier.texts()["select"]["SELECTORS[weighted]"]
+    monkeypatch.setitem(earlier.texts()["select"], "SELECTORS[weighted]", ("0" * len(now), text))
+    forget()
+    assert source_hash(two) != with_fault and any(name.endswith("weighted:fault") for name in sources(two))
+
+
 def test_every_earlier_text_is_of_a_definition_as_it_is_now():
     """Else it would count no more, and nobody would notice until all models are trained again."""
     for module, said in earlier.texts().items():
-        path = ROOT / "src" / "collapselab" / f"{module.replace('.', '/')}.py"
+        path, _ = source._path(f"{PACKAGE}.{module}")
         bound = {}
         for one in ast.parse(path.read_text(encoding="utf-8")).body:
             targets = [one] if hasattr(one, "name") else getattr(one, "targets", [getattr(one, "target", one)])
             bound |= {getattr(target, "name", getattr(target, "id", "")): [one] for target in targets}
         for name, (now, text) in said.items():
-            found = earlier.hashed(bound[name])
+            found = earlier.hashed([literal(module, name)] if name.endswith("]") else bound[name])
             assert found == now, f"{module}:{name} is {found} now: say so in earlier.txt, or take it out"
             assert earlier.hashed(ast.parse(text).body) != now, f"{module}:{name}: its earlier text is its present one"

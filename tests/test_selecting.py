@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import in_process
 import numpy as np
 import pytest
 import yaml
@@ -11,10 +12,11 @@ from collapselab import store
 from collapselab import study as studies
 from collapselab.cli import run as frame
 from collapselab.core.sets import Ballots, KeptTable, Reference, SampleSet, TrainingTable
+from collapselab.report import sections
 from collapselab.select import SELECTORS
 from collapselab.select.base import Pool, Selection, Selector, ShareOptions, Twin
 from collapselab.store.cells import Cell
-from collapselab.study import jobs
+from collapselab.study import composed, jobs, selected
 from collapselab.verbs import compose, train
 from collapselab.verbs import select as verb
 
@@ -212,6 +214,30 @@ def test_only_what_eats_weighed_rows_depends_on_how_they_are_weighed(tmp_path, m
     assert not any("weighted" in root for root in source["all"]) and any("weighted" in one for one in source["two"])
 
 
+def test_an_arm_in_which_everything_is_kept_and_weighted_says_so_and_as_how_many_rows_it_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steep, half = {"weighted": {"extractor": "identity", "strength": 2}}, {"random": {"share": 0.5}}
+    detector = {"detector": {"extractor": "identity", "share": 0.5}}
+    said = {"steep": steep, "chain": [half, steep], "takes": detector}
+    base = {"model": "m", "regime": {"fully_synthetic": {"n": 40}}}
+    primary = {"waive": {"primary_space": "it is only run"}, "yoked": False, "seeds": 1, "generations": 1}
+    found = study(tmp_path, arms={name: {**base, "select": one} for name, one in said.items()}, **primary)
+    told = {arm: composed.about(found, arm).partition("else, ")[2] for arm in said}
+    assert told == {
+        "steep": "weighted by weighted",
+        "chain": "selected by random, weighted by weighted",
+        "takes": "selected by detector",
+    }
+    found = study(tmp_path, arms={"steep": {**base, "select": steep}}, **primary, control="none")
+    in_process.run(found)
+    counted = selected.counted(found)
+    assert {arm: [*of] for arm, of in counted.items()} == {"steep": [0, 1]}
+    weights = store.read_kept(found.cell("steep", 0, 1, "kept.parquet"))
+    assert counted["steep"][1] == weights.lineage["effective"] / 80 == verb.effective(weights.weights) / 80 < 0.9
+    (words,) = sections.counted({"steep": {0: 0.5, 1: 0.25}})
+    assert words.endswith("rows that all weigh alike: 50.0% of them at generation 0, 25.0% of them at generation 1.")
+
+
 # -- the verb ----------------------------------------------------------------------------------------------------------
 
 
@@ -226,3 +252,27 @@ def test_the_verb_says_how_many_chance_has_added_and_what_was_asked(tmp_path, mo
     assert frame.run([*words, "--too-few", "top_up"]) == 0
     kept = store.read_kept(out)
     assert kept.lineage["topped_up"] == 1 and kept.lineage["selectors"] == said and len(kept.weights) == 3
+
+
+def test_weights_that_come_down_to_a_few_rows_are_told_and_all_say_what_they_count_as(tmp_path, capsys):
+    """Two texts of a hundred have three of the liked token, the others one: weights e^(3 s) and e^s."""
+    samples, out = tmp_path / "samples.safetensors", tmp_path / "kept.parquet"
+    texts = np.tile([1, 0, 0, 0], (100, 1)).astype(np.int32)
+    texts[:2] = [1, 1, 1, 0]
+    store.write_samples(samples, SampleSet(texts))
+    words = ["select", "--samples", str(samples), "--study-seed", "1", "--seed", "0", "--generation", "0"]
+
+    def kept(said):
+        assert frame.run([*words, "--selectors", json.dumps([said]), "--out", str(out)]) == 0
+        return store.read_kept(out).lineage, capsys.readouterr().err
+
+    liked = {"reward": {"token_worth": {"worth": {1: 1.0}}}}
+    for strength, warned in ((20, True), (2, True), (1, False), (0, False)):
+        lineage, told = kept({"weighted": {**liked, "strength": strength}})
+        weights = np.exp(strength * np.repeat([2.0, 0.0], [2, 98]))
+        assert lineage["effective"] == pytest.approx(weights.sum() ** 2 / np.square(weights).sum())
+        assert (lineage["effective"] < 10) == warned
+        assert ("count as" in told and "a smaller strength, or a larger penalty" in told) == warned == bool(told)
+    lineage, told = kept({"random": {"share": 0.5}})
+    assert "effective" not in lineage and not told
+    assert verb.effective(np.array([1e300, 1e300, 1e-300])) == 2

@@ -206,6 +206,54 @@ def test_a_detectors_odds_are_the_ratio_of_two_normal_laws():
     np.testing.assert_allclose(kept.scores, detected(real, own, Features, by="probability", share=1.0).scores)
 
 
+@pytest.mark.parametrize("deviation", [0.5, 0.8])
+def test_a_detector_of_squares_brings_a_spread_back_that_one_of_means_cannot_see(deviation):
+    """N(0, 1) over N(0, s^2) is s e^(b x^2), b = (1/s^2 - 1) / 2: exact odds of these very samples give a variance V.
+
+    An error of b moves it by that times the weighted variance of x^2. A detector learns b with the variance that the
+    Fisher information I of its rows says, sum of p (1 - p) (1, x^2)(1, x^2)' where both sides weigh alike, and the
+    penalty c |b u|^2 / 2, u the deviation of x^2 in its rows, pulls it down by c u^2 b I^-1 at most; both are of the
+    samples and real rows of four folds in five. V itself is near 1 where the variance of the odds is finite, s^2 > 1/2.
+    """
+    source = np.random.default_rng(4)
+    real, own = source.standard_normal((4000, 1)), deviation * source.standard_normal((4000, 1))
+    slope, squares = (1 / deviation**2 - 1) / 2, own[:, 0] ** 2
+    exact = np.exp(slope * squares)
+    wanted = np.average(squares, weights=exact)
+    rows = np.concatenate([real, own])[:, 0] ** 2
+    p = 1 / (1 + np.exp(-np.log(deviation) - slope * rows))
+    columns = np.stack([np.ones_like(rows), rows])
+    inverse = np.linalg.inv(0.8 * (columns * p * (1 - p)) @ columns.T)[1, 1]
+    off = 4 * np.sqrt(inverse) + 10 * rows.var() * slope * inverse
+    tolerance = off * np.average((squares - wanted) ** 2, weights=exact)
+    seeing = detected(real, own, Features, squares=True).weights
+    assert np.average(squares, weights=seeing) == pytest.approx(wanted, abs=tolerance)
+    if deviation == 0.8:  # of x^2 under the odds: E w^2 (x^2 - 1)^2 = 14.65 of one sample
+        assert np.average(squares, weights=seeing) == pytest.approx(1, abs=tolerance + 4 * np.sqrt(14.65 / 4000))
+    blind = detected(real, own, Features).weights
+    assert np.average(squares, weights=blind) < wanted - tolerance
+
+
+def test_squares_are_about_the_mean_and_are_said_only_where_they_are_asked_for():
+    """Far from 0 a number and its square are one column; about their mean they are two."""
+    source = np.random.default_rng(4)
+    real, own = source.standard_normal((2000, 1)), 0.8 * source.standard_normal((2000, 1))
+    near, far = (detected(real + by, own + by, Features, squares=True).weights for by in (0.0, 1000.0))
+    np.testing.assert_allclose(near, far, rtol=1e-6)
+    options = SELECTORS["detector"].Options
+    assert "squares" not in options(extractor="runs").model_dump_json()
+    assert options(extractor="runs", squares=True).model_dump(mode="json")["squares"] is True
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_surely_not_real_has_no_chance_to_be_and_nobody_warns_of_it():
+    """A sample far outside of all that its detector has learnt from: e^710 is no number, and 1 / (1 + it) is 0."""
+    real = np.random.default_rng(4).standard_normal((200, 1))
+    own = np.concatenate([real[:-1] - 3, [[-1e6]]])
+    sure = detected(real, own, Features, strength=0)
+    assert sure.scores[-1] == 0 and sure.scores[:-1].min() > 0 and (sure.weights == 1).all()
+
+
 def test_what_looks_alike_counts_alike_and_the_share_is_of_what_looks_real():
     source = np.random.default_rng(1)
     real, alike = source.standard_normal((2000, 2)), source.standard_normal((2000, 2))
@@ -383,6 +431,35 @@ def test_a_study_of_text_selects_with_its_yoked_controls(tmp_path, monkeypatch):
 def test_what_does_not_suit_text_is_told_before(tmp_path, place, said, words):
     with pytest.raises(BadStudy, match=words):
         read(tmp_path, arms__adapted__adapt={"reweighted": {"samples": 50, place: said}})
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            {"weighted": {"extractor": "runs", "attribute": "300"}},
+            r"attribute: found '300', allowed are 0 to 255 of runs",
+        ),
+        (
+            {"quota": {"extractor": "runs", "table": "even", "share": 0.5}},
+            r"'quota' reads classes; 'runs' has none of sequences; extractors that do: none",
+        ),
+        (
+            {"quota": {"table": "even", "share": 0.5}},
+            r"'quota' takes images and vectors and categories and audio; the study's data are sequences",
+        ),
+    ],
+)
+def test_a_selector_that_does_not_suit_text_is_told_before(tmp_path, said, words):
+    with pytest.raises(BadStudy, match=words):
+        read(tmp_path, arms__chosen__select=said)
+
+
+def test_scores_of_impossible_texts_are_told_with_their_cure():
+    samples = SampleSet(np.zeros((3, 2), np.int32))
+    seen = {"true-surprisal": Seen(Features(np.array([[1.0], [np.inf], [2.0]])), Features(np.ones((3, 1))))}
+    with pytest.raises(ValueError, match=r"1 of 3 scores are not finite.*reference, or a model without smoothing"):
+        selected("weighted", Pool(samples, CELL, seen), extractor="true-surprisal")
 
 
 def test_runs_that_are_longer_than_a_sequence_are_no_fault_of_others():

@@ -1,6 +1,7 @@
 """Which samples are kept for the next generation."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,7 +84,23 @@ def select(
         shown = verb.pool_of(pool, Cell(study, arm, seed, generation), looks, **beside, ask=asked, p_mark=told)
         found = NOTHING if "diverged" in lineage else verb.select(steps, shown, study_seed, too_few)
     lineage["topped_up"] = sum(reason.startswith(verb.TOPPED_UP) for reason in found.reasons)
+    lineage |= _counting(found.weights)
     store.write_kept(out, KeptTable(found.rows, found.scores, found.reasons, found.judge, lineage, found.weights))
+
+
+def _counting(weights: np.ndarray | None) -> dict[str, float]:
+    """As how many rows the weighted ones count, for their lineage; where those are few, it is told."""
+    if weights is None or not len(weights):
+        return {}
+    count, rows = verb.effective(weights), len(weights)
+    if count < FEW * rows:
+        print(
+            f"warning: the weights of the {rows} kept rows count as {count:.3g} rows of one weight: a few rows have "
+            "nearly all of it, and a model learns those alone; cure: a smaller strength, or a larger penalty of the "
+            "detector",
+            file=sys.stderr,
+        )
+    return {"effective": count}
 
 
 def _files(chosen: Sequence[tuple[Any, Any]]) -> dict[str, dict[str, str]]:
@@ -113,5 +130,6 @@ def expect_needed(steps: Sequence[tuple[Any, Any]], extractors: list[str], files
             raise typer.BadParameter(f"found {path or 'nothing'}; {said}", param_hint=option)
 
 
+FEW = 0.1  # share of the kept rows: where their weights count as fewer, somebody should know
 NOTHING = Selection(np.empty(0, np.int64), np.empty(0), (), "nobody")  # of the samples of a model that diverged
 NEEDS = {"--train": "train", "--model": "model", "--ballots": "ballots", "--twin": "twin", "--twin-samples": "twin"}

@@ -5,6 +5,7 @@ All have one signature, ``f(known) -> str``, so that the list of duties names th
 
 from ..marks import MARKS
 from ..metrics.marks import mark_detection, mark_false_alarms
+from ..study.composed import weighs_all
 from ..study.words import planted
 from ..verdicts import spell
 from .known import GPAI_FLOP, SYSTEMIC_FLOP, Known
@@ -155,7 +156,10 @@ def processing(known: Known) -> str:
         steps += [f"sampled by {lineage.sampler.name}"] if lineage.sampler else []
         steps += [f"sampling bias {lineage.sampling_bias}"] if lineage.sampling_bias != 1.0 else []
         steps += [f"changed by {', '.join(one.name for one in lineage.transform)}"] if lineage.transform else []
-        steps += [f"selected by {', '.join(one.name for one in lineage.select)}"] if lineage.select else []
+        weighing = [one for one in lineage.select if weighs_all(known.study, one)]
+        chosen = [one.name for one in lineage.select if one not in weighing]
+        steps += [f"selected by {', '.join(chosen)}"] if chosen else []
+        steps += [f"weighted by {', '.join(one.name for one in weighing)}"] if weighing else []
         found += [f"{name}: {', '.join(steps)}"] if steps else []
     return "; ".join(found)
 

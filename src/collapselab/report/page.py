@@ -65,6 +65,7 @@ def page(
         adaptations=of_study(facts, colours(facts)),
         **_samples(facts, pictures),
         topped_up=sections.topped_up(selecting.topped_up),
+        counted=sections.counted(selecting.counted),
         people=of_people(selecting.judged),
         numbers=_by_space(sections.numbers_table(facts, records)),
         risk=sections.risk_table(facts, records),

@@ -103,6 +103,15 @@ def topped_up(shares: Mapping[str, Mapping[int, float]]) -> list[str]:
     return said
 
 
+def counted(shares: Mapping[str, Mapping[int, float]]) -> list[str]:
+    """As how many of its rows what is weighted counts, in a sentence for each arm."""
+    said = []
+    for arm, of in shares.items():
+        told = ", ".join(f"{share:.1%} of them at generation {generation}" for generation, share in of.items())
+        said.append(f"In {arm} the weights of the kept rows count as fewer rows that all weigh alike: {told}.")
+    return said
+
+
 def truth_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each panel how far the estimates follow the truth, and by how much they are off on average."""
     said = []

@@ -24,6 +24,7 @@ from .verified import VerifiedOptions, verified
 from .verified import fault as verified_fault
 from .verifier import VerifierOptions, verifier
 from .weighted import WeightedOptions, weighted
+from .weighted import fault as weighted_fault
 
 SELECTORS: Registry[Selector] = Registry(
     "collapselab.selectors",
@@ -49,8 +50,15 @@ SELECTORS: Registry[Selector] = Registry(
         "verified": Selector(VerifiedOptions, verified, takes=("vectors",), fault=verified_fault),
         "richness": Selector(RichnessOptions, richness),
         "tails": Selector(TailsOptions, tails, fault=tails_fault),
-        "quota": Selector(QuotaOptions, quota, Needs(train=True), reads="classes", fault=quota_fault),
-        "weighted": Selector(WeightedOptions, weighted, weighs=True),
+        "quota": Selector(
+            QuotaOptions,
+            quota,
+            Needs(train=True),
+            ("images", "vectors", "categories", "audio"),
+            reads="classes",
+            fault=quota_fault,
+        ),
+        "weighted": Selector(WeightedOptions, weighted, weighs=True, fault=weighted_fault),
         "detector": Selector(DetectorOptions, detector, weighs=True),
         "unmarked": Selector(UnmarkedOptions, unmarked, Needs(mark=True, train=True), takes=("images", "vectors")),
     },

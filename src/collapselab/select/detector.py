@@ -1,9 +1,9 @@
 """A detector that learns to tell real samples from the model's own, and whom it lets pass, or how much each counts."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..core import seeds
 from ..core.distances import on_host
@@ -32,6 +32,15 @@ class DetectorOptions(ShareOptions):
         allow_inf_nan=False,
         description="of the squared coefficients, in units of a row: more makes weights more alike",
     )
+    squares: bool = Field(
+        False,
+        description="it sees the squares of the features, too, about their mean: spreads, and not the means alone",
+    )
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """No squares are left out, as they were before there were any: no finished selection then hangs on it."""
+        return {key: value for key, value in handler(self).items() if self.squares or key != "squares"}
 
 
 def detector(pool: Pool, options: DetectorOptions, seed: int) -> Selection:
@@ -42,17 +51,24 @@ def detector(pool: Pool, options: DetectorOptions, seed: int) -> Selection:
     so that no sample is judged by a detector that has seen it. With p its probability of being real a sample counts
     (p / (1 - p))^strength or p^strength, over the mean of those that are kept.
 
-    Its odds estimate the ratio of the real density to the samples' (Sugiyama, Suzuki and Kanamori 2012, section 4.1):
-    exact ones make weighted samples a draw of the truth. So are samples taken again by a detector of machine-made text
-    (Drayson et al. 2025, arXiv 2502.15654), there one that is trained once and with the noise of drawing; and what
-    looks most human is learnt from (Zhang et al. 2024, arXiv 2407.12835). scores: p.
+    Its odds estimate the ratio of the real density to the samples' (Sugiyama, Suzuki and Kanamori 2012, section 4.1),
+    of which a draw of the truth would need the exact one. They come near it where its logarithm is linear in the
+    features, as for normal laws of one spread, or independent tokens through the shares of their runs. What has the
+    same means of all features it cannot tell: N(0, 1/4) looks to it like N(0, 1), until it sees ``squares``. Of normal
+    samples with less than half the real variance even exact odds have no variance that is finite, and of more samples
+    an ever smaller share has most of the weight.
+
+    So are samples taken again by a detector of machine-made text (Drayson et al. 2025, arXiv 2502.15654), there one
+    that is trained once and with the noise of drawing; and what looks most human is learnt from (Zhang et al. 2024,
+    arXiv 2407.12835). scores: p.
 
     Raises ValueError for features that are not finite, and where a weight is too small for a number.
     """
     if not len(pool):
         return Selection(np.arange(0), np.empty(0), (), "detector", np.empty(0))
     logits = _judged(pool.seen[options.extractor], options, seed)
-    scores = 1 / (1 + np.exp(-logits))
+    with np.errstate(over="ignore"):  # of what is surely the model's own: 1 / (1 + inf) is the 0 that it should be
+        scores = 1 / (1 + np.exp(-logits))
     found = best(scores, options.keeps(len(pool)), "looks real", "detector")
     raw = logits if options.by == "odds" else np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits)))
     logs = options.strength * raw[found.rows]
@@ -80,7 +96,7 @@ def _judged(seen: Seen, options: DetectorOptions, seed: int) -> np.ndarray:
     parts = [_dealt(len(side), folds, seed, name) for side, name in ((real, "real"), (own, "own"))]
     for fold in range(folds):
         asked = parts[1] == fold
-        logits[asked] = _logits(real[parts[0] != fold], own[~asked], own[asked], options.penalty)
+        logits[asked] = _logits(real[parts[0] != fold], own[~asked], own[asked], options)
     return logits
 
 
@@ -91,15 +107,19 @@ def _dealt(count: int, folds: int, seed: int, side: str) -> np.ndarray:
     return found
 
 
-def _logits(real: np.ndarray, own: np.ndarray, asked: np.ndarray, penalty: float) -> np.ndarray:
+def _logits(real: np.ndarray, own: np.ndarray, asked: np.ndarray, options: DetectorOptions) -> np.ndarray:
     """What a detector that has learnt from some rows says of others: (n,) float64, above 0 for what looks real."""
     from sklearn.linear_model import LogisticRegression
 
     rows = np.concatenate([real, own])
-    mean, scale = rows.mean(axis=0), rows.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    for squared in (False, True) if options.squares else (False,):
+        if squared:
+            rows, asked = (np.concatenate([side, side**2], axis=1) for side in (rows, asked))
+        mean, scale = rows.mean(axis=0), rows.std(axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        rows, asked = ((side - mean) / scale for side in (rows, asked))
     sides = np.repeat([1, 0], [len(real), len(own)])
     learnt = LogisticRegression(
-        C=1 / penalty, class_weight="balanced", solver="newton-cholesky", max_iter=STEPS, tol=1e-8
-    ).fit((rows - mean) / scale, sides)
-    return learnt.decision_function((asked - mean) / scale)
+        C=1 / options.penalty, class_weight="balanced", solver="newton-cholesky", max_iter=STEPS, tol=1e-8
+    ).fit(rows, sides)
+    return learnt.decision_function(asked)

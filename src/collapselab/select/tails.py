@@ -93,8 +93,13 @@ def fault(facts: Facts, options: TailsOptions) -> str:
     """An attribute that the extractor has not, or a neighbour that the training split has not."""
     if options.by == "density":
         return neighbours_fault(facts, options.k)
-    allowed = facts.columns(options.extractor)
-    if not allowed or options.attribute in allowed:
+    return attribute_fault(facts, options.extractor, options.attribute)
+
+
+def attribute_fault(facts: Facts, extractor: str, attribute: str) -> str:
+    """The fault of an attribute that an extractor has not; empty if it has, or nobody knows before."""
+    allowed = facts.columns(extractor)
+    if not allowed or attribute in allowed:
         return ""
     said = f"0 to {len(allowed) - 1}" if allowed[0] == "0" else ", ".join(allowed)
-    return f"attribute: found {options.attribute!r}, allowed are {said} of {options.extractor}"
+    return f"attribute: found {attribute!r}, allowed are {said} of {extractor}"

@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 
 from ..core.choice import Choice, From
 from ..core.distances import on_host
+from ..core.facts import Facts
 from ..features.base import ExtractorName
 from .base import Pool, Selection, SelectorOptions
-from .tails import column_of
+from .tails import attribute_fault, column_of
 
 
 class WeightedOptions(SelectorOptions):
@@ -53,7 +54,11 @@ def weighted(pool: Pool, options: WeightedOptions, seed: int) -> Selection:
         seen, name = pool.seen[options.extractor], options.extractor
         scores = on_host(seen.samples.values)[:, column_of(seen, options.attribute)].astype(np.float64)
     if not np.isfinite(scores).all():
-        raise ValueError(f"{name}: {np.count_nonzero(~np.isfinite(scores))} of {count} scores are not finite")
+        raise ValueError(
+            f"{name}: {np.count_nonzero(~np.isfinite(scores))} of {count} scores are not finite, allowed are numbers; "
+            "where these are texts that are impossible by the truth, take another extractor, such as reference, or a "
+            "model without smoothing (an ngram with alpha: 0), which makes fewer of them or none"
+        )
     if options.by == "proportional":
         if scores.min() <= 0:
             raise ValueError(f"by: found scores down to {scores.min():g}, proportional weights are of numbers above 0")
@@ -66,3 +71,8 @@ def weighted(pool: Pool, options: WeightedOptions, seed: int) -> Selection:
             f"strength: found {options.strength:g}, by which some of {found} weigh nothing; less is allowed"
         )
     return Selection(np.arange(count), scores, ("weighted",) * count, name, weights / weights.mean())
+
+
+def fault(facts: Facts, options: WeightedOptions) -> str:
+    """An attribute that the extractor has not."""
+    return attribute_fault(facts, options.extractor, options.attribute) if options.extractor else ""

@@ -396,11 +396,9 @@ def _unread(
                 f"{study.kind}: {', '.join(others)}",
             )
         elif extractor in FEATURES and not FEATURES[extractor].tells(part, study.kind):
-            able = ", ".join(name for name, other in usable(FEATURES) if other.tells(part, study.kind)) or "none"
-            message = (
-                f"{choice.name!r} reads {part}; {extractor!r} has none of {study.kind}; extractors that do: {able}"
-            )
-            yield Fault(where, message)
+            able = [name for name, one in usable(FEATURES) if study.kind in one.takes and one.tells(part, study.kind)]
+            message = f"{choice.name!r} reads {part}; {extractor!r} has none of {study.kind}; extractors that do: "
+            yield Fault(where, message + (", ".join(able) or "none"))
 
 
 def lacking(study: Study, arm: Lineage, where: tuple[str | int, ...], choice: Choice, asked: type) -> Iterator[Fault]:

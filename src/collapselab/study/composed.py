@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..compose.regimes import Regime, Synthetic, at
+from ..core.choice import Choice
 from ..core.kinds import NOUNS
+from ..select import SELECTORS
 from .study import Study
 
 # A number of rows in what somebody has written: 400 real images, 12,500 of the original images, 80 samples.
@@ -61,6 +63,12 @@ def remedies(study: Study) -> dict[str, str]:
     return found
 
 
+def weighs_all(study: Study, choice: Choice) -> bool:
+    """Whether a selector keeps every sample, with weights: it takes none away, and says how much each counts."""
+    entry, count = SELECTORS[choice.name], study.file.samples
+    return entry.weighs and not entry.needs.twin and study.parsed(SELECTORS, choice).keeps(count) == count
+
+
 # -- from the regime ---------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +78,9 @@ def _derived(study: Study, arm: str) -> str:
     parts = [_composed(one.regime, one.generations, _noun(study))] if one.generations else []
     biased = isinstance(one.sampling_bias, dict) or one.sampling_bias != 1
     parts += [f"drawn with sampling bias {_over(one.sampling_bias, one.generations)}"] if biased else []
-    steps = {"adapted by": one.adapt, "changed by": one.transform, "selected by": one.select}
+    weighing = [choice for choice in one.select if weighs_all(study, choice)]
+    steps = {"adapted by": one.adapt, "changed by": one.transform}
+    steps |= {"selected by": [choice for choice in one.select if choice not in weighing], "weighted by": weighing}
     steps |= {
         word: (choice,)
         for word, choice in (("guided by", one.guide), ("sampled by", one.sampler), ("marked by", one.mark))

@@ -1,6 +1,6 @@
 """What selecting has done in a study, read from its files: people's ballots and surveys, what was kept and what not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import store
+from ..core.sets import KeptTable
 from ..core.spreadsheet import csv_rows
 from ..judge.told import Judged, Round, surveys_of
+from ..verbs.select import effective
 from .judged import arms_of_people, judging_options
 from .study import Study
 
@@ -21,17 +23,19 @@ class Selecting(NamedTuple):
 
     judged: what people did, or None. sorted_out: arm -> generation -> the first samples that were kept, and the first
     that were not, (n, C, H, W) uint8 each. topped_up: arm -> generation -> which share of what was kept chance had to
-    add, a mean over seeds, of the arms in which it had to.
+    add, a mean over seeds, of the arms in which it had to. counted: arm -> generation -> as which share of the kept
+    rows their weights count, (sum w)^2 / sum w^2 over their number, a mean over seeds, of the arms that have weights.
     """
 
     judged: Judged | None = None
     sorted_out: Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]] = MappingProxyType({})
     topped_up: Mapping[str, Mapping[int, float]] = MappingProxyType({})
+    counted: Mapping[str, Mapping[int, float]] = MappingProxyType({})
 
 
 def selecting(study: Study) -> Selecting:
     """All of it, as far as it is there."""
-    return Selecting(judged(study), kept_and_discarded(study), topped_up(study))
+    return Selecting(judged(study), kept_and_discarded(study), topped_up(study), counted(study))
 
 
 def survey_file(study: Study) -> Path:
@@ -97,16 +101,25 @@ def files(study: Study) -> list[str]:
 
 def topped_up(study: Study) -> dict[str, dict[int, float]]:
     """arm -> generation -> which share of what was kept chance had to add; nothing of arms in which it never had to."""
+    found = _shares(study, lambda kept: kept.lineage.get("topped_up", 0) / len(kept.rows))
+    return {arm: of for arm, of in found.items() if any(of.values())}
+
+
+def counted(study: Study) -> dict[str, dict[int, float]]:
+    """arm -> generation -> as which share of the kept rows their weights count; nothing of arms without weights."""
+    return _shares(study, lambda kept: None if kept.weights is None else effective(kept.weights) / len(kept.rows))
+
+
+def _shares(study: Study, share: Callable[[KeptTable], float | None]) -> dict[str, dict[int, float]]:
+    """arm -> generation -> a share of what was kept, a mean over seeds, of the arms that select and have one."""
     shares: dict[str, dict[int, list[float]]] = {}
     for arm, seed, generation in selected(study):
         path = Path(study.cell(arm, seed, generation, "kept.parquet"))
-        if path.exists() and len((kept := store.read_kept(path)).rows):
-            added = kept.lineage.get("topped_up", 0) / len(kept.rows)
-            shares.setdefault(arm, {}).setdefault(generation, []).append(added)
+        if path.exists() and len((kept := store.read_kept(path)).rows) and (found := share(kept)) is not None:
+            shares.setdefault(arm, {}).setdefault(generation, []).append(found)
     return {
-        arm: {generation: float(np.mean(found)) for generation, found in sorted(of.items())}
+        arm: {generation: float(np.mean(several)) for generation, several in sorted(of.items())}
         for arm, of in shares.items()
-        if any(map(any, of.values()))
     }
 
 

@@ -122,6 +122,12 @@ def select(steps: Sequence[Choosing], pool: Pool, study_seed: int, too_few: TooF
     return Selection(rows, found.scores, tuple(told), " then ".join(judges), shares)
 
 
+def effective(weights: np.ndarray) -> float:
+    """As how many rows of one weight rows of (n,) weights count: (sum w)^2 / sum w^2, of 1 to n."""
+    shares = weights / weights.max()  # whose squares are numbers, whatever the weights are
+    return float(shares.sum() ** 2 / np.square(shares).sum())
+
+
 def _one(step: Choosing, index: int, pool: Pool, study_seed: int, too_few: TooFew) -> Selection:
     """What one selector keeps, with what chance adds. The first has the random numbers that one alone has."""
     name, selector, options = step

@@ -4,12 +4,13 @@ A function that learns to do something new has another source, and every model t
 trained again, to the same bits. So its earlier text stands in ``earlier.txt``, under the hash of its present one: it
 counts as long as the present text is just that one. Whoever changes it again without saying so here is back where one
 was: all that depends on it runs again. What asks for the new thing has to name more than this definition among its
-roots, since of this one it sees the earlier text. A text begins with the imports that its module no longer has.
+roots, since of this one it sees the earlier text. A text begins with the imports that its module no longer has. An
+entry of a registry, such as ``select:SELECTORS[tails]``, has an earlier text like a definition: its literal.
 """
 
 import ast
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def counting(module: str, statements: Mapping[str, list[ast.stmt]]) -> dict[str,
     return {name: ast.parse(text).body for name, (now, text) in said.items() if there.get(name) == now}
 
 
+def entry(module: str, name: str, literal: ast.expr) -> ast.expr:
+    """The literal that counts of an entry, ``REGISTRY[name]``: its earlier one, if there is one of what it is now."""
+    now, text = texts().get(module, {}).get(name, ("", ""))
+    return ast.parse(text, mode="eval").body if text and hashed([literal]) == now else literal
+
+
 @cache
 def texts() -> dict[str, dict[str, tuple[str, str]]]:
     """module -> name -> the hash of its present text, and the earlier text."""
@@ -39,7 +46,7 @@ def texts() -> dict[str, dict[str, tuple[str, str]]]:
     return found
 
 
-def hashed(statements: list[ast.stmt]) -> str:
+def hashed(statements: Sequence[ast.AST]) -> str:
     """The hash of what binds a name, without docstrings and comments."""
     bare = [_Bare().visit(ast.parse(ast.unparse(statement))) for statement in statements]
     return hashlib.sha256("\n".join(map(ast.dump, bare)).encode()).hexdigest()[:16]

@@ -336,7 +336,7 @@ def _entry(module: str, name: str) -> ast.expr:
     found = literal_of(Definition(module, registry), entry)
     if found is None:
         raise LookupError(f"{module}: {registry} has no entry {entry!r}")
-    return found
+    return earlier.entry(module.removeprefix(f"{PACKAGE}."), name, found)
 
 
 def _said_of(field: str, node: ast.AST, writer: "_Writer") -> Iterator[ast.AST | Definition]:
