@@ -1007,10 +1007,11 @@ def test_as_many_samples_are_measured_as_the_strictest_selector_keeps(tmp_path):
 
 
 def test_a_conditional_model_is_told_classes(tmp_path):
-    assert not study(tmp_path, changed()).classes_given
+    assert study(tmp_path, changed()).classes_given == []
     for classes in (0, 10):
         models = {"tiny": {"diffusion": {"preset": "tiny", "classes": classes}}}
-        assert study(tmp_path, changed(**IMAGES) | {"models": models}).classes_given == bool(classes)
+        found = study(tmp_path, changed(**IMAGES) | {"models": models})
+        assert found.classes_given == (list(found.lineages) if classes else [])
 
 
 # -- what would be found out too late ---------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ from collapselab.theory import labels as laws
 from collapselab.theory.multinomial import extinction
 from collapselab.verbs.sample import Drawn, sample
 from collapselab.verbs.train import labels_of, whole
+from collapselab.verdicts import CLASSES_GIVEN
+from collapselab.verdicts.modes import lost_modes
 
 FAMILY = MODELS["conditional-gaussian"]
 SEED = 20_250_311
@@ -310,6 +312,15 @@ def test_samples_say_who_drew_them(run):
     away = abs(found.data - pictures["means"][found.labels])
     assert (away <= 5 * np.sqrt(pictures["variances"][found.labels])).all()  # 80 numbers of a normal law
     assert "drawn_by" not in samples(run, "pictures", 2).lineage
+
+
+def test_words_may_lose_their_labels_and_pictures_are_told_them(run):
+    """The labels of what the words say are their own, so that modes can be lost there, and only there."""
+    assert run.classes_given == ["pictures"]
+    told = results.facts(run)
+    found = {one.arm: one for one in lost_modes(told, results.records(run)[0])}
+    assert CLASSES_GIVEN in found["pictures"].sentence
+    assert found["words"].status == "not testable" and "no class histogram was measured" in found["words"].sentence
 
 
 def test_both_models_stand_behind_a_sample(run):

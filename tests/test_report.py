@@ -506,10 +506,11 @@ def test_classes_are_drawn_as_differences_from_the_real_shares(records):
 
 def test_given_classes_are_said_beside_the_classes(records):
     records = made_up.only(made_up.records(generations=1), "class_entropy", "class_histogram")
-    for told in (False, True):
+    for told in ([], ["control"], list(made_up.ARMS)):
         page = report.build(made_up.facts(classes_given=told), records, figures=False)
         section = page["report.html"].decode().split('id="classes"')[1].split("</section>")[0]
-        assert (CLASSES_GIVEN in section) == told
+        assert (CLASSES_GIVEN in section) == bool(told)
+        assert ('cannot show in <span class="arm" data-arm="control">' in section) == (told == ["control"])
 
 
 def test_arms_with_the_same_pictures_have_one_sheet():

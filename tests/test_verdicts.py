@@ -124,10 +124,19 @@ def test_a_slope_that_the_ends_contradict_is_no_fall_from_one_to_the_other(recor
 
 
 def test_classes_that_the_model_is_told_cannot_be_lost(records):
-    facts = made_up.facts(classes_given=True)
+    facts = made_up.facts(classes_given=list(made_up.ARMS))
     for name in ("lost_modes", "collapsing_variance"):
         verdict = found_by(name, facts, records)["control"]
         assert verdict.status == "not testable" and CLASSES_GIVEN in verdict.sentence
+
+
+def test_classes_can_be_lost_by_an_arm_that_is_not_told_them_beside_one_that_is(records):
+    told, free = (made_up.facts(classes_given=arms) for arms in (["control"], []))
+    for name in ("lost_modes", "collapsing_variance"):
+        found, alone = found_by(name, told, records), found_by(name, free, records)
+        assert list(found) == list(made_up.ARMS)
+        assert found["control"].status == "not testable" and CLASSES_GIVEN in found["control"].sentence
+        assert found["fully_synthetic"].status == alone["fully_synthetic"].status != "not testable"
 
 
 def test_modes_that_are_no_classes_can_be_lost_where_classes_are_given(records, monkeypatch):
@@ -146,7 +155,7 @@ def test_modes_that_are_no_classes_can_be_lost_where_classes_are_given(records, 
         for record in records
         for t, made in ((record["generation"], own | {"fingerprint": next(iter(record["fingerprints"]))}),)
     ]
-    told = found_by("lost_modes", made_up.facts(classes_given=True), more)["control"]
+    told = found_by("lost_modes", made_up.facts(classes_given=list(made_up.ARMS)), more)["control"]
     assert told.status == "collapse" and "(1)" in told.sentence
     assert found_by("lost_modes", made_up.facts(), more)["control"].status == "no collapse"  # by the classes
 
@@ -159,7 +168,7 @@ def test_the_variance_itself_is_asked_before_the_entropy_of_classes(records):
         | {"values": [*r["values"], own | {"value": 0.4 ** r["generation"] * (1 + 0.01 * r["seed"] * r["generation"])}]}
         for r in records
     ]
-    for told in (False, True):
+    for told in ([], list(made_up.ARMS)):
         verdict = found_by("collapsing_variance", made_up.facts(classes_given=told), more)["control"]
         assert verdict.status == "collapse" and "2.66 % of the first is left, less than 5%" in verdict.sentence
 

@@ -233,9 +233,10 @@ class Study:
         return registry[choice.name].Options.model_validate(dict(choice.options))
 
     @cached_property
-    def classes_given(self) -> bool:
-        """Whether a model of the study is told which class to sample."""
-        return any(self.model_options(model).get("classes", 0) > 0 for model in self.file.models)
+    def classes_given(self) -> list[str]:
+        """The arms whose own model is told which class to sample; a model of labels says itself which are drawn."""
+        told = {arm: self.model_options(one.model).get("classes", 0) > 0 for arm, one in self.lineages.items()}
+        return [arm for arm, one in self.lineages.items() if told[arm] and not one.drawn_by]
 
     @cached_property
     def bases(self) -> dict[str, Lineage]:

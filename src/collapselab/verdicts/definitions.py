@@ -9,7 +9,7 @@ Two of them speak of a limit, which a finite study does not see. Where the arm h
 decides; else a limit is claimed only where the curve is seen to level off, to run away or to have gone (``limits``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,15 +29,15 @@ CLASSES_GIVEN = "the model is told the class of every sample, so the shares of t
 NO_RISK = "no Fréchet distance was measured, which would stand for the risk"
 
 
-def stand_in(facts: StudyFacts, records: Sequence[Record], what: str) -> Endpoint | None:
+def stand_in(facts: StudyFacts, records: Sequence[Record], what: str, arm: str = "") -> Endpoint | None:
     """What stands for risk, variance, modes, tails or reality: in the primary's feature space if measured there.
 
-    Where classes are given, what sees nothing but classes says little, and comes last.
+    Where the classes of an arm are given, what sees nothing but classes says little of it, and comes last.
     """
     spaces: dict[str, set[str]] = {}
     for metric, extractor, _ in indexed(records).measured:
         spaces.setdefault(metric.partition(".")[0], set()).add(extractor)
-    best = sorted(standing_for(what, spaces), key=lambda metric: facts.classes_given and reads_classes(metric))
+    best = sorted(standing_for(what, spaces), key=lambda metric: arm in facts.classes_given and reads_classes(metric))
     if not best:
         return None
     home = facts.primary.extractor
@@ -156,7 +156,7 @@ def diverging_risk(facts: StudyFacts, records: Sequence[Record]) -> list[Finding
             return "inconclusive", "with or without bound, which these generations cannot tell: inconclusive"
         return "inconclusive", found.pace.conclusion("inconclusive", "inconclusive")
 
-    return _limits("diverging_risk", endpoint, facts, records, judged)
+    return _limits("diverging_risk", dict.fromkeys(facts.arms, endpoint), facts, records, judged)
 
 
 def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
@@ -166,12 +166,13 @@ def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> list[Fi
     where less than that is left in the last; no collapse where the law's limit is more, or the variance levels off
     above it or rises at the end. What goes on falling may have a floor or none: inconclusive.
     """
-    name, endpoint = "collapsing_variance", stand_in(facts, records, "variance")
-    if endpoint is None:
+    name, said = "collapsing_variance", {arm: stand_in(facts, records, "variance", arm) for arm in facts.arms}
+    endpoints = {arm: one for arm, one in said.items() if one is not None}
+    if not endpoints:  # what was measured is so of every arm
         return not_testable(name, facts.arms, "no variance and no class entropy was measured")
-    if facts.classes_given and reads_classes(endpoint.metric):
-        return not_testable(name, facts.arms, CLASSES_GIVEN)
-    ends = {arm: first_and_last(lineages(records, arm, endpoint)) for arm in facts.arms}
+    given = [arm for arm, one in endpoints.items() if arm in facts.classes_given and reads_classes(one.metric)]
+    endpoints = {arm: one for arm, one in endpoints.items() if arm not in given}
+    ends = {arm: first_and_last(lineages(records, arm, one)) for arm, one in endpoints.items()}
     # Of what begins at 0, or below, no share can be left.
     left = estimate({arm: _sums(s, e, -ZERO) if (s > 0).all() else [] for arm, (_, _, s, e) in ends.items()})
 
@@ -190,7 +191,9 @@ def collapsing_variance(facts: StudyFacts, records: Sequence[Record]) -> list[Fi
             return "inconclusive", "to zero or to a floor, which these generations cannot tell: inconclusive"
         return "inconclusive", found.pace.conclusion("inconclusive", "inconclusive")
 
-    return _limits(name, endpoint, facts, records, judged, tendencies_of_sizes)
+    untold = {one.arm: one for one in not_testable(name, given, CLASSES_GIVEN)}
+    told = {one.arm: one for one in _limits(name, endpoints, facts, records, judged, tendencies_of_sizes)}
+    return [(untold | told)[arm] for arm in facts.arms]
 
 
 Judged = Callable[[str, Tendency, tuple[float, bool] | None], tuple[str, str]]
@@ -198,17 +201,18 @@ Judged = Callable[[str, Tendency, tuple[float, bool] | None], tuple[str, str]]
 
 def _limits(
     name: str,
-    endpoint: Endpoint,
+    endpoints: Mapping[str, Endpoint],
     facts: StudyFacts,
     records: Sequence[Record],
     judged: Judged,
     tending: Callable[[Curves], dict[str, Tendency]] = tendencies,
 ) -> list[Finding]:
-    """judged: (arm, what its curve tends to, its law's limit and whether it follows that) -> status, and in words."""
-    found = {arm: lineages(records, arm, endpoint) for arm in facts.arms}
-    findings, metric = [], facts.label(endpoint.metric)
+    """endpoints: what stands for it in each arm. judged: (arm, what its curve tends to, its law's limit and whether it
+    follows that) -> status, and in words.
+    """
+    found, findings = {arm: lineages(records, arm, endpoint) for arm, endpoint in endpoints.items()}, []
     for arm, one in tending(found).items():
-        law = limit_of(facts, records, arm, endpoint)
+        law, metric = limit_of(facts, records, arm, endpoints[arm]), facts.label(endpoints[arm].metric)
         if sum(map(bool, found[arm].values())) < FEWEST:
             law = None  # which no experiment was held against
         status, conclusion = judged(arm, one, law)

@@ -1,6 +1,6 @@
 """What a test must know of a study."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -106,7 +106,8 @@ class StudyFacts:
     arms: arm -> one line that describes it, in the order of the study. generations: T, where generations are 0 .. T.
     labels, better: metric -> its name in words, and which way is good: higher, lower or None. reference: extractor ->
     metric -> the value of real data against real data. waivers: rules of a fair comparison that the study waives,
-    each with its reason. models: model -> description. classes_given: the model is told the class of every sample.
+    each with its reason. models: model -> description. classes_given: the arms whose model is told the class of
+    every sample.
     shares: the metrics whose named numbers are parts of a whole. rows: arm -> real and synthetic rows that a model of a
     late generation is trained on. calibration: arm -> its number of real rows, for arms that are no loop: they have
     generation 0 alone, and say how the metrics depend on the number of real rows. learning_curve: number of real rows
@@ -141,7 +142,7 @@ class StudyFacts:
     reference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     better: Mapping[str, str | None] = field(default_factory=dict)
-    classes_given: bool = False
+    classes_given: Collection[str] = ()
     shares: Sequence[str] = ()
     rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     calibration: Mapping[str, int] = field(default_factory=dict)

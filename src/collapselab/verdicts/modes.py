@@ -20,20 +20,18 @@ def lost_modes(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
     gone, so lineages are counted, not averaged: collapse when each of them has surely lost one, no collapse when each
     has surely kept all. Sure is what would be seldom by chance (:func:`chances`), of so many classes where one is lost.
     """
-    name, endpoint = "lost_modes", stand_in(facts, records, "modes")
-    if facts.classes_given and (endpoint is None or reads_classes(endpoint.metric)):
-        return not_testable(name, facts.arms, CLASSES_GIVEN)
-    if endpoint is None:
-        return not_testable(name, facts.arms, "no class histogram was measured")
     records = indexed(records)
-    metrics = {metric for metric, _, _ in records.measured}
+    return [_of_arm(facts, records, arm, stand_in(facts, records, "modes", arm)) for arm in facts.arms]
+
+
+def _of_arm(facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint | None) -> Finding:
+    """endpoint: what stands for the modes in the arm."""
+    if arm in facts.classes_given and (endpoint is None or reads_classes(endpoint.metric)):
+        return not_testable("lost_modes", [arm], CLASSES_GIVEN)[0]
+    if endpoint is None:
+        return not_testable("lost_modes", [arm], "no class histogram was measured")[0]
+    metrics = {metric for metric, _, _ in indexed(records).measured}
     classes = sorted((metric for metric in metrics if metric.startswith(f"{endpoint.metric}.")), key=natural)
-    return [_of_arm(facts, records, arm, endpoint, classes) for arm in facts.arms]
-
-
-def _of_arm(
-    facts: StudyFacts, records: Sequence[Record], arm: str, endpoint: Endpoint, classes: Sequence[str]
-) -> Finding:
     real = facts.reference.get(endpoint.extractor, {})
     lost: dict[int, list[str]] = {}
     unsure: dict[int, list[str]] = {}
