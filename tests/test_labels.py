@@ -323,6 +323,15 @@ def test_words_may_lose_their_labels_and_pictures_are_told_them(run):
     assert found["words"].status == "not testable" and "no class histogram was measured" in found["words"].sentence
 
 
+def test_the_law_that_the_paper_is_told_beside():
+    """16 rows of a label on average, as the toy of gao_li has: the law depends on n and K by that, and hardly else."""
+    left = laws.variance_beside_frozen_words(6, 1600, np.array([0.01]))[:, 0]
+    assert left[6] - left[0] == pytest.approx(-0.333, abs=5e-4)
+    assert "says -.333 of the variance" in (Path(__file__).parents[1] / "config" / "papers" / "gao_li.yaml").read_text(
+        "utf-8"
+    )
+
+
 def test_both_models_stand_behind_a_sample(run):
     line = trace(Path(run.cell("words", 0, 2, "samples.safetensors")), 3)
     assert line.holds and f"drawn by {run.model_file('pictures', 0, 2)}" in line.links[0].said
