@@ -16,7 +16,7 @@ MARKED = ("train", "adapt", "auxiliary")  # which leave a marker where they dive
 
 
 def in_order(study):
-    """The jobs of a study but its report and its mirror, each after those whose files it reads."""
+    """The jobs of a study but its report and its mirror, each after those whose files it reads or waits for."""
     waiting = [one for one in jobs.every(study) if one[0] not in ("report", "track")]
     homes = {file: one for one in waiting for file in verifying.outputs(study, *one)}
     made = verifying.made_of(study)
@@ -25,7 +25,7 @@ def in_order(study):
     def put(one):
         if one not in order:
             order[one] = None  # jobs make no circle
-            reads = made[verifying.outputs(study, *one)[0]]
+            reads = [*made[verifying.outputs(study, *one)[0]], *jobs.decisions(study, *one)]
             for before in dict.fromkeys(homes[file] for file in reads if file in homes):
                 put(before)
             order[one] = order.pop(one)

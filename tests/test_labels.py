@@ -21,7 +21,7 @@ from collapselab.core.sets import SampleSet, TrainingSet
 from collapselab.features import Features
 from collapselab.metrics import METRICS
 from collapselab.models import MODELS
-from collapselab.study import composed, jobs, results, throughput, words
+from collapselab.study import composed, jobs, results, stopping, throughput, words
 from collapselab.study.drawn import shape_of
 from collapselab.study.jobs import Place
 from collapselab.study.loading import check
@@ -31,8 +31,9 @@ from collapselab.theory import labels as laws
 from collapselab.theory.multinomial import extinction
 from collapselab.verbs.sample import Drawn, sample
 from collapselab.verbs.train import labels_of, whole
-from collapselab.verdicts import CLASSES_GIVEN
+from collapselab.verdicts import CLASSES_GIVEN, survival
 from collapselab.verdicts.modes import lost_modes
+from collapselab.verdicts.words import and_ended
 
 FAMILY = MODELS["conditional-gaussian"]
 SEED = 20_250_311
@@ -525,3 +526,32 @@ def test_a_model_of_samples_that_no_label_reaches_cannot_draw():
         "whose 'gaussian' cannot be told a label; families that can: conditional-gaussian" in one.message
         for one in faults
     )
+
+
+def test_words_end_with_pictures_that_were_stopped_and_that_is_said(run, tmp_path, monkeypatch):
+    """A rule between what both have measured at first, so that it holds of the pictures and not of the words."""
+    first = {one["arm"]: one["values"] for one in results.records(run)[0] if one["generation"] == 0}
+    values = {
+        arm: next(v["value"] for v in found if v["metric"] == "within_class_variance") for arm, found in first.items()
+    }
+    between = sum(values.values()) / 2
+    side = "below" if values["pictures"] < between else "above"
+    monkeypatch.chdir(tmp_path)
+    found, faults = study_of(stop={"when": "collapsed", side: between})
+    assert not faults, faults
+    in_process.run(found)
+    gone = stopping.stopped(found)
+    assert gone["pictures"][0]["generation"] == gone["words"][0]["generation"] == 0
+    assert "with" not in gone["pictures"][0] and gone["words"][0]["with"] == "pictures"
+    assert store.read_json(Path(found.cell("words", 0, 1, "stop.json")))["stopped"] is None  # its own rule never held
+    why = "ended after generation 0 with 'pictures', which draws its labels and was stopped; collapsed: Variance within"
+    assert stopping.why(gone["words"][0]).startswith(why)
+    told, records = results.facts(found), results.records(found)[0]
+    said = and_ended(records, told, "words")
+    assert said.startswith(" Ended with pictures, which draws its labels, was 1 of 1 lineages (seed 0 at generation 0)")
+    assert and_ended(records, told, "pictures").startswith(" Stopped was 1 of 1 lineages")
+    ends = {one.arm: one for one in survival.stopping(told, records)}
+    assert ends["words"].status == "ended with others" and ends["words"].numbers["stopped"] == 0
+    assert ends["words"].sentence.endswith(" 1 ended with pictures, which draws its labels.")
+    mark = samples(found, "words", 1).lineage["diverged"]
+    assert mark["stopped"]["generation"] == 0 and mark["of"] == found.model_file("pictures", 0, 1)

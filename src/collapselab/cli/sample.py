@@ -63,7 +63,7 @@ def sample(
         **_beside(guide=said, mark=json_of(mark, "--mark", dict), adapter=metadata["lineage"].get("adapter")),
         **_beside(drawn_by=_told_of(drawn_by, by_whom)),
     }
-    if diverged := metadata["lineage"].get("diverged", by_whom.get("lineage", {}).get("diverged", lost)):
+    if diverged := metadata["lineage"].get("diverged", _end_of(drawn_by, by_whom) or lost):
         store.write_samples(out, SampleSet(np.empty(0), lineage=lineage | {"diverged": diverged}))
         return
     trained = verb.Drawn(trained, painter) if drawn_by else trained
@@ -100,6 +100,12 @@ def _beside(**said: Mapping[str, Any] | None) -> dict[str, Any]:
 def _told_of(path: Path | None, painter: Mapping[str, Any]) -> dict[str, Any]:
     """What samples say of the model that has drawn them of labels; nothing where it is the one that was sampled."""
     return {"model": str(path), "family": painter["family"], "model_options": painter["options"]} if path else {}
+
+
+def _end_of(path: Path | None, painter: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Why there is no model that draws the labels, and of which file that is told: its lineage ended, not this one."""
+    ended = painter.get("lineage", {}).get("diverged")
+    return {**ended, "of": str(path)} if ended else None
 
 
 def _made_from(

@@ -107,6 +107,9 @@ def why(decision: Mapping[str, Any]) -> str:
     """A decision that stopped a lineage, as a reader is told of it: after which generation, and by which rule."""
     rule, values = decision["rule"], decision.get("values") or ()
     found = f" ({', '.join(f'{value:.4g}' for value in values)})" if values else ""
+    if other := decision.get("with"):
+        ended = f"ended after generation {decision['generation']} with {other!r}, which {decision['which']}"
+        return f"{ended} and was stopped; {_words(rule, rule.get('generations', 1))}{found}"
     return f"stopped after generation {decision['generation']}; {_words(rule, rule.get('generations', 1))}{found}"
 
 
@@ -157,8 +160,40 @@ def looked_at(study: Study, arm: str, seed: int, generation: int) -> dict[str, A
 def stopped(study: Study) -> dict[str, dict[int, Mapping[str, Any]]]:
     """The lineages that were stopped: arm -> seed -> the decision, with the generation after which it was made.
 
-    Each decision passes on the one before, so that the last that is there says all. Raises Damaged for another file.
+    Those are among them that have ended with another arm's, without which they cannot go on: the decision is that arm's,
+    ``with`` is its name, ``which`` says what it is to them, and the generation is the last one that they have. Raises
+    Damaged for another file.
     """
+    own = _decided(study)
+    return _with_others(study, own) if own else own
+
+
+def _with_others(study: Study, own: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The same with the lineages that end since there is no model to draw their labels, or no samples to learn from."""
+    found: dict[str, dict[int, Mapping[str, Any]]] = {arm: dict(seeds) for arm, seeds in own.items()}
+    for seed in sorted({seed for seeds in own.values() for seed in seeds}):
+        ends = {arm: seeds[seed] for arm, seeds in own.items() if seed in seeds}
+        for generation in range(1, study.file.generations + 1):
+            for arm in study.file.arms:  # models first: those that draw labels are of the same generation
+                draws = () if arm in ends else study.recipe(arm, generation).draws
+                gone = (one.arm for one in draws if one.arm in ends and one.generation > ends[one.arm]["generation"])
+                if (other := next(gone, None)) is not None:
+                    ends[arm] = _ended_with(ends[other], generation - 1, other, "it learns from")
+            for arm in study.file.arms:
+                by = study.lineages[arm].drawn_by
+                if arm not in ends and by in ends and ends[by]["generation"] < generation:
+                    ends[arm] = _ended_with(ends[by], generation - 1, by, "draws its labels")
+        for arm, decision in ends.items():
+            found.setdefault(arm, {})[seed] = decision
+    return found
+
+
+def _ended_with(decision: Mapping[str, Any], generation: int, other: str, which: str) -> dict[str, Any]:
+    return {**decision, "generation": generation, "with": other, "which": which}
+
+
+def _decided(study: Study) -> dict[str, dict[int, Mapping[str, Any]]]:
+    """The lineages that were stopped by decisions on them: each passes on the one before, so that the last says all."""
     found: dict[str, dict[int, Mapping[str, Any]]] = {}
     for arm, seed in dict.fromkeys((arm, seed) for arm, seed, _ in study.all_cells() if arm in study.file.arms):
         paths = (Path(study.cell(arm, seed, one, DECISION)) for one in range(study.file.generations, -1, -1))

@@ -114,7 +114,8 @@ class StudyFacts:
     -> the primary's expected value of a model fitted to them, where theory gives it. predictions: arm -> what the
     closed forms say of it. selected: arm -> who selects in it, where it stands beside an arm in which chance does.
     stops: the rules by which lineages are stopped, in words. stopped: arm -> seed -> the decision by which one was: the
-    ``generation`` after which none is trained, and ``when``, the rule's kind. adapted: arm -> what its adapter has
+    ``generation`` after which none is trained, and ``when``, the rule's kind; of one that ended with another arm's also
+    ``with``, that arm, and ``which``, what it is to this one. adapted: arm -> what its adapter has
     chosen on validation rows, in words. without: the arm that was trained without what others are to forget; empty
     where there is none. prevention: what compares the arms as measures against collapse, or None. adaptations: (arm,
     seed, generation) -> its adapters, with what they have found. claims: what the paper claims that the study is made

@@ -1,12 +1,13 @@
 """How many lineages go on: the share of an arm's that is not stopped yet, where the study's end cuts others short.
 
 A lineage that was stopped has an event at the generation after which it was; one that was not is censored at the last
-generation that it was measured at, be it the study's last, or that before its training diverged. So nothing is taken
+generation that it was measured at, be it the study's last, or that before its training diverged, or that with which it
+ended since another arm did. So nothing is taken
 for a lineage that went on which was only not watched any longer.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .facts import StudyFacts
@@ -63,7 +64,7 @@ def of_arm(facts: StudyFacts, records: Iterable[Record], arm: str) -> list[Step]
     for record in indexed(records):
         if record["arm"] == arm and record["status"] == "ok":
             last[record["seed"]] = max(record["generation"], last.get(record["seed"], 0))
-    gone: Any = facts.stopped.get(arm, {})
+    gone: Any = _by_own_rule(facts, arm)
     times = {seed: gone[seed]["generation"] if seed in gone else time for seed, time in last.items()}
     return kaplan_meier(list(times.values()), [seed in gone for seed in times])
 
@@ -75,8 +76,7 @@ def stopping(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
         steps = of_arm(facts, records, arm)
         if not steps or facts.is_control(arm) or facts.is_chance(arm):
             continue
-        gone = facts.stopped.get(arm, {})
-        end = steps[-1]
+        gone, end = _by_own_rule(facts, arm), steps[-1]
         share = f"{spell(end.share)} of its lineages go on beyond generation {end.generation}"
         interval = f" (95 % interval {spell(end.low)} to {spell(end.high)})" if 0 < end.share < 1 else ""
         whens: dict[str, int] = {}
@@ -86,10 +86,30 @@ def stopping(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
         at_risk = ", ".join(str(step.at_risk) for step in steps)
         numbers = {"stopped": len(gone), "lineages": steps[0].at_risk, "share": end.share}
         numbers |= {"low": end.low, "high": end.high, "last": end.generation}
-        status = "goes on" if not gone else "stopped" if len(gone) == steps[0].at_risk else "in part stopped"
-        sentence = f"{len(gone)} of {steps[0].at_risk} were stopped ({of}); {share}{interval}."
+        status = (
+            "goes on"
+            if len(facts.stopped.get(arm, {})) == 0
+            else "ended with others"
+            if not gone
+            else "stopped"
+            if len(gone) == steps[0].at_risk
+            else "in part stopped"
+        )
+        sentence = (
+            f"{len(gone)} of {steps[0].at_risk} were stopped ({of}); {share}{interval}.{_with_others(facts, arm)}"
+        )
         findings.append(Finding("stopping", arm, status, sentence, numbers, {"at_risk": at_risk}))
     return findings
+
+
+def _by_own_rule(facts: StudyFacts, arm: str) -> dict[int, Mapping[str, Any]]:
+    """The lineages that a rule stopped. One that ended with another arm's was watched as long as it lasted, no more."""
+    return {seed: one for seed, one in facts.stopped.get(arm, {}).items() if not one.get("with")}
+
+
+def _with_others(facts: StudyFacts, arm: str) -> str:
+    found = [f"{one['with']}, which {one['which']}" for one in facts.stopped.get(arm, {}).values() if one.get("with")]
+    return "".join(f" {found.count(other)} ended with {other}." for other in dict.fromkeys(found))
 
 
 def _about(facts: StudyFacts, found: Sequence[Finding]) -> str:

@@ -40,13 +40,18 @@ def span(low: float, high: float) -> str:
 
 
 def and_ended(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
-    """The sentences, with a space before each, that name the lineages of an arm that diverged or were stopped; "" where
-    all go on.
+    """The sentences, with a space before each, that name the lineages of an arm that diverged, were stopped or ended
+    with those of another arm; "" where all go on.
     """
     gone = diverged(records, arm)
-    stopped = {seed: one["generation"] for seed, one in facts.stopped.get(arm, {}).items()}
     said = f" Training diverged in {_named(facts, gone)}." if gone else ""
-    return f"{said} Stopped {'was' if len(stopped) == 1 else 'were'} {_named(facts, stopped)}." if stopped else said
+    ends: dict[str, dict[int, int]] = {}
+    for seed, one in facts.stopped.get(arm, {}).items():
+        how = f"Ended with {one['with']}, which {one['which']}," if one.get("with") else "Stopped"
+        ends.setdefault(how, {})[seed] = one["generation"]
+    return said + "".join(
+        f" {how} {'was' if len(at) == 1 else 'were'} {_named(facts, at)}." for how, at in ends.items()
+    )
 
 
 def _named(facts: StudyFacts, gone: Mapping[int, int]) -> str:
