@@ -160,9 +160,9 @@ def looked_at(study: Study, arm: str, seed: int, generation: int) -> dict[str, A
 def stopped(study: Study) -> dict[str, dict[int, Mapping[str, Any]]]:
     """The lineages that were stopped: arm -> seed -> the decision, with the generation after which it was made.
 
-    Those are among them that have ended with another arm's, without which they cannot go on: the decision is that arm's,
-    ``with`` is its name, ``which`` says what it is to them, and the generation is the last one that they have. Raises
-    Damaged for another file.
+    Those are among them that have ended with another arm's, without which they cannot go on: the decision is that
+    arm's, ``with`` is its name, ``which`` says what it is to them, and the generation is the last one that they have.
+    Raises Damaged for another file.
     """
     own = _decided(study)
     return _with_others(study, own) if own else own

@@ -2,8 +2,7 @@
 
 A lineage that was stopped has an event at the generation after which it was; one that was not is censored at the last
 generation that it was measured at, be it the study's last, or that before its training diverged, or that with which it
-ended since another arm did. So nothing is taken
-for a lineage that went on which was only not watched any longer.
+ended since another arm's did. So nothing is taken for a lineage that went on which was only not watched any longer.
 """
 
 import math
@@ -86,18 +85,11 @@ def stopping(facts: StudyFacts, records: Sequence[Record]) -> list[Finding]:
         at_risk = ", ".join(str(step.at_risk) for step in steps)
         numbers = {"stopped": len(gone), "lineages": steps[0].at_risk, "share": end.share}
         numbers |= {"low": end.low, "high": end.high, "last": end.generation}
-        status = (
-            "goes on"
-            if len(facts.stopped.get(arm, {})) == 0
-            else "ended with others"
-            if not gone
-            else "stopped"
-            if len(gone) == steps[0].at_risk
-            else "in part stopped"
-        )
-        sentence = (
-            f"{len(gone)} of {steps[0].at_risk} were stopped ({of}); {share}{interval}.{_with_others(facts, arm)}"
-        )
+        status = "stopped" if len(gone) == steps[0].at_risk else "in part stopped"
+        if not gone:
+            status = "ended with others" if facts.stopped.get(arm) else "goes on"
+        sentence = f"{len(gone)} of {steps[0].at_risk} were stopped ({of}); {share}{interval}."
+        sentence += _with_others(facts, arm)
         findings.append(Finding("stopping", arm, status, sentence, numbers, {"at_risk": at_risk}))
     return findings
 

@@ -49,9 +49,9 @@ def and_ended(records: Sequence[Record], facts: StudyFacts, arm: str) -> str:
     for seed, one in facts.stopped.get(arm, {}).items():
         how = f"Ended with {one['with']}, which {one['which']}," if one.get("with") else "Stopped"
         ends.setdefault(how, {})[seed] = one["generation"]
-    return said + "".join(
-        f" {how} {'was' if len(at) == 1 else 'were'} {_named(facts, at)}." for how, at in ends.items()
-    )
+    for how, at in ends.items():
+        said += f" {how} {'was' if len(at) == 1 else 'were'} {_named(facts, at)}."
+    return said
 
 
 def _named(facts: StudyFacts, gone: Mapping[int, int]) -> str:
