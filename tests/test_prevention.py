@@ -15,7 +15,8 @@ from collapselab import study as studies
 from collapselab.core.spent import Spent
 from collapselab.report.fronts import prevention_charts
 from collapselab.report.numbers import prevention_rows, price_words
-from collapselab.study import prevention
+from collapselab.report.sections import used_words
+from collapselab.study import find, prevention, results
 from collapselab.study.loading import check
 from collapselab.verdicts import Endpoint, Prevention, StudyFacts, analyse, standings
 from collapselab.verdicts.many_to_one import apart, critical, gains, surely_above, within
@@ -51,6 +52,19 @@ def test_prices_are_what_the_file_comes_to_by_hand(shipped):
     assert {arm: one.price for arm, one in found.items()} == by_hand
     assert (found["accumulation"].kept, found["subsampling"].kept, found["nothing"].kept) == (1600, 1600, 400)
     assert (found["realism"].discarded, found["nothing"].discarded) == (4 * 400, 0)
+
+
+def test_real_rows_that_a_selector_is_shown_are_counted_and_said(monkeypatch):
+    """Of a population as many as are held out; of a data set the train split less what is trained on: 2,000 - 500."""
+    monkeypatch.chdir(ROOT)
+    drayson, chosen = find("config/papers/drayson.yaml"), find("text-chosen")
+    said = "1,000 further real rows were shown to its selector"
+    assert prevention.shown_in_words(drayson) == {"detector": said}
+    assert {arm: prevention.real_of(drayson, arm) for arm in drayson.file.arms} == {"plain": 1000, "detector": 2000}
+    assert set(prevention.shown_in_words(chosen).values()) == {said.replace("1,000", "1,500")}
+    assert {prevention.real_of(chosen, arm) for arm in ("chance", "varied")} == {500}
+    assert {prevention.real_of(chosen, arm) for arm in ("fluent", "detector")} == {2000}
+    assert used_words(results.facts(drayson)).endswith(f": 1,000 in every arm. In detector {said}.")
 
 
 def test_the_images_of_prices_are_those_that_plan_counts(shipped):

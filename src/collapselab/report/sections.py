@@ -75,7 +75,8 @@ def used_words(facts: StudyFacts) -> str:
     said = [
         f"{number:,} in {'every arm' if len(numbers) == 1 else ', '.join(arms)}" for number, arms in numbers.items()
     ]
-    return f"Distinct real {facts.unit} used by generation {facts.generations}: {'; '.join(said)}."
+    more = [f" In {arm} {words}." for arm, words in facts.shown.items() if arm in facts.arms]
+    return f"Distinct real {facts.unit} used by generation {facts.generations}: {'; '.join(said)}.{''.join(more)}"
 
 
 def answers(found: Mapping[str, Sequence[Finding]], section: str) -> dict[str, dict[str, Finding]]:

@@ -59,16 +59,44 @@ def real_of(study: Study, arm: str) -> int:
     """The distinct real rows that an arm has met by the last generation, or that somebody in it has looked at.
 
     Who looks through features sees the whole train split; fixed and redrawn rows are a part of it. Validation rows are
-    further ones.
+    further ones. Of a population they see rows of their own, which no training set has.
     """
     used = study.used[arm][-1].real
     if study.population_name is not None:
-        return used
+        return used + shown(study, arm)
     fresh = fresh_before(study.lineages[arm].regime, study.file.generations + 1)
     split = study.file.data.split
     looked = split.train if looks_at_real(study, arm) else 0
     chosen = bool(validated(study, arm) or study.left_open(study.lineages[arm].model))
     return max(used, looked + fresh) + (split.validation if chosen else 0)
+
+
+def shown(study: Study, arm: str) -> int:
+    """The real rows that a selector, a transform or an adapter of an arm is shown, and that it was not trained on.
+
+    Of a population they are as many as are held out, drawn for that alone; of a data set the rest of its train split.
+    """
+    if not looks_at_real(study, arm):
+        return 0
+    split, used = study.file.data.split, study.used[arm][-1]
+    if study.population_name is not None:
+        return split.held_out
+    return max(0, split.train - used.fixed - used.redrawn)
+
+
+def shown_in_words(study: Study) -> dict[str, str]:
+    """arm -> how many real rows it was shown beside those that it was trained on, and to what of it."""
+    told = {}
+    for arm in study.used:
+        looks = {
+            "selector": study.read_by(arm) or study.selecting(arm, "train"),
+            "transform": study.changed_by(arm) or study.transforming(arm, "train"),
+            "adapter": study.adapted_by(arm),
+        }
+        whom = " and ".join(name for name, there in looks.items() if there)
+        if whom and (rows := shown(study, arm)):
+            told[arm] = f"{rows:,} further real rows were shown to its {whom}"
+    return told
 
 
 def looks_at_real(study: Study, arm: str) -> bool:

@@ -353,6 +353,7 @@ def facts(study: Study) -> Any:
         design=crossing.design(study.file),
         crossed=crossed(study),
         used={arm: amounts[-1] for arm, amounts in study.used.items()},
+        shown=prevention.shown_in_words(study),
         question=study.file.question,
         data=describe_data(study),
         adapted=chosen_in_words(adapted),

@@ -100,7 +100,8 @@ class StudyFacts:
     control with the arm's real rows alone, where it stands beside another. converged: arm -> the arm beside it with
     enough steps of its sampler. matched: what the controls have in common
     with their arms, in words. used: arm -> the distinct real rows and the
-    generated samples that its training sets have had by the last generation. shared: what all seeds have in common, so
+    generated samples that its training sets have had by the last generation; shown: arm -> in words, how many further
+    real rows its selector, transform or adapter was shown. shared: what all seeds have in common, so
     that no interval over seeds counts it. design: the lineages in which split, training and sampling are crossed;
     crossed: their records, which belong to no other analysis.
     arms: arm -> one line that describes it, in the order of the study. generations: T, where generations are 0 .. T.
@@ -133,6 +134,7 @@ class StudyFacts:
     converged: Mapping[str, str] = field(default_factory=dict)
     matched: Sequence[str] = ()
     used: Mapping[str, Used] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
     shared: Sequence[str] = ()
     design: Sequence[Levels] = ()
     crossed: Sequence[tuple[Levels, Mapping[str, Any]]] = ()
