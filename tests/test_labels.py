@@ -457,6 +457,18 @@ def test_a_sweep_lets_each_arm_draw_at_its_own_point():
     }
 
 
+@pytest.mark.parametrize(
+    ("axis", "values", "said"),
+    [
+        ("models.painter.classes", [4, 9], "'pictures' is copied along axes that 'words' has not"),
+        ("models.shares.multinomial.alpha", [0, 1], "'words' is copied along axes that 'pictures' has not"),
+    ],
+)
+def test_an_axis_of_one_alone_is_one_fault(axis, values, said):
+    _, faults = study_of(sweep={axis: values})
+    assert len(faults) == 1 and said in faults[0].message
+
+
 WORDS, PICTURES = "arms.words.", "arms.pictures."
 
 

@@ -132,7 +132,9 @@ def check(raw: dict[str, Any], stem: str) -> tuple[Study | None, list[Fault]]:
     sweep = expanded(raw)
     study, found = _checked(sweep, stem)
     if sweep.faults:  # the study is not the one that is meant
-        study, found = None, [*(fault for fault in found if fault.path[:1] != ("sweep",)), *sweep.faults]
+        told = {fault.path for fault in sweep.faults}  # where it has spoken others know less
+        found = [one for one in found if one.path[:1] != ("sweep",) and sweep.as_typed(one).path not in told]
+        study, found = None, [*found, *sweep.faults]
     found = [*found, *toys.idle(raw)] or _toy_faults(raw)
     return study, list(dict.fromkeys(sweep.as_typed(fault) for fault in found))
 
