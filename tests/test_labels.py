@@ -383,7 +383,21 @@ def test_a_model_that_diverged_draws_nothing(run, tmp_path):
     said = in_process.words_of(run, "sample", Place("words", 0, 1), str(out))
     said[said.index("--drawn-by") + 1] = str(path)
     assert in_process.frame.run(said) == 0
-    assert store.read_samples(out).lineage["diverged"] == {"at": 3}
+    assert store.read_samples(out).lineage["diverged"] == {"at": 3, "of": str(path)}
+
+
+def test_a_file_that_cannot_draw_labels_is_named_by_its_flag(run, tmp_path, capsys):
+    out = str(tmp_path / "samples.safetensors")
+    said = in_process.words_of(run, "sample", Place("words", 0, 1), out)
+    words, pictures = run.model_file("words", 0, 1), run.model_file("pictures", 0, 1)
+    for flag, model, told in (
+        ("--drawn-by", words, f"--drawn-by: {words} holds multinomial, which is told no labels; allowed is"),
+        ("--model", pictures, f"--model: {pictures} holds conditional-gaussian; with --drawn-by it is of labels alone"),
+    ):
+        wrong = list(said)
+        wrong[wrong.index(flag) + 1] = model
+        assert in_process.frame.run(wrong) == 2
+        assert told in " ".join(capsys.readouterr().err.split())
 
 
 def test_records_measure_words_and_pictures(run):

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from .. import store
+from ..core.registry import usable
 from ..core.sequences import met
 from ..core.sets import SampleSet
 from ..machine import processes
@@ -48,7 +49,7 @@ def sample(
 ) -> None:
     """Sample a model."""
     trained, metadata = model_in(model)
-    painter, by_whom = model_in(drawn_by) if drawn_by else (None, {})
+    painter, by_whom = _painter_in(drawn_by, model, metadata) if drawn_by else (None, {})
     said, others = json_of(guide, "--guide", dict), pairs(auxiliary or [], "--auxiliary", files=True)
     marks, by = mark_in(mark, "noise"), json_of(sampler, "--sampler", dict)
     steers, lost = steering(said, others, replaced(metadata["options"], by), sampling_bias < 1)
@@ -100,6 +101,27 @@ def _beside(**said: Mapping[str, Any] | None) -> dict[str, Any]:
 def _told_of(path: Path | None, painter: Mapping[str, Any]) -> dict[str, Any]:
     """What samples say of the model that has drawn them of labels; nothing where it is the one that was sampled."""
     return {"model": str(path), "family": painter["family"], "model_options": painter["options"]} if path else {}
+
+
+def _painter_in(path: Path, model: Path, words: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The model that draws labels, and its metadata. Raises BadParameter for one that cannot, and for no labels.
+
+    model: the file of the labels' model. words: its metadata.
+    """
+    painter, found = model_in(path)
+    family, of = found.get("family", "a known population"), words.get("family", "a known population")
+    if family not in MODELS or "labels" not in MODELS[family].conditions or not found["options"].get("classes"):
+        able = ", ".join(name for name, kind in usable(MODELS) if "labels" in kind.conditions)
+        message = f"{path} holds {family}, which is told no labels; allowed is a model with classes of one of these"
+        raise typer.BadParameter(f"{message}: {able}", param_hint="--drawn-by")
+    if of not in MODELS or "categories" not in MODELS[of].takes:
+        message = f"{model} holds {of}; with --drawn-by it is of labels alone: allowed is a model of categories"
+        raise typer.BadParameter(message, param_hint="--model")
+    labels, classes = words["options"].get("categories"), found["options"]["classes"]
+    if labels is not None and labels != classes:
+        message = f"{path} draws {classes} labels, and {model} gives {labels}; allowed is the same number"
+        raise typer.BadParameter(message, param_hint="--drawn-by")
+    return painter, found
 
 
 def _end_of(path: Path | None, painter: Mapping[str, Any]) -> dict[str, Any] | None:
