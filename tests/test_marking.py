@@ -74,7 +74,7 @@ VAIN = [
         "whose samples can be traced back to the noise that they began with, and 'vae' is no such",
     ),
     (arm("gaussian_shading", "told"), "found by the model without a class, but 'told' has 10 classes and"),
-    (arm("ring"), "arms.one.mark: unknown name 'ring' (did you mean 'tree_ring'?); allowed: spread_spectrum, tree_ring"),
+    (arm("ring"), "arms.one.mark: unknown name 'ring' (did you mean 'tree_ring'?); allowed: spread_spectrum"),
     (arm({"tree_ring": {"radius": 0}}), "arms.one.mark.tree_ring.radius: found 0"),
     (
         arm("gaussian_shading", regime={"algebra": RESAMPLED}),
