@@ -220,7 +220,10 @@ PPCA = {"ppca": {"components": 4, "ddof": 0}}
     ("changes", "said"),
     [
         ({"models": {"classes": {"gaussian": {"ddof": 0}}}}, "of 'gaussian' have none here: take another family; "),
-        ({"models": {"classes": {"gaussian": {"ddof": 0}}}}, "families that label: class-gaussian, conditional-gaussian"),
+        (
+            {"models": {"classes": {"gaussian": {"ddof": 0}}}},
+            "families that label: class-gaussian, conditional-gaussian",
+        ),
         ({"data": {"population": "land", "split": {"held_out": 80}}}, "but 'land' draws rows without any"),
         (IMAGES | {"models": {"classes": PPCA}}, "let the arm's transform be one that relabels"),
         (
