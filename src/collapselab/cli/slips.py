@@ -2,6 +2,7 @@
 
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ OPTIONS: Mapping[str, str] = {
 
 def show(error: Any) -> None:
     """Print what is wrong with a command line, as typer words it, and below it what may have been meant."""
+    if getattr(error, "ctx", None) is None and (read := _read_for(error)):
+        error.ctx, error.cmd = read, read.command
     error.message = error.message.removeprefix("Value error, ")
     if found := re.fullmatch(r"'([^']*)' is not one of (.*)\.", error.message):
         names = re.findall("'([^']*)'", found[2])
@@ -63,11 +66,15 @@ def show(error: Any) -> None:
 
 def _cures(error: Any) -> Iterator[str]:
     context = getattr(error, "ctx", None)
+    if context is None:
+        return
     if hasattr(error, "param_type"):
         yield from _missing(context, error.param)
-    elif wrong := getattr(error, "option_name", None):
+    elif (wrong := getattr(error, "option_name", None)) and not hasattr(error, "possibilities"):
+        yield from (_taken(wrong, one, context) for one in context.command.params if wrong in one.opts)
+    elif wrong:
         known = [word for one in context.command.params for word in one.opts if word.startswith("--")]
-        if OPTIONS.get(wrong) in known or not getattr(error, "possibilities", None):  # else typer has named the nearest
+        if OPTIONS.get(wrong) in known or not error.possibilities:  # else typer has named the nearest
             yield f"Allowed are {', '.join([*known, '--help'])}{asked(_option(wrong, known))}"
     elif found := re.match(r"No such command '([^']*)'", error.message):
         verb = ELSEWHERE.get(found[1].lower()) if context.parent is None else None
@@ -75,6 +82,22 @@ def _cures(error: Any) -> Iterator[str]:
             yield f"Did you mean {verb!r}? See {context.command_path} {verb} -h"
         elif "Did you mean" not in error.message:
             yield f"All of them: {context.command_path} -h"
+
+
+def _read_for(error: Any) -> Any:
+    """Whose command line was read when an error arose; typer does not say it where an option's value is wrong."""
+    found = (frame.f_locals.get("ctx") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next((one for one in reversed([*found]) if hasattr(one, "command")), None)
+
+
+def _taken(word: str, option: Any, context: Any) -> str:
+    """What an option takes, of one that was said without its value, or with one that it has not."""
+    if option.is_flag:
+        return f"{word} is said by itself, without a value"
+    choices = option.display_type(context).strip("<>").split("|")
+    if len(choices) > 1:
+        return f"{word} takes one of {', '.join(choices)}"
+    return f"{word} takes a value" + (f": {option.help}" if option.help else "")
 
 
 def _option(wrong: str, known: list[str]) -> list[str]:
