@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.shipped import shipped
-from . import crossing, prevention, sampled, toys
+from . import crossing, from_pictures, prevention, sampled, toys
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
     choice_faults,
@@ -52,6 +52,8 @@ def load(path: Path) -> Study:
     study, more = check(raw, path.stem)
     told = {fault.path for fault in faults}
     faults += [fault for fault in more if fault.path not in told]
+    if study is not None and not faults:  # files are looked at once, and not in every job that is planned
+        faults += from_pictures.size_faults(study)
     if faults:
         raise BadStudy(path, faults, lines)
     return study
