@@ -8,6 +8,8 @@ from collapselab.cli import run as frame
 from collapselab.cli import slips
 from collapselab.cli.run import VERBS
 from collapselab.core.shipped import shipped
+from collapselab.study.faults import BadStudy
+from collapselab.study.reading import parse
 
 
 def told(capsys, line, code=2):
@@ -93,3 +95,103 @@ def test_an_option_that_nobody_has_ends_a_run_before_it_begins(tmp_path, monkeyp
     said = told(capsys, f"run smoke {words}")
     assert hint in said and len(said.splitlines()) < 6
     assert not list(tmp_path.iterdir())
+
+
+# -- files that are not YAML -------------------------------------------------------------------------------------------
+
+ALIAS = "begins with *, to YAML an alias, the name of what another place marks by &; a text needs quotation marks"
+SIGN = "begins with @, to YAML a sign that is kept for later; a text needs quotation marks"
+
+
+def unread(tmp_path, text):
+    """What is said of a file that is not YAML."""
+    path = tmp_path / "odd.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadStudy) as caught:
+        parse(path)
+    return str(caught.value).split("is not YAML: ")[1]
+
+
+def leaves(part):
+    """All values that are neither mappings nor lists."""
+    if isinstance(part, dict | list):
+        inner = part.values() if isinstance(part, dict) else part
+        return [leaf for one in inner for leaf in leaves(one)]
+    return [part]
+
+
+@pytest.mark.parametrize(
+    ("text", "cured", "said"),
+    [
+        ("question: *Does this hold?\n", "'*Does this hold?'", ALIAS),
+        ("question: *important this\nseeds: 1\n", "'*important this'", ALIAS),
+        ("about:\n- *important this\n- b\n", "'*important this'", ALIAS),
+        ("about: [a, *b c]\n", "'*b c'", ALIAS),
+        ("a: &one {b: 1}\nquestion: *one two\n", "'*one two'", ALIAS),
+        ("c: *default\n", "'*default'", ALIAS),
+        ("a: @b # see\n", "'@b'", SIGN),
+        ("a: @it's # see\n", '"@it\'s"', SIGN),
+        ("a: [@b, c]\n", "'@b'", SIGN),
+        ("a: {b: @c}\n", "'@c'", SIGN),
+        ("a:\n- @b\n- c\n", "'@b'", SIGN),
+        ("a:\n- b: @b, c\n  c: 2\n", "'@b, c'", SIGN),
+        # Whose end is not seen: a list of several lines, and texts that go on below.
+        ("a: [\n  b, @c, d\n]\n", None, SIGN),
+        ("a: [b, @c\n  d]\n", None, SIGN),
+        ("a: @b goes on\n  in the next\nc: 1\n", None, SIGN),
+        ("a: @b\n\n  c\n", None, SIGN),
+        ("a:\n  @b goes\n  on\n", None, SIGN),
+        ("- a: @b\n    c\n", None, SIGN),
+    ],
+)
+def test_a_text_that_begins_with_a_sign_is_shown_as_it_should_be_written(tmp_path, text, cured, said):
+    """What is shown, put in the place of the text, is YAML, and says the text."""
+    line, _, told = unread(tmp_path, text).partition(": ")
+    assert line == next(f"line {row}" for row, one in enumerate(text.split("\n"), 1) if re.search(r"[*@]\w", one))
+    assert told == said + (f": {cured}" if cured else "")
+    if cured:
+        (tmp_path / "odd.yaml").write_text(f"{text.replace(cured[1:-1], cured)}", encoding="utf-8")
+        assert cured[1:-1] in leaves(parse(tmp_path / "odd.yaml")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &defaults {b: 1}\nc: *default\n", "line 2: no place above is marked &default (did you mean *defaults?); a "
+         "text needs quotation marks"),
+        ("a: &defaults {b: 1}\nc: {<<: *default}\n", "line 2: no place above is marked &default (did you mean"),
+        ("c: {<<: *default}\n", "line 1: no place above is marked &default; a"),
+        ("a: | text here\n", "line 1: begins with |, to YAML the beginning of a text that stands in the lines below; "
+         "put the text into the lines below, indented, or leave out the |"),
+        ("a: > text\n", "line 1: begins with >, to YAML the beginning of a text that stands in the lines below; put"),
+        ("a: &x {b: [1, 2}\n", "line 1: a bracket opens and is not closed"),
+        ("a: *\n", f"line 1: {ALIAS}"),
+        ('a: "C:\\data\\y"\n', "line 1: a \\ in double quotes begins a sign; write '...' in single quotes, or /"),
+        ('a: "C:\\xyz"\n', "line 1: a \\ in double quotes begins a sign; write '...' in single quotes, or /"),
+        ("{a}: 1\n", "line 1: has a list or a mapping where a key must be a word; a text that begins with [ or {"),
+        ("a: {{b}}\n", "line 1: has a list or a mapping where a key must be a word"),
+        ("a: 1\n---\nb: 2\n", "line 2: a second study begins, and a file holds one: leave out the ---"),
+        ("a: 1\n...\nb: 2\n", "line 3: stands behind the end of the study"),
+        ("<<: 3\n", "line 1: << takes an alias, such as *name"),
+    ],
+)  # fmt: skip
+def test_slips_are_told_in_plain_words(tmp_path, text, said):
+    assert unread(tmp_path, text).startswith(said)
+
+
+def test_anchors_and_what_stands_behind_them_are_read(tmp_path):
+    text = "a: &one {b: 1}\nc: {<<: *one, d: 2} # *that @these\ne: &two words behind it\nf: *two\ng: |\n  text\n"
+    (tmp_path / "right.yaml").write_text(text, encoding="utf-8")
+    words = "words behind it"
+    said = {"a": {"b": 1}, "c": {"b": 1, "d": 2}, "e": words, "f": words, "g": "text\n"}
+    assert parse(tmp_path / "right.yaml")[0] == said
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_passed_over(tmp_path):
+    path = tmp_path / "windows.yaml"
+    path.write_bytes(b"\xef\xbb\xbfname: windows\r\nseeds: 3\r\n")
+    raw, lines, _ = parse(path)
+    assert raw == {"name": "windows", "seeds": 3} and lines["name",] == 1
+    path.write_bytes(b"\xef\xbb\xbf\xff")
+    with pytest.raises(BadStudy, match="no UTF-8"):
+        parse(path)
