@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 from collapselab.cli import run as frame
-from collapselab.cli import slips
+from collapselab.cli import running, slips
 from collapselab.cli.run import VERBS
 from collapselab.core.shipped import shipped
 from collapselab.study.faults import BadStudy
@@ -68,6 +69,12 @@ def test_all_that_is_needed_is_said_at_once(capsys):
         ("judge serve quickstart --port", "--port takes a value"),
         ("run quickstart --open=yes", "--open is said by itself, without a value"),
         ("evaluate a", "Did you mean 'measure'? See collapselab measure -h"),
+        ("RUN smoke", "Did you mean 'run'? See collapselab run -h"),
+        ("judge SERVE", "Did you mean 'serve'? See collapselab judge serve -h"),
+        ("version", "Did you mean '--version'?"),
+        ("help", "Did you mean '-h'?"),
+        ("judge help", "Did you mean '-h'?"),
+        ("judge version", "All of them: collapselab judge -h"),
         ("judge serv", "Did you mean 'serve'?"),
         ("judge evaluate", "All of them: collapselab judge -h"),
         ("xyzzy", "All of them: collapselab -h"),
@@ -75,6 +82,12 @@ def test_all_that_is_needed_is_said_at_once(capsys):
 )
 def test_what_was_meant_is_said(capsys, line, words):
     assert words in told(capsys, line)
+
+
+@pytest.mark.parametrize("word", [*slips.ELSEWHERE, *slips.BESIDE])
+def test_one_thing_alone_is_said_to_be_meant(capsys, word):
+    """And not beside it another, which is near in letters."""
+    assert told(capsys, word).count("Did you mean") == 1
 
 
 def test_what_others_call_a_verb_is_none_here_and_leads_to_one():
@@ -87,6 +100,15 @@ def test_what_others_call_a_verb_is_none_here_and_leads_to_one():
     [
         ("--opn", "found --opn (did you mean '--open'?)"),
         ("--cores 1 --forcrun record", "found --forcrun (did you mean '--forcerun'?)"),
+        ("--browser", "found --browser (did you mean '--open'?)"),
+        ("--fooo", "found --fooo; allowed are --open, and snakemake's"),
+        ("--Cores 2", "found --Cores (did you mean '--cores'?)"),
+        ("-x", "found -x; allowed"),
+        ("--cores", "found --cores without a value; it takes one: --cores N"),
+        ("--cores -n", "found --cores without a value; it takes one: --cores N"),
+        ("-n -j", "found -j without a value; it takes one: -j N"),
+        ("--until --cores 2", "found --until without a value"),
+        ("--configfile", "found --configfile without a value"),
         ("-n --slurm-jobname-prefix=a --xyzzy=3", "found --xyzzy; allowed are --open, and snakemake's"),
     ],
 )
@@ -95,6 +117,24 @@ def test_an_option_that_nobody_has_ends_a_run_before_it_begins(tmp_path, monkeyp
     said = told(capsys, f"run smoke {words}")
     assert hint in said and len(said.splitlines()) < 6
     assert not list(tmp_path.iterdir())
+
+
+def test_no_option_of_snakemake_is_refused():
+    actions = get_argument_parser()._option_string_actions
+    for word, action in actions.items():
+        values = [] if action.nargs == 0 else ["1"]
+        running._expect_options([word, *values])
+        running._expect_options([*([word] if action.nargs in (0, "*", "?") else [f"{word}=1"]), "--open"])
+    for line in (
+        "-c2 -np --core 2",
+        "-j 4 --",
+        "--cores -1",
+        "--until a b --forcerun",
+        "--config a=-x",
+        "-n -- -x --fooo",
+    ):
+        running._expect_options(line.split())
+    running._expect_options(["--jobname", "--gres=a b"])
 
 
 # -- files that are not YAML -------------------------------------------------------------------------------------------

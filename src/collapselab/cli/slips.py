@@ -39,6 +39,9 @@ ELSEWHERE: Mapping[str, str] = {
 }
 """word that others call a verb by -> the verb."""
 
+BESIDE: Mapping[str, str] = {"version": "--version", "help": "-h"}
+"""word that others call by as a verb -> the option that it is."""
+
 OPTIONS: Mapping[str, str] = {
     **dict.fromkeys(("--output", "-o", "--save"), "--out"),
     **dict.fromkeys(("--n", "-n", "--num", "--number", "--samples"), "--count"),
@@ -59,6 +62,8 @@ def show(error: Any) -> None:
     if found := re.fullmatch(r"'([^']*)' is not one of (.*)\.", error.message):
         names = re.findall("'([^']*)'", found[2])
         error.message = f"found {found[1]!r}{meant(found[1], names)}; allowed: {', '.join(names)}"
+    if _meant_verb(getattr(error, "ctx", None), error.message):  # typer would name another, which is near in letters
+        error.message = error.message.partition(" Did you mean")[0]
     error.show()
     for line in _cures(error):
         print(line, file=sys.stderr)
@@ -75,13 +80,25 @@ def _cures(error: Any) -> Iterator[str]:
     elif wrong:
         known = [word for one in context.command.params for word in one.opts if word.startswith("--")]
         if OPTIONS.get(wrong) in known or not error.possibilities:  # else typer has named the nearest
-            yield f"Allowed are {', '.join([*known, '--help'])}{asked(_option(wrong, known))}"
-    elif found := re.match(r"No such command '([^']*)'", error.message):
-        verb = ELSEWHERE.get(found[1].lower()) if context.parent is None else None
-        if verb:
-            yield f"Did you mean {verb!r}? See {context.command_path} {verb} -h"
-        elif "Did you mean" not in error.message:
-            yield f"All of them: {context.command_path} -h"
+            yield f"Allowed are {', '.join([*known, '--help'])}{asked(option_meant(wrong, known))}"
+    elif verb := _meant_verb(context, error.message):
+        yield f"Did you mean {verb!r}?" + ("" if verb in BESIDE.values() else f" See {context.command_path} {verb} -h")
+    elif "No such command" in error.message and "Did you mean" not in error.message:
+        yield f"All of them: {context.command_path} -h"
+
+
+def _meant_verb(context: Any, message: str) -> str | None:
+    """What is called otherwise here, or in small letters, of a verb that there is not; None of all else."""
+    found = re.match(r"No such command '([^']*)'", message)
+    if found is None or context is None:
+        return None
+    word = found[1].lower()
+    if word in context.command.commands:
+        return word
+    beside = BESIDE.get(word)
+    if context.parent is None:
+        return beside or ELSEWHERE.get(word)
+    return beside if beside == BESIDE["help"] else None
 
 
 def _read_for(error: Any) -> Any:
@@ -100,8 +117,12 @@ def _taken(word: str, option: Any, context: Any) -> str:
     return f"{word} takes a value" + (f": {option.help}" if option.help else "")
 
 
-def _option(wrong: str, known: list[str]) -> list[str]:
-    return [one for one in (OPTIONS.get(wrong),) if one in known] or nearest(wrong, known)
+def option_meant(wrong: str, known: list[str]) -> list[str]:
+    """The options that one which there is not may have meant: what others call so, or the nearest in letters."""
+    if OPTIONS.get(wrong) in known:
+        return [OPTIONS[wrong]]
+    bare = {one.lstrip("-"): one for one in known if one.startswith("--")}  # hyphens make all options alike
+    return [bare[one] for one in nearest(wrong.lstrip("-"), bare)]
 
 
 def _missing(context: Any, lacking: Any) -> Iterator[str]:
