@@ -11,7 +11,9 @@ from collapselab import study as studies
 from collapselab.adapt import ADAPTERS
 from collapselab.cli import options
 from collapselab.cli.run import PANELS, VERBS
+from collapselab.compose.regimes import REGIMES
 from collapselab.core.naming import COMMON_NAMES, meant
+from collapselab.data import DATASETS
 from collapselab.features import FEATURES
 from collapselab.guides import GUIDES
 from collapselab.metrics import METRICS
@@ -50,6 +52,10 @@ def test_every_common_name_leads_to_a_name():
         ("recal", METRICS, " (did you mean 'recall'?)"),
         ("Frechet-Distance", METRICS, " (did you mean 'frechet_distance'?)"),
         ("CIFAR-10", ["tiny", "cifar10"], " (did you mean 'cifar10'?)"),
+        ("MNIST", DATASETS, " (did you mean 'mnist-5k', 'mnist_idx' and 'torchvision'?)"),
+        ("cifar", DATASETS, " (did you mean 'cifar10_batches' and 'torchvision'?)"),
+        ("cifar10", DATASETS, " (did you mean 'cifar10_batches' and 'torchvision'?)"),
+        ("replace", REGIMES, " (did you mean 'fully_synthetic'?)"),
         ("fid", ["recall"], ""),
         (3, METRICS, ""),
     ],
