@@ -82,7 +82,7 @@ def _expect_options(asked: Sequence[str]) -> None:
     wanted = [_option_of(word) for word in words]
     bare = [  # options behind which no value stands
         word
-        for word, after in zip(words, [*words[1:], "" if "--" in asked else None], strict=True)
+        for word, after in zip(words, [*words, "" if "--" in asked else None][1:], strict=True)
         if _option_of(word) == word and (after is None or _option_of(after))
     ]
     if not {*wanted} - {None} - USUAL - TAKING and not TAKING & {*bare}:
