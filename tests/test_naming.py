@@ -1,6 +1,7 @@
 """What a name may have meant, the help of all verbs, and what a shell completes."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -40,6 +41,26 @@ def test_every_common_name_leads_to_a_name():
     fields = {key for model in MODELS.values() for key in model.Options.model_fields}
     known = {*keys_of(schema()), *fields, *(name for registry in REGISTRIES for name in registry)}
     assert {one for names in COMMON_NAMES.values() for one in names} <= known
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("quickstart.yml", "quickstart"),
+        ("quickstart.yaml", "quickstart"),
+        ("config/quickstart", "quickstart"),
+        ("config/quickstrat.yaml", "quickstart"),
+        ("papers/shumailov", "config/papers/shumailov.yaml"),
+        ("papers/shumailov.yaml", "config/papers/shumailov.yaml"),
+        ("config/papers/shumailo.yaml", "config/papers/shumailov.yaml"),
+        ("shumailov-toy.yaml", "config/papers/shumailov-toy.yaml"),
+    ],
+)
+def test_almost_a_studys_file_leads_to_it_in_a_folder_of_ones_own(name, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(studies.BadStudy, match=rf"\(did you mean '{re.escape(meant)}'\?\)"):
+        studies.find(name)
+    studies.find(meant)
 
 
 @pytest.mark.parametrize(

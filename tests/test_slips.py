@@ -126,6 +126,8 @@ def test_no_option_of_snakemake_is_refused():
         running._expect_options([word, *values])
         running._expect_options([*([word] if action.nargs in (0, "*", "?") else [f"{word}=1"]), "--open"])
     for line in (
+        "",
+        "--",
         "-c2 -np --core 2",
         "-j 4 --",
         "--cores -1",

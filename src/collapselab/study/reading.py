@@ -13,6 +13,7 @@ from ..core.shipped import shipped
 from .faults import BadStudy, Fault, quoted
 
 TOY = "-toy"  # behind a study's name: the study at a size of minutes, which lies in no file
+HOME = Path("config")  # where studies lie that are called by their names
 PAPERS = "papers"  # the folder of those that are after papers
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
@@ -97,17 +98,33 @@ def _nowhere(path: Path) -> str:
     Where studies lie that are called by their names, those that come with the package are found, too, and all that are
     after papers, which lie one folder deeper.
     """
-    folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
+    folders = {path.parent}
+    if path.parent in (HOME, HOME / PAPERS):
+        folders.add(shipped(HOME.name).joinpath(*path.parent.parts[1:]))
     there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     deeper = {file.stem for folder in folders for file in (folder / PAPERS).glob("*.yaml")}
     papers = dict.fromkeys(sorted(deeper - {*there}), path.parent / PAPERS)
     toy = TOY if path.stem.endswith(TOY) else ""
-    close = nearest(path.stem.removesuffix(toy), [*there, *papers])
+    others = called(toy) if path.parent in (Path(), Path(PAPERS), HOME / PAPERS) else {}
+    close = nearest(path.stem.removesuffix(toy), [*there, *papers, *others])
     if path.parent.name == PAPERS:  # whose studies are called by their files
         papers |= dict.fromkeys(there, path.parent)
-    hint = asked(f"{papers[one] / one}{toy}.yaml" if one in papers else f"{one}{toy}" for one in close)
+    said = others | {one: f"{one}{toy}" for one in there} | {one: f"{papers[one] / one}{toy}.yaml" for one in papers}
+    hint = asked(said[one] for one in close)
     found = ", ".join(there) or "none"
     return f"no such study{hint}: looked for {path.absolute()}; beside it there are: {found}"
+
+
+def called(toy: str = "") -> dict[str, str]:
+    """What every study is called by, of those of the folder in which one calls and those of the package, by its stem.
+
+    toy: what stands behind its name, if it is meant to be a small one.
+    """
+    both = (HOME, shipped(HOME.name))
+    papers = {
+        file.stem: f"{HOME / PAPERS / file.stem}{toy}.yaml" for one in both for file in (one / PAPERS).glob("*.yaml")
+    }
+    return papers | {file.stem: f"{file.stem}{toy}" for one in both for file in one.glob("*.yaml")}
 
 
 def _unread(error: yaml.YAMLError, text: str) -> str:
