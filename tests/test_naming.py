@@ -1,6 +1,7 @@
 """What a name may have meant, the help of all verbs, and what a shell completes."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,9 @@ from collapselab import study as studies
 from collapselab.adapt import ADAPTERS
 from collapselab.cli import options
 from collapselab.cli.run import PANELS, VERBS
+from collapselab.compose.regimes import REGIMES
 from collapselab.core.naming import COMMON_NAMES, meant
+from collapselab.data import DATASETS
 from collapselab.features import FEATURES
 from collapselab.guides import GUIDES
 from collapselab.metrics import METRICS
@@ -41,6 +44,26 @@ def test_every_common_name_leads_to_a_name():
 
 
 @pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("quickstart.yml", "quickstart"),
+        ("quickstart.yaml", "quickstart"),
+        ("config/quickstart", "quickstart"),
+        ("config/quickstrat.yaml", "quickstart"),
+        ("papers/shumailov", "config/papers/shumailov.yaml"),
+        ("papers/shumailov.yaml", "config/papers/shumailov.yaml"),
+        ("config/papers/shumailo.yaml", "config/papers/shumailov.yaml"),
+        ("shumailov-toy.yaml", "config/papers/shumailov-toy.yaml"),
+    ],
+)
+def test_almost_a_studys_file_leads_to_it_in_a_folder_of_ones_own(name, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(studies.BadStudy, match=rf"\(did you mean '{re.escape(meant)}'\?\)"):
+        studies.find(name)
+    studies.find(meant)
+
+
+@pytest.mark.parametrize(
     ("name", "allowed", "found"),
     [
         ("fid", METRICS, " (did you mean 'frechet_distance'?)"),
@@ -50,6 +73,10 @@ def test_every_common_name_leads_to_a_name():
         ("recal", METRICS, " (did you mean 'recall'?)"),
         ("Frechet-Distance", METRICS, " (did you mean 'frechet_distance'?)"),
         ("CIFAR-10", ["tiny", "cifar10"], " (did you mean 'cifar10'?)"),
+        ("MNIST", DATASETS, " (did you mean 'mnist-5k', 'mnist_idx' and 'torchvision'?)"),
+        ("cifar", DATASETS, " (did you mean 'cifar10_batches' and 'torchvision'?)"),
+        ("cifar10", DATASETS, " (did you mean 'cifar10_batches' and 'torchvision'?)"),
+        ("replace", REGIMES, " (did you mean 'fully_synthetic'?)"),
         ("fid", ["recall"], ""),
         (3, METRICS, ""),
     ],

@@ -20,6 +20,7 @@ from collapselab.cli import gc as room
 from collapselab.data import pictures as reading
 from collapselab.data.archive import DatasetZip
 from collapselab.data.digits import Digits
+from collapselab.data.enlarging import unlike
 from collapselab.data.folder import ImageFolder
 from collapselab.data.survey import Surveyed, survey
 from collapselab.study import from_pictures
@@ -246,6 +247,48 @@ def test_a_zip_of_pictures_does_as_well(tmp_path):
         told = run("validate mine", tmp_path)
         assert "note: 40 of 40 pictures that were looked at are smaller than 12 x 12 pixels and are enlarged" in told
         assert told.rstrip().endswith("resolution: 8 enlarges none")
+    put(tmp_path / "one", np.zeros((16, 64), np.uint8))
+    told = run("validate mine", tmp_path, code=2)
+    assert "data.source.folder: '40.png' has 16 x 64 pixels, and only square pictures can be resized: say crop" in told
+
+
+@pytest.mark.parametrize(
+    ("said", "sizes", "found"),
+    [
+        ("", [(40, 32), (16, 64)], "'0.png' has 40 x 32 pixels, '1.png' has 16 x 64, and all must be of one size: "
+         "say resolution: N, crop: centre, where N"),
+        (", crop: centre", [(40, 32), (16, 64)], "'0.png' has 32 x 32 pixels, '1.png' has 16 x 16, .*: say "
+         "resolution: N, where N"),
+        (", resolution: 8", [(40, 40), (16, 64)], "'1.png' has 16 x 64 pixels, and only square .*: say crop: centre"),
+        (", resolution: 8, crop: centre", [(40, 32), (16, 64)], ""),
+        (", resolution: 8", [(40, 40), (16, 16)], ""),
+        (", crop: centre", [(16, 32), (64, 16)], ""),
+        ("", [(16, 16)], ""),
+    ],
+)  # fmt: skip
+def test_pictures_that_cannot_lie_together_are_a_fault_of_the_study(said, sizes, found, tmp_path):
+    for row in range(6):
+        height, width = sizes[row % len(sizes)]
+        put(tmp_path / "own", np.full((height, width), row, np.uint8))
+    dataset = ImageFolder.model_validate(dict(path=tmp_path / "own", **yaml.safe_load(f"{{{said[2:]}}}")))
+    if found:
+        with pytest.raises(ValueError, match="cannot be read as they are"):
+            dataset.load()
+    else:
+        dataset.load()
+    fault = unlike(dataset, dataset.listing().names)
+    assert (fault is not None) == bool(found) and re.search(found, fault or "")
+
+
+def test_a_picture_that_its_file_turns_is_of_the_size_that_is_read(tmp_path):
+    (tmp_path / "own").mkdir()
+    for row in range(4):
+        turned = Image.Exif()
+        turned[0x0112] = 6 if row % 2 else 1
+        image = Image.fromarray(np.full((16, 24) if row % 2 else (24, 16), row, np.uint8))
+        image.save(tmp_path / "own" / f"{row}.jpg", exif=turned)
+    dataset = ImageFolder(path=tmp_path / "own")
+    assert dataset.load().data.shape == (4, 1, 24, 16) and unlike(dataset, dataset.listing().names) is None
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_pictures_of_several_sizes_are_measured_once_they_are_cut_and_shrunk(dig
     )
     assert pools.read(tmp_path / "mixed", crop="centre", streamed=True).shape == "(1, 8, 8)"
     told = run("measure mixed --against mixed --extractor pixels --metric recall", tmp_path, code=2)
-    assert "8 of 12 images cannot be read as they are; set resolution to make them equal" in told
+    assert "8 of 12 images cannot be read as they are; set resolution (--resolution N) to make them equal" in told
     assert "found 'middle'; allowed: none, centre" in run(
         "measure mixed --against mixed --crop middle", tmp_path, code=2
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.naming import meant
+from ..core.naming import asked as asked_for
 from .run import importing
 from .study import StudyName, study_of
 
@@ -66,25 +66,49 @@ def run(
     raise typer.Exit(code)
 
 
-USUAL = {"--cores", "--jobs", "--dry-run", "--workflow-profile", "--quiet", "--until", "--forcerun", "--forceall"}
+USUAL = {"--dry-run", "--quiet", "--forcerun", "--forceall", "-n", "-p", "-k", "-q", "-F", "-R"}
 """Options of snakemake that need no look at all of them, which takes a second."""
+TAKING = {"--cores", "--jobs", "--workflow-profile", "--until", "-c", "-j", "-U"}
+"""Those of them that take a value."""
 
 
 def _expect_options(asked: Sequence[str]) -> None:
-    """Raise BadParameter for an option that neither this verb nor snakemake has, before anything begins.
+    """Raise BadParameter for an option that neither this verb nor snakemake has, or that is said without its value.
 
-    Snakemake itself would answer with two hundred lines. As it does, this takes the beginning of an option for it.
+    Before anything begins: snakemake itself would answer with two hundred lines. As it does, this takes the beginning
+    of an option for it, and what stands behind a hyphen and one letter for that one's value, or for more such letters.
     """
     words = asked[: asked.index("--")] if "--" in asked else asked
-    wanted = [word.partition("=")[0] for word in words if re.match("--[a-z]", word)]
-    if not set(wanted) - USUAL:
+    wanted = [_option_of(word) for word in words]
+    bare = [  # options behind which no value stands
+        word
+        for word, after in zip(words, [*words, "" if "--" in asked else None][1:], strict=True)
+        if _option_of(word) == word and (after is None or _option_of(after))
+    ]
+    if not {*wanted} - {None} - USUAL - TAKING and not TAKING & {*bare}:
         return
     from snakemake.cli import get_argument_parser
 
-    known = [*get_argument_parser()._option_string_actions, "--open"]
-    if wrong := [word for word in wanted if not any(one.startswith(word) for one in known)]:
-        found = f"found {wrong[0]}{meant(wrong[0], known)}; allowed are --open, and snakemake's: snakemake --help"
-        raise typer.BadParameter(found)
+    from .slips import option_meant
+
+    actions = get_argument_parser()._option_string_actions
+    known = [*actions, "--open"]
+    for word in filter(None, wanted):
+        if not any(one.startswith(word) for one in known) and word[:2] not in {*actions} - {"--"}:
+            hint = asked_for(option_meant(word, known))
+            raise typer.BadParameter(f"found {word}{hint}; allowed are --open, and snakemake's: snakemake --help")
+    for word in bare:
+        action = actions.get(word)
+        if action is not None and (action.nargs in (None, "+") or action.nargs in range(1, 9)):
+            takes = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+            raise typer.BadParameter(f"found {word} without a value; it takes one: {word} {takes}")
+
+
+def _option_of(word: str) -> str | None:
+    """The option that a word says, without its value; None of a word that is no option, as a text with a space."""
+    if not re.match("--?[A-Za-z]", word) or " " in word:
+        return None
+    return word.partition("=")[0] if word.startswith("--") else word[:2]
 
 
 def _is_terminal() -> bool:

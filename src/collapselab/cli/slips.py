@@ -2,6 +2,7 @@
 
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ ELSEWHERE: Mapping[str, str] = {
 }
 """word that others call a verb by -> the verb."""
 
+BESIDE: Mapping[str, str] = {"version": "--version", "help": "-h"}
+"""word that others call by as a verb -> the option that it is."""
+
 OPTIONS: Mapping[str, str] = {
     **dict.fromkeys(("--output", "-o", "--save"), "--out"),
     **dict.fromkeys(("--n", "-n", "--num", "--number", "--samples"), "--count"),
@@ -52,10 +56,14 @@ OPTIONS: Mapping[str, str] = {
 
 def show(error: Any) -> None:
     """Print what is wrong with a command line, as typer words it, and below it what may have been meant."""
+    if getattr(error, "ctx", None) is None and (read := _read_for(error)):
+        error.ctx, error.cmd = read, read.command
     error.message = error.message.removeprefix("Value error, ")
     if found := re.fullmatch(r"'([^']*)' is not one of (.*)\.", error.message):
         names = re.findall("'([^']*)'", found[2])
         error.message = f"found {found[1]!r}{meant(found[1], names)}; allowed: {', '.join(names)}"
+    if _meant_verb(getattr(error, "ctx", None), error.message):  # typer would name another, which is near in letters
+        error.message = error.message.partition(" Did you mean")[0]
     error.show()
     for line in _cures(error):
         print(line, file=sys.stderr)
@@ -63,22 +71,58 @@ def show(error: Any) -> None:
 
 def _cures(error: Any) -> Iterator[str]:
     context = getattr(error, "ctx", None)
+    if context is None:
+        return
     if hasattr(error, "param_type"):
         yield from _missing(context, error.param)
-    elif wrong := getattr(error, "option_name", None):
+    elif (wrong := getattr(error, "option_name", None)) and not hasattr(error, "possibilities"):
+        yield from (_taken(wrong, one, context) for one in context.command.params if wrong in one.opts)
+    elif wrong:
         known = [word for one in context.command.params for word in one.opts if word.startswith("--")]
-        if OPTIONS.get(wrong) in known or not getattr(error, "possibilities", None):  # else typer has named the nearest
-            yield f"Allowed are {', '.join([*known, '--help'])}{asked(_option(wrong, known))}"
-    elif found := re.match(r"No such command '([^']*)'", error.message):
-        verb = ELSEWHERE.get(found[1].lower()) if context.parent is None else None
-        if verb:
-            yield f"Did you mean {verb!r}? See {context.command_path} {verb} -h"
-        elif "Did you mean" not in error.message:
-            yield f"All of them: {context.command_path} -h"
+        if OPTIONS.get(wrong) in known or not error.possibilities:  # else typer has named the nearest
+            yield f"Allowed are {', '.join([*known, '--help'])}{asked(option_meant(wrong, known))}"
+    elif verb := _meant_verb(context, error.message):
+        yield f"Did you mean {verb!r}?" + ("" if verb in BESIDE.values() else f" See {context.command_path} {verb} -h")
+    elif "No such command" in error.message and "Did you mean" not in error.message:
+        yield f"All of them: {context.command_path} -h"
 
 
-def _option(wrong: str, known: list[str]) -> list[str]:
-    return [one for one in (OPTIONS.get(wrong),) if one in known] or nearest(wrong, known)
+def _meant_verb(context: Any, message: str) -> str | None:
+    """What is called otherwise here, or in small letters, of a verb that there is not; None of all else."""
+    found = re.match(r"No such command '([^']*)'", message)
+    if found is None or context is None:
+        return None
+    word = found[1].lower()
+    if word in context.command.commands:
+        return word
+    beside = BESIDE.get(word)
+    if context.parent is None:
+        return beside or ELSEWHERE.get(word)
+    return beside if beside == BESIDE["help"] else None
+
+
+def _read_for(error: Any) -> Any:
+    """Whose command line was read when an error arose; typer does not say it where an option's value is wrong."""
+    found = (frame.f_locals.get("ctx") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next((one for one in reversed([*found]) if hasattr(one, "command")), None)
+
+
+def _taken(word: str, option: Any, context: Any) -> str:
+    """What an option takes, of one that was said without its value, or with one that it has not."""
+    if option.is_flag:
+        return f"{word} is said by itself, without a value"
+    choices = option.display_type(context).strip("<>").split("|")
+    if len(choices) > 1:
+        return f"{word} takes one of {', '.join(choices)}"
+    return f"{word} takes a value" + (f": {option.help}" if option.help else "")
+
+
+def option_meant(wrong: str, known: list[str]) -> list[str]:
+    """The options that one which there is not may have meant: what others call so, or the nearest in letters."""
+    if OPTIONS.get(wrong) in known:
+        return [OPTIONS[wrong]]
+    bare = {one.lstrip("-"): one for one in known if one.startswith("--")}  # hyphens make all options alike
+    return [bare[one] for one in nearest(wrong.lstrip("-"), bare)]
 
 
 def _missing(context: Any, lacking: Any) -> Iterator[str]:

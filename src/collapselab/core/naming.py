@@ -5,6 +5,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
+    "replace": ("fully_synthetic",),
+    "mnist": ("mnist-5k", "mnist_idx", "torchvision"),
+    "cifar": ("cifar10_batches", "torchvision"),
+    "cifar10": ("cifar10_batches", "torchvision"),
     "fid": ("frechet_distance",),
     "fd": ("frechet_distance",),
     "frechetinceptiondistance": ("frechet_distance",),

@@ -387,7 +387,8 @@ class Pictures(Dataset):
                 if image.shape != images.shape[1:]:
                     sides, like = (" x ".join(map(str, shape[-2:])) for shape in (image.shape, images.shape))
                     raise ValueError(
-                        f"{name!r}: has {sides} pixels, {first!r} has {like}; set resolution to make them equal"
+                        f"{name!r}: has {sides} pixels, {first!r} has {like}; "
+                        "set resolution (--resolution N) to make them equal"
                     )
                 images[row] = image
             except ValueError as error:
@@ -405,7 +406,10 @@ class Pictures(Dataset):
             top, left = (height - side) // 2, (width - side) // 2
             image = image[:, top : top + side, left : left + side]
         elif self.resolution is not None and height != width:
-            raise ValueError(f"{name!r}: has {height} x {width} pixels, resized are square images; set crop: centre")
+            raise ValueError(
+                f"{name!r}: has {height} x {width} pixels, and only square pictures can be resized; "
+                "set crop: centre (--crop centre)"
+            )
         if self.resolution is None:
             return image
         return resize_one(image, self.resolution, self.resize)

@@ -191,7 +191,7 @@ def measured_faults(study: Study) -> Iterator[Fault]:
     name, extractor = study.file.primary.metric, study.file.primary.extractor
     metric = METRICS[name]
     if not metric.suits(extractor):
-        allowed = ", ".join(other for other in FEATURES if metric.suits(other))
+        allowed = ", ".join(other for other, of in usable(FEATURES) if metric.suits(other) and study.kind in of.takes)
         yield Fault(("primary",), f"{name!r} is measured in {allowed}; found {extractor!r}")
     elif not FEATURES[extractor].tells(metric.reads, study.kind):
         yield Fault(("primary",), f"{name!r} reads {metric.reads}, which {extractor!r} does not tell from {study.kind}")

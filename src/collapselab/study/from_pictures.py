@@ -4,15 +4,16 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..data.enlarging import enlarged
+from ..data.enlarging import enlarged, unlike
 from ..data.pictures import Pictures
 from ..data.survey import Surveyed
 from .beginning import MODELINE
+from .faults import Fault
 from .study import Study
 
 GENERATIONS = 3
 FEWEST = 24  # pictures, below which the neighbours that metrics look for are most of what there is
-LOOKED_AT = 1_000  # pictures whose sizes are read when a study is checked
+LOOKED_AT = 1_000  # pictures, at most, whose sizes are read when a study is checked
 FEW_OF_A_CLASS = 20  # below so many an extractor learns little of a class
 CLASSES_MAX = 100
 HELD_OUT_MAX, VALIDATION_MAX = 10_000, 1_000
@@ -200,6 +201,16 @@ def _fresh(split: Rows) -> str:
     regime: {{fresh_data: {{fresh: {split.fresh}}}}}
     about: some pictures in each generation that no model has seen
 """
+
+
+def size_faults(study: Study) -> Iterator[Fault]:
+    """Pictures that differ in size, or are no squares, where the study does not say how they are made alike."""
+    pictures = None if study.population_name else study.dataset
+    if not isinstance(pictures, Pictures) or pictures.check():
+        return
+    names = pictures.listing().names
+    if found := unlike(pictures, names[:: -(-len(names) // LOOKED_AT)]):
+        yield Fault(("data", "source", study.origin.name), found)
 
 
 def remarks(study: Study) -> Iterator[str]:

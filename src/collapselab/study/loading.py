@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.naming import asked, nearest
 from ..core.shipped import shipped
-from . import crossing, prevention, sampled, toys
+from . import crossing, from_pictures, prevention, sampled, toys
 from .arms import eaten_faults, fairness_faults, lineage_faults, supply_faults
 from .checks import (
     choice_faults,
@@ -33,7 +34,7 @@ from .late import late_faults
 from .marking import marking_faults
 from .planting import planting_faults
 from .presets import regimes
-from .reading import parse
+from .reading import called, parse
 from .starts import label_faults, unlabelled_faults
 from .stopping import stop_faults
 from .streams import stream_faults
@@ -52,6 +53,8 @@ def load(path: Path) -> Study:
     study, more = check(raw, path.stem)
     told = {fault.path for fault in faults}
     faults += [fault for fault in more if fault.path not in told]
+    if study is not None and not faults:  # files are looked at once, and not in every job that is planned
+        faults += from_pictures.size_faults(study)
     if faults:
         raise BadStudy(path, faults, lines)
     return study
@@ -74,7 +77,9 @@ def file_of(name: str) -> Path:
     path = Path(name)
     is_file = path.suffix in (".yaml", ".yml")
     if not is_file and not re.fullmatch(STUDY_NAME_PATTERN, name):
-        found = f"found {name!r}; allowed is the name of a study in {STUDIES}/, or a YAML file"
+        known = called()
+        hint = asked(known[one] for one in nearest(Path(name).stem, known))
+        found = f"found {name!r}{hint}; allowed is the name of a study in {STUDIES}/, or a YAML file"
         raise BadStudy(STUDIES, [Fault((), found)])
     path = path if is_file else STUDIES / f"{name}.yaml"
     if path.parts[0] != STUDIES.name or toys.base(path).exists():

@@ -13,6 +13,7 @@ from ..core.shipped import shipped
 from .faults import BadStudy, Fault, quoted
 
 TOY = "-toy"  # behind a study's name: the study at a size of minutes, which lies in no file
+HOME = Path("config")  # where studies lie that are called by their names
 PAPERS = "papers"  # the folder of those that are after papers
 CONFIG_BYTES_MAX = 1_000_000
 CONFIG_NODES_MAX = 100_000  # aliases can make a small file expand without bound,
@@ -20,6 +21,15 @@ CONFIG_DEPTH_MAX = 100  # and contain themselves
 CURE_MAX = 80  # letters of a text that is shown again, as it should be written
 DIGITS_MAX = 100  # of a number
 SLIPS = (
+    ("unknown escape character", False, "a \\ in double quotes begins a sign; write '...' in single quotes, or /"),
+    ("hexdecimal number", False, "a \\ in double quotes begins a sign; write '...' in single quotes, or /"),
+    ("hexadecimal numbers", False, "a \\ in double quotes begins a sign; write '...' in single quotes, or /"),
+    ("unhashable key", False, "has a list or a mapping where a key must be a word; a text that begins with [ or { "
+     "needs quotation marks"),
+    ("found another document", False, "a second study begins, and a file holds one: leave out the --- and what "
+     "belongs to the other"),
+    ("<document start>", False, "stands behind the end of the study, which ... or a bracket says: leave that out"),
+    ("for merging", False, "<< takes an alias, such as *name, of a mapping that another place above marks by &name"),
     ("unexpected end of stream", True, "a quotation mark opens a text that nothing ends"),
     ("',' or '", True, "a bracket opens and is not closed, or a comma is missing"),
     ("could not find expected ':'", True, "has no ': ' between a key and its value"),
@@ -88,17 +98,33 @@ def _nowhere(path: Path) -> str:
     Where studies lie that are called by their names, those that come with the package are found, too, and all that are
     after papers, which lie one folder deeper.
     """
-    folders = {path.parent, shipped("config")} if path.parent == Path("config") else {path.parent}
+    folders = {path.parent}
+    if path.parent in (HOME, HOME / PAPERS):
+        folders.add(shipped(HOME.name).joinpath(*path.parent.parts[1:]))
     there = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     deeper = {file.stem for folder in folders for file in (folder / PAPERS).glob("*.yaml")}
     papers = dict.fromkeys(sorted(deeper - {*there}), path.parent / PAPERS)
     toy = TOY if path.stem.endswith(TOY) else ""
-    close = nearest(path.stem.removesuffix(toy), [*there, *papers])
+    others = called(toy) if path.parent in (Path(), Path(PAPERS), HOME / PAPERS) else {}
+    close = nearest(path.stem.removesuffix(toy), [*there, *papers, *others])
     if path.parent.name == PAPERS:  # whose studies are called by their files
         papers |= dict.fromkeys(there, path.parent)
-    hint = asked(f"{papers[one] / one}{toy}.yaml" if one in papers else f"{one}{toy}" for one in close)
+    said = others | {one: f"{one}{toy}" for one in there} | {one: f"{papers[one] / one}{toy}.yaml" for one in papers}
+    hint = asked(said[one] for one in close)
     found = ", ".join(there) or "none"
     return f"no such study{hint}: looked for {path.absolute()}; beside it there are: {found}"
+
+
+def called(toy: str = "") -> dict[str, str]:
+    """What every study is called by, of those of the folder in which one calls and those of the package, by its stem.
+
+    toy: what stands behind its name, if it is meant to be a small one.
+    """
+    both = (HOME, shipped(HOME.name))
+    papers = {
+        file.stem: f"{HOME / PAPERS / file.stem}{toy}.yaml" for one in both for file in (one / PAPERS).glob("*.yaml")
+    }
+    return papers | {file.stem: f"{file.stem}{toy}" for one in both for file in one.glob("*.yaml")}
 
 
 def _unread(error: yaml.YAMLError, text: str) -> str:
@@ -113,6 +139,8 @@ def _unread(error: yaml.YAMLError, text: str) -> str:
     for at in (begun, mark):
         if found := _sign(f"{error.problem} {error.context or ''}", text, at):
             return found
+    if "did not find expected" in error.problem and (found := _behind_a_name(text, mark)):
+        return found
     for words, at_its_begin, said in SLIPS:
         if words in error.problem:
             return f"line {(begun if at_its_begin else mark).line + 1}: {said}"
@@ -125,19 +153,70 @@ def _sign(problem: str, text: str, mark: yaml.Mark) -> str:
     The cure is shown with the text itself where it is seen how far that goes.
     """
     line = "".join(text.split("\n")[mark.line : mark.line + 1])
-    before, value = line[: mark.column], line[mark.column :].strip()
-    words, meaning = SIGNS.get(value[:1], ("", ""))
+    value = re.split(r"\s#", line[mark.column :])[0].strip()
+    words, _ = SIGNS.get(value[:1], ("", ""))
     if not words or not re.search(words, problem):
         return ""
-    value = re.split(r"[],}]", value)[0] if {*"[{"} & {*before} else value
-    if not value:  # of a list whose item is left out
+    if _is_in_brackets(line[: mark.column]) and value[0] in ",]}":  # of a list whose item is left out
+        return ""
+    return _said_of_sign(text, mark.line, mark.column)
+
+
+def _behind_a_name(text: str, mark: yaml.Mark) -> str:
+    """The same of words behind an alias, an anchor or a tag, which the parser takes for another thing; else nothing."""
+    line = "".join(text.split("\n")[mark.line : mark.line + 1])
+    found = re.search(r"(?:^\s*|[:,-]\s+|[\[{]\s*)([*&!]\S+\s+)$", line[: mark.column])
+    return _said_of_sign(text, mark.line, found.start(1)) if found else ""
+
+
+def _said_of_sign(text: str, row: int, column: int) -> str:
+    """What is said of a text that begins, at a place, with one of SIGNS. row, column: from 0 on."""
+    lines = text.split("\n")
+    sign, value = lines[row][column], re.split(r"\s#", lines[row][column:])[0].strip()
+    if sign == "*" and re.fullmatch(r"\*[\w-]+[],}]*", value):
+        marked = re.findall(r"(?:^|[\s\[{,])&([\w-]+)", "\n".join([*lines[:row], lines[row][:column]]))
+        name = value.strip("*],}")
+        if name not in marked and (marked or lines[row][:column].rstrip().endswith("<<:")):
+            hint = asked(nearest(name, marked)).replace("'", "*", 1).replace("'", "")
+            return f"line {row + 1}: no place above is marked &{name}{hint}; a text needs quotation marks"
+    begins = f"line {row + 1}: begins with {sign}, to YAML {SIGNS[sign][1]}"
+    if sign in "|>":
+        return f"{begins}; put the text into the lines below, indented, or leave out the {sign}"
+    return f"{begins}; a text needs quotation marks{_quotation(lines, row, column, value)}"
+
+
+def _quotation(lines: list[str], row: int, column: int, value: str) -> str:
+    """A text as it should be written, where it is seen how far it goes: not in a list of several lines, say."""
+    before, inside = lines[row][:column], re.search("[],}]", value)
+    whole = not inside or not any(map(_is_in_brackets, lines[:row]))
+    if _is_in_brackets(before):
+        if not inside:  # it may go on in the next line
+            return ""
+        value, whole = re.split("[],}]", value)[0].rstrip(), True
+    elif _goes_on(lines[row + 1 :], before):
         return ""
     quotes = "'{}'" if "'" not in value else '"{}"' if not {*'"\\'} & {*value} else ""
-    shows = quotes and len(value) <= CURE_MAX and not re.search(r":\s|\s:", value)
-    cure = f": {quotes.format(value)}" if shows else ""
-    return (
-        f"line {mark.line + 1}: begins with {line[mark.column]}, to YAML {meaning}; a text needs quotation marks{cure}"
-    )
+    shows = quotes and whole and len(value) <= CURE_MAX and not re.search(r":(\s|$)|\s:", value)
+    return f": {quotes.format(value)}" if shows else ""
+
+
+def _is_in_brackets(before: str) -> bool:
+    """Whether a bracket is open behind the beginning of a line."""
+    return sum(before.count(one) for one in "[{") > sum(before.count(one) for one in "]}")
+
+
+def _goes_on(below: list[str], before: str) -> bool:
+    """Whether a text goes on in the lines below it. before: what stands in its line before it."""
+    lead = re.match(r"\s*(?:-\s+)*", before)
+    assert lead is not None
+    # What belongs to a key is indented more than it, what belongs to an item more than its hyphen.
+    own = lead.end() if lead.end() < len(before) else before.rfind("-") if "-" in before else len(before) - 1
+    following = next((line for line in below if line.strip()), "")
+    return bool(following) and not following.lstrip().startswith("#") and _indented(following) > own
+
+
+def _indented(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _text(path: Path) -> str:
@@ -150,7 +229,7 @@ def _text(path: Path) -> str:
     if len(content) > CONFIG_BYTES_MAX:
         size = max(status.st_size, len(content))
         raise BadStudy(path, [Fault((), f"holds {size} bytes; a study has at most {CONFIG_BYTES_MAX}")])
-    return content.decode("utf-8")
+    return content.decode("utf-8-sig")  # which some editors begin with a mark
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

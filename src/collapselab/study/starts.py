@@ -112,7 +112,8 @@ def label_faults(study: Study) -> Iterator[Fault]:
             message = f"found {classes}, but {found}: say classes: 0, or {cure}"
             yield Fault(("models", name, study.family(name), "classes"), message)
     for name in learnt if not there else []:
-        others = [other for other, one in usable(FEATURES) if one.needs.through == "nothing" and not one.statistic]
+        able = (other for other, one in usable(FEATURES) if study.kind in one.takes and not one.statistic)
+        others = [other for other in able if FEATURES[other].needs.through == "nothing"]
         where = ("extractors", study.measured_in.index(name)) if name in study.measured_in else ("arms",)
         yield Fault(where, f"{name!r} learns classes, but {found}: choose another ({' or '.join(others)}), or {cure}")
     if rare and max(rare) >= there:
