@@ -9,6 +9,7 @@ import jinja2
 import vl_convert
 
 from ..measure.roles import reads_classes
+from ..study.selected import Selecting
 from ..verdicts import ANALYSES, CLASSES_GIVEN, Finding, Record, StudyFacts, spell
 from . import sections
 from .adapted import of_study
@@ -46,7 +47,6 @@ def page(
     nouns, lineage = sections.lineage_table(every, records)
     holds, waived = sections.fairness(facts)
     expected = facts.seeds * (len(facts.arms) * (facts.generations + 1) + len(every.calibration))
-    selecting = pictures.selecting
     return _template().render(
         facts=facts,
         cells=len(records),
@@ -64,9 +64,7 @@ def page(
         along=[name for name in drawn_along(facts, records) if name in charts],
         adaptations=of_study(facts, colours(facts)),
         **_samples(facts, pictures),
-        topped_up=sections.topped_up(selecting.topped_up),
-        counted=sections.counted(selecting.counted),
-        people=of_people(selecting.judged),
+        **_selected(pictures.selecting),
         numbers=_by_space(sections.numbers_table(facts, records)),
         risk=sections.risk_table(facts, records),
         growth=sections.growth_table(facts, records),
@@ -89,6 +87,15 @@ def page(
         library=_library(),
         truths=truths,
     )
+
+
+def _selected(selecting: Selecting) -> Mapping[str, Any]:
+    """What is said of arms whose samples somebody chose among: what was filled up, what was weighed, and by whom."""
+    return {
+        "topped_up": sections.topped_up(selecting.topped_up),
+        "counted": sections.counted(selecting.counted),
+        "people": of_people(selecting.judged),
+    }
 
 
 def _first_screen(
