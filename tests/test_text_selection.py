@@ -234,14 +234,14 @@ def test_a_detector_of_squares_brings_a_spread_back_that_one_of_means_cannot_see
     assert np.average(squares, weights=blind) < wanted - tolerance
 
 
-def test_squares_are_about_the_mean_and_are_said_only_where_they_are_asked_for():
+def test_squares_are_about_the_mean_and_a_job_is_told_whether_they_are_seen():
     """Far from 0 a number and its square are one column; about their mean they are two."""
     source = np.random.default_rng(4)
     real, own = source.standard_normal((2000, 1)), 0.8 * source.standard_normal((2000, 1))
     near, far = (detected(real + by, own + by, Features, squares=True).weights for by in (0.0, 1000.0))
     np.testing.assert_allclose(near, far, rtol=1e-6)
     options = SELECTORS["detector"].Options
-    assert "squares" not in options(extractor="runs").model_dump_json()
+    assert options(extractor="runs").model_dump(mode="json")["squares"] is False
     assert options(extractor="runs", squares=True).model_dump(mode="json")["squares"] is True
 
 

@@ -4,7 +4,6 @@ Beside ``class-gaussian``, which knows the classes that it has seen and draws ea
 every sample, and it keeps what it knew of a label of which a training set has no rows (``theory.labels``).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -21,6 +20,7 @@ from ..core.sets import SampleSet, TrainingSet
 from .arrays import no_curve
 from .asking import asked_labels, check_ask
 from .capabilities import ODE_STEPS, PROBES
+from .class_gaussian import ClassGaussian, ClassGaussianOptions
 from .inputs import weighted_rows
 from .options import Options
 from .stored import Stored
@@ -109,20 +109,16 @@ class ConditionalGaussian:
 
         data: (n, d) float. The density is in closed form: seed, steps and probes have no part in it.
         """
-        if not (self.variances > 0).all():
-            return np.full(len(data), np.nan)
-        logs = [
-            -((np.asarray(data, np.float64) - mean) ** 2 / variance + np.log(2 * np.pi * variance)).sum(axis=1) / 2
-            for mean, variance in zip(self.means, self.variances, strict=True)
-        ]
-        return np.logaddexp.reduce(np.array(logs), axis=0) - math.log(len(self.means))
+        return self._mixture().log_likelihood(data, seed)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """The exact mean (d,) and covariance (d, d) with every label as likely: the mean of the variances, and the
         covariance of the means."""
-        mean = self.means.mean(axis=0)
-        centred = self.means - mean
-        return mean, np.diag(self.variances.mean(axis=0)) + centred.T @ centred / len(self.means)
+        return self._mixture().moments()
+
+    def _mixture(self) -> ClassGaussian:
+        """It with every label as likely."""
+        return ClassGaussian(ClassGaussianOptions(), np.arange(len(self.means)), self.means, self.variances)
 
     def stored(self) -> Stored:
         """means, variances, and a training curve without points."""

@@ -1,9 +1,9 @@
 """A detector that learns to tell real samples from the model's own, and whom it lets pass, or how much each counts."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from ..core import seeds
 from ..core.distances import on_host
@@ -36,11 +36,6 @@ class DetectorOptions(ShareOptions):
         False,
         description="it sees the squares of the features, too, about their mean: spreads, and not the means alone",
     )
-
-    @model_serializer(mode="wrap")
-    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """No squares are left out, as they were before there were any: no finished selection then hangs on it."""
-        return {key: value for key, value in handler(self).items() if self.squares or key != "squares"}
 
 
 def detector(pool: Pool, options: DetectorOptions, seed: int) -> Selection:
