@@ -1,5 +1,6 @@
 """What pictures' files say of their sizes: how many of them a resolution enlarges, and which cannot lie together."""
 
+import io
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from .pictures import Pictures
 
 HEADER_BYTES = 2**18  # of a file say how large the picture is, whatever a camera puts before that
 TURNING = re.compile(b"exif|xmp|ns.adobe.com/xap", re.IGNORECASE)  # what may say that a picture lies on its side
+SIDEWAYS = range(5, 9)  # EXIF's orientations whose rows are shown as columns
 
 
 class Enlarged(NamedTuple):
@@ -35,7 +37,8 @@ def unlike(pictures: Pictures, names: Sequence[str]) -> str | None:
     """What keeps the named pictures from being read as they are asked for, by the sizes that their files say.
 
     None where nothing does that is seen so far. Sizes are compared as far as they are sure: which side is the height is
-    not, where a file may say that the picture is to be turned, and files that do not say their size are left out.
+    not, where a file may say in what was not read that the picture is to be turned, and files that do not say their size
+    are left out.
     """
     cuts, sized = pictures.crop == "centre", pictures.resolution is not None
     if cuts and sized:
@@ -53,22 +56,40 @@ def unlike(pictures: Pictures, names: Sequence[str]) -> str | None:
             if sized and size[0] != size[1]:
                 said = f"{name!r} has {size[0]} x {size[1]} pixels, and only square pictures can be resized"
                 return f"{said}: say crop: centre"
-            turned = len(stored) == HEADER_BYTES or TURNING.search(stored) is not None
-            if not sized and (found := _other(first, size, turned)):
+            if (turned := _sideways(stored)) is True:
+                size = size[::-1]
+            unsure = turned is None
+            if not sized and (found := _other(first, size, unsure)):
                 like, one = found
                 said = f"{like!r} has {one[0]} x {one[1]} pixels, {name!r} has {size[0]} x {size[1]}"
                 cure = "resolution: N" if cuts else "resolution: N, crop: centre"
                 return f"{said}, and all must be of one size: say {cure}, where N is the side of all in pixels"
-            first.setdefault(turned, (name, size))
+            first.setdefault(unsure, (name, size))
     return None
 
 
+def _sideways(stored: bytes) -> bool | None:
+    """Whether a file says that its picture lies on its side; None where its beginning does not tell it surely.
+
+    A JPEG file says so before its pixels; a PNG file may say so behind them, and then what is read has no word of it.
+    """
+    from PIL import Image
+
+    if len(stored) < HEADER_BYTES and TURNING.search(stored) is None:
+        return False
+    try:
+        with Image.open(io.BytesIO(stored), formats=["JPEG"]) as image:
+            return image.getexif().get(0x0112, 1) in SIDEWAYS
+    except Exception:  # it is no JPEG, or its metadata are nothing that Pillow reads: of whatever kind
+        return None
+
+
 def _other(
-    first: dict[bool, tuple[str, tuple[int, int]]], size: tuple[int, int], turned: bool
+    first: dict[bool, tuple[str, tuple[int, int]]], size: tuple[int, int], unsure: bool
 ) -> tuple[str, tuple[int, int]] | None:
     """The first picture whose size is surely another."""
     for also, (name, other) in first.items():
-        sure = other != size if not (also or turned) else sorted(other) != sorted(size)
+        sure = other != size if not (also or unsure) else sorted(other) != sorted(size)
         if sure:
             return name, other
     return None
