@@ -1,5 +1,6 @@
 """Faults by the few, as ``python tests/trials`` has them by the hundred: kills, failing calls, bits that flip."""
 
+import json
 import os
 import re
 import shlex
@@ -9,12 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import in_process
 import pytest
 import test_cli
 import whole_study
 from project import ENVIRONMENT, ROOT, said
-from trials import flips, kills, swaps, syscalls, training
+from trials import flips, swaps, syscalls, training
 
 from collapselab.cli import run as frame
 
@@ -46,11 +48,14 @@ def test_trainings_that_are_killed_go_on_to_the_same_bytes(tmp_path):
     assert sum(one["resumed"] > 0 for one in records) > FEW // 2
 
 
-def test_verbs_that_are_killed_leave_nothing_half_written_and_end_with_the_same_bytes(whole):
-    import torch
-
-    torch.set_num_threads(1)  # children of this process would wait for threads that they do not have
-    records = list(kills.run(whole, 2))
+def test_verbs_that_are_killed_leave_nothing_half_written_and_end_with_the_same_bytes(tmp_path):
+    """In a process of its own: a child of this one could wait for threads of libraries that other tests have used."""
+    out = tmp_path / "verbs.jsonl"
+    words = [sys.executable, "tests/trials", "verbs", "--count", "2", "--out", str(out)]
+    kept = {"capture_output": True, "text": True}
+    done = subprocess.run(words, cwd=ROOT, env=forked.own_environment() | ENVIRONMENT, **kept, timeout=1200)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    records = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert len({one["verb"] for one in records}) == 19
     assert wrong(records, "killed", "same") == []
     assert [one for one in records if one["leftovers"] or "wrong" in one["left"] or one["code"]] == []
