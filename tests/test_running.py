@@ -5,6 +5,7 @@ import logging
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import forked
 import pytest
 import typer
 from project import ROOT, said
@@ -354,6 +356,15 @@ def test_elsewhere_there_are_plain_lines_and_snakemakes_exit_code(finished):
     assert "The report: " in wrong.stdout and "exit code 1" in wrong.stdout
     first = finished.run(sys.executable, "-m", "collapselab", "run", "--cores", 1, "smoke", code=2)
     assert "the study comes first" in said(first)
+
+
+@pytest.mark.parametrize("words", [("run", "smoke", "--cores", "1"), ("plan", "smoke", "--no-cost"), ("doctor",)])
+def test_programs_are_found_where_no_environment_is_activated(finished, words):
+    """As of a link to the one command that installers of single programs make."""
+    bare = finished.environment | {"PATH": "/usr/bin:/bin"}
+    assert shutil.which("snakemake", path=bare["PATH"]) is None
+    done = forked.run([sys.executable, "-m", "collapselab", *words], finished.folder, bare)
+    assert done.returncode == 0 and "not on the PATH" not in said(done), said(done)
 
 
 # -- signals -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.naming import asked as asked_for
+from ..machine.programs import search_path
 from .run import importing
 from .study import StudyName, study_of
 
@@ -120,9 +121,10 @@ def _is_terminal() -> bool:
 
 def with_signals(command: Sequence[str], **pipes: Any) -> tuple[int, bool]:
     """Run a command; its exit code, 128 and more where a signal ended it, and whether one has come here."""
+    environment = os.environ | {"PATH": search_path()}  # jobs call collapselab by its name
     with _held_back() as before:
         child = subprocess.Popen(
-            command, env=_environment(), preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before), **pipes
+            command, env=environment, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before), **pipes
         )
         heard = _heed(child)
     code = child.returncode
@@ -153,12 +155,6 @@ def _heed(child: subprocess.Popen) -> bool:
             if found.si_code <= 0:
                 child.send_signal(found.si_signo)
     return heard
-
-
-def _environment() -> Mapping[str, str]:
-    """That of this process, with the programs of its Python before all others: jobs call collapselab by its name."""
-    programs = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": os.pathsep.join([programs, os.environ.get("PATH", "")])}
 
 
 def _plainly(driving: Any, title: str, name: str, asked: Sequence[str]) -> tuple[int, bool]:
