@@ -37,8 +37,8 @@ def unlike(pictures: Pictures, names: Sequence[str]) -> str | None:
     """What keeps the named pictures from being read as they are asked for, by the sizes that their files say.
 
     None where nothing does that is seen so far. Sizes are compared as far as they are sure: which side is the height is
-    not, where a file may say in what was not read that the picture is to be turned, and files that do not say their size
-    are left out.
+    not, where what was not read of a file may say that the picture is to be turned, and files that do not say their
+    size are left out.
     """
     cuts, sized = pictures.crop == "centre", pictures.resolution is not None
     if cuts and sized:

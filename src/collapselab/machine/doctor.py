@@ -31,7 +31,10 @@ def examine() -> Iterator[tuple[str, str, str]]:
     there = (workflow / "Snakefile").is_file()
     yield "workflow", str(workflow), "" if there else "has no Snakefile; install the package again"
     for program in ("snakemake", "dvc", "mlflow", "git"):
-        path, cure = shutil.which(program, path=search_path()), "activate the environment, or run: pip install collapselab"
+        path, cure = (
+            shutil.which(program, path=search_path()),
+            "activate the environment, or run: pip install collapselab",
+        )
         yield program, path or "not found", "" if path else f"is not on the PATH; {cure}"
 
 
