@@ -1,5 +1,6 @@
 """``collapselab adapt`` on a model outside a study: rows from anywhere, and the page of before and after."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -53,6 +54,13 @@ def run(place, *words, training="photos", out="adapted.safetensors"):
 NEON = ("--adapter", "neon", "--options", '{"samples": 16, "images_seen": 8, "weight": 0.5}')
 KNEE = ("--adapter", "ddpo", "--validation", "few.npy", "--options")
 KNEE = (*KNEE, '{"reward": "brightness", "images_seen": 8, "extractor": "pixels", "stop": "knee", "k": 5}')
+
+
+def liked(reward):
+    """A tuning by a reward, as it is said."""
+    return ("--adapter", "ddpo", "--options", json.dumps({"reward": reward, "images_seen": 8}))
+
+
 OF_A_LAW = ("--adapter", "neon", "--options", '{"samples": 200, "weight": 0.5}')
 
 
@@ -175,6 +183,13 @@ def test_models_of_vectors_have_a_table_in_the_place_of_sheets(place):
         (("--adapter", "neon", "--options", '{"weight": 1}'), "photos", "a network learns its own samples in steps"),
         (("--adapter", "neonn"), "photos", "allowed: neon"),
         (KNEE, "photos", "Invalid value for --validation: found 5 rows; ddpo needs 6 at least"),
+        (liked("brightnes"), "photos", "--options: reward: found 'brightnes' (did you mean 'brightness'?)"),
+        (liked({"brightness": {"much": 1}}), "photos", "--options: reward: brightness: much: unknown"),
+        (
+            ("--adapter", "ewc", "--options", '{"images_seen": 8, "strength": 100}'),
+            "photos",
+            "--earlier: found none; ewc must have them",
+        ),
     ],
 )
 def test_what_is_lacking_is_said_and_nothing_is_written(place, capsys, words, training, said):

@@ -9,13 +9,16 @@ import in_process
 import numpy as np
 import pytest
 import whole_study
+import yaml
 from trials import swaps
 
 from collapselab import store
 from collapselab.cli import run as frame
 from collapselab.core.errors import Damaged
 from collapselab.core.sets import SampleSet
-from collapselab.study import jobs, verifying
+from collapselab.report.tables import metrics_csv
+from collapselab.study import jobs, results, verifying
+from collapselab.study.loading import check
 
 SURE = ("model.", "adapted.", "auxiliary", "features.safetensors", "kept.", "metrics.", "marked.", "released.")
 """Files that have always said enough of themselves; of others some did: not costs, nor what is made of real data."""
@@ -173,6 +176,29 @@ def test_verify_names_what_is_damaged_foreign_and_missing_and_what_hangs_on_it(t
     code, said = verify("--set-aside")
     assert code == frame.EXIT_DAMAGED and not model.exists() and not kept.exists()
     assert Path(f"{model}.damaged").exists() and Path(f"{kept}.damaged").exists()
+
+
+def test_generations_and_seeds_that_a_study_is_given_after_its_report_are_not_made_yet(there, verify, monkeypatch):
+    """A generation that the report's table has was there: where it is gone it is missing."""
+    page, table = (Path(there.report_file(name)) for name in ("report.html", "metrics.csv"))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    table.write_bytes(metrics_csv(results.facts(there), results.records(there)[0]))
+    page.write_text("drawn before the study grew")
+    for path in (page, table):
+        store.hash_path(path).write_text(f"{store.content_hash(path)}  {path.name}\n")
+    last = Path(there.cell("memory", 0, 2, "metrics.json")).parent
+    text = whole_study.STUDY.replace("NAME", "whole").replace("SEED", "0")
+    text = text.replace("generations: 2", "generations: 3").replace("seeds: 2", "seeds: 3")
+    text = text.replace("fresh: 10,", "fresh: 6,")  # there are 20 for three generations, too
+    text += "  new: {model: plain, regime: fully_synthetic, stream: 6}\nstop: {when: diverged}\n"
+    grown, faults = check(yaml.safe_load(text), "whole")
+    assert not faults
+    monkeypatch.setattr("collapselab.cli.verify.study_of", lambda name: grown)
+    code, said = verify()
+    assert code == 0 and "more are not made yet" in said and "is missing" not in said
+    shutil.rmtree(last)
+    code, said = verify()
+    assert code == frame.EXIT_DAMAGED and f"{last}/metrics.json: is missing" in said and "gen3" not in said
 
 
 NOUNS = ("training.parquet", "model.safetensors", "samples.safetensors", "features.safetensors", "metrics.json")

@@ -158,6 +158,33 @@ def test_a_sample_says_what_all_models_before_it_were_trained_on(project):
     assert line.holds
 
 
+def test_what_the_models_learnt_that_a_model_began_from_is_on_its_line(project):
+    """A model that goes on from another, and an adapter that is handed all earlier models and their training sets."""
+    base, one, two = "results/s/base_m/seed0/gen0", CELL.format(1), CELL.format(2)
+    part = "results/real/digits/train-0-6.safetensors"
+    digest = store.recorded_hash(Path(part))
+    _train(two, [Reference(digest, part, np.array([0, 2]), "real", "fresh", 2, None, 1.0)], 2)
+    before, own, last = f"{base}/model.safetensors", f"{one}/model.safetensors", f"{two}/model.safetensors"
+    for folder, generation, file, names in (
+        (two, 2, last, [own, f"{two}/training.parquet"]),
+        (two, 2, f"{two}/adapted.safetensors", [f"{base}/training.parquet", before, last, f"{two}/training.parquet"]),
+    ):
+        inputs = {name: store.recorded_hash(Path(name)) for name in names}
+        lineage = {"generation": generation, "seed": 0, "inputs": inputs}
+        store.write_tensors(Path(file), {}, {"family": "m", "options": {}, "lineage": lineage})
+        _sample(2, file)
+        line = trace(Path(f"{folder}/samples.safetensors"), 0)
+        assert line.holds and [(found.generation, found.file) for found in line.sets] == [
+            (2, f"{two}/training.parquet"),
+            (1, f"{one}/training.parquet"),
+            (0, f"{base}/training.parquet"),
+        ]
+    store.write_tensors(Path(own), {}, {"family": "m", "options": {}, "lineage": {}})
+    line = trace(Path(f"{two}/samples.safetensors"), 0)
+    assert not line.holds and [link.file for link in line.links if not link.holds] == [last]  # made of another
+    assert [found.generation for found in line.sets] == [2, 0]
+
+
 def test_a_kept_row_and_a_picture_lead_to_their_sample(project):
     line = trace(Path(f"{CELL.format(0)}/kept.parquet"), 1)
     assert line.links[0].said.startswith("row 1 of those that nobody kept is sample 4 of") and len(line.links) == 2

@@ -130,6 +130,8 @@ def test_uce_edits_the_class_alone(model):
     for said in ({"forget": {"class": 0}, "towards": 2}, {"forget": {"marked": {"size": 1, "threshold": 0.5}}}):
         with pytest.raises(ValueError, match="allowed are 0 to 1"):
             adapted("uce", model, **said)
+    with pytest.raises(ValueError, match="found 1, which is to be forgotten; allowed is another class"):
+        adapted("uce", model, towards=1)
 
 
 def test_deletion_leaves_the_shares_of_the_others_as_they_were():
@@ -158,7 +160,8 @@ def test_deletion_from_counts_is_a_fit_without_the_rows(alpha):
 
 @pytest.mark.parametrize("name", ["exact_deletion", "retrained"])
 def test_a_second_request_brings_back_the_first_unless_its_rows_are_left_out(name):
-    """Who trains anew without the second has the first again; two deletions are one fit without both."""
+    """Who trains anew without the second has the first again; two deletions are one fit without both, and from counts
+    of other rows than are said nothing is taken."""
     source = np.random.default_rng(1)
     rows = TrainingSet(source.integers(0, 6, 200), None, source.uniform(0.5, 2, 200))
     law = NaiveBayes.fit(rows, NaiveBayesOptions(levels=(2, 3), alpha=0.7), Run(0))
@@ -166,12 +169,15 @@ def test_a_second_request_brings_back_the_first_unless_its_rows_are_left_out(nam
     alone = TrainingSet(rows.data[kept], None, rows.weights[kept])
     wanted = NaiveBayes.fit(alone, NaiveBayesOptions(levels=(2, 3), alpha=0.7), Run(0)).shares
     first = adapted(name, law, rows, forget={"class": 4})
-    both, forgetful = (
-        adapted(name, first, rows, forget={"class": 2, "earlier": said}).shares for said in ([{"class": 4}], [])
-    )
+    both = adapted(name, first, rows, forget={"class": 2, "earlier": [{"class": 4}]}).shares
     np.testing.assert_allclose(both, wanted, rtol=0, atol=1e-13)
-    assert np.abs(forgetful - wanted).max() > 0.01
-    if name == "retrained":
+    if name == "exact_deletion":
+        for model, earlier in ((first, []), (law, [{"class": 4}])):
+            with pytest.raises(ValueError, match=r"a model that was not counted from the .* rows .* earlier"):
+                adapted(name, model, rows, forget={"class": 2, "earlier": earlier})
+    else:
+        forgetful = adapted(name, first, rows, forget={"class": 2}).shares
+        assert np.abs(forgetful - wanted).max() > 0.01
         counts = TrainingSet(rows.data, None, rows.weights)
         shares = Multinomial.fit(counts, MultinomialOptions(categories=6), Run(0))
         again, gone = (

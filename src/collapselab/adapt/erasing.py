@@ -3,10 +3,10 @@ standard, a training without what is to be forgotten."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.choice import Options
 from ..core.facts import Facts
@@ -96,6 +96,14 @@ class UCEOptions(Options):
     strength: float = Field(
         0.1, gt=0, allow_inf_nan=False, description="lambda: how strongly the edit is held back; 0.1 goes 1 / 1.1 of it"
     )
+
+    @model_validator(mode="after")
+    def _moves(self) -> Self:
+        if self.towards is not None and self.towards == self.forget.class_:
+            raise ValueError(
+                f"towards: found {self.towards}, which is to be forgotten; allowed is another class, or null"
+            )
+        return self
 
 
 def uce(model: Any, given: Given, options: UCEOptions, run: Run) -> Adapted:
@@ -194,13 +202,24 @@ def _categories(model: Multinomial, target: Target) -> Multinomial:
 
 
 def _counts(model: NaiveBayes, target: Target) -> NaiveBayes:
-    """n p_v - x_v of each feature, with smoothing taken out before and put back after."""
+    """n p_v - x_v of each feature, with smoothing taken out before and put back after.
+
+    Shares do not say how many rows they were counted from. Raises ValueError for those that are of others than the
+    training set's, as after an earlier deletion that the target does not name.
+    """
     alpha, total, shares = model.options.alpha, float(target.training.weights.sum()), []
     end = 0
     values = model._values(target.training.data[target.rows])
     weights = target.training.weights[target.rows]
-    for column, size in zip(values.T, model.levels, strict=True):
+    every = model._values(target.training.data)
+    for column, whole, size in zip(values.T, every.T, model.levels, strict=True):
         share = model.shares[end : end + size]
+        counted = np.bincount(whole, weights=target.training.weights, minlength=size)
+        # Shares, counts and sums are rounded in their 16th digit, and added up over the rows.
+        if not np.allclose(share * (total + size * alpha) - alpha, counted, rtol=0, atol=1e-9 * (total + size * alpha)):
+            found = f"a model that was not counted from the {len(target.training)} rows of which it is to be taken out"
+            cure = "say as earlier what it has forgotten before, that alone, and the training set that it was fitted to"
+            raise ValueError(f"forget: found {found}; {cure}")
         counts = share * (total + size * alpha) - np.bincount(column, weights=weights, minlength=size)
         shares.append(_renormalised(counts.clip(min=0), np.zeros(size, bool)))
         end += size

@@ -52,7 +52,11 @@ TrainingFile = Annotated[Path, typer.Option(help="training set of the model: a t
 Adapters = Annotated[list[str], typer.Option(help=f"one of {', '.join(ADAPTERS)}; several work one after the other")]
 OfEach = Annotated[list[str] | None, typer.Option("--options", help="options as JSON, of each adapter in their order")]
 AnyTraining = Annotated[
-    Path, typer.Option(help=f"what the model was trained on: a table that compose wrote, or {pools.READABLE}")
+    Path,
+    typer.Option(
+        help="what the model was trained on, or the new rows for one that learns these (ewc, low_rank, distilled): "
+        f"a table that compose wrote, or {pools.READABLE}"
+    ),
 ]
 Ancestors = Annotated[list[Path] | None, typer.Option(help="an earlier model of the arm, the oldest first")]
 EarlierSets = Annotated[list[Path] | None, typer.Option(help="training set of each earlier model, in order")]

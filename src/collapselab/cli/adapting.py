@@ -73,6 +73,10 @@ def expect_needed(
         raise typer.BadParameter(f"found {ancestors}; {who} can make no use of them", param_hint="--ancestor")
     if earlier and not any(one.entry.needs.earlier for one in steps):
         raise typer.BadParameter(f"found {earlier}; {who} can make no use of them", param_hint="--earlier")
+    if not earlier and (past := [one.name for one in steps if one.entry.needs.earlier]):
+        said = f"found none; {' and '.join(dict.fromkeys(past))} must have them, to know what is to be held"
+        said += ": say what the model was trained on until now, one for each training"
+        raise typer.BadParameter(said, param_hint="--earlier")
     choose = [one.name for one in steps if one.entry.validates(one.options)]
     if bool(choose) != (validation is not None):
         said = f"{who} can make no use of it"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.choice import Choice
+from ..core.choice import Choice, nested
 from ..core.naming import meant
 from ..core.registry import usable
 
@@ -39,14 +39,21 @@ def json_of(text: str, option: str, kind: type) -> Any:
 
 
 def parsed(model: "type[BaseModel]", text: str, option: str) -> Any:
-    """What an option says as JSON, as a model; a fault is told in the words in which a study's are."""
+    """What an option says as JSON, as a model; a fault is told in the words in which a study's are, also of a reward
+    that it names."""
     from pydantic import ValidationError
 
     try:
-        return model.model_validate_json(text)
+        found = model.model_validate_json(text)
     except ValidationError as error:
         faults = [_fault(fault, list(model.model_fields)) for fault in error.errors(include_url=False)]
         raise typer.BadParameter("; ".join(faults), param_hint=option) from None
+    for place, said in nested(found, "rewards").items():
+        from ..rewards import REWARDS  # those who name one pay for it
+
+        reward = chosen(REWARDS, said.name, f"{option}: {place}")
+        parsed(reward.Options, json.dumps(dict(said.options)), f"{option}: {place}: {said.name}")
+    return found
 
 
 def _fault(error: Mapping[str, Any], known: list[str]) -> str:

@@ -21,6 +21,7 @@ from .regimes import REAL
 
 MODELS = ("adapted.safetensors", "model.safetensors")  # a model's files, of which the first that is named was sampled
 POOLS = ("released.safetensors", "samples.safetensors")  # what pictures are exported from, with the same rows
+TRAINING = "training.parquet"  # the training set of a model
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -197,41 +198,58 @@ class _Walk:
     # -- from a model to real data -------------------------------------------------------------------------------------
 
     def behind(self, model: str) -> list[Eaten]:
-        """The training sets behind a model, of all generations, the last first, with their real ancestry."""
+        """The training sets behind a model, of all generations, the last first, with their real ancestry.
+
+        Those of the models that it began from, or was changed by, are among them: what these learnt is in its weights.
+        """
         found: dict[str, Eaten] = {}
-        waiting = [model]
+        waiting, seen = [model], {model}
         while waiting:
             name = waiting.pop()
-            waiting += [self.painters[name]] if name in self.painters else []
-            table, place = self._trained_on(name)
-            if table is None or place in found:
-                continue
-            parts, models = self._parts(table)
-            cell = Cell.parse(place)
-            arm, generation = (cell[0].arm, cell[0].generation) if cell else ("?", -1)
-            found[place] = Eaten(arm, generation, place, tuple((*where, rows) for where, rows in parts.items()))
-            waiting += models
+            further = [self.painters[name]] if name in self.painters else []
+            inputs = self._made_of(name)
+            further += [one for one in inputs if one.endswith(MODELS) and not self._is_lost(one, inputs[one])]
+            for place in (one for one in inputs if one.endswith(TRAINING) and one not in found):
+                table = self._table(place, inputs[place])
+                if table is None:
+                    continue
+                parts, models = self._parts(table)
+                cell = Cell.parse(place)
+                arm, generation = (cell[0].arm, cell[0].generation) if cell else ("?", -1)
+                found[place] = Eaten(arm, generation, place, tuple((*where, rows) for where, rows in parts.items()))
+                further += models
+            waiting += [one for one in dict.fromkeys(further) if one not in seen]
+            seen |= set(further)
         return self._with_ancestry(found)
 
-    def _trained_on(self, model: str) -> tuple[TrainingTable | None, str]:
-        """The training set of a model, and its file."""
+    def _made_of(self, model: str) -> Mapping[str, str]:
+        """The files that a model was made of, with their hashes."""
         try:
             inputs = store.read_tensors(Path(model))[1].get("lineage", {}).get("inputs", {})
         except Damaged as error:
             self.ends.append(_refused(model, error))
-            return None, ""
-        name = next((one for one in inputs if one.endswith("training.parquet")), "")
-        if not name:
+            return {}
+        if not any(one.endswith(TRAINING) for one in inputs):
             self.ends.append(Link("a model from outside: its file names no training set", model))
-            return None, ""
-        if (lost := _lost(name, inputs[name])) is not None:
-            self.ends.append(lost)
-            return None, ""
+            return {}
+        return inputs
+
+    def _table(self, name: str, digest: str) -> TrainingTable | None:
+        """A training set that a model was made of; None where it is lost."""
+        if self._is_lost(name, digest):
+            return None
         try:
-            return store.read_training(Path(name)), name
+            return store.read_training(Path(name))
         except Damaged as error:
             self.ends.append(_refused(name, error))
-            return None, ""
+            return None
+
+    def _is_lost(self, path: str, digest: str) -> bool:
+        """Whether the line ends at a file, which is then told, once."""
+        lost = _lost(path, digest)
+        if lost is not None and lost not in self.ends:
+            self.ends.append(lost)
+        return lost is not None
 
     def _parts(self, table: TrainingTable) -> tuple[dict[Place, int], list[str]]:
         """What a training set consists of, and the models that made its synthetic parts."""

@@ -3,6 +3,7 @@
 Nothing is computed, renamed or removed here. The work is linear in the files and in the inputs of the jobs.
 """
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -99,9 +100,10 @@ def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]
     """Of each file what is wrong with it, None for nothing.
 
     One that is not there is missing if something was made of it, and the study's ``keep`` does not let it go; of the
-    report's figures, which nothing is made of, any that is listed.
+    report's figures, which nothing is made of, any that is listed. A report is made of the generations that its table
+    has: those that a study has been given since are not made yet.
     """
-    drawn = f"{study.report_file('figures')}/"
+    drawn, reported = f"{study.report_file('figures')}/", _reported(study)
     for file in counted(files, "files"):
         path, found = Path(file), None
         if path.exists():
@@ -114,9 +116,31 @@ def faults(study: Study, files: Iterable[str], eaten: Mapping[str, Iterable[str]
         elif file.startswith(drawn):  # listed, so the page has a place for it, or its hash is there
             found = Fault(file, f"{file}: is missing; say collapselab report {study.name}, which draws it again")
         elif not _may_be_gone(study, file):
-            made = next((one for one in eaten.get(file, ()) if Path(one).exists()), None)
+            there = (one for one in eaten.get(file, ()) if Path(one).exists())
+            made = next((one for one in there if Cell.parse(one) or _in_report(file, reported)), None)
             found = Fault(file, f"{file}: is missing, and {made} was made of it") if made else None
         yield found
+
+
+def _reported(study: Study) -> set[Cell] | None:
+    """The generations of lineages that the report which is there was made of, by its table; None where that is not
+    there, or says nothing."""
+    try:
+        with Path(study.report_file("metrics.csv")).open(encoding="utf-8", newline="") as table:
+            rows = {(row["arm"], row["seed"], row["generation"]) for row in csv.DictReader(table)}
+        return {Cell(study.name, arm, int(seed), int(generation)) for arm, seed, generation in rows}
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, csv.Error):
+        return None
+
+
+def _in_report(file: str, reported: set[Cell] | None) -> bool:
+    """Whether what is made of the whole study was made of a file, too. Of decisions nobody knows: a rule may have been
+    added since, and each but the last of a lineage is told by the next one."""
+    found = Cell.parse(file)
+    if found is None:
+        return True
+    cell, noun = found
+    return noun != "stop.json" and (reported is None or cell in reported)
 
 
 def _may_be_gone(study: Study, file: str) -> bool:
