@@ -283,6 +283,7 @@ def test_each_point_is_an_arm_to_paste(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "left out: sims: steers by a further model (own) that is not there; say --train" in out
     assert "left out: cfgpp: is not defined for sampler 'heun'" in out and "left out: fair: needs classes" in out
+    assert """say it: --options '{"perp_neg": {"negative": "…"}}'""" in out
     assert frame.run([*words, "--budget", "12"]) == 0
     found = front_in(out := capsys.readouterr().out)
     assert found["trials"] == 12 and found["objectives"] == ["variance_ratio~1", "frechet_distance"]
