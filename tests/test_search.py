@@ -324,6 +324,8 @@ def test_all_faults_are_said_at_once(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "--arm: found 'none'; allowed are arms whose model is sampled step by step: led" in said
     assert "--objective: found 'bogus'" in said and "--range: found 'x'" in said
+    assert frame.run(["guide", "toy", "--budget", "1", "--guide", "cgf"]) == 2
+    assert "cgf: there is no such guide (did you mean 'cfg'?); allowed: " in capsys.readouterr().err
     assert frame.run(["guide", "toy", "--budget", "1", "--guide", "fair,nothing,sims"]) == 2
     said = capsys.readouterr().err
     assert all(one in said for one in ("fair: needs classes", "nothing: there is no such guide", "sims: steers by"))
