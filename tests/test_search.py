@@ -275,6 +275,19 @@ def test_the_command_finds_the_repair_weight(tmp_path, monkeypatch, capsys, seed
     assert abs(point["options"]["w"] - BEST) < 0.05
 
 
+def test_a_study_without_an_arm_that_can_be_guided_says_so_and_names_no_arm(tmp_path, monkeypatch, capsys):
+    toy(tmp_path, monkeypatch)
+    lines = Path("config/toy.yaml").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if not line.startswith(("models:", "  led:"))]
+    text = "\n".join(
+        [*lines, "  led: {model: plain, regime: fully_synthetic}", "models: {plain: {gaussian: {ddof: 0}}}"]
+    )
+    Path("config/toy.yaml").write_text(text, encoding="utf-8")
+    assert frame.run(["guide", "toy", "--budget", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "toy: no arm can be guided" in said and "--arm" not in said, said
+
+
 @needs_optuna
 def test_each_point_is_an_arm_to_paste(tmp_path, monkeypatch, capsys):
     toy(tmp_path, monkeypatch)
