@@ -99,7 +99,7 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
 
 def _crowded(facts: Facts, name: str, options: Any) -> str:
     """The fault of a selector that asks for more neighbours than the training split has, and does not tell itself."""
-    if name == "latent_filter" and options.by == "realism":
+    if name == "latent_filter" and options.by != "likelihood":
         return neighbours_fault(facts, options.k)
     if name == "novelty" and options.neighbours > facts.rows:
         return f"neighbours: found {options.neighbours}, allowed are 2 to {facts.rows}, the training rows there are"
