@@ -190,6 +190,18 @@ def test_the_table_of_a_round_holds_what_each_function_says():
     assert set(agreement(ballots_of(codes[:0]), ANSWERS).prevalence.values()) == {0.0}
 
 
+def test_no_interval_goes_beyond_what_a_coefficient_can_be():
+    """Of three judges, two a sample, a resample leaves most samples to one, who is no pair."""
+    codes = np.full((3, 60), GAP)
+    for sample in range(60):
+        codes[[sample % 3, (sample + 1) % 3], sample] = 1
+    codes[[0, 1, 2], [0, 3, 4]] = 0  # few, each called good by one of its two judges alone
+    found = agreement(ballots_of(codes), ANSWERS).coefficients
+    assert found["Fleiss' kappa"] == pytest.approx(fleiss(codes)) and fleiss(codes) < 0
+    for name, one in found.items():
+        assert -1 <= one.low <= one <= one.high <= 1, name
+
+
 def test_a_second_answer_to_one_sample_is_a_repeat_and_no_vote():
     rows = np.array([3, 5, 3, 5, 3])
     ballots = Ballots(rows, ("a", "a", "b", "a", "a"), ("good", "bad", "good", "good", "good"), np.arange(5.0))

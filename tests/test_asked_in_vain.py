@@ -85,6 +85,27 @@ IN_VAIN = [
     ),
     (IMAGES, {"quota": {"share": 0.5, "table": {99: 0.5}}}, "table: found class 99, allowed are 0 to 9"),
     (IMAGES, {"quota": {"share": 0.5, "table": {-1: 0.5}}}, "table: found class -1, allowed are 0 to 9"),
+    (
+        IMAGES,
+        {"quota": {"share": 0.5, "table": "even"}},
+        "quota.extractor: found none, and the samples of 'tiny' have no",
+    ),
+    (IMAGES, {"classifier": {"share": 0.5, "of": "label"}}, "classifier.of: found label, and the samples of 'tiny'"),
+    (
+        IMAGES,
+        [{"random": {"share": 0.9}}, {"latent_filter": {"share": 0.5, "extractor": "colours", "within": "class"}}],
+        "select.1.latent_filter.within: found class, and the samples of 'tiny' have no labels; say within: all",
+    ),
+    (
+        IMAGES,
+        {"latent_filter": {"share": 0.5, "extractor": "colours", "by": "realism", "k": 60}},
+        "latent_filter.k: found 60, allowed are 1 to 59 of 60 training rows",
+    ),
+    (
+        IMAGES,
+        {"novelty": {"share": 0.5, "extractor": "colours", "neighbours": 61}},
+        "novelty.neighbours: found 61, allowed are 2 to 60",
+    ),
     (LABELLED, {"quota": {"share": 0.5, "table": {25: 0.5}}}, "table: found class 25, allowed are 0 to 24"),
     (IMAGES, {"reward": {"share": 0.5, "rewards": [{"class": {"label": 99}}]}}, "rewards.0.class.label: found 99"),
     (IMAGES, {"reward": {"share": 0.5, "rewards": ["brisque"]}}, "brisque: tells pictures of 32 pixels a side or more"),
@@ -96,6 +117,16 @@ IN_VAIN = [
 def test_what_the_data_have_not_is_a_fault_of_the_study(text, select, words):
     found = faults(text, select=select)
     assert any(one.startswith("arms.one.select") and words in one for one in found), found
+
+
+def test_labels_that_samples_have_or_are_given_are_read():
+    """Of a model that knows classes, of one that has learnt them, and of samples that a transform labels."""
+    even = {"quota": {"share": 0.5, "table": "even"}}
+    relabelled = {"transform": [{"relabel": {}}], "select": even}
+    assert not faults(IMAGES.replace("classes: 0, ", ""), select=even)
+    assert not faults(IMAGES, **relabelled)
+    assert not faults(LABELLED.replace("kde: {}", "class-gaussian: {}"), select=even)
+    assert not faults(IMAGES, select={"novelty": {"share": 0.5, "extractor": "colours", "neighbours": 60}})
 
 
 PEOPLE = {"people": {"share": 0.9, "judges": 5, "per_judge": 200}}

@@ -51,6 +51,15 @@ def test_the_other_way_round_the_filter_does_harm():
     ].numbers
 
 
+def test_a_row_in_the_features_that_a_selector_reads_says_so():
+    """Which the primary endpoint is not allowed to be, and the other metrics are."""
+    reads = {"synthetic_augmentation": Selected("fully_synthetic", 800, reads=("pixels", "lenet"))}
+    for blind, seeing in zip(told().values(), told(selected=reads).values(), strict=True):
+        assert seeing.sentence.startswith(blind.sentence) and "who selects is not who measures" not in blind.sentence
+        told_so = seeing.sentence.endswith("the features that it selects by: who selects is not who measures.")
+        assert told_so == (seeing.words["features"] in ("pixels", "lenet"))
+
+
 def test_a_study_that_is_too_small_says_so():
     """Two arms of one law differ by noise alone: nothing is found, and the report says what may be the reason."""
     facts = made_up.facts(

@@ -842,7 +842,7 @@ def test_a_round_is_found_by_as_little_as_names_it(tmp_path):
         assert rounds.one_round(connection, "faces", None, None, 1)["generation"] == 1
         with pytest.raises(ValueError, match=r"found 2: --arm people --seed 0 --generation 0; .*say --arm"):
             rounds.one_round(connection, "faces", None, None, None)
-        with pytest.raises(ValueError, match=r"found none of faces --seed 4; there are: --arm people"):
+        with pytest.raises(ValueError, match=r"found none of faces with --seed 4; there are: --arm people"):
             rounds.one_round(connection, "faces", None, 4, None)
 
 

@@ -16,7 +16,8 @@ from collapselab import study as studies
 from collapselab.cli.run import EXIT_BAD_INPUT, run
 from collapselab.core.extras import expect_extra
 from collapselab.core.sets import SampleSet
-from collapselab.judge import database, panel
+from collapselab.judge import database, panel, serving
+from collapselab.judge.site import Site
 from collapselab.study.judged import closed_round, waiting
 
 httpx = pytest.importorskip("httpx2", reason="needs collapselab[judge]")
@@ -219,6 +220,15 @@ def test_links_are_renewed_taken_over_and_ended(project, call):
     assert len(tokens) == len(set(tokens)) == 3
 
 
+def test_who_is_invited_twice_is_told_why_there_are_no_more_links(project, call):
+    """And that links of a page that nobody has served yet lead where it is served by itself."""
+    assert "nobody has served the page yet: these links lead to http://127.0.0.1:8000" in call("invite", "faces")
+    assert "all 2 places of judged have a link already" in call("invite", "faces")
+    serving.remember_link(Site(database.opened(database.default_url("faces")), "faces", "http://127.0.0.1:8123"))
+    renewed = call("invite", "faces", "--renew", "J01")
+    assert renewed.startswith("J01\thttp://127.0.0.1:8123/join/") and "nobody has served" not in renewed
+
+
 def test_the_survey_is_exported_beside_the_ballots(project, call):
     engine = database.opened(database.default_url("faces"))
     with database.writing(engine) as connection:
@@ -233,7 +243,9 @@ def test_the_survey_is_exported_beside_the_ballots(project, call):
 def test_what_no_round_has_said_is_not_written(project, call):
     call("invite", "faces")
     assert "faces: no round was opened yet" in call("export", "faces", code=EXIT_BAD_INPUT)
-    assert "found none of faces" in call("close", "faces", code=EXIT_BAD_INPUT)
+    assert "round: faces has none yet; collapselab judge serve faces opens" in call(
+        "close", "faces", code=EXIT_BAD_INPUT
+    )
     assert not (project / "ballots").exists()
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from collapselab import store
 from collapselab.cli import run as frame
+from collapselab.cli.inputs import model_in
 from collapselab.core.choice import Options
 from collapselab.data.export import unlike_manifest
 from collapselab.guides import GUIDES
@@ -105,6 +106,23 @@ def test_there_is_one_prompt_or_one_for_each_folder(photos, capsys):
     assert "found 3 prompts; allowed is one: the pictures lie in one folder" in capsys.readouterr().err
 
 
+def test_photos_of_any_shape_are_cut_to_squares_as_the_message_says(here, capsys):
+    """What the message about pictures that are no squares tells to say is there to be said."""
+    (here / "wide").mkdir()
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(here / "wide" / "0.png")
+    (here / "cut").mkdir()
+    Image.fromarray(pixels[:, 5:25]).save(here / "cut" / "0.png")
+    tune = ["--prompt", "a", "--images-seen", 2, "--size", 8]
+    call("finetune", "--images", "wide", *tune, "--out", "never.safetensors", code=2)
+    assert "--crop centre" in capsys.readouterr().err and not (here / "never.safetensors").exists()
+    call("finetune", "--images", "wide", "--crop", "centre", *tune, "--out", "wide.safetensors")
+    call("finetune", "--images", "cut", *tune, "--out", "cut.safetensors")
+    ours, theirs = (model_in(here / f"{name}.safetensors")[0] for name in ("wide", "cut"))
+    for name, matrix in ours.adapter.items():
+        np.testing.assert_array_equal(matrix, theirs.adapter[name])
+
+
 def test_prompts_may_lie_in_a_file(here):
     (here / "prompts.txt").write_text("a cat\na dog\n", encoding="utf-8")
     call("sample", "--prompts", "prompts.txt", "--count", 2, "--out", "file", *BRIEF)
@@ -197,8 +215,17 @@ def test_a_rule_of_the_registry_steers_a_pipeline(here, monkeypatch):
         (["sample", "--prompt", "a", "--controlnet", "c"], "Invalid value for --control-image: found none beside"),
         (["sample", "--prompt", "a", "--ip-adapter", "c", "--ip-image", "d"], "--ip-adapter: there is no 'c'"),
         (["sample", "--prompt", "a", "--adapter", "photos/red_car/0.png"], "is no adapter, but no safetensors"),
+        (
+            ["sample", "--prompt", "a", "--adapter", "nowhere.safetensors"],
+            "--adapter: no such file",
+        ),
+        (["sample", "--prompt", "a", "--strength", "0.9"], "--strength: found 0.9, and nothing that it"),
+        (["sample", "--prompt", "a", "--control-scale", "2"], "say --controlnet, too, or leave it out"),
+        (["sample", "--prompt", "a", "--ip-scale", "0"], "say --ip-adapter, too, or leave it out"),
         (["sample", "--prompt", "a", "--options", '{"ip_scale": -1}'], "Invalid value for --options: ip_scale"),
         (["sample", "--prompt", "a", "--options", '{"stepz": 3}'], "stepz: unknown; allowed: "),
+        (["guide", "--prompt", "a", "--guide", "cfg"], """allowed is JSON, as --guide '{"cfg": {}}'"""),
+        (["guide", "--prompt", "a", "--guide", '{"sims": {}}'], "sims steers by own; say --auxiliary own=FILE"),
         (["guide", "--prompt", "a", "--guide", '{"nobody": {}}'], "--guide: found 'nobody'; allowed"),
         (["finetune", "--images", "photos/red_car"], "say --prompt WORDS"),
         (["finetune", "--images", "nowhere"], "nowhere"),

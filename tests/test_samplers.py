@@ -455,6 +455,21 @@ def test_what_is_wrong_with_a_sampler_is_said(changes, path, words):
         assert word in faults[path], faults
 
 
+def test_a_model_with_samplers_of_its_own_is_not_said_to_have_none():
+    """A pretrained pipeline goes down the noise levels, but by what its own options name."""
+    raw = {
+        "name": "steps",
+        "seeds": 1,
+        "generations": 1,
+        "data": {"source": "digits", "split": {"train": 40, "held_out": 40}},
+    }
+    raw |= {"models": {"lora": {"pretrained": {"prompts": ["a digit"]}}}, "initial": {"real": 40}, "samples": 40}
+    raw |= {"extractors": ["pixels"], "metrics": ["recall"], "primary": {"metric": "recall", "extractor": "pixels"}}
+    raw["arms"] = {"one": {"model": "lora", "regime": "fully_synthetic", "sampler": {"heun": {"steps": 4}}}}
+    found = [fault.message for fault in check(raw, "steps")[1]]
+    assert any("has samplers of its own, which options of 'lora' name" in one for one in found), found
+
+
 def test_models_that_are_sampled_otherwise_are_told_of_and_not_refused():
     models = yaml.safe_load(STUDY)["models"] | {"long": {"gaussian-diffusion": {"ddof": 1, "steps": 40}}}
     plain = {arm: {"model": arm, "regime": "fully_synthetic"} for arm in ("normal", "long")}

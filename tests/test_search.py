@@ -275,6 +275,19 @@ def test_the_command_finds_the_repair_weight(tmp_path, monkeypatch, capsys, seed
     assert abs(point["options"]["w"] - BEST) < 0.05
 
 
+def test_a_study_without_an_arm_that_can_be_guided_says_so_and_names_no_arm(tmp_path, monkeypatch, capsys):
+    toy(tmp_path, monkeypatch)
+    lines = Path("config/toy.yaml").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if not line.startswith(("models:", "  led:"))]
+    text = "\n".join(
+        [*lines, "  led: {model: plain, regime: fully_synthetic}", "models: {plain: {gaussian: {ddof: 0}}}"]
+    )
+    Path("config/toy.yaml").write_text(text, encoding="utf-8")
+    assert frame.run(["guide", "toy", "--budget", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "toy: no arm can be guided" in said and "--arm" not in said, said
+
+
 @needs_optuna
 def test_each_point_is_an_arm_to_paste(tmp_path, monkeypatch, capsys):
     toy(tmp_path, monkeypatch)
@@ -283,6 +296,7 @@ def test_each_point_is_an_arm_to_paste(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "left out: sims: steers by a further model (own) that is not there; say --train" in out
     assert "left out: cfgpp: is not defined for sampler 'heun'" in out and "left out: fair: needs classes" in out
+    assert """say it: --options '{"perp_neg": {"negative": "…"}}'""" in out
     assert frame.run([*words, "--budget", "12"]) == 0
     found = front_in(out := capsys.readouterr().out)
     assert found["trials"] == 12 and found["objectives"] == ["variance_ratio~1", "frechet_distance"]
@@ -323,6 +337,8 @@ def test_all_faults_are_said_at_once(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "--arm: found 'none'; allowed are arms whose model is sampled step by step: led" in said
     assert "--objective: found 'bogus'" in said and "--range: found 'x'" in said
+    assert frame.run(["guide", "toy", "--budget", "1", "--guide", "cgf"]) == 2
+    assert "cgf: there is no such guide (did you mean 'cfg'?); allowed: " in capsys.readouterr().err
     assert frame.run(["guide", "toy", "--budget", "1", "--guide", "fair,nothing,sims"]) == 2
     said = capsys.readouterr().err
     assert all(one in said for one in ("fair: needs classes", "nothing: there is no such guide", "sims: steers by"))

@@ -1,6 +1,7 @@
 """People who judge samples: their page, their links, and the rounds that they judge in."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,7 +172,14 @@ def invite(
         else:
             wanted = panel.free(connection, study.name, arm, options.judges) if count is None else count
             found = panel.invite(connection, study.name, arm, options.judges, wanted)
-    url = (url or remembered_link(engine, study.name, f"http://{HOST}:{PORT}")).rstrip("/")
+    if not found and not revoke:
+        full = f"all {options.judges} places of {arm} have a link already, which nobody can print again"
+        print(f"{full}; who has lost theirs gets another by --renew CODE: collapselab judge status", file=sys.stderr)
+    default = f"http://{HOST}:{PORT}"
+    url = (url or remembered_link(engine, study.name, default)).rstrip("/")
+    if found and url == default and not remembered_link(engine, study.name, ""):
+        told = f"nobody has served the page yet: these links lead to {default}, where judge serve serves it by itself"
+        print(f"{told}; if it is to be elsewhere, serve it first, or say --url", file=sys.stderr)
     for one in found:
         print(f"{one.code}\t{url}/join/{one.token}")
 

@@ -27,12 +27,18 @@ Options = Annotated[str, typer.Option(help="options as JSON")]
 JSON_KINDS = {dict: "object", list: "array"}
 
 
+NAMING = ("--guide", "--sampler", "--mark")
+"""Options that name an entry of a registry with its options."""
+
+
 def json_of(text: str, option: str, kind: type) -> Any:
     """The object or array that an option says as JSON."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"found {text!r}, which is not JSON: {error}", param_hint=option) from None
+        bare = option in NAMING and text.isidentifier()  # as a study may say it
+        why = f"; allowed is JSON, as {option} '{{\"{text}\": {{}}}}'" if bare else f": {error}"
+        raise typer.BadParameter(f"found {text!r}, which is not JSON{why}", param_hint=option) from None
     if not isinstance(value, kind):
         raise typer.BadParameter(f"found {text!r}; allowed is a JSON {JSON_KINDS[kind]}", param_hint=option)
     return value

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import typer
@@ -48,6 +48,9 @@ Said = Annotated[str, typer.Option("--options", help="options of the family as J
 Size = Annotated[
     int | None, typer.Option(min=4, help="side of the pictures in pixels; by itself that of the base's training")
 ]
+Crop = Annotated[
+    Literal["none", "centre"], typer.Option(help="centre cuts pictures to squares, before they come to the --size")
+]
 Seed = Annotated[int, typer.Option(min=0, help="picture i of a seed is the same whatever is made beside it")]
 Count = Annotated[int, typer.Option(min=1, help="number of pictures")]
 Start = Annotated[int, typer.Option(min=0, help="the first of them, of the endless sequence that the seed names")]
@@ -56,7 +59,10 @@ Scale = Annotated[float | None, typer.Option(min=1, help="how strongly prompts c
 Precision = Annotated[str | None, typer.Option(help="float32, tf32 or bfloat16, which takes half the memory")]
 Memory = Annotated[str | None, typer.Option(help=f"ways to need less memory, with commas between: {', '.join(MODES)}")]
 Upscale = Annotated[int, typer.Option(min=1, max=8, help="enlarge each picture so many times, and redraw its details")]
-Strength = Annotated[float, typer.Option(min=0.01, max=1, help="how much of an enlarged picture is drawn anew")]
+STRENGTH = 0.3
+Strength = Annotated[
+    float | None, typer.Option(min=0.01, max=1, help=f"how much of an --upscale'd picture is drawn anew; {STRENGTH}")
+]
 Control = Annotated[Path | None, typer.Option(help="folder of a ControlNet")]
 ControlImage = Annotated[Path | None, typer.Option(help="picture that the ControlNet follows")]
 ControlScale = Annotated[float | None, typer.Option(min=0, help="how closely it is followed")]
@@ -100,7 +106,7 @@ def sample(
     precision: Precision = None,
     memory: Memory = None,
     upscale: Upscale = 1,
-    strength: Strength = 0.3,
+    strength: Strength = None,
     controlnet: Control = None,
     control_image: ControlImage = None,
     control_scale: ControlScale = None,
@@ -124,9 +130,10 @@ def sample(
     model = _model(base, adapter, {name: value for name, value in beside.items() if value is not None}, options, size)
     wishes = told_to_all or list(model.options.told)
     _expect_suited(steers, model, wishes)
+    _expect_of_use(model.options, beside, strength if upscale == 1 else None)
     wanted = Wanted(
         [wishes[(start + place) % len(wishes)] for place in range(count)],
-        *(wishes, seed, start, upscale, strength, steers, said),
+        *(wishes, seed, start, upscale, STRENGTH if strength is None else strength, steers, said),
     )
     _write(out, _made(model, wanted, out), model, wanted, adapter, others)
 
@@ -196,6 +203,20 @@ def _expect_suited(steers: Any, model: Pretrained, prompts: list[str]) -> None:
         raise typer.BadParameter(f"{steers.name} {said}", param_hint="--guide")
 
 
+def _expect_of_use(options: PretrainedOptions, beside: Mapping[str, Any], strength: float | None) -> None:
+    """Raise BadParameter for a flag that changes nothing, since what it says something of is not there.
+
+    strength: that is said although nothing is enlarged.
+    """
+    needs = {"control_scale": (options.controlnet, "--controlnet"), "ip_scale": (options.ip_adapter, "--ip-adapter")}
+    lacking = {name: flag for name, (there, flag) in needs.items() if there is None and beside[name] is not None}
+    lacking |= {"strength": "--upscale 2"} if strength is not None else {}
+    for name, flag in lacking.items():
+        said = strength if name == "strength" else beside[name]
+        message = f"found {said:g}, and nothing that it says how much of; say {flag}, too, or leave it out"
+        raise typer.BadParameter(message, param_hint=f"--{name.replace('_', '-')}")
+
+
 def _model(
     base: str | None, adapter: Path | None, beside: Mapping[str, Any], options: str, size: int | None
 ) -> Pretrained:
@@ -212,6 +233,8 @@ def _model(
             raise typer.BadParameter(f"{adapter} holds {found}; allowed is one of {FAMILY}", param_hint="--adapter")
         known = tuned.options.model_dump(mode="json")
     elif adapter is not None:
+        if not adapter.is_file():
+            raise typer.BadParameter(f"no such file: {adapter}", param_hint="--adapter")
         from ..models.pretrained.exchange import read_lora
 
         known, matrices = read_lora(adapter)
@@ -339,6 +362,7 @@ def finetune(
     adapter: Annotated[Path | None, typer.Option(help="model of finetune or of a study to go on from")] = None,
     images_seen: Annotated[int | None, typer.Option(min=1, help="pictures shown in all; an epoch is all once")] = None,
     size: Size = None,
+    crop: Crop = "none",
     seed: Seed = 0,
     precision: Precision = None,
     memory: Memory = None,
@@ -359,7 +383,7 @@ def finetune(
     said = known | json_of(options, "--options", dict)
     said |= {name: value for name, value in (("base", base), ("precision", precision)) if value is not None}
     side = size or (start.shape[1] if start else own_side(said.get("base", TINY)))
-    training, names, shown = _pictures(images, side)
+    training, names, shown = _pictures(images, side, crop)
     said["prompts"] = told_to_all or _called(names)
     if len(said["prompts"]) not in (1, len(names) or 1):
         allowed = (
@@ -400,12 +424,12 @@ def _start(adapter: Path | None) -> Pretrained | None:
     return model
 
 
-def _pictures(place: Path, side: int) -> tuple[TrainingSet, list[str], dict[str, Any]]:
+def _pictures(place: Path, side: int, crop: str) -> tuple[TrainingSet, list[str], dict[str, Any]]:
     """The pictures of a folder or zip in one size, what its classes are called, and what is said of them."""
     from ..data import DATASETS
 
     kind = DATASETS["folder" if place.is_dir() else "zip"]
-    dataset = kind(path=place, resolution=side)
+    dataset = kind(path=place, resolution=side, crop=crop)
     if faults := dataset.check():
         raise typer.BadParameter("; ".join(faults), param_hint="--images")
     loaded = dataset.load()

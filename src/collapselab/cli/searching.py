@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from .. import store
 from ..compose.regimes import at
 from ..core.ask import Ask
+from ..core.naming import meant
 from ..core.needs import looks_anew
 from ..core.seeds import seed_of
 from ..core.sets import SampleSet
@@ -116,10 +117,9 @@ def _cell(study: Any, wanted: Wanted, faults: list[str]) -> Cell:
     first = next((name for name in study.file.arms if name in can), "")
     arm = wanted.arm or first
     if arm not in can:
-        found = f"found {arm!r}" if arm else f"{study.name}: found no such arm"
-        faults.append(
-            f"--arm: {found}; allowed are arms whose model is sampled step by step: {', '.join(can) or 'none'}"
-        )
+        allowed = f"arms whose model is sampled step by step: {', '.join(can) or 'none'}"
+        none = f"{study.name}: no arm can be guided; the guides are for {allowed}"
+        faults.append(f"--arm: found {arm!r}{meant(arm, can)}; allowed are {allowed}" if arm else none)
         return Cell(arm, 0, 0, Path())
     most = study.lineages[arm].generations
     generation = most if wanted.generation is None else wanted.generation
@@ -189,7 +189,7 @@ def _suited(
 ) -> Searched:
     """A guide with its space. Raises ValueError for one that there is not, or that does not suit the model."""
     if name not in GUIDES:
-        raise ValueError(f"there is no such guide; allowed: {', '.join(GUIDES)}")
+        raise ValueError(f"there is no such guide{meant(name, GUIDES)}; allowed: {', '.join(GUIDES)}")
     entry = GUIDES[name]
     if study.kind not in entry.takes:
         raise ValueError(f"takes {' and '.join(entry.takes)}; the study's data are {study.kind}")

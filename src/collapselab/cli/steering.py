@@ -84,7 +84,9 @@ def steering(
     roles = list(entry.auxiliary(settings, PLENTY))
     if sorted(roles) != sorted(others):
         found, allowed = (", ".join(sorted(those)) or "none" for those in (others, roles))
-        raise typer.BadParameter(f"found {found}; {name} steers by {allowed}", param_hint="--auxiliary")
+        missing = " ".join(f"--auxiliary {role}=FILE" for role in roles if role not in others)
+        cure = f"; say {missing}, a model of the same family" if missing else ""
+        raise typer.BadParameter(f"found {found}; {name} steers by {allowed}{cure}", param_hint="--auxiliary")
     models, marks = {}, []
     for role, path in others.items():
         models[role], metadata = model_in(Path(path))

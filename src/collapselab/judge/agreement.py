@@ -166,7 +166,8 @@ def fleiss(answers: np.ndarray) -> float:
 def _fleiss(found: _Counted) -> float:
     if not found.even:
         raise Undefined("answers: not every sample was judged by equally many, as this kappa asks; alpha does not")
-    return _beyond_chance(found.alike, float((found.shares**2).sum()))
+    # Of equally many judges it is never below -1; of a resample, in which they are unevenly many, it would be.
+    return max(-1.0, _beyond_chance(found.alike, float((found.shares**2).sum())))
 
 
 def _beyond_chance(observed: float, by_chance: float) -> float:

@@ -204,8 +204,12 @@ def one_round(
         return found[0]
     told = ", ".join(f"--{name} {value}" for name, value in said.items() if value is not None)
     if not found:
-        there = "; ".join(map(words, rounds_of(connection, study))) or "none"
-        raise ValueError(f"round: found none of {study} {told}; there are: {there}".replace("  ", " "))
+        there = "; ".join(map(words, rounds_of(connection, study)))
+        if not there:
+            raise ValueError(
+                f"round: {study} has none yet; collapselab judge serve {study} opens one when samples wait"
+            )
+        raise ValueError(f"round: found none of {study} with {told}; there are: {there}")
     listed = "; ".join(map(words, found))
     raise ValueError(f"round: found {len(found)}: {listed}; say --arm, --seed and --generation")
 

@@ -1,5 +1,6 @@
 """Where a guide is searched: a range for each of its options that changes how strongly, or where, it steers."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -110,7 +111,9 @@ def searched(name: str, entry: Guide, fixed: Mapping[str, Any], ranges: Mapping[
     spans = {option: _span(f"{name}.{option}", said) for option, said in ranges.items()}
     space = {option: what for option, what in (SPACES.get(name, {}) | spans).items() if option not in fixed}
     if missing := unsaid(entry.Options, space, fixed):
-        raise ValueError(f"{name}: needs {' and '.join(missing)}, which is a question and no strength; say it")
+        values = json.dumps({name: dict.fromkeys(missing, "…")}, ensure_ascii=False)
+        cure = f"--options '{values}'"
+        raise ValueError(f"{name}: needs {' and '.join(missing)}, which is a question and no strength; say it: {cure}")
     return Searched(name, entry, space, dict(fixed))
 
 

@@ -361,7 +361,8 @@ class StudyFile(Part):
     )
     too_few: Literal["stop", "top_up"] = Field(
         "stop",
-        description="what is done where a selector finds fewer samples than are wanted: stop, or chance adds some",
+        description="what is done where a selector finds fewer samples than are wanted: stop, or chance adds some; "
+        "who says otherwise later has all selections, and what was trained on them, made anew",
     )
     calibration: list[Annotated[int, Field(ge=2, le=ROWS_MAX)]] = Field(
         [],

@@ -412,11 +412,12 @@ def _selected(study: Study, arm: str, chance: str) -> Any:
     """Who selects in an arm, as the report tells it."""
     from ..verdicts import Selected
 
-    looks = study.read_by(arm) or study.selecting(arm, "train")
+    reads = study.read_by(arm)
+    looks = reads or study.selecting(arm, "train")
     rows = len(store.read_samples(path)) if looks and (path := Path(study.part_file("train"))).exists() else 0
     # A selector of somebody's own may follow ballots and not say how many judges there are.
     judges = getattr(judging_options(study, arm), "judges", 0) if study.awaits_ballots(arm) else 0
-    return Selected(chance, rows, judges)
+    return Selected(chance, rows, judges, reads)
 
 
 def sources(study: Study) -> list[str]:

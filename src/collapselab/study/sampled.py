@@ -129,8 +129,10 @@ def faults(study: "Study") -> Iterator[Fault]:
         stepwise, where = steps_through(study.file, arm.model), ("arms", name, "sampler")
         if arm.sampler and not stepwise:
             allowed = ", ".join(one for one, family in dict.items(MODELS) if in_steps(family.Options))
-            found = f"{study.family(arm.model)!r} is not sampled step by step"
-            yield Fault(where, f"found {arm.sampler.name!r}, but {found}; families that are: {allowed}")
+            found, own = f"{study.family(arm.model)!r} is not sampled step by step", study.model_options(arm.model)
+            if "steps" in own:  # it is, and by samplers of its own
+                found = f"{study.family(arm.model)!r} has samplers of its own, which options of {arm.model!r} name"
+            yield Fault(where, f"found {arm.sampler.name!r}, but {found}; families that take one: {allowed}")
         elif arm.sampler and (astray := list(_levels_faults(study, name))):
             yield from astray
         elif study.file.converged and stepwise and name not in study.converged:

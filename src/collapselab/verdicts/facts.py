@@ -70,11 +70,13 @@ class Claim:
 class Selected(NamedTuple):
     """Who selects in an arm. chance: the arm in which chance keeps as many. seen: the real rows by which samples are
     scored; 0 where the study shows none to whoever selects. judges: people, or what stands in for them; 0 for no one.
+    reads: the extractors by which samples are scored.
     """
 
     chance: str
     seen: int = 0
     judges: int = 0
+    reads: tuple[str, ...] = ()
 
 
 class Prevention(NamedTuple):

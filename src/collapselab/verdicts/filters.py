@@ -78,6 +78,8 @@ def _finding(facts: StudyFacts, arm: str, endpoint: Endpoint, generation: int, f
         least = smallest_effect(found.sd, found.lineages)
         numbers["smallest_effect"] = least
         sentence += f" So many pairs find a difference of {spell(least)} in {POWER * 100:.0f} of 100 studies."
+    if endpoint.extractor in facts.selected[arm].reads:
+        sentence += " These are the features that it selects by: who selects is not who measures."
     words = {"features": endpoint.extractor, "metric": metric}
     return Finding(f"filter.{endpoint.metric}", arm, status, sentence, numbers, words)
 
