@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what begins so is computed by spreadsheets when they open a table
+BadTable = csv.Error  # what csv_rows raises of some texts that are none
 UNSHOWN = "'"  # before such a text: it is then one, and most programs do not show the sign
 
 

@@ -3,7 +3,6 @@
 Nothing is computed, renamed or removed here. The work is linear in the files and in the inputs of the jobs.
 """
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from .. import store
 from ..core.errors import Damaged
 from ..core.progress import counted
+from ..core.spreadsheet import BadTable, csv_rows
 from ..store.cells import Cell, left_by
 from . import jobs, layout
 from .judged import closed_round
@@ -126,10 +126,10 @@ def _reported(study: Study) -> set[Cell] | None:
     """The generations of lineages that the report which is there was made of, by its table; None where that is not
     there, or says nothing."""
     try:
-        with Path(study.report_file("metrics.csv")).open(encoding="utf-8", newline="") as table:
-            rows = {(row["arm"], row["seed"], row["generation"]) for row in csv.DictReader(table)}
+        table = csv_rows(Path(study.report_file("metrics.csv")).read_text(encoding="utf-8"))
+        rows = {(row["arm"], row["seed"], row["generation"]) for row in table}
         return {Cell(study.name, arm, int(seed), int(generation)) for arm, seed, generation in rows}
-    except (OSError, UnicodeDecodeError, KeyError, ValueError, csv.Error):
+    except (OSError, KeyError, TypeError, ValueError, BadTable):
         return None
 
 
