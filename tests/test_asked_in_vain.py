@@ -88,13 +88,17 @@ IN_VAIN = [
     (
         IMAGES,
         {"quota": {"share": 0.5, "table": "even"}},
-        "quota.extractor: found none, and the samples of 'tiny' have no",
+        "quota.extractor: found none, and the samples have no labels",
     ),
-    (IMAGES, {"classifier": {"share": 0.5, "of": "label"}}, "classifier.of: found label, and the samples of 'tiny'"),
+    (
+        IMAGES,
+        {"classifier": {"share": 0.5, "of": "label"}},
+        "classifier.of: found label, and the samples have no labels; say",
+    ),
     (
         IMAGES,
         [{"random": {"share": 0.9}}, {"latent_filter": {"share": 0.5, "extractor": "colours", "within": "class"}}],
-        "select.1.latent_filter.within: found class, and the samples of 'tiny' have no labels; say within: all",
+        "select.1.latent_filter.within: found class, and the samples have no labels; say within: all",
     ),
     (
         IMAGES,
@@ -127,6 +131,8 @@ def test_labels_that_samples_have_or_are_given_are_read():
     assert not faults(IMAGES, **relabelled)
     assert not faults(LABELLED.replace("kde: {}", "class-gaussian: {}"), select=even)
     assert not faults(IMAGES, select={"novelty": {"share": 0.5, "extractor": "colours", "neighbours": 60}})
+    unread = {"by": "realism", "within": "class"}  # of realism there is one law, whatever else is said
+    assert not faults(IMAGES, select={"latent_filter": {"share": 0.5, "extractor": "colours", "k": 59} | unread})
 
 
 PEOPLE = {"people": {"share": 0.9, "judges": 5, "per_judge": 200}}

@@ -6,15 +6,19 @@ from ..models.capabilities import Denoises, Discriminates, Scores
 from .base import Selector, SelectorOptions, ShareOptions
 from .basic import YokedOptions, nobody, random, yoked
 from .classifier import ClassifierOptions, classifier
+from .classifier import unlabelled as classifier_unlabelled
 from .detector import DetectorOptions, detector
 from .discriminator import DiscriminatorOptions, discriminator
 from .hallucination import HallucinationOptions, hallucination
 from .likelihood import LatentFilterOptions, LikelihoodOptions, latent_filter, likelihood
-from .neighbours import NoveltyOptions, RarityOptions, RealismOptions, novelty, rarity, realism
+from .likelihood import fault as latent_fault
+from .likelihood import unlabelled as latent_unlabelled
+from .neighbours import NoveltyOptions, RarityOptions, RealismOptions, novelty, novelty_fault, rarity, realism
 from .neighbours import fault as neighbours_fault
 from .people import PeopleOptions, people
 from .quota import QuotaOptions, quota
 from .quota import fault as quota_fault
+from .quota import unlabelled as quota_unlabelled
 from .reward import RewardOptions, reward
 from .richness import RichnessOptions, richness
 from .tails import TailsOptions, tails
@@ -37,9 +41,15 @@ SELECTORS: Registry[Selector] = Registry(
         "reward": Selector(RewardOptions, reward),
         "realism": Selector(RealismOptions, realism, fault=neighbours_fault),
         "rarity": Selector(RarityOptions, rarity, fault=neighbours_fault),
-        "novelty": Selector(NoveltyOptions, novelty),
-        "latent_filter": Selector(LatentFilterOptions, latent_filter),
-        "classifier": Selector(ClassifierOptions, classifier, takes=("images",), reads="probabilities"),
+        "novelty": Selector(NoveltyOptions, novelty, fault=novelty_fault),
+        "latent_filter": Selector(LatentFilterOptions, latent_filter, fault=latent_fault, unlabelled=latent_unlabelled),
+        "classifier": Selector(
+            ClassifierOptions,
+            classifier,
+            takes=("images",),
+            reads="probabilities",
+            unlabelled=classifier_unlabelled,
+        ),
         "discriminator": Selector(
             DiscriminatorOptions, discriminator, Needs(model=True), ("images", "vectors"), (Discriminates,)
         ),
@@ -57,6 +67,7 @@ SELECTORS: Registry[Selector] = Registry(
             ("images", "vectors", "categories", "audio"),
             reads="classes",
             fault=quota_fault,
+            unlabelled=quota_unlabelled,
         ),
         "weighted": Selector(WeightedOptions, weighted, weighs=True, fault=weighted_fault),
         "detector": Selector(DetectorOptions, detector, weighs=True),

@@ -112,6 +112,11 @@ class Pool:
         )
 
 
+def no_labels(options: Any) -> str:
+    """Of a selector that reads no labels of the samples."""
+    return ""
+
+
 class SelectorOptions(Options):
     """Options of a selector."""
 
@@ -140,6 +145,7 @@ class Selector:
     to be able to do, where it needs one (``models.capabilities``). weighs: whether it may give weights. reads: the part
     of the features that it reads, which an extractor of the user's choice has to give.
     fault: ``f(facts, options) -> str``: what keeps it from working on data of which so much is known; empty if nothing.
+    unlabelled: ``f(options) -> str``: what keeps it from working on samples without labels; empty if nothing.
     """
 
     Options: type[SelectorOptions]
@@ -150,3 +156,4 @@ class Selector:
     weighs: bool = False
     reads: Part = "values"
     fault: Callable[[Facts, Any], str] = no_fault
+    unlabelled: Callable[[Any], str] = no_labels

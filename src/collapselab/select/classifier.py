@@ -42,3 +42,8 @@ def classifier(pool: Pool, options: ClassifierOptions, seed: int) -> Selection:
     if options.least is None:
         return best(scores, wanted, "surest", "classifier")
     return first(scores >= options.least, scores, wanted, "sure enough", "classifier")
+
+
+def unlabelled(options: ClassifierOptions) -> str:
+    """A class that is to be the one that the sample is labelled as."""
+    return "of: found label, and the samples have no labels; say of: any" if options.of == "label" else ""

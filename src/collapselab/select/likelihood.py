@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ..core import seeds
 from ..core.distances import on_host
+from ..core.facts import Facts, neighbours_fault
 from ..features import Features
 from ..features.base import ExtractorName
 from ..metrics import neighbours as balls
@@ -103,3 +104,15 @@ def _by_class(pool: Pool, seen: object) -> np.ndarray:
         of_train, of_samples = (Features(one.values[rows]) for one, rows in ((seen.train, real), (seen.samples, own)))
         scores[own] = log_density(of_train, of_samples)
     return scores
+
+
+def unlabelled(options: LatentFilterOptions) -> str:
+    """A law of each class of the samples, where one is asked for: realism asks for none."""
+    if options.by == "likelihood" and options.within == "class":
+        return "within: found class, and the samples have no labels; say within: all"
+    return ""
+
+
+def fault(facts: Facts, options: LatentFilterOptions) -> str:
+    """A neighbour that the training split has not."""
+    return neighbours_fault(facts, options.k) if options.by == "realism" else ""

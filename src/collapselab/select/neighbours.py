@@ -96,3 +96,10 @@ def novelty(pool: Pool, options: NoveltyOptions, seed: int) -> Selection:
 def fault(facts: Facts, options: NeighbourOptions) -> str:
     """A neighbour that the training split has not."""
     return neighbours_fault(facts, options.k)
+
+
+def novelty_fault(facts: Facts, options: NoveltyOptions) -> str:
+    """More training rows around a sample than there are."""
+    if options.neighbours <= facts.rows:
+        return ""
+    return f"neighbours: found {options.neighbours}, allowed are 2 to {facts.rows}, the training rows there are"

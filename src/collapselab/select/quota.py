@@ -86,6 +86,13 @@ def _classes(pool: Pool, options: QuotaOptions) -> tuple[np.ndarray, np.ndarray]
     return found[0], found[1]
 
 
+def unlabelled(options: QuotaOptions) -> str:
+    """Classes that are to be those of the samples' labels."""
+    if options.extractor is not None:
+        return ""
+    return "extractor: found none, and the samples have no labels; name an extractor that knows classes, such as lenet"
+
+
 def fault(facts: Facts, options: QuotaOptions) -> str:
     """Labels that the data have not, and classes of the table that they have not."""
     if options.extractor is None and facts.classes() == 0:

@@ -1,6 +1,6 @@
 """What entries cannot do with a study's data, of which much is known before any work, or with all seeds in one job."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from ..adapt import ADAPTERS
 from ..core.ask import Ask
 from ..core.choice import nested
 from ..core.extras import PACKAGE
-from ..core.facts import Facts, neighbours_fault
+from ..core.facts import Facts
 from ..core.kinds import KINDS
 from ..core.registry import usable
 from ..features import FEATURES
@@ -27,13 +27,6 @@ from .study import Study
 
 DRAWN = 10_000  # rows of a population whose labels tell its classes: one with a share of .001 is missed with exp(-10)
 
-BY_LABEL: Mapping[str, tuple[str, Any, str]] = {
-    "quota": ("extractor", None, "name an extractor that knows classes, such as lenet"),
-    "latent_filter": ("within", "class", "say within: all"),
-    "classifier": ("of", "label", "say of: any"),
-}
-"""Selectors that read the labels of the samples where an option has a value, and what else may be said there."""
-
 
 def unlabelled_faults(study: Study) -> Iterator[Fault]:
     """Selectors that ask for the labels of samples whose model gives none, and that nobody labels before."""
@@ -41,16 +34,15 @@ def unlabelled_faults(study: Study) -> Iterator[Fault]:
         arm = study.lineages[name]
         if arm.drawn_by or any(TRANSFORMS[one.name].relabels for one in arm.transform):
             continue
-        if _gives_labels(MODELS[study.family(arm.model)], study.parsed_options(arm.model)):
+        if gives_labels(MODELS[study.family(arm.model)], study.parsed_options(arm.model)):
             continue
         for where, _, registry, choice in placed(study, name):
-            option, value, cure = BY_LABEL.get(choice.name, ("", None, "")) if registry is SELECTORS else ("", None, "")
-            if option and getattr(study.parsed(registry, choice), option) == value:
-                found = f"found {value or 'none'}, and the samples of {arm.model!r} have no labels"
-                yield Fault((*where, choice.name, option), f"{found}; {cure}")
+            if registry is SELECTORS:
+                options = study.parsed(registry, choice)
+                yield from _placed(registry[choice.name].unlabelled(options), (*where, choice.name), options)
 
 
-def _gives_labels(family: Any, options: Any) -> bool:
+def gives_labels(family: Any, options: Any) -> bool:
     """Whether samples of a model have labels: those that it is told, or that it has learnt. Of another package's family
     nobody knows.
     """
@@ -87,23 +79,12 @@ def unsuited_faults(study: Study) -> Iterator[Fault]:
             if registry is ADAPTERS and study.kind in entry.takes:
                 message = entry.unfit(facts, study.parsed_options(study.model_of(name)), options)
                 yield from _placed(message, (*where, choice.name), options)
-            if registry is SELECTORS and study.kind in entry.takes:
-                yield from _placed(_crowded(facts, choice.name, options), (*where, choice.name), options)
             asked = [((*where, choice.name), entry, options)] if registry is not ADAPTERS else []
             for option, one in nested(options, "rewards").items():
                 path = (int(part) if part.isdigit() else part for part in option.split("."))
                 place = (*where, choice.name, *path, one.name)
                 asked.append((place, REWARDS[one.name], study.parsed(REWARDS, one)))
             yield from (fault for one in asked for fault in _told(facts, study.kind, *one))
-
-
-def _crowded(facts: Facts, name: str, options: Any) -> str:
-    """The fault of a selector that asks for more neighbours than the training split has, and does not tell itself."""
-    if name == "latent_filter" and options.by != "likelihood":
-        return neighbours_fault(facts, options.k)
-    if name == "novelty" and options.neighbours > facts.rows:
-        return f"neighbours: found {options.neighbours}, allowed are 2 to {facts.rows}, the training rows there are"
-    return ""
 
 
 def _told(facts: Facts, kind: str, where: tuple[str | int, ...], entry: Any, options: Any) -> Iterator[Fault]:
