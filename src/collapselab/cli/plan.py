@@ -57,10 +57,8 @@ def dry_run_of(name: str) -> list[str]:
 
 def dry_run(name: str) -> str:
     """What Snakemake says of what would run now. Ends with what it says where it refuses the study."""
-    environment = os.environ | {
-        "PATH": search_path(),
-        "PYTHONUTF8": "1",
-    }  # its files and words are, whatever the locale says
+    # Its files and words are in UTF-8, whatever the locale says.
+    environment = os.environ | {"PATH": search_path(), "PYTHONUTF8": "1"}
     whole = ["--logger-collapselab-show", "all"]  # which is read here
     how = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace", "env": environment}
     try:

@@ -30,11 +30,9 @@ def examine() -> Iterator[tuple[str, str, str]]:
     workflow = shipped("workflow")
     there = (workflow / "Snakefile").is_file()
     yield "workflow", str(workflow), "" if there else "has no Snakefile; install the package again"
+    cure = "activate the environment, or run: pip install collapselab"
     for program in ("snakemake", "dvc", "mlflow", "git"):
-        path, cure = (
-            shutil.which(program, path=search_path()),
-            "activate the environment, or run: pip install collapselab",
-        )
+        path = shutil.which(program, path=search_path())
         yield program, path or "not found", "" if path else f"is not on the PATH; {cure}"
 
 
